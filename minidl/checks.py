@@ -1,0 +1,67 @@
+"""Checks at the door: what a caller hands in is made an array or a number, or refused in a sentence."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minidl.errors import InputError, NonFiniteError
+from minidl.types import Array
+
+
+def as_array(name: str, value: Any) -> Array:
+    """Return `value` as a plain array of real numbers (bool, integer or floating), without copying if it is one.
+
+    Parameters
+    ----------
+    name : str
+        How the error calls the argument.
+    value : array_like
+        An array, or nested lists or tuples of numbers.
+
+    Raises
+    ------
+    InputError
+        For text, objects, None, ragged lists, complex numbers, dates, masked arrays.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
+    if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
+        raise InputError(f"{name}: expected an array of numbers, got {type(value).__name__}")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name}: expected rows of equal length ({error})") from None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name}: expected real numbers, got an array of dtype {array.dtype}")
+    return array
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Refuse NaN and infinity in `array`, saying how many there are and where the first one is."""
+    # min and max carry NaN and infinity through and need no temporary array as large as the data.
+    if array.dtype.kind != "f" or array.size == 0 or math.isfinite(array.min()) and math.isfinite(array.max()):
+        return
+    bad = ~np.isfinite(array)
+    first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
+    raise NonFiniteError(
+        f"{name}: expected finite numbers, got {bad.sum()} that are not, the first at index {first}: {array[first]}"
+    )
+
+
+def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool = False) -> float:
+    """Return `value` as a finite float that is at least `minimum` (with `above`: greater than it)."""
+    wanted = "a finite number" if minimum == -math.inf else f"a finite number {'>' if above else '>='} {minimum:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(f"{name}: expected {wanted}, got {value!r}")
+    number = float(value)
+    if not math.isfinite(number) or number < minimum or (above and number == minimum):
+        raise InputError(f"{name}: expected {wanted}, got {value!r}")
+    return number
+
+
+def as_count(name: str, value: Any, minimum: int = 1) -> int:
+    """Return `value` as an int that is at least `minimum`; True and 2.0 are refused."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise InputError(f"{name}: expected an integer >= {minimum}, got {value!r}")
+    return int(value)
