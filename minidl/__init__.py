@@ -1,1 +1,66 @@
+"""minidl: an object-oriented mini deep-learning framework on NumPy."""
+
+from minidl.callbacks import Callback, ProgressBar
+from minidl.data import Dataset, Standardizer
+from minidl.errors import (
+    CallOrderError,
+    DataError,
+    DownloadError,
+    InputError,
+    MinidlError,
+    NonFiniteError,
+    ShapeError,
+)
+from minidl.gradcheck import numerical_gradient, relative_error
+from minidl.history import History
+from minidl.initializers import Constant, He, Initializer, Normal, Uniform, Xavier, Zeros
+from minidl.layers import Dense, Layer, ReLU, Sequential
+from minidl.losses import Loss, SoftmaxCrossEntropy
+from minidl.metrics import accuracy
+from minidl.model import Model
+from minidl.optimizers import SGD, Optimizer
+from minidl.parameter import Parameter
+from minidl.regularizers import L1, L2, ElasticNet, Regularizer
+from minidl.trainer import Trainer
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "L1",
+    "L2",
+    "SGD",
+    "CallOrderError",
+    "Callback",
+    "Constant",
+    "DataError",
+    "Dataset",
+    "Dense",
+    "DownloadError",
+    "ElasticNet",
+    "He",
+    "History",
+    "Initializer",
+    "InputError",
+    "Layer",
+    "Loss",
+    "MinidlError",
+    "Model",
+    "NonFiniteError",
+    "Normal",
+    "Optimizer",
+    "Parameter",
+    "ProgressBar",
+    "ReLU",
+    "Regularizer",
+    "Sequential",
+    "ShapeError",
+    "SoftmaxCrossEntropy",
+    "Standardizer",
+    "Trainer",
+    "Uniform",
+    "Xavier",
+    "Zeros",
+    "accuracy",
+    "numerical_gradient",
+    "relative_error",
+]

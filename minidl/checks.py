@@ -40,7 +40,7 @@ def as_array(name: str, value: Any) -> Array:
 def check_finite(name: str, array: Array) -> None:
     """Refuse NaN and infinity in `array`, saying how many there are and where the first one is."""
     # min and max carry NaN and infinity through and need no temporary array as large as the data.
-    if array.dtype.kind != "f" or array.size == 0 or math.isfinite(array.min()) and math.isfinite(array.max()):
+    if array.dtype.kind != "f" or array.size == 0 or (math.isfinite(array.min()) and math.isfinite(array.max())):
         return
     bad = ~np.isfinite(array)
     first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
@@ -65,3 +65,10 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise InputError(f"{name}: expected an integer >= {minimum}, got {value!r}")
     return int(value)
+
+
+def check_type(where: str, name: str, value: Any, kind: type) -> None:
+    """Refuse a `value` that is not an instance of `kind`."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {value!r}")

@@ -131,9 +131,9 @@ class Standardizer:
         for block in self._blocks(x):
             squares += ((block - mean) ** 2).sum(axis=0)
         std = np.sqrt(squares / len(x))
-        # A constant feature's mean is off by rounding, so its std may come out as a tiny number instead of 0: what is
-        # within the rounding of a sum of n terms counts as constant.
-        std[std <= 4 * len(x) ** 0.5 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
+        # The mean of a constant feature is off by rounding, so its std may come out tiny instead of 0: what is within
+        # the rounding of a sum of n terms counts as constant.
+        std[std <= len(x) * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
         self.mean, self.std = mean, std
         return self
 

@@ -1,7 +1,5 @@
 """Where randomness comes from: never from a global state, and during training always keyed."""
 
-from typing import cast
-
 import numpy as np
 
 from minidl.errors import InputError
@@ -32,7 +30,7 @@ def as_seed(rng: Seed) -> int:
     """Return `rng` as an integer seed: itself, or 63 bits drawn once from the generator or the system."""
     if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
         return int(rng)
-    return cast(int, as_generator(rng).integers(2**63).item())
+    return int(as_generator(rng).integers(2**63))
 
 
 def keyed_generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:

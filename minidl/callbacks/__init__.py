@@ -1,0 +1,6 @@
+"""Callbacks: what happens beside training, a file for each family."""
+
+from minidl.callbacks.base import Callback
+from minidl.callbacks.progress import ProgressBar
+
+__all__ = ["Callback", "ProgressBar"]

@@ -1,0 +1,33 @@
+"""Callback: what can happen at the joints of training."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minidl.trainer import Trainer
+
+
+class Callback:
+    """Six moments of training, each given the trainer; override those that matter.
+
+    Read ``trainer.epoch``, ``trainer.step``, ``trainer.logs`` (the numbers of the moment), ``trainer.history``,
+    ``trainer.model`` and ``trainer.train_data``; call ``trainer.stop()`` to end training. Callbacks are called in list
+    order, and `on_train_end` is called whatever happened, also after an error or Ctrl-C.
+    """
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        """Before the first epoch of a `fit`."""
+
+    def on_train_end(self, trainer: "Trainer") -> None:
+        """After the last epoch, or after whatever ended training."""
+
+    def on_epoch_begin(self, trainer: "Trainer") -> None:
+        """Before an epoch; ``trainer.epoch`` is its number, from 1."""
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        """After an epoch; ``trainer.logs`` is its row of the history."""
+
+    def on_batch_begin(self, trainer: "Trainer") -> None:
+        """Before a step."""
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """After a step; ``trainer.logs`` holds ``batch_cost`` and ``batch_loss``, measured before its update."""

@@ -1,0 +1,77 @@
+"""Numerical derivatives, and how far an analytic gradient is from them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl.checks import as_array, as_number, check_finite
+from minidl.errors import NonFiniteError, ShapeError
+from minidl.types import Array
+
+
+def numerical_gradient(f: Callable[[Array], float], x: Any, step: float = 3e-5) -> Array:
+    """Return the gradient of `f` at `x` by central differences, ``(f(x + h e_i) - f(x - h e_i)) / 2h``.
+
+    The error is about ``h**2 / 6`` times the third derivative plus ``1e-16 / h`` times the value of f.
+
+    Parameters
+    ----------
+    f : callable
+        Takes an array of x's shape, float64, and returns a number. It is called twice for every entry, each time with
+        the same array, which it must not change.
+    x : array_like
+        Where; not changed.
+    step : float
+        h, greater than 0.
+
+    Returns
+    -------
+    array of float64, shape of x
+
+    Raises
+    ------
+    NonFiniteError
+        If x or a value of f is not finite.
+
+    References
+    ----------
+    Press et al., "Numerical Recipes", 3rd ed., section 5.7.
+
+    Examples
+    --------
+    >>> numerical_gradient(lambda x: float(x @ x), [1.0, 2.0]).round(6)
+    array([2., 4.])
+    """
+    step = as_number("step", step, 0, above=True)
+    point = np.array(as_array("x", x), dtype=np.float64)
+    check_finite("x", point)
+    gradient = np.empty_like(point)
+    for index in np.ndindex(point.shape):
+        original = point[index]
+        above, below = original + step, original - step
+        point[index] = above
+        value_above = float(f(point))
+        point[index] = below
+        value_below = float(f(point))
+        point[index] = original
+        # Dividing by the step really taken, not the one asked for: above - below differs from 2 h by rounding.
+        gradient[index] = (value_above - value_below) / (above - below)
+    if not np.isfinite(gradient).all():
+        raise NonFiniteError("numerical_gradient: expected f to return finite numbers near x, got NaN or infinity")
+    return gradient
+
+
+def relative_error(analytic: Any, numeric: Any, eps: float = 1e-6) -> Array:
+    """Return ``|a - n| / max(eps, |a| + |n|)`` for each entry of two gradients of one shape.
+
+    Examples
+    --------
+    >>> relative_error([1.0, 0.0], [3.0, 0.0])
+    array([0.5, 0. ])
+    """
+    a, n = as_array("analytic", analytic), as_array("numeric", numeric)
+    if a.shape != n.shape:
+        raise ShapeError(f"relative_error: expected two gradients of one shape, got {a.shape} and {n.shape}")
+    error: Array = np.abs(a - n) / np.maximum(eps, np.abs(a) + np.abs(n))
+    return error

@@ -1,0 +1,188 @@
+"""History: what was measured, one row an epoch."""
+
+import csv
+import difflib
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from minidl.errors import DataError, InputError
+from minidl.files import PathLike, write_whole
+
+Row = dict[str, int | float]
+
+_ORDER = (
+    *("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy"),
+    *("learning_rate", "seconds"),
+)
+
+
+class History:
+    """A table of measurements, one row an epoch and one column a quantity.
+
+    Parameters
+    ----------
+    rows : iterable of mappings
+        What to begin with; each is appended.
+
+    Attributes
+    ----------
+    rows : list of dict
+        One ``{column: int or float}`` an epoch. A row may lack columns that others have.
+
+    Examples
+    --------
+    >>> history = History([{"loss": 2.0, "cost": 2.5}, {"loss": 1.5, "cost": 1.75}])
+    >>> history["cost"]
+    [2.5, 1.75]
+    >>> history
+    History(2 epochs: epoch, loss, cost)
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.rows: list[Row] = []
+        for row in rows:
+            self.append(row)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add one epoch's measurements; a row without ``epoch`` gets the next number.
+
+        Raises
+        ------
+        InputError
+            For a value that is not an int or a float (NumPy's count), or a name that is not printable text.
+        """
+        self.rows.append({"epoch": len(self) + 1} | {_name(name): _number(name, value) for name, value in row.items()})
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns: the usual ones in their usual order, then all others as they were first seen."""
+        seen = dict.fromkeys(name for row in self.rows for name in row)
+        return [name for name in _ORDER if name in seen] + [name for name in seen if name not in _ORDER]
+
+    def __getitem__(self, column: str) -> list[int | float]:
+        """Return one value an epoch, NaN where the epoch has none; an unknown column is an `InputError`."""
+        columns = self.columns
+        if column not in columns:
+            nearest = difflib.get_close_matches(str(column), columns, n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise InputError(f"History: no column {column!r}, there is {', '.join(columns) or 'nothing yet'}{hint}")
+        return [row.get(column, math.nan) for row in self.rows]
+
+    def __contains__(self, column: object) -> bool:
+        return column in self.columns
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare row by row, NaN being equal to NaN."""
+        if not isinstance(other, History):
+            return NotImplemented
+        return [_plain(row) for row in self.rows] == [_plain(row) for row in other.rows]
+
+    def __repr__(self) -> str:
+        return f"History({len(self)} epoch{'' if len(self) == 1 else 's'}: {', '.join(self.columns) or 'empty'})"
+
+    def to_csv(self, path: PathLike) -> Path:
+        """Write a table with one line an epoch; floats keep every digit, what is missing is an empty cell."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, self.columns or ["epoch"], lineterminator="\n")
+        table.writeheader()
+        table.writerows(_plain(row) for row in self.rows)
+        return write_whole(path, text.getvalue())
+
+    @classmethod
+    def from_csv(cls, path: PathLike) -> Self:
+        """Read what `to_csv` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing or damaged; the message names the file and the row.
+        """
+        try:
+            header, *lines = csv.reader(io.StringIO(_read(path), newline=""), strict=True)
+        except (csv.Error, ValueError) as error:
+            raise DataError(f"{path}: expected a table with a header ({error})") from None
+        if len(set(header)) != len(header):
+            raise DataError(f"{path}: the header names a column twice: {', '.join(header)}")
+        history = cls()
+        for number, cells in enumerate(lines, 1):
+            if len(cells) != len(header):
+                raise DataError(f"{path}, row {number}: expected {len(header)} cells, got {len(cells)}")
+            history._append_read(path, number, {k: v for k, v in zip(header, cells, strict=True) if v})
+        return history
+
+    def to_json(self, path: PathLike) -> Path:
+        """Write a list of rows, one line each; what JSON has no number for is "NaN", "Infinity" or "-Infinity"."""
+        rows = ",\n ".join(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) for row in self.rows)
+        return write_whole(path, f"[{rows}]\n")
+
+    @classmethod
+    def from_json(cls, path: PathLike) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing or damaged; the message names the file and the row.
+        """
+        try:
+            rows = json.loads(_read(path))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}: expected a list of rows in JSON ({error})") from None
+        if not isinstance(rows, list):
+            raise DataError(f"{path}: expected a list of rows, got {type(rows).__name__}")
+        history = cls()
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, row {number}: expected a row of named numbers, got {row!r:.80}")
+            history._append_read(path, number, row)
+        return history
+
+    def _append_read(self, path: PathLike, number: int, row: dict[str, Any]) -> None:
+        """Append row `number` of a file, whose texts stand for numbers."""
+        try:
+            self.append({name: _parse(value) if isinstance(value, str) else value for name, value in row.items()})
+        except ValueError as error:
+            raise DataError(f"{path}, row {number}: {error}") from None
+
+
+def _name(name: Any) -> str:
+    # A line break in a name would make the line of a CSV file something else than the row.
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise InputError(f"History: expected a column name of printable text, got {name!r}")
+    return name
+
+
+def _number(name: str, value: Any) -> int | float:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value)
+    raise InputError(f"History: expected a number for {name!r}, got {value!r:.80}")
+
+
+def _plain(row: Row) -> dict[str, int | float | str]:
+    """Return `row` with texts in place of the numbers that JSON lacks (and that are not equal to themselves)."""
+    return {k: v if isinstance(v, int) or math.isfinite(v) else json.dumps(v) for k, v in row.items()}
+
+
+def _parse(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _read(path: PathLike) -> str:
+    try:
+        return Path(path).read_bytes().decode("utf-8-sig")  # spreadsheets like to put a byte order mark first
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,116 @@
+"""Initializers: how a weight is drawn before training.
+
+Every one draws in float64; the parameter rounds to its own dtype, so that a float32 and a float64 network with the
+same seed start from the same numbers.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from minidl.checks import as_number
+from minidl.errors import InputError
+from minidl.types import Array
+
+
+class Initializer(ABC):
+    """A rule that draws an array of a given shape."""
+
+    @abstractmethod
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        """Return a float64 array of `shape`, drawn from `rng`."""
+
+
+class Normal(Initializer):
+    """Independent entries from N(0, std**2)."""
+
+    def __init__(self, std: float) -> None:
+        self.std = as_number("std", std, 0)
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return rng.normal(0.0, self.std, shape)
+
+    def __repr__(self) -> str:
+        return f"Normal({self.std:g})"
+
+
+class Uniform(Initializer):
+    """Independent entries from the uniform distribution on [low, high)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low = as_number("low", low)
+        self.high = as_number("high", high)
+        if self.low > self.high:
+            raise InputError(f"Uniform: expected low <= high, got low={low!r}, high={high!r}")
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return rng.uniform(self.low, self.high, shape)
+
+    def __repr__(self) -> str:
+        return f"Uniform({self.low:g}, {self.high:g})"
+
+
+class Constant(Initializer):
+    """Every entry equal to `value`."""
+
+    def __init__(self, value: float) -> None:
+        self.value = as_number("value", value)
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.full(shape, self.value)
+
+    def __repr__(self) -> str:
+        return f"Constant({self.value:g})"
+
+
+class Zeros(Initializer):
+    """Every entry 0."""
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.zeros(shape)
+
+    def __repr__(self) -> str:
+        return "Zeros()"
+
+
+class Xavier(Initializer):
+    """Uniform on [-a, a] with ``a = sqrt(6 / (fan_in + fan_out))``, for layers followed by a symmetric activation.
+
+    References
+    ----------
+    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010,
+    eq. 16.
+    """
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        fan_in, fan_out = _fans(shape)
+        limit = math.sqrt(6.0 / (fan_in + fan_out))
+        return rng.uniform(-limit, limit, shape)
+
+    def __repr__(self) -> str:
+        return "Xavier()"
+
+
+class He(Initializer):
+    """Normal with ``std = sqrt(2 / fan_in)``, for layers followed by a ReLU.
+
+    References
+    ----------
+    He et al., "Delving deep into rectifiers", ICCV 2015, eq. 10.
+    """
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        fan_in, _ = _fans(shape)
+        return rng.normal(0.0, math.sqrt(2.0 / fan_in), shape)
+
+    def __repr__(self) -> str:
+        return "He()"
+
+
+def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many inputs feed one output and how many outputs one input feeds; the last two axes are in and out."""
+    if len(shape) < 2:
+        raise InputError(f"expected a weight of at least two axes (in, out), got shape {shape}")
+    window = math.prod(shape[:-2])  # the height and width of a convolution's kernel, 1 for a dense layer
+    return window * shape[-2], window * shape[-1]

@@ -1,0 +1,138 @@
+"""Layer: what every layer is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minidl.errors import CallOrderError, InputError, ShapeError
+from minidl.memory import ForwardMemory
+from minidl.parameter import Parameter
+from minidl.types import Array
+
+Shape = tuple[int, ...]
+T = TypeVar("T")
+L = TypeVar("L", bound="Layer")
+
+
+class Layer(ForwardMemory, ABC):
+    """A differentiable function of a batch, with parameters: subclass it, write `forward` and `backward`.
+
+    A constructor calls ``super().__init__()`` first, then `add_parameter`, `add_buffer` and `add_layer` for what the
+    layer owns; each returns its argument, to be kept as an attribute. One instance has one place in a network.
+
+    Examples
+    --------
+    >>> class Scale(Layer):
+    ...     def __init__(self, features):
+    ...         super().__init__()
+    ...         self.gain = self.add_parameter("gain", np.ones(features))
+    ...
+    ...     def forward(self, x, train=False):
+    ...         if train:
+    ...             self.keep(x)
+    ...         return x * self.gain.value
+    ...
+    ...     def backward(self, dy):
+    ...         (x,) = self.kept()
+    ...         self.gain.add_grad((dy * x).sum(axis=0))
+    ...         return dy * self.gain.value
+    >>> list(Scale(5).named_parameters())
+    ['gain']
+    """
+
+    def __init__(self) -> None:
+        self._parameters: dict[str, Parameter] = {}
+        self._buffers: dict[str, Array] = {}
+        self._layers: dict[str, Layer] = {}
+
+    @abstractmethod
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return y of x's dtype, one row for each row of x; with `train`, `keep` what `backward` needs."""
+
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """Return dx for the last ``forward(x, train=True)``, and add to the gradient of each parameter.
+
+        Parameters
+        ----------
+        dy : array, shape of y
+            Gradient of the cost with respect to y; never modified.
+
+        Returns
+        -------
+        array, shape of x
+            Gradient of the cost with respect to x.
+
+        Raises
+        ------
+        CallOrderError
+            If there was no such forward since the last backward.
+        """
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Do what `backward` does except for dx: the end of the chain, where nobody asks for it.
+
+        A layer for which dx is dear overrides this; the model calls it on the network.
+        """
+        self.backward(dy)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of one row of y for one row of x, without running data; the same unless overridden."""
+        return input_shape
+
+    def add_parameter(
+        self, name: str, value: Any, *, penalized: bool = True, dtype: DTypeLike = np.float32
+    ) -> Parameter:
+        """Register and return a `Parameter` with a copy of `value`."""
+        parameter = Parameter(value, name=f"{type(self).__name__}.{name}", penalized=penalized, dtype=dtype)
+        return self._register("_parameters", name, parameter)
+
+    def add_buffer(self, name: str, value: Any, *, dtype: DTypeLike = np.float32) -> Array:
+        """Register and return a copy of `value`: state that is saved but not trained; change it in place."""
+        return self._register("_buffers", name, np.array(value, dtype=dtype))
+
+    def add_layer(self, name: str, layer: L) -> L:
+        """Register and return `layer` as a part of this one."""
+        if not isinstance(layer, Layer):
+            raise InputError(f"{type(self).__name__}: expected a Layer as {name!r}, got {layer!r}")
+        return self._register("_layers", name, layer)
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, "Layer"]]:
+        """Yield (path, layer) for this layer and all within it; a path is empty or ends with a dot."""
+        yield path, self
+        for name, layer in self._layers.items():
+            yield from layer.walk(f"{path}{name}.")
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """Return every parameter by its path, such as ``"0.weight"``."""
+        return {path + name: p for path, layer in self.walk() for name, p in layer._parameters.items()}
+
+    def named_buffers(self) -> dict[str, Array]:
+        """Return every buffer by its path, such as ``"1.running_mean"``."""
+        return {path + name: b for path, layer in self.walk() for name, b in layer._buffers.items()}
+
+    def check_input(self, x: Array, sample_shape: Shape | None = None) -> None:
+        """Refuse an `x` that is not a floating-point array, or whose rows are not of `sample_shape`."""
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
+            got = f"dtype {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
+            raise InputError(f"{self!r}: expected x to be a floating-point array, got {got}")
+        if sample_shape is not None and x.shape[1:] != sample_shape:
+            wanted = ", ".join(["n", *map(str, sample_shape)])
+            turned = x.ndim == 2 and x.shape[:1] == sample_shape
+            hint = "; rows are samples: transpose an x that has them in columns" if turned else ""
+            raise ShapeError(f"{self!r}: expected x of shape ({wanted}), got {x.shape}{hint}")
+
+    def _register(self, registry: str, name: str, item: T) -> T:
+        items: dict[str, T] | None = getattr(self, registry, None)
+        if items is None:
+            raise CallOrderError(f"{type(self).__name__}: call super().__init__() before adding {name!r}")
+        if name in items or not name or "." in name:
+            raise InputError(f"{type(self).__name__}: expected a new name without a dot, got {name!r}")
+        items[name] = item
+        return item
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

@@ -1,0 +1,58 @@
+"""Containers: layers made of layers."""
+
+from minidl.errors import ShapeError
+from minidl.layers.base import Layer, Shape
+from minidl.types import Array
+
+
+class Sequential(Layer):
+    """Layers in a row, each fed with the output of the one before: ``y = layer_k(... layer_1(layer_0(x)))``.
+
+    Parameters
+    ----------
+    *layers : Layer
+        Named ``"0"``, ``"1"``, ... in the paths of `named_parameters`.
+
+    Examples
+    --------
+    >>> from minidl.layers import Dense, ReLU
+    >>> network = Sequential(Dense(4, 3), ReLU(), Dense(3, 2))
+    >>> list(network.named_parameters())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    >>> network.output_shape((4,))
+    (2,)
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__()
+        self.layers = [self.add_layer(str(i), layer) for i, layer in enumerate(layers)]
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        for i, layer in enumerate(self.layers):
+            try:
+                x = layer.forward(x, train)
+            except ShapeError as error:
+                raise ShapeError(f"layer {i}: {error}") from error
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        for layer in reversed(self.layers):
+            dy = layer.backward(dy)
+        return dy
+
+    def backward_parameters(self, dy: Array) -> None:
+        for layer in reversed(self.layers[1:]):
+            dy = layer.backward(dy)
+        for layer in self.layers[:1]:
+            layer.backward_parameters(dy)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        for i, layer in enumerate(self.layers):
+            try:
+                input_shape = layer.output_shape(input_shape)
+            except ShapeError as error:
+                raise ShapeError(f"layer {i}: {error}") from error
+        return input_shape
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"

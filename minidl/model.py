@@ -1,0 +1,121 @@
+"""Model: what is minimised, and its exact gradient."""
+
+from typing import Any
+
+import numpy as np
+
+from minidl.checks import as_array, as_count, check_finite, check_type
+from minidl.data import Dataset
+from minidl.errors import InputError
+from minidl.layers import Layer
+from minidl.losses import Loss
+from minidl.regularizers import Regularizer
+from minidl.types import Array
+
+
+class Model:
+    """A network, a loss and a regularizer: the cost ``J = mean loss over the batch + penalty``.
+
+    The penalty is the sum of the regularizer over the penalized parameters. ``loss`` always means the data term alone,
+    ``cost`` the loss with the penalty.
+
+    Parameters
+    ----------
+    network : Layer
+        Maps a batch to the outputs that the loss takes.
+    loss : Loss
+    regularizer : Regularizer or None
+
+    Attributes
+    ----------
+    parameters : dict of str to Parameter
+        By path, such as ``"0.weight"``.
+    dtype : dtype
+        Of the first parameter; inputs are cast to it (a copy where it differs).
+
+    Raises
+    ------
+    InputError
+        If an argument is not what its name says, or a layer has two places in the network.
+    """
+
+    def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
+        check_type("Model", "network", network, Layer)
+        check_type("Model", "loss", loss, Loss)
+        if regularizer is not None:
+            check_type("Model", "regularizer", regularizer, Regularizer)
+        seen: dict[int, str] = {}
+        for path, layer in network.walk():
+            if id(layer) in seen:  # it could keep only one of its two inputs for backward
+                raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]!r} and at {path!r}; make two layers")
+            seen[id(layer)] = path
+        self.network = network
+        self.loss = loss
+        self.regularizer = regularizer
+        self.parameters = network.named_parameters()
+        self.dtype = next((p.value.dtype for p in self.parameters.values()), np.dtype(np.float32))
+
+    def forward(self, x: Any, train: bool = False) -> Array:
+        """Return the outputs for the batch `x`."""
+        return self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
+
+    def predict(self, x: Any) -> Array:
+        """Return the prediction for each row of `x`: for a classifier its class, shape (n,)."""
+        check_finite("x", as_array("x", x))
+        return self.loss.predict(self.forward(x))
+
+    def predict_proba(self, x: Any) -> Array:
+        """Return the probability of each class for each row of `x`, shape (n, classes)."""
+        check_finite("x", as_array("x", x))
+        return self.loss.probabilities(self.forward(x))
+
+    def penalty(self) -> float:
+        """Return the regularizer's sum over the penalized parameters, 0 without one."""
+        if self.regularizer is None:
+            return 0.0
+        return sum(self.regularizer.penalty(p.value) for p in self.parameters.values() if p.penalized)
+
+    def compute_loss(self, x: Any, y: Any) -> float:
+        """Return the mean loss of the batch."""
+        return self.loss.forward(self.forward(x), y)
+
+    def compute_cost(self, x: Any, y: Any) -> float:
+        """Return the mean loss of the batch plus the penalty."""
+        return self.compute_loss(x, y) + self.penalty()
+
+    def compute_gradients(self, x: Any, y: Any) -> tuple[float, float]:
+        """Set every parameter's ``grad`` to the exact gradient of the cost, and return (cost, loss)."""
+        for parameter in self.parameters.values():
+            parameter.zero_grad()
+        loss = self.loss.forward(self.forward(x, train=True), y)
+        self.network.backward_parameters(self.loss.backward())
+        if self.regularizer is not None:
+            for parameter in self.parameters.values():
+                if parameter.penalized:
+                    parameter.add_grad(self.regularizer.gradient(parameter.value))
+        return loss + self.penalty(), loss
+
+    def evaluate(self, dataset: Dataset, batch_size: int = 1000) -> dict[str, float]:
+        """Return cost, loss and the loss's metrics (accuracy) over the whole dataset.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            At least one row.
+        batch_size : int
+            Rows at a time, which bounds the memory; means are weighted by the rows, so it changes only the rounding.
+        """
+        if not isinstance(dataset, Dataset) or len(dataset) == 0:
+            raise InputError(f"Model.evaluate: expected a Dataset with at least one row, got {dataset!r}")
+        sums: dict[str, float] = {}
+        for x, y in dataset.batches(as_count("batch_size", batch_size)):
+            outputs = self.forward(x)
+            means = {"loss": self.loss.forward(outputs, y), **self.loss.metrics(outputs, y)}
+            for name, mean in means.items():
+                sums[name] = sums.get(name, 0.0) + mean * len(x)
+        means = {name: total / len(dataset) for name, total in sums.items()}
+        return {"cost": means["loss"] + self.penalty(), **means}
+
+    def __repr__(self) -> str:
+        regularizer = f", {self.regularizer!r}" if self.regularizer else ""
+        return f"Model({self.network!r}, {self.loss!r}{regularizer})"

@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl import CallOrderError, Dataset, InputError, NonFiniteError, ShapeError, Standardizer
+
+
+def numbered(n):
+    """n rows that can be told apart, each with its own number as target."""
+    return Dataset(np.arange(n)[:, None] * [1.0, 10.0], np.arange(n), name="numbered", class_names=["a", "b"])
+
+
+def test_rows_are_chosen_as_in_numpy():
+    data = numbered(5)
+    assert len(data) == 5
+    assert data[2].y.tolist() == [2]
+    assert data[-1].y.tolist() == [4]
+    assert data[1:3].y.tolist() == [1, 2]
+    assert data[[4, 0]].x.tolist() == [[4, 40], [0, 0]]
+    assert data[data.y > 2].y.tolist() == [3, 4]
+    with pytest.raises(IndexError, match="row 5 of 5"):
+        data[5]
+
+
+def test_names_travel_along():
+    data = numbered(5).map(lambda x: x * 2)[:2]
+    assert data.name == "numbered"
+    assert data.class_names == ("a", "b")
+    assert data.x.tolist() == [[0, 0], [2, 20]]
+
+
+def test_map_hands_over_all_rows_and_keeps_the_original():
+    data = numbered(3)
+    assert data.map(lambda x: x.sum(axis=1)).x.tolist() == [0, 11, 22]
+    assert data.x.shape == (3, 2)
+    with pytest.raises(ShapeError, match="one target for each row"):
+        data.map(lambda x: x[:2])
+
+
+@given(st.integers(0, 30), st.integers(1, 40), st.none() | st.integers(0, 5))
+def test_batches_hold_every_row_once_with_its_target(n, batch_size, rng):
+    batches = list(numbered(n).batches(batch_size, rng))
+    assert sorted(label for _, y in batches for label in y) == list(range(n))
+    assert all((x[:, 0] == y).all() for x, y in batches)
+    assert all(len(y) == batch_size for _, y in batches[:-1])
+
+
+def test_without_a_seed_rows_keep_their_order_and_with_one_they_are_shuffled_by_it():
+    def order(rng):
+        return [int(label) for _, y in numbered(50).batches(7, rng) for label in y]
+
+    assert order(None) == list(range(50))
+    assert order(1) == order(1) == order(np.random.default_rng(1))
+    assert order(1) != order(2)
+    assert order(1) != order(None)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, True, "3", None])
+def test_a_batch_size_is_a_positive_integer(batch_size):
+    with pytest.raises(InputError, match="batch_size: expected an integer >= 1"):
+        numbered(3).batches(batch_size)
+
+
+@pytest.mark.parametrize("rng", [-1, 1.5, "seed", True, np.random.RandomState(0)])
+def test_a_seed_is_a_non_negative_integer_or_a_generator(rng):
+    with pytest.raises(InputError, match="rng: expected a non-negative integer"):
+        numbered(3).batches(2, rng)
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        ([[1.0], [2.0, 3.0]], "rows of equal length"),
+        (None, "got NoneType"),
+        ({"a": 1}, "got dict"),
+        ("text", "got str"),
+        ((i for i in range(2)), "got generator"),
+        (np.array([object(), object()]), "dtype object"),
+        (np.zeros((2, 1), complex), "dtype complex128"),
+        (np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"), "dtype datetime64"),
+        (np.ma.masked_array([[1.0], [2.0]], [[True], [False]]), "masked"),
+    ],
+)
+def test_what_is_not_an_array_of_numbers_is_refused(x, words):
+    with pytest.raises(InputError, match=words):
+        Dataset(x, [0, 1])
+
+
+def test_x_and_y_have_one_length():
+    with pytest.raises(ShapeError, match=r"x of shape \(2, 3\) and y of shape \(3,\); rows are samples"):
+        Dataset(np.zeros((2, 3)), [0, 1, 2])
+    with pytest.raises(ShapeError):
+        Dataset(1.0, 1)
+
+
+def test_lists_become_arrays_and_arrays_are_not_copied():
+    assert Dataset([[1, 2]], (0,)).x.shape == (1, 2)
+    x = np.zeros((2, 2))
+    assert Dataset(x, [0, 1]).x is x
+
+
+def test_a_standardized_training_set_has_mean_0_and_std_1(rng):
+    x = rng.integers(0, 256, (3000, 5)).astype(np.uint8)
+    z = Standardizer(np.float64).fit(x)(x)
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-12)
+
+
+def test_other_sets_are_scaled_by_the_training_set():
+    scale = Standardizer().fit([[0.0], [2.0]])
+    assert scale([[1.0], [5.0]]).tolist() == [[0.0], [4.0]]
+
+
+def test_the_unit_of_pixels_does_not_matter(rng):
+    x = rng.integers(0, 256, (500, 5)).astype(np.uint8)
+    np.testing.assert_allclose(Standardizer().fit(x / 255.0)(x / 255.0), Standardizer().fit(x)(x), atol=1e-6)
+
+
+def test_bytes_do_not_wrap_and_the_result_is_float32(rng):
+    x = np.array([[0], [255]], np.uint8)
+    z = Standardizer().fit(x)(x)
+    assert z.dtype == np.float32
+    assert z.tolist() == [[-1.0], [1.0]]
+    assert x.tolist() == [[0], [255]]
+
+
+@given(st.floats(-1e6, 1e6), st.integers(1, 3000))
+def test_a_constant_feature_is_only_shifted(value, n):
+    x = np.full((n, 1), value)
+    z = Standardizer(np.float64).fit(x)(x)
+    assert np.abs(z).max() <= 1e-12 * n * abs(value)  # the rounding of the mean, and nothing blown up by it
+
+
+def test_a_feature_constant_in_training_alone_keeps_its_unit():
+    assert Standardizer().fit([[14.62]] * 7)([[15.62]])[0, 0] == pytest.approx(1.0)
+
+
+def test_a_standardizer_says_what_is_missing():
+    with pytest.raises(CallOrderError, match="call fit"):
+        Standardizer()([[1.0]])
+    with pytest.raises(InputError, match="at least one row"):
+        Standardizer().fit(np.zeros((0, 3)))
+    with pytest.raises(NonFiniteError, match="NaN or infinity"):
+        Standardizer().fit([[np.nan], [1.0]])
+    with pytest.raises(ShapeError, match=r"rows of shape \(2,\), got an x of shape \(1, 3\)"):
+        Standardizer().fit(np.zeros((4, 2)))(np.zeros((1, 3)))
+
+
+def test_representations_are_short():
+    assert repr(numbered(2)) == "Dataset('numbered', x (2, 2) float64, y (2,) int64)"
+    assert repr(Standardizer()) == "Standardizer(dtype=float32)"

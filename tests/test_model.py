@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+
+from minidl import (
+    L1,
+    L2,
+    Dataset,
+    Dense,
+    InputError,
+    Loss,
+    Model,
+    NonFiniteError,
+    ReLU,
+    Sequential,
+    SoftmaxCrossEntropy,
+    numerical_gradient,
+)
+
+
+def two_layers(regularizer=None, dtype=np.float64):
+    network = Sequential(Dense(4, 5, rng=0, dtype=dtype), ReLU(), Dense(5, 3, rng=1, dtype=dtype))
+    return Model(network, SoftmaxCrossEntropy(), regularizer)
+
+
+@pytest.fixture
+def data(rng):
+    return Dataset(rng.normal(size=(7, 4)), rng.integers(0, 3, 7))
+
+
+@pytest.mark.parametrize("regularizer", [None, L2(0.1), L1(0.1)], ids=repr)
+def test_the_gradient_is_that_of_the_cost(regularizer, data):
+    model = two_layers(regularizer)
+    model.compute_gradients(np.ones((2, 4)), [0, 1])  # what was there before must not matter
+    cost, loss = model.compute_gradients(data.x, data.y)
+    assert cost == pytest.approx(model.compute_cost(data.x, data.y), rel=1e-14)
+    assert loss == pytest.approx(model.compute_loss(data.x, data.y), rel=1e-14)
+    for path, parameter in model.parameters.items():
+        original = parameter.value.copy()
+
+        def cost_at(value, parameter=parameter):
+            parameter.value = value
+            return model.compute_cost(data.x, data.y)
+
+        np.testing.assert_allclose(parameter.grad, numerical_gradient(cost_at, original), atol=1e-8, err_msg=path)
+        parameter.value = original
+
+
+def test_cost_is_loss_plus_the_penalty_of_the_weights_and_not_of_the_biases(data):
+    model = two_layers(L2(0.5))
+    model.parameters["0.bias"].value += 10.0
+    squares = sum((model.parameters[path].value ** 2).sum() for path in ("0.weight", "2.weight"))
+    assert model.penalty() == pytest.approx(0.5 * squares)
+    assert model.compute_cost(data.x, data.y) - model.compute_loss(data.x, data.y) == pytest.approx(0.5 * squares)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
+def test_evaluate_is_the_mean_over_all_rows_however_they_are_cut(batch_size, data):
+    model = two_layers(L2(0.1))
+    result = model.evaluate(data, batch_size)
+    assert set(result) == {"cost", "loss", "accuracy"}
+    assert result["loss"] == pytest.approx(model.compute_loss(data.x, data.y), rel=1e-13)
+    assert result["cost"] == pytest.approx(model.compute_cost(data.x, data.y), rel=1e-13)
+    assert result["accuracy"] == pytest.approx((model.predict(data.x) == data.y).mean())
+
+
+def test_probabilities_and_predictions_agree(data):
+    model = two_layers()
+    p = model.predict_proba(data.x)
+    assert p.shape == (7, 3)
+    np.testing.assert_array_equal(p.argmax(axis=1), model.predict(data.x))
+
+
+def test_inputs_are_cast_to_the_models_dtype_and_never_changed():
+    model = two_layers(dtype=np.float32)
+    for x in (np.ones((2, 4)), np.ones((2, 4), np.uint8), np.ones((2, 4), ">f4"), np.ones((2, 4), np.float16)):
+        x.flags.writeable = False
+        outputs = model.forward(x, train=True)
+        assert outputs.dtype == np.float32
+        np.testing.assert_array_equal(outputs, model.forward([[1.0] * 4] * 2))
+    model.loss.forward(outputs, [0, 1])
+    model.network.backward(model.loss.backward())
+    assert {p.grad.dtype for p in model.parameters.values()} == {np.dtype(np.float32)}
+
+
+def test_measuring_changes_no_weight_and_no_gradient(data):
+    model = two_layers(L2(0.1))
+    model.compute_gradients(data.x, data.y)
+    before = {path: (p.value.copy(), p.grad.copy()) for path, p in model.parameters.items()}
+    model.evaluate(data)
+    model.predict_proba(data.x)
+    model.compute_cost(data.x, data.y)
+    for path, parameter in model.parameters.items():
+        np.testing.assert_array_equal(parameter.value, before[path][0])
+        np.testing.assert_array_equal(parameter.grad, before[path][1])
+
+
+def test_a_layer_has_one_place():
+    relu = ReLU()
+    with pytest.raises(InputError, match=r"ReLU\(\) stands at '0.' and at '1.0.'; make two layers"):
+        Model(Sequential(relu, Sequential(relu)), SoftmaxCrossEntropy())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((SoftmaxCrossEntropy(), Dense(2, 2)), "expected network to be a Layer"),
+        ((Dense(2, 2), L2(0.1)), "expected loss to be a Loss"),
+        ((Dense(2, 2), SoftmaxCrossEntropy(), 0.1), "expected regularizer to be a Regularizer, got 0"),
+    ],
+)
+def test_parts_in_the_wrong_place_are_named(arguments, words):
+    with pytest.raises(InputError, match=words):
+        Model(*arguments)
+
+
+def test_predicting_from_nan_is_refused_with_its_place():
+    with pytest.raises(NonFiniteError, match=r"x: expected finite numbers, got 1 .* index \(1, 2\): nan"):
+        two_layers().predict([[0.0] * 4, [0.0, 0.0, np.nan, 0.0]])
+
+
+@pytest.mark.parametrize("data", [Dataset(np.zeros((0, 4)), []), (np.zeros((1, 4)), [0]), None])
+def test_evaluate_wants_a_dataset_with_rows(data):
+    with pytest.raises(InputError, match="expected a Dataset with at least one row"):
+        two_layers().evaluate(data)
+
+
+def test_a_loss_without_metrics_is_evaluated_too(rng):
+    class SquaredError(Loss):
+        def forward(self, outputs, targets):
+            self.keep(outputs - targets)
+            return float(((outputs - targets) ** 2).sum(axis=1).mean())
+
+        def backward(self):
+            (difference,) = self.kept()
+            return 2.0 * difference / len(difference)
+
+    x, t = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
+    assert set(Model(Dense(2, 1), SquaredError()).evaluate(Dataset(x, t))) == {"cost", "loss"}
+
+
+def test_representation_reads_like_the_code():
+    assert (
+        repr(Model(Dense(2, 3), SoftmaxCrossEntropy(), L2(0.1))) == "Model(Dense(2, 3), SoftmaxCrossEntropy(), L2(0.1))"
+    )

@@ -1,0 +1,76 @@
+import copy
+
+import numpy as np
+import pytest
+
+from minidl import Parameter, ShapeError
+
+
+def test_the_value_is_a_copy_of_what_came_in():
+    given = np.ones(3, np.float32)
+    parameter = Parameter(given)
+    parameter.value -= 1.0
+    assert given.tolist() == [1, 1, 1]
+    assert parameter.value.tolist() == [0, 0, 0]
+
+
+def test_float32_unless_said_otherwise():
+    assert Parameter([1.0]).value.dtype == np.float32
+    assert Parameter([1.0], dtype=np.float64).grad.dtype == np.float64
+
+
+def test_gradients_add_up_and_zero_grad_starts_again():
+    parameter = Parameter(np.zeros(2))
+    parameter.add_grad(np.array([1.0, 2.0]))
+    parameter.add_grad(np.array([1.0, 2.0]))
+    assert parameter.grad.tolist() == [2, 4]
+    parameter.zero_grad()
+    parameter.add_grad(np.array([5.0, 5.0]))
+    assert parameter.grad.tolist() == [5, 5]
+
+
+def test_a_gradient_nobody_added_to_since_zero_grad_is_zero():
+    parameter = Parameter(np.zeros(2))
+    parameter.add_grad(np.array([np.nan, 1.0]))
+    parameter.zero_grad()
+    assert parameter.grad.tolist() == [0, 0]
+
+
+def test_the_first_addition_overwrites_even_a_nan():
+    parameter = Parameter(np.zeros(2))
+    parameter.add_grad(np.array([np.nan, 1.0]))
+    parameter.zero_grad()
+    parameter.add_grad(np.array([1.0, 1.0]))
+    assert parameter.grad.tolist() == [1, 1]
+
+
+def test_add_grad_does_not_keep_the_callers_array():
+    parameter, given = Parameter(np.zeros(2)), np.ones(2)
+    parameter.zero_grad()
+    parameter.add_grad(given)
+    parameter.add_grad(given)
+    assert given.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 2)), np.zeros(3), np.zeros((1, 1)), np.float64(1.0)])
+def test_a_gradient_or_value_of_another_shape_is_refused(wrong):
+    parameter = Parameter(np.zeros((2, 3)), name="Dense.weight")
+    with pytest.raises(ShapeError, match=r"Dense.weight: expected a gradient of shape \(2, 3\)"):
+        parameter.add_grad(wrong)
+    with pytest.raises(ShapeError, match=r"Dense.weight: expected a value of shape \(2, 3\)"):
+        parameter.value = wrong
+
+
+def test_assigning_a_value_keeps_memory_and_dtype():
+    parameter = Parameter(np.zeros(2))
+    memory = parameter.value
+    parameter.value = np.array([1.0, 2.0])
+    assert parameter.value is memory
+    assert memory.tolist() == [1, 2]
+    assert memory.dtype == np.float32
+
+
+def test_memory_order_survives_a_deep_copy():
+    parameter = Parameter(np.asfortranarray(np.ones((2, 3))))
+    assert copy.deepcopy(parameter).value.flags.f_contiguous
+    assert parameter.grad.flags.f_contiguous
