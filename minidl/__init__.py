@@ -1,6 +1,7 @@
 """minidl: an object-oriented mini deep-learning framework on NumPy."""
 
-from minidl.callbacks import Callback, ProgressBar
+from minidl import datasets
+from minidl.callbacks import Callback, LearningCurves, ProgressBar, WeightTemplates
 from minidl.data import Dataset, Standardizer
 from minidl.errors import (
     CallOrderError,
@@ -42,6 +43,7 @@ __all__ = [
     "Initializer",
     "InputError",
     "Layer",
+    "LearningCurves",
     "Loss",
     "MinidlError",
     "Model",
@@ -58,9 +60,11 @@ __all__ = [
     "Standardizer",
     "Trainer",
     "Uniform",
+    "WeightTemplates",
     "Xavier",
     "Zeros",
     "accuracy",
+    "datasets",
     "numerical_gradient",
     "relative_error",
 ]

@@ -1,0 +1,145 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["minidl"]
+# ///
+"""Redo a published lab report: a one-layer softmax classifier on CIFAR-10, in four settings of lambda and eta.
+
+The report is assignment 1 of DD2424 (KTH): standardize the pixels, check the gradient, train with mini-batches, draw
+the curves and the weights as pictures, and compare test accuracies. Everything is written into one folder, report.html
+first of all. Run `python examples/cifar_softmax.py --help` for the options.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from cifar_softmax_report import (
+    SETTINGS,
+    GradientCheck,
+    Outcome,
+    Setting,
+    print_accuracies,
+    write_report,
+    write_results,
+)
+
+import minidl as dl
+from minidl.types import Array
+
+BATCH_SIZE = 100
+CHECKED_IMAGES = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    out = Path(options.out)
+    train, validation, test = load_data(options)
+    print(f"Data: {train.name} ({train.source}); {len(train)} training, {len(validation)} validation, {len(test)} test")
+
+    # Per-pixel mean and standard deviation of the training images alone. Scaling the bytes to [0, 1] would cancel.
+    scale = dl.Standardizer().fit(train.x)
+    checks = check_gradients(scale(train.x[:CHECKED_IMAGES]), train.y[:CHECKED_IMAGES], options)
+    train, validation, test = (data.map(scale) for data in (train, validation, test))
+
+    seeds = range(options.seed, options.seed + options.seeds)
+    outcomes = [fit(setting, seed, (train, validation, test), options) for setting in SETTINGS for seed in seeds]
+    write_results(out, train, checks, outcomes)
+    write_report(out, train, checks, outcomes)
+    print_accuracies(train, outcomes)
+    print(f"Report: {out / 'report.html'}")
+    return 0
+
+
+def load_data(options: argparse.Namespace) -> tuple[dl.Dataset, dl.Dataset, dl.Dataset]:
+    """Return training, validation and test images: uint8 (n, 3072)."""
+    n = 2000 if options.quick else 10_000
+    if options.dataset == "cifar10" or options.data_dir or (options.dataset == "auto" and not options.quick):
+        try:
+            train, validation, test = dl.datasets.load_cifar10_course_split(options.data_dir)
+            return train[:n], validation[:n], test[:n]
+        except dl.DownloadError as error:
+            if options.dataset == "cifar10":
+                raise
+            print(f"{error}\nCIFAR-10 cannot be had, so this run uses synthetic images.", file=sys.stderr)
+    train, validation, test = (dl.datasets.synthetic_images(n, rng=part) for part in (1, 2, 3))
+    return train, validation, test
+
+
+def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[GradientCheck]:
+    """Compare every entry of the gradient with central differences, in float64, with and without penalty."""
+    x = x[:, : 300 if options.quick else None].astype(np.float64)
+    checks = []
+    for lam in (0.0, 0.1):
+        layer = dl.Dense(x.shape[1], 10, weight_init=dl.Normal(0.01), rng=options.seed, dtype=np.float64)
+        model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(lam) if lam else None)
+        model.compute_gradients(x, y)
+        for name, parameter in model.parameters.items():
+            initial = parameter.value.copy()
+
+            def cost(value: Array, model: dl.Model = model, parameter: dl.Parameter = parameter) -> float:
+                parameter.value = value
+                return model.compute_cost(x, y)
+
+            errors = dl.relative_error(parameter.grad, dl.numerical_gradient(cost, initial))
+            parameter.value = initial
+            check = GradientCheck(lam, name, errors.size, float(errors.mean()), float(errors.max()), len(x))
+            print(f"Gradient check: {check}")
+            checks.append(check)
+    return checks
+
+
+def fit(
+    setting: Setting, seed: int, data: tuple[dl.Dataset, dl.Dataset, dl.Dataset], options: argparse.Namespace
+) -> Outcome:
+    """Train one setting from one seed; the first seed's figures are drawn."""
+    train, validation, test = data
+    start = perf_counter()
+    network = dl.Sequential(dl.Dense(train.x.shape[1], 10, weight_init=dl.Normal(0.01), rng=seed))
+    model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(setting.lam) if setting.lam else None)
+    title = f"{train.name}: {setting.title}"
+    figures = [
+        draw(options.out, prefix=f"{setting.name}-", title=title) for draw in (dl.LearningCurves, dl.WeightTemplates)
+    ]
+    callbacks = [dl.ProgressBar(), *(figures if seed == options.seed else [])]
+    print(f"Training: {title}, seed {seed}", file=sys.stderr)
+    trainer = dl.Trainer(model, dl.SGD(setting.eta), callbacks, rng=seed)
+    history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
+    suffix = f"-seed-{seed}" if options.seeds > 1 else ""
+    history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
+    drawn = {name: paths for callback in figures for name, paths in callback.paths.items()}
+    seconds = perf_counter() - start
+    return Outcome(setting, seed, BATCH_SIZE, history, model.evaluate(test)["accuracy"], seconds, drawn)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Redo the lab report: one-layer softmax classifier on CIFAR-10.")
+    kinds = ["auto", "cifar10", "synthetic"]
+    parser.add_argument(
+        "--dataset", choices=kinds, default="auto", help="auto: CIFAR-10 if it can be had, else synthetic"
+    )
+    parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
+    parser.add_argument("--out", default="runs/cifar_softmax", help="folder for the report (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, help="default: 40, with --quick 5")
+    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    parser.add_argument("--seeds", type=int, default=1, metavar="K", help="repeat over K seeds, from --seed on")
+    parser.add_argument("--quick", action="store_true", help="in seconds: few images, synthetic unless said otherwise")
+    options = parser.parse_args(arguments)
+    options.epochs = options.epochs if options.epochs is not None else 5 if options.quick else 40
+    for name, least in [("epochs", 1), ("seed", 0), ("seeds", 1)]:
+        if getattr(options, name) < least:
+            parser.error(f"argument --{name}: expected an integer >= {least}, got {getattr(options, name)}")
+    if options.data_dir and options.dataset == "synthetic":
+        parser.error("argument --data-dir: the synthetic images are drawn, not read; drop it or --dataset synthetic")
+    return options
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (dl.MinidlError, OSError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,38 @@
+"""The README's programs run as they stand."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import minidl as dl
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_first_program_trains_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    def small(*_, **__):
+        return tuple(dl.datasets.synthetic_images(300, rng=part) for part in range(3))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", small)  # the tests need no network
+    exec(PROGRAMS[0].replace("epochs=40", "epochs=2"), {})
+    assert re.match(r"\{'cost': .*, 'loss': .*, 'accuracy': 0\.\d+\}", capsys.readouterr().out)
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        f"{name}.{suffix}" for name in ("cost", "loss", "weights") for suffix in ("png", "svg")
+    }
+
+
+def test_the_second_program_checks_a_layer_of_ones_own(capsys):
+    exec(PROGRAMS[1], {"__name__": "program"})
+    assert float(capsys.readouterr().out) < 1e-9
+
+
+def test_there_are_no_other_programs():
+    assert len(PROGRAMS) == 2
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
+def test_links_lead_somewhere(link):
+    assert link.startswith("https://") or (Path(__file__).parent.parent / link).exists()
