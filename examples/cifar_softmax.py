@@ -1,7 +1,3 @@
-# /// script
-# requires-python = ">=3.11"
-# dependencies = ["minidl"]
-# ///
 """Redo a published lab report: a one-layer softmax classifier on CIFAR-10, in four settings of lambda and eta.
 
 The report is assignment 1 of DD2424 (KTH): standardize the pixels, check the gradient, train with mini-batches, draw
@@ -12,6 +8,7 @@ first of all. Run `python examples/cifar_softmax.py --help` for the options.
 import argparse
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from time import perf_counter
 
@@ -27,6 +24,7 @@ from cifar_softmax_report import (
 )
 
 import minidl as dl
+from minidl.files import make_folder
 from minidl.types import Array
 
 BATCH_SIZE = 100
@@ -35,7 +33,7 @@ CHECKED_IMAGES = 5
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    out = Path(options.out)
+    out = make_folder(options.out)
     train, validation, test = load_data(options)
     print(f"Data: {train.name} ({train.source}); {len(train)} training, {len(validation)} validation, {len(test)} test")
 
@@ -45,8 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train, validation, test = (data.map(scale) for data in (train, validation, test))
 
     seeds = range(options.seed, options.seed + options.seeds)
-    outcomes = [fit(setting, seed, (train, validation, test), options) for setting in SETTINGS for seed in seeds]
-    write_results(out, train, checks, outcomes)
+    outcomes: list[Outcome] = []
+    try:
+        for setting in SETTINGS:
+            outcomes += [fit(setting, seed, (train, validation, test), options) for seed in seeds]
+    finally:  # also after Ctrl-C: the settings that are done are not lost
+        write_results(out, train, checks, outcomes)
     write_report(out, train, checks, outcomes)
     print_accuracies(train, outcomes)
     print(f"Report: {out / 'report.html'}")
@@ -56,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def load_data(options: argparse.Namespace) -> tuple[dl.Dataset, dl.Dataset, dl.Dataset]:
     """Return training, validation and test images: uint8 (n, 3072)."""
     n = 2000 if options.quick else 10_000
-    if options.dataset == "cifar10" or options.data_dir or (options.dataset == "auto" and not options.quick):
+    if (
+        options.dataset == "cifar10"
+        or options.data_dir is not None
+        or (options.dataset == "auto" and not options.quick)
+    ):
         try:
             train, validation, test = dl.datasets.load_cifar10_course_split(options.data_dir)
             return train[:n], validation[:n], test[:n]
@@ -75,6 +81,8 @@ def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[Gra
     for lam in (0.0, 0.1):
         layer = dl.Dense(x.shape[1], 10, weight_init=dl.Normal(0.01), rng=options.seed, dtype=np.float64)
         model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(lam) if lam else None)
+        for parameter in model.parameters.values():  # a bias of 0 would hide a penalty on it
+            parameter.value += 0.01
         model.compute_gradients(x, y)
         for name, parameter in model.parameters.items():
             initial = parameter.value.copy()
@@ -85,7 +93,7 @@ def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[Gra
 
             errors = dl.relative_error(parameter.grad, dl.numerical_gradient(cost, initial))
             parameter.value = initial
-            check = GradientCheck(lam, name, errors.size, float(errors.mean()), float(errors.max()), len(x))
+            check = GradientCheck(lam, name, errors.size, float(errors.mean()), float(errors.max()), *x.shape)
             print(f"Gradient check: {check}")
             checks.append(check)
     return checks
@@ -106,9 +114,11 @@ def fit(
     callbacks = [dl.ProgressBar(), *(figures if seed == options.seed else [])]
     print(f"Training: {title}, seed {seed}", file=sys.stderr)
     trainer = dl.Trainer(model, dl.SGD(setting.eta), callbacks, rng=seed)
-    history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
-    suffix = f"-seed-{seed}" if options.seeds > 1 else ""
-    history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
+    try:
+        history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
+    finally:  # also after Ctrl-C
+        suffix = f"-seed-{seed}" if options.seeds > 1 else ""
+        trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
     drawn = {name: paths for callback in figures for name, paths in callback.paths.items()}
     seconds = perf_counter() - start
     return Outcome(setting, seed, BATCH_SIZE, history, model.evaluate(test)["accuracy"], seconds, drawn)
@@ -121,25 +131,32 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--dataset", choices=kinds, default="auto", help="auto: CIFAR-10 if it can be had, else synthetic"
     )
     parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
-    parser.add_argument("--out", default="runs/cifar_softmax", help="folder for the report (default: %(default)s)")
+    parser.add_argument(
+        "--out", help="folder for the report (default: runs/cifar_softmax, with --quick runs/cifar_softmax_quick)"
+    )
     parser.add_argument("--epochs", type=int, help="default: 40, with --quick 5")
     parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, metavar="K", help="repeat over K seeds, from --seed on")
     parser.add_argument("--quick", action="store_true", help="in seconds: few images, synthetic unless said otherwise")
     options = parser.parse_args(arguments)
     options.epochs = options.epochs if options.epochs is not None else 5 if options.quick else 40
+    # A folder of its own: a quick try must not replace the real report.
+    options.out = options.out or f"runs/cifar_softmax{'_quick' if options.quick else ''}"
     for name, least in [("epochs", 1), ("seed", 0), ("seeds", 1)]:
         if getattr(options, name) < least:
             parser.error(f"argument --{name}: expected an integer >= {least}, got {getattr(options, name)}")
-    if options.data_dir and options.dataset == "synthetic":
+    if options.data_dir is not None and options.dataset == "synthetic":
         parser.error("argument --data-dir: the synthetic images are drawn, not read; drop it or --dataset synthetic")
     return options
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows a question mark
     try:
         sys.exit(main())
     except (dl.MinidlError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
+        print("Interrupted: what was finished before is in the --out folder.", file=sys.stderr)
         sys.exit(130)

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minidl as dl
-from minidl.describe import describe_run
 from minidl.files import write_whole
-from minidl.report import Report
 
 
 class Setting(NamedTuple):
@@ -38,6 +36,7 @@ class GradientCheck(NamedTuple):
     mean: float  # of the relative errors
     max: float
     images: int
+    pixels: int  # of each image
 
     def __str__(self) -> str:
         return (
@@ -70,9 +69,8 @@ def write_results(out: Path, train: dl.Dataset, checks: list[GradientCheck], out
     write_whole(out / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
     rows = [{name: value for name, value in _entry(o).items() if name != "figures"} for o in outcomes]
     text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
+    table = csv.writer(text, lineterminator="\n")
+    table.writerows([list(rows[0])] * bool(rows) + [list(row.values()) for row in rows])
     write_whole(out / "results.csv", text.getvalue())
 
 
@@ -89,7 +87,7 @@ def write_report(out: Path, train: dl.Dataset, checks: list[GradientCheck], outc
     """Write report.html and report.md."""
     seeds = sorted({o.seed for o in outcomes})
     shown = [o for o in outcomes if o.seed == seeds[0]]
-    report = Report(f"A one-layer softmax classifier on {train.name}")
+    report = dl.Report(f"A one-layer softmax classifier on {train.name}")
     report.paragraph(
         f"Data: {train.name} ({train.source}), {len(train)} training images; pixels standardized with the mean and "
         f"standard deviation of each pixel over the training images. Model: softmax(xW + b), W drawn from N(0, 0.01²), "
@@ -98,14 +96,15 @@ def write_report(out: Path, train: dl.Dataset, checks: list[GradientCheck], outc
         f"{', '.join(map(str, seeds))}. Cost, loss and accuracy are measured after each epoch, over all images."
     )
     report.heading("Test accuracy")
-    report.table(["λ", "η", "test accuracy", "in the published report"], _accuracies(train, outcomes))
+    spread = f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1 else ""
+    report.table(["λ", "η", "test accuracy", "in the published report"], _accuracies(train, outcomes), caption=spread)
     if not _is_cifar10(train):
         report.paragraph("The published numbers are for CIFAR-10: with these images there is nothing to compare with.")
     report.heading("Gradient check")
     report.paragraph(
-        f"Analytic gradient g against central differences n on {checks[0].images} training images, in float64, for "
-        f"every entry: relative error |g - n| / max(1e-6, |g| + |n|). The published report found a mean of 1.1e-9 for "
-        f"the weight and 2.25e-9 for the bias."
+        f"Analytic gradient g against central differences n on {checks[0].images} training images "
+        f"({checks[0].pixels} pixels of each), in float64, for every entry: relative error |g - n| / max(1e-6, |g| + "
+        f"|n|). The published report found a mean of 1.1e-9 for the weight and 2.25e-9 for the bias."
     )
     header = ["λ", "parameter", "entries", "mean relative error", "max relative error"]
     report.table(header, [[c.lam, c.parameter, c.entries, f"{c.mean:.1e}", f"{c.max:.1e}"] for c in checks])
@@ -125,7 +124,7 @@ def write_report(out: Path, train: dl.Dataset, checks: list[GradientCheck], outc
     report.heading("The four settings" if len(seeds) == 1 else f"The four settings, seed {seeds[0]}")
     for o in shown:
         report.heading(o.setting.title, level=3)
-        report.paragraph(f"{describe_run(o.history)} Test accuracy: {_percent(o.test_accuracy)}.")
+        report.paragraph(f"{dl.describe_run(o.history)} Test accuracy: {_percent(o.test_accuracy)}.")
         alt = {"cost": "cost over the epochs", "loss": "loss over the epochs", "weights": "weights of each class"}
         report.figures((svg, f"{alt[name]}, {o.setting.title}", "") for name, (_, svg) in o.figures.items())
     report.write(out)

@@ -3,6 +3,7 @@
 from minidl import datasets
 from minidl.callbacks import Callback, LearningCurves, ProgressBar, WeightTemplates
 from minidl.data import Dataset, Standardizer
+from minidl.describe import describe_run
 from minidl.errors import (
     CallOrderError,
     DataError,
@@ -22,6 +23,7 @@ from minidl.model import Model
 from minidl.optimizers import SGD, Optimizer
 from minidl.parameter import Parameter
 from minidl.regularizers import L1, L2, ElasticNet, Regularizer
+from minidl.report import Report
 from minidl.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -54,6 +56,7 @@ __all__ = [
     "ProgressBar",
     "ReLU",
     "Regularizer",
+    "Report",
     "Sequential",
     "ShapeError",
     "SoftmaxCrossEntropy",
@@ -65,6 +68,7 @@ __all__ = [
     "Zeros",
     "accuracy",
     "datasets",
+    "describe_run",
     "numerical_gradient",
     "relative_error",
 ]

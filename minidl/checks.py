@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from minidl.errors import InputError, NonFiniteError
+from minidl.errors import InputError, NonFiniteError, ShapeError
 from minidl.types import Array
 
 
@@ -53,17 +54,17 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
     """Return `value` as a finite float that is at least `minimum` (with `above`: greater than it)."""
     wanted = "a finite number" if minimum == -math.inf else f"a finite number {'>' if above else '>='} {minimum:g}"
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputError(f"{name}: expected {wanted}, got {value!r}")
+        raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
     number = float(value)
     if not math.isfinite(number) or number < minimum or (above and number == minimum):
-        raise InputError(f"{name}: expected {wanted}, got {value!r}")
+        raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
     return number
 
 
 def as_count(name: str, value: Any, minimum: int = 1) -> int:
     """Return `value` as an int that is at least `minimum`; True and 2.0 are refused."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
-        raise InputError(f"{name}: expected an integer >= {minimum}, got {value!r}")
+        raise InputError(f"{name}: expected an integer >= {minimum}, got {value!r:.80}")
     return int(value)
 
 
@@ -71,4 +72,24 @@ def check_type(where: str, name: str, value: Any, kind: type) -> None:
     """Refuse a `value` that is not an instance of `kind`."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {value!r}")
+        raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {value!r:.80}")
+
+
+def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None) -> Array:
+    """Return what a class that a user wrote returned, if it is an array (of `shape`); `method` is the one to blame."""
+    if not isinstance(value, np.ndarray):
+        raise InputError(f"{method}: expected it to return an array, got {type(value).__name__}; is a return missing?")
+    if shape is not None and value.shape != shape:
+        raise ShapeError(f"{method}: expected it to return an array of shape {shape}, got {value.shape}")
+    return value
+
+
+def as_float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return `dtype` as a floating-point dtype in this machine's byte order, or refuse it."""
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = np.dtype(object)
+    if dtype is None or result.kind != "f":
+        raise InputError(f"dtype: expected a floating-point dtype such as numpy.float32, got {dtype!r:.80}")
+    return result.newbyteorder("=")

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from minidl.checks import as_array, as_count
+from minidl.checks import as_array, as_count, as_float_dtype, check_finite
 from minidl.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl.randomness import as_generator
 from minidl.types import Array, Seed
@@ -114,8 +115,8 @@ class Standardizer:
 
     _BLOCK = 256  # rows at a time: their float64 copy stays in the cache, and none of the whole data is ever made
 
-    def __init__(self, dtype: type[np.floating[Any]] = np.float32) -> None:
-        self.dtype = np.dtype(dtype)
+    def __init__(self, dtype: DTypeLike = np.float32) -> None:
+        self.dtype = as_float_dtype(dtype)
         self.mean: Array | None = None
         self.std: Array | None = None
 
@@ -124,17 +125,18 @@ class Standardizer:
         x = as_array("x", x)
         if x.ndim == 0 or len(x) == 0:
             raise InputError(f"Standardizer.fit: expected at least one row, got an x of shape {x.shape}")
+        check_finite("Standardizer.fit: x", x)
         mean = x.mean(axis=0, dtype=np.float64)
-        if not np.isfinite(mean).all():
-            raise NonFiniteError("Standardizer.fit: x holds NaN or infinity; drop or fill those entries first")
         squares = np.zeros_like(mean)
-        for block in self._blocks(x):
-            squares += ((block - mean) ** 2).sum(axis=0)
+        with np.errstate(over="ignore"):  # it shows below
+            for block in self._blocks(x):
+                squares = squares + ((block - mean) ** 2).sum(axis=0)
         std = np.sqrt(squares / len(x))
+        if not np.isfinite(std).all():
+            raise NonFiniteError("Standardizer.fit: x holds numbers too large to be squared; scale them down first")
         # The mean of a constant feature is off by rounding, so its std may come out tiny instead of 0: what is within
         # the rounding of a sum of n terms counts as constant.
-        std[std <= len(x) * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
-        self.mean, self.std = mean, std
+        self.mean, self.std = mean, np.where(std <= len(x) * np.finfo(np.float64).eps * np.abs(mean), 1.0, std)
         return self
 
     def __call__(self, x: Any) -> Array:

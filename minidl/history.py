@@ -5,7 +5,7 @@ import difflib
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -77,6 +77,9 @@ class History:
     def __contains__(self, column: object) -> bool:
         return column in self.columns
 
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -107,9 +110,12 @@ class History:
             If the file is missing or damaged; the message names the file and the row.
         """
         try:
-            header, *lines = csv.reader(io.StringIO(_read(path), newline=""), strict=True)
+            lines = list(csv.reader(io.StringIO(_read(path), newline=""), strict=True))
         except (csv.Error, ValueError) as error:
             raise DataError(f"{path}: expected a table with a header ({error})") from None
+        header, *lines = lines or [[]]
+        if "epoch" not in header:
+            raise DataError(f"{path}: expected a table with a column epoch, got the header {', '.join(header)!r:.80}")
         if len(set(header)) != len(header):
             raise DataError(f"{path}: the header names a column twice: {', '.join(header)}")
         history = cls()

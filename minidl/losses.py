@@ -23,6 +23,13 @@ class Loss(ForwardMemory, ABC):
     def backward(self) -> Array:
         """Return the gradient of the last `forward` with respect to its outputs, of their shape and dtype."""
 
+    def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
+        """Return `targets` as an array, or refuse them if they cannot go with outputs of `output_shape`.
+
+        The trainer asks this of whole sets before the first step; any targets will do unless overridden.
+        """
+        return as_array("targets", targets)
+
     def predict(self, outputs: Array) -> Array:
         """Return what the outputs predict: the outputs themselves, unless a loss means something else by them."""
         return outputs
@@ -69,8 +76,8 @@ class SoftmaxCrossEntropy(Loss):
     """
 
     def forward(self, outputs: Array, targets: Any) -> float:
-        labels = self._labels(outputs, targets)
         shifted = _shifted(outputs)
+        labels = self.check_targets(targets, outputs.shape)
         exponentials = np.exp(shifted)
         sums = exponentials.sum(axis=1, keepdims=True)
         rows = np.arange(len(labels))
@@ -87,7 +94,7 @@ class SoftmaxCrossEntropy(Loss):
 
     def predict(self, outputs: Array) -> Array:
         """Return the most probable class of each row, shape (n,)."""
-        labels: Array = outputs.argmax(axis=1)
+        labels: Array = _shifted(outputs).argmax(axis=1)
         return labels
 
     def probabilities(self, outputs: Array) -> Array:
@@ -100,16 +107,15 @@ class SoftmaxCrossEntropy(Loss):
         """Return the accuracy."""
         return {"accuracy": accuracy(self.predict(outputs), targets)}
 
-    def _labels(self, outputs: Array, targets: Any) -> Array:
+    def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
+        """Return `targets` as an array of labels, one a row, each the number of an output."""
         labels = as_array("targets", targets)
-        if outputs.ndim != 2 or len(outputs) == 0:
-            raise ShapeError(f"{self!r}: expected outputs of shape (n, classes), n >= 1, got {outputs.shape}")
-        if labels.shape != outputs.shape[:1]:
-            hint = "; one-hot rows become labels by targets.argmax(axis=1)" if labels.shape == outputs.shape else ""
-            raise ShapeError(f"{self!r}: expected targets of shape {outputs.shape[:1]}, got {labels.shape}{hint}")
+        if labels.shape != output_shape[:1]:
+            hint = "; one-hot rows become labels by targets.argmax(axis=1)" if labels.shape == output_shape else ""
+            raise ShapeError(f"{self!r}: expected targets of shape {output_shape[:1]}, got {labels.shape}{hint}")
         if labels.dtype.kind not in "iu":
             raise InputError(f"{self!r}: expected integer class labels as targets, got dtype {labels.dtype}")
-        classes = outputs.shape[1]
+        classes = output_shape[1]
         if labels.min() < 0 or labels.max() >= classes:  # NumPy would take -1 as the last class
             row = int(np.argmax((labels < 0) | (labels >= classes)))
             raise InputError(f"{self!r}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}")
@@ -118,6 +124,9 @@ class SoftmaxCrossEntropy(Loss):
 
 def _shifted(logits: Array) -> Array:
     """Return each row minus its maximum: the softmax is the same, and exp cannot overflow."""
+    if not isinstance(logits, np.ndarray) or logits.dtype.kind != "f" or logits.ndim != 2 or logits.size == 0:
+        got = f"{logits.dtype} {logits.shape}" if isinstance(logits, np.ndarray) else type(logits).__name__
+        raise ShapeError(f"logits: expected a floating-point array of shape (n, classes), both >= 1, got {got}")
     top = logits.max(axis=1, keepdims=True)
     finite = np.isfinite(top)
     if not finite.all():

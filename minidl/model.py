@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl.checks import as_array, as_count, check_finite, check_type
+from minidl.checks import as_array, as_count, check_finite, check_returned, check_type
 from minidl.data import Dataset
-from minidl.errors import InputError
+from minidl.errors import InputError, NonFiniteError
 from minidl.layers import Layer
 from minidl.losses import Loss
 from minidl.regularizers import Regularizer
@@ -57,17 +57,16 @@ class Model:
 
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
-        return self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
+        outputs = self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
+        return check_returned(f"{self.network!r:.80}.forward", outputs)
 
     def predict(self, x: Any) -> Array:
         """Return the prediction for each row of `x`: for a classifier its class, shape (n,)."""
-        check_finite("x", as_array("x", x))
-        return self.loss.predict(self.forward(x))
+        return self.loss.predict(self._finite_outputs(x))
 
     def predict_proba(self, x: Any) -> Array:
         """Return the probability of each class for each row of `x`, shape (n, classes)."""
-        check_finite("x", as_array("x", x))
-        return self.loss.probabilities(self.forward(x))
+        return self.loss.probabilities(self._finite_outputs(x))
 
     def penalty(self) -> float:
         """Return the regularizer's sum over the penalized parameters, 0 without one."""
@@ -77,7 +76,7 @@ class Model:
 
     def compute_loss(self, x: Any, y: Any) -> float:
         """Return the mean loss of the batch."""
-        return self.loss.forward(self.forward(x), y)
+        return self._loss(x, self.forward(x), y)
 
     def compute_cost(self, x: Any, y: Any) -> float:
         """Return the mean loss of the batch plus the penalty."""
@@ -87,8 +86,10 @@ class Model:
         """Set every parameter's ``grad`` to the exact gradient of the cost, and return (cost, loss)."""
         for parameter in self.parameters.values():
             parameter.zero_grad()
-        loss = self.loss.forward(self.forward(x, train=True), y)
-        self.network.backward_parameters(self.loss.backward())
+        outputs = self.forward(x, train=True)
+        loss = self._loss(x, outputs, y)
+        d_outputs = check_returned(f"{self.loss!r}.backward", self.loss.backward(), outputs.shape)
+        self.network.backward_parameters(d_outputs)
         if self.regularizer is not None:
             for parameter in self.parameters.values():
                 if parameter.penalized:
@@ -110,11 +111,28 @@ class Model:
         sums: dict[str, float] = {}
         for x, y in dataset.batches(as_count("batch_size", batch_size)):
             outputs = self.forward(x)
-            means = {"loss": self.loss.forward(outputs, y), **self.loss.metrics(outputs, y)}
+            means = {"loss": self._loss(x, outputs, y), **self.loss.metrics(outputs, y)}
             for name, mean in means.items():
                 sums[name] = sums.get(name, 0.0) + mean * len(x)
         means = {name: total / len(dataset) for name, total in sums.items()}
         return {"cost": means["loss"] + self.penalty(), **means}
+
+    def _loss(self, x: Any, outputs: Array, y: Any) -> float:
+        try:
+            loss = self.loss.forward(outputs, y)
+        except NonFiniteError:
+            check_finite("x", as_array("x", x))  # if that is why, the error should say so
+            raise
+        if not isinstance(loss, float | np.floating):
+            raise InputError(f"{self.loss!r}.forward: expected it to return a float, got {type(loss).__name__}")
+        return float(loss)
+
+    def _finite_outputs(self, x: Any) -> Array:
+        x = as_array("x", x)
+        check_finite("x", x)
+        outputs = self.forward(x)
+        check_finite("outputs", outputs)
+        return outputs
 
     def __repr__(self) -> str:
         regularizer = f", {self.regularizer!r}" if self.regularizer else ""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minidl.checks import as_float_dtype
 from minidl.errors import ShapeError
 from minidl.types import Array
 
@@ -37,7 +38,7 @@ class Parameter:
     ) -> None:
         self.name = name
         self.penalized = penalized
-        self._value: Array = np.array(value, dtype=dtype)
+        self._value: Array = np.array(value, dtype=as_float_dtype(dtype))
         self._grad = np.zeros_like(self._value)
         self._stale = False
 

@@ -19,6 +19,9 @@ class Regularizer(ABC):
     def gradient(self, w: Array) -> Array:
         """Return the gradient of the penalty, a new array of w's shape and dtype."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
 
 class L2(Regularizer):
     """``strength * sum(w**2)``, with gradient ``2 * strength * w``.

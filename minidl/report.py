@@ -20,7 +20,7 @@ _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 # The policy forbids the browser whatever would make the page depend on another file, or run anything.
 _PAGE = Template("""<!DOCTYPE html>
-<html lang="$lang">
+<html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
@@ -79,8 +79,6 @@ class Report:
     Parameters
     ----------
     title : str
-    lang : str
-        Language of the texts, as HTML's ``lang``.
 
     Examples
     --------
@@ -98,9 +96,8 @@ class Report:
     <BLANKLINE>
     """
 
-    def __init__(self, title: str, lang: str = "en") -> None:
+    def __init__(self, title: str) -> None:
         self.title = title
-        self.lang = lang
         self._blocks: list[_Heading | _Paragraph | _Table | _Figures] = []
 
     def heading(self, text: str, level: int = 2) -> Self:
@@ -155,7 +152,7 @@ class Report:
     def to_html(self) -> str:
         """Return the page, figures embedded: it needs no other file and no network."""
         body = "\n".join(block.html() for block in self._blocks)
-        return _PAGE.substitute(lang=_escape(self.lang), title=_escape(self.title), body=body)
+        return _PAGE.substitute(title=_escape(self.title), body=body)
 
     def to_markdown(self, folder: PathLike = ".") -> str:
         """Return the document as Markdown for a file in `folder`; figures are links relative to it."""

@@ -52,6 +52,7 @@ class Trainer:
     ) -> None:
         check_type("Trainer", "model", model, Model)
         check_type("Trainer", "optimizer", optimizer, Optimizer)
+        check_type("Trainer", "callbacks", callbacks, Sequence)
         for i, callback in enumerate(callbacks):
             check_type("Trainer", f"callbacks[{i}]", callback, Callback)
         self.model = model
@@ -111,16 +112,29 @@ class Trainer:
             if len(data) == 0:
                 raise InputError(f"Trainer.fit: expected {name} to have at least one row, got {data!r}")
             check_finite(f"{name}.x", data.x)
+            output_shape = self.model.forward(data.x[:1]).shape[1:]
+            try:
+                self.model.loss.check_targets(data.y, (len(data), *output_shape))
+            except InputError as error:  # the same words, and which of the two sets
+                raise type(error)(f"Trainer.fit: {name}: {error}") from None
         self.epochs = as_count("epochs", epochs, 0)
         self.batches_per_epoch = -(-len(train) // as_count("batch_size", batch_size))
         self.last_epoch = self.epoch + self.epochs
         self.train_data, self.validation_data = train, validation
         self._running, self._stopping = True, False
+        begun: list[Callback] = []
+
+        def end(callback: Callback) -> None:
+            if any(callback is other for other in begun):
+                callback.on_train_end(self)
+
         with ExitStack() as teardown:
             teardown.callback(setattr, self, "_running", False)
             for callback in reversed(self.callbacks):  # a stack unwinds backwards: they end in list order
-                teardown.callback(callback.on_train_end, self)
-            self._notify("on_train_begin")
+                teardown.callback(end, callback)
+            for callback in self.callbacks:
+                begun.append(callback)
+                callback.on_train_begin(self)
             while self.epoch < self.last_epoch and not self._stopping:
                 self._run_epoch(train, validation, batch_size, train_metrics)
         return self.history

@@ -107,6 +107,10 @@ def test_a_standardized_training_set_has_mean_0_and_std_1(rng):
     np.testing.assert_allclose(z.std(axis=0), 1, rtol=1e-12)
 
 
+def test_a_single_feature_without_an_axis_of_its_own_works():
+    assert Standardizer().fit([1.0, 3.0])([5.0]).tolist() == [3.0]
+
+
 def test_other_sets_are_scaled_by_the_training_set():
     scale = Standardizer().fit([[0.0], [2.0]])
     assert scale([[1.0], [5.0]]).tolist() == [[0.0], [4.0]]
@@ -141,8 +145,14 @@ def test_a_standardizer_says_what_is_missing():
         Standardizer()([[1.0]])
     with pytest.raises(InputError, match="at least one row"):
         Standardizer().fit(np.zeros((0, 3)))
-    with pytest.raises(NonFiniteError, match="NaN or infinity"):
+    with pytest.raises(
+        NonFiniteError, match=r"x: expected finite numbers, got 1 that are not, the first at index \(0, 0\)"
+    ):
         Standardizer().fit([[np.nan], [1.0]])
+    with pytest.raises(NonFiniteError, match="too large to be squared"):
+        Standardizer().fit([[1e200], [-1e200]])
+    with pytest.raises(InputError, match="dtype: expected a floating-point"):
+        Standardizer(np.int32)
     with pytest.raises(ShapeError, match=r"rows of shape \(2,\), got an x of shape \(1, 3\)"):
         Standardizer().fit(np.zeros((4, 2)))(np.zeros((1, 3)))
 

@@ -1,6 +1,7 @@
 """The main job as its users run it: as a program, quick, on the synthetic images, without a network."""
 
 import csv
+import importlib
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import minidl as dl
 from minidl import History
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "cifar_softmax.py"
@@ -30,7 +32,7 @@ def quick(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quick")
     finished = run("--quick", "--epochs", "3", "--seeds", "2", cwd=folder)
     assert finished.returncode == 0, finished.stderr
-    return folder / "runs" / "cifar_softmax", finished
+    return folder / "runs" / "cifar_softmax_quick", finished
 
 
 def test_results_have_the_promised_form(quick):
@@ -54,6 +56,7 @@ def test_results_have_the_promised_form(quick):
                 s["train_cost"] - s["train_loss"], rel=1e-6, abs=1e-9
             )
             assert 0.1 < s[f"{part}_accuracy"] < 1
+        assert (s["train_cost"] - s["train_loss"] > 0.01 * s["lambda"]) == (s["lambda"] > 0)
         assert 0.1 < s["test_accuracy"] < 1
         assert set(s["figures"]) == ({"cost", "loss", "weights"} if s["seed"] == 42 else set())
         assert all((out / name).stat().st_size < 200_000 for name in s["figures"].values())
@@ -83,7 +86,10 @@ def test_the_report_says_what_it_was_made_from_and_compares_nothing_that_cannot_
     assert "nothing to compare with" in page
     assert "39.13" not in page
     assert page.count("data:image/") == 12
-    assert "±" in page
+    assert "mean ± standard deviation over 2 seeds" in page
+    assert "(300 pixels of each)" in page
+    rates = [s["test_accuracy"] for s in json.loads((out / "results.json").read_text())["settings"][:2]]
+    assert f"{50 * sum(rates):.2f} ± {100 * abs(rates[0] - rates[1]) / 2**0.5:.2f} %" in page
 
 
 def test_the_terminal_shows_the_table_and_the_progress_goes_to_standard_error(quick):
@@ -123,4 +129,90 @@ def test_wrong_arguments_end_in_a_sentence(arguments, code, words, tmp_path):
     assert finished.returncode == code
     assert words in finished.stderr
     assert "Traceback" not in finished.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_refused_at_once(out, tmp_path):
+    (tmp_path / "file").touch()
+    finished = run("--quick", "--out", out, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert "expected a folder that can be written" in finished.stderr
+    assert finished.stdout == ""
+
+
+def test_a_terminal_without_greek_letters_is_no_reason_to_fail(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    finished = run("--quick", "--epochs", "1", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "Gradient check: ? = 0" in finished.stdout
+
+
+@pytest.fixture
+def example(monkeypatch, tmp_path):
+    """The main job as a module, with small sets that can be told apart in place of CIFAR-10."""
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module("cifar_softmax")
+    sets = [dl.datasets.synthetic_images(n, rng=n) for n in (300, 200, 100)]
+    sets = [dl.Dataset(d.x, d.y, name="CIFAR-10", source="test", class_names=d.class_names) for d in sets]
+    monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", lambda data_dir: tuple(sets))
+    return module, sets
+
+
+def test_the_settings_are_those_of_the_published_report(example):
+    module, _ = example
+    assert [tuple(setting) for setting in module.SETTINGS] == [
+        (0, 0.1, 0.2782), (0, 0.001, 0.3913), (0.1, 0.001, 0.3936), (1, 0.001, 0.3740)
+    ]  # fmt: skip
+    options = module.parse([])
+    assert (options.epochs, options.out, module.BATCH_SIZE) == (40, "runs/cifar_softmax", 100)
+
+
+def test_it_trains_scales_validates_and_tests_on_the_set_meant_for_it(example):
+    module, (train, validation, test) = example
+    assert module.main(["--epochs", "2", "--quick", "--dataset", "cifar10", "--out", "out"]) == 0
+    results = json.loads(Path("out/results.json").read_text())
+    scale = dl.Standardizer().fit(train.x)
+    for entry in results["settings"]:
+        layer = dl.Dense(3072, 10, weight_init=dl.Normal(0.01), rng=42)
+        model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(entry["lambda"]))
+        trainer = dl.Trainer(model, dl.SGD(entry["eta"]), rng=42)
+        history = trainer.fit(train.map(scale), validation.map(scale), epochs=2, batch_size=100)
+        assert entry["test_accuracy"] == model.evaluate(test.map(scale))["accuracy"]
+        for name in ("cost", "loss", "accuracy"):
+            assert entry[f"train_{name}"] == pytest.approx(history[name][-1], rel=1e-5)
+            assert entry[f"val_{name}"] == pytest.approx(history[f"val_{name}"][-1], rel=1e-5)
+    page = Path("out/report.html").read_text()
+    assert "27.82 %" in page
+    assert "nothing to compare with" not in page
+
+
+def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkeypatch, capsys):
+    module, _ = example
+
+    def no_network(data_dir):
+        raise dl.DownloadError("no source delivered it")
+
+    monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", no_network)
+    options = module.parse([])
+    assert {data.name for data in module.load_data(options)} == {"synthetic images"}
+    assert "CIFAR-10 cannot be had, so this run uses synthetic images" in capsys.readouterr().err
+    with pytest.raises(dl.DownloadError):
+        module.load_data(module.parse(["--dataset", "cifar10"]))
+
+
+def test_after_ctrl_c_what_was_finished_is_on_the_disk(example, monkeypatch):
+    module, _ = example
+    real = dl.Trainer._run_epoch
+
+    def interrupted(trainer, *arguments):
+        if trainer.optimizer.learning_rate == 0.001 and trainer.epoch == 1:
+            raise KeyboardInterrupt
+        real(trainer, *arguments)
+
+    monkeypatch.setattr(dl.Trainer, "_run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(["--epochs", "2", "--quick", "--dataset", "cifar10", "--out", "out"])
+    assert [s["eta"] for s in json.loads(Path("out/results.json").read_text())["settings"]] == [0.1]
+    assert History.from_csv("out/history-lambda-0-eta-0.001.csv")["epoch"] == [1]

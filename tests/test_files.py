@@ -1,8 +1,11 @@
+import errno
 import os
+import stat
+from contextlib import nullcontext
 
 import pytest
 
-from minidl import files
+from minidl import InputError, files
 
 
 def test_text_and_bytes_are_written_and_the_folder_is_made(tmp_path):
@@ -49,6 +52,36 @@ def test_a_failed_sync_is_not_reported_as_saved(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_file_and_folder_are_synced_in_this_order(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode)))
+    files.write_whole(tmp_path / "a", "new")
+    assert synced == [False, True]
+
+
+@pytest.mark.parametrize(("number", "raised"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_a_file_system_that_cannot_sync_folders_is_no_error_and_a_broken_one_is(tmp_path, monkeypatch, number, raised):
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, "no")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match="no") if raised else nullcontext():
+        files.write_whole(tmp_path / "a", "new")
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path):
+    assert files.make_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "/proc/nowhere"])
+def test_a_folder_that_cannot_be_written_is_refused_in_a_sentence(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"{name}: expected a folder that can be written, but: "):
+        files.make_folder(tmp_path / name)
+
+
 def test_a_new_file_has_the_permissions_of_any_other(tmp_path):
     (tmp_path / "any").touch()
     path = files.write_whole(tmp_path / "a", "")
@@ -56,4 +89,4 @@ def test_a_new_file_has_the_permissions_of_any_other(tmp_path):
 
 
 def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path):
-    assert files.write_whole(tmp_path / ("x" * 250), "a").read_text() == "a"
+    assert files.write_whole(tmp_path / ("字" * 84), "a").read_text() == "a"

@@ -39,6 +39,7 @@ def test_relative_error_is_symmetric_and_bounded_below_by_eps():
     assert relative_error([1e-9], [0.0]) == pytest.approx([1e-3])
     assert relative_error([0.0], [0.0]) == [0.0]
     assert relative_error([1.0], [-1.0]) == [1.0]
+    assert relative_error(np.uint8([200]), np.uint8([250])) == [50 / 450]
     with pytest.raises(ShapeError, match="one shape"):
         relative_error(np.zeros((2, 1)), np.zeros((1, 2)))
 

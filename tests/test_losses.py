@@ -136,9 +136,12 @@ def test_small_unsigned_labels_do_not_wrap():
     assert loss.backward()[0, 255] < 0
 
 
-def test_an_empty_batch_has_no_mean():
-    with pytest.raises(ShapeError, match="n >= 1"):
-        SoftmaxCrossEntropy().forward(np.zeros((0, 3)), np.zeros(0, int))
+@pytest.mark.parametrize(
+    "outputs", [np.zeros((0, 3)), np.zeros((2, 0)), np.zeros(2), [[0.0]], np.zeros((2, 3), np.uint8)]
+)
+def test_logits_are_floating_point_numbers_of_at_least_one_row_and_class(outputs):
+    with pytest.raises(ShapeError, match=r"logits: expected a floating-point array of shape \(n, classes\), both >= 1"):
+        SoftmaxCrossEntropy().forward(outputs, np.zeros(len(outputs), int))
 
 
 def test_accuracy_is_measured_beside_the_loss():

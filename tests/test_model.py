@@ -12,6 +12,7 @@ from minidl import (
     NonFiniteError,
     ReLU,
     Sequential,
+    ShapeError,
     SoftmaxCrossEntropy,
     numerical_gradient,
 )
@@ -30,6 +31,8 @@ def data(rng):
 @pytest.mark.parametrize("regularizer", [None, L2(0.1), L1(0.1)], ids=repr)
 def test_the_gradient_is_that_of_the_cost(regularizer, data):
     model = two_layers(regularizer)
+    for parameter in model.parameters.values():
+        parameter.value += 0.1  # a bias of 0 would hide a penalty on it
     model.compute_gradients(np.ones((2, 4)), [0, 1])  # what was there before must not matter
     cost, loss = model.compute_gradients(data.x, data.y)
     assert cost == pytest.approx(model.compute_cost(data.x, data.y), rel=1e-14)
@@ -116,6 +119,71 @@ def test_parts_in_the_wrong_place_are_named(arguments, words):
 def test_predicting_from_nan_is_refused_with_its_place():
     with pytest.raises(NonFiniteError, match=r"x: expected finite numbers, got 1 .* index \(1, 2\): nan"):
         two_layers().predict([[0.0] * 4, [0.0, 0.0, np.nan, 0.0]])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_inputs_that_are_not_finite_are_blamed_and_not_the_training(bad):
+    model, x = two_layers(), np.full((1, 4), bad)
+    for measure in (model.compute_loss, model.compute_gradients, lambda x, y: model.evaluate(Dataset(x, y))):
+        with pytest.raises(NonFiniteError, match=r"x: expected finite"), np.errstate(all="ignore"):
+            measure(x, [0])
+
+
+def test_a_network_that_has_diverged_predicts_nothing():
+    model = two_layers()
+    model.parameters["2.bias"].value += np.nan
+    for predict in (model.predict, model.predict_proba):
+        with pytest.raises(NonFiniteError, match=r"outputs: expected finite"):
+            predict(np.zeros((1, 4)))
+
+
+class Wrong(Dense):
+    """A layer in which a return was forgotten, or all the shapes of a loss confused."""
+
+    def __init__(self, method):
+        super().__init__(4, 3)
+        self.method = method
+
+    def forward(self, x, train=False):
+        return None if self.method == "forward" else super().forward(x, train)
+
+    def backward(self, dy):
+        return None if self.method == "backward" else super().backward(dy)
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (lambda: Wrong("forward"), r"Dense\(4, 3\).forward: expected it to return an array, got NoneType; is a return"),
+        (lambda: Sequential(Wrong("forward"), ReLU()), r"Dense\(4, 3\).forward: expected it to return an array"),
+        (lambda: Sequential(Dense(4, 4), Wrong("backward")), r"Dense\(4, 3\).backward: expected it to return an array"),
+    ],
+)
+def test_a_forgotten_return_is_blamed_on_the_layer_that_forgot_it(network, words):
+    with pytest.raises(InputError, match=words):
+        Model(network(), SoftmaxCrossEntropy()).compute_gradients(np.zeros((2, 4)), [0, 1])
+
+
+def test_a_loss_whose_gradient_or_value_has_the_wrong_form_is_blamed_itself():
+    class Broadcast(Loss):
+        def forward(self, outputs, targets):
+            self.keep(outputs - targets)  # (n, 1) - (n,) is (n, n)
+            return float((self._kept[0] ** 2).mean())
+
+        def backward(self):
+            return self.kept()[0]
+
+    class Rows(Broadcast):
+        def forward(self, outputs, targets):
+            return (outputs - targets) ** 2
+
+    x, t = np.zeros((5, 2)), np.zeros(5)
+    with pytest.raises(
+        ShapeError, match=r"Broadcast\(\).backward: expected it to return .* shape \(5, 1\), got \(5, 5\)"
+    ):
+        Model(Dense(2, 1), Broadcast()).compute_gradients(x, t)
+    with pytest.raises(InputError, match=r"Rows\(\).forward: expected it to return a float, got ndarray"):
+        Model(Dense(2, 1), Rows()).compute_loss(x, t)
 
 
 @pytest.mark.parametrize("data", [Dataset(np.zeros((0, 4)), []), (np.zeros((1, 4)), [0]), None])

@@ -1,4 +1,5 @@
 import io
+import re
 
 import numpy as np
 import pytest
@@ -29,14 +30,18 @@ def test_without_a_terminal_there_is_one_line_an_epoch():
     assert "\r" not in file.getvalue()
 
 
-def test_on_a_terminal_there_is_one_bar_that_ends_full_with_the_last_numbers():
+def test_on_a_terminal_one_line_ends_with_the_last_numbers_of_training_and_validation():
     file = Terminal()
     fit([ProgressBar(file)])
     shown = file.getvalue().split("\r")[-1]
-    assert "epoch 2/2" in shown
-    assert "6/6" in shown
-    assert "val_accuracy 0.5" in shown
+    assert shown.startswith("epoch 2/2 100%")
+    assert re.search(r"accuracy 0\.5/0\.5  loss 0\.693\d/0\.693\d  cost", shown)
     assert file.getvalue().count("\n") == 1
+
+
+def test_without_any_standard_error_training_goes_on(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    assert fit([ProgressBar()]).epoch == 2
 
 
 def test_it_writes_to_standard_error_and_leaves_standard_output_clean(capsys):

@@ -83,7 +83,7 @@ def test_the_page_stands_alone(tmp_path: Path, figures: list[tuple[Path, str, st
 @given(text=st.text())
 def test_every_text_comes_out_as_it_went_in(text: str) -> None:
     for title in (text, "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</title>${body}$body {x}"):
-        report = Report(title, lang=title).heading(title).paragraph(title).table([title], [[title]], caption=title)
+        report = Report(title).heading(title).paragraph(title).table([title], [[title]], caption=title)
         page = Page(report.to_html())
         assert page.all("script") == page.all("img") == []
         plain = "".join(page.words).replace("\xa0", " ")

@@ -270,6 +270,37 @@ def test_inputs_that_are_not_finite_are_named_before_training():
             make().fit(**arguments, epochs=1, batch_size=2)
 
 
+def test_a_wrong_label_is_found_before_the_first_step_with_its_row():
+    data, wrong = blobs(40), blobs(40)
+    wrong.y[33] = 7
+    for name, sets in [("train", (wrong, data)), ("validation", (data, wrong))]:
+        trainer = make()
+        before = weights(trainer)
+        with pytest.raises(InputError, match=rf"{name}: .*labels in 0..2, got 7 in row 33"):
+            trainer.fit(*sets, epochs=1, batch_size=4)
+        assert weights(trainer) == before
+        assert trainer.epoch == 0
+
+
+def test_only_what_has_begun_is_torn_down_and_the_first_error_is_the_one_shown():
+    class Fail(Diary):
+        def on_train_begin(self, trainer):
+            super().on_train_begin(trainer)
+            raise RuntimeError("cannot begin")
+
+    pages = []
+    trainer = make([Diary("a ", pages), Fail("b ", pages), Diary("c ", pages)])
+    with pytest.raises(RuntimeError, match="cannot begin"):
+        trainer.fit(blobs(), epochs=1, batch_size=10)
+    assert pages == ["a train begin", "b train begin", "a train end", "b train end"]
+
+
+def test_the_history_tells_the_learning_rate_and_numbers_the_rows():
+    history = make(learning_rate=0.025).fit(blobs(), epochs=2, batch_size=10)
+    assert history["learning_rate"] == [0.025, 0.025]
+    assert [row["epoch"] for row in history] == [1, 2]
+
+
 def test_a_run_that_diverges_says_where():
     with pytest.raises(NonFiniteError, match=r"epoch \d+, after step \d+: logits"), np.errstate(all="ignore"):
         make(learning_rate=1e30).fit(blobs(), epochs=50, batch_size=10)
@@ -288,6 +319,8 @@ def test_parts_in_the_wrong_place_are_named():
     model = make().model
     with pytest.raises(InputError, match="expected optimizer to be an Optimizer, got 0"):
         Trainer(model, 0.1)
+    with pytest.raises(InputError, match="expected callbacks to be a Sequence, got"):
+        Trainer(model, SGD(0.1), Diary())
     with pytest.raises(InputError, match="expected model to be a Model"):
         Trainer(SGD(0.1), model)
     with pytest.raises(InputError, match=r"expected callbacks\[0\] to be a Callback"):

@@ -11,7 +11,7 @@ class Callback:
 
     Read ``trainer.epoch``, ``trainer.step``, ``trainer.logs`` (the numbers of the moment), ``trainer.history``,
     ``trainer.model`` and ``trainer.train_data``; call ``trainer.stop()`` to end training. Callbacks are called in list
-    order, and `on_train_end` is called whatever happened, also after an error or Ctrl-C.
+    order. Whatever ends training, an error or Ctrl-C too, `on_train_end` is called for every callback that has begun.
     """
 
     def on_train_begin(self, trainer: "Trainer") -> None:
@@ -24,7 +24,7 @@ class Callback:
         """Before an epoch; ``trainer.epoch`` is its number, from 1."""
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
-        """After an epoch; ``trainer.logs`` is its row of the history."""
+        """After an epoch; ``trainer.logs`` is a copy of its row of the history."""
 
     def on_batch_begin(self, trainer: "Trainer") -> None:
         """Before a step."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from minidl.callbacks.base import Callback
 from minidl.errors import InputError
-from minidl.files import PathLike
+from minidl.files import PathLike, make_folder
 from minidl.plotting import plot_curves, plot_weight_templates, save_figure
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ class LearningCurves(Callback):
         self.paths: dict[str, list[Path]] = {}
 
     def on_train_begin(self, trainer: "Trainer") -> None:
-        import matplotlib.figure  # noqa: F401  # an installation that cannot draw should say so before the training
-
         self.paths = {}
+        make_folder(self.directory)  # this and the import: what cannot be drawn must not show after hours of training
+        import matplotlib.backends.backend_agg
+        import matplotlib.backends.backend_svg  # noqa: F401
 
     def on_train_end(self, trainer: "Trainer") -> None:
         history = trainer.history
@@ -110,7 +111,8 @@ class WeightTemplates(Callback):
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         self.paths = {}
-        self._draw(trainer)  # and thrown away: what cannot be drawn must not show after hours of training
+        make_folder(self.directory)  # this and the drawing, thrown away, are for the same reason as above
+        self._draw(trainer)
 
     def on_train_end(self, trainer: "Trainer") -> None:
         if len(trainer.history):

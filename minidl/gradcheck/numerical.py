@@ -70,7 +70,7 @@ def relative_error(analytic: Any, numeric: Any, eps: float = 1e-6) -> Array:
     >>> relative_error([1.0, 0.0], [3.0, 0.0])
     array([0.5, 0. ])
     """
-    a, n = as_array("analytic", analytic), as_array("numeric", numeric)
+    a, n = (as_array(k, v).astype(np.float64) for k, v in (("analytic", analytic), ("numeric", numeric)))
     if a.shape != n.shape:
         raise ShapeError(f"relative_error: expected two gradients of one shape, got {a.shape} and {n.shape}")
     error: Array = np.abs(a - n) / np.maximum(eps, np.abs(a) + np.abs(n))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minidl.errors import ShapeError
 from minidl.layers.base import Layer
 from minidl.types import Array
 
@@ -25,4 +26,7 @@ class ReLU(Layer):
 
     def backward(self, dy: Array) -> Array:
         (positive,) = self.kept()
-        return dy * positive
+        if dy.shape != positive.shape:
+            raise ShapeError(f"{self!r}: expected dy of shape {positive.shape}, got {dy.shape}")
+        dx: Array = np.where(positive, dy, 0)
+        return dx

@@ -2,26 +2,26 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl.errors import CallOrderError, InputError, ShapeError
+from minidl.checks import as_float_dtype, check_type
+from minidl.errors import InputError, ShapeError
 from minidl.memory import ForwardMemory
 from minidl.parameter import Parameter
 from minidl.types import Array
 
 Shape = tuple[int, ...]
-T = TypeVar("T")
 L = TypeVar("L", bound="Layer")
 
 
 class Layer(ForwardMemory, ABC):
     """A differentiable function of a batch, with parameters: subclass it, write `forward` and `backward`.
 
-    A constructor calls ``super().__init__()`` first, then `add_parameter`, `add_buffer` and `add_layer` for what the
-    layer owns; each returns its argument, to be kept as an attribute. One instance has one place in a network.
+    A constructor calls `add_parameter`, `add_buffer` and `add_layer` for what the layer owns; each returns what it
+    registered, to be kept as an attribute. One instance has one place in a network.
 
     Examples
     --------
@@ -43,10 +43,15 @@ class Layer(ForwardMemory, ABC):
     ['gain']
     """
 
-    def __init__(self) -> None:
-        self._parameters: dict[str, Parameter] = {}
-        self._buffers: dict[str, Array] = {}
-        self._layers: dict[str, Layer] = {}
+    _parameters: dict[str, Parameter]
+    _buffers: dict[str, Array]
+    _layers: dict[str, "Layer"]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Here and not in __init__: a subclass that forgets to call super().__init__() works all the same.
+        layer = super().__new__(cls)
+        layer._parameters, layer._buffers, layer._layers = {}, {}, {}
+        return layer
 
     @abstractmethod
     def forward(self, x: Array, train: bool = False) -> Array:
@@ -88,17 +93,20 @@ class Layer(ForwardMemory, ABC):
     ) -> Parameter:
         """Register and return a `Parameter` with a copy of `value`."""
         parameter = Parameter(value, name=f"{type(self).__name__}.{name}", penalized=penalized, dtype=dtype)
-        return self._register("_parameters", name, parameter)
+        self._register(self._parameters, name, parameter)
+        return parameter
 
     def add_buffer(self, name: str, value: Any, *, dtype: DTypeLike = np.float32) -> Array:
         """Register and return a copy of `value`: state that is saved but not trained; change it in place."""
-        return self._register("_buffers", name, np.array(value, dtype=dtype))
+        buffer: Array = np.array(value, dtype=as_float_dtype(dtype))
+        self._register(self._buffers, name, buffer)
+        return buffer
 
     def add_layer(self, name: str, layer: L) -> L:
         """Register and return `layer` as a part of this one."""
-        if not isinstance(layer, Layer):
-            raise InputError(f"{type(self).__name__}: expected a Layer as {name!r}, got {layer!r}")
-        return self._register("_layers", name, layer)
+        check_type(type(self).__name__, name, layer, Layer)
+        self._register(self._layers, name, layer)
+        return layer
 
     def walk(self, path: str = "") -> Iterator[tuple[str, "Layer"]]:
         """Yield (path, layer) for this layer and all within it; a path is empty or ends with a dot."""
@@ -116,23 +124,19 @@ class Layer(ForwardMemory, ABC):
 
     def check_input(self, x: Array, sample_shape: Shape | None = None) -> None:
         """Refuse an `x` that is not a floating-point array, or whose rows are not of `sample_shape`."""
-        if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-            got = f"dtype {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
-            raise InputError(f"{self!r}: expected x to be a floating-point array, got {got}")
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or not x.dtype.isnative:
+            got = f"dtype {x.dtype.str}" if isinstance(x, np.ndarray) else type(x).__name__
+            raise InputError(f"{self!r}: expected x to be a floating-point array in native byte order, got {got}")
         if sample_shape is not None and x.shape[1:] != sample_shape:
             wanted = ", ".join(["n", *map(str, sample_shape)])
             turned = x.ndim == 2 and x.shape[:1] == sample_shape
             hint = "; rows are samples: transpose an x that has them in columns" if turned else ""
             raise ShapeError(f"{self!r}: expected x of shape ({wanted}), got {x.shape}{hint}")
 
-    def _register(self, registry: str, name: str, item: T) -> T:
-        items: dict[str, T] | None = getattr(self, registry, None)
-        if items is None:
-            raise CallOrderError(f"{type(self).__name__}: call super().__init__() before adding {name!r}")
+    def _register(self, items: dict[str, Any], name: str, item: Any) -> None:
         if name in items or not name or "." in name:
             raise InputError(f"{type(self).__name__}: expected a new name without a dot, got {name!r}")
         items[name] = item
-        return item
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -1,5 +1,6 @@
 """Containers: layers made of layers."""
 
+from minidl.checks import check_returned
 from minidl.errors import ShapeError
 from minidl.layers.base import Layer, Shape
 from minidl.types import Array
@@ -25,26 +26,29 @@ class Sequential(Layer):
 
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
-        self.layers = [self.add_layer(str(i), layer) for i, layer in enumerate(layers)]
+        self.layers = tuple(self.add_layer(str(i), layer) for i, layer in enumerate(layers))
 
     def forward(self, x: Array, train: bool = False) -> Array:
         for i, layer in enumerate(self.layers):
             try:
-                x = layer.forward(x, train)
+                x = check_returned(f"{layer!r}.forward", layer.forward(x, train))
             except ShapeError as error:
                 raise ShapeError(f"layer {i}: {error}") from error
         return x
 
     def backward(self, dy: Array) -> Array:
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
-        return dy
+        return self._backward(self.layers, dy)
 
     def backward_parameters(self, dy: Array) -> None:
-        for layer in reversed(self.layers[1:]):
-            dy = layer.backward(dy)
-        for layer in self.layers[:1]:
+        dy = self._backward(self.layers[1:], dy)
+        for layer in self.layers[:1]:  # none, in an empty network
             layer.backward_parameters(dy)
+
+    @staticmethod
+    def _backward(layers: tuple[Layer, ...], dy: Array) -> Array:
+        for layer in reversed(layers):
+            dy = check_returned(f"{layer!r}.backward", layer.backward(dy))
+        return dy
 
     def output_shape(self, input_shape: Shape) -> Shape:
         for i, layer in enumerate(self.layers):

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl.checks import as_count
+from minidl.checks import as_count, check_returned, check_type
 from minidl.errors import ShapeError
 from minidl.initializers import Initializer, Xavier
 from minidl.layers.base import Layer, Shape
@@ -50,7 +50,10 @@ class Dense(Layer):
         super().__init__()
         self.in_features = as_count("in_features", in_features)
         self.out_features = as_count("out_features", out_features)
-        weight = (weight_init or Xavier())((in_features, out_features), as_generator(rng))
+        weight_init = Xavier() if weight_init is None else weight_init
+        check_type("Dense", "weight_init", weight_init, Initializer)
+        weight = weight_init((in_features, out_features), as_generator(rng))
+        check_returned(repr(weight_init), weight, (in_features, out_features))
         # Column order: both x @ weight and the gradient (dy.T @ x).T then read and write memory in sequence.
         self.weight = self.add_parameter("weight", np.asfortranarray(weight), dtype=dtype)
         self.bias = self.add_parameter("bias", np.zeros(out_features), penalized=False, dtype=dtype) if bias else None
