@@ -39,10 +39,8 @@ class GradientCheck(NamedTuple):
     pixels: int  # of each image
 
     def __str__(self) -> str:
-        return (
-            f"λ = {self.lam:g}, {self.entries} entries of {self.parameter}: mean relative error {self.mean:.1e}, "
-            f"max {self.max:.1e}"
-        )
+        errors = f"relative error {self.mean:.1e} (mean), {self.max:.1e} (max)"
+        return f"λ = {self.lam:g}, {self.entries} of {self.parameter}: {errors}"
 
 
 class Outcome(NamedTuple):

@@ -39,8 +39,8 @@ h3 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
 p { max-width: 44rem; margin: 0.75rem 0; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: 0.95rem; }
-caption, figcaption { color: var(--quiet); font-size: 0.9rem; text-align: left; }
-caption { padding-bottom: 0.4rem; }
+.caption, figcaption { color: var(--quiet); font-size: 0.9rem; text-align: left; }
+.caption { margin: 1rem 0 -0.6rem; }
 th, td { padding: 0.35rem 0.7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { background: var(--head); font-weight: 600; line-height: 1.3; vertical-align: bottom; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
@@ -202,19 +202,16 @@ class _Table(NamedTuple):
 
     def html(self) -> str:
         kinds = [' class="number"' if number else "" for number in self._are_numbers()]
-        lines = [f"<caption>{_escape(self.caption)}</caption>"] if self.caption else []
         head = (f'<th scope="col"{kind}>{_escape(name)}</th>' for name, kind in zip(self.header, kinds, strict=True))
-        lines.append(f"<thead><tr>{''.join(head)}</tr></thead>")
-        lines.append("<tbody>")
+        lines = [f"<thead><tr>{''.join(head)}</tr></thead>", "<tbody>"]
         for row in self.rows:
             cells = (f"<td{kind}>{_escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
             lines.append(f"<tr>{''.join(cells)}</tr>")
         lines.append("</tbody>")
-        # Focusable, so that the keyboard can scroll what is wider than the screen.
-        name = _escape(self.caption or "table")
-        return "\n".join(
-            [f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table>', *lines, "</table></div>"]
-        )
+        # The caption stands outside of what scrolls, or a phone would cut it; that is focusable, for the keyboard.
+        caption = [f'<p class="caption">{_escape(self.caption)}</p>'] if self.caption else []
+        scroll = f'<div class="scroll" role="region" aria-label="{_escape(self.caption or "table")}" tabindex="0">'
+        return "\n".join([*caption, f"{scroll}<table>", *lines, "</table></div>"])
 
     def markdown(self, folder: Path) -> str:
         rule = ["---:" if number else "---" for number in self._are_numbers()]
