@@ -30,3 +30,7 @@ class DataError(MinidlError):
 
 class DownloadError(MinidlError):
     """No source delivered the whole, verified data."""
+
+
+class GradientCheckError(MinidlError, AssertionError):
+    """A gradient report was asked to be ok, and was not."""

@@ -1,10 +1,12 @@
 """Model: what is minimised, and its exact gradient."""
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from minidl.checks import as_array, as_count, check_finite, check_returned, check_type
+from minidl.checks import as_array, as_count, as_float_dtype, check_finite, check_returned, check_type
 from minidl.data import Dataset
 from minidl.errors import InputError, NonFiniteError
 from minidl.layers import Layer
@@ -116,6 +118,12 @@ class Model:
                 sums[name] = sums.get(name, 0.0) + mean * len(x)
         means = {name: total / len(dataset) for name, total in sums.items()}
         return {"cost": means["loss"] + self.penalty(), **means}
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a deep copy that computes in `dtype`."""
+        twin = copy.deepcopy(self, self.network.cast_memo(dtype))
+        twin.dtype = as_float_dtype(dtype)
+        return twin
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:

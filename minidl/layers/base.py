@@ -1,5 +1,6 @@
 """Layer: what every layer is."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Self, TypeVar
@@ -42,6 +43,9 @@ class Layer(ForwardMemory, ABC):
     >>> list(Scale(5).named_parameters())
     ['gain']
     """
+
+    batch_independent = True
+    """Whether each row of y depends on its own row of x alone; a layer that mixes rows says False."""
 
     _parameters: dict[str, Parameter]
     _buffers: dict[str, Array]
@@ -121,6 +125,16 @@ class Layer(ForwardMemory, ABC):
     def named_buffers(self) -> dict[str, Array]:
         """Return every buffer by its path, such as ``"1.running_mean"``."""
         return {path + name: b for path, layer in self.walk() for name, b in layer._buffers.items()}
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a deep copy whose parameters and buffers have `dtype`."""
+        return copy.deepcopy(self, self.cast_memo(dtype))
+
+    def cast_memo(self, dtype: DTypeLike) -> dict[int, Any]:
+        """Return the memo with which `copy.deepcopy` puts arrays of `dtype` in place of parameters and buffers."""
+        arrays = [array for p in self.named_parameters().values() for array in (p.value, p.grad)]
+        arrays += self.named_buffers().values()
+        return {id(array): array.astype(as_float_dtype(dtype)) for array in arrays}
 
     def check_input(self, x: Array, sample_shape: Shape | None = None) -> None:
         """Refuse an `x` that is not a floating-point array, or whose rows are not of `sample_shape`."""

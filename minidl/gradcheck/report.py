@@ -1,0 +1,136 @@
+"""What a gradient check found: verdicts, findings, and the report."""
+
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from minidl.errors import GradientCheckError
+
+
+class Verdict(Enum):
+    """What a gradient check concludes; only the first two are ok."""
+
+    PASS = "every gradient agrees with its numerical derivative, within the error bars"
+    PASS_SUBGRADIENT = "as PASS; at kinks the gradient lies between the one-sided slopes"
+    FAIL_VALUE = "a gradient is wrong"
+    FAIL_CONTRACT = "a rule of the contract is broken, whatever the values"
+    NONDETERMINISTIC = "two calls at the same point differ"
+    STATE_CHANGED = "a call changed state that it must leave alone"
+    INCONCLUSIVE = "too many numerical derivatives are too uncertain to decide"
+    VACUOUS = "nothing was compared, or every gradient is zero: a pass would mean nothing"
+
+    @property
+    def ok(self) -> bool:
+        """Whether this is a pass."""
+        return self in (Verdict.PASS, Verdict.PASS_SUBGRADIENT)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One piece of evidence for a verdict.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        What it is evidence for.
+    reason : str
+        One sentence: what was expected and what came.
+    tensor : str
+        Path of the parameter, or the input's name; "" where it concerns none.
+    index : tuple of int or None
+        The entry.
+    analytic, numeric, bar : float or None
+        The gradient that was checked, its numerical derivative, and the error bar of that.
+    """
+
+    verdict: Verdict
+    reason: str
+    tensor: str = ""
+    index: tuple[int, ...] | None = None
+    analytic: float | None = None
+    numeric: float | None = None
+    bar: float | None = None
+
+    def __str__(self) -> str:
+        place = self.tensor + (f"[{', '.join(map(str, self.index))}]" if self.index is not None else "")
+        return f"{place}: {self.reason}" if place else self.reason
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """The outcome of a gradient check; print it, or call `assert_ok` in a test.
+
+    Attributes
+    ----------
+    subject : str
+        What was checked.
+    findings : list of Finding
+        The evidence, most telling first; empty for a plain pass.
+    compared : int
+        How many derivatives were compared: entries, and directions through whole tensors.
+    nonzero : int
+        How many of them were not zero.
+    max_relative_error, mean_relative_error : float
+        Of ``|ga - gn| / max(1e-6, |ga| + |gn|)`` over what was compared; for comparison with other checkers, the
+        verdict rests on the error bars.
+    resolution : float
+        The smallest relative error of a whole tensor's gradient that would have been seen.
+    seed : int
+        Of the directions and upstream gradients.
+    forwards, backwards : int
+        What the check cost.
+    seconds : float
+    reproduce : str
+        One line of Python that does the same check again.
+    """
+
+    subject: str
+    verdict: Verdict
+    findings: list[Finding] = field(default_factory=list)
+    compared: int = 0
+    nonzero: int = 0
+    max_relative_error: float = 0.0
+    mean_relative_error: float = 0.0
+    resolution: float = float("inf")
+    seed: int = 0
+    forwards: int = 0
+    backwards: int = 0
+    seconds: float = 0.0
+    reproduce: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the verdict is a pass."""
+        return self.verdict.ok
+
+    def assert_ok(self) -> None:
+        """Raise GradientCheckError with the report's text unless it is ok."""
+        if not self.ok:
+            raise GradientCheckError(str(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain numbers, texts, lists and dicts."""
+        findings = [asdict(finding) | {"verdict": finding.verdict.name} for finding in self.findings]
+        return asdict(self) | {"verdict": self.verdict.name, "ok": self.ok, "findings": findings}
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict.name}  {self.subject}", f"  {self.verdict.value}"]
+        lines += [f"  - {finding}"[:200] for finding in self.findings[:6]]
+        if len(self.findings) > 6:
+            lines.append(f"  - and {len(self.findings) - 6} more findings (to_dict() has them all)")
+        if self.compared:
+            lines.append(
+                f"  compared {self.compared} derivatives ({self.nonzero} not zero), relative error "
+                f"{self.mean_relative_error:.1e} (mean), {self.max_relative_error:.1e} (max)"
+            )
+        if self.ok:
+            lines.append(f"  resolution: a relative error of {self.resolution:.0e} would have been seen")
+        lines.append(
+            f"  seed {self.seed}; {self.forwards} forwards, {self.backwards} backwards, {1000 * self.seconds:.0f} ms"
+        )
+        if self.reproduce and not self.ok:
+            lines.append(f"  again: {self.reproduce}")
+        return "\n".join(lines)
