@@ -154,9 +154,9 @@ class Wrong(Dense):
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        (lambda: Wrong("forward"), r"Dense\(4, 3\).forward: expected it to return an array, got NoneType; is a return"),
-        (lambda: Sequential(Wrong("forward"), ReLU()), r"Dense\(4, 3\).forward: expected it to return an array"),
-        (lambda: Sequential(Dense(4, 4), Wrong("backward")), r"Dense\(4, 3\).backward: expected it to return an array"),
+        (lambda: Wrong("forward"), r"Wrong\(4, 3\).forward: expected it to return an array, got NoneType; is a return"),
+        (lambda: Sequential(Wrong("forward"), ReLU()), r"Wrong\(4, 3\).forward: expected it to return an array"),
+        (lambda: Sequential(Dense(4, 4), Wrong("backward")), r"Wrong\(4, 3\).backward: expected it to return an array"),
     ],
 )
 def test_a_forgotten_return_is_blamed_on_the_layer_that_forgot_it(network, words):

@@ -26,6 +26,7 @@ FLOORS = [
     {"layers", "optimizers", "datasets", "history", "report", "describe"},
     {"model", "callbacks"},
     {"trainer", "gradcheck"},
+    {"testing"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

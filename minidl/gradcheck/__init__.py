@@ -1,5 +1,20 @@
-"""Gradient checking: analytic gradients against numerical ones."""
+"""Gradient checking: gradients against numerical derivatives with error bars, and the contracts beside them."""
 
+from minidl.gradcheck.adapter import ForeignLayer
+from minidl.gradcheck.checks import check_function, check_layer, check_loss, check_model, check_regularizer
 from minidl.gradcheck.numerical import numerical_gradient, relative_error
+from minidl.gradcheck.report import Finding, GradientReport, Verdict
 
-__all__ = ["numerical_gradient", "relative_error"]
+__all__ = [
+    "Finding",
+    "ForeignLayer",
+    "GradientReport",
+    "Verdict",
+    "check_function",
+    "check_layer",
+    "check_loss",
+    "check_model",
+    "check_regularizer",
+    "numerical_gradient",
+    "relative_error",
+]

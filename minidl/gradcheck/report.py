@@ -52,7 +52,7 @@ class Finding:
     bar: float | None = None
 
     def __str__(self) -> str:
-        place = self.tensor + (f"[{', '.join(map(str, self.index))}]" if self.index is not None else "")
+        place = self.tensor + (f"[{', '.join(map(str, self.index))}]" if self.index else "")
         return f"{place}: {self.reason}" if place else self.reason
 
 
@@ -73,6 +73,8 @@ class GradientReport:
     max_relative_error, mean_relative_error : float
         Of ``|ga - gn| / max(1e-6, |ga| + |gn|)`` over what was compared; for comparison with other checkers, the
         verdict rests on the error bars.
+    tensors : dict of str to dict
+        For each tensor that was compared entry by entry: ``entries``, ``mean_relative_error``, ``max_relative_error``.
     resolution : float
         The smallest relative error of a whole tensor's gradient that would have been seen.
     seed : int
@@ -91,6 +93,7 @@ class GradientReport:
     nonzero: int = 0
     max_relative_error: float = 0.0
     mean_relative_error: float = 0.0
+    tensors: dict[str, dict[str, float]] = field(default_factory=dict)
     resolution: float = float("inf")
     seed: int = 0
     forwards: int = 0

@@ -9,10 +9,14 @@ from minidl.types import Array
 
 
 class Snapshot:
-    """A copy of what forward and backward could change in a layer, and the way back to it."""
+    """A copy of what forward and backward could change in a layer, and the way back to it.
 
-    def __init__(self, layer: Layer) -> None:
-        self._arrays = [(array, array.copy()) for array in _arrays(layer).values()]
+    Without `parameters`, only buffers and generators are put back: what a forward may change.
+    """
+
+    def __init__(self, layer: Layer, *, parameters: bool = True) -> None:
+        arrays = _arrays(layer) if parameters else layer.named_buffers()
+        self._arrays = [(array, array.copy()) for array in arrays.values()]
         self._generators = [(g, g.bit_generator.state) for g in _generators(layer)]
 
     def restore(self) -> None:

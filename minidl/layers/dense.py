@@ -86,4 +86,4 @@ class Dense(Layer):
         return (self.out_features,)
 
     def __repr__(self) -> str:
-        return f"Dense({self.in_features}, {self.out_features}{'' if self.bias else ', bias=False'})"
+        return f"{type(self).__name__}({self.in_features}, {self.out_features}{'' if self.bias else ', bias=False'})"

@@ -1,0 +1,191 @@
+"""Numerical derivatives with error bars: central differences over a ladder of steps, extrapolated to step zero.
+
+Every output is differenced by itself, before anything is summed: where outputs are summed first, their rounding errors
+drown small slopes. For each output the triple of neighbouring steps is taken whose bar is smallest among those that
+agree with all finer ones, so that an output with a kink nearby uses small steps while its neighbours use large ones.
+
+References
+----------
+Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4, 1982; Press et al., "Numerical Recipes",
+3rd ed., section 5.7. The bar is not theirs: their own estimate is often below the true error.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minidl.types import Array
+
+_EPS = float(np.finfo(np.float64).eps)
+FIRST_STEP = 0.25
+_RATIO = 4.0  # a power of two, like the first step: x + h is then exact for an x of few digits (see `few_digits`)
+_STAGES = (2, 3, 6, 11)  # how many steps of the ladder are taken before it is asked whether a line is clean
+_CHUNK = 4096  # numbers of one step's outputs that are held at once, for all lines of a chunk
+
+Line = tuple[Array, "tuple[int, ...] | None", "Array | float"]
+"""An array to move (in place, and put back), the index of one entry or None for all, and the direction."""
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Slopes of outputs along lines, all arrays of shape (lines, outputs).
+
+    Attributes
+    ----------
+    value, bar : array
+        The slope and its error bar; infinite where it could not be found.
+    low, high : array
+        The one-sided slopes in order, where there is a kink at the point itself; else both are `value`.
+    """
+
+    value: Array
+    bar: Array
+    low: Array
+    high: Array
+
+    @property
+    def kink(self) -> Array:
+        """Whether the point is at a kink of the output along the line."""
+        kinked: Array = self.low < self.high
+        return kinked
+
+
+def few_digits(x: Array) -> Array:
+    """Return `x` as float64 rounded to 30 binary digits, so that adding a step of the ladder is exact.
+
+    Zeros, signs and ties stay as they are; so does every float32.
+    """
+    mantissa, exponent = np.frexp(x.astype(np.float64))
+    rounded: Array = np.ldexp(np.round(np.ldexp(mantissa, 30)), exponent - 30)
+    return rounded
+
+
+def slopes(
+    outputs: Callable[[], Array],
+    lines: Sequence[Line],
+    *,
+    wanted: float = 0.0,
+    first_step: float = FIRST_STEP,
+    least: float = 0.0,
+) -> Slopes:
+    """Return the slopes of all outputs along each line through the present point.
+
+    Parameters
+    ----------
+    outputs : callable
+        Returns the outputs at the present point, as an array that later calls do not change.
+    lines : sequence of (array, index or None, direction)
+    wanted : float
+        A line whose bars are all below this needs no further steps.
+    first_step : float
+        The largest step of the ladder, in units of the number that moves; each further one is a quarter of it.
+    least : float
+        The size of numbers that the outputs are made of, if larger than theirs: their rounding is in the outputs too.
+    """
+    with np.errstate(all="ignore"):  # a step may leave the domain; what is not finite there gets an infinite bar
+        center = np.array(outputs(), dtype=np.float64).reshape(-1)
+        size = max(1, _CHUNK // max(1, center.size))
+        chunks = [lines[i : i + size] for i in range(0, len(lines), size)]
+        parts = [_chunk(outputs, center, chunk, wanted, first_step, least) for chunk in chunks]
+    if not parts:
+        return Slopes(*(np.zeros((0, center.size)) for _ in range(4)))
+    return Slopes(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("value", "bar", "low", "high")))
+
+
+def _chunk(
+    outputs: Callable[[], Array], center: Array, lines: Sequence[Line], wanted: float, first_step: float, least: float
+) -> Slopes:
+    result = Slopes(*(np.empty((len(lines), center.size)) for _ in range(4)))
+    open_lines = list(range(len(lines)))
+    plus, minus, steps = (np.empty((0, len(lines), n)) for n in (center.size, center.size, 1))
+    for stage in _STAGES:
+        for level in range(len(plus), stage):
+            new = [_evaluate(outputs, lines[i], first_step / _RATIO**level, center.size) for i in open_lines]
+            plus, minus, steps = (
+                np.concatenate([old, np.stack([part[k] for part in new])[None]])
+                for k, old in enumerate((plus, minus, steps))
+            )
+        found = _extrapolate(plus, minus, center, steps, least)
+        clean: Array = np.all((found.bar <= wanted) & ~found.kink, axis=1) | (stage == _STAGES[-1])
+        rows = [i for i, done in zip(open_lines, clean, strict=True) if done]
+        for name in ("value", "bar", "low", "high"):
+            getattr(result, name)[rows] = getattr(found, name)[clean]
+        open_lines = [i for i, done in zip(open_lines, clean, strict=True) if not done]
+        plus, minus, steps = (array[:, ~clean] for array in (plus, minus, steps))
+        if not open_lines:
+            break
+    return result
+
+
+def _evaluate(outputs: Callable[[], Array], line: Line, step: float, count: int) -> tuple[Array, Array, Array]:
+    """Return the outputs a step ahead and a step back, and the step."""
+    array, index, direction = line
+    place = ... if index is None else index
+    original = array[place].copy()
+    if index is not None:
+        step = step * float(unit_of(original))
+    try:
+        array[place] = original + step * direction
+        ahead = np.array(outputs(), dtype=np.float64).reshape(count)
+        array[place] = original - step * direction
+        back = np.array(outputs(), dtype=np.float64).reshape(count)
+    finally:
+        array[place] = original
+    return ahead, back, np.array([step])
+
+
+def unit_of(x: Array) -> Array:
+    """Return a power of two for each entry, 1 up to 2,048 and a thousandth of what is larger.
+
+    A step of 0.25 from 1e9 would drown in rounding.
+    """
+    exponent: Array = np.floor(np.log2(np.maximum(1.0, np.abs(x)))) - 10
+    return np.exp2(np.maximum(0.0, exponent))
+
+
+def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: float) -> Slopes:
+    """Return slopes from outputs (levels, lines, outputs) at the points plus and minus each step (levels, lines, 1)."""
+    rough = (plus - minus) / (2 * steps)  # with errors in h**2, h**4, ...: each extrapolation takes one of them away
+    fine = _richer(rough, 2)
+    if len(steps) > 2:
+        rough, fine = fine, _richer(fine, 4)
+    size = np.fmax.reduce([*np.abs(plus), *np.abs(minus), np.abs(center) + 0 * steps[0]])  # of those that are numbers
+    # Rounding of an output, at least; where it is the result of larger numbers that cancel, the finest steps show it.
+    finest, factor = (3, 10) if len(steps) == _STAGES[-1] else (1, 4)  # a line that gets so far is a noisy one
+    scatter = (np.abs(rough[-finest:] - rough[-finest - 1 : -1]) * steps[-finest:]).max(axis=0)
+    rounding = 3 * _EPS * size
+    noise = np.maximum(rounding, factor * scatter)
+    ahead, back = (plus - center) / steps, (center - minus) / steps
+    gap = np.abs(ahead - back)
+    bars = np.abs(fine - rough[1:]) + noise / steps[-len(fine) :]
+    # The gap of the one-sided slopes shrinks with the step where the output is smooth. Where it does not, a kink is
+    # within the step, and its two sides may agree on a wrong slope in between.
+    stays = gap[1:] > 0.3 * gap[:-1]  # a quarter is left of what shrinks
+    bars = np.where(stays[-len(fine) :], np.maximum(bars, gap[-len(fine) :]), bars)
+    bars[~np.isfinite(bars)] = np.inf
+    value, bar = fine[-1].copy(), bars[-1].copy()
+    for k in reversed(range(len(fine) - 1)):
+        agrees = (np.abs(fine[k] - fine[k + 1 :]) <= bars[k] + bars[k + 1 :]).all(axis=0)
+        better = agrees & (bars[k] < bar)
+        value[better], bar[better] = fine[k][better], bars[k][better]
+    # What moves no more than the rounding of the numbers it is made of has a slope too small to be seen.
+    still: Array = np.all(np.abs(plus - minus) <= 100 * _EPS * least, axis=0)
+    bar = np.where(still, np.maximum(bar, 3 * _EPS * least / steps[0]), bar)
+    # At a kink of the point itself the gap stays to the end; noise makes it grow.
+    kink = stays[-min(2, len(stays)) :].all(axis=0) & (gap[-1] < 2 * gap[-2]) & (gap[-1] > 4 * noise / steps[-1])
+    right, left = (side[-1] + (side[-1] - side[-2]) / (_RATIO - 1) for side in (ahead, back))
+    spread = np.abs(ahead[-1] - ahead[-2]) + np.abs(back[-1] - back[-2]) + 4 * noise / steps[-1]
+    value[~np.isfinite(value)] = 0.0
+    return Slopes(
+        value=value,
+        bar=np.where(kink, spread, bar),
+        low=np.where(kink, np.minimum(left, right), value),
+        high=np.where(kink, np.maximum(left, right), value),
+    )
+
+
+def _richer(rough: Array, order: int) -> Array:
+    """Return estimates without the error of `order` in the step, one fewer than there were (Richardson)."""
+    finer: Array = rough[1:] + (rough[1:] - rough[:-1]) / (_RATIO**order - 1)
+    return finer

@@ -1,0 +1,207 @@
+"""What can be checked: a layer, loss, regularizer, model or function, each as outputs that depend on tensors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl.gradcheck.slopes import few_digits, slopes
+from minidl.gradcheck.state import Snapshot
+from minidl.layers import Layer
+from minidl.losses import Loss
+from minidl.model import Model
+from minidl.parameter import Parameter
+from minidl.regularizers import Regularizer
+from minidl.types import Array
+
+
+class Subject(ABC):
+    """Outputs that depend on tensors, and the gradient that claims to say how.
+
+    Attributes
+    ----------
+    tensors : dict of str to array
+        What the outputs depend on, by name: float64, and moved in place by the check.
+    upstream, upstream_bar : array, flat
+        The weight of each output in the one number whose gradient is checked, and how uncertain it is.
+    simple_kinks : bool
+        Whether a right gradient lies between the one-sided slopes at a kink. Where kinks follow upon each other it need
+        not: the chain rule multiplies a choice at one kink with a choice at another.
+    forwards, backwards : int
+        How often either was called.
+    """
+
+    tensors: dict[str, Array]
+    upstream: Array
+    upstream_bar: Array | float = 0.0
+    simple_kinks = True
+    forwards = 0
+    backwards = 0
+
+    def largest(self) -> float:
+        """Return the size of the largest number that the outputs are made of, at least 1."""
+        return max(1.0, *(float(np.abs(t).max(initial=0.0)) for t in self.tensors.values()))
+
+    def outputs(self) -> Array:
+        """Return the outputs at the present tensors."""
+        self.forwards += 1
+        return self._outputs()
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the gradient of ``sum(upstream * outputs)`` with respect to each tensor, as copies."""
+        self.forwards += 1
+        self.backwards += 1
+        return {name: np.array(gradient, np.float64) for name, gradient in self._gradients().items()}
+
+    @abstractmethod
+    def _outputs(self) -> Array: ...
+
+    @abstractmethod
+    def _gradients(self) -> dict[str, Array]: ...
+
+
+def random_upstream(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Return signed, uneven numbers: ones would hide errors in whatever sums to a constant, such as a softmax."""
+    upstream: Array = rng.integers(8, 33, shape) / 16.0 * rng.choice([-1.0, 1.0], shape)
+    return upstream
+
+
+def move_parameters(parameters: Iterable[Parameter], rng: np.random.Generator) -> None:
+    """Move parameters a little from where they start, in place.
+
+    A copy of a weight that somebody made earlier then shows; and so does what a bias of 0 would hide, such as a penalty
+    on it. A gradient that is right is right here too.
+    """
+    for parameter in parameters:
+        moved = parameter.value * (1 + 2.0**-6)
+        parameter.value = few_digits(moved if moved.any() else random_upstream(moved.shape, rng) / 64)
+
+
+class LayerSubject(Subject):
+    """A layer in training mode: x and every parameter against y."""
+
+    def __init__(self, layer: Layer, x: Array, rng: np.random.Generator) -> None:
+        self.layer = layer
+        self.simple_kinks = len(list(layer.walk())) == 1
+        self.x = few_digits(x)
+        move_parameters(layer.named_parameters().values(), rng)
+        self.tensors = {"x": self.x} | {path: p.value for path, p in layer.named_parameters().items()}
+        self._snapshot = Snapshot(layer, parameters=False)
+        y = self._outputs()
+        self.dy = random_upstream(y.shape, rng)
+        self.upstream = self.dy.reshape(-1)
+
+    def _outputs(self) -> Array:
+        self._snapshot.restore()  # a dropout draws the same mask each time, running statistics do not wander
+        return np.array(self.layer.forward(self.x.copy(), train=True))
+
+    def _gradients(self) -> dict[str, Array]:
+        parameters = self.layer.named_parameters()
+        for parameter in parameters.values():
+            parameter.zero_grad()
+        self._outputs()
+        dx = self.layer.backward(self.dy.copy())
+        return {"x": dx} | {path: p.grad for path, p in parameters.items()}
+
+
+class LossSubject(Subject):
+    """A loss: its outputs argument against its value."""
+
+    upstream = np.ones(1)
+
+    def __init__(self, loss: Loss, outputs: Array, targets: Any) -> None:
+        self.loss = loss
+        self.targets = targets
+        self.point = few_digits(outputs)
+        self.tensors = {"outputs": self.point}
+
+    def _outputs(self) -> Array:
+        return np.array([self.loss.forward(self.point.copy(), self.targets)])
+
+    def _gradients(self) -> dict[str, Array]:
+        self._outputs()
+        return {"outputs": self.loss.backward()}
+
+
+class RegularizerSubject(Subject):
+    """A regularizer: a weight against its penalty."""
+
+    upstream = np.ones(1)
+
+    def __init__(self, regularizer: Regularizer, w: Array) -> None:
+        self.regularizer = regularizer
+        self.w = few_digits(w)
+        self.tensors = {"w": self.w}
+
+    def _outputs(self) -> Array:
+        return np.array([self.regularizer.penalty(self.w.copy())])
+
+    def _gradients(self) -> dict[str, Array]:
+        return {"w": self.regularizer.gradient(self.w.copy())}
+
+
+class FunctionSubject(Subject):
+    """Any function of arrays, with its vector-Jacobian product ``vjp(dy, *arguments)``."""
+
+    def __init__(
+        self, f: Callable[..., Any], vjp: Callable[..., Any], arguments: Sequence[Array], rng: np.random.Generator
+    ) -> None:
+        self.f = f
+        self.vjp = vjp
+        self.arguments = [few_digits(argument) for argument in arguments]
+        self.tensors = {f"argument {i}": argument for i, argument in enumerate(self.arguments)}
+        self.dy = random_upstream(self._outputs().shape, rng)
+        self.upstream = self.dy.reshape(-1)
+
+    def _outputs(self) -> Array:
+        return np.array(self.f(*(argument.copy() for argument in self.arguments)), dtype=np.float64)
+
+    def _gradients(self) -> dict[str, Array]:
+        found = self.vjp(self.dy.copy(), *(argument.copy() for argument in self.arguments))
+        return dict(zip(self.tensors, found if isinstance(found, tuple | list) else (found,), strict=True))
+
+
+class CostSubject(Subject):
+    """A model's cost, as one number: every parameter against `compute_cost`."""
+
+    upstream = np.ones(1)
+    simple_kinks = False
+
+    def __init__(self, model: Model, x: Array, y: Any) -> None:
+        self.model = model
+        self.x = x
+        self.y = y
+        self.tensors = {path: p.value for path, p in model.parameters.items()}
+        self._snapshot = Snapshot(model.network, parameters=False)
+
+    def _outputs(self) -> Array:
+        return np.array([self.model.compute_cost(self.x, self.y)])
+
+    def _gradients(self) -> dict[str, Array]:
+        self._snapshot.restore()
+        self.model.compute_gradients(self.x, self.y)
+        return {path: p.grad for path, p in self.model.parameters.items()}
+
+
+class PartedCostSubject(CostSubject):
+    """A model's cost in parts, for small bars: the network's outputs, with their slopes in the loss, and the penalty.
+
+    A cost is one number of order 1, so its rounding hides small slopes. The chain rule, on numerical derivatives alone,
+    does not: each output of the network is differenced by itself, and so are the loss at these outputs and the penalty.
+    """
+
+    def __init__(self, model: Model, x: Array, y: Any) -> None:
+        super().__init__(model, x, y)
+        z = self._network()
+        entries = [(z, index, 1.0) for index in np.ndindex(z.shape)]
+        found = slopes(lambda: np.array([model.loss.forward(z.copy(), y)]), entries)
+        self.upstream = np.append(found.value[:, 0], 1.0)
+        self.upstream_bar = np.append(found.bar[:, 0], 0.0)
+
+    def _network(self) -> Array:
+        self._snapshot.restore()
+        return self.model.network.forward(self.x, train=True)
+
+    def _outputs(self) -> Array:
+        return np.append(self._network(), self.model.penalty())

@@ -1,0 +1,201 @@
+"""Are the gradients right? Directions through whole tensors first; single entries of small ones, or on an alarm."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minidl.gradcheck.diagnosis import Compared, diagnose
+from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck.slopes import FIRST_STEP, Line, slopes, unit_of
+from minidl.gradcheck.subjects import Subject
+from minidl.types import Array
+
+_FEW = 256  # entries of a tensor that is checked entry by entry in any case
+_WANTED = 1e-10  # of the largest slope: lines whose bars are below it take no further steps
+_UNCERTAIN = 1e-4  # of the largest slope: a bar above it decides nothing
+_SUSPECTS = 3  # entries that bisection looks for
+_EXAMINED = 64  # entries around them that are measured for the diagnosis
+
+
+class Comparison:
+    """The gradients of a subject against numerical derivatives.
+
+    Attributes
+    ----------
+    findings : list of Finding
+        Wrong entries, with a guess at the cause.
+    parts : list of Compared
+        Everything that was compared.
+    """
+
+    def __init__(
+        self, subject: Subject, rng: np.random.Generator, *, every_entry: bool = False, few: int = _FEW
+    ) -> None:
+        self.subject = subject
+        self.rng = rng
+        self.findings: list[Finding] = []
+        self.parts: list[Compared] = []
+        self._entries: dict[str, Compared] = {}  # by tensor, those of `parts` that are single entries
+        self.resolution = 0.0
+        gradients = subject.gradients()
+        for name, tensor in subject.tensors.items():
+            if tensor.size:
+                self._tensor(name, tensor, gradients[name], every_entry or tensor.size <= few)
+
+    def _tensor(self, name: str, tensor: Array, gradient: Array, exhaustive: bool) -> None:
+        before = len(self.parts)
+        directions = list(_directions(tensor, self.rng))
+        along = self._along(tensor, gradient, directions)
+        self.parts.append(along)
+        if exhaustive:
+            indices = list(np.ndindex(tensor.shape))
+            entries = self._at(tensor, gradient, indices)
+            self.parts.append(entries)
+            self._entries[name] = entries
+        elif along.wrong.any():
+            suspects = self._bisect(tensor, gradient, directions[int(along.wrong.argmax())])
+            others = self.rng.choice(tensor.size, min(tensor.size, _EXAMINED), replace=False)
+            indices = list(dict.fromkeys([*suspects, *(_index(i, tensor.shape) for i in others)]))
+            entries = self._at(tensor, gradient, indices)
+        else:
+            indices, entries = [], None
+        if entries is not None and entries.wrong.any():
+            self.findings += diagnose(name, tensor, gradient, indices, entries)
+        elif along.wrong.any():
+            i = int(along.wrong.argmax())
+            self.findings.append(_direction_finding(name, along, i))
+        measured = self.parts[before:]
+        seen = [(4 * p.bar + p.rounding)[p.numeric != 0] / np.abs(p.numeric[p.numeric != 0]) for p in measured]
+        self.resolution = max(self.resolution, float(np.concatenate(seen).min(initial=np.inf)))
+
+    def _along(self, tensor: Array, gradient: Array, directions: list[Array]) -> Compared:
+        """Compare the slope along each direction with the gradient's projection on it."""
+        analytic = np.array([(gradient * d).sum() for d in directions])
+        size = np.array([np.abs(gradient * d).sum() for d in directions])
+        return self._compare([(tensor, None, d) for d in directions], analytic, 1e-13 * size)
+
+    def _at(self, tensor: Array, gradient: Array, indices: list[tuple[int, ...]]) -> Compared:
+        """Compare single entries."""
+        analytic = np.array([gradient[index] for index in indices])
+        rounding = np.full(len(indices), 1e-12 * float(np.abs(gradient).max()))
+        return self._compare([(tensor, index, 1.0) for index in indices], analytic, rounding)
+
+    def _compare(self, lines: list[Line], analytic: Array, rounding: Array) -> Compared:
+        """Measure the slopes along `lines`; what is wrong is measured again before it is believed.
+
+        With other steps, since the noise of an output that is the small rest of large numbers may by luck not show in
+        one ladder; and down to the smallest, since a kink may hide behind a curvature until then.
+        """
+        scale = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0))
+        wanted = _WANTED * scale / max(1e-300, float(np.abs(self.subject.upstream).sum()))
+        compared = self._measure(lines, analytic, rounding, FIRST_STEP, wanted)
+        wrong = np.flatnonzero(compared.wrong)
+        if len(wrong):
+            for deepest in (wanted, -1.0):
+                again = self._measure(
+                    [lines[i] for i in wrong], analytic[wrong], rounding[wrong], 0.75 * FIRST_STEP, deepest
+                )
+                right = ~again.wrong & (again.kinked if deepest < 0 else True)
+                for name in ("numeric", "bar", "low", "high"):
+                    getattr(compared, name)[wrong[right]] = getattr(again, name)[right]
+        if not self.subject.simple_kinks:
+            compared.bar[compared.wrong & compared.kinked] = np.inf
+        return compared
+
+    def _measure(
+        self, lines: list[Line], analytic: Array, rounding: Array, first_step: float, wanted: float
+    ) -> Compared:
+        weights = self.subject.upstream
+        found = slopes(self.subject.outputs, lines, wanted=wanted, first_step=first_step, least=self.subject.largest())
+        bar = np.where(weights != 0, found.bar, 0.0) @ np.abs(weights)  # 0 * infinity is no number
+        if np.any(self.subject.upstream_bar):
+            bar = bar + (np.abs(found.value) + found.bar) @ self.subject.upstream_bar
+        # At a kink each output may take any slope between its one-sided ones, whatever the others take.
+        ends = found.low * weights, found.high * weights
+        return Compared(
+            analytic=analytic,
+            numeric=found.value @ weights,
+            bar=bar,
+            low=np.minimum(*ends).sum(axis=1),
+            high=np.maximum(*ends).sum(axis=1),
+            rounding=rounding,
+        )
+
+    def _bisect(self, tensor: Array, gradient: Array, direction: Array) -> list[tuple[int, ...]]:
+        """Return entries that make the slope along `direction` differ, found by halving the alarm."""
+        found: list[tuple[int, ...]] = []
+        waiting = [np.arange(tensor.size)]
+        signs = (np.sign(direction) * unit_of(tensor)).reshape(-1)
+        while waiting and len(found) < _SUSPECTS:
+            entries = waiting.pop()
+            if len(entries) == 1:
+                found.append(_index(int(entries[0]), tensor.shape))
+                continue
+            halves = np.array_split(entries, 2)
+            masks = []
+            for half in halves:
+                mask = np.zeros(tensor.size)
+                mask[half] = signs[half] * _unit(len(half))
+                masks.append(mask.reshape(tensor.shape))
+            wrong = self._along(tensor, gradient, masks).wrong
+            waiting += [half for half, alarm in zip(halves, wrong, strict=True) if alarm]
+        return found
+
+    def verdict(self) -> Verdict:
+        """Return what all comparisons together say."""
+        if self.findings:
+            return Verdict.FAIL_VALUE
+        analytic, numeric, bar = (self._all(name) for name in ("analytic", "numeric", "bar"))
+        scale = max(np.abs(numeric).max(initial=0.0), np.abs(analytic).max(initial=0.0))
+        if len(numeric) == 0 or scale == 0.0:
+            return Verdict.VACUOUS
+        if ((bar > _UNCERTAIN * scale) & ~self._all("settled").astype(bool)).mean() > 0.05:
+            return Verdict.INCONCLUSIVE
+        return Verdict.PASS_SUBGRADIENT if any(part.kinked.any() for part in self.parts) else Verdict.PASS
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the report's statistics."""
+        # Of single entries, where there are any: along a direction a gradient may cancel to nothing but rounding.
+        parts = list(self._entries.values()) or self.parts
+        errors = np.concatenate([np.zeros(0), *(part.relative_errors() for part in parts)])
+        tensors = {name: _summary(part.relative_errors()) for name, part in self._entries.items()}
+        return {
+            "tensors": tensors,
+            "compared": sum(len(part.numeric) for part in self.parts),
+            "nonzero": int((self._all("numeric") != 0).sum()),
+            "max_relative_error": _summary(errors)["max_relative_error"],
+            "mean_relative_error": _summary(errors)["mean_relative_error"],
+            "resolution": self.resolution,
+        }
+
+    def _all(self, name: str) -> Array:
+        return np.concatenate([np.zeros(0), *(getattr(part, name) for part in self.parts)])
+
+
+def _directions(tensor: Array, rng: np.random.Generator) -> Iterator[Array]:
+    """Yield three random directions of signs, and one that moves all entries alike (which breaks ties evenly)."""
+    sizes = unit_of(tensor) * _unit(tensor.size)
+    for _ in range(3):
+        yield rng.choice([-1.0, 1.0], tensor.shape) * sizes
+    yield sizes
+
+
+def _unit(count: int) -> float:
+    """Return a power of two near 1 / sqrt(count), so that a direction through many entries moves the outputs little."""
+    return float(2.0 ** -np.round(np.log2(max(1, count)) / 2))
+
+
+def _index(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(flat, shape))
+
+
+def _summary(errors: Array) -> dict[str, float]:
+    mean = float(errors.mean()) if len(errors) else 0.0
+    return {"entries": len(errors), "mean_relative_error": mean, "max_relative_error": float(errors.max(initial=0.0))}
+
+
+def _direction_finding(name: str, along: Compared, i: int) -> Finding:
+    a, n, bar = float(along.analytic[i]), float(along.numeric[i]), float(along.bar[i])
+    reason = f"along a direction through all entries the gradient says {a:.10g}, the slope is {n:.10g} ± {bar:.1g}"
+    return Finding(Verdict.FAIL_VALUE, reason, name, None, a, n, bar)

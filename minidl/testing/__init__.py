@@ -1,0 +1,58 @@
+"""Tools for testing the classes that users write: strategies, common checks, and a machine for call orders.
+
+Needs the ``test`` extra; ``import minidl`` never imports this.
+"""
+
+try:
+    import hypothesis  # noqa: F401
+except ImportError as error:
+    raise ImportError("minidl.testing needs Hypothesis; install it with: pip install 'minidl[test]'") from error
+
+from minidl.testing.contract import ContractError
+from minidl.testing.layer_contract import check_layer_contract
+from minidl.testing.loss_contract import check_loss_contract, check_regularizer_contract
+from minidl.testing.stateful import layer_machine
+from minidl.testing.strategies import (
+    batches,
+    extremes,
+    given_layer_cases,
+    labels,
+    layer_cases,
+    logits,
+    off_kinks,
+    shapes,
+    small_models,
+    strategy_for,
+    ties,
+    upstream,
+    zeros,
+)
+from minidl.testing.training_contract import (
+    check_callback_contract,
+    check_initializer_contract,
+    check_optimizer_contract,
+)
+
+__all__ = [
+    "ContractError",
+    "batches",
+    "check_callback_contract",
+    "check_initializer_contract",
+    "check_layer_contract",
+    "check_loss_contract",
+    "check_optimizer_contract",
+    "check_regularizer_contract",
+    "extremes",
+    "given_layer_cases",
+    "labels",
+    "layer_cases",
+    "layer_machine",
+    "logits",
+    "off_kinks",
+    "shapes",
+    "small_models",
+    "strategy_for",
+    "ties",
+    "upstream",
+    "zeros",
+]

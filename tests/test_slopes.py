@@ -1,0 +1,129 @@
+"""The numerical derivatives and, above all, their error bars."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl.gradcheck.slopes import few_digits, slopes
+
+SMOOTH = {
+    "linear": (lambda x: 3 * x, lambda x: 3 + 0 * x),
+    "exp": (np.exp, np.exp),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "cube": (lambda x: x**3, lambda x: 3 * x**2),
+    "fast sine": (lambda x: np.sin(1e3 * x), lambda x: 1e3 * np.cos(1e3 * x)),
+    "tiny": (lambda x: 1e-9 * x * x, lambda x: 2e-9 * x),
+    "saturated": (lambda x: 1 / (1 + np.exp(-20 * x)), lambda x: 20 / (2 + 2 * np.cosh(20 * x))),
+    "log": (lambda x: np.log(np.abs(x) + 1e-3), lambda x: np.sign(x) / (np.abs(x) + 1e-3)),
+}
+
+
+def at_entries(f, x):
+    """Return the slopes of f(x)[i] along x[i]: the diagonal of all slopes."""
+    found = slopes(lambda: f(x), [(x, (i,), 1.0) for i in range(len(x))])
+    return {name: np.diag(getattr(found, name)) for name in ("value", "bar", "low", "high", "kink")}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+@given(values=st.lists(st.floats(-2, 2), min_size=1, max_size=5))
+def test_the_bar_covers_the_true_error(name, values):
+    f, df = SMOOTH[name]
+    x = few_digits(np.array([v if abs(v) > 1e-3 else 0.5 for v in values]))  # log|x| has a kink at 0
+    found = at_entries(f, x)
+    assert (np.abs(found["value"] - df(x)) <= found["bar"]).all()
+
+
+@pytest.mark.parametrize("name", ["linear", "exp", "tanh", "cube"])
+def test_the_bar_is_small_where_the_function_is_tame(name, rng):
+    f, _ = SMOOTH[name]
+    found = at_entries(f, few_digits(rng.uniform(-2, 2, 50)))
+    assert found["bar"].max() < 1e-10
+    assert not found["kink"].any()
+
+
+def test_noise_that_no_output_shows_is_guessed_from_the_finest_steps(rng):
+    """Outputs of size 1 with the rounding of 1e6: by luck it may not show, so misses are rare, not absent."""
+    x = few_digits(rng.uniform(-2, 2, 1000))
+    found = at_entries(lambda x: (np.sin(x) + 1e6) - 1e6, x)
+    assert (np.abs(found["value"] - np.cos(x)) <= 4 * found["bar"]).mean() >= 0.95
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def test_a_kink_at_the_point_shows_both_slopes():
+    found = at_entries(relu, np.zeros(2))
+    assert found["kink"].all()
+    np.testing.assert_allclose(found["low"], 0, atol=1e-8)
+    np.testing.assert_allclose(found["high"], 1, atol=1e-8)
+
+
+@pytest.mark.parametrize("distance", [1.0, 0.1, 1e-2, 1e-3])
+def test_a_kink_nearby_is_walked_around_with_smaller_steps(distance):
+    x = few_digits(np.array([distance, -distance]))
+    found = at_entries(relu, x)
+    np.testing.assert_allclose(found["value"], [1, 0], atol=1e-7)
+    assert not found["kink"].any()
+
+
+@pytest.mark.parametrize("distance", [1e-4, 3e-5, 1e-5, 1e-6])
+def test_a_kink_too_near_to_walk_around_makes_the_bar_large_or_shows_as_a_kink(distance):
+    found = at_entries(relu, np.array([distance, -distance]))
+    assert (found["kink"] | (found["bar"] >= np.abs(found["value"] - [1, 0]))).all()
+
+
+def test_a_kink_within_the_smallest_step_is_taken_for_one_at_the_point():
+    found = at_entries(relu, np.array([1e-8]))
+    assert found["kink"][0]
+    assert found["low"][0] < 0.1
+    assert found["high"][0] > 0.9
+
+
+def test_a_kink_behind_a_curvature_is_found_at_the_finest_steps():
+    x = np.array([0.0])
+    found = slopes(lambda: 100 * x**2 + np.abs(x), [(x, (0,), 1.0)], wanted=-1.0)
+    assert found.kink[0, 0]
+
+
+def test_each_output_is_differenced_by_itself():
+    x = np.array([1.0])
+    found = slopes(lambda: np.array([1e8 + 0 * x[0], 1e-8 * x[0]]), [(x, (0,), 1.0)])
+    assert found.value[0, 1] == pytest.approx(1e-8, rel=1e-10)
+    assert found.bar[0, 1] < 1e-18
+
+
+def test_a_point_outside_the_domain_has_no_slope_and_an_infinite_bar():
+    found = at_entries(lambda x: np.sqrt(x), np.array([-1.0]))
+    assert found["bar"][0] == np.inf
+
+
+def test_the_point_is_put_back_bit_by_bit_also_after_an_error(rng):
+    x = rng.normal(size=5)
+    before = x.tobytes()
+    at_entries(np.exp, x)
+    assert x.tobytes() == before
+
+    def fail():
+        if x.tobytes() != before:
+            raise RuntimeError("away from the point")
+        return x.copy()
+
+    with pytest.raises(RuntimeError):
+        slopes(fail, [(x, None, np.ones(5))])
+    assert x.tobytes() == before
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=5))
+def test_few_digits_keep_single_precision_zeros_and_signs(values):
+    x = np.array(values, np.float32)
+    np.testing.assert_array_equal(few_digits(x), x)
+
+
+def test_few_digits_make_steps_exact(rng):
+    x = few_digits(rng.normal(size=1000))
+    for k in range(10):
+        h = 0.25 / 4.0**k
+        np.testing.assert_array_equal((x + h) - x, h)
+    np.testing.assert_allclose(x, few_digits(x), rtol=0)
