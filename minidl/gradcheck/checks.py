@@ -17,7 +17,12 @@ from minidl.gradcheck.contracts import (
     purity_of_loss,
     purity_of_regularizer,
 )
-from minidl.gradcheck.contracts_call import behaviour_of_model, purity_of_function, purity_of_model
+from minidl.gradcheck.contracts_call import (
+    behaviour_of_function,
+    behaviour_of_model,
+    purity_of_function,
+    purity_of_model,
+)
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.gradcheck.slopes import few_digits
 from minidl.gradcheck.subjects import (
@@ -172,7 +177,7 @@ def check_function(
     return run.through(
         lambda: purity_of_function(f, vjp, points, rng),
         lambda: FunctionSubject(f, vjp, points, rng),
-        list,
+        lambda: behaviour_of_function(f, vjp, points, rng),
         every_entry,
     )
 

@@ -91,5 +91,24 @@ def _purity_of_function(
             yield Finding(Verdict.NONDETERMINISTIC, reason, f"argument {i}")
 
 
+def behaviour_of_function(
+    f: Callable[..., Any], vjp: Callable[..., Any], points: list[Array], rng: np.random.Generator
+) -> list[Finding]:
+    """The gradient is linear in dy, also far out, where a clipping would show."""
+    u, v = (random_upstream(np.shape(f(*points)), rng) for _ in range(2))
+    for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:  # powers of two change no digit
+        mixed, of_u, of_v = (
+            _as_tuple(vjp(dy, *(p.copy() for p in points))) for dy in (a * u + b * v, u.copy(), v.copy())
+        )
+        for i, (got, first, second) in enumerate(zip(mixed, of_u, of_v, strict=True)):
+            wanted = a * np.asarray(first) + b * np.asarray(second)
+            size = np.abs(a * np.asarray(first)).max() + np.abs(b * np.asarray(second)).max()
+            if np.abs(got - wanted).max() > 1e-9 * size:
+                how = f"{a:g} times dy does not give {a:g} times the gradient" if b == 0 else "a sum of two dy does not"
+                how += "" if b == 0 else " give the sum of their gradients"
+                return [Finding(Verdict.FAIL_CONTRACT, f"vjp is not linear in dy: {how}", f"argument {i}")]
+    return []
+
+
 def _as_tuple(found: Any) -> tuple[Any, ...]:
     return tuple(found) if isinstance(found, tuple | list) else (found,)

@@ -92,7 +92,7 @@ def guess_cause(tensor: Array, gradient: Array, indices: Sequence[tuple[int, ...
     if clear.any() and wrong[clear].all() and not wrong[~clear].any():
         ratio = a[clear] / n[clear]
         if np.ptp(ratio) <= 1e-6 * abs(ratio[0]) + (200 * bar[clear] / np.abs(n[clear])).max():
-            return _factor(float(np.median(ratio)), tensor.shape)
+            return _factor(float(np.median(ratio)))
     if complete:
         numeric = n.reshape(tensor.shape)
         near = 1e-3 * np.abs(a - n).max() + 10 * bar.max()
@@ -121,20 +121,18 @@ def guess_cause(tensor: Array, gradient: Array, indices: Sequence[tuple[int, ...
     return ""
 
 
-def _factor(ratio: float, shape: tuple[int, ...]) -> str:
+def _factor(ratio: float) -> str:
     if abs(ratio) < 1e-9:
         return "it is zero: is a term, or the whole gradient, missing?"
     if abs(ratio + 1) < 1e-6:
         return "the sign is wrong"
-    rows = shape[0] if shape else 1
-    known = {"1/2": 0.5, "1/4": 0.25}
-    known |= {f"1/{rows} (the mean over rows taken once more?)": 1 / max(rows, 1)} if rows > 2 else {}
-    for words, value in known.items():
-        if abs(ratio / value - 1) < 1e-6:
-            return f"all of it by the factor {words}"
+    share = round(1 / abs(ratio))
+    if share > 1 and abs(abs(ratio * share) - 1) < 1e-6:
+        sign = "-" if ratio < 0 else ""
+        return f"all of it by the factor {sign}1/{share}: is a mean taken where a sum is meant?"
     if abs(ratio - 1) < 1e-3:
         return f"all of it by the factor 1 {'+' if ratio > 1 else '-'} {abs(ratio - 1):.2g}"
     if abs(ratio - round(ratio)) < 1e-6 * abs(ratio):
-        more = ": added twice?" if round(ratio) == 2 else ""
+        more = ": added twice?" if round(ratio) == 2 else ": is a mean missing?" if ratio > 2 else ""
         return f"all of it by the factor {round(ratio)}{more}"
     return f"all of it by the factor {ratio:.9g}"
