@@ -6,7 +6,9 @@ Needs the ``test`` extra; ``import minidl`` never imports this.
 try:
     import hypothesis  # noqa: F401
 except ImportError as error:
-    raise ImportError("minidl.testing needs Hypothesis; install it with: pip install 'minidl[test]'") from error
+    raise ImportError(
+        "minidl.testing needs Hypothesis (the extra test); install it with: pip install hypothesis"
+    ) from error
 
 from minidl.testing.contract import ContractError
 from minidl.testing.layer_contract import check_layer_contract
