@@ -295,3 +295,120 @@ def test_however_near_a_kink_is_a_right_gradient_is_never_called_wrong(distance,
         x = rng.uniform(0.5, 1.0, (2, 4)) * rng.choice([-1.0, 1.0], (2, 4))
         x[0, :2] *= distance
         assert dl.check_layer(dl.ReLU(), x).verdict is not Verdict.FAIL_VALUE
+
+
+def test_a_number_without_axes_can_be_checked():
+    assert dl.check_function(lambda x: x * x, lambda dy, x: 2 * dy * x, 3.0).verdict is Verdict.PASS
+
+
+def test_an_infinite_gradient_never_passes_and_the_report_stays_json():
+    with np.errstate(divide="ignore", invalid="ignore"):
+        report = dl.check_function(np.sqrt, lambda dy, x: dy * 0.5 / np.sqrt(x), np.array([0.0, 1.0]))
+    assert report.verdict is Verdict.FAIL_VALUE
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_a_large_tensor_does_not_hide_that_a_small_one_cannot_be_seen(x):
+    class BiasTwice(dl.Dense):
+        def backward_parameters(self, dy):
+            super().backward_parameters(dy)
+            gradient = self.bias.grad
+            gradient *= 2
+
+    assert not dl.check_layer(BiasTwice(6, 2, rng=0), x * 1e16).ok
+
+
+def test_a_wrong_choice_at_a_kink_inside_a_network_is_no_pass(rng):
+    class SixAtZero(dl.ReLU):
+        def forward(self, x, train=False):
+            y = super().forward(x, train)
+            if train:
+                self.keep(x)
+            return y
+
+        def backward(self, dy):
+            (x,) = self.kept()
+            return dy * ((x > 0) + 5.0 * (x == 0))
+
+    x = rng.normal(size=(16, 16))
+    x[0, :7] = 0
+    assert not dl.check_layer(dl.Sequential(SixAtZero()), x).ok
+    assert not dl.check_layer(dl.Sequential(SixAtZero(), dl.Dense(16, 2, rng=0)), x).ok
+
+
+def test_a_bias_whose_gradient_is_rightly_zero_is_no_fault(rng):
+    class Center(dl.Layer):
+        """Takes the mean over the batch away: what a bias before it adds has no effect."""
+
+        batch_independent = False
+
+        def forward(self, x, train=False):
+            if train:
+                self.keep()
+            return x - x.mean(axis=0)
+
+        def backward(self, dy):
+            self.kept()
+            return dy - dy.mean(axis=0)
+
+    for n in (2, 5, 32):
+        report = dl.check_layer(dl.Sequential(dl.Dense(4, 5, rng=0), Center()), rng.normal(size=(n, 4)))
+        assert report.verdict is Verdict.PASS, report
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e-5, 1e-6, 1e-8])
+def test_a_function_steeper_than_any_step_is_not_called_wrong(scale):
+    x = np.array([1.0, -1.3]) * scale
+    assert dl.check_function(lambda x: 1 / x, lambda dy, x: -dy / x**2, x).verdict is not Verdict.FAIL_VALUE
+    report = dl.check_function(lambda x: np.tanh(x / scale), lambda dy, x: dy / np.cosh(x / scale) ** 2 / scale, x)
+    assert report.verdict is not Verdict.FAIL_VALUE
+
+
+def test_a_right_dropout_is_no_fault(rng):
+    class Dropout(dl.Layer):
+        def __init__(self, rng):
+            super().__init__()
+            self.rng = np.random.default_rng(rng)
+
+        def forward(self, x, train=False):
+            if not train:
+                return x.copy()
+            mask = (self.rng.random(x.shape) < 0.8).astype(x.dtype) / x.dtype.type(0.8)
+            self.keep(mask)
+            return x * mask
+
+        def backward(self, dy):
+            return dy * self.kept()[0]
+
+    for n in (1, 2, 5):
+        for seed in range(8):
+            assert dl.check_layer(Dropout(seed), rng.normal(size=(n, 4))).verdict in (Verdict.PASS, Verdict.VACUOUS)
+
+
+def test_a_model_with_a_dropout_is_held_to_its_contract_too(x):
+    class Noisy(dl.Layer):
+        def __init__(self):
+            super().__init__()
+            self.rng = np.random.default_rng(0)
+
+        def forward(self, x, train=False):
+            if train:
+                self.keep()
+                return x + self.rng.normal(size=x.shape)
+            return x.copy()
+
+        def backward(self, dy):
+            self.kept()
+            return dy.copy()
+
+    class Gathers(dl.Model):
+        def compute_gradients(self, x, y):
+            before = {path: p.grad.copy() for path, p in self.parameters.items()}
+            result = super().compute_gradients(x, y)
+            for path, p in self.parameters.items():
+                p.add_grad(before[path])
+            return result
+
+    network = dl.Sequential(dl.Dense(6, 3, rng=0), Noisy())
+    assert dl.check_model(dl.Model(network, dl.SoftmaxCrossEntropy()), x, [0, 1, 2, 1]).ok
+    assert not dl.check_model(Gathers(network, dl.SoftmaxCrossEntropy()), x, [0, 1, 2, 1]).ok

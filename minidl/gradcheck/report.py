@@ -1,5 +1,6 @@
 """What a gradient check found: verdicts, findings, and the report."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -112,9 +113,12 @@ class GradientReport:
             raise GradientCheckError(str(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain numbers, texts, lists and dicts."""
+        """Return everything as plain numbers, texts, lists and dicts; what JSON has no number for is a text."""
         findings = [asdict(finding) | {"verdict": finding.verdict.name} for finding in self.findings]
-        return asdict(self) | {"verdict": self.verdict.name, "ok": self.ok, "findings": findings}
+        plain: dict[str, Any] = _plain(
+            asdict(self) | {"verdict": self.verdict.name, "ok": self.ok, "findings": findings}
+        )
+        return plain
 
     def __bool__(self) -> bool:
         return self.ok
@@ -137,3 +141,11 @@ class GradientReport:
         if self.reproduce and not self.ok:
             lines.append(f"  again: {self.reproduce}")
         return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

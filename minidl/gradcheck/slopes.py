@@ -57,8 +57,7 @@ def few_digits(x: Array) -> Array:
     Zeros, signs and ties stay as they are; so does every float32.
     """
     mantissa, exponent = np.frexp(x.astype(np.float64))
-    rounded: Array = np.ldexp(np.round(np.ldexp(mantissa, 30)), exponent - 30)
-    return rounded
+    return np.asarray(np.ldexp(np.round(np.ldexp(mantissa, 30)), exponent - 30))
 
 
 def slopes(
@@ -169,6 +168,11 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
         agrees = (np.abs(fine[k] - fine[k + 1 :]) <= bars[k] + bars[k + 1 :]).all(axis=0)
         better = agrees & (bars[k] < bar)
         value[better], bar[better] = fine[k][better], bars[k][better]
+    # Where estimates still grow with every finer step, the function is steeper than the steps can show.
+    if len(steps) == _STAGES[-1]:
+        growth = np.abs(rough[-3:])
+        steep = (growth[1:] > 2 * growth[:-1]).all(axis=0) & (growth[-1] > 10 * rounding / steps[-1])
+        bar = np.where(steep, np.inf, bar)
     # What moves no more than the rounding of the numbers it is made of has a slope too small to be seen.
     still: Array = np.all(np.abs(plus - minus) <= 100 * _EPS * least, axis=0)
     bar = np.where(still, np.maximum(bar, 3 * _EPS * least / steps[0]), bar)

@@ -83,7 +83,8 @@ class LayerSubject(Subject):
 
     def __init__(self, layer: Layer, x: Array, rng: np.random.Generator) -> None:
         self.layer = layer
-        self.simple_kinks = len(list(layer.walk())) == 1
+        paths = [path for path, _ in layer.walk()]
+        self.simple_kinks = sum(not any(p != path and p.startswith(path) for p in paths) for path in paths) <= 1
         self.x = few_digits(x)
         move_parameters(layer.named_parameters().values(), rng)
         self.tensors = {"x": self.x} | {path: p.value for path, p in layer.named_parameters().items()}

@@ -38,6 +38,7 @@ class Comparison:
         self.parts: list[Compared] = []
         self._entries: dict[str, Compared] = {}  # by tensor, those of `parts` that are single entries
         self.resolution = 0.0
+        self._undecided = False
         gradients = subject.gradients()
         for name, tensor in subject.tensors.items():
             if tensor.size:
@@ -45,6 +46,11 @@ class Comparison:
 
     def _tensor(self, name: str, tensor: Array, gradient: Array, exhaustive: bool) -> None:
         before = len(self.parts)
+        if not np.isfinite(gradient).all():
+            first = _index(int(np.isfinite(gradient).argmin()), tensor.shape)
+            reason = f"the gradient is {gradient[first]}, not finite"
+            self.findings.append(Finding(Verdict.FAIL_VALUE, reason, name, first, float(gradient[first])))
+            return
         directions = list(_directions(tensor, self.rng))
         along = self._along(tensor, gradient, directions)
         self.parts.append(along)
@@ -66,6 +72,7 @@ class Comparison:
             i = int(along.wrong.argmax())
             self.findings.append(_direction_finding(name, along, i))
         measured = self.parts[before:]
+        self._undecided |= _too_uncertain(measured, float(np.abs(self.subject.upstream).max(initial=0.0)))
         seen = [(4 * p.bar + p.rounding)[p.numeric != 0] / np.abs(p.numeric[p.numeric != 0]) for p in measured]
         self.resolution = max(self.resolution, float(np.concatenate(seen).min(initial=np.inf)))
 
@@ -89,17 +96,19 @@ class Comparison:
         """
         scale = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0))
         wanted = _WANTED * scale / max(1e-300, float(np.abs(self.subject.upstream).sum()))
-        compared = self._measure(lines, analytic, rounding, FIRST_STEP, wanted)
+        first_step = FIRST_STEP * _smallness(lines[0][0])
+        compared = self._measure(lines, analytic, rounding, first_step, wanted)
         wrong = np.flatnonzero(compared.wrong)
         if len(wrong):
             for deepest in (wanted, -1.0):
                 again = self._measure(
-                    [lines[i] for i in wrong], analytic[wrong], rounding[wrong], 0.75 * FIRST_STEP, deepest
+                    [lines[i] for i in wrong], analytic[wrong], rounding[wrong], 0.75 * first_step, deepest
                 )
                 right = ~again.wrong & (again.kinked if deepest < 0 else True)
                 for name in ("numeric", "bar", "low", "high"):
                     getattr(compared, name)[wrong[right]] = getattr(again, name)[right]
         if not self.subject.simple_kinks:
+            self._undecided |= bool((compared.wrong & compared.kinked).any())
             compared.bar[compared.wrong & compared.kinked] = np.inf
         return compared
 
@@ -146,11 +155,9 @@ class Comparison:
         """Return what all comparisons together say."""
         if self.findings:
             return Verdict.FAIL_VALUE
-        analytic, numeric, bar = (self._all(name) for name in ("analytic", "numeric", "bar"))
-        scale = max(np.abs(numeric).max(initial=0.0), np.abs(analytic).max(initial=0.0))
-        if len(numeric) == 0 or scale == 0.0:
+        if not self._all("numeric").any() and not self._all("analytic").any():
             return Verdict.VACUOUS
-        if ((bar > _UNCERTAIN * scale) & ~self._all("settled").astype(bool)).mean() > 0.05:
+        if self._undecided:
             return Verdict.INCONCLUSIVE
         return Verdict.PASS_SUBGRADIENT if any(part.kinked.any() for part in self.parts) else Verdict.PASS
 
@@ -186,8 +193,26 @@ def _unit(count: int) -> float:
     return float(2.0 ** -np.round(np.log2(max(1, count)) / 2))
 
 
+def _smallness(tensor: Array) -> float:
+    """Return a power of two near the largest entry where all are below 1/1000: such an x is likely in small units."""
+    largest = float(np.abs(tensor).max())
+    return 1.0 if largest == 0.0 or largest >= 2.0**-10 else float(2.0 ** np.floor(np.log2(largest)))
+
+
 def _index(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(flat, shape))
+
+
+def _too_uncertain(parts: list[Compared], upstream: float) -> bool:
+    """Return whether more than 5 % of what was compared in one tensor has too large a bar to decide anything."""
+    analytic, numeric, bar, settled = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("analytic", "numeric", "bar", "settled")
+    )
+    scale = max(np.abs(analytic).max(initial=0.0), np.abs(numeric).max(initial=0.0))
+    # Where a whole gradient is zero within its bars, these are to be small as such.
+    zero = bool((np.maximum(np.abs(analytic), np.abs(numeric)) <= bar).all())
+    enough = max(_UNCERTAIN * scale, 1e-8 * upstream if zero else 0.0)
+    return bool(((bar > enough) & ~settled).mean() > 0.05)
 
 
 def _summary(errors: Array) -> dict[str, float]:
