@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from mutant_families.models import Gathers
 
 import minidl as dl
 from minidl import Verdict
@@ -237,7 +238,10 @@ def test_a_layer_that_raises_is_a_finding_in_its_own_words(x):
     ("vjp", "words"),
     [
         (lambda dy, a, b: (dy * b,), "1 gradients for 2 arguments"),
-        (lambda dy, a, b: (dy * b, None), "shape .*, got None"),
+        (
+            lambda dy, a, b: (dy * b, None),
+            "argument 1, must return real numbers and returned NoneType; is a return missing",
+        ),
         (lambda dy, a, b: (dy * b, (dy * a).sum()), r"expected a gradient of shape \(3,\), got shape \(\)"),
         (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=dy)), "vjp changed dy"),
         (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=a)), "f or vjp changed it"),
@@ -400,14 +404,6 @@ def test_a_model_with_a_dropout_is_held_to_its_contract_too(x):
         def backward(self, dy):
             self.kept()
             return dy.copy()
-
-    class Gathers(dl.Model):
-        def compute_gradients(self, x, y):
-            before = {path: p.grad.copy() for path, p in self.parameters.items()}
-            result = super().compute_gradients(x, y)
-            for path, p in self.parameters.items():
-                p.add_grad(before[path])
-            return result
 
     network = dl.Sequential(dl.Dense(6, 3, rng=0), Noisy())
     assert dl.check_model(dl.Model(network, dl.SoftmaxCrossEntropy()), x, [0, 1, 2, 1]).ok

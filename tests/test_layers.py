@@ -5,28 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from small_parts import Scale
 
 from minidl import CallOrderError, Dense, InputError, Layer, Normal, ReLU, Sequential, ShapeError
 from minidl import numerical_gradient as slope
-
-
-class Scale(Layer):
-    """The layer of the README: what a user writes."""
-
-    def __init__(self, features):
-        super().__init__()
-        self.gain = self.add_parameter("gain", np.ones(features))
-
-    def forward(self, x, train=False):
-        if train:
-            self.keep(x)
-        return x * self.gain.value
-
-    def backward(self, dy):
-        (x,) = self.kept()
-        self.gain.add_grad((dy * x).sum(axis=0))
-        return dy * self.gain.value
-
 
 LAYERS = {
     "Dense": lambda dtype: Dense(4, 3, rng=0, dtype=dtype),

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from small_parts import SquaredError
 
-from minidl import InputError, Loss, NonFiniteError, ShapeError, SoftmaxCrossEntropy, numerical_gradient
+from minidl import InputError, NonFiniteError, ShapeError, SoftmaxCrossEntropy, numerical_gradient
 
 
 @st.composite
@@ -149,15 +150,6 @@ def test_accuracy_is_measured_beside_the_loss():
 
 
 def test_a_loss_of_ones_own_needs_two_methods(rng):
-    class SquaredError(Loss):
-        def forward(self, outputs, targets):
-            self.keep(outputs - targets)
-            return float(((outputs - targets) ** 2).sum(axis=1).mean())
-
-        def backward(self):
-            (difference,) = self.kept()
-            return 2.0 * difference / len(difference)
-
     loss, z, t = SquaredError(), rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
     loss.forward(z, t)
     np.testing.assert_allclose(loss.backward(), numerical_gradient(lambda z: loss.forward(z, t), z), atol=1e-8)

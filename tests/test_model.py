@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from small_parts import SquaredError
 
 from minidl import (
     L1,
@@ -193,15 +194,6 @@ def test_evaluate_wants_a_dataset_with_rows(data):
 
 
 def test_a_loss_without_metrics_is_evaluated_too(rng):
-    class SquaredError(Loss):
-        def forward(self, outputs, targets):
-            self.keep(outputs - targets)
-            return float(((outputs - targets) ** 2).sum(axis=1).mean())
-
-        def backward(self):
-            (difference,) = self.kept()
-            return 2.0 * difference / len(difference)
-
     x, t = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
     assert set(Model(Dense(2, 1), SquaredError()).evaluate(Dataset(x, t))) == {"cost", "loss"}
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from small_parts import Momentum
 
-from minidl import SGD, InputError, Optimizer, Parameter
+from minidl import SGD, InputError, Parameter
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -27,15 +28,6 @@ def test_sgd_on_a_parabola_shrinks_by_the_closed_form():
 
 
 def test_a_rule_of_ones_own_is_a_formula_and_its_state_goes_by_path():
-    class Momentum(Optimizer):
-        def init_state(self, parameter):
-            return {"velocity": np.zeros_like(parameter.value)}
-
-        def update(self, parameter, state, learning_rate):
-            state["velocity"] *= 0.5
-            state["velocity"] -= learning_rate * parameter.grad
-            parameter.value += state["velocity"]
-
     optimizer = Momentum(1.0)
     parameters = {"0.weight": Parameter([0.0]), "1.weight": Parameter([0.0])}
     parameters["0.weight"].add_grad(np.array([1.0]))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
+from small_parts import Momentum, Scale
 
 import minidl as dl
 from minidl import testing
@@ -25,24 +26,6 @@ PUBLIC = [
     if inspect.isclass(thing := getattr(dl, name)) and issubclass(thing, INTERFACES) and not inspect.isabstract(thing)
 ]
 SHAPE = (4,)
-
-
-class Scale(dl.Layer):
-    """What a user writes."""
-
-    def __init__(self, features):
-        super().__init__()
-        self.gain = self.add_parameter("gain", np.ones(features))
-
-    def forward(self, x, train=False):
-        if train:
-            self.keep(x)
-        return x * self.gain.value
-
-    def backward(self, dy):
-        (x,) = self.kept()
-        self.gain.add_grad((dy * x).sum(axis=0))
-        return dy * self.gain.value
 
 
 # ---- strategies
@@ -440,16 +423,6 @@ class HalfRegularizer(dl.L2):
 def test_a_regularizer_that_breaks_a_rule_is_named(make, rule):
     with pytest.raises(AssertionError, match=f"'({rule}|regularizer_gradient_is_right)'"):
         testing.check_regularizer_contract(make)
-
-
-class Momentum(dl.Optimizer):
-    def init_state(self, parameter):
-        return {"velocity": np.zeros_like(parameter.value)}
-
-    def update(self, parameter, state, learning_rate):
-        state["velocity"] *= 0.5
-        state["velocity"] -= learning_rate * parameter.grad
-        parameter.value += state["velocity"]
 
 
 class Uphill(dl.SGD):

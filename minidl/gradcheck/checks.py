@@ -3,11 +3,11 @@
 import copy
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from minidl.checks import as_array, check_finite, check_type
+from minidl.checks import as_array, as_count, check_finite, check_type
 from minidl.errors import InputError, MinidlError
 from minidl.gradcheck.contracts import (
     behaviour_of_layer,
@@ -23,6 +23,12 @@ from minidl.gradcheck.contracts_call import (
     purity_of_function,
     purity_of_model,
 )
+from minidl.gradcheck.contracts_precision import (
+    agreement_of_single_precision,
+    loss_keeps_single_precision,
+    regularizer_keeps_single_precision,
+)
+from minidl.gradcheck.guard import Broken, attempt, words_of
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.gradcheck.slopes import few_digits
 from minidl.gradcheck.subjects import (
@@ -44,6 +50,7 @@ from minidl.regularizers import Regularizer
 from minidl.types import Array
 
 Probe = Callable[[], Sequence[Finding]]
+T = TypeVar("T")
 
 
 def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -78,63 +85,47 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
     'PASS'
     """
     check_type("check_layer", "layer", layer, Layer)
-    x = _point("x", x)
-    rng = np.random.default_rng(seed)
-    twin = layer.astype(np.float64)
-    run = _Run(f"check_layer({layer!r:.80}, x of shape {x.shape})", f"check_layer({layer!r:.200}, {_text(x)}, ", seed)
-    if x.ndim == 0:
-        raise InputError("x: expected a batch, an array with a row for each sample; got a single number")
-    x = few_digits(x)
-    try:
-        y = twin.astype(np.float64).forward(x.copy(), train=True)
-        dy = random_upstream(np.shape(y), rng)
-    except MinidlError:
-        raise  # the layer says what is wrong with x
-    except Exception as error:
-        finding = Finding(Verdict.FAIL_CONTRACT, f"forward raised {type(error).__name__}: {error}")
-        return run.report([finding])
+    x = _batch("x", x)
+    run = _Run("check_layer", {"layer": layer, "x": x}, f"x of shape {x.shape}", seed, every_entry)
+    rng = run.rng
+    twin = _copied(layer, lambda: layer.astype(np.float64))
+
+    def purity() -> Sequence[Finding]:
+        # What is wrong with x, the layer says itself.
+        y = attempt("forward", lambda: twin.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
+        return purity_of_layer(twin.astype(np.float64), x, random_upstream(np.shape(y), rng))
+
     return run.through(
-        lambda: purity_of_layer(layer.astype(np.float64), x, dy),
+        purity,
         lambda: LayerSubject(twin, x, rng),
-        lambda: [*behaviour_of_layer(twin, x, rng), *_single_precision(layer, x, rng)],
-        every_entry,
+        lambda: [*behaviour_of_layer(twin, x, rng), *agreement_of_single_precision(layer, x, rng)],
     )
 
 
 def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
     """Check a loss's gradient with respect to its outputs, and its contract; see `check_layer`."""
     check_type("check_loss", "loss", loss, Loss)
-    z = few_digits(_point("outputs", outputs))
-    twin = copy.deepcopy(loss)
-    twin.forward(z.copy(), targets)  # here, so that what is wrong with outputs or targets is the caller's error
-    run = _Run(
-        f"check_loss({loss!r:.80}, outputs of shape {z.shape})",
-        f"check_loss({loss!r:.200}, {_text(z)}, targets, ",
-        seed,
-    )
+    z = _batch("outputs", outputs)
+    inputs = {"loss": loss, "outputs": z, "targets": targets}
+    run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", seed, every_entry)
+    twin = _copied(loss, lambda: copy.deepcopy(loss))
     return run.through(
         lambda: purity_of_loss(twin, z, targets),
         lambda: LossSubject(twin, z, targets),
-        lambda: [*behaviour_of_loss(twin, z, targets), *_keeps_single(_loss_gradient(twin, z, targets))],
-        every_entry,
+        lambda: [*behaviour_of_loss(twin, z, targets), *loss_keeps_single_precision(twin, z, targets)],
     )
 
 
 def check_regularizer(regularizer: Regularizer, w: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
     """Check a regularizer's gradient with respect to the weight `w`, and its contract; see `check_layer`."""
     check_type("check_regularizer", "regularizer", regularizer, Regularizer)
-    w = few_digits(_point("w", w))
-    twin = copy.deepcopy(regularizer)
-    run = _Run(
-        f"check_regularizer({regularizer!r:.80}, w of shape {w.shape})",
-        f"check_regularizer({regularizer!r:.200}, {_text(w)}, ",
-        seed,
-    )
+    w = _point("w", w)
+    run = _Run("check_regularizer", {"regularizer": regularizer, "w": w}, f"w of shape {w.shape}", seed, every_entry)
+    twin = _copied(regularizer, lambda: copy.deepcopy(regularizer))
     return run.through(
         lambda: purity_of_regularizer(twin, w),
         lambda: RegularizerSubject(twin, w),
-        lambda: [*behaviour_of_regularizer(twin, w), *_keeps_single(twin.gradient(w.astype(np.float32)))],
-        every_entry,
+        lambda: [*behaviour_of_regularizer(twin, w), *regularizer_keeps_single_precision(twin, w)],
     )
 
 
@@ -163,22 +154,19 @@ def check_function(
     >>> check_function(np.sin, lambda dy, x: 2 * dy * np.cos(x), np.array([0.5])).verdict.name
     'FAIL_VALUE'
     """
-    points = [few_digits(_point(f"argument {i}", argument)) for i, argument in enumerate(arguments)]
+    for name, value in [("f", f), ("vjp", vjp)]:
+        if not callable(value):
+            raise InputError(f"check_function: expected {name} to be callable, got {value!r:.80}")
+    points = [_point(f"argument {i}", argument) for i, argument in enumerate(arguments)]
     if not points:
         raise InputError("check_function: expected at least one argument to differentiate by")
     shapes = ", ".join(str(point.shape) for point in points)
-    name = getattr(f, "__name__", repr(f))
-    run = _Run(
-        f"check_function({name:.80}, arguments of shape {shapes})",
-        f"check_function({name:.80}, vjp, *arguments, ",
-        seed,
-    )
-    rng = np.random.default_rng(seed)
+    inputs = {"f": f, "vjp": vjp} | {f"argument_{i}": point for i, point in enumerate(points)}
+    run = _Run("check_function", inputs, f"arguments of shape {shapes}", seed, every_entry)
     return run.through(
-        lambda: purity_of_function(f, vjp, points, rng),
-        lambda: FunctionSubject(f, vjp, points, rng),
-        lambda: behaviour_of_function(f, vjp, points, rng),
-        every_entry,
+        lambda: purity_of_function(f, vjp, points, run.rng),
+        lambda: FunctionSubject(f, vjp, points, run.rng),
+        lambda: behaviour_of_function(f, vjp, points, run.rng),
     )
 
 
@@ -189,44 +177,59 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     derivatives of the parts (network, loss, penalty), which sees smaller errors. See `check_layer` for the rest.
     """
     check_type("check_model", "model", model, Model)
-    twin = model.astype(np.float64)
-    x = few_digits(_point("x", x))
-    run = _Run(
-        f"check_model({model!r:.120}, x of shape {x.shape})", f"check_model({model!r:.200}, {_text(x)}, y, ", seed
+    x = _batch("x", x)
+    run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
+    twin = _copied(model, lambda: model.astype(np.float64))
+
+    def purity() -> Sequence[Finding]:
+        move_parameters(twin.parameters.values(), run.rng)
+        attempt("compute_loss", lambda: twin.compute_loss(x, y), (MinidlError,))  # which say what is wrong with x or y
+        return purity_of_model(twin, x, y)
+
+    def as_predicted() -> bool:
+        """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
+        return np.array_equal(twin.forward(x), twin.forward(x, train=True))
+
+    whole = run.through(
+        purity,
+        lambda: (CostSubject if as_predicted() else PartedCostSubject)(twin, x, y),
+        lambda: behaviour_of_model(twin, x, y) if as_predicted() else [],
+        few=0,
     )
-    move_parameters(twin.parameters.values(), np.random.default_rng(seed))
-    twin.compute_loss(x, y)  # here, so that what is wrong with x or y is the caller's error
-    same = np.array_equal(twin.forward(x), twin.forward(x, train=True))
-    purity = lambda: purity_of_model(twin, x, y)  # noqa: E731
-    if not same:  # with a dropout, say, the cost that is reported is not the one that is trained on
-        return run.through(purity, lambda: PartedCostSubject(twin, x, y), list, every_entry)
-    whole = run.through(purity, lambda: CostSubject(twin, x, y), lambda: behaviour_of_model(twin, x, y), few=0)
-    return run.through(list, lambda: PartedCostSubject(twin, x, y), list, every_entry) if whole.ok else whole
+    return run.through(list, lambda: PartedCostSubject(twin, x, y), list) if whole.ok else whole
 
 
 class _Run:
     """One check on its way: what it is called, and what it has cost so far."""
 
-    def __init__(self, subject: str, call: str, seed: int) -> None:
-        self.subject = subject
-        self.seed = seed
-        self.reproduce = f"{call}seed={seed})"
+    def __init__(self, name: str, inputs: dict[str, Any], point: str, seed: int, every_entry: bool) -> None:
+        self.seed = as_count("seed", seed, 0)
+        self.rng = np.random.default_rng(seed)
+        self.every_entry = every_entry
+        sources = [_source(key, value) for key, value in inputs.items()]
+        sources += [f"seed={seed}"] + ["every_entry=True"] * every_entry
+        self.reproduce = f"{name}({', '.join(sources)})"
+        first = next(iter(inputs.values()))
+        self.subject = f"{name}({getattr(first, '__name__', repr(first)):.80}, {point})"
         self.start = perf_counter()
         self.forwards = self.backwards = 0
 
     def through(
-        self, purity: Probe, subject: Callable[[], Subject], behaviour: Probe, every_entry: bool = False, few: int = 256
+        self, purity: Probe, subject: Callable[[], Subject], behaviour: Probe, few: int = 256
     ) -> GradientReport:
         """Return the report of the first stage that finds something, or of all."""
-        if findings := purity():
-            return self.report(findings)
-        checked = subject()
-        comparison = Comparison(checked, np.random.default_rng(self.seed), every_entry=every_entry, few=few)
-        self.forwards += checked.forwards
-        self.backwards += checked.backwards
-        verdict = comparison.verdict()
-        findings = list(comparison.findings) or list(behaviour())
-        return self.report(findings, verdict, **comparison.numbers())
+        try:
+            if findings := purity():
+                return self.report(findings)
+            checked = subject()
+            rng = np.random.default_rng(self.seed)
+            comparison = Comparison(checked, rng, every_entry=self.every_entry, few=few)
+            self.forwards += checked.forwards
+            self.backwards += checked.backwards
+            findings = list(comparison.findings) or list(behaviour())
+            return self.report(findings, comparison.verdict(), **comparison.numbers())
+        except Broken as broken:
+            return self.report([broken.finding])
 
     def report(self, findings: Sequence[Finding], verdict: Verdict = Verdict.PASS, **numbers: Any) -> GradientReport:
         return GradientReport(
@@ -251,53 +254,35 @@ def _point(name: str, value: Any) -> Array:
     if array.size == 0:
         raise InputError(f"{name}: expected at least one number, got shape {array.shape}: nothing would be compared")
     check_finite(name, array)
+    return few_digits(array)
+
+
+def _batch(name: str, value: Any) -> Array:
+    array = _point(name, value)
+    if array.ndim == 0:
+        raise InputError(f"{name}: expected a batch, an array with a row for each sample; got a single number")
     return array
 
 
-def _text(array: Array) -> str:
-    """Return `array` as Python, if it is small enough for a line."""
-    return f"np.array({array.tolist()})" if array.size <= 12 else "x"
+def _copied(original: Any, copying: Callable[[], T]) -> T:
+    try:
+        return copying()
+    except Exception as error:
+        raise InputError(
+            f"{type(original).__name__}: expected it to be copyable by copy.deepcopy, since a copy is checked; "
+            f"got {words_of(error)}"
+        ) from error
 
 
-def _single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:
-    """In float32 everything stays float32, and agrees with float64 up to rounding."""
-    single = x.astype(np.float32)
-    results = _results(layer.astype(np.float32), single)
-    exact = _results(layer.astype(np.float64), single.astype(np.float64))
-    # How far results move when x and parameters are rounded differently: what cancels in them moves much.
-    nudged = layer.astype(np.float64)
-    eps = float(np.finfo(np.float32).eps)
-    for parameter in nudged.named_parameters().values():
-        parameter.value *= 1 + eps * rng.choice([-1.0, 1.0], parameter.value.shape)
-    moved = _results(nudged, single * (1 + eps * rng.choice([-1.0, 1.0], x.shape)))
-    for name, value in results.items():
-        if value.dtype != np.float32:
-            return [Finding(Verdict.FAIL_CONTRACT, f"with a float32 x it is {value.dtype}, not float32", name)]
-        # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
-        off = np.abs(value - exact[name]).max(initial=0.0)
-        size = max(np.abs(array).max(initial=0.0) for array in (exact[name], *exact.values()))
-        allowed = 5e-4 * np.abs(exact[name]).max(initial=0.0) + 100 * np.abs(moved[name] - exact[name]).max(initial=0.0)
-        if off > allowed + 30 * eps * size:
-            return [Finding(Verdict.FAIL_VALUE, f"in float32 it is off by {off:.2g} from float64", name)]
-    return []
-
-
-def _results(layer: Layer, x: Array) -> dict[str, Array]:
-    """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype."""
-    y = layer.forward(x, train=True)
-    dy = random_upstream(y.shape, np.random.default_rng(0)).astype(x.dtype)
-    for parameter in layer.named_parameters().values():
-        parameter.zero_grad()
-    dx = layer.backward(dy)
-    return {"y": y.copy(), "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
-
-
-def _loss_gradient(loss: Loss, z: Array, targets: Any) -> Array:
-    loss.forward(z.astype(np.float32), targets)
-    return loss.backward()
-
-
-def _keeps_single(gradient: Array) -> list[Finding]:
-    if gradient.dtype == np.float32:
-        return []
-    return [Finding(Verdict.FAIL_CONTRACT, f"with float32 numbers the gradient is {gradient.dtype}, not float32")]
+def _source(name: str, value: Any) -> str:
+    """Return `value` as Python if it is short and can be read back, else `name`."""
+    if isinstance(value, np.ufunc):
+        return f"np.{value.__name__}"
+    text = str(getattr(value, "__name__", repr(value)))
+    if isinstance(value, np.ndarray):
+        text = f"np.array({value.tolist()})" if value.size <= 12 else name
+    try:
+        compile(text, "", "eval")
+    except (SyntaxError, ValueError):
+        return name
+    return text if len(text) <= 100 else name

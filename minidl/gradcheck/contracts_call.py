@@ -1,13 +1,15 @@
 """Contract probes of what is called once a step: a model's compute_gradients, a function and its vjp."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from minidl.gradcheck.guard import attempt, fail
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.state import Snapshot, changed_arrays, copies
-from minidl.gradcheck.subjects import random_upstream
+from minidl.gradcheck.subjects import as_gradients, random_upstream
 from minidl.model import Model
 from minidl.types import Array
 
@@ -20,7 +22,7 @@ def purity_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
 def behaviour_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
     """What compute_gradients returns is the cost and the loss, in this order."""
     found, snapshot = [], Snapshot(model.network)
-    cost, loss = model.compute_gradients(x.copy(), y)
+    cost, loss = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
     snapshot.restore()
     for name, got, wanted in [("cost", cost, model.compute_cost(x, y)), ("loss", loss, model.compute_loss(x, y))]:
         if not np.isclose(got, wanted, rtol=1e-9, atol=0):
@@ -32,7 +34,7 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
 def _purity_of_model(model: Model, x: Array, y: Any) -> Iterator[Finding]:
     snapshot, before = Snapshot(model.network), copies(model.network)
     given = x.copy()
-    cost, loss = model.compute_gradients(given, y)
+    cost, loss = attempt("compute_gradients", lambda: model.compute_gradients(given, y))
     buffers = model.network.named_buffers()
     if moved := [path for path in changed_arrays(model.network, before) if path not in buffers]:
         yield Finding(Verdict.STATE_CHANGED, "compute_gradients changed its value: that is the optimizer's", moved[0])
@@ -40,7 +42,7 @@ def _purity_of_model(model: Model, x: Array, y: Any) -> Iterator[Finding]:
         yield Finding(Verdict.FAIL_CONTRACT, "compute_gradients changed x, which is the caller's")
     first = {path: p.grad.copy() for path, p in model.parameters.items()}
     snapshot.restore()
-    again = model.compute_gradients(x.copy(), y)
+    again = attempt("a second compute_gradients", lambda: model.compute_gradients(x.copy(), y))
     if (cost, loss) != again:
         yield Finding(Verdict.NONDETERMINISTIC, f"compute_gradients returned {(cost, loss)}, and then {again}")
     for path, parameter in model.parameters.items():
@@ -66,12 +68,12 @@ def _purity_of_function(
     f: Callable[..., Any], vjp: Callable[..., Any], points: list[Array], rng: np.random.Generator
 ) -> Iterator[Finding]:
     arguments = [point.copy() for point in points]
-    y = np.array(f(*arguments), dtype=np.float64)
-    if not np.array_equal(y, np.asarray(f(*arguments)), equal_nan=True):
+    y = _numbers("f", attempt("f", lambda: f(*arguments))).copy()
+    if not np.array_equal(y, _numbers("f", attempt("f", lambda: f(*arguments))), equal_nan=True):
         yield Finding(Verdict.NONDETERMINISTIC, "two calls of f with the same arguments differ")
     dy = random_upstream(y.shape, rng)
     given = dy.copy()
-    found = _as_tuple(vjp(given, *arguments))
+    found = as_gradients(attempt("vjp", lambda: vjp(given, *arguments)), points)
     if not np.array_equal(given, dy):
         yield Finding(Verdict.FAIL_CONTRACT, "vjp changed dy, which is the caller's")
     for i, (argument, point) in enumerate(zip(arguments, points, strict=True)):
@@ -80,15 +82,24 @@ def _purity_of_function(
     if len(found) != len(points):
         yield Finding(Verdict.FAIL_CONTRACT, f"vjp returned {len(found)} gradients for {len(points)} arguments")
         return
-    again = _as_tuple(vjp(dy.copy(), *(point.copy() for point in points)))
+    again = as_gradients(attempt("vjp", lambda: vjp(dy.copy(), *(point.copy() for point in points))), points)
     for i, (gradient, point, second) in enumerate(zip(found, points, again, strict=True)):
-        if gradient is None or np.shape(gradient) != point.shape:
-            got = "None" if gradient is None else f"shape {np.shape(gradient)}"
-            reason = f"expected a gradient of shape {point.shape}, got {got}"
+        if _numbers(f"vjp, for argument {i},", gradient).shape != point.shape:
+            reason = f"expected a gradient of shape {point.shape}, got shape {np.shape(gradient)}"
             yield Finding(Verdict.FAIL_CONTRACT, reason, f"argument {i}")
         elif not np.array_equal(gradient, second, equal_nan=True):
             reason = "two calls of vjp with the same arguments differ"
             yield Finding(Verdict.NONDETERMINISTIC, reason, f"argument {i}")
+
+
+def _numbers(what: str, value: Any) -> Array:
+    """Return what a user's function returned as an array, or end the check if it is none of real numbers."""
+    hint = "; is a return missing?" if value is None else ""
+    array = attempt(what, lambda: np.asarray(value))
+    if array.dtype.kind not in "biuf":
+        kind = type(value).__name__ if array.dtype.kind == "O" else f"an array of dtype {array.dtype}"
+        fail(f"{what} must return real numbers and returned {kind}{hint}")
+    return array
 
 
 def behaviour_of_function(
@@ -98,7 +109,8 @@ def behaviour_of_function(
     u, v = (random_upstream(np.shape(f(*points)), rng) for _ in range(2))
     for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:  # powers of two change no digit
         mixed, of_u, of_v = (
-            _as_tuple(vjp(dy, *(p.copy() for p in points))) for dy in (a * u + b * v, u.copy(), v.copy())
+            as_gradients(attempt("vjp", partial(vjp, dy, *(p.copy() for p in points))), points)
+            for dy in (a * u + b * v, u.copy(), v.copy())
         )
         for i, (got, first, second) in enumerate(zip(mixed, of_u, of_v, strict=True)):
             wanted = a * np.asarray(first) + b * np.asarray(second)
@@ -108,7 +120,3 @@ def behaviour_of_function(
                 how += "" if b == 0 else " give the sum of their gradients"
                 return [Finding(Verdict.FAIL_CONTRACT, f"vjp is not linear in dy: {how}", f"argument {i}")]
     return []
-
-
-def _as_tuple(found: Any) -> tuple[Any, ...]:
-    return tuple(found) if isinstance(found, tuple | list) else (found,)

@@ -1,28 +1,18 @@
-"""What contract probes share: findings by exception, guarded calls, exact comparisons, memory layouts."""
+"""What contract probes share: a layer whose state is put back, exact comparisons, memory layouts."""
 
-import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import numpy as np
 
 from minidl.errors import MinidlError
-from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck.guard import fail, words_of
+from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.state import Snapshot
 from minidl.layers import Layer
 from minidl.types import Array
 
-T = TypeVar("T")
-
 EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
-
-
-class Broken(Exception):  # noqa: N818 - a rule is broken, no call went wrong
-    """Ends a probe with its finding."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(str(finding))
-        self.finding = finding
 
 
 class LayerState:
@@ -56,38 +46,6 @@ class LayerState:
             generator.random()
 
 
-def fail(
-    reason: str, tensor: str = "", index: tuple[int, ...] | None = None, verdict: Verdict = Verdict.FAIL_CONTRACT
-) -> NoReturn:
-    """End the probe with this finding."""
-    raise Broken(Finding(verdict, reason, tensor, index))
-
-
-def collect(*probes: Callable[[], None]) -> list[Finding]:
-    """Run every probe, and return the finding of each that ends with one."""
-    found: list[Finding] = []
-    # What is not finite is looked for in the results; an overflow on the way to a right one is no fault.
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for probe in probes:
-            try:
-                probe()
-            except Broken as broken:
-                if broken.finding not in found:  # what several probes start with
-                    found.append(broken.finding)
-    return found
-
-
-def attempt(what: str, call: Callable[[], T], let_through: tuple[type[Exception], ...] = ()) -> T:
-    """Return what `call` returns; an exception that is not to be let through ends the probe in its own words."""
-    try:
-        return call()
-    except Exception as error:
-        if isinstance(error, (Broken, *let_through)):
-            raise
-        fail(f"{what} raised {_words(error)}")
-
-
 def check_refused(what: str, call: Callable[[], Any]) -> None:
     """End the probe unless `call` is refused on purpose."""
     try:
@@ -95,7 +53,7 @@ def check_refused(what: str, call: Callable[[], Any]) -> None:
     except (MinidlError, RuntimeError):
         return
     except Exception as error:
-        fail(f"{what} must raise CallOrderError, as kept() does, and raised {_words(error)}")
+        fail(f"{what} must raise CallOrderError, as kept() does, and raised {words_of(error)}")
     fail(f"{what} must raise CallOrderError, as kept() does, and was silently accepted")
 
 
@@ -190,8 +148,3 @@ def signed(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 def largest(*arrays: Array) -> float:
     """Return the largest absolute entry, at least 1."""
     return max([1.0, *(float(np.abs(array).max()) for array in arrays if array.size)])
-
-
-def _words(error: Exception) -> str:
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words:.120}" if words else type(error).__name__

@@ -9,13 +9,12 @@ from minidl.gradcheck.contracts_common import (
     EVAL,
     TRAIN,
     LayerState,
-    attempt,
     check_array,
     check_same,
     check_unchanged,
-    collect,
-    fail,
+    first_difference,
 )
+from minidl.gradcheck.guard import attempt, collect, fail
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.layers import Layer
 from minidl.types import Array
@@ -71,6 +70,14 @@ class _Purity(LayerState):
         second = {"dx": self.backward(dy.copy(), x_given, x)} | self.gradients()
         for name, value in first.items():
             check_same("backward", name, value, second[name], "; it must use what its forward drew and kept")
+
+        self.reset()
+        if (index := first_difference(self.forward(x, False), kept)) is not None:
+            reason = (
+                f"{TRAIN} changed what {EVAL} returns, although parameters, buffers and generators were put back: "
+                "state is kept elsewhere; register it with add_buffer, so that it is saved and copied"
+            )
+            fail(reason, "y", index, Verdict.STATE_CHANGED)
 
     def forward(self, x: Array, train: bool) -> Array:
         """Return y, if nothing was changed on the way but, in training, buffers."""

@@ -1,52 +1,14 @@
 """A guess at why a gradient is wrong, from the pattern of its errors."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from minidl.gradcheck.compared import Compared
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.types import Array
 
 _SHOWN = 4
-
-
-@dataclass
-class Compared:
-    """What was compared with what, flat arrays of one length: gradient with its rounding, slope
-    with its bar, and the one-sided slopes."""
-
-    analytic: Array
-    numeric: Array
-    bar: Array
-    low: Array
-    high: Array
-    rounding: Array
-
-    @property
-    def wrong(self) -> Array:
-        """Where the gradient is outside four bars around the slope, or around the one-sided slopes at a kink."""
-        margin = 4 * self.bar + self.rounding
-        outside: Array = ~((self.analytic >= self.low - margin) & (self.analytic <= self.high + margin))
-        return outside  # "not inside", so that NaN counts as wrong
-
-    @property
-    def kinked(self) -> Array:
-        """Where the one-sided slopes differ."""
-        kinked: Array = self.low < self.high
-        return kinked
-
-    @property
-    def settled(self) -> Array:
-        """Where the gradient lies between one-sided slopes that differ: then it matters little how sharp they are."""
-        inside: Array = self.kinked & (self.analytic >= self.low) & (self.analytic <= self.high)
-        return inside & np.isfinite(self.bar)
-
-    def relative_errors(self) -> Array:
-        """Return ``|ga - gn| / max(1e-6, |ga| + |gn|)`` where there is no kink, and so one right number."""
-        a, n = self.analytic[~self.kinked], self.numeric[~self.kinked]
-        errors: Array = np.abs(a - n) / np.maximum(1e-6, np.abs(a) + np.abs(n))
-        return errors
 
 
 def diagnose(
@@ -93,7 +55,8 @@ def guess_cause(tensor: Array, gradient: Array, indices: Sequence[tuple[int, ...
         ratio = a[clear] / n[clear]
         if np.ptp(ratio) <= 1e-6 * abs(ratio[0]) + (200 * bar[clear] / np.abs(n[clear])).max():
             return _factor(float(np.median(ratio)))
-    if complete:
+    sharp = 10 * bar.max() < 0.1 * np.abs(a - n).max()  # else anything would fit
+    if complete and sharp:
         numeric = n.reshape(tensor.shape)
         near = 1e-3 * np.abs(a - n).max() + 10 * bar.max()
         if tensor.ndim == 2 and tensor.shape[0] == tensor.shape[1] and np.allclose(gradient, numeric.T, 0, near):

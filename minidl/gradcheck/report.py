@@ -78,6 +78,8 @@ class GradientReport:
         For each tensor that was compared entry by entry: ``entries``, ``mean_relative_error``, ``max_relative_error``.
     resolution : float
         The smallest relative error of a whole tensor's gradient that would have been seen.
+    notes : list of str
+        What a reader should know that is no fault, such as a tensor without any slope.
     seed : int
         Of the directions and upstream gradients.
     forwards, backwards : int
@@ -96,6 +98,7 @@ class GradientReport:
     mean_relative_error: float = 0.0
     tensors: dict[str, dict[str, float]] = field(default_factory=dict)
     resolution: float = float("inf")
+    notes: list[str] = field(default_factory=list)
     seed: int = 0
     forwards: int = 0
     backwards: int = 0
@@ -135,6 +138,7 @@ class GradientReport:
             )
         if self.ok:
             lines.append(f"  resolution: a relative error of {self.resolution:.0e} would have been seen")
+        lines += [f"  note: {note}"[:200] for note in self.notes[:3]]
         lines.append(
             f"  seed {self.seed}; {self.forwards} forwards, {self.backwards} backwards, {1000 * self.seconds:.0f} ms"
         )

@@ -171,8 +171,10 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     # Where estimates still grow with every finer step, the function is steeper than the steps can show.
     if len(steps) == _STAGES[-1]:
         growth = np.abs(rough[-3:])
-        steep = (growth[1:] > 2 * growth[:-1]).all(axis=0) & (growth[-1] > 10 * rounding / steps[-1])
-        bar = np.where(steep, np.inf, bar)
+        steep = (growth[1:] > 2 * growth[:-1]).all(axis=0)
+        # The same where the finest estimates agree on a slope that the coarse ones, over many waves, do not show.
+        steep |= (np.abs(rough[-1] - rough[-2]) < 0.3 * growth[-1]) & (np.abs(rough[-1] - value) > 0.5 * growth[-1])
+        bar = np.where(steep & (growth[-1] > 10 * rounding / steps[-1]), np.inf, bar)
     # What moves no more than the rounding of the numbers it is made of has a slope too small to be seen.
     still: Array = np.all(np.abs(plus - minus) <= 100 * _EPS * least, axis=0)
     bar = np.where(still, np.maximum(bar, 3 * _EPS * least / steps[0]), bar)

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from minidl.errors import MinidlError
+from minidl.gradcheck.guard import Broken, attempt, fail, words_of
 from minidl.gradcheck.slopes import few_digits, slopes
-from minidl.gradcheck.state import Snapshot
+from minidl.gradcheck.state import Snapshot, changed_arrays, copies
 from minidl.layers import Layer
 from minidl.losses import Loss
 from minidl.model import Model
@@ -38,21 +40,51 @@ class Subject(ABC):
     simple_kinks = True
     forwards = 0
     backwards = 0
+    refused = ""
+    """What a forward raised at a point a step away, in words."""
+    _shape: tuple[int, ...] | None = None
 
     def largest(self) -> float:
         """Return the size of the largest number that the outputs are made of, at least 1."""
         return max(1.0, *(float(np.abs(t).max(initial=0.0)) for t in self.tensors.values()))
 
     def outputs(self) -> Array:
-        """Return the outputs at the present tensors."""
+        """Return the outputs at the present tensors; once they are known, NaN where they are refused.
+
+        Raises
+        ------
+        Broken
+            If they cannot be had at the point itself, or their shape changes.
+        """
         self.forwards += 1
-        return self._outputs()
+        if self._shape is None:
+            outputs = attempt("forward", self._outputs, (MinidlError,))
+            self._shape = outputs.shape
+            return outputs
+        try:
+            outputs = self._outputs()
+        except Broken:
+            raise
+        except Exception as error:
+            self.refused = words_of(error)
+            return np.full(self._shape, np.nan)
+        if outputs.shape != self._shape:
+            fail(f"a small step changes the shape of the outputs from {self._shape} to {outputs.shape}")
+        return outputs
 
     def gradients(self) -> dict[str, Array]:
         """Return the gradient of ``sum(upstream * outputs)`` with respect to each tensor, as copies."""
         self.forwards += 1
         self.backwards += 1
-        return {name: np.array(gradient, np.float64) for name, gradient in self._gradients().items()}
+        found = attempt("backward", self._gradients, (MinidlError,))
+        return {name: np.array(gradient, np.float64) for name, gradient in found.items()}
+
+    def renew(self) -> None:  # noqa: B027 - most have nothing to do
+        """Bring `upstream` up to date after the tensors were moved, where it depends on them."""
+
+    def notes(self) -> list[str]:
+        """Return what a reader should know, whatever the verdict."""
+        return [f"a small step away, forward raised {self.refused}"] if self.refused else []
 
     @abstractmethod
     def _outputs(self) -> Array: ...
@@ -89,9 +121,16 @@ class LayerSubject(Subject):
         move_parameters(layer.named_parameters().values(), rng)
         self.tensors = {"x": self.x} | {path: p.value for path, p in layer.named_parameters().items()}
         self._snapshot = Snapshot(layer, parameters=False)
-        y = self._outputs()
-        self.dy = random_upstream(y.shape, rng)
+        before = copies(layer)
+        self.dy = random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
+        self._idle = [name for name in layer.named_buffers() if name not in changed_arrays(layer, before)]
+
+    def notes(self) -> list[str]:
+        notes = super().notes()
+        if self._idle and not all(part.batch_independent for _, part in self.layer.walk()):
+            notes.append(f"forward(train=True) leaves {', '.join(self._idle[:3])} as before: should it be updated?")
+        return notes
 
     def _outputs(self) -> Array:
         self._snapshot.restore()  # a dropout draws the same mask each time, running statistics do not wander
@@ -152,7 +191,7 @@ class FunctionSubject(Subject):
         self.vjp = vjp
         self.arguments = [few_digits(argument) for argument in arguments]
         self.tensors = {f"argument {i}": argument for i, argument in enumerate(self.arguments)}
-        self.dy = random_upstream(self._outputs().shape, rng)
+        self.dy = random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
 
     def _outputs(self) -> Array:
@@ -160,7 +199,13 @@ class FunctionSubject(Subject):
 
     def _gradients(self) -> dict[str, Array]:
         found = self.vjp(self.dy.copy(), *(argument.copy() for argument in self.arguments))
-        return dict(zip(self.tensors, found if isinstance(found, tuple | list) else (found,), strict=True))
+        return dict(zip(self.tensors, as_gradients(found, self.arguments), strict=True))
+
+
+def as_gradients(found: Any, arguments: Sequence[Array]) -> tuple[Any, ...]:
+    """Return what a vjp returned as a tuple; a gradient that is alone may be a list of numbers."""
+    alone = len(arguments) == 1 and not isinstance(found, tuple) and np.shape(found) == arguments[0].shape
+    return tuple(found) if isinstance(found, tuple | list) and not alone else (found,)
 
 
 class CostSubject(Subject):
@@ -194,9 +239,12 @@ class PartedCostSubject(CostSubject):
 
     def __init__(self, model: Model, x: Array, y: Any) -> None:
         super().__init__(model, x, y)
-        z = self._network()
+        self.renew()
+
+    def renew(self) -> None:
+        z = attempt("forward", self._network, (MinidlError,)).copy()
         entries = [(z, index, 1.0) for index in np.ndindex(z.shape)]
-        found = slopes(lambda: np.array([model.loss.forward(z.copy(), y)]), entries)
+        found = slopes(lambda: np.array([self.model.loss.forward(z.copy(), self.y)]), entries)
         self.upstream = np.append(found.value[:, 0], 1.0)
         self.upstream_bar = np.append(found.bar[:, 0], 0.0)
 

@@ -1,13 +1,16 @@
 """Are the gradients right? Directions through whole tensors first; single entries of small ones, or on an alarm."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from minidl.gradcheck.diagnosis import Compared, diagnose
+from minidl.gradcheck.beside import Kind, gradient_noise, judge, smallness
+from minidl.gradcheck.compared import Compared, measure, project
+from minidl.gradcheck.diagnosis import diagnose
 from minidl.gradcheck.report import Finding, Verdict
-from minidl.gradcheck.slopes import FIRST_STEP, Line, slopes, unit_of
+from minidl.gradcheck.slopes import FIRST_STEP, Line, unit_of
 from minidl.gradcheck.subjects import Subject
 from minidl.types import Array
 
@@ -38,7 +41,8 @@ class Comparison:
         self.parts: list[Compared] = []
         self._entries: dict[str, Compared] = {}  # by tensor, those of `parts` that are single entries
         self.resolution = 0.0
-        self._undecided = False
+        self.still: list[str] = []
+        self._undecided = self._unclear = self._only_here = 0
         gradients = subject.gradients()
         for name, tensor in subject.tensors.items():
             if tensor.size:
@@ -52,18 +56,18 @@ class Comparison:
             self.findings.append(Finding(Verdict.FAIL_VALUE, reason, name, first, float(gradient[first])))
             return
         directions = list(_directions(tensor, self.rng))
-        along = self._along(tensor, gradient, directions)
+        along = self._along(name, tensor, gradient, directions)
         self.parts.append(along)
         if exhaustive:
             indices = list(np.ndindex(tensor.shape))
-            entries = self._at(tensor, gradient, indices)
+            entries = self._at(name, tensor, gradient, indices)
             self.parts.append(entries)
             self._entries[name] = entries
         elif along.wrong.any():
             suspects = self._bisect(tensor, gradient, directions[int(along.wrong.argmax())])
             others = self.rng.choice(tensor.size, min(tensor.size, _EXAMINED), replace=False)
             indices = list(dict.fromkeys([*suspects, *(_index(i, tensor.shape) for i in others)]))
-            entries = self._at(tensor, gradient, indices)
+            entries = self._at(name, tensor, gradient, indices)
         else:
             indices, entries = [], None
         if entries is not None and entries.wrong.any():
@@ -72,64 +76,83 @@ class Comparison:
             i = int(along.wrong.argmax())
             self.findings.append(_direction_finding(name, along, i))
         measured = self.parts[before:]
-        self._undecided |= _too_uncertain(measured, float(np.abs(self.subject.upstream).max(initial=0.0)))
-        seen = [(4 * p.bar + p.rounding)[p.numeric != 0] / np.abs(p.numeric[p.numeric != 0]) for p in measured]
-        self.resolution = max(self.resolution, float(np.concatenate(seen).min(initial=np.inf)))
+        self._undecided += _too_uncertain(measured, float(np.abs(self.subject.upstream).max(initial=0.0)))
+        seen = [(4 * p.bar + p.rounding)[p.seen] / np.abs(p.numeric[p.seen]) for p in measured if p.seen.any()]
+        if seen:
+            self.resolution = max(self.resolution, float(np.concatenate(seen).min()))
+        else:
+            self.still.append(name)
 
-    def _along(self, tensor: Array, gradient: Array, directions: list[Array]) -> Compared:
+    def _along(
+        self, name: str, tensor: Array, gradient: Array, directions: list[Array], *, believe: bool = False
+    ) -> Compared:
         """Compare the slope along each direction with the gradient's projection on it."""
-        analytic = np.array([(gradient * d).sum() for d in directions])
-        size = np.array([np.abs(gradient * d).sum() for d in directions])
-        return self._compare([(tensor, None, d) for d in directions], analytic, 1e-13 * size)
+        sizes = np.array([np.abs(gradient * d).sum() for d in directions])
+        lines: list[Line] = [(tensor, None, d) for d in directions]
+        return self._compare(name, lines, gradient, 1e-13 * sizes, believe=believe)
 
-    def _at(self, tensor: Array, gradient: Array, indices: list[tuple[int, ...]]) -> Compared:
+    def _at(self, name: str, tensor: Array, gradient: Array, indices: list[tuple[int, ...]]) -> Compared:
         """Compare single entries."""
-        analytic = np.array([gradient[index] for index in indices])
         rounding = np.full(len(indices), 1e-12 * float(np.abs(gradient).max()))
-        return self._compare([(tensor, index, 1.0) for index in indices], analytic, rounding)
+        return self._compare(name, [(tensor, index, 1.0) for index in indices], gradient, rounding)
 
-    def _compare(self, lines: list[Line], analytic: Array, rounding: Array) -> Compared:
-        """Measure the slopes along `lines`; what is wrong is measured again before it is believed.
+    def _compare(
+        self, name: str, lines: list[Line], gradient: Array, rounding: Array, *, believe: bool = False
+    ) -> Compared:
+        """Measure the slopes along `lines`; what is wrong is looked at again before it is believed.
 
         With other steps, since the noise of an output that is the small rest of large numbers may by luck not show in
-        one ladder; and down to the smallest, since a kink may hide behind a curvature until then.
+        one ladder; down to the smallest, since a kink may hide behind a curvature until then; with the gradient's own
+        rounding, which may be large for the same reason; and at the neighbours of the point.
         """
+        analytic = project(gradient, lines)
         scale = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0))
         wanted = _WANTED * scale / max(1e-300, float(np.abs(self.subject.upstream).sum()))
-        first_step = FIRST_STEP * _smallness(lines[0][0])
-        compared = self._measure(lines, analytic, rounding, first_step, wanted)
-        wrong = np.flatnonzero(compared.wrong)
-        if len(wrong):
-            for deepest in (wanted, -1.0):
-                again = self._measure(
-                    [lines[i] for i in wrong], analytic[wrong], rounding[wrong], 0.75 * first_step, deepest
-                )
-                right = ~again.wrong & (again.kinked if deepest < 0 else True)
-                for name in ("numeric", "bar", "low", "high"):
-                    getattr(compared, name)[wrong[right]] = getattr(again, name)[right]
-        if not self.subject.simple_kinks:
-            self._undecided |= bool((compared.wrong & compared.kinked).any())
-            compared.bar[compared.wrong & compared.kinked] = np.inf
+        first_step = FIRST_STEP * smallness(lines[0][0])
+        if believe:
+            return measure(self.subject, lines, analytic, rounding, first_step, wanted)
+        compared = self._measure_again(lines, analytic, rounding, first_step, wanted)
+        if compared.wrong.any():
+            noise = self._noise[name] * np.array([float(np.abs(direction).sum()) for _, _, direction in lines])
+            compared.rounding = np.maximum(rounding, noise)
+        if compared.wrong.any():
+            self._judge(name, lines, compared, first_step)
         return compared
 
-    def _measure(
+    def _measure_again(
         self, lines: list[Line], analytic: Array, rounding: Array, first_step: float, wanted: float
     ) -> Compared:
-        weights = self.subject.upstream
-        found = slopes(self.subject.outputs, lines, wanted=wanted, first_step=first_step, least=self.subject.largest())
-        bar = np.where(weights != 0, found.bar, 0.0) @ np.abs(weights)  # 0 * infinity is no number
-        if np.any(self.subject.upstream_bar):
-            bar = bar + (np.abs(found.value) + found.bar) @ self.subject.upstream_bar
-        # At a kink each output may take any slope between its one-sided ones, whatever the others take.
-        ends = found.low * weights, found.high * weights
-        return Compared(
-            analytic=analytic,
-            numeric=found.value @ weights,
-            bar=bar,
-            low=np.minimum(*ends).sum(axis=1),
-            high=np.maximum(*ends).sum(axis=1),
-            rounding=rounding,
-        )
+        """Measure the slopes along `lines`, and those that look wrong twice more."""
+        compared = measure(self.subject, lines, analytic, rounding, first_step, wanted)
+        wrong = np.flatnonzero(compared.wrong)
+        for deepest in (wanted, -1.0) if len(wrong) else ():
+            again = measure(
+                self.subject, [lines[i] for i in wrong], analytic[wrong], rounding[wrong], 0.75 * first_step, deepest
+            )
+            right = ~again.wrong & (again.kinked if deepest < 0 else True)
+            compared.put(wrong[right], again, right)
+        return compared
+
+    def _judge(self, name: str, lines: list[Line], compared: Compared, first_step: float) -> None:
+        """Ask the neighbours of the point about what is wrong at it."""
+        wrong = np.flatnonzero(compared.wrong)
+
+        def at_present(lines: list[Line], analytic: Array, rounding: Array) -> Compared:
+            return self._measure_again(lines, analytic, rounding, first_step, 0.0)
+
+        kinds = judge(self.subject, name, [lines[i] for i in wrong], compared.at(wrong), at_present, self.rng)
+        for i, kind in zip(wrong, kinds, strict=True):
+            if kind is Kind.CHOICE:
+                compared.low[i] = min(compared.low[i], compared.analytic[i])
+                compared.high[i] = max(compared.high[i], compared.analytic[i])
+            elif kind is Kind.UNCLEAR:
+                self._unclear += 1
+                compared.bar[i] = np.inf
+            self._only_here += kind is Kind.WRONG_HERE
+
+    @cached_property
+    def _noise(self) -> dict[str, float]:
+        return gradient_noise(self.subject, self.rng)
 
     def _bisect(self, tensor: Array, gradient: Array, direction: Array) -> list[tuple[int, ...]]:
         """Return entries that make the slope along `direction` differ, found by halving the alarm."""
@@ -147,7 +170,7 @@ class Comparison:
                 mask = np.zeros(tensor.size)
                 mask[half] = signs[half] * _unit(len(half))
                 masks.append(mask.reshape(tensor.shape))
-            wrong = self._along(tensor, gradient, masks).wrong
+            wrong = self._along("", tensor, gradient, masks, believe=True).wrong
             waiting += [half for half, alarm in zip(halves, wrong, strict=True) if alarm]
         return found
 
@@ -157,9 +180,26 @@ class Comparison:
             return Verdict.FAIL_VALUE
         if not self._all("numeric").any() and not self._all("analytic").any():
             return Verdict.VACUOUS
-        if self._undecided:
+        if self._undecided or self._unclear:
             return Verdict.INCONCLUSIVE
+        if not any(part.seen.any() or part.kinked.any() for part in self.parts):
+            return Verdict.VACUOUS
         return Verdict.PASS_SUBGRADIENT if any(part.kinked.any() for part in self.parts) else Verdict.PASS
+
+    def notes(self) -> list[str]:
+        """Return what a reader should know, whatever the verdict."""
+        notes = self.subject.notes()
+        if self.still:
+            names = ", ".join(self.still[:3]) + (f" and {len(self.still) - 3} more" if len(self.still) > 3 else "")
+            notes.append(f"no slope above its error bar in {names}: unused, or idle at this point?")
+        if self._only_here:
+            notes.append("right beside this point, where it is not at a kink: a wrong choice at the kink, or at a tie?")
+        if self._unclear:
+            notes.append(
+                f"{self._unclear} slopes are right beside this point and not at it, where several kinks may meet: "
+                "check at another"
+            )
+        return notes
 
     def numbers(self) -> dict[str, Any]:
         """Return the report's statistics."""
@@ -173,7 +213,8 @@ class Comparison:
             "nonzero": int((self._all("numeric") != 0).sum()),
             "max_relative_error": _summary(errors)["max_relative_error"],
             "mean_relative_error": _summary(errors)["mean_relative_error"],
-            "resolution": self.resolution,
+            "resolution": self.resolution if self.resolution else float("inf"),
+            "notes": self.notes(),
         }
 
     def _all(self, name: str) -> Array:
@@ -191,12 +232,6 @@ def _directions(tensor: Array, rng: np.random.Generator) -> Iterator[Array]:
 def _unit(count: int) -> float:
     """Return a power of two near 1 / sqrt(count), so that a direction through many entries moves the outputs little."""
     return float(2.0 ** -np.round(np.log2(max(1, count)) / 2))
-
-
-def _smallness(tensor: Array) -> float:
-    """Return a power of two near the largest entry where all are below 1/1000: such an x is likely in small units."""
-    largest = float(np.abs(tensor).max())
-    return 1.0 if largest == 0.0 or largest >= 2.0**-10 else float(2.0 ** np.floor(np.log2(largest)))
 
 
 def _index(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:

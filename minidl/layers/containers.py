@@ -29,6 +29,8 @@ class Sequential(Layer):
         self.layers = tuple(self.add_layer(str(i), layer) for i, layer in enumerate(layers))
 
     def forward(self, x: Array, train: bool = False) -> Array:
+        if train:
+            self.keep()  # nothing, but that there was a forward: its layers keep the rest
         for i, layer in enumerate(self.layers):
             try:
                 x = check_returned(f"{layer!r}.forward", layer.forward(x, train))
@@ -37,9 +39,11 @@ class Sequential(Layer):
         return x
 
     def backward(self, dy: Array) -> Array:
+        self.kept()
         return self._backward(self.layers, dy)
 
     def backward_parameters(self, dy: Array) -> None:
+        self.kept()
         dy = self._backward(self.layers[1:], dy)
         for layer in self.layers[:1]:  # none, in an empty network
             layer.backward_parameters(dy)

@@ -1,0 +1,143 @@
+"""A gradient that is wrong at a point, looked at right beside it: is it a fault, or a choice where pieces meet?
+
+A function may have several kinks at one point: a row of zeros in a two-layer network, ties in a sort. What the chain
+rule gives there need not lie between the one-sided slopes along a line. It is judged by its neighbours: a right
+gradient is right at points beside, and at the point it is among the slopes that these have.
+
+References
+----------
+Clarke, "Optimization and Nonsmooth Analysis", 1983: the subdifferential is the hull of the gradients nearby.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+
+import numpy as np
+
+from minidl.errors import MinidlError
+from minidl.gradcheck.compared import Compared, project
+from minidl.gradcheck.guard import Broken
+from minidl.gradcheck.slopes import Line, few_digits, unit_of
+from minidl.gradcheck.subjects import Subject
+from minidl.types import Array
+
+_NEIGHBOURS = 8
+_LINES = 8  # that are measured at each neighbour
+
+Measure = Callable[[list[Line], Array, Array], Compared]
+
+
+class Kind(Enum):
+    """What a disagreement at a point is."""
+
+    WRONG = "a fault, beside the point too"
+    WRONG_HERE = "right beside the point, where two pieces meet; at it, the slope of neither"
+    CHOICE = "right beside the point, and at it one of the slopes that are found beside"
+    UNCLEAR = "right beside the point, but at it no slope that is found beside"
+
+
+def judge(
+    subject: Subject, name: str, lines: Sequence[Line], compared: Compared, measure: Measure, rng: np.random.Generator
+) -> list[Kind]:
+    """Return what the disagreement along each line is; all of them are taken for wrong in `compared`.
+
+    Parameters
+    ----------
+    subject : Subject
+    name : str
+        The tensor that the lines go through.
+    lines, compared
+        Where the gradient disagrees, and by how much.
+    measure : callable
+        ``measure(lines, analytic, rounding) -> Compared``, at the subject's present point.
+    """
+    claims = []
+    off = np.maximum(compared.low - compared.analytic, compared.analytic - compared.high)
+    for trial in range(_NEIGHBOURS):
+        with _moved(subject, rng, absolute=trial % 2 == 0):
+            try:
+                claimed = project(subject.gradients()[name], lines)
+                some = rng.permutation(len(lines))[:_LINES]
+                found = measure([lines[i] for i in some], claimed[some], compared.rounding[some])
+            except (Broken, MinidlError):  # beyond what the function takes
+                continue
+        if (found.wrong & ~found.kinked).any():
+            return [Kind.WRONG] * len(lines)
+        # A neighbour is a witness where it would have shown as large a disagreement.
+        if ((4 * found.bar + found.rounding < 0.5 * off[some]) & ~found.kinked).any():
+            claims.append(claimed)
+    if not claims:
+        unknown = Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR
+        return [Kind.UNCLEAR if kinked and not subject.simple_kinks else unknown for kinked in compared.kinked]
+    near = np.array(claims)
+    return [_kind(subject, near[:, i], compared, i) for i in range(len(lines))]
+
+
+def _kind(subject: Subject, near: Array, compared: Compared, i: int) -> Kind:
+    claimed, low, high = compared.analytic[i], compared.low[i], compared.high[i]
+    slack = compared.rounding[i] + 1e-9 * np.abs(near).max()
+    if near.min() - slack <= claimed <= near.max() + slack:
+        return Kind.CHOICE
+    # Where every neighbour has one of the two slopes measured at the point, only two pieces meet, and it is neither.
+    off = max(low - claimed, claimed - high)
+    two_pieces = np.minimum(np.abs(near - low), np.abs(near - high)).max() <= 0.25 * off
+    return Kind.WRONG_HERE if two_pieces and subject.simple_kinks else Kind.UNCLEAR
+
+
+@contextmanager
+def _moved(subject: Subject, rng: np.random.Generator, *, absolute: bool) -> Iterator[None]:
+    """Move all tensors a little; by as much everywhere, or in proportion, which stays within most domains."""
+    saved = [tensor.copy() for tensor in subject.tensors.values()]
+    upstream = subject.upstream, subject.upstream_bar
+    try:
+        for tensor in subject.tensors.values():
+            size = unit_of(tensor) * smallness(tensor) / 32
+            if not absolute:
+                size = np.where(tensor == 0, size, np.abs(tensor) / 32)
+            tensor += few_digits(
+                rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape) * size / 32
+            )
+        subject.renew()
+        yield
+    finally:
+        for tensor, original in zip(subject.tensors.values(), saved, strict=True):
+            tensor[...] = original
+        subject.upstream, subject.upstream_bar = upstream
+
+
+def smallness(tensor: Array) -> float:
+    """Return a power of two near the largest entry where all are below 1/1000: such an x is likely in small units."""
+    largest = float(np.abs(tensor).max(initial=0.0))
+    return 1.0 if largest == 0.0 or largest >= 2.0**-10 else float(2.0 ** np.floor(np.log2(largest)))
+
+
+def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, float]:
+    """Return how far rounding moves the gradient of each tensor, up to a millionth of its largest entry.
+
+    Along a tiny step the gradient is a straight line, and what is left of its second difference is rounding (8 times it
+    is returned). More than a millionth would rather be a jump.
+    """
+    center, noise = subject.gradients(), dict.fromkeys(subject.tensors, 0.0)
+    for _ in range(6):
+        steps = [
+            unit_of(t) * smallness(t) * rng.choice([-1.0, 1.0], t.shape) * rng.uniform(2.0**-23, 2.0**-22, t.shape)
+            for t in subject.tensors.values()
+        ]
+        sides = [_gradients_at(subject, [sign * step for step in steps]) for sign in (1.0, -1.0)]
+        for name, at in center.items():
+            second = np.abs(sides[0][name] + sides[1][name] - 2 * at)
+            if at.size and np.isfinite(second).all():
+                noise[name] = max(noise[name], min(8 * float(second.max()), 1e-6 * float(np.abs(at).max())))
+    return noise
+
+
+def _gradients_at(subject: Subject, steps: list[Array]) -> dict[str, Array]:
+    saved = [tensor.copy() for tensor in subject.tensors.values()]
+    try:
+        for tensor, step in zip(subject.tensors.values(), steps, strict=True):
+            tensor += step
+        return subject.gradients()
+    finally:
+        for tensor, original in zip(subject.tensors.values(), saved, strict=True):
+            tensor[...] = original

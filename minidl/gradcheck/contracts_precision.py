@@ -1,0 +1,70 @@
+"""Contract probes of single precision: in float32 all stays float32, and agrees with float64 up to rounding."""
+
+from typing import Any
+
+import numpy as np
+
+from minidl.gradcheck.guard import attempt
+from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck.subjects import random_upstream
+from minidl.layers import Layer
+from minidl.losses import Loss
+from minidl.regularizers import Regularizer
+from minidl.types import Array
+
+_EPS = float(np.finfo(np.float32).eps)
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:
+    """Return what is not float32, or is not near its value in float64: empty, or one finding."""
+    single = x.astype(np.float32)
+    results = attempt("in float32, forward or backward", lambda: _results(layer.astype(np.float32), single))
+    exact = _results(layer.astype(np.float64), single.astype(np.float64))
+    # How far results move when x and parameters are rounded differently: what cancels in them moves much.
+    nudged = layer.astype(np.float64)
+    for parameter in nudged.named_parameters().values():
+        parameter.value *= 1 + _EPS * rng.choice([-1.0, 1.0], parameter.value.shape)
+    moved = _results(nudged, single * (1 + _EPS * rng.choice([-1.0, 1.0], x.shape)))
+    for name, value in results.items():
+        if value.dtype != np.float32:
+            return [Finding(Verdict.FAIL_CONTRACT, f"with a float32 x it is {value.dtype}, not float32", name)]
+        fits = np.abs(exact[name]) < 0.1 * _LARGEST
+        # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
+        off = np.abs(value - exact[name])[fits].max(initial=0.0)
+        size = max(np.abs(array).max(initial=0.0) for array in (exact[name], *exact.values()))
+        allowed = 5e-4 * np.abs(exact[name]).max(initial=0.0) + 100 * np.abs(moved[name] - exact[name]).max(initial=0.0)
+        if not off <= allowed + 30 * _EPS * size:
+            return [Finding(Verdict.FAIL_VALUE, f"in float32 it is off by {off:.2g} from float64", name)]
+    return []
+
+
+def loss_keeps_single_precision(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
+    """Return whether the gradient is float32 where the outputs are."""
+
+    def gradient() -> Array:
+        loss.forward(outputs.astype(np.float32), targets)
+        return loss.backward()
+
+    return _keeps_single(attempt("in float32, forward or backward", gradient))
+
+
+def regularizer_keeps_single_precision(regularizer: Regularizer, w: Array) -> list[Finding]:
+    """Return whether the gradient is float32 where the weight is."""
+    return _keeps_single(attempt("in float32, gradient", lambda: regularizer.gradient(w.astype(np.float32))))
+
+
+def _results(layer: Layer, x: Array) -> dict[str, Array]:
+    """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype."""
+    y = layer.forward(x, train=True)
+    dy = random_upstream(y.shape, np.random.default_rng(0)).astype(x.dtype)
+    for parameter in layer.named_parameters().values():
+        parameter.zero_grad()
+    dx = layer.backward(dy)
+    return {"y": y.copy(), "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
+
+
+def _keeps_single(gradient: Array) -> list[Finding]:
+    if gradient.dtype == np.float32:
+        return []
+    return [Finding(Verdict.FAIL_CONTRACT, f"with float32 numbers the gradient is {gradient.dtype}, not float32")]

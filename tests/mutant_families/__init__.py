@@ -1,0 +1,1 @@
+"""The mutants, one file for each family of classes."""

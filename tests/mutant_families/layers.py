@@ -1,0 +1,185 @@
+"""Small layers of a user's own."""
+
+import numpy as np
+
+from minidl import Dense, Layer, Sequential
+from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, NONDETERMINISTIC, PASS, Mutant, X, mutant, signed
+
+MUTANTS: list[Mutant] = []
+LOOKALIKES: list[Mutant] = []
+
+
+def own_layer(number, what, *verdicts, tensor="", into=MUTANTS):
+    return mutant(number, what, *verdicts, tensor=tensor, on=lambda c: (c(), X), into=into)
+
+
+@own_layer(66, "x and dy are handed on as they are", PASS, into=LOOKALIKES)
+class Identity(Layer):
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return x
+
+    def backward(self, dy):
+        self.kept()
+        return dy
+
+
+@own_layer(66, "y is a new array, but dx is dy itself", FAIL_CONTRACT)
+class HandsDyOn(Identity):
+    def forward(self, x, train=False):
+        return super().forward(x, train).copy()
+
+
+class Scale(Layer):
+    """Right: each feature times its gain."""
+
+    def __init__(self, features=4):
+        self.gain = self.add_parameter("gain", 1.0 + np.arange(features) / 4)
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return x * self.gain.value.astype(x.dtype)
+
+    def backward(self, dy):
+        (x,) = self.kept()
+        self.gain.add_grad((dy * x).sum(axis=0))
+        return dy * self.gain.value.astype(dy.dtype)
+
+
+own_layer(29, "a layer as in the README", PASS, into=LOOKALIKES)(Scale)
+
+
+@own_layer(20, "the sum over the rows is missing: backward raises", FAIL_CONTRACT)
+class UnsummedGain(Scale):
+    def backward(self, dy):
+        (x,) = self.kept()
+        self.gain.add_grad(dy * x)
+        return dy * self.gain.value
+
+
+@own_layer(20, "an offset of one number gets the first column's gradient", FAIL_VALUE, tensor="offset")
+class OneOffset(Layer):
+    def __init__(self):
+        self.offset = self.add_parameter("offset", [0.5])
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return x + self.offset.value.astype(x.dtype)
+
+    def backward(self, dy):
+        self.kept()
+        self.offset.add_grad(dy.sum(axis=0)[:1])
+        return dy.copy()
+
+
+@own_layer(60, "the branch past the layers gets no gradient", FAIL_VALUE, tensor="x")
+class Residual(Sequential):
+    def __init__(self):
+        super().__init__(Dense(4, 4, rng=0))
+
+    def forward(self, x, train=False):
+        return x + super().forward(x, train)
+
+
+@own_layer(60, "two columns of dx are swapped", FAIL_VALUE, tensor="x")
+class SwappedSlices(Scale):
+    def backward(self, dy):
+        return super().backward(dy)[:, [1, 0, 2, 3]]
+
+
+@own_layer(61, "a parameter that is used twice gets the gradient of one use", FAIL_VALUE, tensor="gain")
+class UsedTwice(Scale):
+    def forward(self, x, train=False):
+        return super().forward(super().forward(x, train), train)
+
+    def backward(self, dy):
+        return super().backward(dy) * self.gain.value
+
+
+@own_layer(61, "used twice, the second use overwrites the first", FAIL_VALUE, tensor="gain")
+class UsedTwiceOverwritten(Scale):
+    def forward(self, x, train=False):
+        y = super().forward(x)
+        if train:
+            self.keep(x, y)
+        return super().forward(y)
+
+    def backward(self, dy):
+        x, y = self.kept()
+        for value in (y, x):
+            self.gain.zero_grad()
+            self.gain.add_grad((dy * value).sum(axis=0))
+            dy = dy * self.gain.value
+        return dy
+
+
+class Positions(Layer):
+    """Right: adds the n-th row of a table to the n-th row of x."""
+
+    batch_independent = False
+
+    def __init__(self):
+        self.table = self.add_parameter("table", signed(8, 4, seed=2))
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return x + self.table.value[: len(x)].astype(x.dtype)
+
+    def backward(self, dy):
+        self.kept()
+        gradient = np.zeros_like(self.table.value)
+        gradient[: len(dy)] = dy
+        self.table.add_grad(gradient)
+        return dy.copy()
+
+
+own_layer(66, "a table of one row for each row of x", PASS, into=LOOKALIKES)(Positions)
+
+
+@own_layer(66, "y is a view of the parameter", FAIL_CONTRACT)
+class ReturnsParameter(Positions):
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return self.table.value[: len(x)]
+
+    def backward(self, dy):
+        return 0 * super().backward(dy)
+
+
+@own_layer(66, "dx is a view of the parameter's gradient", FAIL_CONTRACT, tensor="x")
+class ReturnsGradient(Positions):
+    def backward(self, dy):
+        super().backward(dy)
+        return self.table.grad[: len(dy)]
+
+
+@own_layer(53, "dropout draws another mask in backward", NONDETERMINISTIC, tensor="x")
+class RedrawnMask(Layer):
+    def __init__(self):
+        self.rng = np.random.default_rng(7)
+
+    def mask(self, shape):
+        return 2.0 * (self.rng.random(shape) < 0.5)
+
+    def forward(self, x, train=False):
+        if not train:
+            return x.copy()
+        mask = self.mask(x.shape).astype(x.dtype)
+        self.keep(mask)
+        return x * mask
+
+    def backward(self, dy):
+        self.kept()
+        return dy * self.mask(dy.shape).astype(dy.dtype)
+
+
+@own_layer(53, "dropout with its own generator is right", PASS, into=LOOKALIKES)
+class Dropout(RedrawnMask):
+    def backward(self, dy):
+        (mask,) = self.kept()
+        return dy * mask

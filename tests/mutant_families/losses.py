@@ -1,0 +1,141 @@
+"""The cross-entropy: bugs in what it makes of the probabilities p, the one-hot labels t and the number of rows n."""
+
+import numpy as np
+
+from minidl import SoftmaxCrossEntropy
+from mutant_families.mutant import (
+    FAIL_CONTRACT,
+    FAIL_VALUE,
+    LABELS,
+    NOISE,
+    NONDETERMINISTIC,
+    PASS,
+    Mutant,
+    mutant,
+    signed,
+)
+
+MUTANTS: list[Mutant] = []
+LOOKALIKES: list[Mutant] = []
+
+
+class SpoiledCrossEntropy(SoftmaxCrossEntropy):
+    def __init__(self, spoil):
+        self.spoil = spoil
+
+    def backward(self):
+        p, labels = self.kept()
+        return self.spoil(p, np.eye(p.shape[1], dtype=p.dtype)[labels], len(labels))
+
+
+def loss_mutant(number, name, what, spoil, *verdicts, into=MUTANTS, logits=signed(5, 3)):  # noqa: B008 (never changed)
+    verdicts = verdicts or (FAIL_VALUE,)
+    into.append(
+        Mutant(number, name, what, "loss", lambda: (SpoiledCrossEntropy(spoil), logits, LABELS), verdicts, "outputs")
+    )
+
+
+# fmt: off
+loss_mutant(1, "loss-no-mean", "the gradient lacks 1/N", lambda p, t, n: p - t)
+loss_mutant(1, "loss-mean-twice", "the gradient has 1/N twice", lambda p, t, n: (p - t) / n / n)
+loss_mutant(1, "loss-mean-over-classes", "the gradient is divided by the classes, not the rows",
+            lambda p, t, n: (p - t) / p.shape[1])
+loss_mutant(1, "loss-mean-over-all", "the gradient is divided by rows times classes", lambda p, t, n: (p - t) / p.size)
+loss_mutant(1, "loss-sign", "the gradient has the wrong sign", lambda p, t, n: (t - p) / n)
+loss_mutant(2, "loss-ignores-label-0", "rows with label 0 get no gradient, as if they were padding",
+            lambda p, t, n: (p - t) * (t[:, :1] == 0) / n)
+loss_mutant(2, "loss-last-row", "the last row gets no gradient",
+            lambda p, t, n: (p - t) * (np.arange(n) < n - 1)[:, None] / n)
+loss_mutant(3, "loss-diagonal", "only the diagonal of the softmax's Jacobian", lambda p, t, n: (p - 1) * t / n)
+loss_mutant(3, "loss-twice-softmax", "the softmax's Jacobian is applied to p - t once more",
+            lambda p, t, n: p * ((p - t) - ((p - t) * p).sum(axis=1, keepdims=True)) / n)
+loss_mutant(4, "loss-wrong-axis", "backward normalises over the rows", lambda p, t, n: (p / p.sum(axis=0) - t) / n)
+loss_mutant(8, "loss-p-times-t", "t - p*t instead of t - p*sum(t)", lambda p, t, n: (p * t - t) / n)
+loss_mutant(31, "loss-nan", "one entry is NaN", lambda p, t, n: np.where(p == p.max(), np.nan, (p - t) / n),
+            FAIL_CONTRACT)
+loss_mutant(67, "loss-float32", "the gradient is float32 for float64 logits",
+            lambda p, t, n: ((p - t) / n).astype(np.float32), FAIL_CONTRACT)
+loss_mutant(68, "loss-none", "backward returns nothing", lambda p, t, n: None, FAIL_CONTRACT)
+loss_mutant(68, "loss-one-row", "the gradient is averaged over the rows", lambda p, t, n: (p - t).mean(axis=0),
+            FAIL_CONTRACT)
+loss_mutant(76, "loss-right", "the same without a bug", lambda p, t, n: (p - t) / n, PASS, into=LOOKALIKES)
+loss_mutant(76, "loss-right-saturated", "right, on logits of hundreds: most gradients are zero or tiny",
+            lambda p, t, n: (p - t) / n, PASS, into=LOOKALIKES, logits=np.round(signed(5, 3) * 300))
+# fmt: on
+
+
+def loss_class(number, what, *verdicts, logits=signed(5, 3), into=MUTANTS):  # noqa: B008 (never changed)
+    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", on=lambda c: (c(), logits, LABELS), into=into)
+
+
+@loss_class(1, "forward sums over the rows, backward averages", FAIL_VALUE)
+class SumForward(SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        return super().forward(outputs, targets) * len(outputs)
+
+
+@loss_class(7, "log(softmax): not finite at logits of 1000", FAIL_CONTRACT, logits=signed(5, 3) * 1000)
+class NaiveLogSoftmax(SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        with np.errstate(all="ignore"):
+            p = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+            return float(-np.log(p[np.arange(len(targets)), targets]).mean())
+
+
+@loss_class(9, "labels are smoothed in forward only", FAIL_VALUE)
+class SmoothForward(SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        return float(0.9 * super().forward(outputs, targets) - 0.1 * np.log(self._kept[0]).mean())
+
+
+@loss_class(10, "log(p + 1e-7) in forward only", FAIL_VALUE)
+class EpsilonForward(SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        p, labels = self._kept
+        return float(-np.log(p[np.arange(len(labels)), labels] + 1e-7).mean())
+
+
+@loss_class(10, "probabilities are clipped at 0.01 in forward only", FAIL_VALUE, logits=signed(5, 3) * 5)
+class ClipForward(SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        p, labels = self._kept
+        return float(-np.log(np.clip(p[np.arange(len(labels)), labels], 0.01, 0.99)).mean())
+
+
+@loss_class(22, "forward subtracts the maximum in place", FAIL_CONTRACT)
+class ShiftsInPlace(SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        outputs -= outputs.max(axis=1, keepdims=True)
+        return super().forward(outputs, targets)
+
+
+@loss_class(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT)
+class FirstBatchLoss(SoftmaxCrossEntropy):
+    first = None
+
+    def forward(self, outputs, targets):
+        loss = super().forward(outputs, targets)
+        probabilities, labels = self._kept
+        if self.first is None or self.first.shape != outputs.shape:
+            self.first = probabilities.copy()
+        self.keep(self.first.copy(), labels)
+        return loss
+
+
+@loss_class(65, "a second backward gives something else instead of refusing", FAIL_CONTRACT)
+class BackwardTwiceLoss(SoftmaxCrossEntropy):
+    def backward(self):
+        kept = self._kept
+        gradient = super().backward()
+        self.keep(*kept)
+        return gradient
+
+
+@loss_class(76, "forward is noisy", NONDETERMINISTIC)
+class NoisyLoss(SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        return super().forward(outputs, targets) + 1e-6 * float(NOISE.normal())

@@ -1,0 +1,113 @@
+"""A gradient that is wrong at the point and right beside it: what the checker makes of it."""
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl import Verdict
+
+POINT = np.array([0.0, 1.0, -2.0])
+
+
+def sorting(dy, x):
+    gradient = np.zeros_like(x)
+    gradient[np.argsort(x, kind="stable")] = dy
+    return gradient
+
+
+def hidden_layer(seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.normal(size=(4, 6)), rng.normal(size=(6, 3))
+    f = lambda x: np.maximum(x @ first, 0) @ second  # noqa: E731
+    return f, lambda dy, x: ((dy @ second.T) * (x @ first > 0)) @ first.T
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_many_kinks_at_one_point_are_never_called_wrong(seed):
+    f, vjp = hidden_layer(seed)
+    x = np.random.default_rng(seed).normal(size=(3, 4))
+    x[1] = 0
+    assert dl.check_function(f, vjp, x).verdict in (Verdict.PASS_SUBGRADIENT, Verdict.INCONCLUSIVE)
+    wrong = dl.check_function(f, lambda dy, x: vjp(dy, x) * 1.001, x)
+    assert wrong.verdict is Verdict.FAIL_VALUE
+
+
+@pytest.mark.parametrize(
+    ("f", "vjp", "x"),
+    [
+        (np.sort, sorting, np.array([1.0, 1.0, 1.0, 2.0])),
+        (lambda x: np.sort(x)[-2:], lambda dy, x: sorting(np.array([0, 0, *dy]), x), np.array([1.0, 1.0, 1.0, 1.0])),
+        (np.max, lambda dy, x: dy * (np.arange(3) == x.argmax()), np.array([1.0, 1.0, 0.5])),
+        (np.abs, lambda dy, x: dy * np.sign(x), POINT),
+        (np.abs, lambda dy, x: dy * np.where(x >= 0, 1, -1), POINT),
+    ],
+)
+def test_a_choice_among_the_slopes_nearby_passes(f, vjp, x):
+    assert dl.check_function(f, vjp, x).verdict is Verdict.PASS_SUBGRADIENT
+
+
+@pytest.mark.parametrize(
+    ("f", "vjp", "x"),
+    [
+        (np.max, lambda dy, x: dy * (x == x.max()), np.array([1.0, 1.0, 0.5])),  # all that tie get it
+        (lambda x: np.maximum(x, 0), lambda dy, x: dy * ((x > 0) + 5.0 * (x == 0)), POINT),
+        (np.abs, lambda dy, x: dy * np.where(x == 0, 2, np.sign(x)), POINT),
+        (np.sinh, lambda dy, x: dy * np.cosh(x) * (x != 0), POINT),  # no kink at all
+    ],
+)
+def test_what_is_no_slope_nearby_fails_and_says_that_it_is_right_beside(f, vjp, x):
+    report = dl.check_function(f, vjp, x)
+    assert report.verdict is Verdict.FAIL_VALUE
+    assert any("right beside this point" in note for note in report.notes)
+
+
+def test_rounding_of_the_gradient_itself_is_no_fault():
+    for c in (1e4, 1e6, 1e8, 1e9):
+        for seed in range(5):
+            x = np.random.default_rng(seed).normal(size=6)
+            inside = dl.check_function(
+                lambda x, c=c: np.var(c + x), lambda dy, x, c=c: dy * 2 * ((c + x) - (c + x).mean()) / len(x), x
+            )
+            outside = dl.check_function(np.var, lambda dy, x: dy * 2 * (x - x.mean()) / len(x), c + x)
+            assert inside.verdict is not Verdict.FAIL_VALUE, inside
+            assert outside.verdict is not Verdict.FAIL_VALUE, outside
+
+
+@pytest.mark.parametrize("frequency", np.geomspace(1e3, 1e8, 11))
+def test_waves_shorter_than_the_steps_are_not_called_wrong(frequency, rng):
+    x = rng.uniform(-2, 2, 5)
+    report = dl.check_function(lambda x: np.sin(frequency * x), lambda dy, x: dy * frequency * np.cos(frequency * x), x)
+    assert report.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
+
+
+def test_a_tensor_that_has_no_slope_is_named_and_does_not_count():
+    report = dl.check_function(
+        lambda a, b: 2.0 * a, lambda dy, a, b: (2.0 * dy, np.zeros_like(b)), POINT, np.array([1.0, 2.0])
+    )
+    assert report.verdict is Verdict.PASS
+    assert report.resolution < 1e-10
+    assert "argument 1" in str(report)
+    assert "no slope above its error bar" in str(report)
+
+
+def test_a_parameter_idle_at_this_point_is_named():
+    class PReLU(dl.Layer):
+        """Forgets the gradient of its slope, which nothing shows where x is positive."""
+
+        def __init__(self):
+            super().__init__()
+            self.slope = self.add_parameter("slope", 0.25)
+
+        def forward(self, x, train=False):
+            if train:
+                self.keep(x)
+            return np.where(x > 0, x, self.slope.value * x)
+
+        def backward(self, dy):
+            (x,) = self.kept()
+            return np.where(x > 0, dy, self.slope.value * dy)
+
+    positive = dl.check_layer(PReLU(), np.array([[1.0, 2.0]]))
+    assert positive.ok
+    assert "slope" in positive.notes[0]
+    assert dl.check_layer(PReLU(), np.array([[1.0, -2.0]])).verdict is Verdict.FAIL_VALUE

@@ -1,0 +1,234 @@
+"""What a user may get wrong around the gradient itself: every check answers in a sentence, never with a traceback."""
+
+import threading
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from small_parts import SquaredError
+
+import minidl as dl
+from minidl import Verdict
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+TARGETS = np.zeros((2, 3))
+NOT_NUMBERS = [None, "a", 1j, (1, 2), {}, np.array(["a"])]
+
+
+def square(x):
+    return x * x
+
+
+def square_vjp(dy, x):
+    return 2 * dy * x
+
+
+def raises(*arguments, **options):
+    raise KeyError("gamma")
+
+
+class Double(dl.Layer):
+    def forward(self, x, train=False):
+        if train:
+            self.keep()
+        return 2 * x
+
+    def backward(self, dy):
+        self.kept()
+        return 2 * dy
+
+
+def changed(cls, **methods):
+    return type(cls.__name__, (cls,), methods)
+
+
+def model(layer, loss=None):
+    return dl.Model(dl.Sequential(dl.Dense(3, 3, rng=0), layer), loss or SquaredError())
+
+
+def checks_with(broken):
+    """Yield a check for each method that a user writes, with `broken` in its place."""
+    yield lambda: dl.check_function(broken, square_vjp, X)
+    yield lambda: dl.check_function(square, broken, X)
+    yield lambda: dl.check_layer(changed(Double, forward=broken)(), X)
+    yield lambda: dl.check_layer(changed(Double, backward=broken)(), X)
+    yield lambda: dl.check_loss(changed(SquaredError, forward=broken)(), X, TARGETS)
+    yield lambda: dl.check_loss(changed(SquaredError, backward=broken)(), X, TARGETS)
+    yield lambda: dl.check_regularizer(changed(dl.L2, penalty=broken)(0.1), X)
+    yield lambda: dl.check_regularizer(changed(dl.L2, gradient=broken)(0.1), X)
+    yield lambda: dl.check_model(model(changed(Double, forward=broken)()), X, TARGETS)
+    yield lambda: dl.check_model(model(changed(Double, backward=broken)()), X, TARGETS)
+    yield lambda: dl.check_model(model(Double(), changed(SquaredError, forward=broken)()), X, TARGETS)
+    yield lambda: dl.check_model(model(Double(), changed(SquaredError, backward=broken)()), X, TARGETS)
+
+
+@pytest.mark.parametrize("check", list(checks_with(raises)))
+def test_a_method_that_raises_is_a_finding_in_its_own_words(check):
+    report = check()
+    assert report.verdict is Verdict.FAIL_CONTRACT
+    assert "raised KeyError: 'gamma'" in report.findings[0].reason
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=repr)
+def test_a_method_that_returns_no_numbers_is_a_finding_or_an_input_error(value):
+    for check in checks_with(lambda *arguments, **options: value):
+        with suppress(dl.InputError):  # a network that gives no outputs cannot be checked
+            report = check()
+            assert report.verdict is Verdict.FAIL_CONTRACT, report
+
+
+@pytest.mark.parametrize("vjp", [lambda dy, x: (2 * dy * x).tolist(), lambda dy, x: [2 * dy * x]])
+def test_a_list_is_taken_for_what_it_holds(vjp):
+    assert dl.check_function(square, vjp, X).ok
+
+
+@pytest.mark.parametrize(("f", "vjp", "name"), [(3, square_vjp, "f"), (square, None, "vjp")])
+def test_what_cannot_be_called_is_refused(f, vjp, name):
+    with pytest.raises(dl.InputError, match=f"expected {name} to be callable"):
+        dl.check_function(f, vjp, X)
+
+
+@pytest.mark.parametrize("seed", [-1, "a", None, 1.5, True])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(dl.InputError, match="seed: expected an integer >= 0"):
+        dl.check_function(square, square_vjp, X, seed=seed)
+
+
+def test_a_single_number_is_no_batch():
+    for check in (
+        lambda: dl.check_layer(Double(), 1.0),
+        lambda: dl.check_loss(SquaredError(), 1.0, 0.0),
+        lambda: dl.check_model(model(Double()), 1.0, 0.0),
+    ):
+        with pytest.raises(dl.InputError, match="expected a batch"):
+            check()
+
+
+def test_what_cannot_be_copied_is_refused():
+    class Locked(Double):
+        def __init__(self):
+            super().__init__()
+            self.lock = threading.Lock()
+
+    with pytest.raises(dl.InputError, match=r"Locked: expected it to be copyable .* cannot pickle"):
+        dl.check_layer(Locked(), X)
+
+
+def test_raising_off_the_point_is_told():
+    report = dl.check_function(lambda x: square(x) if np.array_equal(x, X) else raises(), square_vjp, X)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "a small step away, forward raised KeyError: 'gamma'" in str(report)
+
+
+def test_a_domain_with_an_edge_nearby_can_be_checked():
+    def logarithm(x):
+        if (x <= 0).any():
+            raise dl.InputError("x: expected positive numbers")
+        return np.log(x)
+
+    report = dl.check_function(logarithm, lambda dy, x: dy / x, np.array([0.01, 0.1, 2.0]))
+    assert report.verdict is Verdict.PASS, report
+
+
+def test_outputs_whose_number_depends_on_the_point_are_told():
+    report = dl.check_function(lambda x: x[x > 0.4], lambda dy, x: 1.0 * (x > 0.4), np.array([0.5, -1.0]))
+    assert "a small step changes the shape of the outputs" in str(report)
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_raising_in_single_precision_alone_is_a_finding(method):
+    def doubles_only(self, a, train=False):
+        if a.dtype == np.float32:
+            raises()
+        return Double.forward(self, a, train) if method == "forward" else Double.backward(self, a)
+
+    report = dl.check_layer(changed(Double, **{method: doubles_only})(), X)
+    assert report.verdict is Verdict.FAIL_CONTRACT
+    assert "in float32, forward or backward raised KeyError" in str(report)
+
+
+class RunningMean(dl.Layer):
+    batch_independent = False
+
+    def __init__(self, *, registered=True, updated=True):
+        super().__init__()
+        self.mean = self.add_buffer("mean", np.zeros(3)) if registered else np.zeros(3)
+        self.updated = updated
+
+    def forward(self, x, train=False):
+        if not train:
+            return x - self.mean.astype(x.dtype)
+        self.keep()
+        if self.updated:
+            self.mean[...] = 0.9 * self.mean + 0.1 * x.mean(axis=0)
+        return x - x.mean(axis=0)
+
+    def backward(self, dy):
+        self.kept()
+        return dy - dy.mean(axis=0)
+
+
+def test_running_statistics_are_looked_at():
+    assert dl.check_layer(RunningMean(), X).notes == []
+    assert dl.check_layer(RunningMean(), X).ok
+    assert "leaves mean as before" in dl.check_layer(RunningMean(updated=False), X).notes[0]
+    hidden = dl.check_layer(RunningMean(registered=False), X)
+    assert hidden.verdict is Verdict.STATE_CHANGED
+    assert "add_buffer" in str(hidden)
+
+
+def test_dividing_by_the_number_of_rows_is_no_fault():
+    def forward(self, outputs, targets):
+        self.keep(outputs - targets)
+        return float(((outputs - targets) ** 2).sum() / len(outputs))
+
+    loss = changed(SquaredError, forward=forward)()
+    assert dl.check_loss(loss, X, TARGETS.astype(np.float32)).ok
+
+
+@pytest.mark.parametrize(
+    ("penalty", "gradient"),
+    [
+        (lambda self, w: float((w**2).mean()), lambda self, w: 2 * w / w.size),
+        (
+            lambda self, w: float(np.abs(w).max()),
+            lambda self, w: np.where(np.abs(w) == np.abs(w).max(), np.sign(w), w.dtype.type(0)),
+        ),
+        (
+            lambda self, w: float(((w.T @ w - np.eye(3)) ** 2).sum()),
+            lambda self, w: 4 * w @ (w.T @ w - np.eye(3, dtype=w.dtype)),
+        ),
+    ],
+    ids=["mean", "largest", "orthogonal"],
+)
+def test_a_regularizer_need_not_know_an_empty_weight(penalty, gradient):
+    regularizer = changed(dl.Regularizer, penalty=penalty, gradient=gradient)()
+    assert dl.check_regularizer(regularizer, X).ok, dl.check_regularizer(regularizer, X)
+
+
+def test_layers_that_promise_no_shape_may_stand_in_a_row():
+    class Sum(dl.Layer):
+        def forward(self, x, train=False):
+            if train:
+                self.keep(x)
+            return x.sum(axis=1, keepdims=True)
+
+        def backward(self, dy):
+            (x,) = self.kept()
+            return np.repeat(dy, x.shape[1], axis=1)
+
+    assert dl.check_layer(dl.Sequential(dl.Dense(3, 2, rng=0), Sum()), X).ok
+    assert dl.check_layer(dl.Sequential(), X).ok
+
+
+def test_what_does_it_again_can_be_pasted():
+    x = np.array([0.5, -1.0])
+    for report in (
+        dl.check_function(np.sin, square_vjp, x, seed=3, every_entry=True),
+        dl.check_function(np.sin, lambda dy, x: dy, x),
+        dl.check_function(np.sin, lambda dy, x: dy, np.random.default_rng(0).normal(size=12)),
+    ):
+        names = {"vjp": lambda dy, x: dy, "argument_0": np.random.default_rng(0).normal(size=12)}
+        again = eval(report.reproduce, {"np": np, **vars(dl), "square_vjp": square_vjp, **names})
+        assert again.to_dict() | {"seconds": 0, "subject": ""} == report.to_dict() | {"seconds": 0, "subject": ""}
+        assert len(report.reproduce) < 300
