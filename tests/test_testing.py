@@ -16,8 +16,9 @@ from small_parts import Momentum, Scale
 import minidl as dl
 from minidl import testing
 from minidl.testing import layer_contract
+from minidl.testing.cases_layers import ForeignScale
 from minidl.testing.source import array_source, write_call
-from minidl.testing.strategies import ForeignScale, given_layer_cases, strategy_for
+from minidl.testing.strategies import given_layer_cases, strategy_for
 
 INTERFACES = (dl.Layer, dl.Loss, dl.Regularizer, dl.Optimizer, dl.Initializer)
 PUBLIC = [

@@ -157,7 +157,12 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     noise = np.maximum(rounding, factor * scatter)
     ahead, back = (plus - center) / steps, (center - minus) / steps
     gap = np.abs(ahead - back)
-    bars = np.abs(fine - rough[1:]) + noise / steps[-len(fine) :]
+    # Among steps so small that the outputs move by roundings of the numbers they are made of, no move is no evidence.
+    move = np.abs(plus - minus)
+    tiny = move <= 100 * _EPS * least
+    drowned = tiny & (tiny & (move > 0)).any(axis=0)
+    floors = np.where(drowned, np.maximum(noise, 3 * _EPS * least), noise) / steps
+    bars = np.abs(fine - rough[1:]) + floors[-len(fine) :]
     # The gap of the one-sided slopes shrinks with the step where the output is smooth. Where it does not, a kink is
     # within the step, and its two sides may agree on a wrong slope in between.
     stays = gap[1:] > 0.3 * gap[:-1]  # a quarter is left of what shrinks
@@ -176,7 +181,7 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
         steep |= (np.abs(rough[-1] - rough[-2]) < 0.3 * growth[-1]) & (np.abs(rough[-1] - value) > 0.5 * growth[-1])
         bar = np.where(steep & (growth[-1] > 10 * rounding / steps[-1]), np.inf, bar)
     # What moves no more than the rounding of the numbers it is made of has a slope too small to be seen.
-    still: Array = np.all(np.abs(plus - minus) <= 100 * _EPS * least, axis=0)
+    still: Array = tiny.all(axis=0)
     bar = np.where(still, np.maximum(bar, 3 * _EPS * least / steps[0]), bar)
     # At a kink of the point itself the gap stays to the end; noise makes it grow.
     kink = stays[-min(2, len(stays)) :].all(axis=0) & (gap[-1] < 2 * gap[-2]) & (gap[-1] > 4 * noise / steps[-1])

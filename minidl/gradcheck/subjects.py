@@ -244,7 +244,8 @@ class PartedCostSubject(CostSubject):
     def renew(self) -> None:
         z = attempt("forward", self._network, (MinidlError,)).copy()
         entries = [(z, index, 1.0) for index in np.ndindex(z.shape)]
-        found = slopes(lambda: np.array([self.model.loss.forward(z.copy(), self.y)]), entries)
+        largest = max(1.0, float(np.abs(z).max(initial=0.0)))
+        found = slopes(lambda: np.array([self.model.loss.forward(z.copy(), self.y)]), entries, least=largest)
         self.upstream = np.append(found.value[:, 0], 1.0)
         self.upstream_bar = np.append(found.bar[:, 0], 0.0)
 

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from minidl.errors import CallOrderError
 from minidl.layers import Layer
+from minidl.testing.arrays import Shape, batches, upstream
 from minidl.testing.contract import require_equal, require_raises
-from minidl.testing.strategies import Shape, batches, upstream
 from minidl.types import Array
 
 

@@ -1,0 +1,117 @@
+"""Hypothesis strategies: arrays worth testing with.
+
+How entries are drawn is a parameter, ``values=``: `off_kinks` (the default), `ties`, `zeros` or `extremes`.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import DTypeLike
+
+from minidl.types import Array
+
+Shape = tuple[int, ...]
+Values = Callable[[Shape], st.SearchStrategy[Array]]
+
+SIDES = st.integers(1, 4)
+DTYPES = st.sampled_from(["float64", "float32"])
+
+
+def shapes(min_dims: int = 1, max_dims: int = 3, *, max_side: int = 4) -> st.SearchStrategy[Shape]:
+    """Draw small shapes, more often than not with pairwise distinct sides: in a square, a transposition goes unseen."""
+    sides = st.integers(1, max_side)
+    lists = [st.lists(sides, min_size=min_dims, max_size=max_dims, unique=unique) for unique in (False, True)]
+    return st.one_of(*lists).map(tuple)
+
+
+def off_kinks(shape: Shape) -> st.SearchStrategy[Array]:
+    """Draw distinct odd multiples of 1/32: no ties, no zeros, off the usual kinks; exact in binary.
+
+    Both signs are there (in a single entry: plus), so that a ReLU has something to let through.
+    """
+    reach = max(64, math.prod(shape))
+    numbers = hnp.arrays(np.int64, shape, elements=st.integers(-reach, reach - 1), unique=True, fill=st.nothing())
+
+    def dyadics(k: Array) -> Array:
+        values: Array = (2 * k + 1) / 32
+        if values.size and ((values < 0).all() or (values.size > 1 and (values > 0).all())):
+            values.flat[0] *= -1.0
+        return values
+
+    return numbers.map(dyadics)
+
+
+def ties(shape: Shape) -> st.SearchStrategy[Array]:
+    """Draw arrays in which values repeat."""
+    return _sampled(shape, 0.03125, -0.03125, 1.0)
+
+
+def zeros(shape: Shape) -> st.SearchStrategy[Array]:
+    """Draw arrays with zeros of both signs, up to nothing but zeros."""
+    return _sampled(shape, 0.0, -0.0, 0.03125, -1.0)
+
+
+def extremes(shape: Shape) -> st.SearchStrategy[Array]:
+    """Draw arrays of large and tiny values, which saturate a softmax or lie next to a kink."""
+    return _sampled(shape, 30.0, -30.0, 1024.0, -1024.0, 2.0**-30, -(2.0**-30))
+
+
+def _sampled(shape: Shape, *values: float) -> st.SearchStrategy[Array]:
+    return hnp.arrays(np.float64, shape, elements=st.sampled_from(values), fill=st.nothing())
+
+
+@st.composite
+def batches(
+    draw: st.DrawFn,
+    features: int | Shape,
+    *,
+    rows: int | None = None,
+    dtype: DTypeLike | None = None,
+    values: Values = off_kinks,
+) -> Array:
+    """Draw an x of `rows` rows of shape `features`, in one of four memory layouts (C, F, strided, read-only).
+
+    Parameters
+    ----------
+    features : int or tuple of int
+        The shape of one row.
+    rows : int, optional
+        None draws 1 to 4, seldom as many as features.
+    dtype : dtype, optional
+        None draws float64 or float32.
+    values : function of a shape
+        `off_kinks`, `ties`, `zeros`, `extremes`, or any other that returns a strategy of float64 arrays.
+    """
+    row = (features,) if isinstance(features, int) else features
+    n = draw(other_than(row[0])) if rows is None else rows
+    x = draw(values((n, *row))).astype(draw(DTYPES) if dtype is None else dtype)
+    layout = draw(st.sampled_from(["C", "F", "strided", "read-only"]))
+    if layout == "F":
+        return np.asfortranarray(x)
+    if layout == "strided":
+        return np.repeat(x, 2, axis=0)[::2]
+    return np.broadcast_to(x, x.shape) if layout == "read-only" else x
+
+
+def other_than(side: int, least: int = 1) -> st.SearchStrategy[int]:
+    """Draw 1 to 4 (or from `least`), more often than not another number than `side`."""
+    sides = st.integers(least, 4)
+    return st.one_of(sides, sides.filter(lambda other: other != side))
+
+
+def logits(n: int, classes: int, *, dtype: DTypeLike | None = None) -> st.SearchStrategy[Array]:
+    """Draw outputs of shape (n, classes) for a softmax: ordinary ones, ties and saturated ones."""
+    return st.one_of(*(batches(classes, rows=n, dtype=dtype, values=values) for values in (off_kinks, ties, extremes)))
+
+
+def labels(n: int, classes: int) -> st.SearchStrategy[Array]:
+    """Draw class labels, shape (n,)."""
+    return hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1), fill=st.nothing())
+
+
+def upstream(shape: Shape, dtype: DTypeLike = np.float64) -> st.SearchStrategy[Array]:
+    """Draw a dy that hides nothing: no two entries alike, and both signs wherever there are two entries."""
+    return off_kinks(shape).map(lambda values: values.astype(dtype))
