@@ -111,3 +111,47 @@ def test_a_parameter_idle_at_this_point_is_named():
     assert positive.ok
     assert "slope" in positive.notes[0]
     assert dl.check_layer(PReLU(), np.array([[1.0, -2.0]])).verdict is Verdict.FAIL_VALUE
+
+
+@pytest.mark.parametrize("offset", [0.0, 100.0, 1e4])
+@pytest.mark.parametrize("name", ["tanh", "squares", "var", "sort", "ce"])
+def test_what_the_resolution_promises_to_see_is_seen(name, offset):
+    f, vjp = {
+        "tanh": (lambda x: np.tanh(x - offset), lambda dy, x: dy * (1 - np.tanh(x - offset) ** 2)),
+        "squares": (lambda x: x * x, lambda dy, x: 2 * dy * x),
+        "var": (np.var, lambda dy, x: dy * 2 * (x - x.mean()) / len(x)),
+        "sort": (np.sort, sorting),
+        "ce": (
+            lambda x: np.log(np.exp(x - x.max()).sum()) + x.max() - x[0],
+            lambda dy, x: dy * (np.exp(x - x.max()) / np.exp(x - x.max()).sum() - (np.arange(len(x)) == 0)),
+        ),
+    }[name]
+    for seed in range(5):
+        x = offset + np.random.default_rng(seed).normal(size=6)
+        right = dl.check_function(f, vjp, x)
+        assert right.ok
+        assert right.resolution < 1e-6
+        wrong = dl.check_function(f, lambda dy, x, right=right: (1 + 3 * right.resolution) * vjp(dy, x), x)
+        assert wrong.verdict is Verdict.FAIL_VALUE, (right, wrong)
+
+
+def test_single_precision_that_loses_digits_is_no_fault():
+    class Center(dl.Layer):
+        """Takes the mean over the batch away: in float32 not all of it."""
+
+        batch_independent = False
+
+        def forward(self, x, train=False):
+            if train:
+                self.keep()
+            return x - x.mean(axis=0)
+
+        def backward(self, dy):
+            self.kept()
+            return dy - dy.mean(axis=0)
+
+    for offset in (10, 100, 1000, 1e4):
+        for seed in range(5):
+            x = offset + np.random.default_rng(seed).normal(size=(4, 4))
+            report = dl.check_layer(dl.Sequential(dl.Dense(4, 3, rng=seed), Center()), x)
+            assert report.verdict is not Verdict.FAIL_VALUE, report

@@ -232,3 +232,54 @@ def test_what_does_it_again_can_be_pasted():
         again = eval(report.reproduce, {"np": np, **vars(dl), "square_vjp": square_vjp, **names})
         assert again.to_dict() | {"seconds": 0, "subject": ""} == report.to_dict() | {"seconds": 0, "subject": ""}
         assert len(report.reproduce) < 300
+
+
+def test_a_repr_that_fails_does_not_end_the_check():
+    class Shy(Double):
+        def __repr__(self):
+            return self.name
+
+    report = dl.check_layer(Shy(), X)  # an error message of the layer's own has its name in it
+    assert "a second backward after one forward must raise CallOrderError" in str(report)
+    assert "check_layer(layer, " in report.reproduce
+
+
+def test_every_entry_is_yes_or_no():
+    with pytest.raises(dl.InputError, match="every_entry to be a bool"):
+        dl.check_layer(Double(), X, every_entry=np.ones(2))
+
+
+def test_a_forward_that_returns_two_things_is_a_finding():
+    both = changed(Double, forward=lambda self, x, train=False: (x, 1))
+    assert dl.check_layer(both(), X).verdict is Verdict.FAIL_CONTRACT
+
+
+def test_rows_that_mix_get_a_hint():
+    class Mixes(Double):
+        def forward(self, x, train=False):
+            return super().forward(x - x.mean(axis=0), train)
+
+        def backward(self, dy):
+            dx = super().backward(dy)
+            return dx - dx.mean(axis=0)
+
+    assert "set batch_independent = False" in str(dl.check_layer(Mixes(), X))
+
+
+def test_flattening_may_refuse_an_empty_batch():
+    class Flat(dl.Layer):
+        def forward(self, x, train=False):
+            if train:
+                self.keep(x)
+            return x.reshape(len(x), -1).copy()
+
+        def backward(self, dy):
+            (x,) = self.kept()
+            return dy.reshape(x.shape).copy()
+
+    assert dl.check_layer(Flat(), X[:, :, None]).ok
+
+
+def test_the_callers_floating_point_settings_do_not_matter():
+    with np.errstate(all="raise"):
+        assert dl.check_loss(dl.SoftmaxCrossEntropy(), 1e4 * X, [0, 1]).verdict in (Verdict.PASS, Verdict.VACUOUS)

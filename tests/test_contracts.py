@@ -644,13 +644,6 @@ class MistakesBroadcast(Scale):
         return super().backward(dy) * (2 if 0 in dy.strides else 1)
 
 
-@broken("with an empty batch, forward raised ValueError: need at least one array")
-class StacksRows(Scale):
-    def forward(self, x, train=False):
-        super().forward(x, train)
-        return np.stack([row * self.gain.value for row in x])
-
-
 @broken("with an empty batch the layer must return y of shape", tensor="y")
 class ListsRows(Scale):
     def forward(self, x, train=False):

@@ -93,7 +93,8 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
     def purity() -> Sequence[Finding]:
         # What is wrong with x, the layer says itself.
         y = attempt("forward", lambda: twin.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
-        return purity_of_layer(twin.astype(np.float64), x, random_upstream(np.shape(y), rng))
+        shape = y.shape if isinstance(y, np.ndarray) else ()  # which is told there
+        return purity_of_layer(twin.astype(np.float64), x, random_upstream(shape, rng))
 
     return run.through(
         purity,
@@ -205,12 +206,13 @@ class _Run:
     def __init__(self, name: str, inputs: dict[str, Any], point: str, seed: int, every_entry: bool) -> None:
         self.seed = as_count("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
+        check_type(name, "every_entry", every_entry, bool)
         self.every_entry = every_entry
         sources = [_source(key, value) for key, value in inputs.items()]
         sources += [f"seed={seed}"] + ["every_entry=True"] * every_entry
         self.reproduce = f"{name}({', '.join(sources)})"
         first = next(iter(inputs.values()))
-        self.subject = f"{name}({getattr(first, '__name__', repr(first)):.80}, {point})"
+        self.subject = f"{name}({_text(first):.80}, {point})"
         self.start = perf_counter()
         self.forwards = self.backwards = 0
 
@@ -218,18 +220,19 @@ class _Run:
         self, purity: Probe, subject: Callable[[], Subject], behaviour: Probe, few: int = 256
     ) -> GradientReport:
         """Return the report of the first stage that finds something, or of all."""
-        try:
-            if findings := purity():
-                return self.report(findings)
-            checked = subject()
-            rng = np.random.default_rng(self.seed)
-            comparison = Comparison(checked, rng, every_entry=self.every_entry, few=few)
-            self.forwards += checked.forwards
-            self.backwards += checked.backwards
-            findings = list(comparison.findings) or list(behaviour())
-            return self.report(findings, comparison.verdict(), **comparison.numbers())
-        except Broken as broken:
-            return self.report([broken.finding])
+        with np.errstate(all="ignore"):  # results are looked at; what overflows on the way is the author's business
+            try:
+                if findings := purity():
+                    return self.report(findings)
+                checked = subject()
+                rng = np.random.default_rng(self.seed)
+                comparison = Comparison(checked, rng, every_entry=self.every_entry, few=few)
+                self.forwards += checked.forwards
+                self.backwards += checked.backwards
+                findings = list(comparison.findings) or list(behaviour())
+                return self.report(findings, comparison.verdict(), **comparison.numbers())
+            except Broken as broken:
+                return self.report([broken.finding])
 
     def report(self, findings: Sequence[Finding], verdict: Verdict = Verdict.PASS, **numbers: Any) -> GradientReport:
         return GradientReport(
@@ -278,7 +281,7 @@ def _source(name: str, value: Any) -> str:
     """Return `value` as Python if it is short and can be read back, else `name`."""
     if isinstance(value, np.ufunc):
         return f"np.{value.__name__}"
-    text = str(getattr(value, "__name__", repr(value)))
+    text = _text(value)
     if isinstance(value, np.ndarray):
         text = f"np.array({value.tolist()})" if value.size <= 12 else name
     try:
@@ -286,3 +289,11 @@ def _source(name: str, value: Any) -> str:
     except (SyntaxError, ValueError):
         return name
     return text if len(text) <= 100 else name
+
+
+def _text(value: Any) -> str:
+    """Return a function's name, or any other value's repr; one that fails is the least of the user's worries."""
+    try:
+        return str(getattr(value, "__name__", None) or repr(value))
+    except Exception:
+        return f"<{type(value).__name__}>"

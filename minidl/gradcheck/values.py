@@ -42,7 +42,8 @@ class Comparison:
         self._entries: dict[str, Compared] = {}  # by tensor, those of `parts` that are single entries
         self.resolution = 0.0
         self.still: list[str] = []
-        self._undecided = self._unclear = self._only_here = 0
+        self._undecided: list[str] = []
+        self._unclear = self._only_here = 0
         gradients = subject.gradients()
         for name, tensor in subject.tensors.items():
             if tensor.size:
@@ -76,12 +77,30 @@ class Comparison:
             i = int(along.wrong.argmax())
             self.findings.append(_direction_finding(name, along, i))
         measured = self.parts[before:]
-        self._undecided += _too_uncertain(measured, float(np.abs(self.subject.upstream).max(initial=0.0)))
-        seen = [(4 * p.bar + p.rounding)[p.seen] / np.abs(p.numeric[p.seen]) for p in measured if p.seen.any()]
-        if seen:
-            self.resolution = max(self.resolution, float(np.concatenate(seen).min()))
+        if _too_uncertain(measured, float(np.abs(self.subject.upstream).max(initial=0.0))):
+            self._undecided.append(name)
+        if any(part.seen.any() for part in measured):
+            self.resolution = max(self.resolution, self._resolution(name, tensor, gradient, directions, measured))
         else:
             self.still.append(name)
+
+    def _resolution(
+        self, name: str, tensor: Array, gradient: Array, directions: list[Array], measured: list[Compared]
+    ) -> float:
+        """Return the smallest relative error of a whole tensor's gradient that would have been called wrong.
+
+        The sharpest line decides. It is measured again, as everything that looks wrong is.
+        """
+        relative = [(4 * p.bar + p.rounding) / np.where(p.seen, np.abs(p.numeric), np.nan) for p in measured]
+        k = min(range(len(measured)), key=lambda k: np.nanmin(relative[k], initial=np.inf))
+        i = int(np.nanargmin(relative[k]))
+        line: Line = (tensor, _index(i, tensor.shape), 1.0) if k else (tensor, None, directions[i])
+        noise = self._noise[name] * float(np.abs(line[2]).sum())
+        first = measured[k].at(np.array([i]))
+        step = 0.75 * FIRST_STEP * smallness(tensor)
+        again = measure(self.subject, [line], first.analytic, np.maximum(first.rounding, noise), step, 0.0)
+        margin = max(float((4 * p.bar + p.rounding + np.abs(p.analytic - p.numeric))[0]) for p in (first, again))
+        return margin / float(np.abs(first.numeric[0]))
 
     def _along(
         self, name: str, tensor: Array, gradient: Array, directions: list[Array], *, believe: bool = False
@@ -189,9 +208,12 @@ class Comparison:
     def notes(self) -> list[str]:
         """Return what a reader should know, whatever the verdict."""
         notes = self.subject.notes()
+        if self._undecided:
+            notes.append(f"the bars are too large to decide about {_names(self._undecided)}")
         if self.still:
-            names = ", ".join(self.still[:3]) + (f" and {len(self.still) - 3} more" if len(self.still) > 3 else "")
-            notes.append(f"no slope above its error bar in {names}: unused, or idle at this point?")
+            notes.append(
+                f"no slope above its error bar in {_names(self.still)}: unused, idle here, or too small to see?"
+            )
         if self._only_here:
             notes.append("right beside this point, where it is not at a kink: a wrong choice at the kink, or at a tie?")
         if self._unclear:
@@ -232,6 +254,10 @@ def _directions(tensor: Array, rng: np.random.Generator) -> Iterator[Array]:
 def _unit(count: int) -> float:
     """Return a power of two near 1 / sqrt(count), so that a direction through many entries moves the outputs little."""
     return float(2.0 ** -np.round(np.log2(max(1, count)) / 2))
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _index(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
