@@ -1,11 +1,14 @@
 """minidl: an object-oriented mini deep-learning framework on NumPy."""
 
 from minidl import datasets
-from minidl.callbacks import Callback, LearningCurves, ProgressBar, WeightTemplates
+from minidl.augmentation import Augmentation, Brightness, Contrast, Cutout, Mirror, RandomCrop, Shift
+from minidl.callbacks import Callback, LearningCurves, ProgressBar, ReduceLROnPlateau, WeightTemplates
 from minidl.data import Dataset, Standardizer
 from minidl.describe import describe_run
+from minidl.ensemble import Ensemble
 from minidl.errors import (
     CallOrderError,
+    CheckpointError,
     DataError,
     DownloadError,
     GradientCheckError,
@@ -28,57 +31,169 @@ from minidl.gradcheck import (
     relative_error,
 )
 from minidl.history import History
-from minidl.initializers import Constant, He, Initializer, Normal, Uniform, Xavier, Zeros
-from minidl.layers import Dense, Layer, ReLU, Sequential
-from minidl.losses import Loss, SoftmaxCrossEntropy
-from minidl.metrics import accuracy
+from minidl.images import images_from_rows, rows_from_images
+from minidl.initializers import Constant, He, Initializer, LeCun, Normal, Orthogonal, Uniform, Xavier, Zeros
+from minidl.layers import (
+    ELU,
+    GELU,
+    Activation,
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2D,
+    Layer,
+    LayerNorm,
+    LeakyReLU,
+    LogSoftmax,
+    MaxPool2D,
+    Parallel,
+    ReLU,
+    Reshape,
+    Residual,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from minidl.losses import (
+    BinaryCrossEntropy,
+    Huber,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    MulticlassHinge,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+)
+from minidl.metrics import (
+    accuracy,
+    confusion_matrix,
+    mean_true_class_probability,
+    per_class_accuracy,
+    top_k_accuracy,
+    true_class_probabilities,
+)
 from minidl.model import Model
-from minidl.optimizers import SGD, Optimizer
+from minidl.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSProp
 from minidl.parameter import Parameter
 from minidl.regularizers import L1, L2, ElasticNet, Regularizer
 from minidl.report import Report
+from minidl.schedules import (
+    ConstantRate,
+    CosineAnnealing,
+    CosineAnnealingWarmRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    LinearWarmup,
+    OneCycle,
+    PiecewiseConstant,
+    Schedule,
+    StepDecay,
+    TriangularCycle,
+)
+from minidl.splits import train_validation_split
 from minidl.trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ELU",
+    "GELU",
     "L1",
     "L2",
     "SGD",
+    "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Augmentation",
+    "AvgPool2D",
+    "BatchNorm",
+    "BinaryCrossEntropy",
+    "Brightness",
     "CallOrderError",
     "Callback",
+    "CheckpointError",
     "Constant",
+    "ConstantRate",
+    "Contrast",
+    "Conv2D",
+    "CosineAnnealing",
+    "CosineAnnealingWarmRestarts",
+    "Cutout",
     "DataError",
     "Dataset",
     "Dense",
     "DownloadError",
+    "Dropout",
     "ElasticNet",
+    "Ensemble",
+    "ExponentialDecay",
     "Finding",
+    "Flatten",
     "ForeignLayer",
+    "GlobalAvgPool2D",
     "GradientCheckError",
     "GradientReport",
     "He",
     "History",
+    "Huber",
     "Initializer",
     "InputError",
+    "InverseTimeDecay",
     "Layer",
+    "LayerNorm",
+    "LeCun",
+    "LeakyReLU",
     "LearningCurves",
+    "LinearWarmup",
+    "LogSoftmax",
     "Loss",
+    "MaxPool2D",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "MinidlError",
+    "Mirror",
     "Model",
+    "MulticlassHinge",
+    "NAdam",
     "NonFiniteError",
     "Normal",
+    "OneCycle",
     "Optimizer",
+    "Orthogonal",
+    "Parallel",
     "Parameter",
+    "PiecewiseConstant",
     "ProgressBar",
+    "RMSProp",
+    "RandomCrop",
     "ReLU",
+    "ReduceLROnPlateau",
     "Regularizer",
     "Report",
+    "Reshape",
+    "Residual",
+    "Schedule",
     "Sequential",
     "ShapeError",
+    "Shift",
+    "SiLU",
+    "Sigmoid",
+    "SigmoidCrossEntropy",
+    "Softmax",
     "SoftmaxCrossEntropy",
+    "Softplus",
     "Standardizer",
+    "StepDecay",
+    "Tanh",
     "Trainer",
+    "TriangularCycle",
     "Uniform",
     "Verdict",
     "WeightTemplates",
@@ -90,8 +205,16 @@ __all__ = [
     "check_loss",
     "check_model",
     "check_regularizer",
+    "confusion_matrix",
     "datasets",
     "describe_run",
+    "images_from_rows",
+    "mean_true_class_probability",
     "numerical_gradient",
+    "per_class_accuracy",
     "relative_error",
+    "rows_from_images",
+    "top_k_accuracy",
+    "train_validation_split",
+    "true_class_probabilities",
 ]

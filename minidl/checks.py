@@ -61,11 +61,33 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
     return number
 
 
+def as_fraction(name: str, value: Any) -> float:
+    """Return `value` as a float that is at least 0 and below 1."""
+    number = as_number(name, value, 0.0)
+    if number >= 1.0:
+        raise InputError(f"{name}: expected a number >= 0 and below 1, got {value!r:.80}")
+    return number
+
+
 def as_count(name: str, value: Any, minimum: int = 1) -> int:
     """Return `value` as an int that is at least `minimum`; True and 2.0 are refused."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise InputError(f"{name}: expected an integer >= {minimum}, got {value!r:.80}")
     return int(value)
+
+
+def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> Array:
+    """Return `value` as an array of class labels in 0 .. classes - 1, shape (rows,); errors blame `where`."""
+    labels = as_array(name, value)
+    if labels.shape != (rows,):
+        hint = f"; one-hot rows become labels by {name}.argmax(axis=1)" if labels.shape == (rows, classes) else ""
+        raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}")
+    if rows and (labels.min() < 0 or labels.max() >= classes):  # NumPy would take -1 as the last class
+        row = int(np.argmax((labels < 0) | (labels >= classes)))
+        raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}")
+    return labels
 
 
 def check_type(where: str, name: str, value: Any, kind: type) -> None:

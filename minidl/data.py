@@ -1,12 +1,12 @@
 """Data: a `Dataset` of rows and targets, its batches, and the `Standardizer`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl.checks import as_array, as_count, as_float_dtype, check_finite
+from minidl.checks import as_array, as_count, as_float_dtype, check_finite, check_type
 from minidl.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl.randomness import as_generator
 from minidl.types import Array, Seed
@@ -69,7 +69,9 @@ class Dataset:
         """Return a Dataset whose inputs are ``transform(x)``, all rows at once; the targets stay."""
         return self._with(transform(self.x), self.y)
 
-    def batches(self, batch_size: int, rng: Seed = None) -> Iterator[tuple[Array, Array]]:
+    def batches(
+        self, batch_size: int, rng: Seed = None, transform: Callable[[Array, Array], Array] | None = None
+    ) -> Iterator[tuple[Array, Array]]:
         """Yield (x, y) of `batch_size` rows each, the last one holding what is left.
 
         Parameters
@@ -78,18 +80,54 @@ class Dataset:
             Rows a batch, at least 1.
         rng : int, Generator or None
             Shuffles the rows; None keeps their order (and then the batches are views).
+        transform : callable, optional
+            Takes (x, rows), a copy of a batch and the row numbers it has in this dataset, and returns the x to yield.
         """
         batch_size = as_count("batch_size", batch_size)
         order = None if rng is None else as_generator(rng).permutation(len(self))
-        return self._batches(batch_size, order)  # a generator would only check its arguments at the first batch
+        if transform is not None and order is None:
+            order = np.arange(len(self))
+        # The loop is apart: a generator would check its arguments only at the first batch.
+        return self._batches(batch_size, order, transform)
 
-    def _batches(self, batch_size: int, order: Array | None) -> Iterator[tuple[Array, Array]]:
+    def _batches(
+        self, batch_size: int, order: Array | None, transform: Callable[[Array, Array], Array] | None
+    ) -> Iterator[tuple[Array, Array]]:
         for start in range(0, len(self), batch_size):
             rows = slice(start, start + batch_size)
             if order is None:
                 yield self.x[rows], self.y[rows]
             else:
-                yield self.x[order[rows]], self.y[order[rows]]
+                x = self.x[order[rows]]
+                yield (x if transform is None else transform(x, order[rows])), self.y[order[rows]]
+
+    @staticmethod
+    def concatenate(datasets: "Sequence[Dataset]") -> "Dataset":
+        """Return the rows of all `datasets`, one set after the other; names and sources that differ are listed.
+
+        Raises
+        ------
+        InputError
+            If there is none, or they differ in the shape or dtype of their rows or targets, or in their class names.
+        """
+        forms = []
+        for i, data in enumerate(datasets):
+            check_type("Dataset.concatenate", f"datasets[{i}]", data, Dataset)
+            forms.append((data.x.dtype, data.x.shape[1:], data.y.dtype, data.y.shape[1:], data.class_names))
+            if forms[i] != forms[0]:
+                raise InputError(
+                    "Dataset.concatenate: expected datasets alike in the dtype and shape of a row, those of a target, "
+                    f"and class names, got {forms[0]} and (datasets[{i}]) {forms[i]}"
+                )
+        if not forms:
+            raise InputError("Dataset.concatenate: expected at least one dataset, got none")
+        return Dataset(
+            np.concatenate([data.x for data in datasets]),
+            np.concatenate([data.y for data in datasets]),
+            name=" + ".join(dict.fromkeys(data.name for data in datasets if data.name)),
+            source=" + ".join(dict.fromkeys(data.source for data in datasets if data.source)),
+            class_names=datasets[0].class_names,
+        )
 
     def _with(self, x: Any, y: Any) -> "Dataset":
         return Dataset(x, y, name=self.name, source=self.source, class_names=self.class_names)

@@ -32,5 +32,9 @@ class DownloadError(MinidlError):
     """No source delivered the whole, verified data."""
 
 
+class CheckpointError(MinidlError):
+    """A file of weights is missing, damaged, or of another model."""
+
+
 class GradientCheckError(MinidlError, AssertionError):
     """A gradient report was asked to be ok, and was not."""

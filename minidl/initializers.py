@@ -77,6 +77,8 @@ class Zeros(Initializer):
 class Xavier(Initializer):
     """Uniform on [-a, a] with ``a = sqrt(6 / (fan_in + fan_out))``, for layers followed by a symmetric activation.
 
+    Keras calls it GlorotUniform.
+
     References
     ----------
     Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010,
@@ -106,6 +108,54 @@ class He(Initializer):
 
     def __repr__(self) -> str:
         return "He()"
+
+
+class LeCun(Initializer):
+    """Normal with ``std = sqrt(1 / fan_in)``, so that y is spread as x is; for layers followed by a tanh or SELU.
+
+    References
+    ----------
+    LeCun, Bottou, Orr and Müller, "Efficient BackProp", in "Neural Networks: Tricks of the Trade", 1998, eq. 16.
+    """
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        fan_in, _ = _fans(shape)
+        return rng.normal(0.0, math.sqrt(1.0 / fan_in), shape)
+
+    def __repr__(self) -> str:
+        return "LeCun()"
+
+
+class Orthogonal(Initializer):
+    """`gain` times a random matrix with orthonormal columns (rows, where it is wider than tall): lengths are kept.
+
+    A weight of more axes is taken as a matrix of shape (all others, out). The matrix is the Q of a Gaussian's QR
+    decomposition, with the signs that make R's diagonal positive: only then is every rotation equally likely.
+
+    Parameters
+    ----------
+    gain : float
+        At least 0; ``sqrt(2)`` makes up for what a ReLU takes away.
+
+    References
+    ----------
+    Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+    networks", ICLR 2014. Mezzadri, "How to generate random matrices from the classical compact groups", Notices of the
+    AMS 54, 2007 (the signs).
+    """
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = as_number("gain", gain, 0)
+
+    def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        _fans(shape)  # refuses fewer than two axes
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+        q *= np.where(r.diagonal() < 0, -self.gain, self.gain)
+        return (q if rows >= columns else q.T).reshape(shape)
+
+    def __repr__(self) -> str:
+        return "Orthogonal()" if self.gain == 1 else f"Orthogonal({self.gain:g})"
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -8,10 +8,13 @@ from numpy.typing import DTypeLike
 
 from minidl.checks import as_array, as_count, as_float_dtype, check_finite, check_returned, check_type
 from minidl.data import Dataset
-from minidl.errors import InputError, NonFiniteError
+from minidl.errors import CheckpointError, InputError, NonFiniteError
+from minidl.files import PathLike
 from minidl.layers import Layer
 from minidl.losses import Loss
 from minidl.regularizers import Regularizer
+from minidl.summary import Summary, summarize
+from minidl.tensorfile import read_tensors, write_tensors
 from minidl.types import Array
 
 
@@ -124,6 +127,38 @@ class Model:
         twin = copy.deepcopy(self, self.network.cast_memo(dtype))
         twin.dtype = as_float_dtype(dtype)
         return twin
+
+    def summary(self, input_shape: tuple[int, ...]) -> Summary:
+        """Return a table of the layers, for rows of x of `input_shape`, without running data; print it."""
+        return summarize(self.network, input_shape)
+
+    def save_weights(self, path: PathLike) -> None:
+        """Write all parameters and buffers to one safetensors file, whole or not at all."""
+        write_tensors(path, self._weights())
+
+    def load_weights(self, path: PathLike) -> None:
+        """Set all parameters and buffers to those of a file; if they do not all fit, nothing is changed.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
+        """
+        found, _ = read_tensors(path)
+        weights = self._weights()
+        faults = [f"no {name!r}" for name in weights if name not in found]
+        faults += [f"a {name!r} that the model has not" for name in found if name not in weights]
+        for name, array in weights.items():
+            if name in found and (found[name].shape != array.shape or not np.can_cast(found[name].dtype, array.dtype)):
+                kind = f"{found[name].shape} {found[name].dtype}"
+                faults.append(f"{name!r} of {kind} where the model has {array.shape} {array.dtype}")
+        if faults:
+            raise CheckpointError(f"{path}: these weights are not of {self!r:.80}: it has {'; '.join(faults[:8])}")
+        for name, array in weights.items():
+            array[...] = found[name]
+
+    def _weights(self) -> dict[str, Array]:
+        return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:

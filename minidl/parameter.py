@@ -1,6 +1,7 @@
 """Parameter: an array that training changes, with its gradient."""
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -24,6 +25,11 @@ class Parameter:
     dtype : dtype
         float32 or float64.
 
+    Attributes
+    ----------
+    trainable : bool
+        Whether optimizers change the value; True at first. The gradient is computed either way.
+
     Examples
     --------
     >>> w = Parameter([1.0, 2.0], name="w")
@@ -38,6 +44,7 @@ class Parameter:
     ) -> None:
         self.name = name
         self.penalized = penalized
+        self.trainable = True
         self._value: Array = np.array(value, dtype=as_float_dtype(dtype))
         self._grad = np.zeros_like(self._value)
         self._stale = False
@@ -73,6 +80,12 @@ class Parameter:
             self._stale = False
         else:
             self._grad += gradient
+
+    def with_grad(self, gradient: Array) -> Self:
+        """Return a parameter with the same value in the same memory, and another gradient."""
+        twin = copy.copy(self)
+        twin._grad, twin._stale = gradient, False
+        return twin
 
     def _check_shape(self, what: str, array: Array) -> None:
         if np.shape(array) != self._value.shape:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from time import perf_counter
 
+from minidl.augmentation import Augmentation, augmenter, check_augmentations
 from minidl.callbacks.base import Callback
 from minidl.checks import as_count, check_finite, check_type
 from minidl.data import Dataset
@@ -79,6 +80,7 @@ class Trainer:
         epochs: int,
         batch_size: int,
         train_metrics: bool = True,
+        augment: Sequence[Augmentation] = (),
     ) -> History:
         """Train for `epochs` more epochs and return the history.
 
@@ -95,6 +97,9 @@ class Trainer:
             Rows a step, at least 1; more rows than there are is one step an epoch.
         train_metrics : bool
             False saves the measuring pass over a large training set; the validation pass stays.
+        augment : sequence of Augmentation
+            Applied in order to the images of each training batch, never to what is measured; an image is the same for
+            the same seed, epoch and row of `train`, whatever the batch size.
 
         Raises
         ------
@@ -117,6 +122,7 @@ class Trainer:
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
             except InputError as error:  # the same words, and which of the two sets
                 raise type(error)(f"Trainer.fit: {name}: {error}") from None
+        check_augmentations("Trainer.fit", augment, train.x)
         self.epochs = as_count("epochs", epochs, 0)
         self.batches_per_epoch = -(-len(train) // as_count("batch_size", batch_size))
         self.last_epoch = self.epoch + self.epochs
@@ -136,19 +142,27 @@ class Trainer:
                 begun.append(callback)
                 callback.on_train_begin(self)
             while self.epoch < self.last_epoch and not self._stopping:
-                self._run_epoch(train, validation, batch_size, train_metrics)
+                self._run_epoch(train, validation, batch_size, train_metrics, augment)
         return self.history
 
     def stop(self) -> None:
         """End training after the running step; the epoch is still measured and recorded."""
         self._stopping = True
 
-    def _run_epoch(self, train: Dataset, validation: Dataset | None, batch_size: int, train_metrics: bool) -> None:
+    def _run_epoch(
+        self,
+        train: Dataset,
+        validation: Dataset | None,
+        batch_size: int,
+        train_metrics: bool,
+        augment: Sequence[Augmentation],
+    ) -> None:
         start = perf_counter()
         self.epoch += 1
         self._notify("on_epoch_begin")
         try:
-            for x, y in train.batches(batch_size, keyed_generator(self.seed, "shuffle", self.epoch)):
+            transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
+            for x, y in train.batches(batch_size, keyed_generator(self.seed, "shuffle", self.epoch), transform):
                 self._notify("on_batch_begin")
                 cost, loss = self.model.compute_gradients(x, y)
                 self.optimizer.step(self.model.parameters)
@@ -164,7 +178,7 @@ class Trainer:
                 row |= {f"val_{name}": value for name, value in self.model.evaluate(validation).items()}
         except NonFiniteError as error:
             raise NonFiniteError(f"epoch {self.epoch}, after step {self.step}: {error}") from error
-        row |= {"learning_rate": self.optimizer.learning_rate, "seconds": perf_counter() - start}
+        row |= {"learning_rate": self.optimizer.current_learning_rate, "seconds": perf_counter() - start}
         self.logs = row
         self.history.append(row)
         self._notify("on_epoch_end")

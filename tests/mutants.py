@@ -9,21 +9,47 @@ from collections import Counter
 from pathlib import Path
 
 from mutant_families import (
+    activations,
+    class_losses,
+    convolution,
     dense_contract,
     dense_values,
+    dropout,
     functions,
     layers,
     losses,
     models,
     networks,
+    normalization,
+    pooling,
+    regression_losses,
     regularizers,
     relu,
+    structure,
 )
 from mutant_families.mutant import Mutant
 
 from minidl.gradcheck.report import GradientReport
 
-FAMILIES = (losses, dense_values, dense_contract, relu, layers, networks, regularizers, models, functions)
+FAMILIES = (
+    losses,
+    class_losses,
+    regression_losses,
+    dense_values,
+    dense_contract,
+    relu,
+    activations,
+    layers,
+    networks,
+    structure,
+    regularizers,
+    models,
+    functions,
+    normalization,
+    dropout,
+    convolution,
+    pooling,
+)
 """In the order of the kill matrix."""
 
 MUTANTS: list[Mutant] = [m for family in FAMILIES for m in family.MUTANTS]

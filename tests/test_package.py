@@ -20,11 +20,11 @@ MODULES = sorted(
 # A module may import from its own floor and from those below it.
 FLOORS = [
     {"errors", "types"},
-    {"checks", "randomness", "files"},
-    {"initializers", "metrics", "regularizers", "plotting"},
-    {"memory", "parameter", "data", "losses"},
-    {"layers", "optimizers", "datasets", "history", "report", "describe"},
-    {"model", "callbacks"},
+    {"checks", "images", "randomness", "files", "special", "tensorfile"},
+    {"initializers", "metrics", "regularizers", "plotting", "schedules"},
+    {"memory", "parameter", "augmentation", "data", "splits", "losses"},
+    {"layers", "optimizers", "datasets", "history", "report", "describe", "summary"},
+    {"model", "ensemble", "callbacks"},
     {"trainer", "gradcheck"},
     {"testing"},
 ]

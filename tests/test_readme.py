@@ -24,13 +24,24 @@ def test_the_first_program_trains_and_prints_what_it_says(tmp_path, monkeypatch,
     }
 
 
-def test_the_second_program_checks_a_layer_of_ones_own(capsys):
-    exec(PROGRAMS[1], {"__name__": "program"})
+def test_the_last_program_checks_a_layer_of_ones_own(capsys):
+    exec(PROGRAMS[2], {"__name__": "program"})
     assert capsys.readouterr().out.startswith("PASS  check_layer(Scale(), x of shape (3, 5))\n")
 
 
+def test_the_deeper_program_trains_and_saves(tmp_path, monkeypatch, capsys):
+    def small():
+        return [dl.datasets.synthetic_images(n, rng=n) for n in (100, 20, 20)]
+
+    monkeypatch.setattr(dl.datasets, "load_cifar10_split", small)
+    monkeypatch.chdir(tmp_path)
+    exec(PROGRAMS[1], {})
+    assert "82,858 parameters" in capsys.readouterr().out
+    assert (tmp_path / "weights.safetensors").exists()
+
+
 def test_there_are_no_other_programs():
-    assert len(PROGRAMS) == 2
+    assert len(PROGRAMS) == 3
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))

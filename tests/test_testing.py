@@ -184,27 +184,60 @@ LAYERS = {
     "ReLU": dl.ReLU,
     "Sequential": lambda: dl.Sequential(dl.Dense(4, 5, rng=0), dl.ReLU(), dl.Dense(5, 3, rng=1)),
     "ForeignLayer": lambda: dl.ForeignLayer(ForeignScale(4), {"gain": "d_gain"}),
+    "BatchNorm": lambda: dl.BatchNorm(4),
+    "Dropout": lambda: dl.Dropout(0.5, rng=1),
+    "LayerNorm": lambda: dl.LayerNorm(4),
+    **{cls.__name__: cls for cls in (dl.ELU, dl.GELU, dl.LeakyReLU, dl.SiLU, dl.Sigmoid, dl.Softplus, dl.Tanh)},
+    **{cls.__name__: cls for cls in (dl.Flatten, dl.LogSoftmax, dl.Softmax)},
+    "Reshape": lambda: dl.Reshape((2, -1)),
+    "Residual": lambda: dl.Residual(dl.Dense(4, 4, rng=0)),
+    "Parallel": lambda: dl.Parallel(dl.Dense(4, 3, rng=0), dl.ReLU()),
     "Scale": lambda: Scale(4),
+}
+IMAGE_SHAPE = (5, 4, 2)
+IMAGE_LAYERS = {
+    "Conv2D": lambda: dl.Conv2D(2, 3, (3, 2), stride=2, padding=1, rng=0),
+    "MaxPool2D": lambda: dl.MaxPool2D(2),
+    "AvgPool2D": lambda: dl.AvgPool2D((3, 2), stride=1),
+    "GlobalAvgPool2D": dl.GlobalAvgPool2D,
+    "BatchNorm": lambda: dl.BatchNorm(2),
+    "Flatten": dl.Flatten,
 }
 REGULARIZERS = {"L1": lambda: dl.L1(0.3), "L2": lambda: dl.L2(0.2), "ElasticNet": lambda: dl.ElasticNet(0.3, 0.2)}
 INITIALIZERS = {
     "Normal": lambda: dl.Normal(0.1),
     "Uniform": lambda: dl.Uniform(-1, 1),
     "Constant": lambda: dl.Constant(2),
-    **{cls.__name__: cls for cls in (dl.Zeros, dl.Xavier, dl.He)},
+    **{cls.__name__: cls for cls in (dl.Zeros, dl.Xavier, dl.He, dl.LeCun, dl.Orthogonal)},
 }
 OPTIMIZERS = {
     "SGD": lambda: dl.SGD(0.1),
     "SGD, small rate": lambda: dl.SGD(1e-6),
     "SGD, large rate": lambda: dl.SGD(1e3),
+    "SGD, momentum": lambda: dl.SGD(0.1, momentum=0.9),
+    "SGD, clipped": lambda: dl.SGD(0.1, clip_norm=1.0),
+    "Adagrad": lambda: dl.Adagrad(0.1),
+    "RMSProp": lambda: dl.RMSProp(0.1),
+    "Adam": lambda: dl.Adam(0.1),
+    "AdamW": lambda: dl.AdamW(dl.OneCycle(0.1, steps=20)),
+    "NAdam": lambda: dl.NAdam(0.1),
 }
-LOSSES = {"SoftmaxCrossEntropy": dl.SoftmaxCrossEntropy}
+LOSSES = {
+    "SoftmaxCrossEntropy": dl.SoftmaxCrossEntropy,
+    "SoftmaxCrossEntropy, options": lambda: dl.SoftmaxCrossEntropy(0.1, [1.0, 0.5, 2.0]),
+    **{cls.__name__: cls for cls in (dl.SigmoidCrossEntropy, dl.MulticlassHinge)},
+}
+NUMBER_LOSSES = {
+    cls.__name__: cls for cls in (dl.BinaryCrossEntropy, dl.MeanSquaredError, dl.MeanAbsoluteError, dl.Huber)
+}
 BATCH = ([[0.5, -1.0, 0.25], [1.5, 0.75, -0.5], [0.0, 0.125, 2.0]], [2, 0, 1])
 
 
 def test_every_public_class_meets_its_common_checks():
     made = {
-        type(make()) for table in (LAYERS, REGULARIZERS, INITIALIZERS, OPTIMIZERS, LOSSES) for make in table.values()
+        type(make())
+        for table in (LAYERS, IMAGE_LAYERS, REGULARIZERS, INITIALIZERS, OPTIMIZERS, LOSSES, NUMBER_LOSSES)
+        for make in table.values()
     }
     assert made - {Scale} == set(PUBLIC)
 
@@ -214,9 +247,19 @@ def test_layers_keep_the_contract(make):
     testing.check_layer_contract(make, SHAPE)
 
 
+@pytest.mark.parametrize("make", IMAGE_LAYERS.values(), ids=IMAGE_LAYERS)
+def test_layers_of_images_keep_the_contract(make):
+    testing.check_layer_contract(make, IMAGE_SHAPE)
+
+
 @pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
 def test_losses_keep_the_contract(make):
     testing.check_loss_contract(make, *BATCH)
+
+
+@pytest.mark.parametrize("make", NUMBER_LOSSES.values(), ids=NUMBER_LOSSES)
+def test_losses_of_numbers_keep_the_contract(make):
+    testing.check_loss_contract(make, BATCH[0], np.eye(3))
 
 
 @pytest.mark.parametrize("make", REGULARIZERS.values(), ids=REGULARIZERS)
@@ -239,6 +282,7 @@ def test_callbacks_keep_the_contract(name, tmp_path):
     makers = {
         "Callback": dl.Callback,
         "ProgressBar": lambda: dl.ProgressBar(io.StringIO()),
+        "ReduceLROnPlateau": lambda: dl.ReduceLROnPlateau("learning_rate", patience=0),
         "LearningCurves": lambda: dl.LearningCurves(tmp_path),
         "WeightTemplates": lambda: dl.WeightTemplates(tmp_path),
     }
@@ -463,8 +507,7 @@ class DoubleState(Momentum):
 
 class Trusting(dl.SGD):
     def __init__(self, learning_rate):
-        super().__init__(1.0)
-        self.learning_rate = learning_rate
+        super().__init__(0.1)  # whatever it is given
 
 
 class Lazy(dl.SGD):

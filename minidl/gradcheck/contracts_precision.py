@@ -13,7 +13,7 @@ from minidl.regularizers import Regularizer
 from minidl.types import Array
 
 _EPS = float(np.finfo(np.float32).eps)
-_LARGEST = float(np.finfo(np.float32).max)
+_TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:
@@ -31,7 +31,7 @@ def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generat
         # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
         off = np.abs(value - exact[name])[fits].max(initial=0.0)
         size = max(np.abs(array).max(initial=0.0) for array in (exact[name], *exact.values()))
-        allowed = 5e-4 * np.abs(exact[name]).max(initial=0.0) + 30 * _EPS * size
+        allowed = _TINY + 5e-4 * np.abs(exact[name]).max(initial=0.0) + 30 * _EPS * size
         allowed += 100 * np.abs(moved[0][name] - exact[name]).max(initial=0.0)
         allowed += 10 * max(np.abs(other[name] - value).max(initial=0.0) for other in moved[1:])
         if not off <= allowed:

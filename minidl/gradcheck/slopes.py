@@ -186,7 +186,9 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     # At a kink of the point itself the gap stays to the end; noise makes it grow.
     kink = stays[-min(2, len(stays)) :].all(axis=0) & (gap[-1] < 2 * gap[-2]) & (gap[-1] > 4 * noise / steps[-1])
     right, left = (side[-1] + (side[-1] - side[-2]) / (_RATIO - 1) for side in (ahead, back))
-    spread = np.abs(ahead[-1] - ahead[-2]) + np.abs(back[-1] - back[-2]) + 4 * noise / steps[-1]
+    # The last pair of steps alone tells the noise here: the sides may bend differently, which coarser ones would show.
+    edge = np.maximum(rounding / steps[-1], 4 * np.abs(rough[-1] - rough[-2]))
+    spread = np.abs(ahead[-1] - ahead[-2]) + np.abs(back[-1] - back[-2]) + 4 * edge
     value[~np.isfinite(value)] = 0.0
     return Slopes(
         value=value,

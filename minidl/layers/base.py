@@ -92,6 +92,10 @@ class Layer(ForwardMemory, ABC):
         """Return the shape of one row of y for one row of x, without running data; the same unless overridden."""
         return input_shape
 
+    def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, "Layer", Shape]]:
+        """Yield (path, layer, output shape) along the way of one row; a container goes through its layers."""
+        yield path, self, self.output_shape(input_shape)
+
     def add_parameter(
         self, name: str, value: Any, *, penalized: bool = True, dtype: DTypeLike = np.float32
     ) -> Parameter:
@@ -126,6 +130,19 @@ class Layer(ForwardMemory, ABC):
         """Return every buffer by its path, such as ``"1.running_mean"``."""
         return {path + name: b for path, layer in self.walk() for name, b in layer._buffers.items()}
 
+    def freeze(self) -> None:
+        """Keep training from changing any parameter of this layer and of those within it.
+
+        Gradients are computed as before, and buffers (running statistics) go on following the data.
+        """
+        for parameter in self.named_parameters().values():
+            parameter.trainable = False
+
+    def unfreeze(self) -> None:
+        """Let training change all parameters again."""
+        for parameter in self.named_parameters().values():
+            parameter.trainable = True
+
     def astype(self, dtype: DTypeLike) -> Self:
         """Return a deep copy whose parameters and buffers have `dtype`."""
         return copy.deepcopy(self, self.cast_memo(dtype))
@@ -145,6 +162,7 @@ class Layer(ForwardMemory, ABC):
             wanted = ", ".join(["n", *map(str, sample_shape)])
             turned = x.ndim == 2 and x.shape[:1] == sample_shape
             hint = "; rows are samples: transpose an x that has them in columns" if turned else ""
+            hint = "; put a Flatten before it" if len(sample_shape) == 1 and x.ndim > 2 else hint
             raise ShapeError(f"{self!r}: expected x of shape ({wanted}), got {x.shape}{hint}")
 
     def _register(self, items: dict[str, Any], name: str, item: Any) -> None:

@@ -11,6 +11,7 @@ except ImportError as error:
     ) from error
 
 from minidl.testing.arrays import batches, extremes, labels, logits, off_kinks, shapes, ties, upstream, zeros
+from minidl.testing.augmentation_contract import check_augmentation_contract
 from minidl.testing.cases_costs import small_models
 from minidl.testing.contract import ContractError
 from minidl.testing.layer_contract import check_layer_contract
@@ -26,6 +27,7 @@ from minidl.testing.training_contract import (
 __all__ = [
     "ContractError",
     "batches",
+    "check_augmentation_contract",
     "check_callback_contract",
     "check_initializer_contract",
     "check_layer_contract",

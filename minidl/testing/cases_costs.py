@@ -1,4 +1,4 @@
-"""Cases of losses, regularizers and models: what `check_loss`, `check_regularizer` and `check_model` take.
+"""Cases of regularizers and models: what `check_regularizer` and `check_model` take.
 
 A failing case prints the line that checks it again.
 """
@@ -24,15 +24,6 @@ _REGULARIZERS: dict[type, st.SearchStrategy[Written]] = {
     L2: st.builds(write_call, st.just(L2), STRENGTHS),
     ElasticNet: st.builds(write_call, st.just(ElasticNet), STRENGTHS, STRENGTHS),
 }
-
-
-@st.composite
-def _softmax_cases(draw: st.DrawFn, values: Values) -> tuple[SoftmaxCrossEntropy, Array, Array]:
-    n, classes = draw(SIDES), draw(st.integers(2, 5))  # a softmax of one class has no gradient
-    outputs = draw(batches(classes, rows=n, values=values))
-    targets = draw(labels(n, classes))
-    note(f"check_loss(SoftmaxCrossEntropy(), {source(outputs)}, {source(targets)}, seed=0)")
-    return SoftmaxCrossEntropy(), outputs, targets
 
 
 @st.composite
@@ -69,7 +60,6 @@ def _model_cases(draw: st.DrawFn, values: Values) -> tuple[Model, Array, Array]:
 
 
 COSTS: dict[type, Callable[[Values], st.SearchStrategy[Any]]] = {
-    SoftmaxCrossEntropy: _softmax_cases,
     Model: _model_cases,
     **{cls: partial(_regularizer_cases, drawn) for cls, drawn in _REGULARIZERS.items()},
 }

@@ -11,6 +11,7 @@ from minidl.errors import CallOrderError
 from minidl.layers import Layer
 from minidl.testing.arrays import Shape, batches, upstream
 from minidl.testing.contract import require_equal, require_raises
+from minidl.testing.layer_contract import least_rows
 from minidl.types import Array
 
 
@@ -34,6 +35,9 @@ def layer_machine(make: Callable[[], Layer], input_shape: Shape) -> type[RuleBas
     >>> TestDense = layer_machine(lambda: Dense(3, 2, rng=0), (3,)).TestCase  # pytest collects and runs it
     """
 
+    least = least_rows(make, input_shape)
+    trainable = batches(input_shape, dtype=np.float64).filter(lambda x: len(x) >= least)
+
     class LayerMachine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
@@ -43,7 +47,7 @@ def layer_machine(make: Callable[[], Layer], input_shape: Shape) -> type[RuleBas
             self.values = {path: p.value.copy() for path, p in self.layer.named_parameters().items()}
             self.theirs: list[tuple[Array, Array]] = []  # what eval forwards returned, and copies of it
 
-        @rule(x=batches(input_shape, dtype=np.float64))
+        @rule(x=trainable)
         def train_forward(self, x: Array) -> None:
             twin = self._fresh_twin()
             y = self.layer.forward(x, train=True)

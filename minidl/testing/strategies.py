@@ -12,12 +12,32 @@ from hypothesis import strategies as st
 
 from minidl.errors import InputError
 from minidl.layers import Layer
+from minidl.testing import (
+    cases_activations,
+    cases_augmentation,
+    cases_convolution,
+    cases_costs,
+    cases_layers,
+    cases_losses,
+    cases_normalization,
+    cases_optimizers,
+    cases_structure,
+    cases_training,
+)
 from minidl.testing.arrays import SIDES, Values, off_kinks
-from minidl.testing.cases_costs import COSTS
-from minidl.testing.cases_layers import LAYERS, layers_with_batches
-from minidl.testing.cases_training import INSTANCES
+from minidl.testing.cases_layers import layers_with_batches
 from minidl.testing.source import write_call
 from minidl.types import Array
+
+LAYERS = (
+    cases_activations.LAYERS
+    | cases_convolution.LAYERS
+    | cases_layers.LAYERS
+    | cases_normalization.LAYERS
+    | cases_structure.LAYERS
+)
+COSTS = cases_costs.COSTS | cases_losses.CASES | cases_normalization.CASES
+INSTANCES = cases_augmentation.INSTANCES | cases_optimizers.INSTANCES | cases_training.INSTANCES
 
 
 def strategy_for(cls: type, values: Values = off_kinks) -> st.SearchStrategy[Any]:
@@ -73,6 +93,7 @@ def given_layer_cases(
 
     Examples
     --------
+    >>> from minidl import Dense
     >>> @given_layer_cases(lambda features: Dense(features, 2))
     ... def test_dense(layer, x):
     ...     assert layer.forward(x).shape == (len(x), 2)

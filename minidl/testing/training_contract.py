@@ -30,7 +30,7 @@ def check_optimizer_contract(make: MakeOptimizer) -> None:
     Parameters
     ----------
     make : callable
-        Returns a new optimizer, the same each time, that minimises.
+        Returns a new optimizer, the same each time, that minimises, at a rate above 0 from the first step on.
 
     Raises
     ------
@@ -44,17 +44,17 @@ def check_optimizer_contract(make: MakeOptimizer) -> None:
     checks = (
         *(moves_against_the_gradient_of_a_parabola, changes_values_in_place, keeps_the_dtype, leaves_gradients_alone),
         *(remembers_by_path, remembers_in_place, is_deterministic, memory_order_of_a_weight_changes_nothing),
-        *(refuses_bad_learning_rates, refuses_to_train_nothing),
+        *(leaves_frozen_parameters_alone, refuses_bad_learning_rates, refuses_to_train_nothing),
     )
     run_checks(Optimizer, make, checks)
 
 
 def moves_against_the_gradient_of_a_parabola(make: MakeOptimizer) -> None:
     optimizer = make()
-    rate = optimizer.learning_rate
+    rate = optimizer.current_learning_rate
     # Everything goes by the learning rate, so that neither steps of rate * gradient nor steps of about the rate itself,
-    # whatever the gradient, can jump over the minimum.
-    start = 10.0 * rate * np.array([1.0, -2.0, 3.0])
+    # whatever the gradient, can jump over the minimum; RMSProp's first step is ten rates long.
+    start = 100.0 * rate * np.array([1.0, -2.0, 3.0])
     weight = Parameter(start, dtype=np.float64)
     for _ in range(3):
         _set_gradient(weight, 0.1 / rate * weight.value)
@@ -90,6 +90,7 @@ def leaves_gradients_alone(make: MakeOptimizer) -> None:
 
 def remembers_by_path(make: MakeOptimizer) -> None:
     together, one, other = make(), make(), make()
+    together.clip_norm = one.clip_norm = other.clip_norm = None  # it goes by all gradients together, and rightly so
     both = {"0.weight": _weight(1), "1.weight": _weight(2)}
     alone, beside = {"0.weight": _weight(1)}, {"1.weight": _weight(2)}
     for _ in range(3):
@@ -129,6 +130,15 @@ def memory_order_of_a_weight_changes_nothing(make: MakeOptimizer) -> None:
             optimizer.step({"weight": weight})
         values.append(weight.value)
     require_equal("a weight in column order", values[1], values[0])
+
+
+def leaves_frozen_parameters_alone(make: MakeOptimizer) -> None:
+    optimizer, free, frozen = make(), _weight(), _weight()
+    before = frozen.value.copy()
+    frozen.trainable = False
+    for _ in range(2):
+        optimizer.step({"free": free, "frozen": frozen})
+    require(np.array_equal(frozen.value, before), "a step changed a parameter whose trainable is False")
 
 
 def refuses_bad_learning_rates(make: MakeOptimizer) -> None:

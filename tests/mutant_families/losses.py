@@ -21,6 +21,7 @@ LOOKALIKES: list[Mutant] = []
 
 class SpoiledCrossEntropy(SoftmaxCrossEntropy):
     def __init__(self, spoil):
+        super().__init__()
         self.spoil = spoil
 
     def backward(self):

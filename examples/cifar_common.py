@@ -1,0 +1,59 @@
+"""What the examples on all of CIFAR-10 share: options, data, and how they end."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from pathlib import Path
+
+import minidl as dl
+
+Splits = tuple[dl.Dataset, dl.Dataset, dl.Dataset]
+
+
+def options_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that all of them have; `name` is the folder's under runs/."""
+    parser = argparse.ArgumentParser(description=description)
+    kinds = ["auto", "cifar10", "synthetic"]
+    parser.add_argument(
+        "--dataset", choices=kinds, default="auto", help="auto: CIFAR-10; with --quick synthetic images"
+    )
+    parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
+    parser.add_argument("--out", type=Path, help=f"folder for what is written (default: runs/{name})")
+    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="in seconds: few images, few epochs")
+    parser.set_defaults(name=name)
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    options = parser.parse_args(arguments)
+    if options.seed < 0:
+        parser.error(f"argument --seed: expected an integer >= 0, got {options.seed}")
+    # A folder of its own: a quick try must not replace the real results.
+    options.out = options.out or Path("runs") / (options.name + "_quick" * options.quick)
+    return options
+
+
+def load(options: argparse.Namespace) -> Splits:
+    """Return 49,000 training, 1,000 validation and 10,000 test images, uint8 (n, 3072); few with --quick."""
+    if options.dataset == "synthetic" or (options.dataset == "auto" and options.quick):
+        train, validation, test = (dl.datasets.synthetic_images(n, rng=n) for n in (2000, 200, 500))
+    else:
+        train, validation, test = dl.datasets.load_cifar10_split(data_dir=options.data_dir)
+        if options.quick:
+            train, validation, test = train[:2000], validation[:200], test[:500]
+    print(f"Data: {train.name} ({train.source}); {len(train)} training, {len(validation)} validation, {len(test)} test")
+    return train, validation, test
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main`, and leave with a sentence where it cannot go on."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows a question mark
+    try:
+        main()
+    except (dl.MinidlError, OSError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

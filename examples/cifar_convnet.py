@@ -1,0 +1,58 @@
+"""Train a small conv net on CIFAR-10.
+
+Three stages of 3x3 convolutions with batch normalisation, each halving the picture; mirrored and shifted pictures; one
+cycle of the learning rate. Run `python examples/cifar_convnet.py --help` for the options.
+"""
+
+from time import perf_counter
+
+import numpy as np
+from cifar_common import load, options_parser, parse, run
+
+import minidl as dl
+
+BATCH_SIZE = 100
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = options_parser("cifar_convnet", "A conv net on CIFAR-10.")
+    parser.add_argument("--epochs", type=int, help="default: 8, with --quick 1")
+    options = parse(parser, arguments)
+    epochs = options.epochs or (1 if options.quick else 8)
+    start = perf_counter()
+    # One mean and deviation a colour, as usual for pictures that are shifted.
+    images = [data.map(dl.images_from_rows) for data in load(options)]
+    mean, std = (f(images[0].x, axis=(0, 1, 2), dtype=np.float64).astype(np.float32) for f in (np.mean, np.std))
+    train, validation, test = (data.map(lambda x: (x.astype(np.float32) - mean) / std) for data in images)
+
+    model = dl.Model(network(options.seed), dl.SoftmaxCrossEntropy(), dl.L2(2e-4))
+    print(model.summary((32, 32, 3)))
+    steps = epochs * -(-len(train) // BATCH_SIZE)
+    optimizer = dl.SGD(dl.OneCycle(0.1, steps), momentum=0.9, nesterov=True)
+    trainer = dl.Trainer(model, optimizer, [dl.ProgressBar()], rng=options.seed)
+    augment = [dl.Mirror(), dl.Shift(4)]
+    try:
+        trainer.fit(train, validation, epochs=epochs, batch_size=BATCH_SIZE, augment=augment, train_metrics=False)
+    finally:  # also after Ctrl-C
+        trainer.history.to_csv(options.out / "history.csv")
+        model.save_weights(options.out / "weights.safetensors")
+    print(f"test accuracy {model.evaluate(test)['accuracy']:.2%} after {perf_counter() - start:.0f} s")
+
+
+def network(seed: int) -> dl.Sequential:
+    layers: list[dl.Layer] = []
+    channels = 3
+    for i, more in enumerate([32, 64, 128]):
+        layers += [convolution(channels, more, seed + i), dl.MaxPool2D(2)]
+        channels = more
+    return dl.Sequential(*layers, dl.GlobalAvgPool2D(), dl.Dense(channels, 10, rng=seed))
+
+
+def convolution(channels: int, more: int, seed: int) -> dl.Sequential:
+    """Return a 3x3 convolution, normalised before its ReLU."""
+    layer = dl.Conv2D(channels, more, 3, padding=1, bias=False, rng=seed)
+    return dl.Sequential(layer, dl.BatchNorm(more), dl.ReLU())
+
+
+if __name__ == "__main__":
+    run(main)

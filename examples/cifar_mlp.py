@@ -1,0 +1,82 @@
+"""Train the course's two- and three-layer nets on CIFAR-10 with cyclical learning rates.
+
+A search for lambda on a log scale, coarse and then fine, with short runs of a small two-layer net; then a wide
+three-layer net with batch normalisation, dropout and mirrored pictures. The text is assignments 2 and 3 of DD2424
+(KTH). Run `python examples/cifar_mlp.py --help` for the options.
+"""
+
+import sys
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+from cifar_common import Splits, load, options_parser, parse, run
+
+import minidl as dl
+
+BATCH_SIZE = 100
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(options_parser("cifar_mlp", "Two- and three-layer nets on CIFAR-10."), arguments)
+    start = perf_counter()
+    splits = load(options)
+    scale = dl.Standardizer().fit(splits[0].x)
+    train, validation, test = (data.map(scale).map(dl.images_from_rows) for data in splits)
+
+    coarse = search((train, validation, test), np.linspace(-5, -1, 2 if options.quick else 5), options.seed)
+    fine = search((train, validation, test), coarse + np.linspace(-0.5, 0.5, 2 if options.quick else 4), options.seed)
+    print(f"Best lambda of the two-layer net: {10**fine:.2g}")
+
+    two = dl.Sequential(dl.Flatten(), dl.Dense(3072, 50, weight_init=dl.He(), rng=options.seed), dl.ReLU(), head(50))
+    wide = three_layers(options.seed)
+    print(wide_model := dl.Model(wide, dl.SoftmaxCrossEntropy(), dl.L2(1e-4)), file=sys.stderr)
+    print(wide_model.summary((32, 32, 3)))
+    for name, model, epochs, augment in [
+        ("two layers, 50 units", dl.Model(two, dl.SoftmaxCrossEntropy(), dl.L2(10**fine)), 16, []),
+        ("three layers, 512 and 256 units", wide_model, 24, [dl.Mirror()]),
+    ]:
+        epochs = 2 if options.quick else epochs
+        trainer = fit(model, (train, validation, test), epochs, options.seed, augment)
+        trainer.history.to_csv(options.out / f"history-{name.split()[0]}.csv")
+        accuracy = model.evaluate(test)["accuracy"]
+        print(f"{name}: test accuracy {accuracy:.2%} after {perf_counter() - start:.0f} s")
+
+
+def three_layers(seed: int) -> dl.Sequential:
+    """Return dense layers of 512 and 256 units, each normalised before its ReLU and thinned after it."""
+    layers: list[dl.Layer] = [dl.Flatten()]
+    for i, (features, units) in enumerate([(3072, 512), (512, 256)]):
+        dense = dl.Dense(features, units, bias=False, weight_init=dl.He(), rng=seed + i)
+        layers += [dense, dl.BatchNorm(units), dl.ReLU(), dl.Dropout(0.3, rng=seed + i)]
+    return dl.Sequential(*layers, head(256))
+
+
+def head(features: int) -> dl.Dense:
+    return dl.Dense(features, 10, rng=0)
+
+
+def fit(model: dl.Model, splits: Splits, epochs: int, seed: int, augment: Sequence[dl.Augmentation]) -> dl.Trainer:
+    """Train for `epochs` in cycles of the learning rate, 8 epochs each, that end at its minimum."""
+    train, validation, _ = splits
+    steps = -(-len(train) // BATCH_SIZE)
+    cycle = dl.TriangularCycle(1e-5, 0.1, half_cycle=max(1, steps * min(epochs, 8) // 2))
+    trainer = dl.Trainer(model, dl.SGD(cycle), [dl.ProgressBar()], rng=seed)
+    trainer.fit(train, validation, epochs=epochs, batch_size=BATCH_SIZE, augment=augment, train_metrics=False)
+    return trainer
+
+
+def search(splits: Splits, exponents: np.ndarray, seed: int) -> float:
+    """Return the exponent whose lambda = 10**exponent does best on the validation set after two epochs."""
+    found = {}
+    for exponent in exponents:
+        layers = (dl.Flatten(), dl.Dense(3072, 50, weight_init=dl.He(), rng=seed), dl.ReLU(), head(50))
+        model = dl.Model(dl.Sequential(*layers), dl.SoftmaxCrossEntropy(), dl.L2(10 ** float(exponent)))
+        fit(model, splits, 2, seed, [])
+        found[float(exponent)] = model.evaluate(splits[1])["accuracy"]
+        print(f"  lambda {10**exponent:.2g}: validation accuracy {found[float(exponent)]:.2%}", file=sys.stderr)
+    return max(found, key=lambda exponent: found[exponent])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,52 @@
+"""What several losses share: checks of outputs and targets."""
+
+from typing import Any
+
+import numpy as np
+
+from minidl.checks import as_array, check_finite
+from minidl.errors import NonFiniteError, ShapeError
+from minidl.types import Array
+
+
+def row_maxima(logits: Array) -> Array:
+    """Return the largest logit of each row, shape (n, 1), or refuse what no class can be chosen by."""
+    if not _is_batch(logits) or logits.ndim != 2:
+        wanted = "a floating-point array of shape (n, classes), both >= 1"
+        raise ShapeError(f"logits: expected {wanted}, got {_seen(logits)}")
+    top: Array = logits.max(axis=1, keepdims=True)
+    finite = np.isfinite(top)
+    if not finite.all():
+        row = int(finite[:, 0].argmin())
+        raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
+    return top
+
+
+def check_outputs(outputs: Array) -> None:
+    """Refuse outputs that are not a batch of finite floating-point numbers."""
+    if not _is_batch(outputs):
+        wanted = "a floating-point array of shape (n, ...), with no side of 0"
+        raise ShapeError(f"outputs: expected {wanted}, got {_seen(outputs)}")
+    check_finite("outputs", outputs)
+
+
+def as_targets_like(where: object, targets: Any, output_shape: tuple[int, ...]) -> Array:
+    """Return `targets` as an array of finite numbers, one for each output; `where` is what the error blames."""
+    array = as_array("targets", targets)
+    if array.shape != output_shape:  # broadcasting (n,) against (n, 1) would compare every pair
+        hint = ""
+        if output_shape == (*array.shape, 1):
+            hint = "; give each row its own: targets[..., np.newaxis]"
+        elif array.shape == (*output_shape, 1):
+            hint = "; drop the last axis: targets[..., 0]"
+        raise ShapeError(f"{where}: expected targets of the outputs' shape {output_shape}, got {array.shape}{hint}")
+    check_finite("targets", array)
+    return array
+
+
+def _is_batch(outputs: Any) -> bool:
+    return isinstance(outputs, np.ndarray) and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
+
+
+def _seen(outputs: Any) -> str:
+    return f"{outputs.dtype} {outputs.shape}" if isinstance(outputs, np.ndarray) else type(outputs).__name__

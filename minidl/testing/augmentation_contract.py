@@ -1,0 +1,96 @@
+"""The contract of augmentations: what the trainer relies on for an image to be the same whatever batch it is in."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minidl.augmentation import Augmentation
+from minidl.testing.contract import require, run_checks, sample
+from minidl.types import Array
+
+Make = Callable[[], Augmentation]
+Shape = tuple[int, ...]
+
+
+def check_augmentation_contract(make: Make, image_shape: Shape = (6, 5, 3)) -> None:
+    """Check that the augmentations of `make` keep the contract of `Augmentation`.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a new augmentation, the same each time.
+    image_shape : tuple of int
+        (height, width, channels) of images it takes.
+
+    Raises
+    ------
+    ContractError
+        At the first rule that is broken, naming the class and the rule.
+
+    Examples
+    --------
+    >>> from minidl import Mirror
+    >>> check_augmentation_contract(Mirror)
+    """
+    checks = (
+        *(draws_depend_on_the_generator_alone, fewer_images_draw_the_first_rows, results_are_new_and_of_the_same_dtype),
+        *(images_do_not_mix, memory_order_of_images_changes_nothing),
+    )
+    run_checks(Augmentation, make, checks, tuple(image_shape))
+
+
+def draws_depend_on_the_generator_alone(make: Make, shape: Shape) -> None:
+    augmentation = make()
+    first = _draw(augmentation, 5)
+    for other in (augmentation, make()):
+        _require_same("a second draw from the same seed", _draw(other, 5), first)
+
+
+def fewer_images_draw_the_first_rows(make: Make, shape: Shape) -> None:
+    most = _draw(make(), 40)
+    for n in (0, 1, 2, 17):
+        _require_same(f"what {n} images draw, compared with the first {n} of 40", _draw(make(), n), most[:n])
+
+
+def results_are_new_and_of_the_same_dtype(make: Make, shape: Shape) -> None:
+    for images in _images(shape):
+        result = make().apply(images, _draw(make(), len(images)))  # the images are read-only
+        require(result.dtype == images.dtype, f"expected images of dtype {images.dtype}, got {result.dtype}")
+        require(result.ndim == 4 and len(result) == len(images), f"expected {len(images)} images, got {result.shape}")
+        require(not np.shares_memory(result, images), "expected a new array, got memory of the images")
+
+
+def images_do_not_mix(make: Make, shape: Shape) -> None:
+    augmentation = make()
+    for images in _images(shape):
+        draws = _draw(augmentation, len(images))
+        together = augmentation.apply(images, draws)
+        for rows in ([0], [3, 1], [], list(range(len(images)))[::-1]):
+            apart = augmentation.apply(images[rows], draws[rows])
+            _require_same(f"images {rows} of a batch, changed apart from the others", apart, together[rows])
+
+
+def memory_order_of_images_changes_nothing(make: Make, shape: Shape) -> None:
+    augmentation = make()
+    for images in _images(shape):
+        draws = _draw(augmentation, len(images))
+        expected = augmentation.apply(images, draws)
+        for order, other in (("F", np.asfortranarray(images)), ("strided", np.repeat(images, 2, axis=0)[::2])):
+            _require_same(f"images in {order} order", augmentation.apply(other, draws), expected)
+
+
+def _draw(augmentation: Augmentation, n: int) -> Array:
+    draws = augmentation.draw(n, np.random.default_rng(7))
+    require(isinstance(draws, np.ndarray), f"draw: expected it to return an array, got {type(draws).__name__}")
+    require(draws.shape[:1] == (n,), f"draw: expected {n} rows, one for each image, got shape {draws.shape}")
+    return draws
+
+
+def _images(shape: Shape) -> tuple[Array, ...]:
+    pixels = np.random.default_rng(1).integers(0, 256, (9, *shape)).astype(np.uint8)
+    pixels.flags.writeable = False
+    return (*(sample((9, *shape), 1, dtype) for dtype in (np.float32, np.float64)), pixels)
+
+
+def _require_same(what: str, got: Array, expected: Array) -> None:
+    require(np.array_equal(got, expected), f"{what}: expected the same to the last bit")

@@ -1,0 +1,208 @@
+"""Other losses of class labels and of yes or no: sigmoids, hinges, and the options of the cross-entropy."""
+
+import numpy as np
+
+from minidl import BinaryCrossEntropy, MulticlassHinge, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from mutant_families.mutant import (
+    FAIL_CONTRACT,
+    FAIL_VALUE,
+    LABELS,
+    PASS,
+    PASS_SUBGRADIENT,
+    Mutant,
+    mutant,
+    signed,
+)
+
+MUTANTS: list[Mutant] = []
+LOOKALIKES: list[Mutant] = []
+
+LOGITS = signed(5, 3)
+SHARES = np.array([[0.0, 1.0, 0.25]] * 4 + [[1.0, 0.5, 0.0]])
+KINK = np.array([[1.0, 0.0, 0.25], [2.0, -1.0, 3.0], [0.5, 0.25, -0.125], [0.0, 0.5, 1.5], [0.0, 0.5, 1.5]])
+"""Scores of which one lies exactly a margin of 1 below its row's label 2, 0, 1, ... or above it."""
+
+
+def softmax(number, what, *verdicts, into=MUTANTS):
+    weights = [0.5, 1.0, 3.0]
+    return mutant(
+        number,
+        what,
+        *verdicts,
+        kind="loss",
+        tensor="outputs",
+        into=into,
+        on=lambda c: (c(0.25, weights), LOGITS, LABELS),
+    )
+
+
+def labelled(number, what, *verdicts, logits=LOGITS, into=MUTANTS):
+    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", into=into, on=lambda c: (c(), logits, LABELS))
+
+
+def shared(number, what, *verdicts, logits=LOGITS, into=MUTANTS):
+    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", into=into, on=lambda c: (c(), logits, SHARES))
+
+
+@softmax(2, "backward divides by the sum of the rows' class weights, forward by the rows", FAIL_VALUE)
+class WeightedMeanBackward(SoftmaxCrossEntropy):
+    def backward(self):
+        return super().backward() * (len(LABELS) / self.class_weights[LABELS].sum())
+
+
+@softmax(2, "both divide by the sum of the rows' class weights: no mean over rows", FAIL_CONTRACT)
+class WeightedMean(SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        self.share = len(targets) / self.class_weights[np.asarray(targets)].sum()
+        return float(super().forward(outputs, targets) * self.share)
+
+    def backward(self):
+        return super().backward() * self.share
+
+
+@softmax(2, "backward takes all class weights for 1", FAIL_VALUE)
+class UnweightedBackward(SoftmaxCrossEntropy):
+    def backward(self):
+        p, q = self.kept()
+        return (p - q / q.sum(axis=1, keepdims=True)) / len(q)
+
+
+@softmax(8, "p - q instead of sum(q) * p - q, where the weighted targets q do not sum to 1", FAIL_VALUE)
+class TargetsSumToOne(SoftmaxCrossEntropy):
+    def backward(self):
+        p, q = self.kept()
+        return (p - q) / len(q)
+
+
+@softmax(9, "backward spreads the smoothing over the wrong classes alone: s / (K - 1)", FAIL_VALUE)
+class SmoothsOtherwise(SoftmaxCrossEntropy):
+    def backward(self):
+        p, _ = self.kept()
+        n, classes = p.shape
+        q = np.full(p.shape, 0.25 / (classes - 1))
+        q[np.arange(n), LABELS] = 0.75
+        q *= self.class_weights
+        return (p * q.sum(axis=1, keepdims=True) - q) / n
+
+
+@softmax(9, "backward forgets the smoothing", FAIL_VALUE)
+class SmoothsForwardOnly(SoftmaxCrossEntropy):
+    def backward(self):
+        p, _ = self.kept()
+        w = self.class_weights[LABELS, None]
+        return w * (p - np.eye(3)[LABELS]) / len(p)
+
+
+@softmax(9, "right, with smoothing and class weights", PASS, into=LOOKALIKES)
+class SmoothedAndWeighted(SoftmaxCrossEntropy):
+    pass
+
+
+@labelled(1, "the gradient of the K binary losses is not divided by K", FAIL_VALUE)
+class SumOfSigmoids(SigmoidCrossEntropy):
+    def backward(self):
+        gradient = super().backward()
+        return gradient * gradient.shape[1]
+
+
+@labelled(3, "the softmax's gradient for the sigmoids' loss", FAIL_VALUE)
+class SigmoidAsSoftmax(SigmoidCrossEntropy):
+    def backward(self):
+        z, t = self.kept()
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        return (p / p.sum(axis=1, keepdims=True) - t) / z.size
+
+
+@labelled(26, "exp(z) / (1 + exp(z)): NaN at a logit of 1000", FAIL_CONTRACT, logits=signed(5, 3) * 1000)
+class OverflowingSigmoid(SigmoidCrossEntropy):
+    def backward(self):
+        z, t = self.kept()
+        with np.errstate(all="ignore"):
+            return (np.exp(z) / (1 + np.exp(z)) - t) / z.size
+
+
+@shared(10, "probabilities are clipped at 0.2 in forward only", FAIL_VALUE, logits=LOGITS * 5)
+class ClippedProbabilities(BinaryCrossEntropy):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        p = np.clip(self.probabilities(outputs), 0.2, 0.8)
+        return float(-(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean())
+
+
+@shared(10, "log(p + 1e-7) in forward only", FAIL_VALUE)
+class EpsilonProbabilities(BinaryCrossEntropy):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        p = self.probabilities(outputs)
+        return float(-(targets * np.log(p + 1e-7) + (1 - targets) * np.log(1 - p + 1e-7)).mean())
+
+
+@shared(11, "the branch for negative logits takes 1 - p for p", FAIL_VALUE)
+class WrongNegativeBranch(BinaryCrossEntropy):
+    def backward(self):
+        z, t = self.kept()
+        return (1 / (1 + np.exp(-np.abs(z))) - t) / z.size
+
+
+@shared(11, "forward lacks max(z, 0) where z is negative and |z| where it is positive", FAIL_VALUE)
+class WrongSoftplus(BinaryCrossEntropy):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        return float((np.log1p(np.exp(-np.abs(outputs))) - outputs * targets + outputs / 2).mean())
+
+
+@shared(22, "backward subtracts p from the caller's targets", FAIL_CONTRACT)
+class SpoilsTargets(BinaryCrossEntropy):
+    def backward(self):
+        z, t = self.kept()
+        t -= self.probabilities(z)
+        return -t / z.size
+
+
+@shared(28, "log(1 + exp(z)): infinite at logits of 1000", FAIL_CONTRACT, logits=signed(5, 3) * 1000)
+class OverflowingSoftplus(BinaryCrossEntropy):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        with np.errstate(all="ignore"):
+            return float((np.log(1 + np.exp(outputs)) - outputs * targets).mean())
+
+
+@shared(76, "right, on logits of hundreds: most gradients are zero or tiny", PASS, logits=LOGITS * 300, into=LOOKALIKES)
+class SaturatedSigmoid(BinaryCrossEntropy):
+    pass
+
+
+@labelled(1, "backward divides by the classes, as PyTorch's hinge does, forward does not", FAIL_VALUE)
+class HingeByClasses(MulticlassHinge):
+    def backward(self):
+        gradient = super().backward()
+        return gradient / gradient.shape[1]
+
+
+@labelled(2, "the label gets -1, however many classes are within the margin", FAIL_VALUE)
+class HingeCountsOnce(MulticlassHinge):
+    def backward(self):
+        shortfalls, labels = self.kept()
+        gradient = (shortfalls > 0).astype(shortfalls.dtype)
+        gradient[np.arange(len(labels)), labels] = np.where(gradient.any(axis=1), -1, 0)
+        return gradient / len(labels)
+
+
+@labelled(30, "backward forgets the margin: only classes that win count", FAIL_VALUE)
+class HingeWithoutMargin(MulticlassHinge):
+    def backward(self):
+        shortfalls, labels = self.kept()
+        gradient = (shortfalls > self.margin).astype(shortfalls.dtype)
+        gradient[np.arange(len(labels)), labels] = -gradient.sum(axis=1)
+        return gradient / len(labels)
+
+
+@labelled(30, "the sum is over the label too: a constant more, the same slopes", PASS, into=LOOKALIKES)
+class HingeWithOwnTerm(MulticlassHinge):
+    def forward(self, outputs, targets):
+        return super().forward(outputs, targets) + self.margin
+
+
+@labelled(21, "right, and scores exactly a margin apart", PASS_SUBGRADIENT, logits=KINK, into=LOOKALIKES)
+class HingeAtTheKink(MulticlassHinge):
+    pass

@@ -1,0 +1,189 @@
+"""BatchNorm and LayerNorm: bugs in what their backward makes of the statistics, and in who changes the running ones."""
+
+import numpy as np
+
+from minidl import BatchNorm, LayerNorm
+from mutant_families.mutant import (
+    FAIL_CONTRACT,
+    FAIL_VALUE,
+    PASS,
+    STATE_CHANGED,
+    Mutant,
+    X,
+    mutant,
+    signed,
+)
+
+MUTANTS: list[Mutant] = []
+LOOKALIKES: list[Mutant] = []
+IMAGES = signed(3, 2, 3, 4)
+FLAT_COLUMN = np.column_stack([X[:, :3], np.full(5, 0.75)])
+
+
+def right_dx(d, normal, std, axis):
+    return (d - d.mean(axis, keepdims=True) - normal * (d * normal).mean(axis, keepdims=True)) / std
+
+
+def right_sum(terms):
+    return terms.reshape(-1, terms.shape[-1]).sum(axis=0)
+
+
+class SpoiledBatchNorm(BatchNorm):
+    """Right with `right_dx` and `right_sum`."""
+
+    def __init__(self, dx=right_dx, total=right_sum):
+        super().__init__(4, epsilon=0.01)
+        self.dx, self.total = dx, total
+
+    def backward(self, dy):
+        centred, inverse_std = self.kept()
+        normal = centred * inverse_std
+        self.gamma.add_grad(self.total(dy * normal))
+        self.beta.add_grad(self.total(dy))
+        d = dy * self.gamma.value
+        return self.dx(d, normal, 1 / inverse_std, tuple(range(dy.ndim - 1))).astype(dy.dtype, copy=False)
+
+
+class SpoiledLayerNorm(LayerNorm):
+    """Right with `right_dx` and `right_sum`."""
+
+    def __init__(self, dx=right_dx, total=right_sum):
+        super().__init__(4, epsilon=0.01)
+        self.dx, self.total = dx, total
+
+    def backward(self, dy):
+        normal, inverse_std = self.kept()
+        self.gamma.add_grad(self.total(dy * normal))
+        self.beta.add_grad(self.total(dy))
+        std = (1 / inverse_std).reshape(*dy.shape[:-1], 1)
+        return self.dx(dy * self.gamma.value, normal, std, -1).astype(dy.dtype, copy=False)
+
+
+def spoiled(number, name, what, cls, *verdicts, x=X, tensor="x", into=MUTANTS, **bug):
+    verdicts = verdicts or (FAIL_VALUE,)
+    into.append(Mutant(number, name, what, "layer", lambda: (cls(**bug), x), verdicts, tensor))
+
+
+def unbiased_dx(d, normal, std, axis):
+    return (d - d.mean(axis) - normal * (d * normal).sum(axis) / (len(d) - 1)) / std
+
+
+def root_alone(d, normal, std, axis):
+    """std as if epsilon had been added outside the root."""
+    return right_dx(d, normal, np.sqrt(std**2 - 0.01) + 0.01, axis)
+
+
+# fmt: off
+for cls, kind in ((SpoiledBatchNorm, "batchnorm"), (SpoiledLayerNorm, "layernorm")):
+    spoiled(44, f"{kind}-no-mean-term", "the mean is taken for a constant", cls,
+            dx=lambda d, normal, std, axis: (d - normal * (d * normal).mean(axis, keepdims=True)) / std)
+    spoiled(44, f"{kind}-no-variance-term", "the variance is taken for a constant", cls,
+            dx=lambda d, normal, std, axis: (d - d.mean(axis, keepdims=True)) / std)
+    spoiled(44, f"{kind}-statistics-are-constants", "mean and variance are taken for constants", cls,
+            dx=lambda d, normal, std, axis: d / std)
+    spoiled(50, f"{kind}-epsilon-outside", "epsilon inside the root in forward, outside it in backward", cls,
+            dx=root_alone)
+    spoiled(50, f"{kind}-no-epsilon-in-backward", "epsilon in forward alone", cls,
+            dx=lambda d, normal, std, axis: right_dx(d, normal, np.sqrt(std**2 - 0.01), axis))
+    spoiled(44, f"{kind}-right", "written out step by step", cls, PASS, into=LOOKALIKES)
+    spoiled(44, f"{kind}-images-right", "written out step by step, on images", cls, PASS, x=IMAGES, into=LOOKALIKES)
+    spoiled(51, f"{kind}-sums-over-rows-alone", "on images, gamma's gradient is that of the first pixel", cls, x=IMAGES,
+            tensor="gamma", total=lambda terms: terms.sum(axis=0)[0, 0])
+    spoiled(51, f"{kind}-means-for-sums", "the gradients of gamma and beta are means", cls, tensor="gamma",
+            total=lambda terms: terms.reshape(-1, 4).mean(axis=0))
+spoiled(51, "layernorm-sums-over-features", "gamma's gradient is summed over features", SpoiledLayerNorm,
+        tensor="gamma", x=signed(4, 4), total=lambda terms: terms.sum(axis=-1))
+spoiled(45, "batchnorm-unbiased-in-backward", "backward divides the variance term by n - 1", SpoiledBatchNorm,
+        dx=unbiased_dx)
+spoiled(48, "batchnorm-per-pixel-backward", "on images, backward takes means over the rows alone", SpoiledBatchNorm,
+        x=IMAGES, dx=lambda d, normal, std, axis: right_dx(d, normal, std, 0))
+# fmt: on
+
+
+def batch_norm(number, what, *verdicts, x=X, tensor="", into=MUTANTS):
+    return mutant(number, what, *verdicts, tensor=tensor, on=lambda c: (c(4, epsilon=0.01), x), into=into)
+
+
+@batch_norm(46, "backward uses the running variance, as if in prediction", FAIL_VALUE, tensor="x")
+class RunningInBackward(BatchNorm):
+    def backward(self, dy):
+        super().backward(dy)
+        return (dy * self.gamma.value / np.sqrt(self.running_variance + self.epsilon)).astype(dy.dtype)
+
+
+@batch_norm(46, "forward predicts in training too, backward is that of batch statistics", FAIL_VALUE, tensor="x")
+class PredictsInTraining(BatchNorm):
+    def forward(self, x, train=False):
+        if train:
+            super().forward(x, train=True)
+        return super().forward(x)
+
+
+@batch_norm(47, "backward updates the running mean once more", STATE_CHANGED)
+class UpdatesInBackward(BatchNorm):
+    def backward(self, dy):
+        self.running_mean *= self.momentum
+        return super().backward(dy)
+
+
+@batch_norm(47, "prediction updates the running mean", STATE_CHANGED)
+class UpdatesInPrediction(BatchNorm):
+    def forward(self, x, train=False):
+        self.running_mean += 0.1 * (x.mean(axis=0) - self.running_mean)
+        return super().forward(x, train)
+
+
+@batch_norm(47, "the running mean is an attribute, not a buffer", STATE_CHANGED)
+class HiddenStatistics(BatchNorm):
+    def __init__(self, features, epsilon):
+        super().__init__(features, epsilon=epsilon)
+        self.mean = np.zeros(features)
+
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        if train:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(axis=0)
+            return y
+        return (y - self.mean).astype(x.dtype)
+
+
+@batch_norm(46, "rows mix in training, and batch_independent does not say so", FAIL_CONTRACT)
+class RowsMixUnsaid(BatchNorm):
+    batch_independent = True
+
+
+@batch_norm(49, "a feature without variance: 0 / 0, for want of an epsilon", FAIL_CONTRACT, x=FLAT_COLUMN)
+class NoEpsilon(BatchNorm):
+    def __init__(self, features, epsilon):
+        super().__init__(features)
+        self.epsilon = 0.0
+
+
+@mutant(49, "the unbiased variance, which one row has not", FAIL_CONTRACT, on=lambda c: (c(), X), into=MUTANTS)
+class UnbiasedOneRow(SpoiledBatchNorm):
+    def __init__(self):
+        super().__init__(unbiased_dx)
+
+    def forward(self, x, train=False):
+        if not train:
+            return super().forward(x)
+        inverse_std = 1 / np.sqrt(x.var(axis=0, ddof=1) + self.epsilon)
+        self.keep(x - x.mean(axis=0), inverse_std)
+        return (x - x.mean(axis=0)) * inverse_std * self.gamma.value + self.beta.value
+
+
+@mutant(45, "the unbiased variance in both, and one row refused", PASS, on=lambda c: (c(), X), into=LOOKALIKES)
+class UnbiasedInBoth(UnbiasedOneRow):
+    def forward(self, x, train=False):
+        BatchNorm.forward(self, x, train)  # which refuses one row, and gathers the running statistics
+        return super().forward(x, train)
+
+
+@batch_norm(49, "a feature without variance, with an epsilon", PASS, x=FLAT_COLUMN, into=LOOKALIKES)
+class FlatFeature(BatchNorm):
+    pass
+
+
+@batch_norm(49, "two rows: dx is next to nothing", PASS, x=X[:2], into=LOOKALIKES)
+class TwoRows(BatchNorm):
+    pass

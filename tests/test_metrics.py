@@ -1,0 +1,120 @@
+"""Metrics against their definitions, counted row by row."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from minidl import (
+    InputError,
+    NonFiniteError,
+    ShapeError,
+    accuracy,
+    confusion_matrix,
+    mean_true_class_probability,
+    per_class_accuracy,
+    top_k_accuracy,
+)
+
+
+@st.composite
+def scored(draw):
+    """Scores (n, classes) with many ties, and labels."""
+    n, classes = draw(st.integers(1, 6)), draw(st.integers(1, 5))
+    scores = draw(arrays(np.float64, (n, classes), elements=st.sampled_from([-1.5, 0.0, 0.25, 2.0])))
+    return scores, draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
+
+
+@st.composite
+def predicted(draw):
+    """Predictions and targets in 0 .. classes - 1."""
+    n, classes = draw(st.integers(1, 12)), draw(st.integers(1, 5))
+    labels = arrays(draw(st.sampled_from([np.int64, np.uint8])), n, elements=st.integers(0, classes - 1))
+    return draw(labels), draw(labels), classes
+
+
+@given(scored(), st.data())
+def test_top_k_counts_the_rows_whose_target_is_among_the_first_k_of_the_ranking(case, data):
+    scores, targets = case
+    k = data.draw(st.integers(1, scores.shape[1]))
+    rankings = [sorted(range(len(row)), key=lambda j, row=row: (-row[j], j)) for row in scores.tolist()]
+    hits = [target in ranking[:k] for ranking, target in zip(rankings, targets.tolist(), strict=True)]
+    assert top_k_accuracy(scores, targets, k) == pytest.approx(sum(hits) / len(hits), rel=1e-15)
+
+
+@given(scored())
+def test_the_top_one_is_the_accuracy_and_all_classes_are_certain(case):
+    scores, targets = case
+    assert top_k_accuracy(scores, targets, 1) == accuracy(scores.argmax(axis=1), targets)
+    assert top_k_accuracy(scores, targets, scores.shape[1]) == 1.0
+
+
+def test_scores_that_are_all_alike_earn_nothing():
+    targets = np.arange(10)
+    assert top_k_accuracy(np.zeros((10, 10)), targets, 3) == 0.3
+
+
+@given(predicted())
+def test_the_confusion_matrix_counts_pairs(case):
+    predictions, targets, classes = case
+    expected = np.zeros((classes, classes), int)
+    for p, t in zip(predictions, targets, strict=True):
+        expected[t, p] += 1
+    counts = confusion_matrix(*case)
+    np.testing.assert_array_equal(counts, expected)
+    assert counts.dtype == np.int64
+    assert counts.trace() == round(accuracy(predictions, targets) * len(targets))
+
+
+@given(predicted())
+def test_the_accuracy_of_a_class_is_that_of_its_rows(case):
+    predictions, targets, classes = case
+    shares = per_class_accuracy(*case)
+    assert shares.shape == (classes,)
+    for c in range(classes):
+        rows = targets == c
+        expected = accuracy(predictions[rows], targets[rows]) if rows.any() else math.nan
+        np.testing.assert_equal(shares[c], expected)
+
+
+def test_many_classes_do_not_wrap_in_small_dtypes():
+    labels = np.arange(200, dtype=np.uint8)
+    np.testing.assert_array_equal(confusion_matrix(labels, labels, 200), np.eye(200))
+
+
+@given(scored())
+def test_the_mean_true_class_probability_is_a_mean_of_one_a_row(case):
+    scores, targets = case
+    p = 1 / (1 + np.exp(-scores))
+    expected = math.fsum(p[i, t] for i, t in enumerate(targets)) / len(targets)
+    assert mean_true_class_probability(p, targets) == pytest.approx(expected, rel=1e-14)
+    assert mean_true_class_probability(p.astype(np.float32), targets) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: top_k_accuracy([1.0, 2.0], [0, 1]), ShapeError, r"scores of shape \(n, classes\).* got \(2,\)"),
+        (lambda: top_k_accuracy(np.zeros((0, 3)), []), ShapeError, "both >= 1"),
+        (lambda: top_k_accuracy(np.zeros((2, 3)), [0, 1], 4), InputError, "at most the 3 classes, got 4"),
+        (lambda: top_k_accuracy(np.zeros((2, 3)), [0, 1], 0), InputError, "k: expected an integer >= 1"),
+        (lambda: top_k_accuracy(np.zeros((2, 3)), [0, 3], 1), InputError, "labels in 0..2, got 3 in row 1"),
+        (lambda: top_k_accuracy([[np.nan, 1.0]], [0], 1), NonFiniteError, "got NaN"),
+        (lambda: confusion_matrix([0, 1], [0], 2), ShapeError, r"predictions of shape \(1,\), got \(2,\)"),
+        (lambda: confusion_matrix([[0]], [[0]], 2), ShapeError, r"targets of shape \(1,\), got \(1, 1\)"),
+        (lambda: confusion_matrix(0, 0, 2), ShapeError, r"targets of shape \(1,\), got \(\)"),
+        (lambda: confusion_matrix([], [], 2), ShapeError, "got no rows"),
+        (lambda: confusion_matrix([2], [0], 2), InputError, "predictions: expected labels in 0..1, got 2"),
+        (lambda: per_class_accuracy([0], [-1], 2), InputError, "targets: expected labels in 0..1, got -1"),
+        (lambda: per_class_accuracy([0.0], [0], 2), InputError, "integer class labels as predictions"),
+        (lambda: mean_true_class_probability([[1.5, 0.0]], [0]), InputError, "loss.probabilities"),
+        (lambda: mean_true_class_probability([[np.nan, 0.0]], [0]), InputError, "in \\[0, 1\\], got nan"),
+        (lambda: mean_true_class_probability([[0.5, 0.5]], [[0]]), ShapeError, r"targets of shape \(1,\)"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

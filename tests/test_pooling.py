@@ -1,0 +1,74 @@
+"""What poolings give; their contract and wrong use are in `test_convolution`."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minidl import AvgPool2D, GlobalAvgPool2D, MaxPool2D, testing
+
+
+def pooled_by_loops(layer, x, dy):
+    """Return y and dx, window by window."""
+    (kh, kw), (sh, sw), (top, left) = layer.pool_size, layer.stride, layer.padding
+    y, dx = np.zeros_like(dy), np.zeros_like(x)
+    for i, r, c, k in np.ndindex(dy.shape):
+        pixels = [(r * sh + p - top, c * sw + q - left) for p in range(kh) for q in range(kw)]
+        inside = [(a, b) for a, b in pixels if 0 <= a < x.shape[1] and 0 <= b < x.shape[2]]
+        values = [x[i, a, b, k] for a, b in inside]
+        if isinstance(layer, AvgPool2D):
+            y[i, r, c, k] = sum(values) / (kh * kw)
+            for a, b in inside:
+                dx[i, a, b, k] += dy[i, r, c, k] / (kh * kw)
+        else:
+            y[i, r, c, k] = max(values)
+            a, b = inside[values.index(max(values))]  # the first one
+            dx[i, a, b, k] += dy[i, r, c, k]
+    return y, dx
+
+
+@pytest.mark.parametrize("values", [testing.off_kinks, testing.ties], ids=lambda values: values.__name__)
+@pytest.mark.parametrize("cls", [MaxPool2D, AvgPool2D])
+def test_pooling_is_what_it_says(cls, values):
+    @settings(max_examples=30)
+    @given(testing.strategy_for(cls, values), st.data())
+    def agrees(case, data):
+        layer, x = case[0], case[1].astype(np.float64)
+        y = layer.forward(x, train=True)
+        np.testing.assert_array_equal(y, layer.forward(x))
+        dy = data.draw(testing.upstream(y.shape))
+        want_y, want_dx = pooled_by_loops(layer, x, dy)
+        np.testing.assert_allclose(y, want_y, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(layer.backward(dy), want_dx, rtol=1e-12, atol=1e-14)
+
+    agrees()
+
+
+def test_a_large_pool_counts_beyond_a_byte(rng):
+    x = rng.normal(size=(2, 20, 19, 1))
+    layer = MaxPool2D((20, 19))
+    y = layer.forward(x, train=True)
+    np.testing.assert_array_equal(layer.backward(np.ones_like(y)) == 1, x == y)
+
+
+@pytest.mark.parametrize("layer", [MaxPool2D(2), MaxPool2D(3, 1, 1), AvgPool2D(2), GlobalAvgPool2D()], ids=repr)
+@pytest.mark.parametrize("train", [False, True])
+def test_nan_passes_through(layer, train, rng):
+    x = rng.normal(size=(2, 4, 4, 3))
+    for place in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        spoiled = x.copy()
+        spoiled[0, *place, 1] = np.nan
+        y = layer.forward(spoiled, train)
+        assert np.isnan(y[0, ..., 1].flat[0])
+        assert not np.isnan(y[1]).any()
+        assert not np.isnan(y[..., [0, 2]]).any()
+
+
+def test_padding_is_never_the_largest():
+    y = MaxPool2D(2, padding=1).forward(np.full((1, 3, 3, 1), -5.0))
+    assert (y == -5).all()
+
+
+def test_the_padding_counts_in_the_mean():
+    y = AvgPool2D(2, padding=1).forward(np.ones((1, 2, 2, 1)))
+    assert y[0, :, :, 0].tolist() == [[0.25, 0.25], [0.25, 0.25]]

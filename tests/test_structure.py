@@ -1,0 +1,287 @@
+"""Layers that shape and join: Flatten, Reshape, Residual, Parallel; and what containers say about wrong shapes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import minidl as dl
+from minidl import Dense, Flatten, InputError, Layer, Parallel, ReLU, Reshape, Residual, Sequential, ShapeError, testing
+from minidl.gradcheck.report import Verdict
+
+CLASSES = (Flatten, Reshape, Residual, Parallel)
+MAKERS = {
+    "Flatten": (Flatten, (2, 3, 2)),
+    "Reshape": (lambda: Reshape((3, -1)), (2, 3, 2)),
+    "Residual": (lambda: Residual(Dense(4, 4, rng=0)), (4,)),
+    "Residual with shortcut": (lambda: Residual(Dense(4, 3, rng=0), Dense(4, 3, rng=1)), (4,)),
+    "Residual of a view": (lambda: Residual(Flatten()), (4,)),
+    "Residual of what keeps its y": (lambda: Residual(dl.Tanh()), (4,)),
+    "Parallel": (lambda: Parallel(Dense(4, 3, rng=0), ReLU(), Dense(4, 1, rng=1)), (4,)),
+    "Parallel of images": (lambda: Parallel(dl.Tanh(), ReLU()), (3, 2, 2)),
+    "Parallel of one view": (lambda: Parallel(Flatten()), (4,)),
+    "nested": (
+        lambda: Sequential(
+            Flatten(),
+            Residual(Parallel(Dense(4, 1, rng=0), Residual(Dense(4, 4, rng=1))), Sequential(Dense(4, 5, rng=2))),
+        ),
+        (2, 2),
+    ),
+}
+every_layer = pytest.mark.parametrize(("make", "shape"), MAKERS.values(), ids=MAKERS)
+
+
+@every_layer
+def test_the_layer_contract_is_kept(make, shape):
+    testing.check_layer_contract(make, shape)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_the_gradient_checker_finds_nothing_wrong(cls):
+    for values in (testing.off_kinks, testing.ties, testing.zeros, testing.extremes):
+
+        @settings(max_examples=6)
+        @given(testing.strategy_for(cls, values))
+        def passes(case):
+            report = dl.check_layer(*case)
+            assert report.ok or report.verdict in (Verdict.INCONCLUSIVE, Verdict.VACUOUS), str(report)
+
+        passes()
+
+
+@every_layer
+def test_an_empty_batch_goes_through(make, shape):
+    layer = make()
+    y = layer.forward(np.zeros((0, *shape), np.float32), train=True)
+    assert y.shape == (0, *layer.output_shape(shape))
+    assert layer.backward(np.zeros_like(y)).shape == (0, *shape)
+
+
+@every_layer
+def test_a_wrong_dy_is_refused(make, shape):
+    for wrong in ((5, 1), (2, 7), (2,)):
+        layer = make()
+        layer.forward(np.ones((2, *shape)), train=True)
+        with pytest.raises(ShapeError):
+            layer.backward(np.ones(wrong))
+
+
+@every_layer
+def test_representations_read_like_the_code(make, shape):
+    layer = make()
+    assert repr(eval(repr(layer), vars(dl))) == repr(layer)
+
+
+# ---- shape
+
+
+def test_entries_keep_their_order_whatever_the_memory(rng):
+    x = rng.normal(size=(3, 2, 4, 2))
+    for layer, row in (
+        (Flatten(), (16,)),
+        (Reshape((4, -1)), (4, 4)),
+        (Reshape((16,)), (16,)),
+        (Reshape((-1,)), (16,)),
+    ):
+        for same in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2]):
+            y = layer.forward(same, train=True)
+            assert y.shape == (3, *row)
+            assert list(y.flat) == list(x.flat)
+            np.testing.assert_array_equal(layer.backward(y.copy()), x)
+
+
+def test_what_need_not_be_copied_is_not():
+    x, dy = np.ones((2, 3, 4)), np.ones((2, 12))
+    for layer in (Flatten(), Reshape((12,))):
+        assert np.shares_memory(layer.forward(x, train=True), x)
+        assert np.shares_memory(layer.backward(dy), dy)
+
+
+def test_one_number_a_row_becomes_a_column():
+    assert Flatten().forward(np.zeros(3)).shape == (3, 1)
+    assert Flatten().output_shape(()) == (1,)
+
+
+@pytest.mark.parametrize("shape", [4, None, "ab", (0, 2), (2.0,), (-2,), (-1, -1), (True,)])
+def test_reshape_refuses_impossible_shapes(shape):
+    with pytest.raises(InputError, match=r"shape"):
+        Reshape(shape)
+
+
+@pytest.mark.parametrize("row", [(5,), (2, 3), (11, 1), ()])
+def test_reshape_refuses_rows_that_do_not_fit(row):
+    entries = math.prod(row)
+    for layer, wanted in ((Reshape((2, 2)), "4 entries"), (Reshape((4, -1)), "a multiple of 4 entries")):
+        for call in (
+            lambda layer=layer: layer.forward(np.zeros((1, *row))),
+            lambda layer=layer: layer.output_shape(row),
+        ):
+            with pytest.raises(ShapeError, match=rf"expected rows of {wanted}, got .* which have {entries}"):
+                call()
+
+
+# ---- Residual and Parallel
+
+
+def test_residual_is_the_sum_of_its_two_ways(rng):
+    body, shortcut, x = Dense(4, 3, rng=0), Dense(4, 3, rng=1), rng.normal(size=(2, 4))
+    np.testing.assert_allclose(Residual(body, shortcut).forward(x), body.forward(x) + shortcut.forward(x))
+    square = Dense(4, 4, rng=2)
+    np.testing.assert_allclose(Residual(square).forward(x), square.forward(x) + x)
+
+
+def test_parallel_puts_its_branches_side_by_side(rng):
+    one, other, x = Dense(4, 3, rng=0), Dense(4, 1, rng=1), rng.normal(size=(2, 4))
+    np.testing.assert_allclose(Parallel(one, other).forward(x), np.hstack([one.forward(x), other.forward(x)]))
+    images = rng.normal(size=(2, 3, 3, 2))
+    assert Parallel(ReLU(), dl.Tanh()).forward(images).shape == (2, 3, 3, 4)
+
+
+def test_parameters_are_named_by_place():
+    block = Residual(Sequential(Dense(4, 4), Parallel(Dense(4, 2), Dense(4, 2))), Dense(4, 4, bias=False))
+    assert list(block.named_parameters()) == [
+        *("body.0.weight", "body.0.bias", "body.1.0.weight", "body.1.0.bias", "body.1.1.weight", "body.1.1.bias"),
+        "shortcut.weight",
+    ]
+
+
+@pytest.mark.parametrize("shortcut", [None, Dense(4, 5)], ids=["identity", "shortcut"])
+def test_residual_refuses_ways_of_different_shapes(shortcut):
+    network = Sequential(ReLU(), Residual(Dense(4, 3), shortcut))
+    width = 4 if shortcut is None else 5
+    wanted = rf"layer 1: Residual\(.*: expected rows of one shape .* got \(3,\) and \({width},\); give a.* shortcut"
+    with pytest.raises(ShapeError, match=wanted):
+        network.output_shape((4,))
+    with pytest.raises(ShapeError, match=wanted):
+        network.forward(np.zeros((2, 4)))
+
+
+def test_residual_does_not_broadcast():
+    for call in (lambda layer: layer.forward(np.zeros((2, 4))), lambda layer: layer.output_shape((4,))):
+        with pytest.raises(ShapeError, match=r"got \(1,\) and \(4,\)"):
+            call(Residual(Dense(4, 1)))
+
+
+def test_residual_does_not_broadcast_a_dy_either():
+    class Careless(ReLU):
+        def backward(self, dy):
+            (positive,) = self.kept()
+            return positive * dy
+
+    layer = Residual(Careless())
+    layer.forward(np.ones((2, 4)), train=True)
+    with pytest.raises(ShapeError, match=r"expected dy of shape \(2, 4\), got \(1, 4\)"):
+        layer.backward(np.ones((1, 4)))
+
+
+def test_parallel_refuses_branches_that_do_not_fit():
+    with pytest.raises(InputError, match="expected at least one branch"):
+        Parallel()
+    for row, layer in (((2, 2), Parallel(ReLU(), Flatten())), ((), Parallel(ReLU()))):
+        for call in (
+            lambda row=row, layer=layer: layer.forward(np.zeros((3, *row))),
+            lambda row=row, layer=layer: layer.output_shape(row),
+        ):
+            with pytest.raises(ShapeError, match="differ in their last axis alone, got shapes"):
+                call()
+
+
+@pytest.mark.parametrize("thing", [ReLU, None, 3])
+def test_containers_take_layers_alone(thing):
+    for make in (lambda: Residual(thing), lambda: Parallel(ReLU(), thing)):
+        with pytest.raises(InputError, match="to be a Layer"):
+            make()
+
+
+# ---- places in errors
+
+
+def test_a_refusal_names_the_place_in_containers_within_each_other():
+    network = Sequential(ReLU(), Residual(Sequential(Dense(4, 3), Parallel(ReLU(), Dense(5, 2)))))
+    place = r"^layer 1: body: layer 1: branch 1: Dense\(5, 2\): expected "
+    with pytest.raises(ShapeError, match=place + r"x of shape \(n, 5\), got \(2, 3\)$"):
+        network.forward(np.zeros((2, 4)))
+    with pytest.raises(ShapeError, match=place + r"rows of shape \(5,\), got \(3,\)$"):
+        network.output_shape((4,))
+    with pytest.raises(ShapeError, match=r"^shortcut: Dense\(5, 4\)"):
+        Residual(ReLU(), Dense(5, 4)).forward(np.zeros((2, 4)))
+
+
+def test_sequential_says_where_a_wrong_shape_comes_from():
+    network = Sequential(Dense(4, 3), ReLU(), Dense(5, 2))
+    for call in (lambda: network.forward(np.zeros((2, 4))), lambda: network.output_shape((4,))):
+        with pytest.raises(
+            ShapeError, match=r"^layer 2: Dense\(5, 2\): .*; layer 1, ReLU\(\), gives it rows of shape \(3,\)$"
+        ):
+            call()
+    with pytest.raises(ShapeError, match=r"^layer 0: Dense\(4, 3\): expected x of shape \(n, 4\), got \(2, 5\)$"):
+        network.forward(np.zeros((2, 5)))
+
+
+def test_images_before_a_dense_get_a_hint():
+    with pytest.raises(ShapeError, match=r"expected x of shape \(n, 12\), got \(5, 2, 2, 3\); put a Flatten before it"):
+        Sequential(Dense(12, 2)).forward(np.zeros((5, 2, 2, 3)))
+    assert Sequential(Flatten(), Dense(12, 2)).forward(np.zeros((5, 2, 2, 3))).shape == (5, 2)
+
+
+def test_an_input_error_that_is_not_about_shapes_stays_one():
+    class Choosy(ReLU):
+        def forward(self, x, train=False):
+            raise InputError("not today")
+
+    with pytest.raises(InputError, match=r"^layer 1: body: not today$") as caught:
+        Sequential(ReLU(), Residual(Choosy())).forward(np.zeros((1, 2)))
+    assert not isinstance(caught.value, ShapeError)
+
+
+def test_a_body_that_returns_nothing_is_named():
+    class Mute(ReLU):
+        def forward(self, x, train=False):
+            super().forward(x, train)
+
+    for make, name in ((Residual, r"body\.forward"), (Parallel, r"branch 0\.forward")):
+        with pytest.raises(InputError, match=rf"{name}: expected it to return an array, got NoneType"):
+            make(Mute()).forward(np.zeros((1, 2)))
+
+
+# ---- a thousand of them
+
+
+@pytest.mark.parametrize(
+    "block", [lambda: Residual(Dense(3, 3)), lambda: Parallel(Dense(3, 2), Dense(3, 1)), lambda: Dense(3, 3)]
+)
+def test_a_thousand_in_a_row_work(block):
+    network: Layer = Sequential(*(block() for _ in range(1000)))
+    parameters = network.named_parameters()
+    assert len(parameters) == 1000 * len(block().named_parameters())
+    for parameter in parameters.values():
+        parameter.value *= 1e-3
+    assert network.output_shape((3,)) == (3,)
+    y = network.forward(np.ones((1, 3)), train=True)
+    assert np.isfinite(network.backward(np.ones_like(y))).all()
+    assert len(list(network.astype(np.float64).walk())) == len(list(network.walk()))
+
+
+def test_the_same_gradients_by_backward_parameters_and_no_second_backward(rng):
+    block = Residual(Parallel(Dense(4, 2, rng=0), Dense(4, 2, rng=1)), Dense(4, 4, rng=2)).astype(np.float64)
+    twin = block.astype(np.float64)
+    x, dy = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
+    block.forward(x, train=True)
+    twin.forward(x, train=True)
+    block.backward(dy)
+    twin.backward_parameters(dy)
+    for path, parameter in block.named_parameters().items():
+        np.testing.assert_array_equal(parameter.grad, twin.named_parameters()[path].grad)
+    for layer in (block, block.body, twin, twin.body):
+        for call in (layer.backward, layer.backward_parameters):
+            with pytest.raises(dl.CallOrderError):
+                call(dy)
+
+
+def test_a_summary_lists_both_ways():
+    network = Sequential(Residual(Dense(4, 3), Dense(4, 3)), Parallel(ReLU(), Flatten()))
+    assert [(path, shape) for path, _, shape in network.output_shapes((4,))] == [
+        *(("0.body.", (3,)), ("0.shortcut.", (3,)), ("0.", (3,))),
+        *(("1.0.", (3,)), ("1.1.", (3,)), ("1.", (6,))),
+    ]

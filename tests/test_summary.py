@@ -1,0 +1,71 @@
+"""A network's summary: what it counts, found without running data."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import minidl as dl
+
+
+def network():
+    return dl.Sequential(
+        dl.Dense(6, 4, rng=0), dl.BatchNorm(4), dl.ReLU(), dl.Sequential(dl.Dense(4, 3, rng=1), dl.ReLU())
+    )
+
+
+def test_every_layer_has_a_row_with_its_path_shape_and_parameters():
+    summary = dl.Model(network(), dl.SoftmaxCrossEntropy()).summary((6,))
+    assert summary.rows == [
+        ("0", "Dense", (4,), 28),
+        ("1", "BatchNorm", (4,), 8),
+        ("2", "ReLU", (4,), 0),
+        ("3.0", "Dense", (3,), 15),
+        ("3.1", "ReLU", (3,), 0),
+    ]
+    assert summary.parameters == summary.trainable == 28 + 8 + 15
+    assert summary.row_bytes == 4 * (4 + 4 + 4 + 3 + 3)
+    assert summary.parameter_bytes == 4 * (2 * 51 + 8)
+    text = str(summary)
+    assert len(text.splitlines()) == 7
+    assert "51 parameters" in text
+
+
+def test_a_single_layer_is_a_summary_of_one_row():
+    assert dl.Model(dl.Dense(6, 4, rng=0), dl.SoftmaxCrossEntropy()).summary((6,)).rows == [("-", "Dense", (4,), 28)]
+
+
+def test_a_users_container_counts_what_is_in_it():
+    class Twice(dl.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = self.add_layer("inner", dl.Dense(3, 3, rng=0))
+
+        def forward(self, x, train=False):
+            return 2 * self.inner.forward(x, train)
+
+        def backward(self, dy):
+            return self.inner.backward(2 * dy)
+
+    summary = dl.Model(dl.Sequential(Twice(), dl.Dense(3, 2, rng=0)), dl.SoftmaxCrossEntropy()).summary((3,))
+    assert [row[3] for row in summary.rows] == [12, 8]
+
+
+def test_nothing_runs_and_nothing_changes():
+    class NeverRuns(dl.ReLU):
+        def forward(self, x, train=False):
+            raise AssertionError
+
+    model = dl.Model(dl.Sequential(dl.Dense(6, 4, rng=0), NeverRuns()), dl.SoftmaxCrossEntropy())
+    model.parameters["0.weight"].zero_grad()
+    before = copy.deepcopy(vars(model.parameters["0.weight"]))
+    model.summary((6,))
+    for name, value in vars(model.parameters["0.weight"]).items():
+        assert np.array_equal(value, before[name])
+
+
+def test_a_shape_that_does_not_fit_is_refused_with_the_place():
+    with pytest.raises(dl.ShapeError, match=r"layer 0: Dense\(6, 4\)"):
+        dl.Model(network(), dl.SoftmaxCrossEntropy()).summary((5,))
+    with pytest.raises(dl.ShapeError, match="layer 1"):
+        dl.Model(dl.Sequential(dl.Dense(6, 4), dl.Dense(5, 2)), dl.SoftmaxCrossEntropy()).summary((6,))
