@@ -28,8 +28,12 @@ def options_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
-    if options.seed < 0:
-        parser.error(f"argument --seed: expected an integer >= 0, got {options.seed}")
+    for name, least in [("seed", 0), ("epochs", 1)]:
+        value = getattr(options, name, None)
+        if value is not None and value < least:
+            parser.error(f"argument --{name}: expected an integer >= {least}, got {value}")
+    if options.data_dir is not None and options.dataset == "synthetic":
+        parser.error("argument --data-dir: the synthetic images are drawn, not read; drop it or --dataset synthetic")
     # A folder of its own: a quick try must not replace the real results.
     options.out = options.out or Path("runs") / (options.name + "_quick" * options.quick)
     return options
@@ -37,7 +41,7 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
 
 def load(options: argparse.Namespace) -> Splits:
     """Return 49,000 training, 1,000 validation and 10,000 test images, uint8 (n, 3072); few with --quick."""
-    if options.dataset == "synthetic" or (options.dataset == "auto" and options.quick):
+    if options.dataset == "synthetic" or (options.dataset == "auto" and options.quick and options.data_dir is None):
         train, validation, test = (dl.datasets.synthetic_images(n, rng=n) for n in (2000, 200, 500))
     else:
         train, validation, test = dl.datasets.load_cifar10_split(data_dir=options.data_dir)

@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         trainer.history.to_csv(options.out / "history.csv")
         model.save_weights(options.out / "weights.safetensors")
     print(f"test accuracy {model.evaluate(test)['accuracy']:.2%} after {perf_counter() - start:.0f} s")
+    print(f"History and weights: {options.out}")
 
 
 def network(seed: int) -> dl.Sequential:

@@ -1,6 +1,6 @@
 """minidl: an object-oriented mini deep-learning framework on NumPy."""
 
-from minidl import datasets
+from minidl import datasets, plotting
 from minidl.augmentation import Augmentation, Brightness, Contrast, Cutout, Mirror, RandomCrop, Shift
 from minidl.callbacks import Callback, LearningCurves, ProgressBar, ReduceLROnPlateau, WeightTemplates
 from minidl.data import Dataset, Standardizer
@@ -212,6 +212,7 @@ __all__ = [
     "mean_true_class_probability",
     "numerical_gradient",
     "per_class_accuracy",
+    "plotting",
     "relative_error",
     "rows_from_images",
     "top_k_accuracy",

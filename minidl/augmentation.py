@@ -53,7 +53,7 @@ class Augmentation(ABC):
 
 
 class Mirror(Augmentation):
-    """Swap left and right with the given probability."""
+    """Swap left and right with the given probability; also known as horizontal flip."""
 
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = _share("probability", probability)

@@ -50,9 +50,13 @@ def check_finite(name: str, array: Array) -> None:
     )
 
 
-def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool = False) -> float:
-    """Return `value` as a finite float that is at least `minimum` (with `above`: greater than it)."""
+def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool = False, instead: str = "") -> float:
+    """Return `value` as a finite float that is at least `minimum` (with `above`: greater than it).
+
+    `instead` is for the error: what the caller takes as well.
+    """
     wanted = "a finite number" if minimum == -math.inf else f"a finite number {'>' if above else '>='} {minimum:g}"
+    wanted += f" or {instead}" if instead else ""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
     number = float(value)
@@ -63,10 +67,10 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
 
 def as_fraction(name: str, value: Any) -> float:
     """Return `value` as a float that is at least 0 and below 1."""
-    number = as_number(name, value, 0.0)
-    if number >= 1.0:
-        raise InputError(f"{name}: expected a number >= 0 and below 1, got {value!r:.80}")
-    return number
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not 0.0 <= value < 1.0:
+        raise InputError(f"{name}: expected a number in [0, 1), got {value!r:.80}")
+    return float(value)
 
 
 def as_count(name: str, value: Any, minimum: int = 1) -> int:
@@ -81,20 +85,40 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
     labels = as_array(name, value)
     if labels.shape != (rows,):
         hint = f"; one-hot rows become labels by {name}.argmax(axis=1)" if labels.shape == (rows, classes) else ""
+        hint = f"; make it flat: {name}.ravel()" if labels.shape == (rows, 1) else hint
         raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
     if labels.dtype.kind not in "iu":
-        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}")
+        whole = labels.dtype.kind == "f" and bool((labels == np.trunc(labels)).all())
+        hint = f"; they are whole: {name}.astype(int)" if whole else ""
+        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
     if rows and (labels.min() < 0 or labels.max() >= classes):  # NumPy would take -1 as the last class
         row = int(np.argmax((labels < 0) | (labels >= classes)))
-        raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}")
+        hint = ""
+        if labels.min() == 1 and labels.max() == classes:
+            hint = f"; class labels count from 0: subtract 1 from {name}"
+        elif labels[row] >= classes:
+            hint = f"; outputs that are {classes} wide stand for {classes} classes"
+        raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}{hint}")
     return labels
 
 
-def check_type(where: str, name: str, value: Any, kind: type) -> None:
-    """Refuse a `value` that is not an instance of `kind`."""
+def check_type(where: str, name: str, value: Any, kind: type, hint: str = "") -> None:
+    """Refuse a `value` that is not an instance of `kind`; `hint` says what to do."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {value!r:.80}")
+        if isinstance(value, type) and issubclass(value, kind):
+            hint = f"write {value.__name__}()"
+        advice = f"; {hint}" if hint else ""
+        raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {_shown(value)}{advice}")
+
+
+def _shown(value: Any) -> str:
+    """Return `value` as one short line; arrays as their type and shape."""
+    if isinstance(value, np.ndarray):
+        return f"{type(value).__name__} of shape {value.shape}"
+    if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
+        return f"{type(value).__name__} of {', '.join(map(_shown, value)):.80}"
+    return f"{' '.join(repr(value).split()):.80}"
 
 
 def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None) -> Array:
@@ -108,10 +132,19 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
 
 def as_float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return `dtype` as a floating-point dtype in this machine's byte order, or refuse it."""
+    return _as_dtype(dtype, "f", "a floating-point dtype such as numpy.float32")
+
+
+def as_buffer_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return `dtype` as a floating-point or integer dtype in this machine's byte order, or refuse it."""
+    return _as_dtype(dtype, "fiu", "a floating-point or integer dtype such as numpy.float32")
+
+
+def _as_dtype(dtype: DTypeLike, kinds: str, wanted: str) -> np.dtype[Any]:
     try:
         result = np.dtype(dtype)
     except TypeError:
         result = np.dtype(object)
-    if dtype is None or result.kind != "f":
-        raise InputError(f"dtype: expected a floating-point dtype such as numpy.float32, got {dtype!r:.80}")
+    if dtype is None or result.kind not in kinds:
+        raise InputError(f"dtype: expected {wanted}, got {dtype!r:.80}")
     return result.newbyteorder("=")

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from minidl.errors import InputError
-
-PathLike = str | os.PathLike[str]
+from minidl.types import PathLike
 
 
 @contextmanager

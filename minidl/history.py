@@ -12,7 +12,8 @@ from typing import Any, Self
 import numpy as np
 
 from minidl.errors import DataError, InputError
-from minidl.files import PathLike, write_whole
+from minidl.files import write_whole
+from minidl.types import PathLike
 
 Row = dict[str, int | float]
 

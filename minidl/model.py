@@ -8,14 +8,13 @@ from numpy.typing import DTypeLike
 
 from minidl.checks import as_array, as_count, as_float_dtype, check_finite, check_returned, check_type
 from minidl.data import Dataset
-from minidl.errors import CheckpointError, InputError, NonFiniteError
-from minidl.files import PathLike
+from minidl.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl.layers import Layer
 from minidl.losses import Loss
 from minidl.regularizers import Regularizer
-from minidl.summary import Summary, summarize
+from minidl.summary import Summary, summarize, takes
 from minidl.tensorfile import read_tensors, write_tensors
-from minidl.types import Array
+from minidl.types import Array, PathLike
 
 
 class Model:
@@ -111,8 +110,7 @@ class Model:
         batch_size : int
             Rows at a time, which bounds the memory; means are weighted by the rows, so it changes only the rounding.
         """
-        if not isinstance(dataset, Dataset) or len(dataset) == 0:
-            raise InputError(f"Model.evaluate: expected a Dataset with at least one row, got {dataset!r}")
+        check_dataset("Model.evaluate", dataset)
         sums: dict[str, float] = {}
         for x, y in dataset.batches(as_count("batch_size", batch_size)):
             outputs = self.forward(x)
@@ -128,8 +126,14 @@ class Model:
         twin.dtype = as_float_dtype(dtype)
         return twin
 
-    def summary(self, input_shape: tuple[int, ...]) -> Summary:
-        """Return a table of the layers, for rows of x of `input_shape`, without running data; print it."""
+    def summary(self, input_shape: int | tuple[int, ...]) -> Summary:
+        """Return a table of the layers, for rows of x of `input_shape`, without running data; print it.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, or int
+            Of one row, without the batch axis; an int is that of flat rows.
+        """
         return summarize(self.network, input_shape)
 
     def save_weights(self, path: PathLike) -> None:
@@ -153,7 +157,10 @@ class Model:
                 kind = f"{found[name].shape} {found[name].dtype}"
                 faults.append(f"{name!r} of {kind} where the model has {array.shape} {array.dtype}")
         if faults:
-            raise CheckpointError(f"{path}: these weights are not of {self!r:.80}: it has {'; '.join(faults[:8])}")
+            told = "; ".join(faults[:8])
+            fits = weights.keys() == found.keys() and all(found[name].shape == weights[name].shape for name in weights)
+            hint = "; none is rounded: load them into model.astype(numpy.float64)" if fits else ""
+            raise CheckpointError(f"{path}: these weights are not of {self!r:.80}: it has {told}{hint}")
         for name, array in weights.items():
             array[...] = found[name]
 
@@ -173,10 +180,24 @@ class Model:
     def _finite_outputs(self, x: Any) -> Array:
         x = as_array("x", x)
         check_finite("x", x)
-        outputs = self.forward(x)
+        try:
+            outputs = self.forward(x)
+        except ShapeError as error:
+            if not takes(self.network, x.shape):
+                raise
+            raise ShapeError(f"{error}; x looks like one row: keep the batch axis, as in x[:1]") from error
         check_finite("outputs", outputs)
         return outputs
 
     def __repr__(self) -> str:
         regularizer = f", {self.regularizer!r}" if self.regularizer else ""
         return f"Model({self.network!r}, {self.loss!r}{regularizer})"
+
+
+def check_dataset(where: str, dataset: Any) -> None:
+    """Refuse what is no Dataset, or has no rows."""
+    if not isinstance(dataset, Dataset):
+        got = f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
+        raise InputError(f"{where}: expected a Dataset with at least one row, got {got}")
+    if len(dataset) == 0:
+        raise InputError(f"{where}: expected a Dataset with at least one row, got {dataset!r}")

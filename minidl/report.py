@@ -14,7 +14,8 @@ from urllib.parse import quote
 import numpy as np
 
 from minidl.errors import DataError, InputError
-from minidl.files import PathLike, write_whole
+from minidl.files import write_whole
+from minidl.types import PathLike
 
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 

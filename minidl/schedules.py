@@ -59,7 +59,7 @@ class StepDecay(Schedule):
         self.every = as_count("every", every)
 
     def __call__(self, step: int) -> float:
-        return self.initial * self.factor ** (step // self.every)
+        return _power(self, step, self.initial, self.factor, step // self.every)
 
 
 class PiecewiseConstant(Schedule):
@@ -100,7 +100,7 @@ class ExponentialDecay(Schedule):
         self.every = as_count("every", every)
 
     def __call__(self, step: int) -> float:
-        return self.initial * math.pow(self.factor, step / self.every)
+        return _power(self, step, self.initial, self.factor, step / self.every)
 
 
 class InverseTimeDecay(Schedule):
@@ -267,7 +267,8 @@ class OneCycle(Schedule):
     References
     ----------
     Smith and Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2018. The
-    two phases and the defaults are those of PyTorch's ``OneCycleLR``, but the momentum stays as it is.
+    two phases and the defaults are those of PyTorch's ``OneCycleLR``, but the momentum stays as it is: `maximum`,
+    `rise`, `start_divisor` and `end_divisor` are its max_lr, pct_start, div_factor and final_div_factor.
     """
 
     def __init__(
@@ -291,6 +292,17 @@ class OneCycle(Schedule):
         if step < peak:
             return _cosine(start, self.maximum, step / peak)
         return _cosine(self.maximum, start / self.end_divisor, (min(step, last) - peak) / (last - peak))
+
+
+def _power(schedule: Schedule, step: int, initial: float, factor: float, exponent: float) -> float:
+    """Return ``initial * factor**exponent``, or refuse a step at which a growing rate is past all floats."""
+    try:
+        rate = initial * math.pow(factor, exponent)
+    except OverflowError:
+        rate = math.inf
+    if rate == math.inf:
+        raise InputError(f"{schedule!r}: step {step}: expected a finite rate, got an overflow; take a smaller factor")
+    return rate
 
 
 def _as_floor(minimum: float, initial: float) -> float:

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from minidl.checks import as_count
+from minidl.errors import ShapeError
 from minidl.layers import Layer
 
 
@@ -19,7 +21,8 @@ class Summary:
     parameter_bytes : int
         Memory of the parameters' values and gradients, and of the buffers.
     row_bytes : int
-        Memory of all layers' outputs for one row of x: what a training forward keeps at most, a row.
+        Memory of one row of x and of every layer's output for it. A guide to what a training forward holds for a row,
+        and no bound: a layer may keep less than its input and output, or work in more.
     """
 
     rows: list[tuple[str, str, tuple[int, ...], int]]
@@ -39,27 +42,38 @@ class Summary:
         frozen = f" ({self.parameters - self.trainable:,} frozen)" if self.trainable < self.parameters else ""
         lines.append(
             f"{self.parameters:,} parameters{frozen}, {_size(self.parameter_bytes)} with gradients and buffers; "
-            f"outputs take {_size(self.row_bytes)} a row"
+            f"x and all outputs take {_size(self.row_bytes)} a row"
         )
         return "\n".join(lines)
 
 
-def summarize(network: Layer, input_shape: tuple[int, ...]) -> Summary:
-    """Return the summary of `network` for rows of x of `input_shape`.
+def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:
+    """Return the summary of `network` for rows of x of `input_shape`; an int is that of flat rows.
 
     Raises
     ------
+    InputError
+        If `input_shape` is no shape.
     ShapeError
         If a layer does not take what comes to it.
     """
-    network.output_shape(tuple(input_shape))  # refuses what does not fit, with its place in the network
+    sizes = input_shape if isinstance(input_shape, tuple | list) else [input_shape]
+    shape = tuple(as_count("input_shape", size) for size in sizes)
+    try:
+        network.output_shape(shape)  # refuses what does not fit, with its place in the network
+    except ShapeError as error:
+        if len(shape) < 2 or not takes(network, shape[1:]):
+            raise
+        raise ShapeError(
+            f"{error}; input_shape is of one row, without the batch axis: did you mean {shape[1:]}?"
+        ) from error
     waiting = network.named_parameters()
     itemsize = max((p.value.itemsize for p in waiting.values()), default=4)
-    parameters, rows, row_bytes = list(waiting.values()), [], 0
-    for path, layer, shape in network.output_shapes(tuple(input_shape)):
+    parameters, rows, row_bytes = list(waiting.values()), [], math.prod(shape) * itemsize
+    for path, layer, output_shape in network.output_shapes(shape):
         own = [waiting.pop(path + name) for name in layer.named_parameters() if path + name in waiting]
-        rows.append((path.rstrip(".") or "-", type(layer).__name__, shape, sum(p.value.size for p in own)))
-        row_bytes += math.prod(shape) * itemsize
+        rows.append((path.rstrip(".") or "-", type(layer).__name__, output_shape, sum(p.value.size for p in own)))
+        row_bytes += math.prod(output_shape) * itemsize
     return Summary(
         rows,
         sum(p.value.size for p in parameters),
@@ -67,6 +81,15 @@ def summarize(network: Layer, input_shape: tuple[int, ...]) -> Summary:
         sum(2 * p.value.nbytes for p in parameters) + sum(b.nbytes for b in network.named_buffers().values()),
         row_bytes,
     )
+
+
+def takes(network: Layer, input_shape: tuple[int, ...]) -> bool:
+    """Return whether the network's layers take rows of `input_shape`."""
+    try:
+        network.output_shape(input_shape)
+    except Exception:  # a user's layer may refuse in words of its own
+        return False
+    return True
 
 
 def _size(count: float) -> str:

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from minidl.errors import CheckpointError
-from minidl.files import PathLike, replacing
-from minidl.types import Array
+from minidl.files import replacing
+from minidl.types import Array, PathLike
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1"}
 _CODES = {np.dtype(name): code for code, name in _DTYPES.items()}
@@ -79,10 +79,15 @@ def read_tensors(path: PathLike) -> tuple[dict[str, Array], dict[str, str]]:
 def _parsed(content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > min(len(content) - 8, _LONGEST_HEADER):
-        raise ValueError("it is cut short")
+        raise ValueError("it is cut short, or of another format")
     entries = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_without_repeats)
-    metadata = entries.pop("__metadata__")
-    digest = metadata.pop(_DIGEST)
+    metadata = entries.pop("__metadata__", {})
+    digest = metadata.pop(_DIGEST, None)
+    if digest is None:
+        raise ValueError(
+            f"it has no digest {_DIGEST!r}, so that damage would not show; if another tool wrote it, read it with "
+            "that, set each model.parameters[name].value[...], and then use save_weights"
+        )
     if hashlib.sha256(content.replace(digest.encode(), b"0" * 64, 1)).hexdigest() != digest:
         raise ValueError("its content does not have the digest that it names")
     data, position, arrays = memoryview(content)[8 + length :], 0, {}

@@ -113,7 +113,7 @@ class Trainer:
         if self._running:
             raise CallOrderError("Trainer.fit: already running; a callback cannot start another fit of this trainer")
         for name, data in [("train", train)] + ([("validation", validation)] if validation is not None else []):
-            check_type("Trainer.fit", name, data, Dataset)
+            check_type("Trainer.fit", name, data, Dataset, "put x and y into one: dl.Dataset(x, y)")
             if len(data) == 0:
                 raise InputError(f"Trainer.fit: expected {name} to have at least one row, got {data!r}")
             check_finite(f"{name}.x", data.x)
@@ -176,8 +176,8 @@ class Trainer:
                 row |= self.model.evaluate(train)
             if validation is not None:
                 row |= {f"val_{name}": value for name, value in self.model.evaluate(validation).items()}
-        except NonFiniteError as error:
-            raise NonFiniteError(f"epoch {self.epoch}, after step {self.step}: {error}") from error
+        except (InputError, NonFiniteError) as error:
+            raise type(error)(f"epoch {self.epoch}, after step {self.step}: {error}") from error
         row |= {"learning_rate": self.optimizer.current_learning_rate, "seconds": perf_counter() - start}
         self.logs = row
         self.history.append(row)

@@ -1,5 +1,6 @@
 """The few type names that signatures share."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -10,3 +11,6 @@ Array = NDArray[Any]
 
 Seed = int | np.random.Generator | None
 """What every ``rng=`` takes: a seed, a generator, or None for fresh randomness."""
+
+PathLike = str | os.PathLike[str]
+"""The name of a file or folder."""

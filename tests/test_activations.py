@@ -332,3 +332,25 @@ def test_special_functions_keep_dtype_and_shape(function, dtype):
 def test_sigmoid_and_its_mirror_image_add_up_to_one(x):
     np.testing.assert_allclose(sigmoid(x) + sigmoid(-x), 1.0, rtol=4e-16)
     np.testing.assert_allclose(sigmoid(x), [math.exp(v) / (1 + math.exp(v)) for v in x], rtol=1e-15)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize(("dtype", "largest"), [("float32", 3e38), ("float64", 1e308)])
+def test_gelu_is_a_relu_far_out(approximate, dtype, largest):
+    layer, x = dl.GELU(approximate), np.array([[-largest, -1e20, 1e20, largest]], dtype)
+    assert layer.forward(x, train=True).tolist() == [[0, 0, *x[0, 2:].tolist()]]
+    assert layer.backward(np.ones_like(x)).tolist() == [[0, 0, 1, 1]]
+
+
+def test_a_derivative_may_return_what_it_was_given():
+    class HalfSquare(Activation):
+        def function(self, x):
+            return x * x / 2
+
+        def derivative(self, x):
+            return x
+
+    layer, x = HalfSquare(), np.array([[1.0, -3.0]])
+    layer.forward(x, train=True)
+    assert layer.backward(np.array([[2.0, 5.0]])).tolist() == [[2.0, -15.0]]
+    assert x.tolist() == [[1.0, -3.0]]

@@ -283,3 +283,17 @@ def test_flattening_may_refuse_an_empty_batch():
 def test_the_callers_floating_point_settings_do_not_matter():
     with np.errstate(all="raise"):
         assert dl.check_loss(dl.SoftmaxCrossEntropy(), 1e4 * X, [0, 1]).verdict in (Verdict.PASS, Verdict.VACUOUS)
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("kind", ["layer", "parameter"])
+def test_what_is_not_registered_is_found(kind, many):
+    class Forgetful(Double):
+        def __init__(self):
+            super().__init__()
+            part = dl.Dense(3, 3, rng=0) if kind == "layer" else dl.Parameter(np.ones(3))
+            self.part = [part] if many else part
+
+    report = dl.check_layer(dl.Sequential(Forgetful()), X)
+    assert report.verdict is Verdict.FAIL_CONTRACT
+    assert (report.findings[0].tensor, f"add_{kind}" in report.findings[0].reason) == ("0.part", True)

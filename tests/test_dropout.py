@@ -191,12 +191,15 @@ def test_rows_depend_on_their_place_and_it_says_so():
     assert not Dropout(0.5).batch_independent
 
 
-def test_the_counter_is_exact_far_beyond_single_precision():
+def test_the_counter_is_exact_far_beyond_floating_point_in_every_dtype():
     layer = Dropout(0.5, rng=0)
-    layer.forwards[...] = 2.0**24
-    one, other = masks(layer, 2)
+    layer.forwards[...] = 2**53
+    twin = layer.astype(np.float32)
+    one, other = masks(twin, 2)
     assert not np.array_equal(one, other)
-    assert layer.forwards == 2.0**24 + 2
+    assert int(twin.forwards) == 2**53 + 2
+    assert twin.forwards.dtype == np.int64
+    np.testing.assert_array_equal(masks(layer, 2), [one, other])
 
 
 # ---- dtypes and wrong use

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_parts import SquaredError
 
 import minidl as dl
 
@@ -20,8 +21,8 @@ class Fixed(dl.Layer):
         return np.zeros((len(dy), 1), dy.dtype)
 
 
-def model(*probabilities):
-    return dl.Model(Fixed(*np.log(probabilities)), dl.SoftmaxCrossEntropy())
+def model(*probabilities, loss=dl.SoftmaxCrossEntropy):
+    return dl.Model(Fixed(*np.log(probabilities)), loss())
 
 
 MODELS = [model(0.5, 0.4, 0.1), model(0.5, 0.4, 0.1), model(0.01, 0.9, 0.09)]
@@ -54,3 +55,58 @@ def test_wrong_use_is_refused(models, vote):
         dl.Ensemble(models, vote=vote)
     with pytest.raises(dl.InputError, match=r"models\[1\] to be a Model"):
         dl.Ensemble([MODELS[0], "model"])
+
+
+def test_a_majority_needs_no_probabilities_and_a_mean_does():
+    models = [model(*p, loss=dl.MulticlassHinge) for p in ([0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.01, 0.9, 0.09])]
+    majority = dl.Ensemble(models, vote="majority")
+    assert majority.predict(X).tolist() == [0] * 4
+    assert np.allclose(majority.predict_proba(X)[0], [2 / 3, 1 / 3, 0])
+    assert majority.evaluate(dl.Dataset(X, [0, 0, 0, 1])) == {"accuracy": 0.75}
+    with pytest.raises(dl.InputError, match=r"models\[1\] to have a loss with prob.*MulticlassHinge.*vote='majority'"):
+        dl.Ensemble([MODELS[0], models[0]])
+
+
+def test_sigmoids_are_averaged_as_they_are():
+    models = [model(*p, loss=dl.SigmoidCrossEntropy) for p in ([1.0, 3.0], [1.0, 1.0])]  # p / (1 + p)
+    assert np.allclose(dl.Ensemble(models).predict_proba(X)[0], [0.5, 0.625])
+    assert dl.Ensemble(models).predict(X).tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("vote", ["mean", "majority"])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_what_chooses_no_single_class_is_refused(columns, vote):
+    binary = model(*[9.0] * columns, loss=dl.BinaryCrossEntropy)
+    words = rf"models\[0\] to predict one class a row .*predictions of shape \(4, {columns}\) from BinaryCrossEntropy"
+    with pytest.raises(dl.InputError, match=words):
+        dl.Ensemble([binary], vote=vote).predict(X)
+    with pytest.raises(
+        dl.InputError, match=r"models\[0\] to predict one class.*SquaredError|models\[0\] to have a loss"
+    ):
+        dl.Ensemble([model(0.5, 0.5, loss=SquaredError)], vote=vote).predict(X)
+    with pytest.raises(dl.InputError, match=r"\(n, classes >= 2\), got outputs of shape \(4, 1\)"):
+        dl.Ensemble([model(1.0)], vote=vote).predict(X)
+
+
+def test_a_measurement_is_no_class():
+    class RowError(SquaredError):
+        def predict(self, outputs):
+            return outputs.mean(axis=1)
+
+    with pytest.raises(dl.InputError, match=r"got outputs of shape \(4, 2\) and float32 predictions of shape \(4,\)"):
+        dl.Ensemble([model(0.5, 0.5, loss=RowError)], vote="majority").predict(X)
+
+
+@pytest.mark.parametrize("vote", ["mean", "majority"])
+def test_different_numbers_of_classes_are_refused(vote):
+    with pytest.raises(dl.ShapeError, match=r"models of the same classes, got outputs of shapes \(4, 3\), \(4, 2\)"):
+        dl.Ensemble([MODELS[0], model(0.5, 0.5)], vote=vote).predict(X)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [((X, [0] * 4), "got tuple; put x and y into one"), (dl.Dataset(X[:0], []), r"got Dataset\(x \(0, 1")],
+)
+def test_evaluate_wants_a_dataset_with_rows(data, words):
+    with pytest.raises(dl.InputError, match="Ensemble.evaluate: expected a Dataset with at least one row, " + words):
+        dl.Ensemble(MODELS).evaluate(data)

@@ -1,5 +1,6 @@
 """LearningCurves and WeightTemplates at the end of real and of broken runs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from minidl.callbacks.base import Callback
 from minidl.callbacks.figures import LearningCurves, WeightTemplates
 from minidl.data import Dataset
 from minidl.errors import InputError, ShapeError
-from minidl.layers import Dense, ReLU, Sequential
+from minidl.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, ReLU, Sequential
 from minidl.losses import SoftmaxCrossEntropy
 from minidl.model import Model
 from minidl.optimizers import SGD
@@ -137,3 +138,43 @@ def test_what_cannot_be_drawn_is_refused_before_the_first_step(tmp_path: Path, d
         trainer.fit(Dataset(data.x[:, :11], data.y), epochs=1, batch_size=10)
     assert trainer.step == 0
     assert names(tmp_path) == []
+
+
+def test_a_dense_behind_flatten_sees_the_pictures(drawn: list[dict[str, object]], data: Dataset) -> None:
+    network = Sequential(Flatten(), ReLU(), Dense(12, 3, rng=1))
+    pictures = Dataset(data.x.reshape(-1, 2, 2, 3), data.y)
+    Trainer(Model(network, SoftmaxCrossEntropy()), SGD(0.1), [WeightTemplates("f")], rng=0).fit(
+        pictures, epochs=1, batch_size=10
+    )
+    assert drawn[-1]["shape"] == (12, 3)
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (
+            lambda: Conv2D(3, 4, 1, rng=1),
+            r"'0.weight' of shape \(1, 1, 3, 4\); .* of 0.weight, 0.bias, 2.weight, 2.bias",
+        ),
+        (lambda: BatchNorm(3), r"'0.gamma' of shape \(3,\); .* of 0.gamma, 0.beta, 2.weight, 2.bias"),
+    ],
+)
+def test_a_later_matrix_is_drawn_only_when_it_is_named(
+    tmp_path: Path, data: Dataset, first: Callable[[], Layer], words: str
+) -> None:
+    pictures = Dataset(data.x.reshape(-1, 2, 2, 3), data.y)
+    features = 16 if isinstance(first(), Conv2D) else 12
+    model = Model(Sequential(first(), Flatten(), Dense(features, 3, rng=1)), SoftmaxCrossEntropy())
+    trainer = Trainer(model, SGD(0.1), [WeightTemplates(tmp_path)], rng=0)
+    with pytest.raises(InputError, match="first parameter to have two axes, got " + words):
+        trainer.fit(pictures, epochs=1, batch_size=10)
+    assert trainer.step == 0
+    assert names(tmp_path) == []
+    named = WeightTemplates(tmp_path, parameter="2.weight")
+    Trainer(model, SGD(0.1), [named], rng=0).fit(pictures, epochs=1, batch_size=10)
+    assert names(tmp_path) == ["weights.png", "weights.svg"]
+
+
+def test_a_model_without_parameters_has_no_templates(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a parameter, the model has none"):
+        WeightTemplates(tmp_path)._find({})

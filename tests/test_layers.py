@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from small_parts import Scale
 
-from minidl import CallOrderError, Dense, InputError, Layer, Normal, ReLU, Sequential, ShapeError
+from minidl import CallOrderError, Dense, Flatten, InputError, Layer, Normal, ReLU, Sequential, ShapeError, Softmax
 from minidl import numerical_gradient as slope
 
 LAYERS = {
@@ -259,8 +260,42 @@ def test_a_name_is_new_and_has_no_dot(name):
 
 
 def test_a_container_takes_layers_alone():
-    with pytest.raises(InputError, match="Sequential: expected 0 to be a Layer, got <class"):
-        Sequential(ReLU)
+    with pytest.raises(InputError, match=r"Sequential: expected layer 1 to be a Layer, got <class .*; write ReLU\(\)$"):
+        Sequential(Dense(1, 1), ReLU)
+    with pytest.raises(InputError, match=r"layer 0 to be a Layer, got a list; write Sequential\(layer, layer, "):
+        Sequential([Dense(1, 1), ReLU()])
+    with pytest.raises(InputError, match=r"layer 0 to be a Layer, got ndarray of shape \(30, 30\)$"):
+        Sequential(np.zeros((30, 30)))
+
+
+@pytest.mark.parametrize("make", [lambda: ReLU(0.1), lambda: Flatten(1), lambda: Softmax(axis=0), lambda: Counting(1)])
+def test_an_argument_that_a_layer_does_not_know_is_refused(make):
+    with pytest.raises(TypeError, match="argument"):
+        make()
+
+
+class Counting(ReLU):
+    def __init__(self):  # forgets the base constructor
+        self.count = self.add_buffer("count", 2**53 + 1, dtype=np.int64)
+        self.mean = self.add_buffer("mean", 0.5)
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net)), lambda n: n.astype("f8")])
+def test_copies_share_nothing_and_a_counter_stays_an_integer(twin):
+    network = Sequential(Counting(), Dense(2, 3))
+    other = twin(network)
+    assert list(other.named_parameters()) == ["1.weight", "1.bias"]
+    assert other.layers[0].count is other.named_buffers()["0.count"]
+    assert (other.layers[0].count.dtype, other.layers[0].count) == (np.int64, 2**53 + 1)
+    other.layers[0].count += 1
+    assert network.layers[0].count == 2**53 + 1
+    assert network.astype("f8").layers[0].mean.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [bool, complex, str, None, object])
+def test_buffers_are_numbers(dtype):
+    with pytest.raises(InputError, match="dtype: expected a floating-point or integer dtype"):
+        ReLU().add_buffer("b", 0, dtype=dtype)
 
 
 def test_a_layer_must_define_forward_and_backward():

@@ -7,6 +7,7 @@ from minidl import (
     L2,
     Dataset,
     Dense,
+    Flatten,
     InputError,
     Loss,
     Model,
@@ -187,10 +188,44 @@ def test_a_loss_whose_gradient_or_value_has_the_wrong_form_is_blamed_itself():
         Model(Dense(2, 1), Rows()).compute_loss(x, t)
 
 
-@pytest.mark.parametrize("data", [Dataset(np.zeros((0, 4)), []), (np.zeros((1, 4)), [0]), None])
-def test_evaluate_wants_a_dataset_with_rows(data):
-    with pytest.raises(InputError, match="expected a Dataset with at least one row"):
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (Dataset(np.zeros((0, 4)), []), r"got Dataset\(x \(0, 4\) float64, y \(0,\) float64\)$"),
+        ((np.zeros((900, 4)), np.zeros(900)), r"got tuple; put x and y into one: Dataset\(x, y\)$"),
+        (None, "got NoneType; "),
+    ],
+)
+def test_evaluate_wants_a_dataset_with_rows(data, words):
+    with pytest.raises(InputError, match=r"Model.evaluate: expected a Dataset with at least one row, " + words):
         two_layers().evaluate(data)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+def test_a_single_row_is_told_from_a_batch(method):
+    dense = two_layers()
+    flat = Model(Sequential(Flatten(), *dense.network.layers), SoftmaxCrossEntropy())
+    for model, x in [(dense, np.ones((3, 4))), (flat, np.ones((3, 2, 2)))]:
+        predict = getattr(model, method)
+        with pytest.raises(
+            ShapeError, match=r"layer \d: Dense\(4, 5\).*x looks like one row: keep the batch axis, as in"
+        ):
+            predict(x[0])
+        assert len(predict(x[:1])) == 1
+    for model, x in [(dense, np.ones((3, 5))), (dense, np.ones(5)), (flat, np.ones((3, 2, 3)))]:
+        with pytest.raises(ShapeError) as refusal:
+            getattr(model, method)(x)
+        assert "one row" not in str(refusal.value)
+
+
+def test_a_users_layer_that_cannot_say_its_shape_keeps_the_refusal_as_it_is():
+    class Pictures(ReLU):
+        def output_shape(self, input_shape):
+            _, _, channels = input_shape
+            return (channels,)
+
+    with pytest.raises(ShapeError, match=r"Dense\(4, 5\)"):
+        Model(Sequential(Pictures(), *two_layers().network.layers), SoftmaxCrossEntropy()).predict(np.ones((3, 5)))
 
 
 def test_a_loss_without_metrics_is_evaluated_too(rng):

@@ -18,7 +18,7 @@ from minidl import (
     check_layer,
     testing,
 )
-from minidl.layers.normalization import BLOCK, column_sums
+from minidl.layers.sums import BLOCK, column_sums
 
 KINDS = pytest.mark.parametrize("cls", [BatchNorm, LayerNorm])
 VALUES = (testing.off_kinks, testing.ties, testing.zeros, testing.extremes)
@@ -205,7 +205,19 @@ def test_column_sums_are_sums_over_columns(rows, columns, order):
     np.testing.assert_array_equal(column_sums(a, a), (a * a).sum(axis=0, dtype=np.float64))
 
 
+def test_column_sums_of_a_stack_and_of_half_precision():
+    a = np.full((2, 3 * BLOCK + 5, 3), 1000, np.float16)  # float16 ends at 65504
+    np.testing.assert_array_equal(column_sums(a), np.full((2, 3), 1000 * a.shape[1]))
+
+
 # ---- dtypes, memory, wrong use
+
+
+@KINDS
+def test_channels_first_gets_a_hint(cls):
+    for call in (lambda: cls(3).forward(np.zeros((2, 3, 8, 8))), lambda: cls(3).output_shape((3, 8, 8))):
+        with pytest.raises(ShapeError, match=r"channels come last: np.moveaxis\(x, 1, -1\)$"):
+            call()
 
 
 @KINDS
@@ -238,7 +250,7 @@ def test_nothing_of_the_callers_is_written_or_handed_on(cls, rng):
 def test_one_value_per_feature_is_refused_in_training_alone():
     for shape in ((1, 3), (1, 1, 1, 3), (0, 3), (0, 4, 4, 3)):
         with pytest.raises(
-            InputError, match=r"BatchNorm\(3.*at least 2 values per feature in training.*larger batches"
+            InputError, match=r"BatchNorm\(3.*at least 2 values per feature in training.*choose a batch_size"
         ):
             BatchNorm(3).forward(np.ones(shape), train=True)
         assert BatchNorm(3).forward(np.ones(shape)).shape == shape
@@ -309,3 +321,9 @@ def test_momentum_is_a_share_of_the_past(momentum):
 def test_representations_show_the_arguments():
     assert repr(BatchNorm(3, momentum=0.5)) == "BatchNorm(3, momentum=0.5, epsilon=1e-05)"
     assert repr(LayerNorm(3)) == "LayerNorm(3, epsilon=1e-05)"
+
+
+@pytest.mark.parametrize("value", [3333.333, 3e4, 1e-3, 1e8])
+def test_a_row_without_differences_is_zero_however_long(value):
+    x = np.full((2, 1000), value, np.float32)
+    assert not LayerNorm(1000).forward(x).any()

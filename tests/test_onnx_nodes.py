@@ -1,6 +1,7 @@
 """The ONNX backend's node tests, where the operator exists here: forward references that nobody here wrote.
 
-`pytest tests/test_onnx_nodes.py -s` prints how many apply and pass, and why each of the others does not apply.
+Printed are how many apply and pass, and why each of the others does not apply. There is no loss of log-probabilities
+here (NegativeLogLikelihoodLoss), and `Parallel` concatenates what it has made of one input (Concat takes several).
 """
 
 from collections import Counter
@@ -256,7 +257,7 @@ def test_the_cases_of_an_operator(operator, cases, tally):
                 continue
             for got, wanted in zip(found, outputs, strict=False):
                 if got is not None:
-                    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6, err_msg=case.name)
+                    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-7, err_msg=case.name)
             count[operator] += 1
     assert count[operator] > 0 or operator == "Adam"  # its cases are steps of number 0
 
@@ -267,8 +268,8 @@ def test_how_many_apply(cases, tally, capsys):
         pytest.skip("needs all the tests above")
     total = sum(len(cases[operator]) for operator in RUN)
     with capsys.disabled():
-        print(f"\nONNX node tests: {count.total()} of {total} apply and pass, for {len(RUN)} operators")
-    for name, reason in sorted(others.items()):
-        print(f"  {name}: {reason}")
+        print(f"\nONNX node tests: {count.total()} of {total} apply and pass, for {len(count)} operators")
+        for name, reason in sorted(others.items()):
+            print(f"  {name}: {reason}")
     assert count.total() + len(others) == total
     assert count.total() >= 90

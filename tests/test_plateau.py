@@ -103,6 +103,14 @@ def test_a_column_that_is_not_there_is_told_with_the_nearest():
         measure(trainer, dl.ReduceLROnPlateau("42"), 1.0)
 
 
+def test_without_validation_data_the_error_asks_for_them():
+    model = dl.Model(dl.Dense(1, 2, rng=0), dl.SoftmaxCrossEntropy())
+    with pytest.raises(dl.InputError, match=r"an epoch has no 'val_loss'; pass validation data to fit$"):
+        dl.Trainer(model, dl.SGD(0.1), [dl.ReduceLROnPlateau()]).fit(
+            dl.Dataset([[0.0], [1.0]], [0, 1]), epochs=1, batch_size=1
+        )
+
+
 def test_a_schedule_and_a_plateau_do_not_go_together():
     with pytest.raises(dl.InputError, match=r"a number as learning rate, got ConstantRate\(rate=0.1\); keep"):
         dl.ReduceLROnPlateau().on_train_begin(trainer_with(dl.ConstantRate(0.1)))

@@ -72,3 +72,15 @@ def test_padding_is_never_the_largest():
 def test_the_padding_counts_in_the_mean():
     y = AvgPool2D(2, padding=1).forward(np.ones((1, 2, 2, 1)))
     assert y[0, :, :, 0].tolist() == [[0.25, 0.25], [0.25, 0.25]]
+
+
+@pytest.mark.parametrize("shape", [(4, 500, 500, 2), (2, 1, 20_000, 3), (20, 16, 16, 8), (2, 7, 9, 3), (0, 3, 3, 2)])
+def test_a_global_mean_of_single_precision_loses_nothing(shape, rng):
+    x = (rng.normal(size=shape) + 10).astype(np.float32)
+    y = GlobalAvgPool2D().forward(x)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, x.mean(axis=(1, 2), dtype=np.float64), rtol=1e-6)
+
+
+def test_a_global_mean_of_half_precision_does_not_overflow():
+    assert GlobalAvgPool2D().forward(np.full((1, 20, 20, 1), 1000, np.float16)).tolist() == [[1000.0]]

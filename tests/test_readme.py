@@ -40,8 +40,15 @@ def test_the_deeper_program_trains_and_saves(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "weights.safetensors").exists()
 
 
+def test_the_program_after_training_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(PROGRAMS[3], {})
+    assert "{'accuracy': 0." in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "true-class.png", "true-class.svg"}
+
+
 def test_there_are_no_other_programs():
-    assert len(PROGRAMS) == 3
+    assert len(PROGRAMS) == 4
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))

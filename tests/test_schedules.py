@@ -129,13 +129,22 @@ def test_one_cycle_stays_at_its_last_rate():
         (lambda: dl.LinearWarmup("0.1", 5), "rate: expected a finite number > 0"),
         (lambda: dl.LinearWarmup(0.1, 5, start=-1), "start: expected a finite number >= 0"),
         (lambda: dl.TriangularCycle(0.1, 0.1, 5), "maximum: expected a finite number > 0.1"),
-        (lambda: dl.OneCycle(0.1, 5, rise=1), "rise: expected a number >= 0 and below 1"),
+        (lambda: dl.OneCycle(0.1, 5, rise=1), r"rise: expected a number in \[0, 1\)"),
         (lambda: dl.OneCycle(0.1, 5, start_divisor=0), "start_divisor: expected a finite number >= 1"),
     ],
 )
 def test_wrong_arguments_are_refused(wrong, message):
     with pytest.raises(dl.InputError, match=message):
         wrong()
+
+
+@pytest.mark.parametrize("cls", [dl.StepDecay, dl.ExponentialDecay])
+def test_a_rate_that_grows_past_all_floats_is_refused(cls):
+    schedule = cls(5.0, 10.0, 1)
+    assert schedule(300) == pytest.approx(5e300)
+    for step in (308, 400):  # the product overflows, and the power alone
+        with pytest.raises(dl.InputError, match=rf"{cls.__name__}\(.*step {step}: expected a finite rate"):
+            schedule(step)
 
 
 # ---- the figure

@@ -192,6 +192,8 @@ def test_containers_take_layers_alone(thing):
     for make in (lambda: Residual(thing), lambda: Parallel(ReLU(), thing)):
         with pytest.raises(InputError, match="to be a Layer"):
             make()
+    with pytest.raises(InputError, match=r"Parallel: .*branch 0 to be a Layer, got a tuple; write Parallel\(branch"):
+        Parallel((ReLU(), ReLU()))
 
 
 # ---- places in errors

@@ -24,7 +24,7 @@ def test_every_layer_has_a_row_with_its_path_shape_and_parameters():
         ("3.1", "ReLU", (3,), 0),
     ]
     assert summary.parameters == summary.trainable == 28 + 8 + 15
-    assert summary.row_bytes == 4 * (4 + 4 + 4 + 3 + 3)
+    assert summary.row_bytes == 4 * (6 + 4 + 4 + 4 + 3 + 3)
     assert summary.parameter_bytes == 4 * (2 * 51 + 8)
     text = str(summary)
     assert len(text.splitlines()) == 7
@@ -33,6 +33,23 @@ def test_every_layer_has_a_row_with_its_path_shape_and_parameters():
 
 def test_a_single_layer_is_a_summary_of_one_row():
     assert dl.Model(dl.Dense(6, 4, rng=0), dl.SoftmaxCrossEntropy()).summary((6,)).rows == [("-", "Dense", (4,), 28)]
+
+
+def test_frozen_parameters_are_counted_and_told():
+    model = dl.Model(network(), dl.SoftmaxCrossEntropy())
+    assert "frozen" not in str(model.summary((6,)))
+    model.network.layers[0].freeze()
+    summary = model.summary((6,))
+    assert (summary.parameters, summary.trainable) == (51, 51 - 28)
+    assert "51 parameters (28 frozen)" in str(summary)
+
+
+def test_memory_is_that_of_the_parameters_dtype():
+    model = dl.Model(network(), dl.SoftmaxCrossEntropy())
+    single, double = model.summary((6,)), model.astype(np.float64).summary((6,))
+    assert double.row_bytes == 2 * single.row_bytes == 8 * 24
+    assert double.parameter_bytes == 2 * single.parameter_bytes == 8 * 110
+    assert "880 bytes with gradients and buffers; x and all outputs take 192 bytes a row" in str(double)
 
 
 def test_a_users_container_counts_what_is_in_it():
@@ -69,3 +86,26 @@ def test_a_shape_that_does_not_fit_is_refused_with_the_place():
         dl.Model(network(), dl.SoftmaxCrossEntropy()).summary((5,))
     with pytest.raises(dl.ShapeError, match="layer 1"):
         dl.Model(dl.Sequential(dl.Dense(6, 4), dl.Dense(5, 2)), dl.SoftmaxCrossEntropy()).summary((6,))
+
+
+def test_flat_rows_may_be_given_by_their_length():
+    model = dl.Model(network(), dl.SoftmaxCrossEntropy())
+    assert model.summary(6) == model.summary((6,)) == model.summary([6]) == model.summary(np.int64(6))
+
+
+@pytest.mark.parametrize("shape", [None, "6", 6.0, (None, 6), (0,), (-6,), True, np.ones(2)])
+def test_what_is_no_shape_is_refused(shape):
+    with pytest.raises(dl.InputError, match="input_shape: expected an integer >= 1, got"):
+        dl.Model(network(), dl.SoftmaxCrossEntropy()).summary(shape)
+
+
+def test_a_batch_axis_is_recognised():
+    hint = r"input_shape is of one row, without the batch axis: did you mean \(6,\)\?"
+    for first in ([], [dl.Flatten()]):
+        model = dl.Model(dl.Sequential(*first, *network().layers), dl.SoftmaxCrossEntropy())
+        with pytest.raises(dl.ShapeError, match=r"Dense\(6, 4\): expected rows of shape \(6,\).*" + hint):
+            model.summary((60, 6))
+        for other in [(60, 5), (5,), (2, 2, 2)]:
+            with pytest.raises(dl.ShapeError) as refusal:
+                model.summary(other)
+            assert "batch axis" not in str(refusal.value)

@@ -7,6 +7,7 @@ import pytest
 from minidl import (
     L2,
     SGD,
+    BatchNorm,
     Callback,
     CallOrderError,
     Dataset,
@@ -17,6 +18,7 @@ from minidl import (
     Normal,
     ReLU,
     Sequential,
+    ShapeError,
     SoftmaxCrossEntropy,
     Trainer,
 )
@@ -242,7 +244,8 @@ def test_without_validation_there_are_no_validation_columns():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"train": (np.zeros((1, 2)), [0])}, "expected train to be a Dataset"),
+        ({"train": (np.zeros((1, 2)), [0])}, r"to be a Dataset, got tuple of ndarray of shape \(1, 2\), \[0\]; put "),
+        ({"train": np.zeros((9, 2))}, r"train to be a Dataset, got ndarray of shape \(9, 2\); .*: dl.Dataset\(x, y\)$"),
         ({"train": Dataset(np.zeros((0, 2)), [])}, "at least one row"),
         ({"validation": Dataset(np.zeros((0, 2)), [])}, "expected validation to have at least one row"),
         ({"epochs": -1}, "epochs: expected an integer >= 0"),
@@ -306,6 +309,19 @@ def test_a_run_that_diverges_says_where():
         make(learning_rate=1e30).fit(blobs(), epochs=50, batch_size=10)
 
 
+def test_a_step_that_is_refused_says_where_and_keeps_its_class():
+    model = Model(Sequential(Dense(2, 3), BatchNorm(3)), SoftmaxCrossEntropy())
+    words = r"^epoch 1, after step 4: layer 1: BatchNorm\(3.*; choose a batch_size that leaves no single row"
+    with pytest.raises(InputError, match=words):
+        Trainer(model, SGD(0.1)).fit(blobs(41), epochs=1, batch_size=10)
+    optimizer = SGD(0.1, momentum=0.9)
+    Trainer(model, optimizer).fit(blobs(40), epochs=1, batch_size=10)
+    other = Model(Dense(2, 3), SoftmaxCrossEntropy())
+    optimizer.state = {"weight": optimizer.state["0.bias"]}
+    with pytest.raises(ShapeError, match=r"^epoch 1, after step 0: SGD\(0.1, momentum=0.9\): .* of other shapes"):
+        Trainer(other, optimizer).fit(blobs(40), epochs=1, batch_size=10)
+
+
 def test_fit_inside_fit_is_refused():
     class Again(Callback):
         def on_epoch_end(self, trainer):
@@ -323,7 +339,7 @@ def test_parts_in_the_wrong_place_are_named():
         Trainer(model, SGD(0.1), Diary())
     with pytest.raises(InputError, match="expected model to be a Model"):
         Trainer(SGD(0.1), model)
-    with pytest.raises(InputError, match=r"expected callbacks\[0\] to be a Callback"):
+    with pytest.raises(InputError, match=r"expected callbacks\[0\] to be a Callback, got <class .*; write Diary\(\)$"):
         Trainer(model, SGD(0.1), [Diary])
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from minidl.callbacks.base import Callback
 from minidl.errors import InputError
-from minidl.files import PathLike, make_folder
+from minidl.files import make_folder
 from minidl.plotting import plot_curves, plot_weight_templates, save_figure
+from minidl.types import PathLike
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +75,8 @@ class WeightTemplates(Callback):
     title : str
         Of the figure; "" is the name of the training data.
     parameter : str, optional
-        Path of the weight, such as ``"0.weight"``; None takes the first parameter with two axes.
+        Path of the weight, such as ``"0.weight"``; None takes the model's first parameter, which must have two
+        axes: the columns of a later one are no pictures of x.
     class_names : sequence of str, optional
         One a column; None takes those of the training data if there are as many as columns.
     image_shape : tuple of int, optional
@@ -128,11 +130,18 @@ class WeightTemplates(Callback):
         return plot_weight_templates(weight, class_names=names, image_shape=self.image_shape, title=title)
 
     def _find(self, parameters: "dict[str, Parameter]") -> "Parameter":
-        for path, parameter in parameters.items():
-            if path == self.parameter or (self.parameter is None and parameter.value.ndim == 2):
-                return parameter
-        wanted = "a parameter with two axes" if self.parameter is None else f"a parameter {self.parameter!r}"
-        raise InputError(f"WeightTemplates: expected {wanted}, the model has {', '.join(parameters) or 'none'}")
+        names = ", ".join(parameters) or "none"
+        path = next(iter(parameters), "") if self.parameter is None else self.parameter
+        if path not in parameters:
+            wanted = "a parameter" if self.parameter is None else f"a parameter {path!r}"
+            raise InputError(f"WeightTemplates: expected {wanted}, the model has {names}")
+        shape = parameters[path].value.shape
+        if self.parameter is None and len(shape) != 2:  # a matrix behind other weights does not see the pictures
+            raise InputError(
+                f"WeightTemplates: expected the model's first parameter to have two axes, got {path!r} of shape {shape}"
+                f"; name another by parameter=, of {names}"
+            )
+        return parameters[path]
 
     def __repr__(self) -> str:
         return f"WeightTemplates({str(self.directory)!r})"

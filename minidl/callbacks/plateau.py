@@ -80,7 +80,10 @@ class ReduceLROnPlateau(Callback):
     def on_epoch_end(self, trainer: "Trainer") -> None:
         if self.monitor not in trainer.logs:
             nearest = difflib.get_close_matches(self.monitor, trainer.logs, n=3, cutoff=0.4) or list(trainer.logs)
-            raise InputError(f"{self!r}: an epoch has no {self.monitor!r}; the nearest names are {', '.join(nearest)}")
+            hint = f"the nearest names are {', '.join(nearest)}"
+            if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in trainer.logs):
+                hint = "pass validation data to fit"
+            raise InputError(f"{self!r}: an epoch has no {self.monitor!r}; {hint}")
         if self._is_time(trainer.logs[self.monitor]):
             rate = trainer.optimizer.current_learning_rate
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum))

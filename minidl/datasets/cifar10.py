@@ -12,9 +12,9 @@ from minidl.data import Dataset
 from minidl.datasets import cifar10_content
 from minidl.datasets.cifar10_local import CACHE_FOLDER, CACHE_SUFFIX, read_cached, read_place
 from minidl.errors import DataError, InputError
-from minidl.files import PathLike, replacing
+from minidl.files import replacing
 from minidl.splits import train_validation_split
-from minidl.types import Array, Seed
+from minidl.types import Array, PathLike, Seed
 
 if TYPE_CHECKING:
     from minidl.datasets.download import Source

@@ -17,6 +17,7 @@ from minidl.gradcheck.contracts_common import (
 from minidl.gradcheck.guard import attempt, collect, fail
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.layers import Layer
+from minidl.parameter import Parameter
 from minidl.types import Array
 
 
@@ -24,12 +25,26 @@ def purity_of_layer(layer: Layer, x: Array, dy: Array) -> list[Finding]:
     """Return the first rule that `layer`, in float64, breaks in plain use: empty, or one finding."""
     subject = _Purity(layer)
     try:
-        return collect(lambda: subject.probe(x, dy))
+        return collect(subject.everything_is_registered) or collect(lambda: subject.probe(x, dy))
     finally:
         subject.leave()
 
 
 class _Purity(LayerState):
+    def everything_is_registered(self) -> None:
+        """What is kept as an attribute alone is neither trained nor saved, and no gradient shows it."""
+        known = {id(part) for _, part in self.layer.walk()} | {id(p) for p in self.parameters.values()}
+        for path, part in self.layer.walk():
+            for name, value in vars(part).items():
+                for item in value if isinstance(value, list | tuple) else (value,):
+                    trains = isinstance(item, Parameter) or (isinstance(item, Layer) and item.named_parameters())
+                    if trains and id(item) not in known:
+                        adder = "add_layer" if isinstance(item, Layer) else "add_parameter"
+                        fail(
+                            f"it is kept as an attribute alone: register it with {adder}, or it is never trained",
+                            path + name,
+                        )
+
     def probe(self, x: Array, dy: Array) -> None:
         predicted = self.forward(x, False)
         kept = predicted.copy()

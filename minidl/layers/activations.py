@@ -75,8 +75,9 @@ class Activation(Layer):
         (kept,) = self.kept()
         if dy.shape != kept.shape:
             raise ShapeError(f"{self!r}: expected dy of shape {kept.shape}, got {dy.shape}")
-        dx = self.derivative(kept).astype(dy.dtype, copy=False)
-        dx *= dy
+        slopes = self.derivative(kept).astype(dy.dtype, copy=False)
+        shared = np.may_share_memory(slopes, kept)  # a derivative that returns x itself has made nothing to write to
+        dx: Array = np.multiply(slopes, dy, out=None if shared else slopes)
         return dx
 
 

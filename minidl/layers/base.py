@@ -3,12 +3,13 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl.checks import as_float_dtype, check_type
+from minidl.checks import as_buffer_dtype, as_float_dtype, check_type
 from minidl.errors import InputError, ShapeError
 from minidl.memory import ForwardMemory
 from minidl.parameter import Parameter
@@ -47,15 +48,18 @@ class Layer(ForwardMemory, ABC):
     batch_independent = True
     """Whether each row of y depends on its own row of x alone; a layer that mixes rows says False."""
 
-    _parameters: dict[str, Parameter]
-    _buffers: dict[str, Array]
-    _layers: dict[str, "Layer"]
+    # Made when first asked for: a subclass that forgets to call super().__init__() works all the same.
+    @cached_property
+    def _parameters(self) -> dict[str, Parameter]:
+        return {}
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        # Here and not in __init__: a subclass that forgets to call super().__init__() works all the same.
-        layer = super().__new__(cls)
-        layer._parameters, layer._buffers, layer._layers = {}, {}, {}
-        return layer
+    @cached_property
+    def _buffers(self) -> dict[str, Array]:
+        return {}
+
+    @cached_property
+    def _layers(self) -> dict[str, "Layer"]:
+        return {}
 
     @abstractmethod
     def forward(self, x: Array, train: bool = False) -> Array:
@@ -105,8 +109,11 @@ class Layer(ForwardMemory, ABC):
         return parameter
 
     def add_buffer(self, name: str, value: Any, *, dtype: DTypeLike = np.float32) -> Array:
-        """Register and return a copy of `value`: state that is saved but not trained; change it in place."""
-        buffer: Array = np.array(value, dtype=as_float_dtype(dtype))
+        """Register and return a copy of `value`: state that is saved but not trained; change it in place.
+
+        Of an integer `dtype` it is a counter, which `astype` leaves as it is.
+        """
+        buffer: Array = np.array(value, dtype=as_buffer_dtype(dtype))
         self._register(self._buffers, name, buffer)
         return buffer
 
@@ -144,13 +151,13 @@ class Layer(ForwardMemory, ABC):
             parameter.trainable = True
 
     def astype(self, dtype: DTypeLike) -> Self:
-        """Return a deep copy whose parameters and buffers have `dtype`."""
+        """Return a deep copy whose parameters and floating-point buffers have `dtype`."""
         return copy.deepcopy(self, self.cast_memo(dtype))
 
     def cast_memo(self, dtype: DTypeLike) -> dict[int, Any]:
-        """Return the memo with which `copy.deepcopy` puts arrays of `dtype` in place of parameters and buffers."""
+        """Return the memo with which `copy.deepcopy` puts arrays of `dtype` in place of floating-point ones."""
         arrays = [array for p in self.named_parameters().values() for array in (p.value, p.grad)]
-        arrays += self.named_buffers().values()
+        arrays += [buffer for buffer in self.named_buffers().values() if buffer.dtype.kind == "f"]
         return {id(array): array.astype(as_float_dtype(dtype)) for array in arrays}
 
     def check_input(self, x: Array, sample_shape: Shape | None = None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minidl.checks import check_returned
+from minidl.checks import check_returned, check_type
 from minidl.errors import InputError, ShapeError
 from minidl.layers.base import Layer, Shape
 from minidl.types import Array
@@ -30,7 +30,7 @@ class Sequential(Layer):
 
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
-        self.layers = tuple(self.add_layer(str(i), layer) for i, layer in enumerate(layers))
+        self.layers = tuple(_add_item(self, i, "layer", layer) for i, layer in enumerate(layers))
 
     def forward(self, x: Array, train: bool = False) -> Array:
         if train:
@@ -197,7 +197,7 @@ class Parallel(Layer):
         super().__init__()
         if not branches:
             raise InputError("Parallel: expected at least one branch, got none")
-        self.branches = tuple(self.add_layer(str(i), branch) for i, branch in enumerate(branches))
+        self.branches = tuple(_add_item(self, i, "branch", branch) for i, branch in enumerate(branches))
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x)
@@ -245,6 +245,16 @@ class Parallel(Layer):
 
     def __repr__(self) -> str:
         return f"Parallel({', '.join(map(repr, self.branches))})"
+
+
+def _add_item(container: Layer, i: int, item: str, layer: Layer) -> Layer:
+    """Register `layer` as the i-th of `container`, or refuse it in the words of a call of the container."""
+    name = type(container).__name__
+    if isinstance(layer, list | tuple):
+        got = f"a {type(layer).__name__}; write {name}({item}, {item}, ...)"
+        raise InputError(f"{name}: expected {item} {i} to be a Layer, got {got}")
+    check_type(name, f"{item} {i}", layer, Layer)
+    return container.add_layer(str(i), layer)
 
 
 def _forward(place: str, layer: Layer, x: Array, train: bool) -> Array:

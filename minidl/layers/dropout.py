@@ -16,7 +16,7 @@ class Dropout(Layer):
     ``dx = dy * mask / (1 - rate)``.
 
     The mask of the k-th training forward depends on the seed, on k and on the shape of x alone. k is the buffer
-    `forwards`: with its value a run goes on exactly where it stopped.
+    `forwards`, an integer: with its value a run goes on exactly where it stopped.
 
     Parameters
     ----------
@@ -32,11 +32,6 @@ class Dropout(Layer):
         From the constructor, if `rate` is out of range.
     ShapeError
         From `backward`, if dy does not fit.
-
-    Notes
-    -----
-    ``astype(numpy.float32)`` casts `forwards` too, which then counts to ``2**24``; in float64, as it is made, to
-    ``2**53``.
 
     References
     ----------
@@ -55,7 +50,7 @@ class Dropout(Layer):
         super().__init__()
         self.rate = as_fraction("rate", rate)
         self.seed = as_seed(rng)
-        self.forwards = self.add_buffer("forwards", 0.0, dtype=np.float64)
+        self.forwards = self.add_buffer("forwards", 0, dtype=np.int64)
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x)
@@ -65,7 +60,7 @@ class Dropout(Layer):
             self.keep(x)
             return x
         rng = keyed_generator(self.seed, "dropout", int(self.forwards))
-        self.forwards += 1.0
+        self.forwards += 1
         # In float32 whatever x is: a copy of the network in another dtype drops the same entries.
         mask = rng.random(x.shape, dtype=np.float32) >= self.rate
         scaled_mask = np.multiply(mask, 1.0 / (1.0 - self.rate), dtype=x.dtype)

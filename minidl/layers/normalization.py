@@ -6,10 +6,8 @@ from numpy.typing import DTypeLike
 from minidl.checks import as_count, as_fraction, as_number
 from minidl.errors import InputError, ShapeError
 from minidl.layers.base import Layer, Shape
+from minidl.layers.sums import column_sums
 from minidl.types import Array
-
-BLOCK = 1024
-"""So many rows are added up in the data's own precision; sums of blocks are added in float64."""
 
 
 class _Normalization(Layer):
@@ -24,15 +22,21 @@ class _Normalization(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape[-1:] != (self.features,):
-            raise ShapeError(f"{self!r}: expected rows of shape (..., {self.features}), got {input_shape}")
+            hint = self._hint(input_shape)
+            raise ShapeError(f"{self!r}: expected rows of shape (..., {self.features}), got {input_shape}{hint}")
         return input_shape
 
     def _table(self, x: Array) -> Array:
         """Return x as a table, the features in its columns."""
         self.check_input(x)
         if x.ndim < 2 or x.shape[-1] != self.features:
-            raise ShapeError(f"{self!r}: expected x of shape (n, ..., {self.features}), got {x.shape}")
+            hint = self._hint(x.shape[1:])
+            raise ShapeError(f"{self!r}: expected x of shape (n, ..., {self.features}), got {x.shape}{hint}")
         return x.reshape(-1, self.features)
+
+    def _hint(self, row: Shape) -> str:
+        turned = len(row) == 3 and row[0] == self.features
+        return "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
 
     def _tables(self, dy: Array, kept: Array) -> tuple[Array, Array]:
         """Return dy and what forward kept as tables."""
@@ -106,7 +110,8 @@ class BatchNorm(_Normalization):
         if train and n < 2:
             raise InputError(
                 f"{self!r}: expected at least 2 values per feature in training, got x of shape {x.shape}, in which "
-                "nothing varies; train on larger batches, also the last of an epoch, or predict with train=False"
+                "nothing varies; choose a batch_size that leaves no single row (201 rows in batches of 10 leave 1), or "
+                "predict with train=False"
             )
         mean = column_sums(table) / n if train else self.running_mean
         centred = table - mean.astype(x.dtype)
@@ -180,7 +185,8 @@ class LayerNorm(_Normalization):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         table = self._table(x)
-        normal = table - _row_means(table)
+        normal = table - table[:, :1]  # so that a row without differences is exactly 0, however its sum is rounded
+        normal -= _row_means(normal)
         inverse_std = 1.0 / np.sqrt(_row_means(normal, normal) + self.epsilon)
         normal *= inverse_std
         if train:
@@ -204,23 +210,6 @@ class LayerNorm(_Normalization):
 
     def __repr__(self) -> str:
         return f"LayerNorm({self.features}, epsilon={self.epsilon:g})"
-
-
-def column_sums(*tables: Array) -> Array:
-    """Return the sum over the rows of a table, or of the product of two, in float64: one pass, no temporaries.
-
-    Examples
-    --------
-    >>> column_sums(np.array([[1.0, 2.0], [3.0, 4.0]]))
-    array([4., 6.])
-    """
-    terms = ",".join("...nd" for _ in tables) + "->...d"
-    n, d = tables[0].shape
-    whole = n - n % BLOCK
-    blocks = np.einsum(terms, *(table[:whole].reshape(-1, BLOCK, d) for table in tables))
-    rest = np.einsum(terms, *(table[whole:] for table in tables))
-    sums: Array = blocks.sum(axis=0, dtype=np.float64) + rest
-    return sums
 
 
 def _row_means(*tables: Array) -> Array:

@@ -82,12 +82,13 @@ class GELU(Activation):
         self.approximate = approximate
 
     def function(self, x: Array) -> Array:
-        y = self._twice_p(x)
-        y *= x
+        y = self._twice_p(_near(x))
         y *= 0.5
+        y *= x
         return y
 
     def derivative(self, x: Array) -> Array:
+        x = _near(x)
         twice_p = self._twice_p(x)
         square = x * x
         if self.approximate == "none":
@@ -117,3 +118,9 @@ class GELU(Activation):
 
     def __repr__(self) -> str:
         return f"GELU({'' if self.approximate == 'none' else repr(self.approximate)})"
+
+
+def _near(x: Array) -> Array:
+    """Return x within -100 .. 100: beyond, P(x) is 0 or 1, and the square of x may overflow."""
+    near: Array = np.clip(x, -100.0, 100.0)
+    return near

@@ -36,7 +36,9 @@ def as_targets_like(where: object, targets: Any, output_shape: tuple[int, ...]) 
     if array.shape != output_shape:  # broadcasting (n,) against (n, 1) would compare every pair
         hint = ""
         if output_shape == (*array.shape, 1):
-            hint = "; give each row its own: targets[..., np.newaxis]"
+            hint = f"; give each row its own: {'targets[:, None]' if array.ndim == 1 else 'targets[..., None]'}"
+        elif array.ndim == 1 and len(output_shape) == 2 and len(array) == output_shape[0]:
+            hint = "; for one target a row, end the network with one output, Dense(..., 1), and pass targets[:, None]"
         elif array.shape == (*output_shape, 1):
             hint = "; drop the last axis: targets[..., 0]"
         raise ShapeError(f"{where}: expected targets of the outputs' shape {output_shape}, got {array.shape}{hint}")

@@ -18,7 +18,8 @@ class SigmoidCrossEntropy(ClassLoss):
     ``-sum(t * log(p) + (1 - t) * log(1 - p)) / K``, computed from the logits as in `BinaryCrossEntropy`.
     Gradient: ``(p - t) / (n * K)``.
 
-    Outputs are logits z, shape (n, classes); targets are integer class labels, shape (n,), in 0 .. classes - 1.
+    Outputs are logits z, shape (n, classes): put no Sigmoid layer before it. Targets are integer class labels, shape
+    (n,), in 0 .. classes - 1.
 
     Raises
     ------
@@ -64,7 +65,8 @@ class BinaryCrossEntropy(Loss):
     The mean over the outputs of a row, then over rows. Computed as ``max(z, 0) - z * t + log(1 + exp(-|z|))``, which
     neither overflows nor takes the logarithm of 0. Gradient: ``(p - t) / z.size``.
 
-    Outputs are logits z, shape (n,) or (n, ...); targets are numbers t in [0, 1], of the same shape.
+    Outputs are logits z, shape (n,) or (n, ...): put no Sigmoid layer before it. Targets are numbers t in [0, 1], of
+    the same shape.
 
     Raises
     ------

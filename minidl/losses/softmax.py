@@ -17,7 +17,8 @@ class SoftmaxCrossEntropy(ClassLoss):
     Computed as ``log(sum(exp(z - max))) - (z[y] - max)``, which neither overflows nor takes the logarithm of 0.
     Gradient: ``(p - onehot(y)) / n``.
 
-    Outputs are logits z, shape (n, classes); targets are integer class labels y, shape (n,), in 0 .. classes - 1.
+    Outputs are logits z, shape (n, classes): put no Softmax layer before it. Targets are integer class labels y, shape
+    (n,), in 0 .. classes - 1.
 
     With class weights w and a label smoothing of s, the loss of a row is ``-sum(q * log p)`` with
     ``q = w * ((1 - s) * onehot(y) + s / classes)``. Gradient: ``(sum(q) * p - q) / n``.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from minidl.checks import as_number, check_finite
-from minidl.errors import InputError, NonFiniteError
+from minidl.errors import InputError, NonFiniteError, ShapeError
 from minidl.optimizers.blocks import blocks
 from minidl.parameter import Parameter
 from minidl.schedules import Schedule
@@ -29,7 +29,8 @@ class Optimizer(ABC):
         Greater than 0; a schedule may also give 0.
     clip_norm : float, optional
         The gradients of all trained parameters together, taken as one long vector, are shortened to this length if
-        they are longer: each is multiplied by ``min(1, clip_norm / (norm + 1e-6))``.
+        they are longer: each is multiplied by ``min(1, clip_norm / (norm + 1e-6))``. So does PyTorch's
+        ``clip_grad_norm_``; Keras calls this ``global_clipnorm``, its ``clipnorm`` is for each parameter alone.
     clip_value : float, optional
         Every entry of every gradient is put into [-clip_value, clip_value]. Not together with `clip_norm`.
 
@@ -73,11 +74,13 @@ class Optimizer(ABC):
 
     @learning_rate.setter
     def learning_rate(self, new: float | Schedule) -> None:
-        self._learning_rate = new if isinstance(new, Schedule) else as_number("learning_rate", new, 0, above=True)
+        if not isinstance(new, Schedule):
+            new = as_number("learning_rate", new, 0, above=True, instead="a Schedule")
+        self._learning_rate = new
 
     @property
     def current_learning_rate(self) -> float:
-        """The rate of the last step; before the first one, and after an assignment, of the next."""
+        """The rate of the last step, before it that of the first; after an assignment, what the new one gives there."""
         return self._rate(max(self.steps - 1, 0))
 
     def step(self, parameters: Mapping[str, Parameter]) -> None:
@@ -95,7 +98,11 @@ class Optimizer(ABC):
                 parameter = parameter.with_grad(scale * parameter.grad)
             elif self.clip_value is not None:
                 parameter = parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
-            self.update(parameter, self.state[path], learning_rate)
+            try:
+                self.update(parameter, self.state[path], learning_rate)
+            except ValueError:
+                self._check_state(path, parameter)
+                raise
         self.steps += 1
 
     def init_state(self, parameter: Parameter) -> State:
@@ -105,6 +112,16 @@ class Optimizer(ABC):
     @abstractmethod
     def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
         """Change ``parameter.value`` and the arrays of `state` in place by ``parameter.grad`` (clipped already)."""
+
+    def _check_state(self, path: str, parameter: Parameter) -> None:
+        """Refuse a parameter of another shape than the one that the rule remembers at its place."""
+        fresh = {name: array.shape for name, array in self.init_state(parameter).items()}
+        found = {name: array.shape for name, array in self.state[path].items()}
+        if found != fresh:
+            raise ShapeError(
+                f"{self!r}: this optimizer remembers parameters of other shapes: at {path!r} it has {found}, expected "
+                f"{fresh}; make a new one for each model"
+            )
 
     def _rate(self, step: int) -> float:
         rate = self._learning_rate

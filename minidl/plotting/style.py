@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidl.files import PathLike, write_whole
+from minidl.files import write_whole
+from minidl.types import PathLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,8 @@
-"""Dropout: bugs in how its backward comes by the mask."""
+"""Dropout: bugs in how its backward comes by the mask.
+
+A mask without its factor in both passes (bug 55) is no mutant here: its gradient is right, for a function that is not
+dropout, and only a test of the mean of y can see it.
+"""
 
 import numpy as np
 
