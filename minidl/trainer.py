@@ -117,8 +117,8 @@ class Trainer:
             if len(data) == 0:
                 raise InputError(f"Trainer.fit: expected {name} to have at least one row, got {data!r}")
             check_finite(f"{name}.x", data.x)
-            output_shape = self.model.forward(data.x[:1]).shape[1:]
             try:
+                output_shape = self.model.forward(data.x[:1]).shape[1:]
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
             except InputError as error:  # the same words, and which of the two sets
                 raise type(error)(f"Trainer.fit: {name}: {error}") from None

@@ -135,3 +135,8 @@ def test_wrong_arguments_are_refused(options, message):
 
 def test_representation():
     assert repr(dl.ReduceLROnPlateau()) == "ReduceLROnPlateau('val_loss')"
+
+
+def test_a_plateau_without_end_leaves_a_rate_above_zero():
+    rates = rates_along([1.0] * 400, factor=0.1, patience=0)
+    assert min(rates) > 0

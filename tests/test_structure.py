@@ -287,3 +287,9 @@ def test_a_summary_lists_both_ways():
         *(("0.body.", (3,)), ("0.shortcut.", (3,)), ("0.", (3,))),
         *(("1.0.", (3,)), ("1.1.", (3,)), ("1.", (6,))),
     ]
+
+
+@pytest.mark.parametrize("x", [[[1.0, 2.0, 3.0]], None, "x"])
+def test_what_is_no_array_is_refused_by_the_first_layer(x):
+    with pytest.raises(dl.InputError, match=r"layer 0: .*expected x to be a floating-point array"):
+        dl.Sequential(dl.Dense(3, 2)).forward(x)

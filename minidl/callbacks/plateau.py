@@ -86,7 +86,8 @@ class ReduceLROnPlateau(Callback):
             raise InputError(f"{self!r}: an epoch has no {self.monitor!r}; {hint}")
         if self._is_time(trainer.logs[self.monitor]):
             rate = trainer.optimizer.current_learning_rate
-            trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum))
+            # Without a minimum the rate would in the end be 0, which is no rate.
+            trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
 
     def _forget(self) -> None:
         self._best = math.inf

@@ -39,7 +39,7 @@ class Sequential(Layer):
             try:
                 x = check_returned(f"{layer!r}.forward", layer.forward(x, train))
             except InputError as error:
-                raise self._refusal(error, i, x.shape[1:]) from error
+                raise self._refusal(error, i, np.shape(x)[1:]) from error
         return x
 
     def backward(self, dy: Array) -> Array:
