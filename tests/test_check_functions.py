@@ -408,3 +408,11 @@ def test_a_model_with_a_dropout_is_held_to_its_contract_too(x):
     network = dl.Sequential(dl.Dense(6, 3, rng=0), Noisy())
     assert dl.check_model(dl.Model(network, dl.SoftmaxCrossEntropy()), x, [0, 1, 2, 1]).ok
     assert not dl.check_model(Gathers(network, dl.SoftmaxCrossEntropy()), x, [0, 1, 2, 1]).ok
+
+
+def test_every_entry_of_a_model_is_measured_in_parts_alone(rng):
+    model = dl.Model(dl.Dense(300, 3, rng=0), dl.SoftmaxCrossEntropy(), dl.L2(0.1))
+    report = dl.check_model(model, rng.normal(size=(4, 300)), [0, 1, 2, 1], every_entry=True)
+    assert report.ok
+    assert {name: part["entries"] for name, part in report.tensors.items()} == {"weight": 900, "bias": 3}
+    assert report.forwards < 5 * 903 + 500  # of the cost itself only directions are measured: it is one rounded number

@@ -195,7 +195,7 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
         purity,
         lambda: (CostSubject if as_predicted() else PartedCostSubject)(twin, x, y),
         lambda: behaviour_of_model(twin, x, y) if as_predicted() else [],
-        few=0,
+        entries=False,
     )
     return run.through(list, lambda: PartedCostSubject(twin, x, y), list) if whole.ok else whole
 
@@ -217,16 +217,17 @@ class _Run:
         self.forwards = self.backwards = 0
 
     def through(
-        self, purity: Probe, subject: Callable[[], Subject], behaviour: Probe, few: int = 256
+        self, purity: Probe, subject: Callable[[], Subject], behaviour: Probe, *, entries: bool = True
     ) -> GradientReport:
-        """Return the report of the first stage that finds something, or of all."""
+        """Return the report of the first stage that finds something, or of all; without `entries`, of directions."""
         with np.errstate(all="ignore"):  # results are looked at; what overflows on the way is the author's business
             try:
                 if findings := purity():
                     return self.report(findings)
                 checked = subject()
                 rng = np.random.default_rng(self.seed)
-                comparison = Comparison(checked, rng, every_entry=self.every_entry, few=few)
+                options = {"every_entry": self.every_entry} if entries else {"few": 0}
+                comparison = Comparison(checked, rng, **options)
                 self.forwards += checked.forwards
                 self.backwards += checked.backwards
                 findings = list(comparison.findings) or list(behaviour())
