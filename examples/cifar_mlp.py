@@ -28,19 +28,23 @@ def main(arguments: list[str] | None = None) -> None:
     fine = search((train, validation, test), coarse + np.linspace(-0.5, 0.5, 2 if options.quick else 4), options.seed)
     print(f"Best lambda of the two-layer net: {10**fine:.2g}")
 
-    two = dl.Sequential(dl.Flatten(), dl.Dense(3072, 50, weight_init=dl.He(), rng=options.seed), dl.ReLU(), head(50))
-    wide = three_layers(options.seed)
-    print(wide_model := dl.Model(wide, dl.SoftmaxCrossEntropy(), dl.L2(1e-4)), file=sys.stderr)
-    print(wide_model.summary((32, 32, 3)))
+    wide = dl.Model(three_layers(options.seed), dl.SoftmaxCrossEntropy(), dl.L2(1e-4))
+    print(wide, file=sys.stderr)
+    print(wide.summary((32, 32, 3)))
     for name, model, epochs, augment in [
-        ("two layers, 50 units", dl.Model(two, dl.SoftmaxCrossEntropy(), dl.L2(10**fine)), 16, []),
-        ("three layers, 512 and 256 units", wide_model, 24, [dl.Mirror()]),
+        ("two layers, 50 units", two_layers(10**fine, options.seed), 16, []),
+        ("three layers, 512 and 256 units", wide, 24, [dl.Mirror()]),
     ]:
         epochs = 2 if options.quick else epochs
         trainer = fit(model, (train, validation, test), epochs, options.seed, augment)
         trainer.history.to_csv(options.out / f"history-{name.split()[0]}.csv")
         accuracy = model.evaluate(test)["accuracy"]
         print(f"{name}: test accuracy {accuracy:.2%} after {perf_counter() - start:.0f} s")
+
+
+def two_layers(lam: float, seed: int) -> dl.Model:
+    layers = (dl.Flatten(), dl.Dense(3072, 50, weight_init=dl.He(), rng=seed), dl.ReLU(), head(50))
+    return dl.Model(dl.Sequential(*layers), dl.SoftmaxCrossEntropy(), dl.L2(lam))
 
 
 def three_layers(seed: int) -> dl.Sequential:
@@ -70,8 +74,7 @@ def search(splits: Splits, exponents: np.ndarray, seed: int) -> float:
     """Return the exponent whose lambda = 10**exponent does best on the validation set after two epochs."""
     found = {}
     for exponent in exponents:
-        layers = (dl.Flatten(), dl.Dense(3072, 50, weight_init=dl.He(), rng=seed), dl.ReLU(), head(50))
-        model = dl.Model(dl.Sequential(*layers), dl.SoftmaxCrossEntropy(), dl.L2(10 ** float(exponent)))
+        model = two_layers(10 ** float(exponent), seed)
         fit(model, splits, 2, seed, [])
         found[float(exponent)] = model.evaluate(splits[1])["accuracy"]
         print(f"  lambda {10**exponent:.2g}: validation accuracy {found[float(exponent)]:.2%}", file=sys.stderr)

@@ -24,6 +24,7 @@ from minidl.types import Array
 
 _NEIGHBOURS = 8
 _LINES = 8  # that are measured at each neighbour
+_MOVE = 2.0**-10  # how far away a neighbour is at most, in units of the number that moves
 
 Measure = Callable[[list[Line], Array, Array], Compared]
 
@@ -68,8 +69,7 @@ def judge(
         if ((4 * found.bar + found.rounding < 0.5 * off[some]) & ~found.kinked).any():
             claims.append(claimed)
     if not claims:
-        unknown = Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR
-        return [Kind.UNCLEAR if kinked and not subject.simple_kinks else unknown for kinked in compared.kinked]
+        return [Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR] * len(lines)
     near = np.array(claims)
     return [_kind(subject, near[:, i], compared, i) for i in range(len(lines))]
 
@@ -88,22 +88,34 @@ def _kind(subject: Subject, near: Array, compared: Compared, i: int) -> Kind:
 @contextmanager
 def _moved(subject: Subject, rng: np.random.Generator, *, absolute: bool) -> Iterator[None]:
     """Move all tensors a little; by as much everywhere, or in proportion, which stays within most domains."""
-    saved = [tensor.copy() for tensor in subject.tensors.values()]
+    steps = []
+    for tensor in subject.tensors.values():
+        size = unit_of(tensor) * smallness(tensor)
+        if not absolute:
+            size = np.where(tensor == 0, size, np.abs(tensor))
+        steps.append(
+            few_digits(rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape) * size * _MOVE)
+        )
     upstream = subject.upstream, subject.upstream_bar
     try:
-        for tensor in subject.tensors.values():
-            size = unit_of(tensor) * smallness(tensor) / 32
-            if not absolute:
-                size = np.where(tensor == 0, size, np.abs(tensor) / 32)
-            tensor += few_digits(
-                rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape) * size / 32
-            )
-        subject.renew()
+        with _stepped(subject, steps):
+            subject.renew()
+            yield
+    finally:
+        subject.upstream, subject.upstream_bar = upstream
+
+
+@contextmanager
+def _stepped(subject: Subject, steps: list[Array]) -> Iterator[None]:
+    """Add a step to each tensor, and put all of them back."""
+    saved = [tensor.copy() for tensor in subject.tensors.values()]
+    try:
+        for tensor, step in zip(subject.tensors.values(), steps, strict=True):
+            tensor += step
         yield
     finally:
         for tensor, original in zip(subject.tensors.values(), saved, strict=True):
             tensor[...] = original
-        subject.upstream, subject.upstream_bar = upstream
 
 
 def smallness(tensor: Array) -> float:
@@ -124,20 +136,12 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
             unit_of(t) * smallness(t) * rng.choice([-1.0, 1.0], t.shape) * rng.uniform(2.0**-23, 2.0**-22, t.shape)
             for t in subject.tensors.values()
         ]
-        sides = [_gradients_at(subject, [sign * step for step in steps]) for sign in (1.0, -1.0)]
+        sides = []
+        for sign in (1.0, -1.0):
+            with _stepped(subject, [sign * step for step in steps]):
+                sides.append(subject.gradients())
         for name, at in center.items():
             second = np.abs(sides[0][name] + sides[1][name] - 2 * at)
             if at.size and np.isfinite(second).all():
                 noise[name] = max(noise[name], min(8 * float(second.max()), 1e-6 * float(np.abs(at).max())))
     return noise
-
-
-def _gradients_at(subject: Subject, steps: list[Array]) -> dict[str, Array]:
-    saved = [tensor.copy() for tensor in subject.tensors.values()]
-    try:
-        for tensor, step in zip(subject.tensors.values(), steps, strict=True):
-            tensor += step
-        return subject.gradients()
-    finally:
-        for tensor, original in zip(subject.tensors.values(), saved, strict=True):
-            tensor[...] = original

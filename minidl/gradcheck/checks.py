@@ -1,5 +1,6 @@
 """The checks: exact rules first, then values against numerical derivatives, then the rules of use."""
 
+import ast
 import copy
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -286,7 +287,7 @@ def _source(name: str, value: Any) -> str:
     if isinstance(value, np.ndarray):
         text = f"np.array({value.tolist()})" if value.size <= 12 else name
     try:
-        compile(text, "", "eval")
+        ast.parse(text, mode="eval")
     except (SyntaxError, ValueError):
         return name
     return text if len(text) <= 100 else name

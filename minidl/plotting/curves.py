@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl.checks import as_count
 from minidl.errors import InputError
-from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, title_style
+from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, put_legend_above, title_style
 from minidl.types import Array
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes |
     InputError
         If the history has no such column.
     """
-
     names = {"training": quantity, "validation": f"val_{quantity}"}
     curves = {
         label: np.array(history[name], dtype=np.float64)  # (a copy: it gets gaps)
@@ -88,9 +87,7 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes |
     ax.set_xlabel("\n".join(notes), parse_math=False)
     label = _LABELS.get(quantity, quantity.replace("_", " "))
     ax.set_ylabel(f"{label}, log scale" if reason else label, parse_math=False)
-    # Above the axes the legend covers no data, whatever the curves do.
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.1, fontsize=9)
-    ax.set_title(title, pad=22, **title_style(title))
+    put_legend_above(ax, title)
     return figure_of(ax)
 
 

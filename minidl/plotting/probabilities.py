@@ -7,7 +7,7 @@ import numpy as np
 
 from minidl.checks import as_array
 from minidl.metrics import true_class_probabilities
-from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, title_style
+from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, put_legend_above
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +45,5 @@ def plot_true_class_probability(
     ax.set_xlabel("probability of the true class")
     ax.set_ylabel("rows")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.1, fontsize=9)
-    ax.set_title(title, pad=22, **title_style(title))
+    put_legend_above(ax, title)
     return figure_of(ax)

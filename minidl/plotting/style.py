@@ -25,6 +25,12 @@ def new_axes(lines: int) -> "Axes":
     return Figure(figsize=(5.0, 3.0 + 0.2 * lines), layout="constrained", facecolor="white").add_subplot()
 
 
+def put_legend_above(ax: "Axes", title: str) -> None:
+    """Put the legend between axes and title, where it covers no data, whatever the curves do."""
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.1, fontsize=9)
+    ax.set_title(title, pad=22, **title_style(title))
+
+
 def figure_of(ax: "Axes") -> "Figure":
     """Return the figure that `ax` belongs to; of a subfigure, the figure around it."""
     figure: Any = ax.figure
