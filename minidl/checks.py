@@ -40,10 +40,16 @@ def as_array(name: str, value: Any) -> Array:
 
 def check_finite(name: str, array: Array) -> None:
     """Refuse NaN and infinity in `array`, saying how many there are and where the first one is."""
-    # min and max carry NaN and infinity through and need no temporary array as large as the data.
-    if array.dtype.kind != "f" or array.size == 0 or (math.isfinite(array.min()) and math.isfinite(array.max())):
+    if array.dtype.kind != "f" or array.size == 0:
         return
+    # A sum carries NaN and infinity through, needs no temporary as large as the data, and reads it once. If it is not
+    # finite, it may also have been too large itself.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(array.sum()):
+            return
     bad = ~np.isfinite(array)
+    if not bad.any():
+        return
     first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
     raise NonFiniteError(
         f"{name}: expected finite numbers, got {bad.sum()} that are not, the first at index {first}: {array[first]}"

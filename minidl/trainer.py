@@ -1,7 +1,7 @@
 """Trainer: how the cost is minimised."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, closing
 from time import perf_counter
 
 from minidl.augmentation import Augmentation, augmenter, check_augmentations
@@ -12,8 +12,9 @@ from minidl.errors import CallOrderError, InputError, NonFiniteError
 from minidl.history import History
 from minidl.model import Model
 from minidl.optimizers import Optimizer
+from minidl.prefetch import WORTHWHILE_BYTES, one_ahead
 from minidl.randomness import as_seed, keyed_generator
-from minidl.types import Seed
+from minidl.types import Array, Seed
 
 
 class Trainer:
@@ -161,16 +162,16 @@ class Trainer:
         self.epoch += 1
         self._notify("on_epoch_begin")
         try:
-            transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
-            for x, y in train.batches(batch_size, keyed_generator(self.seed, "shuffle", self.epoch), transform):
-                self._notify("on_batch_begin")
-                cost, loss = self.model.compute_gradients(x, y)
-                self.optimizer.step(self.model.parameters)
-                self.step += 1
-                self.logs = {"batch_cost": cost, "batch_loss": loss}
-                self._notify("on_batch_end")
-                if self._stopping:
-                    break
+            with closing(self._batches(train, batch_size, augment)) as batches:
+                for x, y in batches:
+                    self._notify("on_batch_begin")
+                    cost, loss = self.model.compute_gradients(x, y)
+                    self.optimizer.step(self.model.parameters)
+                    self.step += 1
+                    self.logs = {"batch_cost": cost, "batch_loss": loss}
+                    self._notify("on_batch_end")
+                    if self._stopping:
+                        break
             row: dict[str, float] = {"epoch": self.epoch}
             if train_metrics:
                 row |= self.model.evaluate(train)
@@ -182,6 +183,15 @@ class Trainer:
         self.logs = row
         self.history.append(row)
         self._notify("on_epoch_end")
+
+    def _batches(
+        self, train: Dataset, batch_size: int, augment: Sequence[Augmentation]
+    ) -> Generator[tuple[Array, Array]]:
+        """Yield the batches of the running epoch, shuffled and augmented."""
+        transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
+        batches = train.batches(batch_size, keyed_generator(self.seed, "shuffle", self.epoch), transform)
+        ahead = bool(augment) or train.x[:batch_size].nbytes >= WORTHWHILE_BYTES
+        yield from one_ahead(batches) if ahead else batches
 
     def _notify(self, moment: str) -> None:
         for callback in self.callbacks:

@@ -20,7 +20,7 @@ MODULES = sorted(
 # A module may import from its own floor and from those below it.
 FLOORS = [
     {"errors", "types"},
-    {"checks", "images", "randomness", "files", "special", "tensorfile"},
+    {"checks", "images", "randomness", "files", "prefetch", "products", "special", "tensorfile"},
     {"initializers", "metrics", "regularizers", "plotting", "schedules"},
     {"memory", "parameter", "augmentation", "data", "splits", "losses"},
     {"layers", "optimizers", "datasets", "history", "report", "describe", "summary"},

@@ -7,6 +7,7 @@ from minidl.checks import as_count, check_returned, check_type
 from minidl.errors import ShapeError
 from minidl.initializers import Initializer, Xavier
 from minidl.layers.base import Layer, Shape
+from minidl.products import product
 from minidl.randomness import as_generator
 from minidl.types import Array, Seed
 
@@ -62,7 +63,7 @@ class Dense(Layer):
         self.check_input(x, (self.in_features,))
         if train:
             self.keep(x)
-        y: Array = np.matmul(x, self.weight.value, dtype=x.dtype)
+        y = product(x, self.weight.value)
         if self.bias is not None:
             y += self.bias.value
         return y
@@ -76,7 +77,7 @@ class Dense(Layer):
         (x,) = self.kept()
         if dy.shape != (len(x), self.out_features):
             raise ShapeError(f"{self!r}: expected dy of shape {(len(x), self.out_features)}, got {dy.shape}")
-        self.weight.add_grad((dy.T @ x).T)
+        self.weight.add_grad(product(dy.T, x).T)
         if self.bias is not None:
             self.bias.add_grad(dy.sum(axis=0))
 

@@ -1,0 +1,120 @@
+"""A race: contestants in processes of their own take turns at the same work."""
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+from tasks import Problem, Result
+
+WORKER = Path(__file__).with_name("worker.py")
+CALLS = {"epoch": 4, "predict": 5, "mlp": 20, "conv": 3}
+"""Calls a turn: a turn takes some tens of milliseconds at least."""
+WARM_UP = 2
+"""Turns that are not counted: compilers compile, caches fill."""
+PAUSE = 0.1
+"""Seconds before a turn, in which the last one's threads go to sleep: those of BLAS and OpenMP spin for a while."""
+
+
+@dataclass
+class Score:
+    """What one contestant did: seconds of each turn (a call's), and the numbers it returned last."""
+
+    seconds: list[float] = field(default_factory=list)
+    megabytes: list[float] = field(default_factory=list)
+    result: Result = field(default_factory=dict)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        return min(self.seconds), max(self.seconds)
+
+
+def race(problem: Problem, contestants: Sequence[str], rounds: int) -> dict[str, Score]:
+    """Return the scores of those who take part in this kind of work."""
+    calls = CALLS[problem.task.kind]
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        problem.save(Path(folder))
+        workers = {name: stack.enter_context(_worker(name, folder)) for name in contestants}
+        # Each answers once it has loaded everything; one who does not know this work leaves without a word.
+        workers = {name: worker for name, worker in workers.items() if worker.stdout.readline()}
+        scores = {name: Score() for name in workers}
+        for turn in range(WARM_UP + rounds):
+            for name in _rotated(list(workers), turn):
+                sleep(PAUSE)
+                answer = _ask(name, workers[name], calls)
+                scores[name].result = answer["result"]
+                if turn >= WARM_UP:
+                    scores[name].seconds.append(answer["seconds"])
+    return scores
+
+
+def race_of_processes(folder: Path, contestants: Sequence[str], rounds: int) -> dict[str, Score]:
+    """Return the scores of whole processes, from start to test accuracy, on the raw data in `folder`."""
+    scores = {name: Score() for name in contestants}
+    for turn in range(rounds):
+        for name in _rotated(list(contestants), turn):
+            start = perf_counter()
+            command = [sys.executable, str(WORKER), name, str(folder), "--whole"]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            assert process.stdout is not None  # noqa: S101  (for the type checker: it is a pipe)
+            line = process.stdout.read()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait again
+            if status != 0:
+                raise RuntimeError(f"{name}: its process ended with status {status}")
+            scores[name].seconds.append(perf_counter() - start)
+            scores[name].megabytes.append(usage.ru_maxrss / 1024)
+            scores[name].result = json.loads(line)["result"]
+            process.stdout.close()
+    return scores
+
+
+def race_of_imports(modules: Sequence[str], rounds: int) -> dict[str, Score]:
+    """Return how long each import takes in a fresh process that has imported NumPy already."""
+    scores = {module: Score() for module in modules}
+    for turn in range(rounds):
+        for module in _rotated(list(modules), turn):
+            code = f"import numpy, time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+            answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            scores[module].seconds.append(float(answer.stdout.split()[-1]))
+    return scores
+
+
+@contextlib.contextmanager
+def _worker(name: str, folder: str) -> Iterator[Any]:
+    command = [sys.executable, str(WORKER), name, folder]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _ask(name: str, worker: Any, calls: int) -> Any:
+    worker.stdin.write(f"{calls}\n")
+    worker.stdin.flush()
+    line = worker.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{name}: its process has ended; what it printed stands above")
+    return json.loads(line)
+
+
+def _rotated(names: list[str], turn: int) -> list[str]:
+    """Nobody always comes after the same neighbour, whose threads may still be warm."""
+    k = turn % len(names)
+    return names[k:] + names[:k] if turn % 2 == 0 else (names[k:] + names[:k])[::-1]
