@@ -127,13 +127,18 @@ def _shown(value: Any) -> str:
     return f"{' '.join(repr(value).split()):.80}"
 
 
-def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None) -> Array:
-    """Return what a class that a user wrote returned, if it is an array (of `shape`); `method` is the one to blame."""
+def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None, *, of: object = None) -> Array:
+    """Return what a class that a user wrote returned, if it is an array (of `shape`).
+
+    The error blames `method`, where given a method `of` that object; its repr, which takes longer than the check, is
+    asked for then only.
+    """
+    if isinstance(value, np.ndarray) and (shape is None or value.shape == shape):
+        return value
+    where = method if of is None else f"{of!r:.80}.{method}"
     if not isinstance(value, np.ndarray):
-        raise InputError(f"{method}: expected it to return an array, got {type(value).__name__}; is a return missing?")
-    if shape is not None and value.shape != shape:
-        raise ShapeError(f"{method}: expected it to return an array of shape {shape}, got {value.shape}")
-    return value
+        raise InputError(f"{where}: expected it to return an array, got {type(value).__name__}; is a return missing?")
+    raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
 
 
 def as_float_dtype(dtype: DTypeLike) -> np.dtype[Any]:

@@ -62,7 +62,7 @@ class Model:
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
         outputs = self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
-        return check_returned(f"{self.network!r:.80}.forward", outputs)
+        return check_returned("forward", outputs, of=self.network)
 
     def predict(self, x: Any) -> Array:
         """Return the prediction for each row of `x`: for a classifier its class, shape (n,)."""
@@ -92,7 +92,7 @@ class Model:
             parameter.zero_grad()
         outputs = self.forward(x, train=True)
         loss = self._loss(x, outputs, y)
-        d_outputs = check_returned(f"{self.loss!r}.backward", self.loss.backward(), outputs.shape)
+        d_outputs = check_returned("backward", self.loss.backward(), outputs.shape, of=self.loss)
         self.network.backward_parameters(d_outputs)
         if self.regularizer is not None:
             for parameter in self.parameters.values():

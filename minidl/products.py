@@ -56,4 +56,5 @@ def _by_pieces(a: Array, b: Array, out: Array, rows: int) -> None:
     """Write ``a @ b`` to `out`, so many rows at a time, in one call that lets other threads run."""
     whole = len(a) - len(a) % rows
     np.matmul(a[:whole].reshape(-1, rows, a.shape[1]), b, out=out[:whole].reshape(-1, rows, b.shape[1]))
-    np.matmul(a[whole:], b, out=out[whole:])
+    if whole < len(a):
+        np.matmul(a[whole:], b, out=out[whole:])

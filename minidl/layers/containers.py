@@ -37,7 +37,7 @@ class Sequential(Layer):
             self.keep()  # nothing, but that there was a forward: its layers keep the rest
         for i, layer in enumerate(self.layers):
             try:
-                x = check_returned(f"{layer!r}.forward", layer.forward(x, train))
+                x = check_returned("forward", layer.forward(x, train), of=layer)
             except InputError as error:
                 raise self._refusal(error, i, np.shape(x)[1:]) from error
         return x
@@ -55,7 +55,7 @@ class Sequential(Layer):
     @staticmethod
     def _backward(layers: tuple[Layer, ...], dy: Array) -> Array:
         for layer in reversed(layers):
-            dy = check_returned(f"{layer!r}.backward", layer.backward(dy))
+            dy = check_returned("backward", layer.backward(dy), of=layer)
         return dy
 
     def output_shape(self, input_shape: Shape) -> Shape:

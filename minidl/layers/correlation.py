@@ -7,7 +7,7 @@ import numpy as np
 from minidl.layers.windows import Windows
 from minidl.types import Array
 
-COLUMN_BYTES = 2**20
+COLUMN_BYTES = 2**21
 """How many bytes of columns are made at a time: they stay in a core's own cache from the copy to the product.
 
 All columns of a batch are as many times its size as the kernel has pixels, 118 MB for 100 images of 32 x 32 x 32 under
