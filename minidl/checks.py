@@ -97,7 +97,8 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
         whole = labels.dtype.kind == "f" and bool((labels == np.trunc(labels)).all())
         hint = f"; they are whole: {name}.astype(int)" if whole else ""
         raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
-    if rows and (labels.min() < 0 or labels.max() >= classes):  # NumPy would take -1 as the last class
+    # NumPy would take -1 as the last class; seen as unsigned it is the largest of all.
+    if rows and labels.view(labels.dtype.str.replace("i", "u")).max() >= classes:
         row = int(np.argmax((labels < 0) | (labels >= classes)))
         hint = ""
         if labels.min() == 1 and labels.max() == classes:

@@ -10,7 +10,7 @@ from minidl.data import Dataset
 from minidl.errors import InputError, ShapeError
 from minidl.losses import Loss
 from minidl.metrics import accuracy
-from minidl.model import Model, check_dataset
+from minidl.model import Model, check_dataset, measured_rows
 from minidl.types import Array
 
 
@@ -69,10 +69,12 @@ class Ensemble:
         classes: Array = self.predict_proba(x).argmax(axis=1)
         return classes
 
-    def evaluate(self, dataset: Dataset, batch_size: int = 1000) -> dict[str, float]:
+    def evaluate(self, dataset: Dataset, batch_size: int | None = None) -> dict[str, float]:
         """Return the accuracy over the whole dataset."""
         check_dataset("Ensemble.evaluate", dataset)
-        predicted = [self.predict(x) for x, _ in dataset.batches(batch_size)]
+        predicted = [
+            self.predict(x) for x, _ in dataset.batches(measured_rows(dataset) if batch_size is None else batch_size)
+        ]
         return {"accuracy": accuracy(np.concatenate(predicted), dataset.y)}
 
     def _vote(self, i: int, x: Any) -> Array:

@@ -1,7 +1,6 @@
 """History: what was measured, one row an epoch."""
 
 import csv
-import difflib
 import io
 import json
 import math
@@ -70,6 +69,8 @@ class History:
         """Return one value an epoch, NaN where the epoch has none; an unknown column is an `InputError`."""
         columns = self.columns
         if column not in columns:
+            import difflib  # only for the words of an error
+
             nearest = difflib.get_close_matches(str(column), columns, n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
             raise InputError(f"History: no column {column!r}, there is {', '.join(columns) or 'nothing yet'}{hint}")

@@ -1,7 +1,6 @@
 """Prefetching: the next item is made while this one is used."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,6 +21,8 @@ def one_ahead(items: Iterator[T]) -> Iterator[T]:
     >>> list(one_ahead(iter("abc")))
     ['a', 'b', 'c']
     """
+    from concurrent.futures import ThreadPoolExecutor  # 4 ms, which a program that trains nothing should not wait for
+
     end = object()
     with ThreadPoolExecutor(1, "prefetch") as thread:
         coming = thread.submit(next, items, end)

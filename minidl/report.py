@@ -1,7 +1,6 @@
 """Report: a small document of headings, paragraphs, tables and figures, written as HTML and as Markdown."""
 
 import base64
-import html
 import math
 import os
 import re
@@ -279,6 +278,8 @@ def _cell(value: Any) -> str:
 
 
 def _escape(text: str) -> str:
+    import html  # 2 ms of start-up, for those who write a report
+
     return html.escape(str(text))
 
 

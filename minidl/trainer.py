@@ -13,6 +13,7 @@ from minidl.history import History
 from minidl.model import Model
 from minidl.optimizers import Optimizer
 from minidl.prefetch import WORTHWHILE_BYTES, one_ahead
+from minidl.products import IN_PIECES
 from minidl.randomness import as_seed, keyed_generator
 from minidl.types import Array, Seed
 
@@ -190,7 +191,7 @@ class Trainer:
         """Yield the batches of the running epoch, shuffled and augmented."""
         transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
         batches = train.batches(batch_size, keyed_generator(self.seed, "shuffle", self.epoch), transform)
-        ahead = bool(augment) or train.x[:batch_size].nbytes >= WORTHWHILE_BYTES
+        ahead = bool(augment) or (IN_PIECES and train.x[:batch_size].nbytes >= WORTHWHILE_BYTES)
         yield from one_ahead(batches) if ahead else batches
 
     def _notify(self, moment: str) -> None:

@@ -68,6 +68,7 @@ class Recorder(dl.Callback):
 
 
 def train(monkeypatch, worthwhile, *, stop_at=None, augment=()):
+    monkeypatch.setattr(trainer_module, "IN_PIECES", True)
     monkeypatch.setattr(trainer_module, "WORTHWHILE_BYTES", worthwhile)
     rng = np.random.default_rng(0)
     data = dl.Dataset(rng.normal(size=(70, 8, 8, 3)).astype(np.float32), rng.integers(3, size=70))
@@ -110,6 +111,7 @@ def test_a_step_that_fails_leaves_no_thread(monkeypatch):
         def on_batch_end(self, trainer):
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(trainer_module, "IN_PIECES", True)
     monkeypatch.setattr(trainer_module, "WORTHWHILE_BYTES", 0)
     trainer = dl.Trainer(dl.Model(dl.Dense(4, 3, rng=0), dl.SoftmaxCrossEntropy()), dl.SGD(0.01), [Bug()], rng=1)
     with pytest.raises(KeyboardInterrupt):

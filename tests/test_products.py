@@ -2,13 +2,19 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minidl import products
 from minidl.products import product
 
 EDGES = [1, products.NARROW, products.NARROW + 1, products.FEWEST, 100, 101]
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["in pieces", "whole"])
+def in_pieces(request, monkeypatch):
+    """Both ways, whatever this machine would choose."""
+    monkeypatch.setattr(products, "IN_PIECES", request.param)
 
 
 def draw(rng, shape, order, dtype):
@@ -23,6 +29,7 @@ def assert_same_product(got, a, b):
     assert (np.abs(got - exact) <= a.shape[1] * np.finfo(a.dtype).eps * bound).all()
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it is the same for every example
 @given(
     m=st.sampled_from(EDGES) | st.integers(1, 300),
     k=st.integers(1, 40),

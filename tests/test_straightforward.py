@@ -3,8 +3,11 @@
 import tracemalloc
 
 import numpy as np
+import pytest
 
 import minidl as dl
+from minidl import products
+from minidl import trainer as trainer_module
 from minidl.randomness import keyed_generator
 
 ROWS, FEATURES, CLASSES, BATCH, RATE, STRENGTH, SEED = 1500, 3072, 10, 100, 0.001, 0.1, 7
@@ -35,7 +38,10 @@ def probabilities(logits):
     return e / e.sum(axis=1, keepdims=True)
 
 
-def test_the_main_job_gives_the_numbers_of_the_plain_loop():
+@pytest.mark.parametrize("in_pieces", [True, False])
+def test_the_main_job_gives_the_numbers_of_the_plain_loop(monkeypatch, in_pieces):
+    for module in (products, trainer_module):  # both ways, whatever this machine would choose
+        monkeypatch.setattr(module, "IN_PIECES", in_pieces)
     train, validation = (dl.datasets.synthetic_images(ROWS, rng=seed) for seed in (1, 2))
     scale = dl.Standardizer().fit(train.x)
     train, validation = train.map(scale), validation.map(scale)

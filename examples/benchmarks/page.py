@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from race import Score
+from race import Score, ratio
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -36,7 +36,7 @@ def times(scores: Mapping[str, Score], titles: Mapping[str, str], ours: str) -> 
                 f"**{titles[name]}**" if name == ours else titles[name],
                 f"{factor * score.median:.3g}",
                 f"{factor * low:.3g} to {factor * high:.3g}",
-                f"{scores[ours].median / score.median:.2f}",
+                f"{ratio(scores[ours], score):.2f}",
                 *[f"{max(score.megabytes):.0f}" for _ in range(with_memory)],
                 f"{value:.1%}" if accuracies[0] != "loss" else f"{value:.4f}",
             ]

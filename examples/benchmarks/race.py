@@ -15,8 +15,10 @@ from typing import Any
 
 from tasks import Problem, Result
 
+ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # else an editable installation is compiled at every start
 WORKER = Path(__file__).with_name("worker.py")
-CALLS = {"epoch": 4, "predict": 5, "mlp": 20, "conv": 3}
+CALLS = {"epoch": 8, "predict": 5, "mlp": 20, "conv": 3}
 """Calls a turn: a turn takes some tens of milliseconds at least."""
 WARM_UP = 2
 """Turns that are not counted: compilers compile, caches fill."""
@@ -39,6 +41,11 @@ class Score:
     @property
     def spread(self) -> tuple[float, float]:
         return min(self.seconds), max(self.seconds)
+
+
+def ratio(ours: Score, theirs: Score) -> float:
+    """Return the median of our time by theirs, round by round: what slows a whole round down cancels."""
+    return statistics.median(a / b for a, b in zip(ours.seconds, theirs.seconds, strict=True))
 
 
 def race(problem: Problem, contestants: Sequence[str], rounds: int) -> dict[str, Score]:
@@ -67,7 +74,7 @@ def race_of_processes(folder: Path, contestants: Sequence[str], rounds: int) -> 
         for name in _rotated(list(contestants), turn):
             start = perf_counter()
             command = [sys.executable, str(WORKER), name, str(folder), "--whole"]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT)
             assert process.stdout is not None  # noqa: S101  (for the type checker: it is a pipe)
             line = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
@@ -84,20 +91,21 @@ def race_of_processes(folder: Path, contestants: Sequence[str], rounds: int) -> 
 def race_of_imports(modules: Sequence[str], rounds: int) -> dict[str, Score]:
     """Return how long each import takes in a fresh process that has imported NumPy already."""
     scores = {module: Score() for module in modules}
-    for turn in range(rounds):
+    for turn in range(1 + rounds):  # the first, which may have to compile, does not count
         for module in _rotated(list(modules), turn):
             code = f"import numpy, time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-            answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-            scores[module].seconds.append(float(answer.stdout.split()[-1]))
+            command = [sys.executable, "-c", code]
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
+            if turn > 0:
+                scores[module].seconds.append(float(answer.stdout.split()[-1]))
     return scores
 
 
 @contextlib.contextmanager
 def _worker(name: str, folder: str) -> Iterator[Any]:
     command = [sys.executable, str(WORKER), name, folder]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as process:
         try:
             yield process

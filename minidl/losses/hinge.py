@@ -6,7 +6,7 @@ import numpy as np
 
 from minidl.checks import as_number
 from minidl.losses.base import ClassLoss
-from minidl.losses.common import check_outputs, row_maxima
+from minidl.losses.common import check_logits, check_outputs
 from minidl.types import Array
 
 
@@ -49,7 +49,7 @@ class MulticlassHinge(ClassLoss):
         self.margin = as_number("margin", margin, 0, above=True)
 
     def forward(self, outputs: Array, targets: Any) -> float:
-        row_maxima(outputs)  # for its words about shapes
+        check_logits(outputs)  # for its words about shapes
         check_outputs(outputs)
         labels = self.check_targets(targets, outputs.shape)
         rows = np.arange(len(labels))

@@ -6,7 +6,7 @@ import numpy as np
 
 from minidl.errors import InputError
 from minidl.losses.base import ClassLoss, Loss
-from minidl.losses.common import as_targets_like, check_outputs, row_maxima
+from minidl.losses.common import as_targets_like, check_logits, check_outputs
 from minidl.special import sigmoid
 from minidl.types import Array
 
@@ -42,7 +42,7 @@ class SigmoidCrossEntropy(ClassLoss):
     """
 
     def forward(self, outputs: Array, targets: Any) -> float:
-        row_maxima(outputs)  # for its words about shapes
+        check_logits(outputs)  # for its words about shapes
         check_outputs(outputs)
         labels = self.check_targets(targets, outputs.shape)
         onehot = np.zeros(outputs.shape, outputs.dtype)

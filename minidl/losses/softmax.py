@@ -7,7 +7,7 @@ import numpy as np
 from minidl.checks import as_array, as_fraction, check_finite
 from minidl.errors import InputError, ShapeError
 from minidl.losses.base import ClassLoss
-from minidl.losses.common import row_maxima
+from minidl.losses.common import shifted_logits
 from minidl.types import Array
 
 
@@ -60,7 +60,7 @@ class SoftmaxCrossEntropy(ClassLoss):
         self._plain = self.label_smoothing == 0 and self.class_weights is None
 
     def forward(self, outputs: Array, targets: Any) -> float:
-        shifted = outputs - row_maxima(outputs)
+        shifted = shifted_logits(outputs)
         labels = self.check_targets(targets, outputs.shape)
         exponentials = np.exp(shifted)
         sums = exponentials.sum(axis=1, keepdims=True)
@@ -87,7 +87,8 @@ class SoftmaxCrossEntropy(ClassLoss):
 
     def probabilities(self, outputs: Array) -> Array:
         """Return the softmax of each row, shape (n, classes)."""
-        p: Array = np.exp(outputs - row_maxima(outputs))
+        p = shifted_logits(outputs)
+        np.exp(p, out=p)
         p /= p.sum(axis=1, keepdims=True)
         return p
 

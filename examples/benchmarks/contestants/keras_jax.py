@@ -1,13 +1,11 @@
 """Keras 3 on JAX: `compile`, `fit`, `evaluate`."""
 
 import importlib
-import os
 from typing import Any
 
 import numpy as np
 from tasks import BATCH, L2, LEARNING_RATE, Problem, Result, Run, repeated
 
-os.environ["KERAS_BACKEND"] = "jax"
 importlib.import_module("jax")
 keras: Any = importlib.import_module("keras")
 

@@ -6,4 +6,4 @@ from tasks import Problem, Run
 
 
 def epoch(problem: Problem) -> Run:
-    return loop(problem, np.matmul, iter)
+    return loop(problem, np.matmul, iter, np.asarray, 1000)

@@ -7,15 +7,21 @@ import numpy as np
 from tasks import BATCH, L2, LEARNING_RATE, Problem, Result, Run, repeated
 
 from minidl.prefetch import one_ahead
-from minidl.products import product
+from minidl.products import IN_PIECES, product
 from minidl.types import Array
 
 
 def epoch(problem: Problem) -> Run:
-    return loop(problem, product, one_ahead)
+    return loop(problem, product, one_ahead if IN_PIECES else iter, np.asfortranarray, 2500)
 
 
-def loop(problem: Problem, multiply: Callable[..., Array], hand_over: Callable[[Iterator[Any]], Iterator[Any]]) -> Run:
+def loop(
+    problem: Problem,
+    multiply: Callable[..., Array],
+    hand_over: Callable[[Iterator[Any]], Iterator[Any]],
+    reorder: Callable[[Array], Array],
+    block: int,
+) -> Run:
     rng = np.random.default_rng(0)
     weight = np.asfortranarray(problem.weights[0])
     bias = np.zeros(problem.task.classes, np.float32)
@@ -23,6 +29,7 @@ def loop(problem: Problem, multiply: Callable[..., Array], hand_over: Callable[[
     def softmax_loss(x: Array, y: Array) -> tuple[Array, Array, float]:
         logits = multiply(x, weight)
         logits += bias
+        logits = reorder(logits)
         shifted = logits - logits.max(axis=1, keepdims=True)
         p = np.exp(shifted)
         sums = p.sum(axis=1, keepdims=True)
@@ -32,10 +39,10 @@ def loop(problem: Problem, multiply: Callable[..., Array], hand_over: Callable[[
 
     def metrics(x: Array, y: Array, prefix: str = "") -> Result:
         loss = accuracy = 0.0
-        for i in range(0, len(x), 1000):
-            logits, _, mean = softmax_loss(x[i : i + 1000], y[i : i + 1000])
+        for i in range(0, len(x), block):
+            logits, _, mean = softmax_loss(x[i : i + block], y[i : i + block])
             loss += mean * len(logits) / len(x)
-            accuracy += float((logits.argmax(axis=1) == y[i : i + 1000]).sum()) / len(x)
+            accuracy += float((logits.argmax(axis=1) == y[i : i + block]).sum()) / len(x)
         penalty = L2 * float(np.vdot(weight, weight))
         return {f"{prefix}cost": loss + penalty, f"{prefix}loss": loss, f"{prefix}accuracy": accuracy}
 
