@@ -2,7 +2,15 @@
 
 from minidl import datasets, plotting
 from minidl.augmentation import Augmentation, Brightness, Contrast, Cutout, Mirror, RandomCrop, Shift
-from minidl.callbacks import Callback, LearningCurves, ProgressBar, ReduceLROnPlateau, WeightTemplates
+from minidl.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    LearningCurves,
+    ProgressBar,
+    ReduceLROnPlateau,
+    WeightTemplates,
+)
 from minidl.data import Dataset, Standardizer
 from minidl.describe import describe_run
 from minidl.ensemble import Ensemble
@@ -118,6 +126,7 @@ __all__ = [
     "Brightness",
     "CallOrderError",
     "Callback",
+    "Checkpoint",
     "CheckpointError",
     "Constant",
     "ConstantRate",
@@ -131,6 +140,7 @@ __all__ = [
     "Dense",
     "DownloadError",
     "Dropout",
+    "EarlyStopping",
     "ElasticNet",
     "Ensemble",
     "ExponentialDecay",

@@ -70,7 +70,12 @@ class Dataset:
         return self._with(transform(self.x), self.y)
 
     def batches(
-        self, batch_size: int, rng: Seed = None, transform: Callable[[Array, Array], Array] | None = None
+        self,
+        batch_size: int,
+        rng: Seed = None,
+        transform: Callable[[Array, Array], Array] | None = None,
+        *,
+        first: int = 0,
     ) -> Iterator[tuple[Array, Array]]:
         """Yield (x, y) of `batch_size` rows each, the last one holding what is left.
 
@@ -82,18 +87,21 @@ class Dataset:
             Shuffles the rows; None keeps their order (and then the batches are views).
         transform : callable, optional
             Takes (x, rows), a copy of a batch and the row numbers it has in this dataset, and returns the x to yield.
+        first : int
+            The number of the batch to begin with, the same as if those before it had been drawn and dropped.
         """
+        first = as_count("first", first, 0)
         batch_size = as_count("batch_size", batch_size)
         order = None if rng is None else as_generator(rng).permutation(len(self))
         if transform is not None and order is None:
             order = np.arange(len(self))
         # The loop is apart: a generator would check its arguments only at the first batch.
-        return self._batches(batch_size, order, transform)
+        return self._batches(batch_size, order, transform, first)
 
     def _batches(
-        self, batch_size: int, order: Array | None, transform: Callable[[Array, Array], Array] | None
+        self, batch_size: int, order: Array | None, transform: Callable[[Array, Array], Array] | None, first: int
     ) -> Iterator[tuple[Array, Array]]:
-        for start in range(0, len(self), batch_size):
+        for start in range(first * batch_size, len(self), batch_size):
             rows = slice(start, start + batch_size)
             if order is None:
                 yield self.x[rows], self.y[rows]

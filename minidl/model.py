@@ -137,20 +137,33 @@ class Model:
         """
         return summarize(self.network, input_shape)
 
+    def weights(self) -> dict[str, Array]:
+        """Return every parameter's value and every buffer by its path: the arrays themselves, no copies."""
+        return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
+
     def save_weights(self, path: PathLike) -> None:
         """Write all parameters and buffers to one safetensors file, whole or not at all."""
-        write_tensors(path, self._weights())
+        write_tensors(path, self.weights())
 
     def load_weights(self, path: PathLike) -> None:
-        """Set all parameters and buffers to those of a file; if they do not all fit, nothing is changed.
+        """Set all parameters and buffers to those of a file, a checkpoint too; if they do not all fit, nothing changes.
 
         Raises
         ------
         CheckpointError
             If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
         """
-        found, _ = read_tensors(path)
-        weights = self._weights()
+        tensors, _ = read_tensors(path)
+        found = {
+            name: array for name, array in tensors.items() if not name.startswith("@")
+        }  # those are of a checkpoint
+        self.check_weights(found, path)
+        for name, array in self.weights().items():
+            array[...] = found[name]
+
+    def check_weights(self, found: dict[str, Array], source: PathLike) -> None:
+        """Refuse arrays that are not those of `weights` in name, shape and dtype; the error blames `source`."""
+        weights = self.weights()
         faults = [f"no {name!r}" for name in weights if name not in found]
         faults += [f"a {name!r} that the model has not" for name in found if name not in weights]
         for name, array in weights.items():
@@ -161,12 +174,7 @@ class Model:
             told = "; ".join(faults[:8])
             fits = weights.keys() == found.keys() and all(found[name].shape == weights[name].shape for name in weights)
             hint = "; none is rounded: load them into model.astype(numpy.float64)" if fits else ""
-            raise CheckpointError(f"{path}: these weights are not of {self!r:.80}: it has {told}{hint}")
-        for name, array in weights.items():
-            array[...] = found[name]
-
-    def _weights(self) -> dict[str, Array]:
-        return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
+            raise CheckpointError(f"{source}: these weights are not of {self!r:.80}: it has {told}{hint}")
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:

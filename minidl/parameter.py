@@ -81,6 +81,16 @@ class Parameter:
         else:
             self._grad += gradient
 
+    def take_grad(self) -> Array | None:
+        """Return the memory of the gradient for the caller to overwrite, if it was forgotten; else None: `add_grad`.
+
+        What computes a large gradient into it at once saves a copy, 10 us for the 30,720 weights of the main job.
+        """
+        if not self._stale:
+            return None
+        self._stale = False
+        return self._grad
+
     def with_grad(self, gradient: Array) -> Self:
         """Return a parameter with the same value in the same memory, and another gradient."""
         twin = copy.copy(self)

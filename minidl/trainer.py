@@ -1,21 +1,27 @@
 """Trainer: how the cost is minimised."""
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from time import perf_counter
+from typing import Any, Literal
 
 from minidl.augmentation import Augmentation, augmenter, check_augmentations
 from minidl.callbacks.base import Callback
+from minidl.checkpoint import encoded, find_checkpoint, write_checkpoint
 from minidl.checks import as_count, check_finite, check_type
 from minidl.data import Dataset
 from minidl.errors import CallOrderError, InputError, NonFiniteError
 from minidl.history import History
+from minidl.interrupts import Interrupts
 from minidl.model import Model
+from minidl.nonfinite import check_gradients, check_weights, first_place
 from minidl.optimizers import Optimizer
 from minidl.prefetch import WORTHWHILE_BYTES, one_ahead
 from minidl.products import IN_PIECES
 from minidl.randomness import as_seed, keyed_generator
-from minidl.types import Array, Seed
+from minidl.resume import Restored, captured, run_terms
+from minidl.types import Array, PathLike, Seed
 
 
 class Trainer:
@@ -33,7 +39,13 @@ class Trainer:
     Attributes
     ----------
     epoch, step : int
-        How many epochs have begun and how many steps are done, over all calls of `fit`.
+        How many epochs have begun and how many batches are done, over all calls of `fit`.
+    batch : int
+        How many batches of the running epoch are done; 0 between epochs.
+    skipped_steps : int
+        Of how many batches the step was left out, see `fit`.
+    stopping : bool
+        Whether `stop` was called.
     logs : dict of str to float
         The numbers of the moment: a step's or an epoch's.
     history : History
@@ -42,8 +54,8 @@ class Trainer:
         The seed of all its randomness; the same seed gives the same run, bit for bit, on one machine.
     train_data, validation_data : Dataset or None
         What the running (or last) `fit` was given.
-    epochs, last_epoch, batches_per_epoch : int
-        What the running (or last) `fit` is to do.
+    epochs, first_epoch, last_epoch, batches_per_epoch : int
+        What the running (or last) `fit` is to do; `first_epoch` is the number of epochs before it.
     """
 
     def __init__(
@@ -62,17 +74,25 @@ class Trainer:
         self.optimizer = optimizer
         self.callbacks = list(callbacks)
         self.seed = as_seed(rng)
+        self.seed_given = isinstance(rng, int)
         self.epoch = 0
+        self.batch = 0
         self.step = 0
+        self.skipped_steps = 0
+        self.epoch_seconds = 0.0
         self.logs: dict[str, float] = {}
         self.history = History()
         self.train_data: Dataset | None = None
         self.validation_data: Dataset | None = None
         self.epochs = 0
+        self.first_epoch = 0
         self.last_epoch = 0
         self.batches_per_epoch = 0
+        self.nonfinite = "raise"
+        self.stopping = False
         self._running = False
-        self._stopping = False
+        self._arguments: dict[str, Any] = {}
+        self._terms: dict[str, str] = {}
 
     def fit(
         self,
@@ -83,11 +103,16 @@ class Trainer:
         batch_size: int,
         train_metrics: bool = True,
         augment: Sequence[Augmentation] = (),
+        resume_from: PathLike | None = None,
+        nonfinite: Literal["raise", "skip", "ignore"] = "raise",
     ) -> History:
         """Train for `epochs` more epochs and return the history.
 
         An epoch shuffles the training rows, takes one step a batch (the last batch may be smaller), and then measures
         cost, loss and accuracy over whole sets, on frozen weights. A second call goes on where the first one ended.
+
+        Ctrl-C and SIGTERM let the running step end and callbacks save; then they do what they always do, and history
+        and weights are those after that step. A second signal does not wait.
 
         Parameters
         ----------
@@ -102,13 +127,27 @@ class Trainer:
         augment : sequence of Augmentation
             Applied in order to the images of each training batch, never to what is measured; an image is the same for
             the same seed, epoch and row of `train`, whatever the batch size.
+        resume_from : str or PathLike, optional
+            A checkpoint, or the directory of a `Checkpoint` callback, of which the newest whole one is taken: the call
+            that wrote it is carried to its end, bit for bit as if it had never been interrupted, on the same machine
+            and with the same NumPy and number of threads. A directory without a checkpoint begins the run, so that a
+            job can simply be started again.
+        nonfinite : {"raise", "skip", "ignore"}
+            What to do about NaN or infinity in the loss or in a gradient: end training; leave the step out and put
+            running statistics back; or take every step that can be computed, and go on.
 
-        Raises
+        Warns
+        -----
+        UserWarning
+            If `resume_from` was written on another machine, or its newest checkpoint is damaged.
         ------
         InputError
             If an argument is not as above.
         NonFiniteError
-            If the inputs hold NaN or infinity, or the outputs come to do so; it names the epoch and the step.
+            If the inputs hold NaN or infinity, or the loss or a gradient comes to do so: names epoch, batch, the layer
+            or parameter, and the first bad entry. The step that would spread it is not taken.
+        CheckpointError
+            If `resume_from` is damaged, or a checkpoint of another run; nothing is changed then.
         CallOrderError
             If called from within a running `fit`.
         """
@@ -125,31 +164,84 @@ class Trainer:
             except InputError as error:  # the same words, and which of the two sets
                 raise type(error)(f"Trainer.fit: {name}: {error}") from None
         check_augmentations("Trainer.fit", augment, train.x)
-        self.epochs = as_count("epochs", epochs, 0)
+        if nonfinite not in ("raise", "skip", "ignore"):
+            raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {nonfinite!r:.80}")
+        epochs = as_count("epochs", epochs, 0)
         self.batches_per_epoch = -(-len(train) // as_count("batch_size", batch_size))
-        self.last_epoch = self.epoch + self.epochs
+        arguments = {"train": train, "validation": validation, "batch_size": batch_size}
+        self._arguments = {**arguments, "train_metrics": train_metrics, "augment": augment, "nonfinite": nonfinite}
+        self._terms = {}
+        restored = self._restored(resume_from, epochs)
+        self.epochs, self.first_epoch, self.batch, self.epoch_seconds = epochs, self.epoch, 0, 0.0
+        self.stopping, self.nonfinite = False, nonfinite
+        if restored is not None:
+            restored.apply()
+        self.last_epoch = self.first_epoch + epochs
         self.train_data, self.validation_data = train, validation
-        self._running, self._stopping = True, False
+        self._running = True
         begun: list[Callback] = []
 
         def end(callback: Callback) -> None:
             if any(callback is other for other in begun):
                 callback.on_train_end(self)
 
-        with ExitStack() as teardown:
+        with Interrupts() as interrupts, ExitStack() as teardown:
             teardown.callback(setattr, self, "_running", False)
-            for callback in reversed(self.callbacks):  # a stack unwinds backwards: they end in list order
+            callbacks = sorted(self.callbacks, key=_turn)
+            for callback in reversed(callbacks):  # a stack unwinds backwards: they end in the order in which they begin
                 teardown.callback(end, callback)
-            for callback in self.callbacks:
+            for callback in callbacks:
                 begun.append(callback)
                 callback.on_train_begin(self)
-            while self.epoch < self.last_epoch and not self._stopping:
-                self._run_epoch(train, validation, batch_size, train_metrics, augment)
+            if restored is not None:
+                restored.apply_to_callbacks()
+            while self.batch or (self.epoch < self.last_epoch and not self.stopping):
+                self._run_epoch(train, validation, batch_size, train_metrics, augment, interrupts)
+                if interrupts.received is not None:
+                    self._notify("on_interrupt")
+                    break
+        interrupts.deliver()
         return self.history
 
     def stop(self) -> None:
         """End training after the running step; the epoch is still measured and recorded."""
-        self._stopping = True
+        self.stopping = True
+
+    @property
+    def terms(self) -> dict[str, str]:
+        """What must be the same for a checkpoint to be of this run, in words."""
+        if not self._arguments:
+            raise CallOrderError("Trainer: a checkpoint is of a running or finished fit; call fit first")
+        self._terms = self._terms or run_terms(self, **self._arguments)
+        return self._terms
+
+    def save_checkpoint(self, path: PathLike) -> None:
+        """Write all that `fit` needs to go on exactly to one file, whole or not at all.
+
+        The `Checkpoint` callback does it in time; other callbacks may do it in `on_batch_end` and `on_epoch_end`.
+
+        Raises
+        ------
+        CheckpointError
+            If the file cannot be written; an older one is untouched.
+        NonFiniteError
+            If a weight is NaN or infinite.
+        """
+        check_weights(self.model)
+        write_checkpoint(path, self.model.weights(), captured(self))
+
+    def check_checkpoint(self) -> None:
+        """Refuse what `save_checkpoint` could not write: a callback that remembers something no file can hold."""
+        encoded(captured(self))
+
+    def _restored(self, resume_from: PathLike | None, epochs: int) -> Restored | None:
+        """Return the checkpoint to go on from, if there is one; it fits, but nothing has changed yet."""
+        if resume_from is None or (found := find_checkpoint(resume_from)) is None:
+            return None
+        restored = Restored(self, *found)
+        if restored.epochs > epochs:
+            raise InputError(f"epochs: expected at least {restored.epochs}, as many as {found[0]} has, got {epochs}")
+        return restored
 
     def _run_epoch(
         self,
@@ -158,45 +250,89 @@ class Trainer:
         batch_size: int,
         train_metrics: bool,
         augment: Sequence[Augmentation],
+        interrupts: Interrupts,
     ) -> None:
-        start = perf_counter()
-        self.epoch += 1
-        self._notify("on_epoch_begin")
+        start = perf_counter() - self.epoch_seconds
+        if self.batch == 0:  # else a checkpoint was taken in the middle of this epoch
+            self.epoch += 1
+            self._notify("on_epoch_begin")
         try:
             with closing(self._batches(train, batch_size, augment)) as batches:
                 for x, y in batches:
+                    if self.stopping:
+                        break
                     self._notify("on_batch_begin")
-                    cost, loss = self.model.compute_gradients(x, y)
-                    self.optimizer.step(self.model.parameters)
+                    cost, loss = self._step(x, y)
                     self.step += 1
+                    self.batch += 1
+                    self.epoch_seconds = perf_counter() - start
                     self.logs = {"batch_cost": cost, "batch_loss": loss}
                     self._notify("on_batch_end")
-                    if self._stopping:
-                        break
+                    if interrupts.received is not None:
+                        return
             row: dict[str, float] = {"epoch": self.epoch}
             if train_metrics:
-                row |= self.model.evaluate(train)
+                row |= self._measured(train)
             if validation is not None:
-                row |= {f"val_{name}": value for name, value in self.model.evaluate(validation).items()}
+                row |= {f"val_{name}": value for name, value in self._measured(validation).items()}
         except (InputError, NonFiniteError) as error:
             raise type(error)(f"epoch {self.epoch}, after step {self.step}: {error}") from error
         row |= {"learning_rate": self.optimizer.current_learning_rate, "seconds": perf_counter() - start}
+        self.batch, self.epoch_seconds = 0, 0.0
         self.logs = row
         self.history.append(row)
         self._notify("on_epoch_end")
 
+    def _step(self, x: Array, y: Array) -> tuple[float, float]:
+        """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
+        model = self.model
+        statistics = {}
+        if self.nonfinite == "skip":
+            statistics = {path: buffer.copy() for path, buffer in model.network.named_buffers().items()}
+        try:
+            cost, loss = model.compute_gradients(x, y)
+            if self.nonfinite != "ignore":
+                check_gradients(model)
+        except NonFiniteError as error:
+            if self.nonfinite == "raise":
+                raise NonFiniteError(f"batch {self.batch + 1}: {error}{self._blame(x, error)}") from error
+            for path, buffer in model.network.named_buffers().items():
+                if path in statistics:
+                    buffer[...] = statistics[path]
+            self.skipped_steps += 1
+            return math.nan, math.nan
+        self.optimizer.step(model.parameters)
+        return cost, loss
+
+    def _blame(self, x: Array, error: NonFiniteError) -> str:
+        place = first_place(self.model, x)
+        return f"; first met in {place}" if place and place not in str(error) else ""
+
+    def _measured(self, data: Dataset) -> dict[str, float]:
+        try:
+            return self.model.evaluate(data)
+        except NonFiniteError as error:
+            if self.nonfinite == "raise":
+                raise NonFiniteError(f"{error}{self._blame(data.x[:1], error)}") from error
+            return dict.fromkeys(("cost", "loss"), math.nan)
+
     def _batches(
         self, train: Dataset, batch_size: int, augment: Sequence[Augmentation]
     ) -> Generator[tuple[Array, Array]]:
-        """Yield the batches of the running epoch, shuffled and augmented."""
+        """Yield the batches of the running epoch that are still to do, shuffled and augmented."""
         transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
-        batches = train.batches(batch_size, keyed_generator(self.seed, "shuffle", self.epoch), transform)
+        shuffle = keyed_generator(self.seed, "shuffle", self.epoch)
+        batches = train.batches(batch_size, shuffle, transform, first=self.batch)
         ahead = bool(augment) or (IN_PIECES and train.x[:batch_size].nbytes >= WORTHWHILE_BYTES)
         yield from one_ahead(batches) if ahead else batches
 
     def _notify(self, moment: str) -> None:
-        for callback in self.callbacks:
+        for callback in sorted(self.callbacks, key=_turn):
             getattr(callback, moment)(self)
 
     def __repr__(self) -> str:
         return f"Trainer({self.model!r}, {self.optimizer!r})"
+
+
+def _turn(callback: Callback) -> bool:
+    return callback.runs_last

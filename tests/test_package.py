@@ -20,11 +20,11 @@ MODULES = sorted(
 # A module may import from its own floor and from those below it.
 FLOORS = [
     {"errors", "types"},
-    {"checks", "images", "randomness", "files", "prefetch", "products", "special", "tensorfile"},
-    {"initializers", "metrics", "regularizers", "plotting", "schedules"},
+    {"checks", "file_kinds", "files", "images", "interrupts", "prefetch", "products", "randomness", "special", "tensorfile"},
+    {"checkpoint", "initializers", "metrics", "regularizers", "plotting", "schedules"},
     {"memory", "parameter", "augmentation", "data", "splits", "losses"},
     {"layers", "optimizers", "datasets", "history", "report", "describe", "summary"},
-    {"model", "ensemble", "callbacks"},
+    {"model", "ensemble", "callbacks", "nonfinite", "resume"},
     {"trainer", "gradcheck"},
     {"testing"},
 ]

@@ -1,18 +1,27 @@
 """Callback: what can happen at the joints of training."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from minidl.trainer import Trainer
 
 
 class Callback:
-    """Six moments of training, each given the trainer; override those that matter.
+    """Seven moments of training, each given the trainer; override those that matter.
 
     Read ``trainer.epoch``, ``trainer.step``, ``trainer.logs`` (the numbers of the moment), ``trainer.history``,
     ``trainer.model`` and ``trainer.train_data``; call ``trainer.stop()`` to end training. Callbacks are called in list
     order. Whatever ends training, an error or Ctrl-C too, `on_train_end` is called for every callback that has begun.
+
+    A callback that remembers something from one epoch or step to the next names those attributes in
+    `saved_attributes`; so a run that is resumed from a checkpoint goes on with them. `on_train_begin` sets them as they
+    are at the beginning of a run; a resumed run then puts those of the checkpoint in their place.
     """
+
+    saved_attributes: tuple[str, ...] = ()
+    """Attributes that belong into a checkpoint: numbers, texts, arrays, Generators, and lists and dicts of these."""
+    runs_last: ClassVar[bool] = False
+    """Whether its turn is after all other callbacks, whatever its place in the list."""
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         """Before the first epoch of a `fit`."""
@@ -31,3 +40,6 @@ class Callback:
 
     def on_batch_end(self, trainer: "Trainer") -> None:
         """After a step; ``trainer.logs`` holds ``batch_cost`` and ``batch_loss``, measured before its update."""
+
+    def on_interrupt(self, trainer: "Trainer") -> None:
+        """After the last step or epoch before Ctrl-C or SIGTERM ends training; what is to be kept is saved here."""

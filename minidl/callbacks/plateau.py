@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from minidl.callbacks.base import Callback
+from minidl.callbacks.monitor import Monitor
 from minidl.checks import as_count, as_fraction, as_number
 from minidl.errors import InputError
 from minidl.schedules import Schedule
@@ -51,9 +52,8 @@ class ReduceLROnPlateau(Callback):
         minimum: float = 0.0,
         mode: str = "auto",
     ) -> None:
-        if mode not in ("auto", "min", "max"):
-            raise InputError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
+        self._monitor = Monitor(monitor, mode)
         self.factor = as_fraction("factor", factor)
         if self.factor == 0:
             raise InputError("factor: expected a number between 0 and 1, got 0, with which training would stand still")
@@ -62,7 +62,6 @@ class ReduceLROnPlateau(Callback):
         self.cooldown = as_count("cooldown", cooldown, 0)
         self.minimum = as_number("minimum", minimum, 0)
         self.mode = mode
-        self._sign = -1.0 if mode == "max" or (mode == "auto" and monitor.endswith("accuracy")) else 1.0
         self._forget()
 
     def on_train_begin(self, trainer: "Trainer") -> None:
@@ -74,18 +73,10 @@ class ReduceLROnPlateau(Callback):
         self._forget()
         for row in trainer.history:
             if self.monitor in row:
-                self._is_time(row[self.monitor])
+                self._is_time(self._monitor.turned(row[self.monitor]))
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
-        if self.monitor not in trainer.logs:
-            import difflib  # only for the words of an error
-
-            nearest = difflib.get_close_matches(self.monitor, trainer.logs, n=3, cutoff=0.4) or list(trainer.logs)
-            hint = f"the nearest names are {', '.join(nearest)}"
-            if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in trainer.logs):
-                hint = "pass validation data to fit"
-            raise InputError(f"{self!r}: an epoch has no {self.monitor!r}; {hint}")
-        if self._is_time(trainer.logs[self.monitor]):
+        if self._is_time(self._monitor.read(trainer, self)):
             rate = trainer.optimizer.current_learning_rate
             # Without a minimum the rate would in the end be 0, which is no rate.
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
@@ -97,7 +88,6 @@ class ReduceLROnPlateau(Callback):
 
     def _is_time(self, value: float) -> bool:
         """Take an epoch's value into account, and return whether the rate is to be reduced after it."""
-        value *= self._sign
         if value < self._best - self.min_delta:
             self._best = value
             self._bad_epochs = 0

@@ -47,6 +47,8 @@ class Layer(ForwardMemory, ABC):
 
     batch_independent = True
     """Whether each row of y depends on its own row of x alone; a layer that mixes rows says False."""
+    saved_attributes: tuple[str, ...] = ()
+    """Names of attributes that belong into a checkpoint besides parameters and buffers, such as a seed or Generator."""
 
     # Made when first asked for: a subclass that forgets to call super().__init__() works all the same.
     @cached_property
@@ -173,8 +175,8 @@ class Layer(ForwardMemory, ABC):
             raise ShapeError(f"{self!r}: expected x of shape ({wanted}), got {x.shape}{hint}")
 
     def _register(self, items: dict[str, Any], name: str, item: Any) -> None:
-        if name in items or not name or "." in name:
-            raise InputError(f"{type(self).__name__}: expected a new name without a dot, got {name!r}")
+        if name in items or not name or "." in name or name.startswith("@"):
+            raise InputError(f"{type(self).__name__}: expected a new name without a dot or a leading @, got {name!r}")
         items[name] = item
 
     def __repr__(self) -> str:

@@ -77,7 +77,11 @@ class Dense(Layer):
         (x,) = self.kept()
         if dy.shape != (len(x), self.out_features):
             raise ShapeError(f"{self!r}: expected dy of shape {(len(x), self.out_features)}, got {dy.shape}")
-        self.weight.add_grad(product(dy.T, x).T)
+        memory = self.weight.take_grad() if dy.dtype == self.weight.value.dtype else None
+        if memory is None:
+            self.weight.add_grad(product(dy.T, x).T)
+        else:
+            product(dy.T, x, memory.T)
         if self.bias is not None:
             self.bias.add_grad(dy.sum(axis=0))
 

@@ -44,6 +44,7 @@ class Dropout(Layer):
            [2., 2., 0., 0.]])
     """
 
+    saved_attributes = ("seed",)
     batch_independent = False  # what is dropped in a row depends on its place in the batch
 
     def __init__(self, rate: float, *, rng: Seed = None) -> None:

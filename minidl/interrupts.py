@@ -1,0 +1,62 @@
+"""Interrupts: Ctrl-C and SIGTERM wait until the work is in a state that can be saved."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+_WAITING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """A ``with`` block in which a first SIGINT or SIGTERM is only noted, and a second one acts at once.
+
+    Outside the main thread, where Python allows no handlers, and for a signal that the program ignores, nothing is
+    changed. On leaving the block the handlers of before are back.
+
+    Attributes
+    ----------
+    received : signal number or None
+        The signal that was noted. Whoever runs the block asks for it wherever the work can be saved.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in _WAITING:
+                handler = signal.getsignal(number)
+                if handler not in (signal.SIG_IGN, None):  # None: one that Python did not set and could not put back
+                    self._before[number] = handler
+                    signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received = number
+        else:
+            self._restore()
+            signal.raise_signal(number)
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def deliver(self) -> None:
+        """After the block, do what the noted signal would have done without it.
+
+        Ctrl-C raises KeyboardInterrupt, with which a program ends as 130. SIGTERM raises SystemExit(143), so that the
+        program's own ``finally`` blocks run too. A handler of the program's own is called.
+        """
+        if self.received is None:
+            return
+        if self._before[self.received] is signal.SIG_DFL:
+            raise SystemExit(128 + self.received)
+        signal.raise_signal(self.received)

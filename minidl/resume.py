@@ -1,0 +1,215 @@
+"""Resume: what a checkpoint holds of a trainer, and how it comes back, bit for bit."""
+
+import copy
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minidl.checkpoint import State, Weights
+from minidl.data import Dataset
+from minidl.errors import CheckpointError, InputError, MinidlError
+from minidl.history import History
+from minidl.optimizers import Optimizer
+from minidl.schedules import Schedule
+from minidl.types import Array, PathLike
+
+if TYPE_CHECKING:
+    from minidl.trainer import Trainer
+
+_COUNTERS = ("epoch", "batch", "step", "skipped_steps", "first_epoch")
+_SAMPLE = 256
+"""Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
+
+
+def run_terms(trainer: "Trainer", **arguments: Any) -> dict[str, str]:
+    """Return what must be the same for a run to go on as if nothing had happened, each by its name."""
+    optimizer = copy.copy(trainer.optimizer)
+    if not isinstance(optimizer.learning_rate, Schedule):
+        optimizer.learning_rate = 1.0  # it may change while training runs; the state has it
+    model = trainer.model
+    terms = {"network": model.network, "dtype": model.dtype, "loss": model.loss, "regularizer": model.regularizer}
+    told = {name: repr(value) for name, value in {**terms, "optimizer": optimizer}.items()}
+    for name, value in arguments.items():
+        told[name] = fingerprint(value) if isinstance(value, Dataset) else repr(value)
+    return told
+
+
+def fingerprint(data: Dataset) -> str:
+    """Return shapes, dtypes and a digest of all targets and of some rows spread over the set."""
+    rows = np.linspace(0, len(data) - 1, min(len(data), _SAMPLE)).astype(int)
+    digest = hashlib.sha256()
+    for array in (data.x[rows], data.y):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"x {data.x.shape} {data.x.dtype}, y {data.y.shape} {data.y.dtype}, {digest.hexdigest()[:16]}"
+
+
+def captured(trainer: "Trainer") -> State:
+    """Return all that a run needs to go on exactly, apart from the weights."""
+    optimizer, model = trainer.optimizer, trainer.model
+    rate = optimizer.learning_rate
+    return {
+        "terms": trainer.terms,
+        "counters": {name: getattr(trainer, name) for name in _COUNTERS},
+        "seed": trainer.seed,
+        "stopping": trainer.stopping,
+        "seconds": trainer.epoch_seconds,
+        "logs": dict(trainer.logs),
+        "history": [dict(row) for row in trainer.history],
+        "frozen": [path for path, parameter in model.parameters.items() if not parameter.trainable],
+        "layers": {path: _attributes(layer) for path, layer in model.network.walk() if layer.saved_attributes},
+        "optimizer": {
+            "learning_rate": None if isinstance(rate, Schedule) else rate,
+            "steps": optimizer.steps,
+            "state": optimizer.state,
+        },
+        "callbacks": [[type(owner).__name__, _attributes(owner)] for owner in _owners(trainer)],
+    }
+
+
+class Restored:
+    """A checkpoint that was found to fit a trainer; nothing is changed before `apply`.
+
+    Raises
+    ------
+    CheckpointError
+        From the constructor, if it is of another run, listing in what they differ, or holds what no run has.
+    """
+
+    def __init__(self, trainer: "Trainer", path: PathLike, weights: Weights, state: State) -> None:
+        self._trainer, self._weights, self._state = trainer, weights, state
+        trainer.model.check_weights(weights, path)
+        try:
+            self._check(path)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            if isinstance(error, MinidlError):
+                raise CheckpointError(f"{path}: {error}") from error
+            raise CheckpointError(
+                f"{path}: expected a checkpoint of this run; its state is odd: {error!r:.80}"
+            ) from error
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs of the interrupted `fit` have begun."""
+        counters = self._state["counters"]
+        return int(counters["epoch"] - counters["first_epoch"])
+
+    def _check(self, path: PathLike) -> None:
+        trainer, state = self._trainer, self._state
+        terms, now = dict(state["terms"]), trainer.terms
+        faults = [
+            f"{name} was {terms.get(name)!s:.160} and is {now.get(name)!s:.160}"
+            for name in {**terms, **now}
+            if terms.get(name) != now.get(name)
+        ]
+        if trainer.seed_given and state["seed"] != trainer.seed:
+            faults.append(f"rng was {state['seed']} and is {trainer.seed}")
+        saved = [name for name, _ in state["callbacks"]]
+        owners = list(_owners(trainer))
+        if saved != [type(owner).__name__ for owner in owners]:
+            there = ", ".join(type(owner).__name__ for owner in owners) or "none"
+            faults.append(f"the callbacks that remember something were {', '.join(saved) or 'none'} and are {there}")
+        if faults:
+            raise CheckpointError(
+                f"{path}: a checkpoint of another run: {'; '.join(faults)}. Give what it was begun with, or take its "
+                "weights alone by Model.load_weights"
+            )
+        for name in _COUNTERS:
+            _expect(f"counters.{name}", state["counters"][name], 0)
+        _expect("seed", state["seed"], 0)
+        _expect("optimizer.steps", state["optimizer"]["steps"], 0)
+        _expect("seconds", state["seconds"], 0.0)
+        _expect("stopping", state["stopping"], False)
+        self._history = History(state["history"])
+        self._logs = History([state["logs"]]).rows[0] if state["logs"] else {}
+        rate = state["optimizer"]["learning_rate"]
+        self._rate = trainer.optimizer.learning_rate
+        if not isinstance(self._rate, Schedule):
+            _expect("optimizer.learning_rate", rate, 0.0)
+            self._rate = float(rate)
+        self._slots = self._checked_slots(trainer.optimizer, state["optimizer"]["state"])
+        self._frozen = set(state["frozen"])
+        if not self._frozen <= trainer.model.parameters.keys():
+            raise ValueError("frozen")
+        layers = {path: layer for path, layer in trainer.model.network.walk() if layer.saved_attributes}
+        if layers.keys() != state["layers"].keys():
+            raise ValueError("layers")
+        self._layers = [(layer, _fitting(layer, state["layers"][path])) for path, layer in layers.items()]
+        pairs = zip(owners, state["callbacks"], strict=True)
+        self._callbacks = [(owner, _fitting(owner, values)) for owner, (_, values) in pairs]
+
+    def _checked_slots(self, optimizer: Optimizer, saved: State) -> dict[str, dict[str, Array]]:
+        """Return what the rule remembers, in arrays of the kind and memory order that it makes itself."""
+        slots = {}
+        for path, arrays in saved.items():
+            slots[path] = optimizer.init_state(self._trainer.model.parameters[path])
+            if slots[path].keys() != arrays.keys():
+                raise ValueError(f"optimizer.state.{path}")
+            for name, array in slots[path].items():
+                found = arrays[name]
+                if not isinstance(found, np.ndarray) or (found.shape, found.dtype) != (array.shape, array.dtype):
+                    raise ValueError(f"optimizer.state.{path}.{name}")
+                array[...] = found
+        return slots
+
+    def apply(self) -> None:
+        """Give the trainer, its model and its optimizer what the checkpoint holds."""
+        trainer, state = self._trainer, self._state
+        for name, array in trainer.model.weights().items():
+            array[...] = self._weights[name]
+        for path, parameter in trainer.model.parameters.items():
+            parameter.trainable = path not in self._frozen
+        _assign(self._layers)
+        trainer.optimizer.learning_rate = self._rate
+        trainer.optimizer.steps = state["optimizer"]["steps"]
+        trainer.optimizer.state = self._slots
+        for name in _COUNTERS:
+            setattr(trainer, name, state["counters"][name])
+        trainer.seed = state["seed"]
+        trainer.epoch_seconds = float(state["seconds"])
+        trainer.stopping = state["stopping"]
+        trainer.logs = self._logs
+        trainer.history.rows[:] = self._history.rows
+
+    def apply_to_callbacks(self) -> None:
+        """Give the callbacks what they remembered, after `on_train_begin`, which lets them forget."""
+        _assign(self._callbacks)
+
+
+def _owners(trainer: "Trainer") -> Iterable[Any]:
+    return (callback for callback in trainer.callbacks if callback.saved_attributes)
+
+
+def _attributes(owner: Any) -> State:
+    missing = [name for name in owner.saved_attributes if not hasattr(owner, name)]
+    if missing:
+        raise InputError(f"{owner!r}: expected the saved_attributes to be there, got none named {', '.join(missing)}")
+    return {name: getattr(owner, name) for name in owner.saved_attributes}
+
+
+def _fitting(owner: Any, values: State) -> State:
+    """Return `values` if they can be the saved attributes of `owner`."""
+    if values.keys() != set(owner.saved_attributes):
+        raise ValueError(f"{type(owner).__name__} with {', '.join(values)}")
+    for name, value in values.items():
+        now = getattr(owner, name, None)  # one that on_train_begin makes is not there yet
+        if now is None or value is None:
+            continue
+        numbers = all(isinstance(item, int | float) for item in (now, value))
+        if not numbers and not isinstance(value, list if isinstance(now, tuple) else type(now)):
+            raise ValueError(f"{type(owner).__name__}.{name}")
+    return values
+
+
+def _assign(pairs: Iterable[tuple[Any, State]]) -> None:
+    for owner, values in pairs:
+        for name, value in values.items():
+            setattr(owner, name, tuple(value) if isinstance(getattr(owner, name, None), tuple) else value)
+
+
+def _expect(name: str, value: Any, like: int | float | bool) -> None:
+    """Refuse a value that is no bool, no count or no number >= 0, as `like` is one."""
+    kind = int | float if type(like) is float else type(like)
+    if not isinstance(value, kind) or isinstance(value, bool) != isinstance(like, bool) or not 0 <= value < 1e300:
+        raise ValueError(f"{name} {value!r:.40}")

@@ -1,0 +1,91 @@
+"""Runs that are interrupted and resumed: small, but with everything that a checkpoint has to hold."""
+
+import itertools
+
+import numpy as np
+
+import minidl as dl
+
+BATCH = 16
+
+
+def images(rows=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return dl.Dataset(rng.normal(size=(rows, 6, 6, 2)).astype(np.float32), rng.integers(3, size=rows))
+
+
+def sgd_with_momentum(callbacks=()):
+    network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), dl.ReLU(), dl.Dense(8, 3, rng=2))
+    model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(0.01))
+    return dl.Trainer(model, dl.SGD(0.05, momentum=0.9), callbacks, rng=3), {}
+
+
+def adam_with_schedule(callbacks=()):
+    network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), dl.Tanh(), dl.Dense(8, 3, rng=2))
+    model = dl.Model(network, dl.SoftmaxCrossEntropy(label_smoothing=0.1))
+    optimizer = dl.Adam(dl.CosineAnnealing(0.01, steps=9), clip_norm=0.5)
+    return dl.Trainer(model, optimizer, callbacks, rng=4), {}
+
+
+def batch_norm_dropout_augmentation(callbacks=()):
+    network = dl.Sequential(
+        dl.Conv2D(2, 4, 3, padding="same", rng=1),
+        dl.BatchNorm(4),
+        dl.ReLU(),
+        dl.MaxPool2D(2),
+        dl.Flatten(),
+        dl.Dropout(0.3),  # a seed of its own, which only the checkpoint knows
+        dl.Dense(36, 3, rng=3),
+    )
+    network.layers[-1].bias.trainable = False
+    model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L1(1e-3))
+    return dl.Trainer(model, dl.NAdam(0.01), callbacks, rng=5), {"augment": [dl.Mirror(), dl.Shift(1)]}
+
+
+def early_stopping_and_plateau(callbacks=()):
+    network = dl.Sequential(dl.Flatten(), dl.Dense(72, 3, rng=1))
+    model = dl.Model(network, dl.SoftmaxCrossEntropy())
+    own = [dl.EarlyStopping("val_loss", patience=1), dl.ReduceLROnPlateau("val_loss", factor=0.5, patience=0)]
+    # With a rate so large the validation loss soon gets worse: it stops after two or three of the epochs.
+    return dl.Trainer(model, dl.RMSProp(0.05), [*own, *callbacks]), {}
+
+
+RUNS = {
+    run.__name__: run
+    for run in (sgd_with_momentum, adam_with_schedule, batch_norm_dropout_augmentation, early_stopping_and_plateau)
+}
+
+
+def seeded(run, callbacks=()):
+    """Return trainer and arguments of a run whose own fresh seeds are fixed, so that two of them can be compared."""
+    trainer, arguments = run(callbacks)
+    for layer in trainer.model.network.layers:
+        if isinstance(layer, dl.Dropout):
+            layer.seed = 77
+    if not trainer.seed_given:
+        trainer.seed = 78
+    return trainer, arguments
+
+
+def fit(trainer, arguments, epochs=3, **more):
+    return trainer.fit(images(), images(20, 1), epochs=epochs, batch_size=BATCH, **{**arguments, **more})
+
+
+def everything(trainer):
+    """Return all that must be bit for bit the same after a resumed run, in a form that can be compared by ``==``."""
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in trainer.history]
+    optimizer = trainer.optimizer
+    slots = {f"{path}.{name}": a for path, state in optimizer.state.items() for name, a in state.items()}
+    remembered = {}
+    for callback, name in itertools.product(trainer.callbacks, ("best_epoch", "stopped_epoch", "_best", "_bad_epochs")):
+        if name in callback.saved_attributes and not isinstance(callback, dl.Checkpoint):
+            remembered[f"{type(callback).__name__}.{name}"] = getattr(callback, name)
+    return {
+        "weights": {path: array.tobytes() for path, array in trainer.model.weights().items()},
+        "trainable": {path: parameter.trainable for path, parameter in trainer.model.parameters.items()},
+        "slots": {name: array.tobytes() for name, array in slots.items()},
+        "history": repr(rows),
+        "counters": (trainer.epoch, trainer.batch, trainer.step, trainer.skipped_steps, trainer.stopping, trainer.seed),
+        "optimizer": (optimizer.steps, repr(optimizer.learning_rate), optimizer.current_learning_rate),
+        "remembered": repr(remembered),
+    }
