@@ -156,6 +156,8 @@ def machine() -> dict[str, Any]:
 
 
 def _plain(value: Any, arrays: Weights, keys: tuple[str, ...]) -> Any:
+    if type(value) in (int, float, str):  # nearly all there is: the history
+        return value
     if isinstance(value, np.float64 | np.integer | np.bool_):  # as Python's own numbers they compute the same
         value = value.item()
     if value is None or (isinstance(value, bool | int | float | str) and not isinstance(value, np.generic)):

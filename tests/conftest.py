@@ -12,6 +12,21 @@ settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let ``pytest -m nightly`` draw more examples."""
+    if config.option.markexpr == "nightly":
+        settings.load_profile("nightly")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Count what draws more examples then, or is scaled by that, among the nightly tests."""
+    if config.option.markexpr == "nightly":
+        for item in items:
+            if item.get_closest_marker("scaled") or getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+                item.add_marker("nightly")
+
+
 @pytest.fixture(autouse=True)
 def numpy_errors() -> Iterator[None]:
     """Make NumPy raise instead of returning NaN or infinity; underflow is legitimate in a softmax."""

@@ -146,11 +146,11 @@ class FaultyOs(RecordingOs):
 @contextmanager
 def standing_in(stand_in: Any) -> Iterator[Any]:
     """Put `stand_in` in the place of ``minidl.files.os`` while the block runs, and yield it."""
-    files.os = stand_in
+    before, files.os = files.os, stand_in
     try:
         yield stand_in
     finally:
-        files.os = os
+        files.os = before
 
 
 def in_child(action: Callable[[], object], stand_in: Any = os) -> int:

@@ -17,6 +17,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from functools import partial
 from pathlib import Path
 
 from faulty_os import WRITING, FaultyOs
@@ -30,7 +31,7 @@ KILLED = -signal.SIGKILL
 
 def attempt(run, directory, answer, epochs, **checkpointing):
     """In a child: train to the end, going on from what is in `directory`, and write what came out to `answer`."""
-    # Every attempt draws seeds of its own where the program gives none; only a checkpoint can bring the first ones back.
+    # Each attempt draws seeds of its own where the program gives none; only a checkpoint can bring the first ones back.
     make = seeded if not dl.checkpoint.checkpoint_paths(directory) else lambda run, callbacks: run(callbacks)
     trainer, arguments = make(run, [dl.Checkpoint(directory, **checkpointing)])
     with warnings.catch_warnings():
@@ -99,9 +100,8 @@ def at_every_operation(run):
                 reached = status == KILLED
                 kills += reached
                 if reached:
-                    status = in_child(
-                        lambda: attempt(run, Path(folder) / "run", answer, epochs=2, every_steps=2, keep=1)
-                    )
+                    work = partial(attempt, run, Path(folder) / "run", answer, 2, every_steps=2, keep=1)
+                    status = in_child(work)
                     assert status == 0, status
                 different += answer.read_text() != expected
     return {"kills": kills, "different": different}
@@ -118,7 +118,7 @@ def at_random_instants(run, wanted, seed):
             answer, chain = Path(folder) / "answer", 0
             while not answer.exists():
                 after = rng.uniform(0, 1.1 * seconds) if chain < 10 else None  # at last it may end in peace
-                status = in_child(lambda: attempt(run, Path(folder) / "run", answer, epochs=3, every_steps=1), after)
+                status = in_child(partial(attempt, run, Path(folder) / "run", answer, 3, every_steps=1), after)
                 assert status in (0, KILLED), status
                 chain += status == KILLED
             kills, longest = kills + chain, max(longest, chain)

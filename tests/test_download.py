@@ -5,13 +5,11 @@ import gzip
 import hashlib
 import os
 import socket
-import struct
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.client import HTTPMessage
 from io import BytesIO
 from pathlib import Path
@@ -19,66 +17,14 @@ from typing import IO
 from urllib.error import HTTPError
 
 import pytest
+from scripted_server import Script, answer, redirect, serving
 
 from minidl.datasets import download
-from minidl.datasets.download import NpmPackage, Patience, TooSlowError, WebFile, try_in_turn
+from minidl.datasets.download import NpmPackage, PassingError, Patience, WebFile, try_in_turn
 from minidl.errors import DataError, DownloadError
 
 BODY = gzip.compress(bytes(range(256)) * 400, mtime=0) + bytes(50_000)
 IMPATIENT = Patience(slow=1e6, stuck=1e5, window=0.1, timeout=0.3)
-
-Script = list[bytes | float | str]
-"""What a server does with a connection: send bytes, wait seconds, or "reset" it; then close."""
-
-
-def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | None = -1) -> bytes:
-    """Return a whole answer; a length of None sends no Content-Length."""
-    fields = list(headers) if length is None else [f"Content-Length: {len(body) if length == -1 else length}", *headers]
-    return "\r\n".join([f"HTTP/1.1 {status}", *fields, "Connection: close", "", ""]).encode() + body
-
-
-@contextmanager
-def serving(*scripts: Script) -> Iterator[str]:
-    """Serve each connection by the next script (the last one again and again); yield the address."""
-    stop = threading.Event()
-
-    def play(connection: socket.socket, script: Script) -> None:
-        with connection:
-            connection.recv(65536)
-            for step in script:
-                if stop.is_set():
-                    return
-                if step == "reset":
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                elif isinstance(step, bytes):
-                    connection.sendall(step)
-                else:
-                    stop.wait(float(step))
-            if "reset" not in script:
-                connection.shutdown(socket.SHUT_WR)
-                connection.settimeout(1)
-                while connection.recv(65536):
-                    pass
-
-    def serve() -> None:
-        for number in range(100):
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with suppress(OSError):  # the client went away, which is what many of these tests are about
-                play(connection, scripts[min(number, len(scripts) - 1)])
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/file"
-        finally:
-            stop.set()
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
-            assert not thread.is_alive()
 
 
 @pytest.fixture(autouse=True)
@@ -194,10 +140,6 @@ def test_a_refused_connection_is_reported_at_once() -> None:
     assert time.perf_counter() - started < 1
 
 
-def redirect(target: str) -> bytes:
-    return answer(b"", f"Location: {target}", status="302 Found")
-
-
 def test_a_redirect_is_followed() -> None:
     with serving([answer(BODY)]) as target:
         assert fetch(redirect(target)) == BODY
@@ -276,14 +218,14 @@ class FakeSource:
     @contextmanager
     def open(self, last: bool) -> Iterator[IO[bytes]]:
         self.lasts.append(last)
-        if self.error and not (last and isinstance(self.error, TooSlowError)):
+        if self.error and not (last and isinstance(self.error, PassingError)):
             raise self.error
         yield BytesIO(self.name.encode())
 
 
 def chosen(*sources: FakeSource) -> str:
     used: list[str] = []
-    try_in_turn("DATA", sources, lambda file, source: used.append(file.read().decode()))
+    try_in_turn("DATA", sources, lambda file, source: used.append(file.read().decode()), pause=0)
     return used[-1]
 
 
@@ -294,7 +236,7 @@ def test_the_first_source_that_works_is_used_and_no_other_asked() -> None:
 
 
 def test_a_slow_source_is_given_up_while_another_is_left_and_comes_back_if_that_fails() -> None:
-    slow = TooSlowError("50 kB/s")
+    slow = PassingError("50 kB/s")
     assert chosen(FakeSource("a", slow), FakeSource("b")) == "b"
     assert chosen(FakeSource("a", slow)) == "a"
     sources = [FakeSource("a", slow), FakeSource("b", DownloadError("gone")), FakeSource("c", slow)]
@@ -314,7 +256,7 @@ def test_a_slow_server_is_given_up_for_a_fast_one() -> None:
 def test_a_slow_server_is_waited_for_if_it_is_the_only_one() -> None:
     parts = [BODY[k : k + 5000] for k in range(0, len(BODY), 5000)]
     drip: Script = [answer(b"", length=len(BODY)), *[step for part in parts for step in (part, 0.02)]]
-    with pytest.raises(TooSlowError):
+    with pytest.raises(PassingError):
         fetch(*drip, last=False)
     assert fetch(*drip, last=True) == BODY
 
@@ -423,7 +365,7 @@ def test_a_source_that_only_drips_is_not_asked_for_ever(capsys: pytest.CaptureFi
     with serving(drip) as one, serving(drip) as two:
         sources = [web_file(one, "one", patience), web_file(two, "two", patience)]
         with pytest.raises(DownloadError, match="no source delivered it"):
-            try_in_turn("it", sources, lambda archive, source: None)
+            try_in_turn("it", sources, lambda archive, source: None, pause=0)
     assert [line for line in capsys.readouterr().err.splitlines() if "trying" in line] == [
         f"it: trying {name}" for name in ("one", "two", "one", "two")
     ]

@@ -20,7 +20,8 @@ MODULES = sorted(
 # A module may import from its own floor and from those below it.
 FLOORS = [
     {"errors", "types"},
-    {"checks", "file_kinds", "files", "images", "interrupts", "prefetch", "products", "randomness", "special", "tensorfile"},
+    {"checks", "file_kinds", "files", "interrupts", "prefetch", "products", "randomness", "special"},
+    {"images", "tensorfile"},
     {"checkpoint", "initializers", "metrics", "regularizers", "plotting", "schedules"},
     {"memory", "parameter", "augmentation", "data", "splits", "losses"},
     {"layers", "optimizers", "datasets", "history", "report", "describe", "summary"},

@@ -125,6 +125,22 @@ def test_a_directory_without_a_checkpoint_begins_the_run(run, tmp_path):
         assert everything(trainer) == undisturbed(run)
 
 
+def test_what_a_callback_froze_stays_frozen(tmp_path):
+    class Freezes(dl.Callback):
+        def on_epoch_begin(self, trainer):
+            if trainer.epoch == 2:
+                trainer.model.network.layers[1].freeze()
+
+    def run(callbacks):
+        trainer, arguments = sgd_with_momentum([Freezes(), *callbacks])
+        return trainer, arguments
+
+    whole, arguments = run([])
+    fit(whole, arguments)
+    killed(run, tmp_path, 5, every_steps=1)
+    assert everything(resumed(run, tmp_path)) == everything(whole)
+
+
 def test_seconds_of_an_epoch_add_up_over_the_interruption(tmp_path):
     killed(sgd_with_momentum, tmp_path, 2, every_steps=1)
     _, state = read_checkpoint(checkpoint_paths(tmp_path)[0])
@@ -158,9 +174,7 @@ def test_other_arguments_are_refused_and_nothing_changes(tmp_path, words):
 
 def other(network=None, loss=None, regularizer=None, optimizer=None, callbacks=(), rng=3):
     usual, _ = sgd_with_momentum()
-    model = dl.Model(
-        network or usual.model.network, loss or usual.model.loss, regularizer or usual.model.regularizer
-    )
+    model = dl.Model(network or usual.model.network, loss or usual.model.loss, regularizer or usual.model.regularizer)
     return dl.Trainer(model, optimizer or usual.optimizer, callbacks, rng=rng)
 
 

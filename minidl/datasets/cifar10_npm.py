@@ -10,8 +10,8 @@ import struct
 import numpy as np
 
 from minidl.datasets import cifar10_content
-from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError
+from minidl.file_kinds import kind_of
 from minidl.types import Array
 
 TRAIN_LABELS = "train_lables.json"  # sic
@@ -23,7 +23,7 @@ _WIDTH = cifar10_content.PIXELS // 3
 def read_labels(data: bytes, where: str) -> list[object]:
     """Return the list that a label file holds; what is in it is checked with the batch."""
     try:
-        labels = json.loads(data)
+        labels = json.loads(data.decode())  # as text: given bytes, json looks for UTF-16 and loads what that needs
     except (ValueError, RecursionError):
         raise DataError(f"{where}: expected a list of labels in JSON, got {kind_of(data[:512])}") from None
     if not isinstance(labels, list):

