@@ -1,6 +1,8 @@
 """Checks at the door: what a caller hands in is made an array or a number, or refused in a sentence."""
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,6 +109,14 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
             hint = f"; outputs that are {classes} wide stand for {classes} classes"
         raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}{hint}")
     return labels
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Return `value`, a str or PathLike that names a file or folder, as an absolute path."""
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InputError(f"{name}: expected the name of a file or folder (str or PathLike), got {value!r:.80}")
+    return Path(text).absolute()
 
 
 def check_type(where: str, name: str, value: Any, kind: type, hint: str = "") -> None:

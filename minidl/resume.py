@@ -2,12 +2,14 @@
 
 import copy
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl.checkpoint import State, Weights
+from minidl.checks import as_number
 from minidl.data import Dataset
 from minidl.errors import CheckpointError, InputError, MinidlError
 from minidl.history import History
@@ -18,6 +20,7 @@ from minidl.types import Array, PathLike
 if TYPE_CHECKING:
     from minidl.trainer import Trainer
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _COUNTERS = ("epoch", "batch", "step", "skipped_steps", "first_epoch")
 _SAMPLE = 256
 """Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
@@ -30,10 +33,14 @@ def run_terms(trainer: "Trainer", **arguments: Any) -> dict[str, str]:
         optimizer.learning_rate = 1.0  # it may change while training runs; the state has it
     model = trainer.model
     terms = {"network": model.network, "dtype": model.dtype, "loss": model.loss, "regularizer": model.regularizer}
-    told = {name: repr(value) for name, value in {**terms, "optimizer": optimizer}.items()}
+    told = {name: _told(value) for name, value in {**terms, "optimizer": optimizer}.items()}
     for name, value in arguments.items():
-        told[name] = fingerprint(value) if isinstance(value, Dataset) else repr(value)
+        told[name] = fingerprint(value) if isinstance(value, Dataset) else _told(value)
     return told
+
+
+def _told(value: object) -> str:
+    return _ADDRESS.sub("", repr(value))  # where in memory it lies is another place in each process
 
 
 def fingerprint(data: Dataset) -> str:
@@ -55,8 +62,8 @@ def captured(trainer: "Trainer") -> State:
         "seed": trainer.seed,
         "stopping": trainer.stopping,
         "seconds": trainer.epoch_seconds,
-        "logs": dict(trainer.logs),
-        "history": [dict(row) for row in trainer.history],
+        "logs": _numbers(trainer.logs),
+        "history": History(trainer.history).rows,
         "frozen": [path for path, parameter in model.parameters.items() if not parameter.trainable],
         "layers": {path: _attributes(layer) for path, layer in model.network.walk() if layer.saved_attributes},
         "optimizer": {
@@ -64,7 +71,7 @@ def captured(trainer: "Trainer") -> State:
             "steps": optimizer.steps,
             "state": optimizer.state,
         },
-        "callbacks": [[type(owner).__name__, _attributes(owner)] for owner in _owners(trainer)],
+        "callbacks": [[_told(owner), _attributes(owner)] for owner in _owners(trainer)],
     }
 
 
@@ -95,6 +102,11 @@ class Restored:
         counters = self._state["counters"]
         return int(counters["epoch"] - counters["first_epoch"])
 
+    @property
+    def step(self) -> int:
+        """How many steps the run had done."""
+        return int(self._state["counters"]["step"])
+
     def _check(self, path: PathLike) -> None:
         trainer, state = self._trainer, self._state
         terms, now = dict(state["terms"]), trainer.terms
@@ -107,8 +119,8 @@ class Restored:
             faults.append(f"rng was {state['seed']} and is {trainer.seed}")
         saved = [name for name, _ in state["callbacks"]]
         owners = list(_owners(trainer))
-        if saved != [type(owner).__name__ for owner in owners]:
-            there = ", ".join(type(owner).__name__ for owner in owners) or "none"
+        if saved != [_told(owner) for owner in owners]:
+            there = ", ".join(map(_told, owners)) or "none"
             faults.append(f"the callbacks that remember something were {', '.join(saved) or 'none'} and are {there}")
         if faults:
             raise CheckpointError(
@@ -117,17 +129,20 @@ class Restored:
             )
         for name in _COUNTERS:
             _expect(f"counters.{name}", state["counters"][name], 0)
+        counters = state["counters"]
+        if counters["first_epoch"] > counters["epoch"] or counters["batch"] > trainer.batches_per_epoch:
+            raise ValueError("counters that no run can have")
         _expect("seed", state["seed"], 0)
         _expect("optimizer.steps", state["optimizer"]["steps"], 0)
         _expect("seconds", state["seconds"], 0.0)
         _expect("stopping", state["stopping"], False)
         self._history = History(state["history"])
-        self._logs = History([state["logs"]]).rows[0] if state["logs"] else {}
+        self._logs = _numbers(state["logs"])
         rate = state["optimizer"]["learning_rate"]
         self._rate = trainer.optimizer.learning_rate
         if not isinstance(self._rate, Schedule):
             _expect("optimizer.learning_rate", rate, 0.0)
-            self._rate = float(rate)
+            self._rate = as_number("learning_rate", rate, 0, above=True)
         self._slots = self._checked_slots(trainer.optimizer, state["optimizer"]["state"])
         self._frozen = set(state["frozen"])
         if not self._frozen <= trainer.model.parameters.keys():
@@ -154,7 +169,7 @@ class Restored:
         return slots
 
     def apply(self) -> None:
-        """Give the trainer, its model and its optimizer what the checkpoint holds."""
+        """Give the trainer, its model, its optimizer and its callbacks what the checkpoint holds."""
         trainer, state = self._trainer, self._state
         for name, array in trainer.model.weights().items():
             array[...] = self._weights[name]
@@ -168,12 +183,9 @@ class Restored:
             setattr(trainer, name, state["counters"][name])
         trainer.seed = state["seed"]
         trainer.epoch_seconds = float(state["seconds"])
-        trainer.stopping = state["stopping"]
+        trainer.stopping = trainer.stopping or state["stopping"]
         trainer.logs = self._logs
         trainer.history.rows[:] = self._history.rows
-
-    def apply_to_callbacks(self) -> None:
-        """Give the callbacks what they remembered, after `on_train_begin`, which lets them forget."""
         _assign(self._callbacks)
 
 
@@ -196,10 +208,21 @@ def _fitting(owner: Any, values: State) -> State:
         now = getattr(owner, name, None)  # one that on_train_begin makes is not there yet
         if now is None or value is None:
             continue
-        numbers = all(isinstance(item, int | float) for item in (now, value))
-        if not numbers and not isinstance(value, list if isinstance(now, tuple) else type(now)):
-            raise ValueError(f"{type(owner).__name__}.{name}")
+        if _kind(now) != _kind(value):
+            raise ValueError(f"{type(owner).__name__}.{name} was a {_kind(value)} and is a {_kind(now)}")
     return values
+
+
+def _kind(value: object) -> str:
+    """Return what `value` is: what was a number may well become an array while a run goes on."""
+    kinds: dict[str, Any] = {"text": str, "list": list | tuple, "table": dict, "Generator": np.random.Generator}
+    return next((kind for kind, types in kinds.items() if isinstance(value, types)), "number or array")
+
+
+def _numbers(logs: Mapping[str, Any]) -> dict[str, int | float]:
+    """Return `logs` as the history would hold them, which is as JSON can."""
+    (row,) = History([logs])
+    return {name: row[name] for name in logs}
 
 
 def _assign(pairs: Iterable[tuple[Any, State]]) -> None:

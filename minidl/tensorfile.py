@@ -77,6 +77,14 @@ def write_tensors(path: PathLike, arrays: Mapping[str, Array], metadata: Mapping
     OSError
         Where the file cannot be written.
     """
+    content = packed(path, arrays, metadata)
+    with replacing(path) as file:
+        for part in content:
+            file.write(part)
+
+
+def packed(path: PathLike, arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> list[bytes]:
+    """Return what `write_tensors` would write to `path`, or refuse as it does; the disk is not touched."""
     texts = dict(metadata or {})
     _check_names(path, arrays, texts)
     entries: dict[str, Any] = {"__metadata__": {_DIGEST: _ZEROS, **texts}}
@@ -102,10 +110,7 @@ def write_tensors(path: PathLike, arrays: Mapping[str, Array], metadata: Mapping
     for part in parts:
         digest.update(part)
     entries["__metadata__"][_DIGEST] = digest.hexdigest()
-    with replacing(path) as file:
-        file.write(_start(entries))
-        for part in parts:
-            file.write(part)
+    return [_start(entries), *parts]
 
 
 def read_tensors(path: PathLike) -> tuple[dict[str, Array], dict[str, str]]:

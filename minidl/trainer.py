@@ -3,15 +3,18 @@
 import math
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
+import numpy as np
+
 from minidl.augmentation import Augmentation, augmenter, check_augmentations
 from minidl.callbacks.base import Callback
-from minidl.checkpoint import encoded, find_checkpoint, write_checkpoint
-from minidl.checks import as_count, check_finite, check_type
+from minidl.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
+from minidl.checks import as_count, as_path, check_finite, check_type
 from minidl.data import Dataset
-from minidl.errors import CallOrderError, InputError, NonFiniteError
+from minidl.errors import CallOrderError, InputError, MinidlError, NonFiniteError
 from minidl.history import History
 from minidl.interrupts import Interrupts
 from minidl.model import Model
@@ -52,6 +55,10 @@ class Trainer:
         One row an epoch, over all calls of `fit`.
     seed : int
         The seed of all its randomness; the same seed gives the same run, bit for bit, on one machine.
+    own_directories : set of Path
+        Where checkpoints of this run lie: it has written them or was resumed from them.
+    went_back_to : (Path, int) or None
+        Directory and steps of the checkpoint that the running (or last) `fit` was told to go on from, if one was named.
     train_data, validation_data : Dataset or None
         What the running (or last) `fit` was given.
     epochs, first_epoch, last_epoch, batches_per_epoch : int
@@ -74,7 +81,7 @@ class Trainer:
         self.optimizer = optimizer
         self.callbacks = list(callbacks)
         self.seed = as_seed(rng)
-        self.seed_given = isinstance(rng, int)
+        self.seed_given = isinstance(rng, int | np.integer)
         self.epoch = 0
         self.batch = 0
         self.step = 0
@@ -91,6 +98,10 @@ class Trainer:
         self.nonfinite = "raise"
         self.stopping = False
         self._running = False
+        self._unbegun = False
+        self._buffers: dict[str, Array] = {}
+        self.own_directories: set[Path] = set()
+        self.went_back_to: tuple[Path, int] | None = None
         self._arguments: dict[str, Any] = {}
         self._terms: dict[str, str] = {}
 
@@ -109,10 +120,12 @@ class Trainer:
         """Train for `epochs` more epochs and return the history.
 
         An epoch shuffles the training rows, takes one step a batch (the last batch may be smaller), and then measures
-        cost, loss and accuracy over whole sets, on frozen weights. A second call goes on where the first one ended.
+        cost, loss and accuracy over whole sets, on frozen weights. A second call goes on with the epoch after the last
+        one that the first call began.
 
         Ctrl-C and SIGTERM let the running step end and callbacks save; then they do what they always do, and history
-        and weights are those after that step. A second signal does not wait.
+        and weights are those after that step (or what callbacks leave: `EarlyStopping` puts the best ones back). A
+        second signal does not wait.
 
         Parameters
         ----------
@@ -130,8 +143,8 @@ class Trainer:
         resume_from : str or PathLike, optional
             A checkpoint, or the directory of a `Checkpoint` callback, of which the newest whole one is taken: the call
             that wrote it is carried to its end, bit for bit as if it had never been interrupted, on the same machine
-            and with the same NumPy and number of threads. A directory without a checkpoint begins the run, so that a
-            job can simply be started again.
+            and with the same NumPy and number of threads; its learning rate and its seeds hold. A directory without a
+            checkpoint begins the run, so that a job can simply be started again.
         nonfinite : {"raise", "skip", "ignore"}
             What to do about NaN or infinity in the loss or in a gradient: end training; leave the step out and put
             running statistics back; or take every step that can be computed, and go on.
@@ -140,6 +153,8 @@ class Trainer:
         -----
         UserWarning
             If `resume_from` was written on another machine, or its newest checkpoint is damaged.
+
+        Raises
         ------
         InputError
             If an argument is not as above.
@@ -166,19 +181,22 @@ class Trainer:
         check_augmentations("Trainer.fit", augment, train.x)
         if nonfinite not in ("raise", "skip", "ignore"):
             raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {nonfinite!r:.80}")
-        epochs = as_count("epochs", epochs, 0)
-        self.batches_per_epoch = -(-len(train) // as_count("batch_size", batch_size))
-        arguments = {"train": train, "validation": validation, "batch_size": batch_size}
-        self._arguments = {**arguments, "train_metrics": train_metrics, "augment": augment, "nonfinite": nonfinite}
-        self._terms = {}
-        restored = self._restored(resume_from, epochs)
-        self.epochs, self.first_epoch, self.batch, self.epoch_seconds = epochs, self.epoch, 0, 0.0
+        epochs, batch_size = as_count("epochs", epochs, 0), as_count("batch_size", batch_size)
+        augment = list(augment)
+        arguments: dict[str, Any] = {"train": train, "validation": validation, "batch_size": batch_size}
+        arguments |= {"train_metrics": train_metrics, "augment": augment, "nonfinite": nonfinite}
+        before = self._arguments, self._terms, self.batches_per_epoch
+        self._arguments, self._terms, self.batches_per_epoch = arguments, {}, -(-len(train) // batch_size)
+        try:
+            restored = self._restored(resume_from, epochs)
+        except BaseException:
+            self._arguments, self._terms, self.batches_per_epoch = before
+            raise
+        self.epochs, self.first_epoch, self.last_epoch = epochs, self.epoch, self.epoch + epochs
+        self.batch, self.epoch_seconds = 0, 0.0
         self.stopping, self.nonfinite = False, nonfinite
-        if restored is not None:
-            restored.apply()
-        self.last_epoch = self.first_epoch + epochs
         self.train_data, self.validation_data = train, validation
-        self._running = True
+        self._buffers = self.model.network.named_buffers()
         begun: list[Callback] = []
 
         def end(callback: Callback) -> None:
@@ -186,6 +204,7 @@ class Trainer:
                 callback.on_train_end(self)
 
         with Interrupts() as interrupts, ExitStack() as teardown:
+            self._running = True
             teardown.callback(setattr, self, "_running", False)
             callbacks = sorted(self.callbacks, key=_turn)
             for callback in reversed(callbacks):  # a stack unwinds backwards: they end in the order in which they begin
@@ -194,7 +213,8 @@ class Trainer:
                 begun.append(callback)
                 callback.on_train_begin(self)
             if restored is not None:
-                restored.apply_to_callbacks()
+                restored.apply()
+                self.last_epoch = self.first_epoch + epochs
             while self.batch or (self.epoch < self.last_epoch and not self.stopping):
                 self._run_epoch(train, validation, batch_size, train_metrics, augment, interrupts)
                 if interrupts.received is not None:
@@ -218,29 +238,39 @@ class Trainer:
     def save_checkpoint(self, path: PathLike) -> None:
         """Write all that `fit` needs to go on exactly to one file, whole or not at all.
 
-        The `Checkpoint` callback does it in time; other callbacks may do it in `on_batch_end` and `on_epoch_end`.
+        The `Checkpoint` callback does it in time. Other callbacks may do it in `on_batch_end` and `on_epoch_end`, those
+        with ``runs_last = True`` at best: what callbacks remember is saved as it is at that moment.
 
         Raises
         ------
+        CallOrderError
+            Before the first `fit`, or between the beginning of an epoch and its first step.
         CheckpointError
             If the file cannot be written; an older one is untouched.
         NonFiniteError
             If a weight is NaN or infinite.
         """
+        if self._unbegun:
+            raise CallOrderError("Trainer.save_checkpoint: an epoch has begun without a step yet; call it after one")
         check_weights(self.model)
         write_checkpoint(path, self.model.weights(), captured(self))
+        self.own_directories.add(as_path("path", path).parent.resolve())
 
     def check_checkpoint(self) -> None:
         """Refuse what `save_checkpoint` could not write: a callback that remembers something no file can hold."""
-        encoded(captured(self))
+        check_checkpoint(self.model.weights(), captured(self))
 
     def _restored(self, resume_from: PathLike | None, epochs: int) -> Restored | None:
         """Return the checkpoint to go on from, if there is one; it fits, but nothing has changed yet."""
+        self.went_back_to = None
         if resume_from is None or (found := find_checkpoint(resume_from)) is None:
             return None
         restored = Restored(self, *found)
         if restored.epochs > epochs:
             raise InputError(f"epochs: expected at least {restored.epochs}, as many as {found[0]} has, got {epochs}")
+        directory = found[0].parent.resolve()
+        self.own_directories.add(directory)
+        self.went_back_to = (directory, restored.step) if found[0] == as_path("resume_from", resume_from) else None
         return restored
 
     def _run_epoch(
@@ -255,6 +285,7 @@ class Trainer:
         start = perf_counter() - self.epoch_seconds
         if self.batch == 0:  # else a checkpoint was taken in the middle of this epoch
             self.epoch += 1
+            self._unbegun = True
             self._notify("on_epoch_begin")
         try:
             with closing(self._batches(train, batch_size, augment)) as batches:
@@ -265,6 +296,7 @@ class Trainer:
                     cost, loss = self._step(x, y)
                     self.step += 1
                     self.batch += 1
+                    self._unbegun = False
                     self.epoch_seconds = perf_counter() - start
                     self.logs = {"batch_cost": cost, "batch_loss": loss}
                     self._notify("on_batch_end")
@@ -276,9 +308,11 @@ class Trainer:
             if validation is not None:
                 row |= {f"val_{name}": value for name, value in self._measured(validation).items()}
         except (InputError, NonFiniteError) as error:
+            if type(error).__module__ != MinidlError.__module__:  # one of a user's own, who knows how it is made?
+                raise
             raise type(error)(f"epoch {self.epoch}, after step {self.step}: {error}") from error
         row |= {"learning_rate": self.optimizer.current_learning_rate, "seconds": perf_counter() - start}
-        self.batch, self.epoch_seconds = 0, 0.0
+        self.batch, self.epoch_seconds, self._unbegun = 0, 0.0, False
         self.logs = row
         self.history.append(row)
         self._notify("on_epoch_end")
@@ -286,22 +320,19 @@ class Trainer:
     def _step(self, x: Array, y: Array) -> tuple[float, float]:
         """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
         model = self.model
-        statistics = {}
-        if self.nonfinite == "skip":
-            statistics = {path: buffer.copy() for path, buffer in model.network.named_buffers().items()}
+        statistics = {path: buffer.copy() for path, buffer in self._buffers.items()}
         try:
             cost, loss = model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
                 check_gradients(model)
+            self.optimizer.step(model.parameters)
         except NonFiniteError as error:
+            for path, buffer in self._buffers.items():  # the forward has changed them, and may have spoilt them
+                buffer[...] = statistics[path]
             if self.nonfinite == "raise":
                 raise NonFiniteError(f"batch {self.batch + 1}: {error}{self._blame(x, error)}") from error
-            for path, buffer in model.network.named_buffers().items():
-                if path in statistics:
-                    buffer[...] = statistics[path]
             self.skipped_steps += 1
             return math.nan, math.nan
-        self.optimizer.step(model.parameters)
         return cost, loss
 
     def _blame(self, x: Array, error: NonFiniteError) -> str:
@@ -314,7 +345,8 @@ class Trainer:
         except NonFiniteError as error:
             if self.nonfinite == "raise":
                 raise NonFiniteError(f"{error}{self._blame(data.x[:1], error)}") from error
-            return dict.fromkeys(("cost", "loss"), math.nan)
+            outputs = np.zeros_like(self.model.forward(data.x[:1]))
+            return dict.fromkeys(("cost", "loss", *self.model.loss.metrics(outputs, data.y[:1])), math.nan)
 
     def _batches(
         self, train: Dataset, batch_size: int, augment: Sequence[Augmentation]

@@ -134,16 +134,17 @@ FAULTS = {
         "test_resume.py -k frozen",
     ),
     "that training was stopped is forgotten": Fault(
-        "resume.py", '        trainer.stopping = state["stopping"]\n', "", "test_resume.py"
+        "resume.py", '        trainer.stopping = trainer.stopping or state["stopping"]\n', "", "test_resume.py"
     ),
-    "callbacks forget": Fault(
-        "trainer.py", "                restored.apply_to_callbacks()\n", "                pass\n", "test_resume.py"
-    ),
+    "callbacks forget": Fault("resume.py", "        _assign(self._callbacks)\n", "", "test_resume.py"),
     "callbacks are restored before they are reset": Fault(
         "trainer.py",
-        "            restored.apply()\n",
-        "            restored.apply()\n            restored.apply_to_callbacks()\n"
-        "            restored.apply_to_callbacks = lambda: None\n",
+        "            for callback in callbacks:\n                begun.append(callback)\n"
+        "                callback.on_train_begin(self)\n            if restored is not None:\n"
+        "                restored.apply()\n",
+        "            if restored is not None:\n                restored.apply()\n"
+        "            for callback in callbacks:\n                begun.append(callback)\n"
+        "                callback.on_train_begin(self)\n            if restored is not None:\n",
         "test_resume.py",
     ),
     "the seed of a dropout layer is forgotten": Fault(
@@ -190,7 +191,10 @@ FAULTS = {
         "test_stopping.py test_checkpoint.py",
     ),
     "a run is written over": Fault(
-        "callbacks/checkpointing.py", "if trainer.step == 0 and (", "if False and (", "test_checkpoint.py"
+        "callbacks/checkpointing.py",
+        "if there and directory not in trainer.own_directories:",
+        "if False:",
+        "test_checkpoint.py test_checkpoint_attacks.py",
     ),
     # signals and numbers
     "nothing is saved on SIGTERM": Fault(
@@ -216,10 +220,29 @@ FAULTS = {
         "trainer.py", "                check_gradients(model)\n", "                pass\n", "test_nonfinite.py"
     ),
     "a skipped step leaves its statistics": Fault(
-        "trainer.py",
-        "                    buffer[...] = statistics[path]\n",
-        "                    pass\n",
-        "test_nonfinite.py",
+        "trainer.py", "                buffer[...] = statistics[path]\n", "                pass\n", "test_nonfinite.py"
+    ),
+    # going on
+    "the best so far is forgotten": Fault(
+        "callbacks/checkpointing.py",
+        "        self._best = self._best_so_far()\n",
+        "        self._best = math.inf\n",
+        "test_checkpoint.py test_checkpoint_attacks.py",
+    ),
+    "two branches in one directory": Fault(
+        "callbacks/checkpointing.py",
+        "if there and place == directory and",
+        "if False and",
+        "test_checkpoint_attacks.py",
+    ),
+    "an epoch without a step is saved as done": Fault(
+        "trainer.py", "        if self._unbegun:\n", "        if False:\n", "test_checkpoint_attacks.py"
+    ),
+    "what is shared is copied": Fault(
+        "checkpoint.py", "if id(value) in self._places:", "if False:", "test_checkpoint_attacks.py"
+    ),
+    "a generator may stand anywhere": Fault(
+        "checkpoint.py", "not 0 <= position <= kinds[kind] or wrong", "wrong", "test_checkpoint_attacks.py"
     ),
     # files of others
     "the digest is not compared": Fault(

@@ -76,7 +76,7 @@ def test_it_has_its_turn_after_all_others(tmp_path):
     trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path), Late()])
     fit(trainer, arguments, 2)
     _, state = read_checkpoint(checkpoint_paths(tmp_path)[0])
-    assert state["callbacks"] == [["Late", {"epochs": 2}]]
+    assert [attributes for _, attributes in state["callbacks"]] == [{"epochs": 2}]
 
 
 def test_the_best_stays_whatever_else_goes(tmp_path):

@@ -153,7 +153,7 @@ CHANGES = {
     "batch_size was 16 and is 8": {"batch_size": 8},
     "validation was .* and is None": {"validation": None},
     "train_metrics was True and is False": {"train_metrics": False},
-    r"augment was \(\) and is \[Mirror": {"augment": [dl.Mirror()]},
+    r"augment was \[\] and is \[Mirror": {"augment": [dl.Mirror()]},
     "nonfinite was 'raise' and is 'skip'": {"nonfinite": "skip"},
     "train was x": {"train": images(seed=9)},
 }
@@ -309,19 +309,26 @@ FORGERIES = {
     "frozen what is not there": lambda state: state.update(frozen=["9.weight"]),
     "a layer too many": lambda state: state.update(layers={"5.": {"seed": 1}}),
     "callbacks of text": lambda state: state.update(callbacks=["Checkpoint"]),
-    "an attribute of another kind": lambda state: state["callbacks"][0].__setitem__(1, {"_best": "low"}),
+    "an attribute of another kind": lambda state: state["callbacks"][0][1].update(_best="low"),
     "a callback without its attribute": lambda state: state["callbacks"][0].__setitem__(1, {}),
     "terms of numbers": lambda state: state.update(terms=5),
+    "no rate": lambda state: state["optimizer"].update(learning_rate=0.0),
+    "more batches than an epoch has": lambda state: state["counters"].update(batch=4),
+    "more epochs before than in all": lambda state: state["counters"].update(first_epoch=9),
     "stopping by text": lambda state: state.update(stopping="no"),
 }
 
 
 @pytest.mark.parametrize("change", FORGERIES.values(), ids=FORGERIES.keys())
 def test_a_forged_state_is_refused_and_nothing_changes(tmp_path, change):
-    killed(sgd_with_momentum, tmp_path, 5, every_steps=1, monitor="loss")
+    def run(callbacks):
+        trainer, arguments = sgd_with_momentum([dl.EarlyStopping(), *callbacks])
+        return trainer, arguments
+
+    killed(run, tmp_path, 5, every_steps=1)
     path = checkpoint_paths(tmp_path)[0]
     forged(path, change)
-    trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path, monitor="loss")])
+    trainer, arguments = run([dl.Checkpoint(tmp_path)])
     before = everything(trainer)
     with pytest.raises(dl.CheckpointError, match=path.name):
         fit(trainer, arguments, resume_from=path)

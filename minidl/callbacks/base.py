@@ -15,7 +15,8 @@ class Callback:
 
     A callback that remembers something from one epoch or step to the next names those attributes in
     `saved_attributes`; so a run that is resumed from a checkpoint goes on with them. `on_train_begin` sets them as they
-    are at the beginning of a run; a resumed run then puts those of the checkpoint in their place.
+    are at the beginning of a run; a resumed run then puts those of the checkpoint in their place, and the trainer, its
+    model and its optimizer where they were.
     """
 
     saved_attributes: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ReduceLROnPlateau(Callback):
     """Multiply the learning rate by `factor` after more than `patience` epochs in a row without an improvement.
 
-    It judges the whole history of the trainer, so that a second or resumed `fit` goes on as one long one would.
+    It judges the whole history of the trainer, so that a second `fit` goes on as one long one would.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class ReduceLROnPlateau(Callback):
     InputError
         When training begins, if the optimizer follows a schedule; after the first epoch, if it has no `monitor`.
     """
+
+    saved_attributes = ("_best", "_bad_epochs", "_rest")
 
     def __init__(
         self,

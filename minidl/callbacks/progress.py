@@ -32,13 +32,14 @@ class ProgressBar(Callback):
             layout = "{desc} {percentage:3.0f}% {elapsed}<{remaining}{postfix}"  # the numbers need the room of the bar
             self._bar = tqdm(total=total, file=stream, dynamic_ncols=True, bar_format=layout)
 
-    def on_epoch_begin(self, trainer: "Trainer") -> None:
+    def on_batch_begin(self, trainer: "Trainer") -> None:
         if self._bar is not None:
             self._bar.set_description_str(self._position(trainer), refresh=False)
 
     def on_batch_end(self, trainer: "Trainer") -> None:
-        if self._bar is not None:
-            self._bar.update()
+        if self._bar is not None:  # by what is done, since a resumed run does not begin at the beginning
+            done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + trainer.batch
+            self._bar.update(done - self._bar.n)
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
         if self._bar is not None:
