@@ -18,7 +18,7 @@ from tasks import Problem, Result
 ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
 ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # else an editable installation is compiled at every start
 WORKER = Path(__file__).with_name("worker.py")
-CALLS = {"epoch": 8, "predict": 5, "mlp": 20, "conv": 3}
+CALLS = {"epoch": 20, "predict": 5, "mlp": 20, "conv": 3}
 """Calls a turn: a turn takes some tens of milliseconds at least."""
 WARM_UP = 2
 """Turns that are not counted: compilers compile, caches fill."""
