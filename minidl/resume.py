@@ -84,8 +84,11 @@ class Restored:
         From the constructor, if it is of another run, listing in what they differ, or holds what no run has.
     """
 
-    def __init__(self, trainer: "Trainer", path: PathLike, weights: Weights, state: State) -> None:
+    def __init__(
+        self, trainer: "Trainer", path: PathLike, weights: Weights, state: State, batches_per_epoch: int
+    ) -> None:
         self._trainer, self._weights, self._state = trainer, weights, state
+        self._batches_per_epoch = batches_per_epoch
         trainer.model.check_weights(weights, path)
         try:
             self._check(path)
@@ -130,7 +133,7 @@ class Restored:
         for name in _COUNTERS:
             _expect(f"counters.{name}", state["counters"][name], 0)
         counters = state["counters"]
-        if counters["first_epoch"] > counters["epoch"] or counters["batch"] > trainer.batches_per_epoch:
+        if counters["first_epoch"] > counters["epoch"] or counters["batch"] > self._batches_per_epoch:
             raise ValueError("counters that no run can have")
         _expect("seed", state["seed"], 0)
         _expect("optimizer.steps", state["optimizer"]["steps"], 0)

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -25,6 +26,22 @@ from minidl.products import IN_PIECES
 from minidl.randomness import as_seed, keyed_generator
 from minidl.resume import Restored, captured, run_terms
 from minidl.types import Array, PathLike, Seed
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What a call of `fit` was given; a checkpoint is of this work."""
+
+    train: Dataset
+    validation: Dataset | None
+    batch_size: int
+    train_metrics: bool
+    augment: list[Augmentation]
+    nonfinite: str
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return -(-len(self.train) // self.batch_size)
 
 
 class Trainer:
@@ -102,7 +119,7 @@ class Trainer:
         self._buffers: dict[str, Array] = {}
         self.own_directories: set[Path] = set()
         self.went_back_to: tuple[Path, int] | None = None
-        self._arguments: dict[str, Any] = {}
+        self._work: _Work | None = None
         self._terms: dict[str, str] = {}
 
     def fit(
@@ -182,19 +199,16 @@ class Trainer:
         if nonfinite not in ("raise", "skip", "ignore"):
             raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {nonfinite!r:.80}")
         epochs, batch_size = as_count("epochs", epochs, 0), as_count("batch_size", batch_size)
-        augment = list(augment)
-        arguments: dict[str, Any] = {"train": train, "validation": validation, "batch_size": batch_size}
-        arguments |= {"train_metrics": train_metrics, "augment": augment, "nonfinite": nonfinite}
-        before = self._arguments, self._terms, self.batches_per_epoch
-        self._arguments, self._terms, self.batches_per_epoch = arguments, {}, -(-len(train) // batch_size)
+        work = _Work(train, validation, batch_size, train_metrics, list(augment), nonfinite)
+        before, self._work, self._terms = (self._work, self._terms), work, {}
         try:
-            restored = self._restored(resume_from, epochs)
+            restored = self._restored(resume_from, epochs, work.batches_per_epoch)
         except BaseException:
-            self._arguments, self._terms, self.batches_per_epoch = before
+            self._work, self._terms = before
             raise
         self.epochs, self.first_epoch, self.last_epoch = epochs, self.epoch, self.epoch + epochs
-        self.batch, self.epoch_seconds = 0, 0.0
-        self.stopping, self.nonfinite = False, nonfinite
+        self.batches_per_epoch, self.nonfinite = work.batches_per_epoch, nonfinite
+        self.batch, self.epoch_seconds, self._unbegun, self.stopping = 0, 0.0, False, False
         self.train_data, self.validation_data = train, validation
         self._buffers = self.model.network.named_buffers()
         begun: list[Callback] = []
@@ -216,7 +230,7 @@ class Trainer:
                 restored.apply()
                 self.last_epoch = self.first_epoch + epochs
             while self.batch or (self.epoch < self.last_epoch and not self.stopping):
-                self._run_epoch(train, validation, batch_size, train_metrics, augment, interrupts)
+                self._run_epoch(work, interrupts)
                 if interrupts.received is not None:
                     self._notify("on_interrupt")
                     break
@@ -230,9 +244,9 @@ class Trainer:
     @property
     def terms(self) -> dict[str, str]:
         """What must be the same for a checkpoint to be of this run, in words."""
-        if not self._arguments:
+        if self._work is None:
             raise CallOrderError("Trainer: a checkpoint is of a running or finished fit; call fit first")
-        self._terms = self._terms or run_terms(self, **self._arguments)
+        self._terms = self._terms or run_terms(self, **vars(self._work))
         return self._terms
 
     def save_checkpoint(self, path: PathLike) -> None:
@@ -260,12 +274,12 @@ class Trainer:
         """Refuse what `save_checkpoint` could not write: a callback that remembers something no file can hold."""
         check_checkpoint(self.model.weights(), captured(self))
 
-    def _restored(self, resume_from: PathLike | None, epochs: int) -> Restored | None:
+    def _restored(self, resume_from: PathLike | None, epochs: int, batches_per_epoch: int) -> Restored | None:
         """Return the checkpoint to go on from, if there is one; it fits, but nothing has changed yet."""
         self.went_back_to = None
         if resume_from is None or (found := find_checkpoint(resume_from)) is None:
             return None
-        restored = Restored(self, *found)
+        restored = Restored(self, *found, batches_per_epoch)
         if restored.epochs > epochs:
             raise InputError(f"epochs: expected at least {restored.epochs}, as many as {found[0]} has, got {epochs}")
         directory = found[0].parent.resolve()
@@ -273,22 +287,14 @@ class Trainer:
         self.went_back_to = (directory, restored.step) if found[0] == as_path("resume_from", resume_from) else None
         return restored
 
-    def _run_epoch(
-        self,
-        train: Dataset,
-        validation: Dataset | None,
-        batch_size: int,
-        train_metrics: bool,
-        augment: Sequence[Augmentation],
-        interrupts: Interrupts,
-    ) -> None:
+    def _run_epoch(self, work: _Work, interrupts: Interrupts) -> None:
         start = perf_counter() - self.epoch_seconds
         if self.batch == 0:  # else a checkpoint was taken in the middle of this epoch
             self.epoch += 1
             self._unbegun = True
             self._notify("on_epoch_begin")
         try:
-            with closing(self._batches(train, batch_size, augment)) as batches:
+            with closing(self._batches(work)) as batches:
                 for x, y in batches:
                     if self.stopping:
                         break
@@ -303,10 +309,10 @@ class Trainer:
                     if interrupts.received is not None:
                         return
             row: dict[str, float] = {"epoch": self.epoch}
-            if train_metrics:
-                row |= self._measured(train)
-            if validation is not None:
-                row |= {f"val_{name}": value for name, value in self._measured(validation).items()}
+            if work.train_metrics:
+                row |= self._measured(work.train)
+            if work.validation is not None:
+                row |= {f"val_{name}": value for name, value in self._measured(work.validation).items()}
         except (InputError, NonFiniteError) as error:
             if type(error).__module__ != MinidlError.__module__:  # one of a user's own, who knows how it is made?
                 raise
@@ -348,14 +354,13 @@ class Trainer:
             outputs = np.zeros_like(self.model.forward(data.x[:1]))
             return dict.fromkeys(("cost", "loss", *self.model.loss.metrics(outputs, data.y[:1])), math.nan)
 
-    def _batches(
-        self, train: Dataset, batch_size: int, augment: Sequence[Augmentation]
-    ) -> Generator[tuple[Array, Array]]:
+    def _batches(self, work: _Work) -> Generator[tuple[Array, Array]]:
         """Yield the batches of the running epoch that are still to do, shuffled and augmented."""
+        train, augment = work.train, work.augment
         transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
         shuffle = keyed_generator(self.seed, "shuffle", self.epoch)
-        batches = train.batches(batch_size, shuffle, transform, first=self.batch)
-        ahead = bool(augment) or (IN_PIECES and train.x[:batch_size].nbytes >= WORTHWHILE_BYTES)
+        batches = train.batches(work.batch_size, shuffle, transform, first=self.batch)
+        ahead = bool(augment) or (IN_PIECES and train.x[: work.batch_size].nbytes >= WORTHWHILE_BYTES)
         yield from one_ahead(batches) if ahead else batches
 
     def _notify(self, moment: str) -> None:
