@@ -8,7 +8,6 @@ import io
 import os
 import re
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -77,6 +76,8 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
+        import shutil  # 5 ms of start-up, for a full disk alone
+
         free = "an unknown number of"
         with suppress(OSError):
             free = str(shutil.disk_usage(target.parent).free)

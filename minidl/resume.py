@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def captured(trainer: "Trainer") -> State:
         "stopping": trainer.stopping,
         "seconds": trainer.epoch_seconds,
         "logs": _numbers(trainer.logs),
-        "history": History(trainer.history).rows,
+        "history": _text(trainer.history),
         "frozen": [path for path, parameter in model.parameters.items() if not parameter.trainable],
         "layers": {path: _attributes(layer) for path, layer in model.network.walk() if layer.saved_attributes},
         "optimizer": {
@@ -139,7 +140,7 @@ class Restored:
         _expect("optimizer.steps", state["optimizer"]["steps"], 0)
         _expect("seconds", state["seconds"], 0.0)
         _expect("stopping", state["stopping"], False)
-        self._history = History(state["history"])
+        self._history = History(json.loads(state["history"]))
         self._logs = _numbers(state["logs"])
         rate = state["optimizer"]["learning_rate"]
         self._rate = trainer.optimizer.learning_rate
@@ -220,6 +221,14 @@ def _kind(value: object) -> str:
     """Return what `value` is: what was a number may well become an array while a run goes on."""
     kinds: dict[str, Any] = {"text": str, "list": list | tuple, "table": dict, "Generator": np.random.Generator}
     return next((kind for kind, types in kinds.items() if isinstance(value, types)), "number or array")
+
+
+def _text(history: History) -> str:
+    """Return the rows as JSON; nearly all of a state are they, so they are looked at no longer than need be."""
+    rows = history.rows
+    if not all(type(value) in (int, float) for row in rows for value in row.values()):
+        rows = History(rows).rows  # makes numbers of NumPy plain ones, and refuses what is no number
+    return json.dumps(rows)
 
 
 def _numbers(logs: Mapping[str, Any]) -> dict[str, int | float]:

@@ -78,8 +78,8 @@ def main() -> None:
         return options.only is None or what in options.only
 
     show("# Benchmarks")
-    command = f"python {Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".strip()
-    show(f"Written by `{command}` in examples/benchmarks; {options.rounds} rounds, alternating.")
+    command = f"python examples/benchmarks/run.py {' '.join(sys.argv[1:])}".strip()
+    show(f"Written by `{command}`; {options.rounds} rounds, alternating.")
     show(machine(packages) + (f" Not installed: {', '.join(missing)}." if missing else ""))
     races: dict[str, dict[str, Score]] = {}
     for what, (task, title) in RACES.items():

@@ -1,6 +1,5 @@
 """Monitor: a column of the history that a callback follows, and which of two values is better."""
 
-import difflib
 import math
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ class Monitor:
         """
         logs = trainer.logs
         if self.name not in logs:
+            import difflib  # only for the words of an error
+
             nearest = difflib.get_close_matches(self.name, logs, n=3, cutoff=0.4) or list(logs)
             hint = f"the nearest names are {', '.join(nearest)}"
             if self.name.startswith("val_") and not any(name.startswith("val_") for name in logs):
