@@ -57,13 +57,15 @@ def fuzz(cases: int, seed: int, seconds: float) -> None:
         assert report.measured >= report.cases // 30, kind
 
 
-def test_twenty_thousand_fuzzed_files_are_refused_or_read_as_they_were() -> None:
-    fuzz(20_000, seed=1, seconds=300)
+def test_twenty_thousand_fuzzed_files_are_refused_or_read_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        fuzz(20_000, seed=1, seconds=300)
 
 
 @pytest.mark.nightly
-def test_a_million_fuzzed_files_are_refused_or_read_as_they_were() -> None:
-    fuzz(1_000_000, seed=2, seconds=3000)
+def test_a_million_fuzzed_files_are_refused_or_read_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        fuzz(1_000_000, seed=2, seconds=3000)
 
 
 @pytest.mark.parametrize("fault", fuzzing.PLANTED)

@@ -362,15 +362,17 @@ def campaign(*arguments, timeout=600):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_killed_at_every_file_operation(name):
-    counts = campaign("operations", name)
+def test_killed_at_every_file_operation(name, capsys):
+    with capsys.disabled():
+        counts = campaign("operations", name)
     assert counts["kills"] >= 80
     assert counts["different"] == 0
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_killed_at_random_instants(name):
-    counts = campaign("random", name, 50, 1)
+def test_killed_at_random_instants(name, capsys):
+    with capsys.disabled():
+        counts = campaign("random", name, 50, 1)
     assert counts["kills"] >= 50
     assert counts["longest_chain"] >= 3
     assert counts["different"] == 0
@@ -378,8 +380,9 @@ def test_killed_at_random_instants(name):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", RUNS)
-def test_killed_at_many_random_instants(name):
-    counts = campaign("random", name, 250, 2, timeout=3600)
+def test_killed_at_many_random_instants(name, capsys):
+    with capsys.disabled():
+        counts = campaign("random", name, 250, 2, timeout=3600)
     assert counts["kills"] >= 250
     assert counts["different"] == 0
 

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -279,8 +280,19 @@ def test_initializers_keep_the_contract(make):
 
 @pytest.mark.parametrize("name", [name for name in dl.__all__ if getattr(getattr(dl, name), "on_train_begin", None)])
 def test_callbacks_keep_the_contract(name, tmp_path):
+    numbers = itertools.count()
+
+    class Checkpoint(dl.Checkpoint):
+        """Each fit gets a directory of its own: one belongs to one run, and a second trainer is another run."""
+
+        def on_train_begin(self, trainer):
+            self.directory = tmp_path / str(next(numbers))
+            super().on_train_begin(trainer)
+
     makers = {
         "Callback": dl.Callback,
+        "Checkpoint": lambda: Checkpoint(tmp_path),
+        "EarlyStopping": lambda: dl.EarlyStopping("learning_rate", patience=0),
         "ProgressBar": lambda: dl.ProgressBar(io.StringIO()),
         "ReduceLROnPlateau": lambda: dl.ReduceLROnPlateau("learning_rate", patience=0),
         "LearningCurves": lambda: dl.LearningCurves(tmp_path),
