@@ -154,9 +154,8 @@ class Model:
             If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
         """
         tensors, _ = read_tensors(path)
-        found = {
-            name: array for name, array in tensors.items() if not name.startswith("@")
-        }  # those are of a checkpoint
+        # What begins with @ is the state that a checkpoint has besides.
+        found = {name: array for name, array in tensors.items() if not name.startswith("@")}
         self.check_weights(found, path)
         for name, array in self.weights().items():
             array[...] = found[name]

@@ -44,8 +44,8 @@ def first_place(model: Model, x: Any) -> str:
                 check_finite(f"the output of layer {path.rstrip('.') or 'network'}, {layer!r:.80}", y)
     except NonFiniteError as error:
         return str(error)
-    except MinidlError:  # what stops this search is no answer to it
-        pass
+    except MinidlError:
+        return ""  # what stops this search is no answer to it
     return ""
 
 

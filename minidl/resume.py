@@ -145,7 +145,6 @@ class Restored:
         rate = state["optimizer"]["learning_rate"]
         self._rate = trainer.optimizer.learning_rate
         if not isinstance(self._rate, Schedule):
-            _expect("optimizer.learning_rate", rate, 0.0)
             self._rate = as_number("learning_rate", rate, 0, above=True)
         self._slots = self._checked_slots(trainer.optimizer, state["optimizer"]["state"])
         self._frozen = set(state["frozen"])

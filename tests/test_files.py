@@ -272,5 +272,5 @@ def test_a_folder_that_is_locked_is_not_locked_again(tmp_path):
 
 def test_where_the_platform_has_no_locks_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "fcntl", None)
-    with files.locked(tmp_path), files.locked(tmp_path):
-        pass
+    with files.locked(tmp_path), files.locked(tmp_path):  # where there are locks, the second is an InputError
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"

@@ -354,7 +354,7 @@ def test_a_worker_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path):
         worker = start_child(lambda: time.sleep(60))
     try:
         with files.locked(tmp_path):
-            pass
+            assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
     finally:
         os.kill(worker, signal.SIGKILL)
         ended(worker)

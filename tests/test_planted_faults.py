@@ -14,6 +14,8 @@ def test_there_are_thirty():
 def test_it_can_be_planted(tmp_path, name):
     shutil.copytree(PACKAGE, tmp_path / "minidl", ignore=shutil.ignore_patterns("__pycache__"))
     apply(FAULTS[name], tmp_path / "minidl")
+    file = FAULTS[name].file
+    assert (tmp_path / "minidl" / file).read_text() != (PACKAGE / file).read_text()
 
 
 def test_two_are_noticed():
