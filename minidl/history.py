@@ -12,6 +12,7 @@ import numpy as np
 
 from minidl.errors import DataError, InputError
 from minidl.files import write_whole
+from minidl.spelling import nearest
 from minidl.types import PathLike
 
 Row = dict[str, int | float]
@@ -69,10 +70,8 @@ class History:
         """Return one value an epoch, NaN where the epoch has none; an unknown column is an `InputError`."""
         columns = self.columns
         if column not in columns:
-            import difflib  # only for the words of an error
-
-            nearest = difflib.get_close_matches(str(column), columns, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            meant = nearest(column, columns, 1)
+            hint = f"; did you mean {meant[0]!r}?" if meant else ""
             raise InputError(f"History: no column {column!r}, there is {', '.join(columns) or 'nothing yet'}{hint}")
         return [row.get(column, math.nan) for row in self.rows]
 

@@ -1,7 +1,6 @@
 """Report: a small document of headings, paragraphs, tables and figures, written as HTML and as Markdown."""
 
 import base64
-import math
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -10,10 +9,9 @@ from string import Template
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-import numpy as np
-
 from minidl.errors import DataError, InputError
 from minidl.files import write_whole
+from minidl.tables import cell, escape, html_table, number_columns
 from minidl.types import PathLike
 
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
@@ -126,7 +124,7 @@ class Report:
         InputError
             If a row has another number of cells.
         """
-        cells = [[_cell(value) for value in row] for row in rows]
+        cells = [[cell(value) for value in row] for row in rows]
         for number, row in enumerate(cells, 1):
             if len(row) != len(header):
                 raise InputError(f"Report.table: expected {len(header)} cells in row {number}, got {len(row)}")
@@ -152,7 +150,7 @@ class Report:
     def to_html(self) -> str:
         """Return the page, figures embedded: it needs no other file and no network."""
         body = "\n".join(block.html() for block in self._blocks)
-        return _PAGE.substitute(title=_escape(self.title), body=body)
+        return _PAGE.substitute(title=escape(self.title), body=body)
 
     def to_markdown(self, folder: PathLike = ".") -> str:
         """Return the document as Markdown for a file in `folder`; figures are links relative to it."""
@@ -179,7 +177,7 @@ class _Heading(NamedTuple):
     level: int
 
     def html(self) -> str:
-        return f"<h{self.level}>{_escape(self.text)}</h{self.level}>"
+        return f"<h{self.level}>{escape(self.text)}</h{self.level}>"
 
     def markdown(self, folder: Path) -> str:
         return f"{'#' * self.level} {_escape_markdown(self.text)}"
@@ -189,7 +187,7 @@ class _Paragraph(NamedTuple):
     text: str
 
     def html(self) -> str:
-        return f"<p>{_escape(self.text).replace(' %', '&nbsp;%')}</p>"  # a line should not begin with a unit
+        return f"<p>{escape(self.text).replace(' %', '&nbsp;%')}</p>"  # a line should not begin with a unit
 
     def markdown(self, folder: Path) -> str:
         return _escape_markdown(self.text)
@@ -201,29 +199,16 @@ class _Table(NamedTuple):
     caption: str
 
     def html(self) -> str:
-        kinds = [' class="number"' if number else "" for number in self._are_numbers()]
-        head = (f'<th scope="col"{kind}>{_escape(name)}</th>' for name, kind in zip(self.header, kinds, strict=True))
-        lines = [f"<thead><tr>{''.join(head)}</tr></thead>", "<tbody>"]
-        for row in self.rows:
-            cells = (f"<td{kind}>{_escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
-            lines.append(f"<tr>{''.join(cells)}</tr>")
-        lines.append("</tbody>")
         # The caption stands outside of what scrolls, or a phone would cut it; that is focusable, for the keyboard.
-        caption = [f'<p class="caption">{_escape(self.caption)}</p>'] if self.caption else []
-        scroll = f'<div class="scroll" role="region" aria-label="{_escape(self.caption or "table")}" tabindex="0">'
-        return "\n".join([*caption, f"{scroll}<table>", *lines, "</table></div>"])
+        caption = [f'<p class="caption">{escape(self.caption)}</p>'] if self.caption else []
+        scroll = f'<div class="scroll" role="region" aria-label="{escape(self.caption or "table")}" tabindex="0">'
+        return "\n".join([*caption, f"{scroll}{html_table(self.header, self.rows)}</div>"])
 
     def markdown(self, folder: Path) -> str:
-        rule = ["---:" if number else "---" for number in self._are_numbers()]
+        rule = ["---:" if number else "---" for number in number_columns(self.rows, len(self.header))]
         texts = [[_escape_markdown(cell) for cell in row] for row in [self.header, *self.rows]]
         lines = [f"| {' | '.join(cells)} |" for cells in [texts[0], rule, *texts[1:]]]
         return "\n".join([f"{_escape_markdown(self.caption)}\n"] * bool(self.caption) + lines)
-
-    def _are_numbers(self) -> list[bool]:
-        """Return for each column whether all its cells are numbers (with a unit, maybe) or say that there is none."""
-        number = re.compile(r"\W?\s?\d|not a number$|-?infinity$|-?$")  # (a sign may come first)
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
-        return [any(column) and all(number.match(cell) for cell in column) for column in columns]
 
 
 class _Figure(NamedTuple):
@@ -242,8 +227,8 @@ class _Figures(NamedTuple):
             source = (
                 f"data:{_MEDIA_TYPES[figure.path.suffix.lower()]};base64,{base64.b64encode(figure.content).decode()}"
             )
-            caption = f"<figcaption>{_escape(figure.caption)}</figcaption>" if figure.caption else ""
-            lines.append(f'<figure><img src="{source}" alt="{_escape(figure.alt)}">{caption}</figure>')
+            caption = f"<figcaption>{escape(figure.caption)}</figcaption>" if figure.caption else ""
+            lines.append(f'<figure><img src="{source}" alt="{escape(figure.alt)}">{caption}</figure>')
         return "\n".join([*lines, "</div>"])
 
     def markdown(self, folder: Path) -> str:
@@ -265,22 +250,6 @@ def _read_figure(path: Path, alt: str, caption: str) -> _Figure:
         return _Figure(path.absolute(), path.read_bytes(), alt, caption)
     except OSError as error:
         raise DataError(f"Report.figures: cannot read {path} ({error.strerror})") from None
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float | np.floating):
-        if math.isnan(value):
-            return "not a number"
-        return f"{value:.4g}" if math.isfinite(value) else f"{'-' if value < 0 else ''}infinity"
-    return str(value)
-
-
-def _escape(text: str) -> str:
-    import html  # 2 ms of start-up, for those who write a report
-
-    return html.escape(str(text))
 
 
 def _escape_markdown(text: str) -> str:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from minidl.checks import as_count
 from minidl.errors import ShapeError
 from minidl.layers import Layer
+from minidl.tables import text_table
+
+_HEADER = ("layer", "kind", "output shape", "parameters")
 
 
 @dataclass(frozen=True)
@@ -32,19 +35,16 @@ class Summary:
     row_bytes: int
 
     def __str__(self) -> str:
-        table = [("layer", "kind", "output shape", "parameters")]
-        table += [(path, kind, str(shape), f"{count:,}") for path, kind, shape, count in self.rows]
-        widths = [max(len(row[i]) for row in table) for i in range(4)]
-        lines = [
-            f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:<{widths[2]}}  {row[3]:>{widths[3]}}"
-            for row in table
-        ]
+        lines = [text_table(_HEADER, self._cells())]
         frozen = f" ({self.parameters - self.trainable:,} frozen)" if self.trainable < self.parameters else ""
         lines.append(
             f"{self.parameters:,} parameters{frozen}, {_size(self.parameter_bytes)} with gradients and buffers; "
             f"x and all outputs take {_size(self.row_bytes)} a row"
         )
         return "\n".join(lines)
+
+    def _cells(self) -> list[tuple[str, str, str, str]]:
+        return [(path, kind, str(shape), f"{count:,}") for path, kind, shape, count in self.rows]
 
 
 def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:

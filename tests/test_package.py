@@ -20,7 +20,19 @@ MODULES = sorted(
 # A module may import from its own floor and from those below it.
 FLOORS = [
     {"errors", "types"},
-    {"checks", "file_kinds", "files", "interrupts", "prefetch", "products", "randomness", "special"},
+    {
+        "bars",
+        "checks",
+        "file_kinds",
+        "files",
+        "interrupts",
+        "prefetch",
+        "products",
+        "randomness",
+        "special",
+        "spelling",
+        "tables",
+    },
     {"images", "tensorfile"},
     {"checkpoint", "initializers", "metrics", "regularizers", "plotting", "schedules"},
     {"memory", "parameter", "augmentation", "data", "splits", "losses"},

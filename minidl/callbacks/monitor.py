@@ -4,6 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 from minidl.errors import InputError
+from minidl.spelling import nearest
 
 if TYPE_CHECKING:
     from minidl.trainer import Trainer
@@ -38,10 +39,7 @@ class Monitor:
         """
         logs = trainer.logs
         if self.name not in logs:
-            import difflib  # only for the words of an error
-
-            nearest = difflib.get_close_matches(self.name, logs, n=3, cutoff=0.4) or list(logs)
-            hint = f"the nearest names are {', '.join(nearest)}"
+            hint = f"the nearest names are {', '.join(nearest(self.name, logs) or logs)}"
             if self.name.startswith("val_") and not any(name.startswith("val_") for name in logs):
                 hint = "pass validation data to fit"
             raise InputError(f"{owner!r}: an epoch has no {self.name!r}; {hint}")
