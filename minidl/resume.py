@@ -21,7 +21,7 @@ from minidl.types import Array, PathLike
 if TYPE_CHECKING:
     from minidl.trainer import Trainer
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_ADDRESS = r" at 0x[0-9a-f]+"
 _COUNTERS = ("epoch", "batch", "step", "skipped_steps", "first_epoch")
 _SAMPLE = 256
 """Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
@@ -41,7 +41,7 @@ def run_terms(trainer: "Trainer", **arguments: Any) -> dict[str, str]:
 
 
 def _told(value: object) -> str:
-    return _ADDRESS.sub("", repr(value))  # where in memory it lies is another place in each process
+    return re.sub(_ADDRESS, "", repr(value))  # where in memory it lies is another place in each process
 
 
 def fingerprint(data: Dataset) -> str:

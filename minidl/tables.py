@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-_NUMBER = re.compile(r"\W?\s?\d|not a number$|-?infinity$|-?$")  # (a sign may come first)
+_NUMBER = r"\W?\s?\d|not a number$|-?infinity$|-?$"  # a sign may come first (compiled when used: 1 ms of start-up)
 
 
 def cell(value: Any) -> str:
@@ -27,7 +27,7 @@ def cell(value: Any) -> str:
 def number_columns(rows: Sequence[Sequence[str]], columns: int) -> list[bool]:
     """Return for each column whether all its cells are numbers (with a unit, maybe) or say that there is none."""
     by_column = zip(*rows, strict=True) if rows else [()] * columns
-    return [any(column) and all(_NUMBER.match(text) for text in column) for column in by_column]
+    return [any(column) and all(re.match(_NUMBER, text) for text in column) for column in by_column]
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
