@@ -3,149 +3,29 @@
 The report is assignment 1 of DD2424 (KTH): standardize the pixels, check the gradient, train with mini-batches, draw
 the curves and the weights as pictures, and compare test accuracies. Everything is written into one folder, report.html
 first of all. Run `python examples/cifar_softmax.py --help` for the options.
+
+The job itself is a part of the package, so that `minidl report` does the same where there are no examples. It is
+written as any program of yours would be: read minidl/lab_report/job.py.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
-from pathlib import Path
-from time import perf_counter
 
-from cifar_softmax_report import (
-    SETTINGS,
-    GradientCheck,
-    Outcome,
-    Setting,
-    print_accuracies,
-    write_report,
-    write_results,
-)
+from minidl.cli.ending import ended
+from minidl.lab_report import add_options, run, settled
 
-import minidl as dl
-from minidl.files import make_folder
-from minidl.types import Array
 
-BATCH_SIZE = 100
-CHECKED_IMAGES = 5
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Redo the lab report: one-layer softmax classifier on CIFAR-10.")
+    add_options(parser)
+    return settled(parser, parser.parse_args(arguments))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parse(arguments)
-    out = make_folder(options.out)
-    train, validation, test = load_data(options)
-    print(f"Data: {train.name} ({train.source}); {len(train)} training, {len(validation)} validation, {len(test)} test")
-
-    # Per-pixel mean and standard deviation of the training images alone. Scaling the bytes to [0, 1] would cancel.
-    scale = dl.Standardizer().fit(train.x)
-    checks = check_gradients(scale(train.x[:CHECKED_IMAGES]), train.y[:CHECKED_IMAGES], options)
-    train, validation, test = (data.map(scale) for data in (train, validation, test))
-
-    seeds = range(options.seed, options.seed + options.seeds)
-    outcomes: list[Outcome] = []
-    try:
-        for setting in SETTINGS:
-            outcomes += [fit(setting, seed, (train, validation, test), options) for seed in seeds]
-    finally:  # also after Ctrl-C: the settings that are done are not lost
-        write_results(out, train, checks, outcomes)
-    write_report(out, train, checks, outcomes)
-    print_accuracies(train, outcomes)
-    print(f"Report: {out / 'report.html'}")
+    run(parse(arguments))
     return 0
 
 
-def load_data(options: argparse.Namespace) -> tuple[dl.Dataset, dl.Dataset, dl.Dataset]:
-    """Return training, validation and test images: uint8 (n, 3072)."""
-    n = 2000 if options.quick else 10_000
-    if (
-        options.dataset == "cifar10"
-        or options.data_dir is not None
-        or (options.dataset == "auto" and not options.quick)
-    ):
-        try:
-            train, validation, test = dl.datasets.load_cifar10_course_split(options.data_dir)
-            return train[:n], validation[:n], test[:n]
-        except dl.DownloadError as error:
-            if options.dataset == "cifar10":
-                raise
-            print(f"{error}\nCIFAR-10 cannot be had, so this run uses synthetic images.", file=sys.stderr)
-    train, validation, test = (dl.datasets.synthetic_images(n, rng=part) for part in (1, 2, 3))
-    return train, validation, test
-
-
-def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[GradientCheck]:
-    """Compare every entry of the gradient with its numerical derivative, with and without penalty."""
-    x = x[:, : 300 if options.quick else None]
-    checks = []
-    for lam in (0.0, 0.1):
-        layer = dl.Dense(x.shape[1], 10, weight_init=dl.Normal(0.01), rng=options.seed)
-        model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(lam) if lam else None)
-        report = dl.check_model(model, x, y, seed=options.seed, every_entry=True)
-        checks += [GradientCheck(lam, name, report, x.shape) for name in report.tensors]
-        for check in checks[-len(report.tensors) :]:
-            print(f"Gradient check: {check}")
-        report.assert_ok()
-    return checks
-
-
-def fit(
-    setting: Setting, seed: int, data: tuple[dl.Dataset, dl.Dataset, dl.Dataset], options: argparse.Namespace
-) -> Outcome:
-    """Train one setting from one seed; the first seed's figures are drawn."""
-    train, validation, test = data
-    start = perf_counter()
-    network = dl.Sequential(dl.Dense(train.x.shape[1], 10, weight_init=dl.Normal(0.01), rng=seed))
-    model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(setting.lam) if setting.lam else None)
-    title = f"{train.name}: {setting.title}"
-    figures = [
-        draw(options.out, prefix=f"{setting.name}-", title=title) for draw in (dl.LearningCurves, dl.WeightTemplates)
-    ]
-    callbacks = [dl.ProgressBar(), *(figures if seed == options.seed else [])]
-    print(f"Training: {title}, seed {seed}", file=sys.stderr)
-    trainer = dl.Trainer(model, dl.SGD(setting.eta), callbacks, rng=seed)
-    try:
-        history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
-    finally:  # also after Ctrl-C
-        suffix = f"-seed-{seed}" if options.seeds > 1 else ""
-        trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
-    drawn = {name: paths for callback in figures for name, paths in callback.paths.items()}
-    seconds = perf_counter() - start
-    return Outcome(setting, seed, BATCH_SIZE, history, model.evaluate(test)["accuracy"], seconds, drawn)
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Redo the lab report: one-layer softmax classifier on CIFAR-10.")
-    kinds = ["auto", "cifar10", "synthetic"]
-    parser.add_argument(
-        "--dataset", choices=kinds, default="auto", help="auto: CIFAR-10 if it can be had, else synthetic"
-    )
-    parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
-    parser.add_argument(
-        "--out", help="folder for the report (default: runs/cifar_softmax, with --quick runs/cifar_softmax_quick)"
-    )
-    parser.add_argument("--epochs", type=int, help="default: 40, with --quick 5")
-    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
-    parser.add_argument("--seeds", type=int, default=1, metavar="K", help="repeat over K seeds, from --seed on")
-    parser.add_argument("--quick", action="store_true", help="in seconds: few images, synthetic unless said otherwise")
-    options = parser.parse_args(arguments)
-    options.epochs = options.epochs if options.epochs is not None else 5 if options.quick else 40
-    # A folder of its own: a quick try must not replace the real report.
-    options.out = options.out or f"runs/cifar_softmax{'_quick' if options.quick else ''}"
-    for name, least in [("epochs", 1), ("seed", 0), ("seeds", 1)]:
-        if getattr(options, name) < least:
-            parser.error(f"argument --{name}: expected an integer >= {least}, got {getattr(options, name)}")
-    if options.data_dir is not None and options.dataset == "synthetic":
-        parser.error("argument --data-dir: the synthetic images are drawn, not read; drop it or --dataset synthetic")
-    return options
-
-
 if __name__ == "__main__":
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows a question mark
-    try:
-        sys.exit(main())
-    except (dl.MinidlError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        print("Interrupted: what was finished before is in the --out folder.", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(ended(main))

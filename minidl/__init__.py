@@ -1,14 +1,24 @@
 """minidl: an object-oriented mini deep-learning framework on NumPy."""
 
-from minidl import datasets, plotting
+from typing import TYPE_CHECKING, Any
+
+from minidl import datasets
 from minidl.augmentation import Augmentation, Brightness, Contrast, Cutout, Mirror, RandomCrop, Shift
 from minidl.callbacks import (
     Callback,
     Checkpoint,
+    CSVLogger,
     EarlyStopping,
+    GradientMonitor,
+    JSONLLogger,
+    LambdaCallback,
     LearningCurves,
+    LiveCurves,
     ProgressBar,
     ReduceLROnPlateau,
+    TensorBoard,
+    TerminateOnNaN,
+    Timer,
     WeightTemplates,
 )
 from minidl.data import Dataset, Standardizer
@@ -24,19 +34,7 @@ from minidl.errors import (
     MinidlError,
     NonFiniteError,
     ShapeError,
-)
-from minidl.gradcheck import (
-    Finding,
-    ForeignLayer,
-    GradientReport,
-    Verdict,
-    check_function,
-    check_layer,
-    check_loss,
-    check_model,
-    check_regularizer,
-    numerical_gradient,
-    relative_error,
+    SweepError,
 )
 from minidl.history import History
 from minidl.images import images_from_rows, rows_from_images
@@ -82,6 +80,7 @@ from minidl.metrics import (
     accuracy,
     confusion_matrix,
     mean_true_class_probability,
+    most_confused,
     per_class_accuracy,
     top_k_accuracy,
     true_class_probabilities,
@@ -90,7 +89,6 @@ from minidl.model import Model
 from minidl.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, Optimizer, RMSProp
 from minidl.parameter import Parameter
 from minidl.regularizers import L1, L2, ElasticNet, Regularizer
-from minidl.report import Report
 from minidl.schedules import (
     ConstantRate,
     CosineAnnealing,
@@ -106,6 +104,35 @@ from minidl.schedules import (
 )
 from minidl.splits import train_validation_split
 from minidl.trainer import Trainer
+
+if TYPE_CHECKING:  # see __getattr__
+    from minidl import plotting
+    from minidl.comparison import Comparison, compare_runs
+    from minidl.diagnostics import (
+        LearningRateResult,
+        OverfitResult,
+        SanityReport,
+        UnitReport,
+        dead_units,
+        find_learning_rate,
+        overfit_tiny,
+        sanity_check,
+    )
+    from minidl.gradcheck import (
+        Finding,
+        ForeignLayer,
+        GradientReport,
+        Verdict,
+        check_function,
+        check_layer,
+        check_loss,
+        check_model,
+        check_regularizer,
+        numerical_gradient,
+        relative_error,
+    )
+    from minidl.report import Report
+    from minidl.sweeps import CoarseToFine, LogUniform, RandomSearch, SweepResult, sweep
 
 __version__ = "0.1.0"
 
@@ -124,10 +151,13 @@ __all__ = [
     "BatchNorm",
     "BinaryCrossEntropy",
     "Brightness",
+    "CSVLogger",
     "CallOrderError",
     "Callback",
     "Checkpoint",
     "CheckpointError",
+    "CoarseToFine",
+    "Comparison",
     "Constant",
     "ConstantRate",
     "Contrast",
@@ -149,6 +179,7 @@ __all__ = [
     "ForeignLayer",
     "GlobalAvgPool2D",
     "GradientCheckError",
+    "GradientMonitor",
     "GradientReport",
     "He",
     "History",
@@ -156,13 +187,18 @@ __all__ = [
     "Initializer",
     "InputError",
     "InverseTimeDecay",
+    "JSONLLogger",
+    "LambdaCallback",
     "Layer",
     "LayerNorm",
     "LeCun",
     "LeakyReLU",
     "LearningCurves",
+    "LearningRateResult",
     "LinearWarmup",
+    "LiveCurves",
     "LogSoftmax",
+    "LogUniform",
     "Loss",
     "MaxPool2D",
     "MeanAbsoluteError",
@@ -177,18 +213,21 @@ __all__ = [
     "OneCycle",
     "Optimizer",
     "Orthogonal",
+    "OverfitResult",
     "Parallel",
     "Parameter",
     "PiecewiseConstant",
     "ProgressBar",
     "RMSProp",
     "RandomCrop",
+    "RandomSearch",
     "ReLU",
     "ReduceLROnPlateau",
     "Regularizer",
     "Report",
     "Reshape",
     "Residual",
+    "SanityReport",
     "Schedule",
     "Sequential",
     "ShapeError",
@@ -201,10 +240,16 @@ __all__ = [
     "Softplus",
     "Standardizer",
     "StepDecay",
+    "SweepError",
+    "SweepResult",
     "Tanh",
+    "TensorBoard",
+    "TerminateOnNaN",
+    "Timer",
     "Trainer",
     "TriangularCycle",
     "Uniform",
+    "UnitReport",
     "Verdict",
     "WeightTemplates",
     "Xavier",
@@ -215,17 +260,72 @@ __all__ = [
     "check_loss",
     "check_model",
     "check_regularizer",
+    "compare_runs",
     "confusion_matrix",
     "datasets",
+    "dead_units",
     "describe_run",
+    "find_learning_rate",
     "images_from_rows",
     "mean_true_class_probability",
+    "most_confused",
     "numerical_gradient",
+    "overfit_tiny",
     "per_class_accuracy",
     "plotting",
     "relative_error",
     "rows_from_images",
+    "sanity_check",
+    "sweep",
     "top_k_accuracy",
     "train_validation_split",
     "true_class_probabilities",
 ]
+
+_WHEN_NEEDED: dict[str, list[str]] = {
+    "comparison": ["Comparison", "compare_runs"],
+    "diagnostics": [
+        "LearningRateResult",
+        "OverfitResult",
+        "SanityReport",
+        "UnitReport",
+        "dead_units",
+        "find_learning_rate",
+        "overfit_tiny",
+        "sanity_check",
+    ],
+    "gradcheck": [
+        "Finding",
+        "ForeignLayer",
+        "GradientReport",
+        "Verdict",
+        "check_function",
+        "check_layer",
+        "check_loss",
+        "check_model",
+        "check_regularizer",
+        "numerical_gradient",
+        "relative_error",
+    ],
+    "report": ["Report"],
+    "sweeps": ["CoarseToFine", "LogUniform", "RandomSearch", "SweepResult", "sweep"],
+    "plotting": [],
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what not every program needs when it is first asked for, so that ``import minidl`` stays quick."""
+    home = next((module for module, names in _WHEN_NEEDED.items() if name in (module, *names)), None)
+    if home is None:
+        from minidl.spelling import nearest
+
+        meant = nearest(name, __all__, 1)
+        raise AttributeError(f"minidl has no {name!r}{f'; did you mean {meant[0]!r}?' if meant else ''}")
+    from importlib import import_module
+
+    module = import_module(f"minidl.{home}")
+    return module if name == home else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

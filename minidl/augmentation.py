@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from minidl.checks import as_array, as_count, as_number, check_returned, check_type
 from minidl.errors import InputError, ShapeError
 from minidl.randomness import as_generator, keyed_generator
+from minidl.reprs import constructor_call
 from minidl.types import Array, Seed
 
 
@@ -49,7 +50,7 @@ class Augmentation(ABC):
         return self.apply(images, self.draw(len(images), as_generator(rng)))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return constructor_call(self)
 
 
 class Mirror(Augmentation):
@@ -66,9 +67,6 @@ class Mirror(Augmentation):
         result = images.copy()
         result[draws] = images[draws, :, ::-1]
         return result
-
-    def __repr__(self) -> str:
-        return f"Mirror({self.probability:g})"
 
 
 class Shift(Augmentation):
@@ -92,9 +90,6 @@ class Shift(Augmentation):
 
     def apply(self, images: Array, draws: Array) -> Array:
         return _windows(_padded(self, images, self.pixels, self.fill), self.pixels - draws, images.shape[1:3])
-
-    def __repr__(self) -> str:
-        return f"Shift({self.pixels}, fill={self.fill:g})"
 
 
 class RandomCrop(Augmentation):
@@ -136,9 +131,6 @@ class RandomCrop(Augmentation):
             raise ShapeError(f"{self!r}: the window is larger than the padded images, {images.shape[1:3]}")
         return _windows(images, (draws * ways).astype(int), self.size)
 
-    def __repr__(self) -> str:
-        return f"RandomCrop({self.size}, padding={self.padding}, fill={self.fill:g})"
-
 
 class Cutout(Augmentation):
     """Blank a square of each image; its centre is any pixel with equal probability, what sticks out is cut off.
@@ -175,9 +167,6 @@ class Cutout(Augmentation):
         inside: Array = (distance >= 0) & (distance < self.size)
         return inside
 
-    def __repr__(self) -> str:
-        return f"Cutout({self.size}, fill={self.fill:g})"
-
 
 class Brightness(Augmentation):
     """Add one number to all of an image, ``y = x + d`` with d uniform in -amount .. amount.
@@ -201,9 +190,6 @@ class Brightness(Augmentation):
         values = _as_float(images)
         values += draws.astype(values.dtype)[:, None]
         return _as_images(values, images)
-
-    def __repr__(self) -> str:
-        return f"Brightness({self.amount:g})"
 
 
 class Contrast(Augmentation):
@@ -232,9 +218,6 @@ class Contrast(Augmentation):
         values *= draws.astype(values.dtype)[:, None]
         values += mean
         return _as_images(values, images)
-
-    def __repr__(self) -> str:
-        return f"Contrast({self.amount:g})"
 
 
 def augmenter(augmentations: Sequence[Augmentation], n: int, seed: int, epoch: int) -> Callable[[Array, Array], Array]:

@@ -1,9 +1,9 @@
-"""Progress bars: how talkative a program is, and where a bar can be drawn."""
+"""Progress bars: how talkative a program is, where a bar can be drawn, and lines that do not spoil one."""
 
 import os
+import sys
 from typing import Any, TextIO
 
-from minidl.checks import as_count
 from minidl.errors import InputError
 
 VARIABLE = "MINIDL_VERBOSE"
@@ -18,9 +18,9 @@ def verbosity(verbose: int | None) -> int:
         If the argument, or ``MINIDL_VERBOSE`` where it counts, is not 0, 1 or 2.
     """
     if verbose is not None:
-        if as_count("verbose", verbose, 0) > 2:
-            raise InputError(f"verbose: expected 0 (nothing), 1 (a bar) or 2 (lines), got {verbose!r}")
-        return int(verbose)
+        if isinstance(verbose, bool) or not isinstance(verbose, int) or not 0 <= verbose <= 2:
+            raise InputError(f"verbose: expected 0 (nothing), 1 (a bar) or 2 (lines), got {verbose!r:.80}")
+        return verbose
     text = os.environ.get(VARIABLE, "").strip() or "1"
     if text not in ("0", "1", "2"):
         raise InputError(f"the environment variable {VARIABLE}: expected 0, 1 or 2, got {text!r:.80}")
@@ -28,9 +28,52 @@ def verbosity(verbose: int | None) -> int:
 
 
 def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
-    """Return a tqdm bar on `stream`, or None where none can be drawn: no terminal."""
-    if not stream.isatty():
-        return None
-    from tqdm import tqdm  # here: importing minidl must stay quick
+    """Return a tqdm bar on `stream`, or None where none can be drawn.
 
-    return tqdm(total=total, file=stream, dynamic_ncols=True, **options)
+    A terminal gets a line, unless it is a dumb one; a notebook, in place of its standard error, a widget if it has
+    ipywidgets. What tqdm takes from the environment, such as ``TQDM_DISABLE``, holds.
+    """
+    if stream is sys.stderr and in_notebook():
+        from tqdm import notebook  # here, as below: importing minidl must stay quick
+
+        drawn = getattr(notebook, "IProgress", None) is not None  # else there is no ipywidgets
+        return notebook.tqdm(total=total, **options) if drawn else None
+    if not stream.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    from tqdm import tqdm
+
+    return tqdm(total=total, file=stream, dynamic_ncols="TQDM_NCOLS" not in os.environ, **options)
+
+
+def download_bar(total: int, **options: Any) -> Any:
+    """Return a tqdm bar on standard error for what takes minutes: also without a terminal, where it moves seldom.
+
+    It is not drawn where ``MINIDL_VERBOSE`` asks for no bars.
+    """
+    hidden = verbosity(None) != 1 or sys.stderr is None
+    bar = None if hidden else new_bar(total, sys.stderr, **options)
+    if bar is not None:
+        return bar
+    from tqdm import tqdm
+
+    return tqdm(total=total, mininterval=10.0, disable=hidden, **options)
+
+
+def say(line: str, verbose: int | None = None) -> None:
+    """Tell the person at the terminal what is going on, above any bars, unless nothing is to be said."""
+    if verbosity(verbose) == 0 or sys.stderr is None:
+        return
+    if (tqdm := sys.modules.get("tqdm")) is not None:
+        tqdm.tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def in_notebook() -> bool:
+    """Return whether this program runs in a Jupyter kernel, which has a shell of its own kind.
+
+    Whatever is only installed says nothing, so nothing is imported.
+    """
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return any(cls.__name__ == "ZMQInteractiveShell" for cls in type(shell).__mro__)

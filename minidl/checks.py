@@ -1,7 +1,9 @@
 """Checks at the door: what a caller hands in is made an array or a number, or refused in a sentence."""
 
+import inspect
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl.errors import InputError, NonFiniteError, ShapeError
+from minidl.reprs import told
+from minidl.spelling import nearest
 from minidl.types import Array
 
 
@@ -36,7 +40,9 @@ def as_array(name: str, value: Any) -> Array:
     except ValueError as error:
         raise InputError(f"{name}: expected rows of equal length ({error})") from None
     if array.dtype.kind not in "biuf":
-        raise InputError(f"{name}: expected real numbers, got an array of dtype {array.dtype}")
+        texts = array.dtype.kind == "U" and array.ndim == 1
+        hint = f"; labels become class numbers by np.unique({name}, return_inverse=True)[1]" if texts else ""
+        raise InputError(f"{name}: expected real numbers, got an array of dtype {array.dtype}{hint}")
     return array
 
 
@@ -96,7 +102,7 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
         hint = f"; make it flat: {name}.ravel()" if labels.shape == (rows, 1) else hint
         raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
     if labels.dtype.kind not in "iu":
-        whole = labels.dtype.kind == "f" and bool((labels == np.trunc(labels)).all())
+        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
         hint = f"; they are whole: {name}.astype(int)" if whole else ""
         raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
     # NumPy would take -1 as the last class; seen as unsigned it is the largest of all.
@@ -105,6 +111,8 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
         hint = ""
         if labels.min() == 1 and labels.max() == classes:
             hint = f"; class labels count from 0: subtract 1 from {name}"
+        elif set(labels.tolist()) == {-1, 1}:
+            hint = f"; -1 and 1 become the classes 0 and 1 by ({name} + 1) // 2"
         elif labels[row] >= classes:
             hint = f"; outputs that are {classes} wide stand for {classes} classes"
         raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}{hint}")
@@ -124,9 +132,35 @@ def check_type(where: str, name: str, value: Any, kind: type, hint: str = "") ->
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         if isinstance(value, type) and issubclass(value, kind):
-            hint = f"write {value.__name__}()"
+            hint = f"write {_call(value)}"
+        elif isinstance(value, str) and (meant := _named_like(value, kind)):
+            hint = f"no name but an object, such as {meant}"
+        elif kind is Sequence and not isinstance(value, str):
+            hint = "write a list, [...]"
         advice = f"; {hint}" if hint else ""
         raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {_shown(value)}{advice}")
+
+
+def _call(cls: type) -> str:
+    """Return how an object of `cls` is made."""
+    try:
+        needed = any(p.default is p.empty for p in inspect.signature(cls).parameters.values())
+    except ValueError:  # of a class that is not written in Python
+        needed = False
+    return f"{cls.__name__}({'...' if needed else ''})"
+
+
+def _named_like(text: str, kind: type) -> str:
+    """Return how objects are made of those kinds of `kind` whose names look most like `text`, if there are any."""
+    if not kind.__module__.startswith("minidl."):
+        return ""
+    kinds: list[type] = [kind]
+    known: dict[str, type] = {}
+    for cls in kinds:
+        kinds += cls.__subclasses__()
+        if not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
+            known[cls.__name__.lower()] = cls
+    return " or ".join(_call(known[name]) for name in nearest(text.lower().replace("_", ""), known))
 
 
 def _shown(value: Any) -> str:
@@ -135,7 +169,7 @@ def _shown(value: Any) -> str:
         return f"{type(value).__name__} of shape {value.shape}"
     if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
         return f"{type(value).__name__} of {', '.join(map(_shown, value)):.80}"
-    return f"{' '.join(repr(value).split()):.80}"
+    return f"{told(value):.80}"
 
 
 def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None, *, of: object = None) -> Array:

@@ -9,6 +9,7 @@ from numpy.typing import DTypeLike
 from minidl.checks import as_array, as_count, as_float_dtype, check_finite, check_type
 from minidl.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl.randomness import as_generator
+from minidl.tables import escape, html_table
 from minidl.types import Array, Seed
 
 
@@ -49,9 +50,10 @@ class Dataset:
         self.source = source
         self.class_names = tuple(class_names)
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) != len(self.y):
+            turned = self.x.ndim == 2 and self.y.ndim > 0 and self.x.shape[1] == len(self.y)
             raise ShapeError(
                 f"Dataset: expected one target for each row of x, got x of shape {self.x.shape} and y of shape "
-                f"{self.y.shape}; rows are samples, so an x with samples in columns must be transposed"
+                f"{self.y.shape}" + ("; rows are samples: x has them in columns, pass x.T" if turned else "")
             )
 
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class Dataset:
 
     def map(self, transform: Callable[[Array], Any]) -> "Dataset":
         """Return a Dataset whose inputs are ``transform(x)``, all rows at once; the targets stay."""
-        return self._with(transform(self.x), self.y)
+        return self._with(as_array("Dataset.map: what transform returned", transform(self.x)), self.y)
 
     def batches(
         self,
@@ -143,6 +145,18 @@ class Dataset:
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
         return f"Dataset({name}x {self.x.shape} {self.x.dtype}, y {self.y.shape} {self.y.dtype})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, str(array.shape), str(array.dtype)) for name, array in (("x", self.x), ("y", self.y))]
+        lines = [f"<p>{escape(' · '.join(filter(None, (self.name, self.source))) or 'Dataset')}</p>"]
+        lines.append(html_table(("array", "shape", "dtype"), rows))
+        if self.y.ndim == 1 and self.y.dtype.kind in "iub":
+            labels, counts = np.unique(self.y, return_counts=True)
+            names = [self.class_names[k] if 0 <= k < len(self.class_names) else str(k) for k in labels.tolist()]
+            shown = [f"{name} {count:,}" for name, count in zip(names[:20], counts.tolist(), strict=False)]
+            more = [f"and {len(names) - 20} more"] if len(names) > 20 else []
+            lines.append(f"<p>rows of each class: {escape(', '.join(shown + more)) or 'none'}</p>")
+        return "\n".join(lines)
 
 
 class Standardizer:

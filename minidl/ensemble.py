@@ -95,4 +95,5 @@ class Ensemble:
         return model.loss.probabilities(outputs)
 
     def __repr__(self) -> str:
-        return f"Ensemble({self.models!r:.120}, vote={self.vote!r})"
+        count = len(self.models)
+        return f"Ensemble({count} model{'' if count == 1 else 's'}, vote={self.vote!r})"

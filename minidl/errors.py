@@ -36,5 +36,9 @@ class CheckpointError(MinidlError):
     """A file of weights is missing, damaged, or of another model."""
 
 
+class SweepError(MinidlError):
+    """What runs the trials of a sweep broke down before all were done."""
+
+
 class GradientCheckError(MinidlError, AssertionError):
     """A gradient report was asked to be ok, and was not."""

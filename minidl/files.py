@@ -5,6 +5,7 @@ Each step is a call of `os`, so that a test can put something in its place that 
 
 import errno
 import io
+import itertools
 import os
 import re
 import secrets
@@ -25,6 +26,7 @@ except ImportError:  # Windows
 
 _PART = re.compile(r"\.minidl-[0-9a-f]{16}\.part")
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # never a file that was there before
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
@@ -74,14 +76,8 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
             raise
         _sync_folder(target.parent)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        import shutil  # 5 ms of start-up, for a full disk alone
-
-        free = "an unknown number of"
-        with suppress(OSError):
-            free = str(shutil.disk_usage(target.parent).free)
-        raise OSError(error.errno, f"{error.strerror} ({free} bytes are free)", str(target)) from error
+        _tell_a_full_disk(error, target)
+        raise
 
 
 def write_whole(path: PathLike, content: bytes | str) -> Path:
@@ -89,6 +85,59 @@ def write_whole(path: PathLike, content: bytes | str) -> Path:
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
     return Path(path)
+
+
+def append_line(path: PathLike, line: str) -> None:
+    """Add `line`, which has no line break, and a line break to the end of the file `path`, durable when this returns.
+
+    File and folders are made if they are missing. What was in the file before stays, whatever happens. After an error
+    the line is there or not; a kill or a power cut may leave a part of it, or zeros in its place.
+
+    Raises
+    ------
+    OSError
+        Where a folder or the file cannot be written. If the disk is full, the text says how much is free.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        _permissions(target)  # refuses what is no file
+        _make_folders(target.parent)
+        descriptor = os.open(target, _APPEND, 0o666)
+        try:
+            size = os.fstat(descriptor).st_size
+            try:
+                rest = f"{line}\n".encode()
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                os.fsync(descriptor)
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, size)
+                raise
+        finally:
+            os.close(descriptor)
+        _sync_folder(target.parent)  # each time: a new file's name may be there from an attempt that failed here
+    except OSError as error:
+        _tell_a_full_disk(error, target)
+        raise
+
+
+def set_aside(path: PathLike) -> Path | None:
+    """Give the file at `path` the first free of the names ``stem-1.suffix``, ``stem-2.suffix`` ..., and return that.
+
+    If there is nothing at `path`, nothing is done. No other file is replaced.
+    """
+    target = Path(os.path.realpath(path))
+    if _permissions(target) is None:
+        return None
+    for number in itertools.count(1):
+        aside = target.with_name(f"{target.stem}-{number}{target.suffix}")
+        with suppress(FileExistsError):
+            os.close(os.open(aside, _CREATE))  # takes the name, so that no other process can
+            break
+    os.replace(target, aside)
+    _sync_folder(target.parent)
+    return aside
 
 
 def make_folder(path: PathLike) -> Path:
@@ -140,18 +189,22 @@ def sweep_parts(folder: PathLike, older_than: float = 3600.0) -> list[Path]:
 
 
 @contextmanager
-def locked(folder: PathLike) -> Iterator[None]:
+def locked(folder: PathLike, file: str = "") -> Iterator[None]:
     """Keep every other process that asks for this lock out of `folder` for as long as the block runs.
 
-    The lock is the system's, on a file ``.lock`` that stays in the folder; that of a process that died is free by
-    itself. Where the platform or the file system has no such locks, there is none. A missing folder is made.
+    With the name of a `file`, the lock is for that file in the folder alone.
+
+    The lock is the system's, on a file ``.lock`` (or ``.name.lock``) that stays in the folder; that of a process that
+    died is free by itself. Where the platform or the file system has no such locks, there is none. A missing folder is
+    made.
 
     Raises
     ------
     InputError
         If another process has the lock, or the folder cannot be written.
     """
-    path = make_folder(folder) / ".lock"
+    path = make_folder(folder) / (f".{file}.lock" if file else ".lock")
+    kind = "file" if file else "folder"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
@@ -163,8 +216,8 @@ def locked(folder: PathLike) -> Iterator[None]:
         except BlockingIOError as error:
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             raise InputError(
-                f"{folder}: expected a folder that no other process writes into, but process {holder} does; wait until "
-                "that has ended, or choose another folder"
+                f"{Path(folder, file)}: expected a {kind} that no other process writes into, but process {holder} "
+                f"does; wait until that has ended, or choose another {kind}"
             ) from error
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
@@ -197,6 +250,18 @@ class _RawFile(io.RawIOBase):
         if not self.closed:
             super().close()  # first: a close that failed has given the descriptor back, and must not be repeated
             os.close(self.descriptor)
+
+
+def _tell_a_full_disk(error: OSError, target: Path) -> None:
+    """Raise `error` with the number of bytes that are free if there are too few of them."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return
+    import shutil  # 5 ms of start-up, for a full disk alone
+
+    free = "an unknown number of"
+    with suppress(OSError):
+        free = str(shutil.disk_usage(target.parent).free)
+    raise OSError(error.errno, f"{error.strerror} ({free} bytes are free)", str(target)) from error
 
 
 def _part_name() -> str:

@@ -6,17 +6,23 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from minidl.errors import DataError, InputError
 from minidl.files import write_whole
 from minidl.spelling import nearest
+from minidl.tables import html_table
 from minidl.types import PathLike
+
+if TYPE_CHECKING:
+    import pandas
 
 Row = dict[str, int | float]
 
+_SHOWN = 20
+"""Rows that a notebook shows; of more, the first and the last ones."""
 _ORDER = (
     *("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy"),
     *("learning_rate", "seconds"),
@@ -93,6 +99,30 @@ class History:
     def __repr__(self) -> str:
         return f"History({len(self)} epoch{'' if len(self) == 1 else 's'}: {', '.join(self.columns) or 'empty'})"
 
+    def _repr_html_(self) -> str:
+        """Return the rows as an HTML table, those in the middle of many left out."""
+        columns, half = self.columns, _SHOWN // 2
+        rows: list[list[Any]] = [[row.get(name) for name in columns] for row in self.rows]
+        told = ""
+        if len(rows) > _SHOWN:
+            told = f"\n<p>{len(rows)} epochs; those from {rows[half][0]} to {rows[-half - 1][0]} are left out</p>"
+            rows = [*rows[:half], [""] * len(columns), *rows[-half:]]
+        return f"<p>{self!r}</p>" if not rows else html_table(columns, rows) + told
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return the rows as a pandas DataFrame, indexed by epoch; NaN is where an epoch lacks a number.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed; it is the extra ``pandas``.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError('History.to_frame needs pandas; install it with: pip install "minidl[pandas]"') from error
+        return pandas.DataFrame(self.rows, columns=self.columns or ["epoch"]).set_index("epoch")
+
     def to_csv(self, path: PathLike) -> Path:
         """Write a table with one line an epoch; floats keep every digit, what is missing is an empty cell."""
         text = io.StringIO()
@@ -128,7 +158,7 @@ class History:
 
     def to_json(self, path: PathLike) -> Path:
         """Write a list of rows, one line each; what JSON has no number for is "NaN", "Infinity" or "-Infinity"."""
-        rows = ",\n ".join(json.dumps(_plain(row), ensure_ascii=False, allow_nan=False) for row in self.rows)
+        rows = ",\n ".join(map(_json, self.rows))
         return write_whole(path, f"[{rows}]\n")
 
     @classmethod
@@ -148,13 +178,39 @@ class History:
             raise DataError(f"{path}: expected a list of rows, got {type(rows).__name__}")
         history = cls()
         for number, row in enumerate(rows, 1):
-            if not isinstance(row, dict):
-                raise DataError(f"{path}, row {number}: expected a row of named numbers, got {row!r:.80}")
             history._append_read(path, number, row)
         return history
 
-    def _append_read(self, path: PathLike, number: int, row: dict[str, Any]) -> None:
+    def to_jsonl(self, path: PathLike) -> Path:
+        """Write a JSON object an epoch, each on a line of its own; numbers are as in `to_json`."""
+        return write_whole(path, "".join(f"{_json(row)}\n" for row in self.rows))
+
+    @classmethod
+    def from_jsonl(cls, path: PathLike) -> Self:
+        """Read what `to_jsonl` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is missing or damaged; the message names the file and the row.
+        """
+        history = cls()
+        try:
+            lines = _read(path).splitlines()
+        except ValueError as error:
+            raise DataError(f"{path}: expected rows in JSON ({error})") from None
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path}, row {number}: expected a row in JSON ({error})") from None
+            history._append_read(path, number, row)
+        return history
+
+    def _append_read(self, path: PathLike, number: int, row: Any) -> None:
         """Append row `number` of a file, whose texts stand for numbers."""
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, row {number}: expected a row of named numbers, got {row!r:.80}")
         try:
             self.append({name: _parse(value) if isinstance(value, str) else value for name, value in row.items()})
         except ValueError as error:
@@ -179,6 +235,10 @@ def _number(name: str, value: Any) -> int | float:
 def _plain(row: Row) -> dict[str, int | float | str]:
     """Return `row` with texts in place of the numbers that JSON lacks (and that are not equal to themselves)."""
     return {k: v if isinstance(v, int) or math.isfinite(v) else json.dumps(v) for k, v in row.items()}
+
+
+def _json(row: Row) -> str:
+    return json.dumps(_plain(row), ensure_ascii=False, allow_nan=False)
 
 
 def _parse(text: str) -> int | float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from minidl.checks import as_number
 from minidl.errors import InputError
+from minidl.reprs import constructor_call
 from minidl.types import Array
 
 
@@ -21,6 +22,9 @@ class Initializer(ABC):
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Return a float64 array of `shape`, drawn from `rng`."""
 
+    def __repr__(self) -> str:
+        return constructor_call(self)
+
 
 class Normal(Initializer):
     """Independent entries from N(0, std**2)."""
@@ -30,9 +34,6 @@ class Normal(Initializer):
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return rng.normal(0.0, self.std, shape)
-
-    def __repr__(self) -> str:
-        return f"Normal({self.std:g})"
 
 
 class Uniform(Initializer):
@@ -47,9 +48,6 @@ class Uniform(Initializer):
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return rng.uniform(self.low, self.high, shape)
 
-    def __repr__(self) -> str:
-        return f"Uniform({self.low:g}, {self.high:g})"
-
 
 class Constant(Initializer):
     """Every entry equal to `value`."""
@@ -60,18 +58,12 @@ class Constant(Initializer):
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.full(shape, self.value)
 
-    def __repr__(self) -> str:
-        return f"Constant({self.value:g})"
-
 
 class Zeros(Initializer):
     """Every entry 0."""
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return np.zeros(shape)
-
-    def __repr__(self) -> str:
-        return "Zeros()"
 
 
 class Xavier(Initializer):
@@ -90,9 +82,6 @@ class Xavier(Initializer):
         limit = math.sqrt(6.0 / (fan_in + fan_out))
         return rng.uniform(-limit, limit, shape)
 
-    def __repr__(self) -> str:
-        return "Xavier()"
-
 
 class He(Initializer):
     """Normal with ``std = sqrt(2 / fan_in)``, for layers followed by a ReLU.
@@ -106,9 +95,6 @@ class He(Initializer):
         fan_in, _ = _fans(shape)
         return rng.normal(0.0, math.sqrt(2.0 / fan_in), shape)
 
-    def __repr__(self) -> str:
-        return "He()"
-
 
 class LeCun(Initializer):
     """Normal with ``std = sqrt(1 / fan_in)``, so that y is spread as x is; for layers followed by a tanh or SELU.
@@ -121,9 +107,6 @@ class LeCun(Initializer):
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         fan_in, _ = _fans(shape)
         return rng.normal(0.0, math.sqrt(1.0 / fan_in), shape)
-
-    def __repr__(self) -> str:
-        return "LeCun()"
 
 
 class Orthogonal(Initializer):
@@ -153,9 +136,6 @@ class Orthogonal(Initializer):
         q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
         q *= np.where(r.diagonal() < 0, -self.gain, self.gain)
         return (q if rows >= columns else q.T).reshape(shape)
-
-    def __repr__(self) -> str:
-        return "Orthogonal()" if self.gain == 1 else f"Orthogonal({self.gain:g})"
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:

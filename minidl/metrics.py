@@ -1,6 +1,7 @@
 """Metrics: what to know about predictions besides the loss."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -176,6 +177,58 @@ def per_class_accuracy(predictions: Any, targets: Any, classes: int) -> Array:
     shares: Array = np.full(len(counts), np.nan)
     np.divide(counts.diagonal(), counts.sum(axis=1), out=shares, where=counts.any(axis=1))
     return shares
+
+
+class ConfusedPair(NamedTuple):
+    """How many `rows` of one class were taken for another, and which `share` of the target's rows they are."""
+
+    target: int | str
+    predicted: int | str
+    rows: int
+    share: float
+
+
+def most_confused(matrix: Any, class_names: Sequence[str] = (), count: int = 10) -> list[ConfusedPair]:
+    """Return the pairs of classes that are confused most often, the commonest first.
+
+    Parameters
+    ----------
+    matrix : array_like of int, shape (classes, classes)
+        Of `confusion_matrix`: a row for each target, a column for each prediction.
+    class_names : sequence of str
+        One a class; without them the pairs hold the classes' numbers.
+    count : int
+        How many pairs at most; those that never happen are left out.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above.
+
+    Examples
+    --------
+    >>> most_confused([[6, 2, 0], [1, 7, 0], [0, 0, 5]], ["ant", "bee", "cow"], count=1)
+    [ConfusedPair(target='ant', predicted='bee', rows=2, share=0.25)]
+    """
+    counts = as_confusion_matrix("most_confused", matrix)
+    if class_names and len(class_names) != len(counts):
+        raise ShapeError(f"most_confused: expected {len(counts)} class names, one a class, got {len(class_names)}")
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[: as_count("count", count)]
+    totals, names = counts.sum(axis=1).tolist(), class_names or range(len(counts))
+    pairs = [(*divmod(place, len(counts)), int(wrong.flat[place])) for place in order.tolist()]
+    return [ConfusedPair(names[t], names[p], n, n / totals[t]) for t, p, n in pairs if n]
+
+
+def as_confusion_matrix(where: str, matrix: Any) -> Array:
+    """Return `matrix` as an array of int64, shape (classes, classes), if it is one of counts; errors blame `where`."""
+    counts = as_array("matrix", matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.size == 0:
+        raise ShapeError(f"{where}: expected a matrix of shape (classes, classes), got {counts.shape}")
+    if counts.dtype.kind not in "iu" or counts.min() < 0:
+        raise InputError(f"{where}: expected a matrix of counts, as of confusion_matrix, got {counts.dtype} numbers")
+    return counts.astype(np.int64)
 
 
 def _as_score_rows(where: str, name: str, value: Any) -> Array:

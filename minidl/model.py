@@ -12,7 +12,8 @@ from minidl.errors import CheckpointError, InputError, NonFiniteError, ShapeErro
 from minidl.layers import Layer
 from minidl.losses import Loss
 from minidl.regularizers import Regularizer
-from minidl.summary import Summary, summarize, takes
+from minidl.summary import Summary, layers_as_html, parameter_count, summarize, takes
+from minidl.tables import escape
 from minidl.tensorfile import read_tensors, write_tensors
 from minidl.types import Array, PathLike
 
@@ -44,15 +45,16 @@ class Model:
     """
 
     def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
-        check_type("Model", "network", network, Layer)
-        check_type("Model", "loss", loss, Loss)
+        hint = "the order is Model(network, loss)" if isinstance(network, Loss) else "such as Sequential(layer, layer)"
+        check_type("Model", "network", network, Layer, hint)
+        check_type("Model", "loss", loss, Loss, "such as SoftmaxCrossEntropy()")
         if regularizer is not None:
-            check_type("Model", "regularizer", regularizer, Regularizer)
+            check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")
         seen: dict[int, str] = {}
         for path, layer in network.walk():
             if id(layer) in seen:  # it could keep only one of its two inputs for backward
-                raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]!r} and at {path!r}; make two layers")
-            seen[id(layer)] = path
+                raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
+            seen[id(layer)] = repr(path[:-1])
         self.network = network
         self.loss = loss
         self.regularizer = regularizer
@@ -200,6 +202,13 @@ class Model:
     def __repr__(self) -> str:
         regularizer = f", {self.regularizer!r}" if self.regularizer else ""
         return f"Model({self.network!r}, {self.loss!r}{regularizer})"
+
+    def _repr_html_(self) -> str:
+        sizes = [(p.value.size, p.trainable) for p in self.parameters.values()]
+        count = parameter_count(sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained))
+        regularizer = f", regularizer {self.regularizer!r}" if self.regularizer else ""
+        text = f"{count}, loss {self.loss!r}{regularizer}; summary(input_shape) tells the shapes"
+        return f"{layers_as_html(self.network)}\n<p>{escape(text)}</p>"
 
 
 def measured_rows(dataset: Dataset) -> int:

@@ -102,4 +102,6 @@ class Parameter:
             raise ShapeError(f"{self.name}: expected a {what} of shape {self._value.shape}, got {np.shape(array)}")
 
     def __repr__(self) -> str:
-        return f"Parameter({self.name!r}, shape {self._value.shape}, {self._value.dtype})"
+        marks = "" if self.penalized else ", not penalized"
+        marks += "" if self.trainable else ", frozen"
+        return f"Parameter({self.name!r}, shape {self._value.shape}, {self._value.dtype}{marks})"

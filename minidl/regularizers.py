@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from minidl.checks import as_number
+from minidl.reprs import constructor_call, told
 from minidl.types import Array
 
 
@@ -20,7 +21,7 @@ class Regularizer(ABC):
         """Return the gradient of the penalty, a new array of w's shape and dtype."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return constructor_call(self)
 
 
 class L2(Regularizer):
@@ -44,9 +45,6 @@ class L2(Regularizer):
     def gradient(self, w: Array) -> Array:
         return 2.0 * self.strength * w
 
-    def __repr__(self) -> str:
-        return f"L2({self.strength:g})"
-
 
 class L1(Regularizer):
     """``strength * sum(|w|)``, with gradient ``strength * sign(w)`` (0 at w = 0)."""
@@ -59,9 +57,6 @@ class L1(Regularizer):
 
     def gradient(self, w: Array) -> Array:
         return self.strength * np.sign(w)
-
-    def __repr__(self) -> str:
-        return f"L1({self.strength:g})"
 
 
 class ElasticNet(Regularizer):
@@ -82,4 +77,4 @@ class ElasticNet(Regularizer):
         return self.l1.gradient(w) + self.l2.gradient(w)
 
     def __repr__(self) -> str:
-        return f"ElasticNet({self.l1.strength:g}, {self.l2.strength:g})"
+        return f"ElasticNet({told(self.l1.strength)}, {told(self.l2.strength)})"

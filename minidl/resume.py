@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,13 @@ from minidl.data import Dataset
 from minidl.errors import CheckpointError, InputError, MinidlError
 from minidl.history import History
 from minidl.optimizers import Optimizer
+from minidl.reprs import told
 from minidl.schedules import Schedule
 from minidl.types import Array, PathLike
 
 if TYPE_CHECKING:
     from minidl.trainer import Trainer
 
-_ADDRESS = r" at 0x[0-9a-f]+"
 _COUNTERS = ("epoch", "batch", "step", "skipped_steps", "first_epoch")
 _SAMPLE = 256
 """Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
@@ -34,14 +33,10 @@ def run_terms(trainer: "Trainer", **arguments: Any) -> dict[str, str]:
         optimizer.learning_rate = 1.0  # it may change while training runs; the state has it
     model = trainer.model
     terms = {"network": model.network, "dtype": model.dtype, "loss": model.loss, "regularizer": model.regularizer}
-    told = {name: _told(value) for name, value in {**terms, "optimizer": optimizer}.items()}
+    texts = {name: told(value) for name, value in {**terms, "optimizer": optimizer}.items()}
     for name, value in arguments.items():
-        told[name] = fingerprint(value) if isinstance(value, Dataset) else _told(value)
-    return told
-
-
-def _told(value: object) -> str:
-    return re.sub(_ADDRESS, "", repr(value))  # where in memory it lies is another place in each process
+        texts[name] = fingerprint(value) if isinstance(value, Dataset) else told(value)
+    return texts
 
 
 def fingerprint(data: Dataset) -> str:
@@ -72,7 +67,7 @@ def captured(trainer: "Trainer") -> State:
             "steps": optimizer.steps,
             "state": optimizer.state,
         },
-        "callbacks": [[_told(owner), _attributes(owner)] for owner in _owners(trainer)],
+        "callbacks": [[told(owner), _attributes(owner)] for owner in _owners(trainer)],
     }
 
 
@@ -123,8 +118,8 @@ class Restored:
             faults.append(f"rng was {state['seed']} and is {trainer.seed}")
         saved = [name for name, _ in state["callbacks"]]
         owners = list(_owners(trainer))
-        if saved != [_told(owner) for owner in owners]:
-            there = ", ".join(map(_told, owners)) or "none"
+        if saved != [told(owner) for owner in owners]:
+            there = ", ".join(map(told, owners)) or "none"
             faults.append(f"the callbacks that remember something were {', '.join(saved) or 'none'} and are {there}")
         if faults:
             raise CheckpointError(

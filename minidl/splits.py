@@ -40,7 +40,7 @@ def train_validation_split(
     >>> train.y.tolist(), validation.y.tolist()
     ([0, 0, 1], [0, 0, 1])
     """
-    check_type("train_validation_split", "dataset", dataset, Dataset)
+    check_type("train_validation_split", "dataset", dataset, Dataset, "put x and y into one: Dataset(x, y)")
     rng = as_generator(rng)
     n, count = len(dataset), _count(validation, len(dataset))
     groups = _labels(dataset.y) if stratify else np.zeros(n, int)

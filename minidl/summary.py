@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from minidl.checks import as_count
 from minidl.errors import ShapeError
 from minidl.layers import Layer
-from minidl.tables import text_table
+from minidl.tables import escape, html_table, text_table
 
 _HEADER = ("layer", "kind", "output shape", "parameters")
 
@@ -35,16 +35,35 @@ class Summary:
     row_bytes: int
 
     def __str__(self) -> str:
-        lines = [text_table(_HEADER, self._cells())]
-        frozen = f" ({self.parameters - self.trainable:,} frozen)" if self.trainable < self.parameters else ""
-        lines.append(
-            f"{self.parameters:,} parameters{frozen}, {_size(self.parameter_bytes)} with gradients and buffers; "
-            f"x and all outputs take {_size(self.row_bytes)} a row"
+        return f"{text_table(_HEADER, self._cells())}\n{self._total()}"
+
+    def __repr__(self) -> str:
+        layers = f"{len(self.rows)} layer{'' if len(self.rows) == 1 else 's'}"
+        return f"Summary({layers}, {parameter_count(self.parameters, self.trainable)})"
+
+    def _repr_html_(self) -> str:
+        return f"{html_table(_HEADER, self._cells())}\n<p>{escape(self._total())}</p>"
+
+    def _total(self) -> str:
+        return (
+            f"{parameter_count(self.parameters, self.trainable)}, {_size(self.parameter_bytes)} with gradients and "
+            f"buffers; x and all outputs take {_size(self.row_bytes)} a row"
         )
-        return "\n".join(lines)
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
         return [(path, kind, str(shape), f"{count:,}") for path, kind, shape, count in self.rows]
+
+
+def layers_as_html(network: Layer) -> str:
+    """Return a table of all that is known of the layers without a shape to begin with."""
+    rows = []
+    for path, layer in network.walk():
+        own = {name: p.value for name, p in layer.named_parameters().items() if "." not in name}
+        if own or len(list(layer.walk())) == 1:  # no mere container
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in own.items())
+            count = f"{sum(value.size for value in own.values()):,}"
+            rows.append((path.rstrip(".") or "-", repr(layer), shapes, count))
+    return html_table(("layer", "kind", "weights", "parameters"), rows)
 
 
 def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:
@@ -90,6 +109,11 @@ def takes(network: Layer, input_shape: tuple[int, ...]) -> bool:
     except Exception:  # a user's layer may refuse in words of its own
         return False
     return True
+
+
+def parameter_count(total: int, trainable: int) -> str:
+    """Return in words how many numbers there are to train, and how many of them are frozen."""
+    return f"{total:,} parameters" + (f" ({total - trainable:,} frozen)" if trainable < total else "")
 
 
 def _size(count: float) -> str:

@@ -89,11 +89,11 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         rng: Seed = None,
     ) -> None:
-        check_type("Trainer", "model", model, Model)
-        check_type("Trainer", "optimizer", optimizer, Optimizer)
+        check_type("Trainer", "model", model, Model, "make one of network and loss: Model(network, loss)")
+        check_type("Trainer", "optimizer", optimizer, Optimizer, "such as SGD(0.1)")
         check_type("Trainer", "callbacks", callbacks, Sequence)
         for i, callback in enumerate(callbacks):
-            check_type("Trainer", f"callbacks[{i}]", callback, Callback)
+            check_type("Trainer", f"callbacks[{i}]", callback, Callback, "a function goes into a LambdaCallback")
         self.model = model
         self.optimizer = optimizer
         self.callbacks = list(callbacks)
@@ -190,11 +190,13 @@ class Trainer:
             if len(data) == 0:
                 raise InputError(f"Trainer.fit: expected {name} to have at least one row, got {data!r}")
             check_finite(f"{name}.x", data.x)
+            place = f"{name}, its first row"
             try:
                 output_shape = self.model.forward(data.x[:1]).shape[1:]
+                place = name
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
             except InputError as error:  # the same words, and which of the two sets
-                raise type(error)(f"Trainer.fit: {name}: {error}") from None
+                raise type(error)(f"Trainer.fit: {place}: {error}") from None
         check_augmentations("Trainer.fit", augment, train.x)
         if nonfinite not in ("raise", "skip", "ignore"):
             raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {nonfinite!r:.80}")
@@ -368,7 +370,9 @@ class Trainer:
             getattr(callback, moment)(self)
 
     def __repr__(self) -> str:
-        return f"Trainer({self.model!r}, {self.optimizer!r})"
+        options = f", callbacks={self.callbacks!r}" if self.callbacks else ""
+        options += f", rng={self.seed}" if self.seed_given else ""
+        return f"Trainer({self.model!r}, {self.optimizer!r}{options})"
 
 
 def _turn(callback: Callback) -> bool:

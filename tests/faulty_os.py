@@ -226,11 +226,15 @@ class Disk:
             node = place and place.names.get(last) if last else place
             if node is None and place is not None and arguments[1] & os.O_CREAT:
                 node = place.change(last, _File(b""))
-            self.opened[result] = [node, 0]
+            end = len(node.content) if arguments[1] & os.O_APPEND and isinstance(node, _File) else 0
+            self.opened[result] = [node, end]
         elif name == "write":
             node, position = self.opened[arguments[0]]
             node.content = node.content[:position] + arguments[1][:result] + node.content[position + result :]
             self.opened[arguments[0]][1] += result
+        elif name == "ftruncate":
+            node = self.opened[arguments[0]][0]
+            node.content = node.content[: arguments[1]]
         elif name == "fsync":
             if self.opened[arguments[0]][0] is not None:
                 self.opened[arguments[0]][0].sync()
@@ -294,9 +298,10 @@ class _File:
         content = self.content
         if content == self.durable:
             return {content}
-        at = range(0, len(content) + 1, max(1, len(content) // cuts))
+        kept = len(self.durable) if content.startswith(self.durable) else 0  # what is only added to does not suffer
+        at = range(kept, len(content) + 1, max(1, (len(content) - kept) // cuts))
         pieces = {content[:k] for k in at} | {content[:k] + bytes(len(content) - k) for k in at}
-        return {self.durable, content} | pieces | {bytes(k) + content[k:] for k in at}
+        return {self.durable, content} | pieces | {content[:kept] + bytes(k - kept) + content[k:] for k in at}
 
 
 class _Folder:

@@ -213,7 +213,7 @@ def test_the_two_gelus_differ_by_what_the_documentation_says():
 
 def test_representations_read_like_the_code():
     assert list(map(repr, LAYERS)) == [
-        *("LeakyReLU(0.25)", "LeakyReLU(3.0)", "ELU(1.0)", "ELU(0.5)", "GELU()", "GELU('tanh')"),
+        *("LeakyReLU(0.25)", "LeakyReLU(3)", "ELU()", "ELU(0.5)", "GELU()", "GELU('tanh')"),
         *("SiLU()", "Sigmoid()", "Tanh()", "Softplus()", "Softmax()", "LogSoftmax()"),
     ]
 

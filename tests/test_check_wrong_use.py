@@ -229,7 +229,10 @@ def test_what_does_it_again_can_be_pasted():
         dl.check_function(np.sin, lambda dy, x: dy, np.random.default_rng(0).normal(size=12)),
     ):
         names = {"vjp": lambda dy, x: dy, "argument_0": np.random.default_rng(0).normal(size=12)}
-        again = eval(report.reproduce, {"np": np, **vars(dl), "square_vjp": square_vjp, **names})
+        again = eval(
+            report.reproduce,
+            {"np": np, **{name: getattr(dl, name) for name in dl.__all__}, "square_vjp": square_vjp, **names},
+        )
         assert again.to_dict() | {"seconds": 0, "subject": ""} == report.to_dict() | {"seconds": 0, "subject": ""}
         assert len(report.reproduce) < 300
 

@@ -2,11 +2,13 @@
 
 import collections
 import json
+import re
 import signal
 
 import numpy as np
 import pytest
 import training_runs
+from screen import terminal
 from training_runs import everything, fit, seeded, sgd_with_momentum
 
 import minidl as dl
@@ -482,19 +484,12 @@ def test_an_error_of_a_users_own_class_stays_what_it_is():
         fit(trainer, arguments)
 
 
-def test_the_bar_of_a_resumed_run_ends_at_a_hundred(tmp_path):
-    import io
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
+def test_the_bar_of_a_resumed_run_ends_full(tmp_path, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
     first, arguments = sgd_with_momentum([Measures(1, 2, 3, dies_at=5), dl.Checkpoint(tmp_path, every_steps=1)])
     with pytest.raises(RuntimeError):
         fit(first, arguments)
-    terminal = Terminal()
-    second, _ = sgd_with_momentum([dl.ProgressBar(terminal), dl.Checkpoint(tmp_path)])
-    fit(second, arguments, resume_from=tmp_path)
-    last = terminal.getvalue().rstrip().split("\r")[-1]
-    assert "epoch 3/3" in last
-    assert "100%" in last
+    with terminal(120) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+        second, _ = sgd_with_momentum([dl.ProgressBar(file=file), dl.Checkpoint(tmp_path)])
+        fit(second, arguments, resume_from=tmp_path)
+    assert re.match(r"epoch 3/3 \|█+\| in ", screen.lines()[-1])

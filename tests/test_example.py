@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import minidl as dl
-from minidl import History
+from minidl import History, lab_report
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "cifar_softmax.py"
 
@@ -162,11 +162,11 @@ def example(monkeypatch, tmp_path):
 
 def test_the_settings_are_those_of_the_published_report(example):
     module, _ = example
-    assert [tuple(setting) for setting in module.SETTINGS] == [
+    assert [tuple(setting) for setting in lab_report.SETTINGS] == [
         (0, 0.1, 0.2782), (0, 0.001, 0.3913), (0.1, 0.001, 0.3936), (1, 0.001, 0.3740)
     ]  # fmt: skip
     options = module.parse([])
-    assert (options.epochs, options.out, module.BATCH_SIZE) == (40, "runs/cifar_softmax", 100)
+    assert (options.epochs, options.out, lab_report.BATCH_SIZE) == (40, "runs/cifar_softmax", 100)
 
 
 def test_it_trains_scales_validates_and_tests_on_the_set_meant_for_it(example):
@@ -188,6 +188,23 @@ def test_it_trains_scales_validates_and_tests_on_the_set_meant_for_it(example):
     assert "nothing to compare with" not in page
 
 
+def test_the_job_itself_is_in_the_package_and_the_example_adds_nothing(quick):
+    source = EXAMPLE.read_text()
+    assert "minidl/lab_report/job.py" in source
+    assert (EXAMPLE.parent.parent / "minidl/lab_report/job.py").exists()
+    assert len(source.splitlines()) < 40
+
+
+def test_the_report_comes_as_pdf_too(quick):
+    pypdf = pytest.importorskip("pypdf", reason="reads the PDF")
+    out, _ = quick
+    text = " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(out / "report.pdf").pages).split())
+    for words in ("A one-layer softmax classifier on synthetic images", "λ = 0.1, η = 0.001", "Environment", "42, 43"):
+        assert words in text
+    for entry in json.loads((out / "results.json").read_text())["gradient_check"]:
+        assert f"{entry['mean_relative_error']:.1e}" in text
+
+
 def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkeypatch, capsys):
     module, _ = example
 
@@ -196,10 +213,10 @@ def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkey
 
     monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", no_network)
     options = module.parse([])
-    assert {data.name for data in module.load_data(options)} == {"synthetic images"}
+    assert {data.name for data in lab_report.load_data(options)} == {"synthetic images"}
     assert "CIFAR-10 cannot be had, so this run uses synthetic images" in capsys.readouterr().err
     with pytest.raises(dl.DownloadError):
-        module.load_data(module.parse(["--dataset", "cifar10"]))
+        lab_report.load_data(module.parse(["--dataset", "cifar10"]))
 
 
 def test_after_ctrl_c_what_was_finished_is_on_the_disk(example, monkeypatch):

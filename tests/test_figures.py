@@ -98,8 +98,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
         calls.append({"shape": weight.shape, **options})
         return "figure"
 
-    monkeypatch.setattr("minidl.callbacks.figures.plot_weight_templates", plot_weight_templates)
-    monkeypatch.setattr("minidl.callbacks.figures.save_figure", lambda figure, path: [path])
+    monkeypatch.setattr("minidl.plotting.plot_weight_templates", plot_weight_templates)
+    monkeypatch.setattr("minidl.plotting.save_figure", lambda figure, path: [path])
     return calls
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +71,7 @@ def test_repr_is_short() -> None:
 
 
 @given(rows=ROWS)
-@pytest.mark.parametrize("kind", ["csv", "json"])
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl"])
 def test_files_give_back_every_number(kind: str, rows: list[dict[str, float]], tmp_path_factory) -> None:
     history = History(rows)
     path = tmp_path_factory.getbasetemp() / f"history.{kind}"
@@ -87,9 +89,11 @@ def test_json_stays_valid_with_numbers_that_it_lacks(tmp_path: Path) -> None:
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is not JSON")
 
-    path = History([{"a": math.nan, "b": math.inf, "c": -math.inf}]).to_json(tmp_path / "h.json")
-    rows = json.loads(path.read_text(), parse_constant=refuse)
-    assert rows == [{"epoch": 1, "a": "NaN", "b": "Infinity", "c": "-Infinity"}]
+    history = History([{"a": math.nan, "b": math.inf, "c": -math.inf}])
+    expected = [{"epoch": 1, "a": "NaN", "b": "Infinity", "c": "-Infinity"}]
+    assert json.loads(history.to_json(tmp_path / "h.json").read_text(), parse_constant=refuse) == expected
+    (line,) = history.to_jsonl(tmp_path / "h.jsonl").read_text().splitlines()
+    assert [json.loads(line, parse_constant=refuse)] == expected
 
 
 def test_csv_is_a_plain_table_with_empty_cells(tmp_path: Path) -> None:
@@ -112,13 +116,19 @@ def test_csv_is_a_plain_table_with_empty_cells(tmp_path: Path) -> None:
         ("a.json", b'[{"epoch": 1}, 3]', "a.json, row 2: expected a row of named numbers, got 3"),
         ("a.json", b'[{"epoch": 1}, {"loss": [1]}]', "a.json, row 2: .*'loss'"),
         ("a.json", b"[" * 100_000, "a.json: expected a list of rows"),
+        ("a.jsonl", b'{"epoch": 1}\n{"epoch": 2, "lo', "a.jsonl, row 2: expected a row in JSON"),
+        ("a.jsonl", b'{"epoch": 1}\n\n{"epoch": 2}\n', "a.jsonl, row 2: expected a row in JSON"),
+        ("a.jsonl", b'{"epoch": 1}\n3\n', "a.jsonl, row 2: expected a row of named numbers, got 3"),
+        ("a.jsonl", b'{"epoch": 1, "loss": null}\n', "a.jsonl, row 1: .*'loss'"),
+        ("a.jsonl", b"[" * 100_000, "a.jsonl, row 1: expected a row in JSON"),
+        ("a.jsonl", b"\xff\xfe", "a.jsonl: expected rows in JSON"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        History.from_csv(path) if name.endswith("csv") else History.from_json(path)
+        getattr(History, f"from_{name.partition('.')[2]}")(path)
 
 
 def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
@@ -130,3 +140,63 @@ def test_a_spreadsheet_may_have_saved_the_table(tmp_path: Path) -> None:
     path = tmp_path / "h.csv"
     path.write_bytes(b"\xef\xbb\xbfepoch,loss\r\n1,2.5\r\n")
     assert History.from_csv(path).rows == [{"epoch": 1, "loss": 2.5}]
+
+
+def test_a_jsonl_file_has_a_line_an_epoch(tmp_path: Path) -> None:
+    path = History([{"loss": 2.5}, {"loss": 0.1, "val_loss": math.nan}]).to_jsonl(tmp_path / "h.jsonl")
+    assert path.read_text() == '{"epoch": 1, "loss": 2.5}\n{"epoch": 2, "loss": 0.1, "val_loss": "NaN"}\n'
+    assert History().to_jsonl(path).read_text() == ""
+    assert History.from_jsonl(path) == History()
+
+
+def test_a_frame_is_indexed_by_epoch() -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas, the extra of that name")
+    frame = History([{"epoch": 7, "loss": 2.5, "steps": 3}, {"epoch": 8, "val_loss": 1.5, "steps": 4}]).to_frame()
+    expected = pandas.DataFrame(
+        {"loss": [2.5, math.nan], "val_loss": [math.nan, 1.5], "steps": [3, 4]},
+        index=pandas.Index([7, 8], name="epoch"),
+    )
+    pandas.testing.assert_frame_equal(frame, expected)
+    assert frame.loc[8, "val_loss"] == 1.5
+    empty = History().to_frame()
+    assert (len(empty), empty.index.name) == (0, "epoch")
+
+
+def test_without_pandas_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r'History.to_frame needs pandas; .* pip install "minidl\[pandas\]"'):
+        History([{"loss": 1.0}]).to_frame()
+
+
+class Table(HTMLParser):
+    """The texts of the cells of an HTML table, row by row."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: object) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("th", "td"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and data.strip():
+            self.rows[-1][-1] += data
+
+
+def test_a_notebook_shows_a_table() -> None:
+    html = History([{"loss": 2.5, "a<b": 1}, {"loss": math.nan}])._repr_html_()
+    assert Table(html).rows == [["epoch", "loss", "a<b"], ["1", "2.5", "1"], ["2", "not a number", "-"]]
+    assert "left out" not in html
+    assert History()._repr_html_() == "<p>History(0 epochs: empty)</p>"
+
+
+def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
+    html = History({"loss": float(i)} for i in range(1, 101))._repr_html_()
+    table, _, told = html.partition("</table>")
+    assert [row[0] for row in Table(table).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
+    assert "100 epochs; those from 11 to 90 are left out" in told
+    assert table.count('class="number"') == 2 * 22

@@ -85,7 +85,7 @@ def test_the_bar_is_closed():
     from tqdm import tqdm
 
     terminal = Terminal()
-    trainer, arguments = sgd_with_momentum([dl.ProgressBar(terminal), SignalAt(5, signal.SIGINT)])
+    trainer, arguments = sgd_with_momentum([dl.ProgressBar(file=terminal), SignalAt(5, signal.SIGINT)])
     with pytest.raises(KeyboardInterrupt):
         fit(trainer, arguments)
     assert terminal.getvalue().endswith("\n")

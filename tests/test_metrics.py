@@ -15,6 +15,7 @@ from minidl import (
     accuracy,
     confusion_matrix,
     mean_true_class_probability,
+    most_confused,
     per_class_accuracy,
     top_k_accuracy,
 )
@@ -85,6 +86,24 @@ def test_many_classes_do_not_wrap_in_small_dtypes():
     np.testing.assert_array_equal(confusion_matrix(labels, labels, 200), np.eye(200))
 
 
+@given(predicted(), st.integers(1, 30))
+def test_the_most_confused_pairs_are_the_largest_counts_off_the_diagonal(case, count):
+    counts = confusion_matrix(*case)
+    pairs = most_confused(counts, count=count)
+    expected = sorted((-int(n), t, p) for (t, p), n in np.ndenumerate(counts) if t != p and n)
+    assert [(-pair.rows, pair.target, pair.predicted) for pair in pairs] == expected[:count]
+    for pair in pairs:
+        assert pair.share == pair.rows / (np.asarray(case[1]) == pair.target).sum()
+        assert type(pair.rows) is int
+
+
+def test_confused_pairs_are_called_by_their_names():
+    matrix = np.array([[5, 1], [3, 1]], dtype=np.uint8)
+    assert most_confused(matrix, ("cat", "dog")) == [("dog", "cat", 3, 0.75), ("cat", "dog", 1, 1 / 6)]
+    assert most_confused(np.eye(3, dtype=int)) == []
+    np.testing.assert_array_equal(matrix, [[5, 1], [3, 1]])
+
+
 @given(scored())
 def test_the_mean_true_class_probability_is_a_mean_of_one_a_row(case):
     scores, targets = case
@@ -108,6 +127,7 @@ def test_the_mean_true_class_probability_is_a_mean_of_one_a_row(case):
         (lambda: confusion_matrix(0, 0, 2), ShapeError, r"targets of shape \(1,\), got \(\)"),
         (lambda: confusion_matrix([], [], 2), ShapeError, "got no rows"),
         (lambda: confusion_matrix([2], [0], 2), InputError, "predictions: expected labels in 0..1, got 2"),
+        (lambda: most_confused([[1, 0], [0, 1]], count=0), InputError, "count: expected an integer >= 1"),
         (lambda: per_class_accuracy([0], [-1], 2), InputError, "targets: expected labels in 0..1, got -1"),
         (lambda: per_class_accuracy([0.0], [0], 2), InputError, "integer class labels as predictions"),
         (lambda: mean_true_class_probability([[1.5, 0.0]], [0]), InputError, "loss.probabilities"),

@@ -101,7 +101,7 @@ def test_measuring_changes_no_weight_and_no_gradient(data):
 
 def test_a_layer_has_one_place():
     relu = ReLU()
-    with pytest.raises(InputError, match=r"ReLU\(\) stands at '0.' and at '1.0.'; make two layers"):
+    with pytest.raises(InputError, match=r"ReLU\(\) stands at '0' and at '1.0'; make two layers"):
         Model(Sequential(relu, Sequential(relu)), SoftmaxCrossEntropy())
 
 

@@ -267,7 +267,7 @@ def test_layer_norm_takes_an_empty_batch():
 @KINDS
 @pytest.mark.parametrize("shape", [(5, 4), (3,), (), (2, 3, 1), (3, 5)])
 def test_rows_of_another_width_are_refused(cls, shape):
-    with pytest.raises(ShapeError, match=r"Norm\(3, .*expected x of shape \(n, \.\.\., 3\), got"):
+    with pytest.raises(ShapeError, match=r"Norm\(3\): expected x of shape \(n, \.\.\., 3\), got"):
         cls(3).forward(np.zeros(shape))
     with pytest.raises(ShapeError, match=r"expected rows of shape \(\.\.\., 3\), got"):
         cls(3).output_shape(shape[1:])
@@ -319,8 +319,8 @@ def test_momentum_is_a_share_of_the_past(momentum):
 
 
 def test_representations_show_the_arguments():
-    assert repr(BatchNorm(3, momentum=0.5)) == "BatchNorm(3, momentum=0.5, epsilon=1e-05)"
-    assert repr(LayerNorm(3)) == "LayerNorm(3, epsilon=1e-05)"
+    assert repr(BatchNorm(3, momentum=0.5)) == "BatchNorm(3, momentum=0.5)"
+    assert repr(LayerNorm(3)) == "LayerNorm(3)"
 
 
 @pytest.mark.parametrize("value", [3333.333, 3e4, 1e-3, 1e8])

@@ -23,12 +23,15 @@ FLOORS = [
     {
         "bars",
         "checks",
+        "environment",
         "file_kinds",
         "files",
         "interrupts",
+        "page",
         "prefetch",
         "products",
         "randomness",
+        "reprs",
         "special",
         "spelling",
         "tables",
@@ -36,11 +39,13 @@ FLOORS = [
     {"images", "tensorfile"},
     {"checkpoint", "initializers", "metrics", "regularizers", "plotting", "schedules"},
     {"memory", "parameter", "augmentation", "data", "splits", "losses"},
-    {"layers", "optimizers", "datasets", "history", "report", "describe", "summary"},
-    {"model", "ensemble", "callbacks", "nonfinite", "resume"},
-    {"trainer", "gradcheck"},
-    {"testing"},
+    {"layers", "optimizers", "datasets", "history", "report", "describe", "summary", "comparison"},
+    {"model", "ensemble", "callbacks", "nonfinite", "resume", "sweeps"},
+    {"trainer", "gradcheck", "diagnostics"},
+    {"testing", "sklearn", "lab_report"},
+    {"cli", "__main__"},
 ]
+EXTRAS = {"sklearn"}  # modules that need the package of their own name
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 
 
@@ -59,6 +64,8 @@ def imports_when_run(tree):
 @pytest.mark.parametrize("module", [name for name in MODULES if name != "minidl"])
 def test_imports_run_one_way(module):
     own = module.split(".")[1]
+    if own in EXTRAS:
+        pytest.importorskip(own, reason=f"{module} needs the extra {own}")
     path = Path(importlib.import_module(module).__file__)
     wrong = [name for name in imports_when_run(ast.parse(path.read_text())) if FLOOR[name] > FLOOR[own]]
     assert wrong == []
@@ -70,11 +77,38 @@ def test_the_trainer_knows_no_callback_but_the_interface():
     assert from_callbacks == ["minidl.callbacks.base"]
 
 
+def imported_names(body):
+    """The names that import statements bring, each with the module of minidl that it comes from."""
+    statements = [node for node in body if isinstance(node, ast.ImportFrom) and node.module.startswith("minidl")]
+    return {alias.asname or alias.name: node.module for node in statements for alias in node.names}
+
+
 def test_all_names_what_is_imported_and_nothing_else():
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    imported = {a.asname or a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names}
-    assert set(minidl.__all__) == imported
+    for_type_checkers = next(node for node in tree.body if isinstance(node, ast.If))
+    now, later = imported_names(tree.body), imported_names(for_type_checkers.body)
+    assert set(minidl.__all__) == {*now, *later}
     assert len(minidl.__all__) == len(set(minidl.__all__))
+    # What type checkers are told is what comes when it is asked for.
+    assert {name: home for name, home in later.items() if home != "minidl"} == {
+        name: f"minidl.{home}" for home, names in minidl._WHEN_NEEDED.items() for name in names
+    }
+
+
+@pytest.mark.parametrize("home", minidl._WHEN_NEEDED)
+def test_what_is_imported_later_comes_when_it_is_asked_for(home):
+    code = f"import minidl, sys; print('minidl.{home}' in sys.modules); minidl.{home}"
+    code += "".join(
+        f"; assert minidl.{name} is minidl.{home}.{name}; assert {name!r} in dir(minidl)"
+        for name in minidl._WHEN_NEEDED[home]
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "False\n"
+
+
+def test_a_name_that_is_not_there_is_told_with_the_nearest():
+    with pytest.raises(AttributeError, match=r"^minidl has no 'Dens'; did you mean 'Dense'\?$"):
+        minidl.Dens  # noqa: B018
 
 
 @pytest.mark.parametrize("name", minidl.__all__)

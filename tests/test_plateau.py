@@ -10,8 +10,9 @@ from minidl.testing import check_callback_contract
 
 
 def trainer_with(rate=0.1):
-    """What the callback needs of a trainer."""
-    return SimpleNamespace(optimizer=dl.SGD(rate), logs={}, history=dl.History())
+    """What the callback needs of a trainer; the numbers come from some other callback."""
+    other = dl.LambdaCallback(on_epoch_end=lambda trainer: None)
+    return SimpleNamespace(optimizer=dl.SGD(rate), logs={}, history=dl.History(), callbacks=[other])
 
 
 def measure(trainer, plateau, value, name="val_loss"):
@@ -134,7 +135,8 @@ def test_wrong_arguments_are_refused(options, message):
 
 
 def test_representation():
-    assert repr(dl.ReduceLROnPlateau()) == "ReduceLROnPlateau('val_loss')"
+    assert repr(dl.ReduceLROnPlateau()) == "ReduceLROnPlateau()"
+    assert repr(dl.ReduceLROnPlateau(factor=0.5)) == "ReduceLROnPlateau(factor=0.5)"
 
 
 def test_a_plateau_without_end_leaves_a_rate_above_zero():

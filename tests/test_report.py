@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from minidl.errors import DataError, InputError
 from minidl.report import Report
 
-PNG = b"\x89PNG\r\n\x1a\n<not really>"
+# One grey pixel.
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
 VOID = {"meta", "img"}
 
@@ -127,8 +128,9 @@ def test_a_wide_table_scrolls_in_its_own_box() -> None:
 
 def test_markdown_links_lead_to_the_figures(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
     folder = tmp_path / "run"
-    html, markdown = full_report("Title", figures).write(folder)
-    assert [html, markdown] == [folder / "report.html", folder / "report.md"]
+    written = full_report("Title", figures).write(folder)
+    assert written == [folder / f"report.{kind}" for kind in ("html", "md", "pdf")]
+    markdown = written[1]
     links = re.findall(r"!\[(.+?)\]\(([^ ()]+)\)", markdown.read_text())
     assert [alt for alt, _ in links] == ["Cost of a run", 'A "loss"']
     assert [(folder / unquote(link)).read_bytes() for _, link in links] == [PNG, SVG]
@@ -136,8 +138,8 @@ def test_markdown_links_lead_to_the_figures(tmp_path: Path, figures: list[tuple[
 
 def test_no_path_of_the_machine_is_in_the_files(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
     for path in full_report("Title", figures).write(tmp_path / "run"):
-        assert str(tmp_path) not in path.read_text()
-        assert str(Path.home()) + "/" not in path.read_text()
+        assert str(tmp_path).encode() not in path.read_bytes()
+        assert f"{Path.home()}/".encode() not in path.read_bytes()
 
 
 def test_a_relative_figure_is_found_from_another_folder(
@@ -153,6 +155,19 @@ def test_the_same_blocks_give_the_same_bytes(tmp_path: Path, figures: list[tuple
     first = [path.read_bytes() for path in full_report("Title", figures).write(tmp_path / "run")]
     second = [path.read_bytes() for path in full_report("Title", figures).write(tmp_path / "run")]
     assert first == second
+
+
+def test_settings_are_a_table_of_names_and_values() -> None:
+    lines = Report("t").settings({"epochs": 40, "rate": 0.00123456, "note": None}, caption="Run 1").to_markdown()
+    assert lines.splitlines()[2:] == [
+        "Run 1", "", "| setting | value |", "| --- | ---: |", "| epochs | 40 |", "| rate | 0.001235 |", r"| note | \- |"
+    ]  # fmt: skip
+
+
+def test_the_environment_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minidl.report.report.environment", lambda: {"Python": "3.11.7", "processor": "fast"})
+    lines = Report("t").environment().to_markdown().splitlines()
+    assert lines[2:] == ["| environment | value |", "| --- | --- |", "| Python | 3.11.7 |", "| processor | fast |"]
 
 
 @pytest.mark.parametrize(

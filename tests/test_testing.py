@@ -289,12 +289,36 @@ def test_callbacks_keep_the_contract(name, tmp_path):
             self.directory = tmp_path / str(next(numbers))
             super().on_train_begin(trainer)
 
+    class CSVLogger(dl.CSVLogger):
+        """Likewise: a file belongs to one run."""
+
+        def on_train_begin(self, trainer):
+            self.path = tmp_path / f"{next(numbers)}.csv"
+            super().on_train_begin(trainer)
+
+    class JSONLLogger(dl.JSONLLogger):
+        def on_train_begin(self, trainer):
+            self.path = tmp_path / f"{next(numbers)}.jsonl"
+            super().on_train_begin(trainer)
+
+    class Writer:
+        def add_scalar(self, tag, value, step):
+            pass
+
     makers = {
+        "CSVLogger": lambda: CSVLogger(tmp_path / "log.csv"),
         "Callback": dl.Callback,
         "Checkpoint": lambda: Checkpoint(tmp_path),
         "EarlyStopping": lambda: dl.EarlyStopping("learning_rate", patience=0),
-        "ProgressBar": lambda: dl.ProgressBar(io.StringIO()),
+        "GradientMonitor": lambda: dl.GradientMonitor(every=1),
+        "JSONLLogger": lambda: JSONLLogger(tmp_path / "log.jsonl"),
+        "LambdaCallback": lambda: dl.LambdaCallback(on_epoch_end=lambda trainer: None),
+        "LiveCurves": lambda: dl.LiveCurves(tmp_path / "live.html"),
+        "ProgressBar": lambda: dl.ProgressBar(file=io.StringIO()),
         "ReduceLROnPlateau": lambda: dl.ReduceLROnPlateau("learning_rate", patience=0),
+        "TensorBoard": lambda: dl.TensorBoard(Writer()),
+        "TerminateOnNaN": dl.TerminateOnNaN,
+        "Timer": dl.Timer,
         "LearningCurves": lambda: dl.LearningCurves(tmp_path),
         "WeightTemplates": lambda: dl.WeightTemplates(tmp_path),
     }

@@ -364,5 +364,5 @@ def test_the_penalty_shrinks_the_weights():
 def test_a_validation_set_of_another_width_is_named():
     model = Model(Sequential(Dense(2, 2, rng=0)), SoftmaxCrossEntropy())
     train, validation = Dataset([[0.0, 1.0]], [0]), Dataset([[0.0, 1.0, 2.0]], [0])
-    with pytest.raises(ShapeError, match=r"Trainer\.fit: validation: layer 0"):
+    with pytest.raises(ShapeError, match=r"Trainer\.fit: validation, its first row: layer 0"):
         Trainer(model, SGD(0.1)).fit(train, validation, epochs=1, batch_size=1)

@@ -200,7 +200,7 @@ def test_another_seed_of_the_trainer_shows_other_pictures():
 @pytest.mark.parametrize(
     ("augment", "words"),
     [
-        (Mirror(), r"Trainer.fit: expected augment to be a sequence such as \[Mirror\(\)\], got Mirror\(0.5\)"),
+        (Mirror(), r"Trainer.fit: expected augment to be a sequence such as \[Mirror\(\)\], got Mirror\(\)"),
         (None, "expected augment to be a sequence"),
         ([Mirror], r"augment\[0\] to be an Augmentation, got <class"),
         ([Mirror(), "flip"], r"augment\[1\] to be an Augmentation, got 'flip'"),

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from minidl.reprs import constructor_call
+
 if TYPE_CHECKING:
     from minidl.trainer import Trainer
 
@@ -44,3 +46,6 @@ class Callback:
 
     def on_interrupt(self, trainer: "Trainer") -> None:
         """After the last step or epoch before Ctrl-C or SIGTERM ends training; what is to be kept is saved here."""
+
+    def __repr__(self) -> str:
+        return constructor_call(self)

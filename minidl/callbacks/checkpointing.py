@@ -77,6 +77,8 @@ class Checkpoint(Callback):
         self._lock = ExitStack()
 
     def on_train_begin(self, trainer: "Trainer") -> None:
+        if self._monitor is not None:
+            self._monitor.check(trainer, self)
         make_folder(self.directory)
         self._lock.enter_context(locked(self.directory))
         sweep_parts(self.directory)
@@ -144,6 +146,3 @@ class Checkpoint(Callback):
             if trainer.nonfinite != "ignore":
                 raise
             warnings.warn(f"{path}: this checkpoint is not saved: {error}", stacklevel=2)
-
-    def __repr__(self) -> str:
-        return f"Checkpoint({str(self.directory)!r})"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from minidl.callbacks.base import Callback
 from minidl.errors import InputError
 from minidl.files import make_folder
-from minidl.plotting import plot_curves, plot_weight_templates, save_figure
 from minidl.types import PathLike
 
 if TYPE_CHECKING:
@@ -50,14 +49,13 @@ class LearningCurves(Callback):
         import matplotlib.backends.backend_svg  # noqa: F401
 
     def on_train_end(self, trainer: "Trainer") -> None:
+        from minidl.plotting import plot_curves, save_figure  # here, as below: importing minidl must stay quick
+
         history = trainer.history
         for quantity in ("cost", "loss"):
             if quantity in history or f"val_{quantity}" in history:
                 figure = plot_curves(history, quantity, title=self.title or _data_name(trainer))
                 self.paths[quantity] = save_figure(figure, Path(self.directory) / f"{self.prefix}{quantity}")
-
-    def __repr__(self) -> str:
-        return f"LearningCurves({str(self.directory)!r})"
 
 
 class WeightTemplates(Callback):
@@ -118,9 +116,13 @@ class WeightTemplates(Callback):
 
     def on_train_end(self, trainer: "Trainer") -> None:
         if len(trainer.history):
+            from minidl.plotting import save_figure
+
             self.paths["weights"] = save_figure(self._draw(trainer), Path(self.directory) / f"{self.prefix}weights")
 
     def _draw(self, trainer: "Trainer") -> "Figure":
+        from minidl.plotting import plot_weight_templates
+
         weight = self._find(trainer.model.parameters).value
         names = self.class_names
         if names is None:
@@ -142,9 +144,6 @@ class WeightTemplates(Callback):
                 f"; name another by parameter=, of {names}"
             )
         return parameters[path]
-
-    def __repr__(self) -> str:
-        return f"WeightTemplates({str(self.directory)!r})"
 
 
 def _data_name(trainer: "Trainer") -> str:

@@ -1,7 +1,10 @@
-"""Monitor: a column of the history that a callback follows, and which of two values is better."""
+"""Monitor: a number of each epoch that a callback follows, and which of two values is better."""
 
 import math
+from collections.abc import Collection
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from minidl.errors import InputError
 from minidl.spelling import nearest
@@ -37,14 +40,44 @@ class Monitor:
         InputError
             If an epoch has no such number; names the nearest ones.
         """
-        logs = trainer.logs
-        if self.name not in logs:
-            hint = f"the nearest names are {', '.join(nearest(self.name, logs) or logs)}"
-            if self.name.startswith("val_") and not any(name.startswith("val_") for name in logs):
-                hint = "pass validation data to fit"
-            raise InputError(f"{owner!r}: an epoch has no {self.name!r}; {hint}")
-        return self.turned(logs[self.name])
+        self._check(trainer.logs, owner)
+        return self.turned(trainer.logs[self.name])
+
+    def check(self, trainer: "Trainer", owner: object) -> None:
+        """Refuse, before the first epoch, a name that no epoch of the running fit will have.
+
+        A callback that was not made here may put numbers of its own into the logs at the end of an epoch, before
+        `owner` has its turn. Where there is one, only the first epoch can tell.
+
+        Raises
+        ------
+        InputError
+            If it is sure that there will be no such number; names the nearest ones.
+        """
+        own = __name__.partition(".")[0]
+        makers = [str(getattr(callback.on_epoch_end, "__module__", "")) for callback in trainer.callbacks]
+        if all(maker.partition(".")[0] == own for maker in makers):
+            self._check(_names(trainer), owner)
+
+    def _check(self, names: Collection[str], owner: object) -> None:
+        if self.name in names:
+            return
+        hint = f"the nearest names are {', '.join(nearest(self.name, names) or names)}"
+        if self.name.startswith("val_") and not any(name.startswith("val_") for name in names):
+            hint = "pass validation data to fit"
+        raise InputError(f"{owner!r}: an epoch has no {self.name!r}; {hint}")
 
     def turned(self, value: float) -> float:
         """Return `value` so that smaller is better."""
         return math.inf if math.isnan(value) else self.sign * value
+
+
+def _names(trainer: "Trainer") -> list[str]:
+    """Return the names of the numbers that each epoch of the running fit will have."""
+    measured = ["cost", "loss"]
+    if (data := trainer.train_data) is not None:
+        outputs = np.zeros_like(trainer.model.forward(data.x[:8]))  # the values do not matter, and may be degenerate
+        with np.errstate(all="ignore"):
+            measured += trainer.model.loss.metrics(outputs, data.y[:8])
+    names = ["epoch", "learning_rate", "seconds", *measured]
+    return names + [f"val_{name}" for name in measured if trainer.validation_data is not None]

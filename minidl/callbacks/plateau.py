@@ -38,7 +38,8 @@ class ReduceLROnPlateau(Callback):
     Raises
     ------
     InputError
-        When training begins, if the optimizer follows a schedule; after the first epoch, if it has no `monitor`.
+        When training begins, if the optimizer follows a schedule, or an epoch will have no `monitor`; after the first
+        epoch, where only that can tell (another callback may add numbers to the logs).
     """
 
     saved_attributes = ("_best", "_bad_epochs", "_rest")
@@ -72,6 +73,7 @@ class ReduceLROnPlateau(Callback):
                 f"{self!r}: expected an optimizer with a number as learning rate, got "
                 f"{trainer.optimizer.learning_rate!r}; keep the schedule or this callback"
             )
+        self._monitor.check(trainer, self)
         self._forget()
         for row in trainer.history:
             if self.monitor in row:
@@ -103,6 +105,3 @@ class ReduceLROnPlateau(Callback):
         self._rest = self.cooldown
         self._bad_epochs = 0
         return True
-
-    def __repr__(self) -> str:
-        return f"ReduceLROnPlateau({self.monitor!r})"

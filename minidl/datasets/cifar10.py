@@ -8,6 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from minidl.bars import download_bar, say
 from minidl.data import Dataset
 from minidl.datasets import cifar10_content
 from minidl.datasets.cifar10_local import CACHE_FOLDER, CACHE_SUFFIX, read_cached, read_place
@@ -130,7 +131,7 @@ def _dataset(content: Array, source: str) -> Dataset:
 
 
 def _from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict[str, Array], str]:
-    cache = _cache_folder()
+    cache = cache_folder()
     try:
         if cache is None:
             raise DataError("there is no home folder to keep a cache in")
@@ -142,13 +143,11 @@ def _from_cache_or_download(names: Collection[str], download: bool) -> tuple[dic
                 "or archive that holds it as data_dir or in the environment variable MINIDL_DATA_DIR"
             ) from error
         reason = str(error)
-    from minidl.datasets.download import say  # here, as below: what downloads need takes 50 ms to import
-
     say(f"CIFAR-10 is not in the cache ({reason})")
     return _download(names, cache)
 
 
-def _cache_folder() -> Path | None:
+def cache_folder() -> Path | None:
     root = os.environ.get("XDG_CACHE_HOME", "")
     try:
         return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "minidl" / CACHE_FOLDER
@@ -158,24 +157,24 @@ def _cache_folder() -> Path | None:
 
 def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:
     """Fetch all six batches into the cache, and return the contents of `names` and where they came from."""
-    from tqdm import tqdm
-
-    from minidl.datasets.cifar10_archive import batches_in
-    from minidl.datasets.download import say, try_in_turn
+    from minidl.datasets.cifar10_archive import batches_in  # here: what downloads need takes 50 ms to import
+    from minidl.datasets.download import try_in_turn
 
     def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:
         nonlocal cache
         contents, trouble = {}, ""
         batches = batches_in(archive, cifar10_content.NAMES, source.name)
-        for name, content in tqdm(batches, desc="reading", total=len(cifar10_content.NAMES), unit="batch"):
-            if name in names:
-                contents[name] = content
-            try:
-                if cache is not None:
-                    with replacing(cache / f"{name}{CACHE_SUFFIX}") as file:
-                        file.write(content.data)
-            except OSError as error:
-                cache, trouble = None, str(error)
+        with download_bar(len(cifar10_content.NAMES), desc="reading", unit="batch") as bar:
+            for name, content in batches:
+                if name in names:
+                    contents[name] = content
+                try:
+                    if cache is not None:
+                        with replacing(cache / f"{name}{CACHE_SUFFIX}") as file:
+                            file.write(content.data)
+                except OSError as error:
+                    cache, trouble = None, str(error)
+                bar.update()
         if trouble:
             say(f"CIFAR-10 cannot be kept in the cache for the next time: {trouble}")
         return contents, source.name

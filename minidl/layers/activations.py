@@ -109,9 +109,6 @@ class LeakyReLU(Activation):
     def derivative(self, x: Array) -> Array:
         return _one_or(self.slope, x)
 
-    def __repr__(self) -> str:
-        return f"LeakyReLU({self.slope})"
-
 
 class ELU(Activation):
     """Exponential linear unit, ``y = x`` where ``x > 0``, else ``alpha * (exp(x) - 1)``.
@@ -144,9 +141,6 @@ class ELU(Activation):
         slopes: Array = np.exp(np.minimum(x, 0))  # 1 where x > 0
         slopes *= _one_or(self.alpha, x)
         return slopes
-
-    def __repr__(self) -> str:
-        return f"ELU({self.alpha})"
 
 
 class Sigmoid(Activation):

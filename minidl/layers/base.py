@@ -13,6 +13,7 @@ from minidl.checks import as_buffer_dtype, as_float_dtype, check_type
 from minidl.errors import InputError, ShapeError
 from minidl.memory import ForwardMemory
 from minidl.parameter import Parameter
+from minidl.reprs import constructor_call
 from minidl.types import Array
 
 Shape = tuple[int, ...]
@@ -165,8 +166,10 @@ class Layer(ForwardMemory, ABC):
     def check_input(self, x: Array, sample_shape: Shape | None = None) -> None:
         """Refuse an `x` that is not a floating-point array, or whose rows are not of `sample_shape`."""
         if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or not x.dtype.isnative:
-            got = f"dtype {x.dtype.str}" if isinstance(x, np.ndarray) else type(x).__name__
-            raise InputError(f"{self!r}: expected x to be a floating-point array in native byte order, got {got}")
+            got, hint = type(x).__name__, ""
+            if isinstance(x, np.ndarray):
+                got, hint = f"dtype {x.dtype.str}", "; x.astype(numpy.float32) is one" if x.dtype.kind in "biuf" else ""
+            raise InputError(f"{self!r}: expected x to be a floating-point array in native byte order, got {got}{hint}")
         if sample_shape is not None and x.shape[1:] != sample_shape:
             wanted = ", ".join(["n", *map(str, sample_shape)])
             turned = x.ndim == 2 and x.shape[:1] == sample_shape
@@ -180,4 +183,4 @@ class Layer(ForwardMemory, ABC):
         items[name] = item
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return constructor_call(self)

@@ -98,7 +98,7 @@ class Conv2D(Layer):
                 f"{out_channels}"
             )
         weight_init = He() if weight_init is None else weight_init
-        check_type("Conv2D", "weight_init", weight_init, Initializer)
+        check_type("Conv2D", "weight_init", weight_init, Initializer, "such as He()")
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
         weight = check_returned(repr(weight_init), weight_init(shape, as_generator(rng)), shape)
         self.weight = self.add_parameter("weight", weight, dtype=dtype)

@@ -52,7 +52,7 @@ class Dense(Layer):
         self.in_features = as_count("in_features", in_features)
         self.out_features = as_count("out_features", out_features)
         weight_init = Xavier() if weight_init is None else weight_init
-        check_type("Dense", "weight_init", weight_init, Initializer)
+        check_type("Dense", "weight_init", weight_init, Initializer, "such as Normal(0.01)")
         weight = weight_init((in_features, out_features), as_generator(rng))
         check_returned(repr(weight_init), weight, (in_features, out_features))
         # Column order: both x @ weight and the gradient (dy.T @ x).T then read and write memory in sequence.

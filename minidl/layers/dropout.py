@@ -76,6 +76,3 @@ class Dropout(Layer):
             return dy
         dx: Array = np.multiply(dy, kept, dtype=dy.dtype)
         return dx
-
-    def __repr__(self) -> str:
-        return f"Dropout({self.rate:g})"

@@ -140,9 +140,6 @@ class BatchNorm(_Normalization):
         dx *= (self.gamma.value * inverse_std).astype(dy.dtype)
         return dx.reshape(dy.shape)
 
-    def __repr__(self) -> str:
-        return f"BatchNorm({self.features}, momentum={self.momentum:g}, epsilon={self.epsilon:g})"
-
 
 class LayerNorm(_Normalization):
     """Layer normalization: each row over its features, ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
@@ -207,9 +204,6 @@ class LayerNorm(_Normalization):
         dx -= mean
         dx *= inverse_std
         return dx.reshape(dy.shape)
-
-    def __repr__(self) -> str:
-        return f"LayerNorm({self.features}, epsilon={self.epsilon:g})"
 
 
 def _row_means(*tables: Array) -> Array:

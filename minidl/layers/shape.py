@@ -88,6 +88,3 @@ class Reshape(_Reshaping):
                 f"{self!r}: expected rows of {wanted} entries, got rows of shape {input_shape}, which have {entries}"
             )
         return tuple(entries // known if side == -1 else side for side in self.shape)
-
-    def __repr__(self) -> str:
-        return f"Reshape({self.shape})"

@@ -116,9 +116,6 @@ class GELU(Activation):
         y += 1
         return y
 
-    def __repr__(self) -> str:
-        return f"GELU({'' if self.approximate == 'none' else repr(self.approximate)})"
-
 
 def _near(x: Array) -> Array:
     """Return x within -100 .. 100: beyond, P(x) is 0 or 1, and the square of x may overflow."""

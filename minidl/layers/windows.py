@@ -130,7 +130,8 @@ def check_image_shape(layer: Layer, input_shape: Shape, channels: int | None = N
         wanted = "channels" if channels is None else channels
         turned = len(input_shape) == 3 and input_shape[0] == channels
         hint = "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
-        flat = "; images are not flattened: x.reshape(n, height, width, channels)" if len(input_shape) == 1 else ""
-        raise ShapeError(
-            f"{layer!r}: expected images of shape (height, width, {wanted}), got {input_shape}{hint}{flat}"
-        )
+        if len(input_shape) == 1:
+            hint = "; images are not flattened: begin with a Reshape((height, width, channels)), or images_from_rows(x)"
+        elif len(input_shape) == 2:
+            hint = "; grey images have one channel: x[..., np.newaxis]"
+        raise ShapeError(f"{layer!r}: expected images of shape (height, width, {wanted}), got {input_shape}{hint}")

@@ -8,6 +8,7 @@ from minidl.errors import InputError, ShapeError
 from minidl.losses.common import check_logits
 from minidl.memory import ForwardMemory
 from minidl.metrics import accuracy
+from minidl.reprs import constructor_call
 from minidl.types import Array
 
 
@@ -42,7 +43,7 @@ class Loss(ForwardMemory, ABC):
         return {}
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        return constructor_call(self)
 
 
 class ClassLoss(Loss):

@@ -66,6 +66,3 @@ class MulticlassHinge(ClassLoss):
         gradient[np.arange(len(labels)), labels] = -gradient.sum(axis=1)
         gradient /= len(labels)
         return gradient
-
-    def __repr__(self) -> str:
-        return f"MulticlassHinge({self.margin:g})"

@@ -155,6 +155,3 @@ class Huber(ResidualLoss):
     def slopes(self, residuals: Array) -> Array:
         """Return ``clip(r, -delta, delta)``."""
         return residuals.clip(-self.delta, self.delta)
-
-    def __repr__(self) -> str:
-        return f"Huber({self.delta:g})"

@@ -112,7 +112,7 @@ class SoftmaxCrossEntropy(ClassLoss):
         return q
 
     def __repr__(self) -> str:
-        options = [f"label_smoothing={self.label_smoothing:g}"] if self.label_smoothing else []
+        options = [f"label_smoothing={self.label_smoothing!r}"] if self.label_smoothing else []
         options += [] if self.class_weights is None else [f"class_weights={self.class_weights.tolist()}"]
         return f"{type(self).__name__}({', '.join(options)})"
 

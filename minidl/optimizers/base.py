@@ -1,6 +1,5 @@
 """Optimizer: the loop that every rule shares."""
 
-import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from minidl.checks import as_number, check_finite
 from minidl.errors import InputError, NonFiniteError, ShapeError
 from minidl.optimizers.blocks import blocks
 from minidl.parameter import Parameter
+from minidl.reprs import constructor_call
 from minidl.schedules import Schedule
 from minidl.types import Array
 
@@ -128,13 +128,7 @@ class Optimizer(ABC):
         return as_number(f"{type(rate).__name__}({step})", rate(step), 0) if isinstance(rate, Schedule) else rate
 
     def __repr__(self) -> str:
-        rate = self.learning_rate
-        options = [f"{rate:g}" if isinstance(rate, float) else repr(rate)]
-        for name, argument in inspect.signature(type(self)).parameters.items():
-            value = repr(getattr(self, name, argument.default))
-            if name != "learning_rate" and value != repr(argument.default):
-                options.append(f"{name}={value}")
-        return f"{type(self).__name__}({', '.join(options)})"
+        return constructor_call(self)
 
 
 def _scale(clip_norm: float, parameters: Iterable[Parameter]) -> float:

@@ -2,9 +2,11 @@
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minidl.errors import ShapeError
 from minidl.files import write_whole
 from minidl.types import PathLike
 
@@ -12,17 +14,33 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, VERMILLION = "#0072B2", "#D55E00"  # of Okabe and Ito's palette: distinct to colour-blind readers
+# Of Okabe and Ito's palette, distinct to colour-blind readers; its yellow is too pale for lines.
+BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"
+PALETTE = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#000000", "#E69F00", SKY)
 
 
-def new_axes(lines: int) -> "Axes":
+def new_axes(lines: int, *, width: float = 5.0, height: float = 3.0) -> "Axes":
     """Return the axes of a new figure, with room for so many lines of text above and below them.
 
-    The room comes on top of the axes' height, so that they never shrink to nothing.
+    The room comes on top of the axes' height (in inches), so that they never shrink to nothing.
     """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(5.0, 3.0 + 0.2 * lines), layout="constrained", facecolor="white").add_subplot()
+    return Figure(figsize=(width, height + 0.2 * lines), layout="constrained", facecolor="white").add_subplot()
+
+
+def class_labels(where: str, names: Sequence[str], count: int, *, one_a: str = "class", most: int = 15) -> list[str]:
+    """Return a short label for each of `count` classes: its name, or without names its number."""
+    labels = [shortened(name, most) for name in names] or [str(number) for number in range(count)]
+    if len(labels) != count:
+        raise ShapeError(f"{where}: expected {count} class names, one a {one_a}, got {len(labels)}")
+    return labels
+
+
+def shortened(name: object, most: int = 15) -> str:
+    """Return `name` on one line of at most so many characters."""
+    text = " ".join(str(name).split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def put_legend_above(ax: "Axes", title: str) -> None:
@@ -35,6 +53,19 @@ def figure_of(ax: "Axes") -> "Figure":
     """Return the figure that `ax` belongs to; of a subfigure, the figure around it."""
     figure: Any = ax.figure
     return figure.figure  # type: ignore[no-any-return]
+
+
+def figure_dpi(ax: "Axes") -> float:
+    """Return how many pixels an inch has on the figure that `ax` belongs to."""
+    figure: Any = ax.figure
+    return float(figure.dpi)
+
+
+def png_of(figure: "Figure", dpi: int) -> bytes:
+    """Return the figure as the content of a PNG file."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+    return content.getvalue()
 
 
 def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
@@ -61,11 +92,16 @@ def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
     return paths
 
 
-def title_style(title: str) -> dict[str, Any]:
-    """Return the font of a title, small enough for its longest line to fit into 5 inches."""
+def title_style(title: str, points: float = 310) -> dict[str, Any]:
+    """Return the font of a title, small enough for its longest line to be no wider than so many points."""
+    return {"fontsize": fitting_size(title, points, 11), "parse_math": False}
+
+
+def fitting_size(text: str, points: float, size: float) -> float:
+    """Return the font size, at most `size`, at which the longest line of `text` is no wider than so many points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(size=11)
-    widths = [text_to_path.get_text_width_height_descent(line, font, False)[0] for line in title.splitlines()]
-    return {"fontsize": 11 * min(1.0, 310 / max(widths, default=1.0)), "parse_math": False}
+    font = FontProperties(size=size)
+    widths = [text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.splitlines()]
+    return size * min(1.0, points / max([1.0, *widths]))

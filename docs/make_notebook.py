@@ -1,0 +1,60 @@
+"""Make tutorial.ipynb of tutorial.md: each program a cell, run from top to bottom, what it prints and draws kept.
+
+Run it from anywhere: `python docs/make_notebook.py` (with `pip install -e ".[notebook]"`). CIFAR-10 is taken from where
+minidl finds it. The page is the source; tests/test_notebook.py fails when the notebook is not of it.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+PAGE = Path(__file__).with_name("tutorial.md")
+NOTEBOOK = PAGE.with_suffix(".ipynb")
+SETUP = "%matplotlib inline"  # so that a figure that ends a cell is shown
+
+
+def cells_of(text: str) -> list[tuple[str, str]]:
+    """Return (kind, source) of the cells that the text of a page becomes."""
+    cells = [("code", SETUP)]
+    for i, part in enumerate(re.split(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)):
+        if part.strip():
+            cells.append(("code" if i % 2 else "markdown", part.strip()))
+    return cells
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """Return the outputs of a cell, what was printed in pieces as one."""
+    whole: list[Any] = []
+    for output in outputs:
+        if whole and output.output_type == whole[-1].output_type == "stream" and output.name == whole[-1].name:
+            whole[-1].text += output.text
+        else:
+            whole.append(output)
+    return whole
+
+
+def main() -> None:
+    import nbclient  # here, so that the tests need only `cells_of`
+    import nbformat
+
+    new = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
+    cells = [
+        new[kind](source, id=f"cell-{number}")  # of its own making nbformat would draw a random id
+        for number, (kind, source) in enumerate(cells_of(PAGE.read_text(encoding="utf-8")))
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbclient.NotebookClient(
+        notebook, timeout=600, record_timing=False, resources={"metadata": {"path": PAGE.parent}}
+    ).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = joined(cell.outputs)
+    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}  # no versions of this machine
+    nbformat.validate(notebook)
+    nbformat.write(notebook, NOTEBOOK)
+    print(f"{NOTEBOOK}: {len(cells)} cells, {NOTEBOOK.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Make the reference of the docstrings: `python docs/make_reference.py` writes docs/reference/*.md.
+
+A page is a group of modules; a name stands on the page of the module that defines it. Signatures are the source's own
+lines, and docstrings (numpydoc) become Markdown. tests/test_reference.py fails when the pages are not what this makes.
+"""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from enum import Enum
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import minidl
+import minidl.testing
+
+FOLDER = Path(__file__).with_name("reference")
+GROUPS = {  # page: its title, and the modules and packages of minidl that it covers
+    "training": ("Models and training", "model summary parameter trainer history ensemble"),
+    "layers": ("Layers", "layers"),
+    "losses": ("Losses and regularizers", "losses regularizers"),
+    "optimizers": ("Optimizers and schedules", "optimizers schedules"),
+    "initializers": ("Initializers", "initializers"),
+    "data": ("Data", "data datasets splits images augmentation"),
+    "callbacks": ("Callbacks", "callbacks"),
+    "metrics": ("Metrics", "metrics"),
+    "gradient-checks": ("Gradient checks", "gradcheck"),
+    "diagnostics": ("Diagnostics", "diagnostics"),
+    "plotting": ("Plotting", "plotting"),
+    "reports": ("Reports and sweeps", "report describe comparison sweeps"),
+    "testing": ("Tests for classes of your own", "testing"),
+    "errors": ("Errors", "errors"),
+}
+NOTE = "<!-- Made by `python docs/make_reference.py` from the docstrings: edit those. -->"
+
+
+def public_names() -> dict[str, Any]:
+    """Return every public class and function, by the name that a user writes after ``dl.``."""
+    names: dict[str, Any] = {}
+    for prefix, module in [("", minidl), ("testing.", minidl.testing)]:
+        for name in module.__all__:
+            item = getattr(module, name)
+            if isinstance(item, ModuleType):
+                names |= {f"{name}.{inner}": getattr(item, inner) for inner in item.__all__}
+            else:
+                names[prefix + name] = item
+    return names
+
+
+def pages() -> dict[str, str]:
+    """Return the text of each page by the name of its file."""
+    names = public_names()
+    index = [
+        "# Reference",
+        NOTE,
+        "Every public name, by what it is for; `import minidl as dl` comes before all of them.",
+    ]
+    texts = {}
+    for page, (title, _) in GROUPS.items():
+        here = [name for name in names if page_of(names[name]) == page]
+        here.sort(key=lambda name: (not inspect.isclass(names[name]), name.lower()))
+        if here:
+            listed = ", ".join(f"[{name}]({page}.md#{anchor(name)})" for name in here)
+            index.append(f"**[{title}]({page}.md)**: {listed}")
+            parts = [f"# {title}", NOTE]
+            for name in here:
+                parts += entry(name, names[name], names)
+            texts[f"{page}.md"] = "\n\n".join(parts) + "\n"
+    return {"README.md": "\n\n".join(index) + "\n", **texts}
+
+
+def page_of(item: Any) -> str:
+    """Return the page of a public class or function, by the module that defines it."""
+    module = item.__module__.split(".")[1]
+    for page, (_, modules) in GROUPS.items():
+        if module in modules.split():
+            return page
+    raise LookupError(f"{item.__module__} belongs to no page: add it to GROUPS in {__file__}")
+
+
+def anchor(name: str) -> str:
+    """Return what GitHub calls the heading `name`."""
+    return name.lower().replace(".", "")
+
+
+def entry(name: str, item: Any, names: dict[str, Any]) -> list[str]:
+    """Return the parts of the text on one class or function."""
+    if not inspect.isclass(item):
+        return [f"## {name}", fence(signature(name, item)), *markdown(item)]
+    parts = [f"## {name}", *([] if issubclass(item, Enum) else [fence(signature(name, constructor(item)))])]
+    bases = {base: other for other, base in names.items() if inspect.isclass(base)}
+    if base := next((bases[base] for base in item.__mro__[1:] if base in bases), None):
+        parts.append(f"A kind of [{base}]({page_of(names[base])}.md#{anchor(base)}).")
+    parts += markdown(item)
+    if issubclass(item, Enum):
+        parts.append("\n".join(f"- `{member.name}`: {member.value}" for member in item))
+    for member, function, is_property in members(item):
+        parts.append(f"**{name}.{member}**")
+        parts += [*([] if is_property else [fence(signature(member, function))]), *markdown(function)]
+    return parts
+
+
+def constructor(cls: type) -> Any:
+    """Return what says how `cls` is called: a dataclass itself, an `__init__` of minidl, or None."""
+    for base in cls.__mro__:
+        if "__dataclass_fields__" in vars(base):
+            return base
+        if "__init__" in vars(base) and base.__module__.startswith("minidl"):
+            return vars(base)["__init__"]
+    return None
+
+
+def members(cls: type) -> Iterator[tuple[str, Any, bool]]:
+    """Yield (name, function, whether it is a property) of the public methods that `cls` itself documents."""
+    for name, value in vars(cls).items():
+        is_property = isinstance(value, property)
+        function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+        if inspect.isfunction(function) and function.__doc__ and (not name.startswith("_") or name == "__call__"):
+            yield name, function, is_property
+
+
+def signature(name: str, item: Any) -> str:
+    """Return how `item` is called, in the words of its source."""
+    if item is None:
+        return f"{name}()"
+    try:
+        source = textwrap.dedent(inspect.getsource(item))
+    except OSError:  # a strategy that Hypothesis made
+        return f"{name}({', '.join(inspect.signature(item).parameters)})"
+    node = ast.parse(source).body[0]
+    if isinstance(node, ast.ClassDef):
+        fields = [ast.unparse(line) for line in node.body if isinstance(line, ast.AnnAssign)]
+        fields = [re.sub(r"field\(default_factory=(\w+)\)", r"\1()", field) for field in fields]
+        return "\n".join([f"{name}(", *(f"    {field}," for field in fields), ")"])
+    lines = source.splitlines()[node.lineno - 1 : node.body[0].lineno - 1]  # type: ignore[attr-defined]
+    head = "\n".join(re.sub(r"  # .*", "", line) for line in lines if line.strip() not in ("self,", "cls,"))
+    head = re.sub(r"^def \w+", name, head).removesuffix(":").removesuffix(" -> None")
+    head = re.sub(r"([( ])(?:self|cls)(?:, |(?=\)))", r"\1", head, count=1)
+    return re.sub(r'(: |-> )"([^"]+)"', r"\1\2", head)  # a type that is quoted because it comes later
+
+
+def fence(text: str, kind: str = "py") -> str:
+    """Return `text` as literal; not as ``python``, which in these docs is a program that runs."""
+    return f"```{kind}\n{text}\n```"
+
+
+def markdown(item: Any) -> list[str]:
+    """Return the docstring of `item` as parts in Markdown: lists for what is listed, fences for what is literal."""
+    pieces = re.split(r"^(\w[\w ]*)\n-{3,}$", inspect.getdoc(item) or "", flags=re.MULTILINE)
+    parts = [_prose(pieces[0])]
+    for title, body in zip(pieces[1::2], pieces[2::2], strict=True):
+        parts += [f"*{title}*", _SECTIONS.get(title, _prose)(body.strip("\n"))]
+    return [part for part in parts if part]
+
+
+def _prose(body: str) -> str:
+    """Return prose in which only code is markup; what is indented after ``::`` becomes a fence."""
+    text = ""
+    for i, piece in enumerate(re.split(r"(?<=:):\n\n((?:    .*\n?|\n)+)", body)):
+        if i % 2:
+            text += "\n\n" + fence(textwrap.dedent(piece).strip("\n"), "text") + "\n\n"
+        else:
+            text += re.sub(r"(`[^`]*`)|([*<])", lambda m: m[1] or f"\\{m[2]}", piece.replace("``", "`"))
+    return text.strip()
+
+
+def _listed(body: str) -> str:
+    """Return entries of ``name : type``, each with an indented text, as a list."""
+    items = []
+    for head, text in re.findall(r"^(\S.*)\n((?: .*\n|\n)*)", body + "\n", re.MULTILINE):
+        name, _, kind = head.partition(" : ")
+        told = _prose(textwrap.dedent(text)).replace("\n", "\n  ")
+        items.append(f"- `{name}`{f' ({_prose(kind)})' if kind else ''}{f': {told}' if told else ''}")
+    return "\n".join(items)
+
+
+def _examples(body: str) -> str:
+    return fence(body, "pycon")
+
+
+_SECTIONS: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys(["Parameters", "Attributes", "Returns", "Yields", "Raises", "Warns", "See Also"], _listed),
+    "Examples": _examples,
+}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    made = pages()
+    for page in FOLDER.glob("*.md"):
+        if page.name not in made:
+            page.unlink()
+    for file, text in made.items():
+        (FOLDER / file).write_text(text, encoding="utf-8", newline="\n")
+    print(f"{len(made)} pages in {FOLDER}")

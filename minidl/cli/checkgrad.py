@@ -1,0 +1,139 @@
+"""Check the gradient of a layer, loss, regularizer or model of yours against numerical derivatives.
+
+SUBJECT is MODULE:NAME or FILE.py:NAME, where NAME is a function without arguments, or what it would return:
+  a Layer, Loss, Regularizer or Model, of which --input-shape says what it is given; or
+  (layer, x), (loss, outputs, targets), (regularizer, w), (model, x, y).
+The module is imported, which runs it; modules are looked for in the current folder first.
+"""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import nullcontext, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidl.cli.ending import print_json
+from minidl.errors import InputError, MinidlError
+from minidl.gradcheck import GradientReport, check_layer, check_loss, check_model, check_regularizer
+from minidl.lab_report.options import count
+from minidl.layers import Layer
+from minidl.losses import Loss
+from minidl.model import Model
+from minidl.regularizers import Regularizer
+from minidl.spelling import nearest
+from minidl.types import Array
+
+HELP = "check the gradient of a class of your own"
+EPILOG = """examples:
+  minidl checkgrad layers.py:make_scale --input-shape 5
+  minidl checkgrad mypackage.losses:example_loss --json
+
+exit status 1 if the gradient or the contract is wrong"""
+
+_ROWS = 4  # of a batch that is drawn
+_CHECKS: tuple[tuple[type, Callable[..., GradientReport]], ...] = (
+    (Layer, check_layer),
+    (Loss, check_loss),
+    (Regularizer, check_regularizer),
+    (Model, check_model),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("subject", metavar="SUBJECT", help="MODULE:NAME or FILE.py:NAME")
+    parser.add_argument(
+        "--input-shape",
+        type=_shape,
+        metavar="N[,N...]",
+        help="of one row of the input, such as 5 or 32,32,3 (of a regularizer: of the weight)",
+    )
+    parser.add_argument("--seed", type=count(0), default=0, metavar="N", help="of all that is drawn; default: 0")
+    parser.add_argument("--every-entry", action="store_true", help="compare every entry, also of large tensors")
+
+
+def run(options: argparse.Namespace) -> int:
+    module, colon, name = options.subject.rpartition(":")
+    if not (module and colon and name):
+        options.parser.error(f"argument SUBJECT: expected MODULE:NAME or FILE.py:NAME, got {options.subject!r}")
+    # What the user's own code prints is not the document.
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        report = _checked(module, name, options)
+    print_json(report.to_dict()) if options.json else print(report)
+    return 0 if report.ok else 1
+
+
+def _checked(module: str, name: str, options: argparse.Namespace) -> GradientReport:
+    made = _made(module, name, options.subject)
+    subject, *inputs = made if isinstance(made, tuple) else (made,)
+    check = next((check for kind, check in _CHECKS if isinstance(subject, kind)), None)
+    if check is None:
+        raise InputError(
+            f"{options.subject}: expected a Layer, Loss, Regularizer or Model, alone or first in a tuple with what it "
+            f"is given, got {type(subject).__name__}"
+        )
+    if not inputs:
+        if options.input_shape is None:
+            options.parser.error(f"argument --input-shape: needed, as {options.subject} says not what it is given")
+        inputs = _drawn(subject, options.input_shape, np.random.default_rng(options.seed))
+    try:
+        return check(subject, *inputs, seed=options.seed, every_entry=options.every_entry)
+    except TypeError as error:  # of the call itself: the checks turn what a subject raises into findings
+        raise InputError(f"{options.subject}: a tuple of {len(inputs) + 1} does not fit: {error}") from None
+
+
+def _made(module: str, name: str, subject: str) -> Any:
+    """Import the user's module, and return what `name` in it is or returns."""
+    import importlib
+
+    folder = Path.cwd()
+    if module.endswith(".py"):
+        path = Path(module)
+        if not path.is_file():
+            raise InputError(f"{subject}: there is no file {module}")
+        folder, module = path.absolute().parent, path.stem
+    sys.path.insert(0, str(folder))  # as `python FILE.py` does
+    try:
+        found = vars(importlib.import_module(module))
+        if name not in found:
+            public = [known for known in found if not known.startswith("_")]
+            hint = f"; did you mean {' or '.join(likely)}?" if (likely := nearest(name, public, 2)) else ""
+            raise InputError(f"{subject}: {module} has no {name}{hint}")
+        made = found[name]
+        return made() if callable(made) else made
+    except (MinidlError, OSError):
+        raise
+    except Exception as error:  # the user's own: say what and where
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = "" if last.filename.startswith("<") else f" ({Path(last.filename).name}, line {last.lineno})"
+        raise InputError(f"{subject}: {type(error).__name__}: {error}{place}") from error
+
+
+def _drawn(subject: Any, shape: tuple[int, ...], rng: np.random.Generator) -> list[Array]:
+    """Return what `subject` is given: normal numbers, and for a loss or a model targets that it takes."""
+    if isinstance(subject, Regularizer):
+        return [rng.normal(size=shape)]
+    x = rng.normal(size=(_ROWS, *shape))
+    if isinstance(subject, Layer):
+        return [x]
+    outputs = subject.forward(x) if isinstance(subject, Model) else x
+    loss = subject.loss if isinstance(subject, Model) else subject
+    labels = rng.integers(0, outputs.shape[-1], size=len(outputs))
+    try:
+        loss.check_targets(labels, outputs.shape)
+        return [x, labels]
+    except InputError:  # it is no loss of class labels
+        return [x, rng.uniform(size=outputs.shape)]
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(size) for size in text.replace("x", ",").split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"expected whole numbers from 1 on with commas between, got {text!r}")
+    return shape

@@ -1,0 +1,103 @@
+"""Where CIFAR-10 lies on this machine, or would lie; fetch it, or verify what is there.
+
+It is looked for in --data-dir; or else in the folder or archive that MINIDL_DATA_DIR names; or else in the cache.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from minidl.cli.ending import print_json
+from minidl.datasets import cifar10_content, load_cifar10
+from minidl.datasets.cifar10 import cache_folder
+from minidl.datasets.cifar10_local import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, read_place
+from minidl.errors import DataError
+from minidl.tables import text_table
+
+HELP = "where CIFAR-10 lies, fetch or verify it"
+EPILOG = """examples:
+  minidl data                       which files there are, without reading them
+  minidl data fetch                 download what the cache lacks: 139 to 170 MB
+  minidl data verify --data-dir d   compare every batch with its known SHA-256; status 1 if one differs
+
+Every load verifies what it reads, too."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", choices=["where", "fetch", "verify"], nargs="?", default="where", help="default: where"
+    )
+    parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.action == "fetch":
+        if options.data_dir is not None:
+            options.parser.error("argument --data-dir: fetch fills the cache; `verify` looks at what is there")
+        load_cifar10()
+    place, named_by = _place(options.data_dir)
+    document: dict[str, Any] = {"place": str(place), "named_by": named_by, "files": _files(place)}
+    if options.action == "verify":
+        document["batches"] = _verdicts(place)
+    elif options.action == "fetch":  # loading has verified them
+        document["batches"] = dict.fromkeys(cifar10_content.NAMES, "ok")
+    good = all(verdict == "ok" for verdict in document.get("batches", {}).values())
+    if options.json:
+        print_json(document)
+    else:
+        _tell(document)
+    return 0 if good else 1
+
+
+def _place(data_dir: str | None) -> tuple[Path, str]:
+    """Return where CIFAR-10 is looked for, and what says so."""
+    for given, name in [(data_dir, "--data-dir"), (os.environ.get("MINIDL_DATA_DIR"), "MINIDL_DATA_DIR")]:
+        if given:
+            return Path(given).expanduser().absolute(), name
+    cache = cache_folder()
+    if cache is None:
+        raise DataError("there is no home folder to keep a cache in; name a place by --data-dir")
+    return cache, "the cache"
+
+
+def _files(place: Path) -> dict[str, int]:
+    """Return the files at `place` that may hold batches, by their paths from there, with their sizes in bytes."""
+    if place.is_file():
+        return {place.name: place.stat().st_size}
+    starts = (*cifar10_content.NAMES, *ARCHIVES)
+    found = [
+        path
+        for folder in (place, place / OFFICIAL_FOLDER, place / CACHE_FOLDER)
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.name.startswith(starts) and path.is_file()
+    ]
+    return {path.relative_to(place).as_posix(): path.stat().st_size for path in found}
+
+
+def _verdicts(place: Path) -> dict[str, str]:
+    """Return for each batch "ok", if it is the one that was published, or else what is wrong with it."""
+    try:
+        read_place(place, cifar10_content.NAMES)
+        return dict.fromkeys(cifar10_content.NAMES, "ok")
+    except DataError:  # which is about the first that is wrong
+        return {name: _verdict(place, name) for name in cifar10_content.NAMES}
+
+
+def _verdict(place: Path, name: str) -> str:
+    try:
+        read_place(place, [name])
+    except DataError as error:
+        return str(error)
+    return "ok"
+
+
+def _tell(document: dict[str, Any]) -> None:
+    print(f"{document['place']} ({document['named_by']})")
+    if document["files"]:
+        print(text_table(["file", "bytes"], [[name, f"{size:,}"] for name, size in document["files"].items()]))
+    else:
+        print("There is nothing of CIFAR-10; `minidl data fetch` downloads it into the cache.")
+    for name, verdict in document.get("batches", {}).items():
+        print(f"{name}: {'as it was published' if verdict == 'ok' else verdict}")

@@ -1,0 +1,43 @@
+"""How a program ends: what became of it as an exit status, and what went wrong in a sentence."""
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Any
+
+from minidl.errors import MinidlError
+
+
+def ended(program: Callable[[], int]) -> int:
+    """Run `program` and return its exit status: 1 after an error made on purpose, 130 after Ctrl-C."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows a question mark
+    try:
+        status = program()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads has seen enough
+        with suppress(BrokenPipeError):
+            sys.stdout.close()  # or Python tries once more, and complains
+        return 1
+    except (MinidlError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def print_json(document: Any) -> None:
+    """Print a document in strict JSON; what that has no number for is "NaN", "Infinity" or "-Infinity"."""
+    print(json.dumps(_strict(document), indent=2, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,55 @@
+"""The program: reads the arguments, and hands over to the module of the command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from minidl.cli import checkgrad, data, report, show
+from minidl.cli.ending import ended
+from minidl.spelling import nearest
+
+_COMMANDS = {"report": report, "data": data, "checkgrad": checkgrad, "show": show}
+_EPILOG = """examples:
+  minidl report --quick            the lab report in seconds, on drawn images
+  minidl data fetch                download CIFAR-10 once
+  minidl checkgrad layers.py:make  check a layer of your own
+  minidl show runs/cifar_softmax   what a run has left
+
+exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (those of the program, if None) ask for, and return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = _parser()
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+        likely = nearest(arguments[0], _COMMANDS, 1)
+        hint = f"; did you mean {likely[0]}?" if likely else f"; there are {', '.join(_COMMANDS)}"
+        parser.error(f"no command {arguments[0]!r}{hint}")
+    options = parser.parse_args(arguments)
+    return ended(lambda: _COMMANDS[options.command].run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    import minidl
+
+    parser = argparse.ArgumentParser(
+        prog="minidl",
+        description="A mini deep-learning framework on NumPy, from the command line.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"minidl {minidl.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    for name, module in _COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        one.set_defaults(parser=one)
+        module.add_arguments(one)
+        one.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    return parser

@@ -1,0 +1,73 @@
+"""What the diagnostics share: a copy to try things on, a few rows of the data, and the loss of knowing nothing."""
+
+import copy
+import math
+from typing import TypeVar
+
+import numpy as np
+
+from minidl.checks import as_count, check_type
+from minidl.data import Dataset
+from minidl.errors import InputError
+from minidl.layers import Dropout
+from minidl.losses import Loss
+from minidl.model import Model, check_dataset
+from minidl.types import Array
+
+T = TypeVar("T")
+
+
+def copied(where: str, original: T) -> T:
+    """Return a deep copy of `original`: whatever happens to it stays there.
+
+    Raises
+    ------
+    InputError
+        If it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(original)
+    except Exception as error:
+        raise InputError(
+            f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {type(error).__name__}: {error}"
+        ) from error
+
+
+def working_copy(where: str, model: Model) -> Model:
+    """Return a deep copy of `model` whose `Dropout` layers drop nothing."""
+    check_type(where, "model", model, Model)
+    twin = copied(where, model)
+    for _, layer in twin.network.walk():
+        if isinstance(layer, Dropout):
+            layer.rate = 0.0
+    return twin
+
+
+def some_rows(where: str, data: Dataset, most: int, rng: np.random.Generator) -> Array:
+    """Return the numbers of up to `most` rows of `data`, drawn without replacement, in order."""
+    check_dataset(where, data)
+    count = min(as_count("rows", most), len(data))
+    return np.sort(rng.choice(len(data), count, replace=False))
+
+
+def spread_rows(where: str, data: Dataset, most: int, rng: np.random.Generator) -> Array:
+    """Return the numbers of up to `most` rows of `data`, drawn as evenly from all different targets as can be."""
+    order = rng.permutation(some_rows(where, data, 10_000, rng))
+    _, kinds = np.unique(data.y[order], axis=0, return_inverse=True)
+    kinds = kinds.reshape(-1)
+    by_kind = np.argsort(kinds, kind="stable")
+    turns = np.empty(len(order), int)  # how many rows of the same target come before it
+    turns[by_kind] = np.arange(len(order)) - np.searchsorted(kinds[by_kind], kinds[by_kind])
+    return np.sort(order[np.argsort(turns, kind="stable")[: as_count("rows", most)]])
+
+
+def uninformed_loss(loss: Loss, outputs: Array, targets: Array) -> float:
+    """Return the loss of outputs that are all zero, as of a model that knows nothing; NaN where there is none.
+
+    For softmax cross-entropy it is ln K, for sigmoids ln 2.
+    """
+    try:
+        value = float(loss.forward(np.zeros_like(outputs), targets))
+    except Exception:  # a user's loss may not take zeros; then there is nothing to compare with
+        return math.nan
+    return value if math.isfinite(value) else math.nan

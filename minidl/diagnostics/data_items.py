@@ -1,0 +1,173 @@
+"""What is most often wrong with data: its scale, its labels, equal rows that contradict each other, mixed-up rows."""
+
+import math
+
+import numpy as np
+
+from minidl.checks import check_finite
+from minidl.data import Dataset
+from minidl.diagnostics.common import some_rows
+from minidl.diagnostics.item import SanityItem
+from minidl.diagnostics.overfit import contradiction
+from minidl.errors import MinidlError
+from minidl.losses import Loss
+from minidl.model import Model
+from minidl.types import Array
+
+_MEASURED = 2000  # rows that scales are measured on
+_COMPARED = 1000  # rows that are compared with each other: 0.1 s for 3072 features
+_SIGNIFICANT = 3.0  # standard deviations above chance
+_STANDARDIZE = "standardize: scale = dl.Standardizer().fit(train.x), then train.map(scale)"
+_LOOKED_UP = 10_000  # rows among which equal ones are looked for
+
+
+def data_items(model: Model, data: Dataset) -> list[SanityItem]:
+    """Return the items about the data; the first fault ends them, since what follows would only repeat it."""
+    rng = np.random.default_rng(0)
+    inputs = _inputs(data, rng)
+    if inputs.verdict == "fault":
+        return [inputs]
+    try:
+        outputs = model.forward(data.x[:1])
+    except MinidlError as error:
+        return [inputs, SanityItem("forward", "fault", str(error))]
+    try:
+        targets = model.loss.check_targets(data.y, (len(data), *outputs.shape[1:]))
+    except MinidlError as error:
+        return [inputs, SanityItem("labels", "fault", str(error))]
+    classifies = _is_classifier(model.loss, outputs, targets)
+    labels = _labels(targets, outputs.shape[1]) if classifies else _targets(targets)
+    if labels.verdict == "fault":
+        return [inputs, labels]
+    relation = _relation(data, rng) if classifies else None
+    return [inputs, labels, _equal_rows(data, rng), *([relation] if relation else [])]
+
+
+def _is_classifier(loss: Loss, outputs: Array, targets: Array) -> bool:
+    """Return whether the loss chooses one class a row, from outputs (n, classes)."""
+    if outputs.ndim != 2 or outputs.shape[1] < 2 or targets.ndim != 1 or targets.dtype.kind not in "iu":
+        return False
+    return np.shape(loss.predict(outputs)) == outputs.shape[:1]
+
+
+def _inputs(data: Dataset, rng: np.random.Generator) -> SanityItem:
+    x = data.x
+    try:
+        check_finite("x", x)
+    except MinidlError as error:
+        return SanityItem("inputs", "fault", f"{error}; leave such rows out, or mend them")
+    rows = some_rows("sanity_check", data, _MEASURED, rng)
+    some = x[rows].reshape(len(rows), -1).astype(np.float64)
+    if not some.any():
+        return SanityItem("inputs", "fault", f"all numbers are 0 in {len(rows)} rows: was the data read right?")
+    constant = np.ptp(some, axis=0) == 0
+    if len(rows) > 1 and constant.all():
+        return SanityItem("inputs", "fault", f"{len(rows)} rows of x are all the same: was the data read right?")
+    low, high = float(x.min()), float(x.max())
+    sizes = np.sqrt(np.square(some).mean(axis=0))
+    large = sizes > 10
+    if large.mean() > 0.5:
+        told = f"x is {x.dtype} from {low:.4g} to {high:.4g}, far from mean 0 and spread 1; {_STANDARDIZE}"
+    elif large.any():
+        told = f"{large.sum()} of {len(large)} features are far larger than 1, most of all number {sizes.argmax()}; "
+        told += f"{_STANDARDIZE}, and look for outliers (x goes from {low:.4g} to {high:.4g})"
+    elif sizes.max() < 0.01:
+        told = f"x is tiny, from {low:.4g} to {high:.4g}; {_STANDARDIZE}"
+    elif max(-low, high) > 1000:
+        told = f"x goes from {low:.4g} to {high:.4g}, far outside the rest: look for outliers"
+    elif constant.mean() > 0.5 and len(rows) > 1:
+        told = (
+            f"{constant.sum()} of {len(constant)} features are the same in all of {len(rows)} rows: is that meant so?"
+        )
+    else:
+        told = ""
+    if told:
+        return SanityItem("inputs", "warning", told)
+    shape = " x ".join(map(str, x.shape[1:])) or "1"
+    mean = round(float(some.mean()), 2) + 0.0  # not -0.0
+    told = (
+        f"{len(data)} rows of {shape}, from {low:.3g} to {high:.3g}, mean {mean:g}, standard deviation {some.std():.2g}"
+    )
+    return SanityItem("inputs", "ok", told)
+
+
+def _labels(labels: Array, classes: int) -> SanityItem:
+    if labels.min() < 0 or labels.max() >= classes:  # a user's loss may not ask
+        told = f"labels go from {labels.min()} to {labels.max()}, but {classes} outputs stand for 0..{classes - 1}"
+        return SanityItem("labels", "fault", told)
+    counts = np.bincount(labels, minlength=classes)
+    most, n = int(counts.max()), len(labels)
+    if n > 1 and most == n:
+        return SanityItem("labels", "fault", f"all {n} labels are {labels[0]}: there is nothing to learn")
+    missing = np.flatnonzero(counts == 0)
+    if len(missing) and n >= 10 * classes:
+        named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+        hint = "do labels count from 1?" if missing[0] == 0 else "has the network too many outputs?"
+        return SanityItem("labels", "warning", f"no row has label {named}, of {classes} classes: {hint}")
+    sizes = f"{most}" if counts.min() == most else f"{counts.min()} to {most}"
+    told = f"{classes} classes of {sizes} rows each; always saying {counts.argmax()} would be right in {most / n:.1%}"
+    return SanityItem("labels", "ok", told)
+
+
+def _targets(targets: Array) -> SanityItem:
+    low, high = float(targets.min()), float(targets.max())
+    if len(targets) > 1 and low == high:
+        return SanityItem("targets", "fault", f"all targets are {low:.4g}: there is nothing to learn")
+    size = math.sqrt(float(np.square(targets, dtype=np.float64).mean()))
+    if size > 10:
+        advice = "subtract their mean and divide by their standard deviation"
+        return SanityItem("targets", "warning", f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice}")
+    return SanityItem("targets", "ok", f"from {low:.3g} to {high:.3g}, mean {targets.mean():.2g}")
+
+
+def _equal_rows(data: Dataset, rng: np.random.Generator) -> SanityItem:
+    rows = some_rows("sanity_check", data, _LOOKED_UP, rng)
+    if pair := contradiction(data.x[rows], data.y[rows]):
+        i, j = (int(rows[k]) for k in pair)
+        told = (
+            f"rows {i} and {j} are the same, but their targets are {data.y[i]} and {data.y[j]}: are the labels right?"
+        )
+        return SanityItem("equal rows", "warning", told)
+    return SanityItem("equal rows", "ok", f"no two of {len(rows)} rows are the same with different targets")
+
+
+def _relation(data: Dataset, rng: np.random.Generator) -> SanityItem | None:
+    """Say whether labels have anything to do with x, by the nearest row and the nearest class mean; None if too few.
+
+    Both are compared with what they would come to by chance, had the labels been dealt out anew.
+    """
+    rows = some_rows("sanity_check", data, _COMPARED, rng)
+    x, y = data.x[rows].reshape(len(rows), -1).astype(np.float32), data.y[rows]
+    if len(rows) < 100 or len(rows) < 5 * len(np.unique(y)):
+        return None
+    x -= x.mean(axis=0)
+    spread = x.std(axis=0)
+    x /= np.where(spread > 0, spread, 1)
+    order = rng.permutation(len(x))
+    first, second = order[::2], order[1::2]
+    classes = np.unique(y[first])
+    means = np.array([x[first][y[first] == c].mean(axis=0) for c in classes])
+    nearest = _distances(x, x)
+    np.fill_diagonal(nearest, np.inf)
+    rules = {
+        "the nearest row": (y[nearest.argmin(axis=1)], y),
+        "the nearest class mean": (classes[_distances(x[second], means).argmin(axis=1)], y[second]),
+    }
+    best, found = -math.inf, ""
+    for rule, (guesses, labels) in rules.items():
+        chance = sum(float((guesses == c).mean() * (labels == c).mean()) for c in np.unique(labels))
+        right = float((guesses == labels).mean())
+        above = (right - chance) / math.sqrt(max(chance * (1 - chance), 1e-12) / len(labels))
+        if above > best:
+            best, found = above, f"{rule} tells the label in {right:.0%} of {len(labels)} rows, by chance {chance:.0%}"
+    if best > _SIGNIFICANT:
+        return SanityItem("labels and x", "ok", found)
+    return SanityItem(
+        "labels and x", "warning", f"labels look unrelated to x ({found}): were rows and labels shuffled apart?"
+    )
+
+
+def _distances(a: Array, b: Array) -> Array:
+    """Return the squared distance of each row of `a` from each row of `b`."""
+    squares: Array = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * (a @ b.T)
+    return squares

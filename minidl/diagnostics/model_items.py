@@ -1,0 +1,157 @@
+"""What is most often wrong with a model: its initial loss, its gradient, its units; and whether it can learn at all."""
+
+import math
+
+import numpy as np
+
+from minidl.data import Dataset
+from minidl.diagnostics.common import some_rows, spread_rows, uninformed_loss
+from minidl.diagnostics.item import Level, SanityItem
+from minidl.diagnostics.overfit import overfit_tiny
+from minidl.diagnostics.units import dead_units
+from minidl.errors import MinidlError
+from minidl.gradcheck import GradientReport, Verdict, check_function, check_model
+from minidl.losses import BinaryCrossEntropy, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from minidl.model import Model
+from minidl.types import Array
+
+_FAR = 5  # times the loss of knowing nothing; good initial weights before max-poolings may come to three times
+
+
+def model_items(model: Model, data: Dataset, *, trained: bool) -> list[SanityItem]:
+    """Return the items about the model, which is changed: hand in a copy."""
+    rng = np.random.default_rng(0)
+    some = data[some_rows("sanity_check", data, 200, rng)]
+    items = [_initial_loss(model, some, trained=trained), _gradient(model, data)]
+    return [*items, *_units(model, some), _overfit(model, data)]
+
+
+def _initial_loss(model: Model, data: Dataset, *, trained: bool) -> SanityItem:
+    name = "loss so far" if trained else "initial loss"
+    twin = model.astype(model.dtype)  # a training forward moves running statistics
+    try:
+        outputs = twin.forward(data.x, train=len(data) > 1)
+        loss = twin.loss.forward(outputs, data.y)
+    except MinidlError as error:
+        return SanityItem(name, "fault", str(error))
+    if not math.isfinite(loss):
+        return SanityItem(name, "fault", f"it is {loss}: are weights or x huge?")
+    expected = uninformed_loss(twin.loss, outputs, data.y)
+    if not expected > 0:
+        return SanityItem(name, "ok", f"{loss:.4g}")
+    known = f"{expected:.4g}, {_what_zero_outputs_mean(twin, outputs)}"
+    if loss > _FAR * expected:
+        advice = "smaller initial weights, or inputs that are standardized, bring it there"
+        return SanityItem(name, "warning", f"{loss:.4g}, far above {known}; {advice}")
+    if loss < 0.7 * expected:
+        return SanityItem(name, "ok", f"{loss:.4g}, below {known}: the model knows something already")
+    return SanityItem(name, "ok", f"{loss:.4g}, near {known}")
+
+
+def _what_zero_outputs_mean(model: Model, outputs: Array) -> str:
+    if isinstance(model.loss, SoftmaxCrossEntropy) and model.loss.class_weights is None:
+        return f"ln {outputs.shape[1]}, of a model that knows nothing"
+    if isinstance(model.loss, SigmoidCrossEntropy | BinaryCrossEntropy):
+        return "ln 2, of a model that knows nothing"
+    return "the loss of outputs that are all 0"
+
+
+def _gradient(model: Model, data: Dataset) -> SanityItem:
+    model = model.astype(np.float64)
+    try:
+        for seed in range(4):  # where several kinks meet nothing can be decided: rarely twice
+            few = data[spread_rows("sanity_check", data, 4, np.random.default_rng(seed))]
+            x = few.x.astype(np.float64)
+            report = _along_directions(model.astype(np.float64), x, few.y, seed)
+            if report.verdict is not Verdict.INCONCLUSIVE:
+                break
+        # The thorough check knows the entry and a likely cause, but takes minutes for millions of parameters.
+        small = sum(p.value.size for p in model.parameters.values()) < 10_000
+        values = report.verdict in (Verdict.FAIL_VALUE, Verdict.INCONCLUSIVE)
+        if not report.ok and report.verdict is not Verdict.VACUOUS and (small or not values):
+            report = check_model(model, x, few.y)
+    except MinidlError as error:
+        return SanityItem("gradient", "fault", f"it could not be checked: {error}")
+    if report.ok:
+        count = len(model.parameters)
+        return SanityItem("gradient", "ok", f"right along a direction through each of {count} parameters")
+    if report.verdict is Verdict.VACUOUS:
+        return SanityItem("gradient", "warning", "every gradient is 0 on four rows, so that nothing would be learnt")
+    if report.verdict is Verdict.INCONCLUSIVE:
+        told = "too close to kinks to decide; check it on other rows: print(dl.check_model(model, x, y))"
+        return SanityItem("gradient", "warning", told)
+    told = _told(report, list(model.parameters))
+    return SanityItem("gradient", "fault", f"{told}; find the layer with dl.check_layer")
+
+
+def _told(report: GradientReport, names: list[str]) -> str:
+    """Return the first finding in words; what was found along a direction is called by its parameter."""
+    finding = report.findings[0]
+    if finding.tensor != "argument 0" or not finding.index:
+        return str(finding)
+    return f"{names[finding.index[0]]}, along a direction through all of it: {finding.reason}"
+
+
+def _along_directions(model: Model, x: Array, y: Array, seed: int) -> GradientReport:
+    """Check the cost along one random direction through each parameter: `check_model` takes minutes for millions.
+
+    The training forward is checked, so that a batch normalization uses the batch.
+    """
+    rng = np.random.default_rng(seed)
+    parameters = list(model.parameters.values())
+    starts = [p.value.copy() for p in parameters]
+    # Not of signs: a softmax would not see those that move all its inputs alike.
+    directions = [rng.standard_normal(p.value.shape) / math.sqrt(max(1, p.value.size)) for p in parameters]
+    now = [0.0] * len(parameters)
+
+    def move(t: Array) -> None:
+        for i, parameter in enumerate(parameters):
+            if t[i] != now[i]:
+                parameter.value[...] = starts[i] + t[i] * directions[i]
+                now[i] = float(t[i])
+
+    def cost(t: Array) -> float:
+        move(t)
+        return model.loss.forward(model.forward(x, train=True), y) + model.penalty()
+
+    def slopes(dy: float, t: Array) -> Array:
+        move(t)
+        model.compute_gradients(x, y)
+        return dy * np.array([np.vdot(p.grad, d) for p, d in zip(parameters, directions, strict=True)])
+
+    return check_function(cost, slopes, np.zeros(len(parameters)))
+
+
+def _units(model: Model, data: Dataset) -> list[SanityItem]:
+    try:
+        report = dead_units(model, data.x)
+    except MinidlError:  # one row, or equal ones: nothing to compare
+        return []
+    if not report.layers:
+        return []
+    hopeless = any(layer.dead == layer.units for layer in report.layers)
+    verdict: Level = "ok" if report.ok else "fault" if hopeless else "warning"
+    return [SanityItem("hidden units", verdict, report.sentence)]
+
+
+def _overfit(model: Model, data: Dataset) -> SanityItem:
+    """Say whether the model can learn by heart: 20 rows, or as many as can be asked of a small one."""
+    trained = sum(p.value.size for p in model.parameters.values() if p.trainable)
+    for_each_output = trained // max(1, math.prod(model.forward(data.x[:1]).shape[1:]))
+    # A layer of d inputs has d + 1 numbers for each output, and with as many rows may need very large ones.
+    rows = min(20, max(2, for_each_output - 1))
+    trials = [(rows, 0.001)]
+    if for_each_output < 1000:
+        trials += [(rows, 0.1), (max(2, rows // 5), 0.01)]
+    finding = ""
+    try:
+        for count, rate in trials:
+            result = overfit_tiny(model, data, rows=count, learning_rate=rate)
+            if result.ok:
+                return SanityItem("overfitting", "ok", str(result))
+            finding = finding or f"{str(result).splitlines()[0]}: {result.findings[0]}"
+            if not result.last_loss < 0.9 * result.first_loss:
+                break  # fewer rows would not move it either
+    except MinidlError as error:
+        return SanityItem("overfitting", "fault", str(error))
+    return SanityItem("overfitting", "fault", finding)

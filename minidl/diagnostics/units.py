@@ -1,0 +1,200 @@
+"""Units that do nothing: dead ones, which say the same about every row, and saturated ones, whose slope is nearly 0."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl.checks import as_array, check_finite
+from minidl.diagnostics.common import working_copy
+from minidl.errors import InputError
+from minidl.layers import Layer
+from minidl.model import Model
+from minidl.tables import html_table, text_table
+from minidl.types import Array
+
+_HEADER = ("layer", "kind", "units", "dead", "saturated")
+_FLAT = 0.01  # of an activation's steepest slope: below it a unit hardly passes a gradient on
+_MANY = 0.5  # the share of a layer's units from which on it is a fault
+
+
+class LayerUnits(NamedTuple):
+    """The units of one activation layer: how many there are, how many are dead, and how many saturated."""
+
+    path: str
+    kind: str
+    units: int
+    dead: int
+    saturated: int
+
+    @property
+    def idle(self) -> bool:
+        """Whether at least half of the units are dead, or saturated."""
+        return max(self.dead, self.saturated) >= _MANY * self.units
+
+
+@dataclass(frozen=True)
+class UnitReport:
+    """How many units of each activation layer are dead or saturated; print it.
+
+    Attributes
+    ----------
+    layers : list of LayerUnits
+        In the order of the forward pass.
+    rows : int
+        How many rows of x were looked at.
+    """
+
+    layers: list[LayerUnits]
+    rows: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether in every layer fewer than half of the units are dead, and fewer than half saturated."""
+        return not any(layer.idle for layer in self.layers)
+
+    @property
+    def sentence(self) -> str:
+        """What it comes to, and what to do about the first bad layer."""
+        if not self.layers:
+            return "the network has no activation layer, so no hidden unit can be dead or saturated"
+        bad = next((layer for layer in self.layers if layer.idle), None)
+        if bad is None:
+            units = sum(layer.units for layer in self.layers)
+            dead = sum(layer.dead for layer in self.layers)
+            saturated = sum(layer.saturated for layer in self.layers)
+            return f"{dead} of {units} hidden units are dead and {saturated} saturated for {self.rows} rows"
+        where = f"layer {bad.path}, {bad.kind}" if bad.path else bad.kind
+        if bad.dead >= bad.saturated:
+            return (
+                f"in {where}, {bad.dead} of {bad.units} units say the same about every row: look at the weights and "
+                "biases before it (all zero? far below 0?); if training did it, lower the learning rate"
+            )
+        return (
+            f"in {where}, {bad.saturated} of {bad.units} units are saturated and pass hardly a gradient on: smaller "
+            "initial weights, standardized inputs, or a BatchNorm before it help"
+        )
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        return f"{text_table(_HEADER, self._cells())}\n{self.sentence}" if self.layers else self.sentence
+
+    def _repr_html_(self) -> str:
+        return f"{html_table(_HEADER, self._cells())}\n<p>{self.sentence}</p>"
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        def share(count: int, units: int) -> str:
+            return f"{count} ({count / units:.0%})"
+
+        return [
+            (r.path or "-", r.kind, str(r.units), share(r.dead, r.units), share(r.saturated, r.units))
+            for r in self.layers
+        ]
+
+
+def dead_units(model: Model, x: Any) -> UnitReport:
+    """Count the dead and the saturated units of every activation layer; the model does not change.
+
+    A unit is a position of the last axis: a feature, or a channel over all its places. It is *dead* if its output is
+    the same for every row (a ReLU whose input is never positive gives 0). It is *saturated* if in 95 % of the rows and
+    places its slope is at most 1 % of the steepest that the activation has (a tanh near -1 or 1); where the output of
+    an activation without an upper bound is 0, that does not count: there a ReLU rests.
+
+    What is an activation is measured, not looked up by name: a layer whose every output depends on its own input alone,
+    with a slope that varies. So an activation of your own counts too; a softmax, a pooling or a normalization does not.
+
+    Parameters
+    ----------
+    model : Model
+        A copy is run, as for prediction.
+    x : array_like, shape (n, ...)
+        At least 2 rows that differ, such as the model is trained on; a few hundred are enough.
+
+    Raises
+    ------
+    InputError
+        If x is not as above, or the model does not take it.
+
+    Examples
+    --------
+    >>> from minidl import Dense, ReLU, Sequential, SoftmaxCrossEntropy
+    >>> network = Sequential(Dense(2, 3, rng=0), ReLU(), Dense(3, 2, rng=1))
+    >>> network.layers[0].bias.value[...] = -100.0
+    >>> print(dead_units(Model(network, SoftmaxCrossEntropy()), [[0.5, 1.0], [-1.0, 2.0]]))
+    layer  kind  units      dead  saturated
+        1  ReLU      3  3 (100%)     0 (0%)
+    in layer 1, ReLU, 3 of 3 units say the same about every row: look at the weights and biases before it (all zero? \
+far below 0?); if training did it, lower the learning rate
+    """
+    twin = working_copy("dead_units", model)
+    x = as_array("x", x)
+    if x.ndim == 0 or len(x) < 2 or (x == x[:1]).all():
+        raise InputError(f"dead_units: expected x to have at least 2 rows that differ, got shape {x.shape}")
+    check_finite("x", x)
+    found: list[LayerUnits] = []
+    with np.errstate(all="ignore"):
+        for path, layer, taken, given in _recorded(twin, x):
+            if given.shape == taken.shape and given.ndim > 1 and _is_activation(layer, taken.shape):
+                found.append(_counted(path, layer, taken.astype(np.float64), given))
+    return UnitReport(found, len(x))
+
+
+def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
+    """Return (path, layer, its input, its output) for every layer without layers of its own, in the order of calls."""
+    calls: list[tuple[str, Layer, Array, Array]] = []
+
+    def recording(path: str, layer: Layer, forward: Callable[..., Array]) -> Callable[..., Array]:
+        def recorded(taken: Array, train: bool = False) -> Array:
+            given = forward(taken, train)
+            calls.append((path, layer, taken, given))
+            return given
+
+        return recorded
+
+    leaves = [(path.rstrip("."), layer, layer.forward) for path, layer in model.network.walk() if not layer._layers]
+    for path, layer, forward in leaves:
+        vars(layer)["forward"] = recording(path, layer, forward)  # of this copy alone; the class stays as it is
+    try:
+        model.forward(x)
+    finally:
+        for _, layer, _ in leaves:
+            del vars(layer)["forward"]
+    return calls
+
+
+def _is_activation(layer: Layer, shape: tuple[int, ...]) -> bool:
+    """Return whether every output depends on its own input alone, with a slope that varies."""
+    rng = np.random.default_rng(0)
+    x, other = rng.uniform(-4.0, 4.0, (2, 4, *shape[1:]))
+    kept = rng.random(x.shape) < 0.5
+    try:
+        with_other = np.asarray(layer.forward(np.where(kept, x, other)))
+        alone = np.allclose(with_other[kept], layer.forward(x)[kept], rtol=1e-9, atol=1e-9)
+        slopes = _slopes(layer, np.linspace(-4.0, 4.0, x.size).reshape(x.shape))
+    except Exception:  # a user's layer that does not take such numbers cannot be asked
+        return False
+    return alone and float(np.ptp(slopes)) > 0.01 * float(np.abs(slopes).max())
+
+
+def _slopes(layer: Layer, x: Array) -> Array:
+    """Return the slope of every output by its own input."""
+    step = 1e-4 * np.maximum(1.0, np.abs(x))
+    rise: Array = layer.forward(x + step) - layer.forward(x - step)
+    return np.abs(rise) / (2 * step)
+
+
+def _counted(path: str, layer: Layer, x: Array, y: Array) -> LayerUnits:
+    grid = np.linspace(-30.0, 30.0, -(-1000 // x[0].size) * x[0].size).reshape(-1, *x.shape[1:])
+    slopes = _slopes(layer, grid)
+    least = _FLAT * slopes.max()
+    bounded = max(slopes.flat[0], slopes.flat[-1]) <= least
+    largest = float(np.abs(y).max())
+    # Where a ReLU is 0 it is flat as well, but rests there for most rows without harm.
+    flat = (_slopes(layer, x) <= least) & (bounded | (np.abs(y) > 1e-3 * largest))
+    axes = tuple(range(x.ndim - 1))
+    saturated = flat.mean(axis=axes) >= 0.95
+    dead = (np.ptp(y, axis=0) <= 1e-6 * largest).all(axis=axes[:-1]) & ~saturated
+    return LayerUnits(path, type(layer).__name__, len(dead), int(dead.sum()), int(saturated.sum()))

@@ -1,0 +1,100 @@
+"""The job: data, gradient check, training, report; everything is written into one folder, report.html first of all."""
+
+import argparse
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import minidl as dl
+from minidl.files import make_folder
+from minidl.lab_report.document import print_accuracies, write_report
+from minidl.lab_report.results import write_results
+from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, GradientCheck, Outcome, Setting
+from minidl.types import Array
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Do it all, as `options` say, and return what results.json holds."""
+    out = make_folder(options.out)
+    train, validation, test = load_data(options)
+    print(f"Data: {train.name} ({train.source}); {len(train)} training, {len(validation)} validation, {len(test)} test")
+
+    # Per-pixel mean and standard deviation of the training images alone. Scaling the bytes to [0, 1] would cancel.
+    scale = dl.Standardizer().fit(train.x)
+    checks = check_gradients(scale(train.x[:CHECKED_IMAGES]), train.y[:CHECKED_IMAGES], options)
+    train, validation, test = (data.map(scale) for data in (train, validation, test))
+
+    seeds = range(options.seed, options.seed + options.seeds)
+    outcomes: list[Outcome] = []
+    try:
+        for setting in SETTINGS:
+            outcomes += [fit(setting, seed, (train, validation, test), options) for seed in seeds]
+    except KeyboardInterrupt:
+        print("Interrupted: what was finished before is in the --out folder.", file=sys.stderr)
+        raise
+    finally:  # also after Ctrl-C: the settings that are done are not lost
+        results = write_results(out, train, checks, outcomes)
+    write_report(out, train, checks, outcomes)
+    print_accuracies(train, outcomes)
+    print(f"Report: {out / 'report.html'}")
+    return results
+
+
+def load_data(options: argparse.Namespace) -> tuple[dl.Dataset, dl.Dataset, dl.Dataset]:
+    """Return training, validation and test images: uint8 (n, 3072)."""
+    n = 2000 if options.quick else 10_000
+    if (
+        options.dataset == "cifar10"
+        or options.data_dir is not None
+        or (options.dataset == "auto" and not options.quick)
+    ):
+        try:
+            train, validation, test = dl.datasets.load_cifar10_course_split(options.data_dir)
+            return train[:n], validation[:n], test[:n]
+        except dl.DownloadError as error:
+            if options.dataset == "cifar10":
+                raise
+            print(f"{error}\nCIFAR-10 cannot be had, so this run uses synthetic images.", file=sys.stderr)
+    train, validation, test = (dl.datasets.synthetic_images(n, rng=part) for part in (1, 2, 3))
+    return train, validation, test
+
+
+def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[GradientCheck]:
+    """Compare every entry of the gradient with its numerical derivative, with and without penalty."""
+    x = x[:, : 300 if options.quick else None]
+    checks = []
+    for lam in (0.0, 0.1):
+        layer = dl.Dense(x.shape[1], 10, weight_init=dl.Normal(0.01), rng=options.seed)
+        model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(lam) if lam else None)
+        report = dl.check_model(model, x, y, seed=options.seed, every_entry=True)
+        checks += [GradientCheck(lam, name, report, x.shape) for name in report.tensors]
+        for check in checks[-len(report.tensors) :]:
+            print(f"Gradient check: {check}")
+        report.assert_ok()
+    return checks
+
+
+def fit(
+    setting: Setting, seed: int, data: tuple[dl.Dataset, dl.Dataset, dl.Dataset], options: argparse.Namespace
+) -> Outcome:
+    """Train one setting from one seed; the first seed's figures are drawn."""
+    train, validation, test = data
+    start = perf_counter()
+    network = dl.Sequential(dl.Dense(train.x.shape[1], 10, weight_init=dl.Normal(0.01), rng=seed))
+    model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(setting.lam) if setting.lam else None)
+    title = f"{train.name}: {setting.title}"
+    figures = [
+        draw(options.out, prefix=f"{setting.name}-", title=title) for draw in (dl.LearningCurves, dl.WeightTemplates)
+    ]
+    callbacks = [dl.ProgressBar(), *(figures if seed == options.seed else [])]
+    print(f"Training: {title}, seed {seed}", file=sys.stderr)
+    trainer = dl.Trainer(model, dl.SGD(setting.eta), callbacks, rng=seed)
+    try:
+        history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
+    finally:  # also after Ctrl-C
+        suffix = f"-seed-{seed}" if options.seeds > 1 else ""
+        trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
+    drawn = {name: paths for callback in figures for name, paths in callback.paths.items()}
+    seconds = perf_counter() - start
+    return Outcome(setting, seed, BATCH_SIZE, history, model.evaluate(test)["accuracy"], seconds, drawn)

@@ -1,0 +1,239 @@
+"""Which classes are taken for which, and how often each is recognised."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minidl.checks import as_array
+from minidl.errors import InputError, ShapeError
+from minidl.metrics import as_confusion_matrix, most_confused
+from minidl.plotting.style import SKY, class_labels, figure_dpi, figure_of, new_axes, title_style
+from minidl.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SMALLEST = 6.0  # points: what would have to be smaller is not written
+
+
+def plot_confusion_matrix(
+    matrix: Any,
+    *,
+    class_names: Sequence[str] = (),
+    normalize: bool = False,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw a confusion matrix: a row for each target, a column for each prediction, the darker the more often.
+
+    The numbers are written into the cells where there is room, zeros as empty cells; otherwise a bar beside the matrix
+    tells what the shades mean. A class without rows is named so.
+
+    Parameters
+    ----------
+    matrix : array_like of int, shape (classes, classes)
+        Of `minidl.confusion_matrix`.
+    class_names : sequence of str
+        One a class; without them the classes are numbered from 0.
+    normalize : bool
+        Show shares of each target's rows, in per cent, in place of counts.
+    title : str
+        Above the axes; long ones are wrapped.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure, the larger the more classes.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above.
+    """
+    counts = as_confusion_matrix("plot_confusion_matrix", matrix)
+    classes, rows = len(counts), counts.sum(axis=1, keepdims=True)
+    names = class_labels("plot_confusion_matrix", class_names, classes)
+    shown = counts.astype(np.float64)
+    if normalize:
+        shown = np.divide(100.0 * counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
+    title = textwrap.fill(title, 36)
+    notes = ["predicted class", f"{counts.trace():,} of {counts.sum():,} rows right"]
+    unit = "% of the target's rows" if normalize else "rows"
+    notes += [f"in the cells: {unit}"] if normalize else []
+    if ax is None:
+        side = max(2.6, 0.42 * classes if classes <= 20 else min(9.0, 4.0 + 0.07 * classes))
+        ax = new_axes(len(notes) + title.count("\n"), width=max(5.0, side + 1.6), height=side + 0.8)
+    else:
+        extent = ax.get_window_extent()
+        side = min(extent.width, extent.height) / figure_dpi(ax)
+    _draw_cells(ax, shown, 72 * side / classes, 100.0 if normalize else max(1.0, shown.max()), unit)
+
+    size = max(7.0, min(9.0, 60 * side / classes))
+    step = math.ceil(classes * size * 1.25 / (72 * side))  # without room for every name there is one for every second …
+    ticks = np.arange(0, classes, step)
+    across = 90 if max(map(len, names)) > 3 else 0
+    ax.set_xticks(ticks, [names[k] for k in ticks], fontsize=size, rotation=across, parse_math=False)
+    own = [f"{names[k]} (no rows)" if rows[k, 0] == 0 else names[k] for k in ticks]
+    ax.set_yticks(ticks, own, fontsize=size, parse_math=False)
+    ax.tick_params(length=0 if step == 1 else 3)
+    ax.set_xlabel("\n".join(notes))
+    ax.set_ylabel("target class")
+    ax.set_title(title, **title_style(title))
+    return figure_of(ax)
+
+
+def _draw_cells(ax: "Axes", shown: Array, points: float, top: float, unit: str) -> None:
+    """Draw cells so many points wide, darkest at `top`, with their numbers or beside a bar of shades."""
+    from matplotlib import colormaps
+    from matplotlib.colors import Normalize, PowerNorm
+
+    shades = colormaps["Blues"].with_extremes(bad="0.85")
+    longest = max(2, len(f"{np.nanmax(shown, initial=0.0):,.0f}"))
+    size = min(9.0, 0.9 * points / (0.62 * longest))
+    if size < _SMALLEST:
+        norm: Normalize = PowerNorm(0.5, 0, top)  # lest the few of a confused pair be as pale as none
+        image = ax.imshow(shown, cmap=shades, norm=norm)
+        figure_of(ax).colorbar(image, ax=ax, shrink=0.7).set_label(unit)
+        return
+    norm = Normalize(0, top)
+    ax.imshow(shown, cmap=shades, norm=norm)
+    for t, p in np.argwhere(shown > 0).tolist():  # (not where it is NaN)
+        luminance = np.dot(shades(norm(shown[t, p]))[:3], (0.2126, 0.7152, 0.0722))
+        ax.text(
+            p,
+            t,
+            f"{shown[t, p]:,.0f}" if shown[t, p] > 0.5 else "<1",
+            ha="center",
+            va="center",
+            fontsize=size,
+            color="white" if luminance < 0.46 else "black",
+        )
+
+
+def plot_most_confused(
+    matrix: Any,
+    *,
+    class_names: Sequence[str] = (),
+    count: int = 10,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw how often the most confused pairs of classes are confused, as bars; see `minidl.most_confused`.
+
+    Parameters
+    ----------
+    matrix : array_like of int, shape (classes, classes)
+        Of `minidl.confusion_matrix`.
+    class_names : sequence of str
+        One a class; without them the classes are numbered from 0.
+    count : int
+        How many pairs at most.
+    title : str
+        Above the axes; long ones are wrapped.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to. It says so if nothing is confused.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    counts = as_confusion_matrix("plot_most_confused", matrix)
+    names = class_labels("plot_most_confused", class_names, len(counts), most=20)
+    pairs = most_confused(counts, names, count)
+    labels = [f"{pair.target} as {pair.predicted}" for pair in pairs]
+    values = np.array([pair.rows for pair in pairs], dtype=np.float64)
+    texts = [f"{pair.rows:,} ({100 * pair.share:.0f} %)" for pair in pairs]
+    ax = _bars(labels, values, texts, title=title, ax=ax)
+    ax.set_xlim(0, 1.35 * max([1.0, *values]))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.set_xlabel("rows\n(share of the target's rows)")
+    if not pairs:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no class is taken for another", ha="center", va="center", transform=ax.transAxes)
+    return figure_of(ax)
+
+
+def plot_per_class_accuracy(
+    shares: Any,
+    *,
+    class_names: Sequence[str] = (),
+    sort: bool = False,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw the accuracy within each class as bars, and its mean over the classes as a line.
+
+    Parameters
+    ----------
+    shares : array_like, shape (classes,)
+        In [0, 1], as of `minidl.per_class_accuracy`; NaN for a class without rows.
+    class_names : sequence of str
+        One a class; without them the classes are numbered from 0.
+    sort : bool
+        Put the best class on top, in place of the classes' own order.
+    title : str
+        Above the axes; long ones are wrapped.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above.
+    """
+    shares = as_array("shares", shares).astype(np.float64)
+    if shares.ndim != 1 or len(shares) == 0:
+        raise ShapeError(f"plot_per_class_accuracy: expected one share a class, got shape {shares.shape}")
+    known = ~np.isnan(shares)
+    if ((shares < 0) | (shares > 1)).any():
+        raise InputError("plot_per_class_accuracy: expected shares in [0, 1], or NaN for a class without rows")
+    names = class_labels("plot_per_class_accuracy", class_names, len(shares), most=20)
+    order = np.argsort(-shares, kind="stable") if sort else np.arange(len(shares))  # (NaN goes last)
+    texts = [f"{shares[k]:.2f}" if known[k] else "no rows" for k in order]
+    ax = _bars([names[k] for k in order], np.nan_to_num(shares[order]), texts, title=title, ax=ax)
+    ax.set_xlim(0, 1.12)
+    ax.set_xticks(np.linspace(0, 1, 6))
+    notes = ["accuracy within the class (share correct)"]
+    if known.any():
+        mean = shares[known].mean()
+        ax.axvline(mean, color="black", linestyle="--", linewidth=1.4)
+        notes.append(f"dashed: the mean over classes, {mean:.3f}")
+    ax.set_xlabel("\n".join(notes))
+    return figure_of(ax)
+
+
+def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: str, ax: "Axes | None") -> "Axes":
+    """Return axes with a labelled horizontal bar for each value, from the top down, and a text at its end."""
+    title = textwrap.fill(title, 36)
+    if ax is None:
+        width = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0))
+        ax = new_axes(3 + title.count("\n"), width=width, height=max(1.0, 0.2 * len(labels)))
+    places = np.arange(len(labels))
+    bars = ax.barh(places, values, height=0.7, color=SKY)
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # so that a line behind a text does not cross it
+    ax.bar_label(bars, texts, padding=3, fontsize=8, bbox=ground)
+    ax.set_yticks(places, labels, fontsize=9, parse_math=False)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(title, **title_style(title, 230))  # centred over the bars, which long labels push aside
+    return ax

@@ -1,0 +1,161 @@
+"""How training goes on inside: the sizes of gradients and of updates, a line a parameter."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minidl.errors import InputError, ShapeError
+from minidl.plotting.lines import label_ends, marked_points, set_axes
+from minidl.plotting.style import figure_of, new_axes, shortened, title_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LINE_STYLES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D")
+
+
+def plot_gradient_norms(
+    norms: Mapping[str, Sequence[float]],
+    *,
+    epochs: Sequence[int] | None = None,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw the norms of the gradients over the epochs on a logarithmic axis, a line a parameter.
+
+    The colour goes from dark for the first layer to light for the last, the line style with the kind of parameter:
+    gradients that vanish or explode towards the first layers show as a fan of lines. Zeros and numbers that are not
+    finite leave a gap, and the figure says so.
+
+    Parameters
+    ----------
+    norms : mapping of str to sequence of float
+        One number an epoch for each path, such as ``{"0.weight": [1.5, 0.75], "0.bias": [0.25, 0.125]}``.
+    epochs : sequence of int, optional
+        Of the numbers; None counts from 1.
+    title : str
+        Above the axes; long ones are wrapped.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure, the higher the more parameters. Paths are written to the right of it.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to.
+
+    Raises
+    ------
+    InputError, ShapeError
+        If there is no parameter or no epoch, not one number an epoch, or one below 0.
+    """
+    ax = _parameter_lines("plot_gradient_norms", norms, epochs, title, ax)
+    ax.set_ylabel("norm of the gradient, log scale")
+    return figure_of(ax)
+
+
+def plot_update_ratios(
+    ratios: Mapping[str, Sequence[float]],
+    *,
+    epochs: Sequence[int] | None = None,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw the sizes of the updates relative to those of the weights over the epochs, a line a parameter.
+
+    Lines as in `plot_gradient_norms`. A grey band marks the neighbourhood of 1e-3, a rule of thumb: far above it the
+    learning rate may be too high, far below it too low.
+
+    Parameters
+    ----------
+    ratios : mapping of str to sequence of float
+        ``norm(update) / norm(weight)``, one number an epoch for each path.
+    epochs : sequence of int, optional
+        Of the numbers; None counts from 1.
+    title : str
+        Above the axes; long ones are wrapped.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure, the higher the more parameters. Paths are written to the right of it.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to.
+
+    Raises
+    ------
+    InputError, ShapeError
+        If there is no parameter or no epoch, not one number an epoch, or one below 0.
+
+    References
+    ----------
+    Stanford CS231n, course notes, "Neural networks part 3", ratio of weights and updates.
+    """
+    ax = _parameter_lines("plot_update_ratios", ratios, epochs, title, ax, band=(10**-3.5, 10**-2.5))
+    ax.set_ylabel("update / weight (ratio of norms)")
+    return figure_of(ax)
+
+
+def _parameter_lines(
+    where: str,
+    values: Mapping[str, Sequence[float]],
+    epochs: Sequence[int] | None,
+    title: str,
+    ax: "Axes | None",
+    band: tuple[float, float] | None = None,
+) -> "Axes":
+    """Draw a line a parameter on a logarithmic axis, and a band that stays in sight."""
+    from matplotlib import colormaps
+
+    if not isinstance(values, Mapping) or not values:
+        raise InputError(f"{where}: expected a dict of one number an epoch for each parameter, got {values!r:.80}")
+    numbers = {str(path): np.array(column, dtype=np.float64) for path, column in values.items()}
+    at = np.arange(1, len(next(iter(numbers.values()))) + 1) if epochs is None else np.asarray(epochs)
+    for path, column in numbers.items():
+        if column.shape != at.shape or len(at) == 0:
+            wanted = f"{len(at) or 'some'} numbers for {path!r}, one an epoch"
+            raise ShapeError(f"{where}: expected {wanted}, got {column!r:.80}")
+        if (column < 0).any():
+            raise InputError(f"{where}: expected numbers of at least 0 for {path!r}, got {column.min():g}")
+    drawable = {path: np.where(np.isfinite(column) & (column > 0), column, np.nan) for path, column in numbers.items()}
+    everything = np.concatenate(list(drawable.values()))
+    band = None if np.isnan(everything).all() else band
+    notes = ["epoch", "grey band: around 0.001"] if band else ["epoch"]
+    zeros = {path: column == 0 for path, column in numbers.items()}
+    others = {path: ~np.isfinite(column) for path, column in numbers.items()}
+    for what, gaps in (("zero", zeros), ("not finite", others)):
+        found = [f"{path} in {gap.sum()} of {len(at)} epochs" for path, gap in gaps.items() if gap.any()]
+        found[3:] = [f"{len(found) - 3} more"] if len(found) > 4 else found[3:]
+        notes += [textwrap.fill(f"{what}: {', '.join(found)}", 60)] if found else []
+    note, title = "\n".join(notes), textwrap.fill(title, 44)
+    if ax is None:
+        ax = new_axes(2 + title.count("\n") + note.count("\n"), width=6.0, height=max(3.0, 0.16 * len(numbers)))
+
+    owners = list(dict.fromkeys(path.rpartition(".")[0] for path in numbers))
+    kinds = list(dict.fromkeys(path.rpartition(".")[2] for path in numbers))
+    lines = []
+    for path, column in drawable.items():
+        owner, _, kind = path.rpartition(".")
+        depth, number = owners.index(owner) / max(1, len(owners) - 1), kinds.index(kind)
+        lines += ax.plot(
+            at,
+            column,
+            color=colormaps["cividis"](0.82 * depth),  # the last part is too pale for lines
+            linestyle=_LINE_STYLES[number % len(_LINE_STYLES)],
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=3,
+            linewidth=1.2,
+            markevery=marked_points(column),
+            label=path,
+        )
+    if band is not None:
+        everything = np.append(everything, band)
+        ax.axhspan(*band, color="0.9", zorder=0)
+    set_axes(ax, at, everything, log=True)
+    ax.set_xlabel(note, parse_math=False)
+    ax.set_title(title, **title_style(title))
+    label_ends(ax, lines, [shortened(path, 28) for path in numbers])
+    return ax

@@ -1,0 +1,156 @@
+"""Lines over epochs: their axes, when these become logarithmic, and the names at the lines' ends."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from minidl.plotting.style import PALETTE, figure_dpi
+from minidl.types import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+_QUANTITIES = {
+    "loss": "loss (mean per sample)",
+    "cost": "cost (loss + penalty)",
+    "accuracy": "accuracy (share correct)",
+    "seconds": "seconds an epoch",
+}
+_LINE_STYLES, _MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v")
+
+
+class Columns(Protocol):
+    """Named columns of numbers, one number an epoch: a `History`, or a dict of lists."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+    def __getitem__(self, name: str, /) -> Sequence[float]: ...
+
+
+def with_gaps(values: Sequence[float]) -> Array:
+    """Return a copy of `values` in which whatever is not finite is NaN: a gap in the line."""
+    array = np.array(values, dtype=np.float64)
+    array[~np.isfinite(array)] = np.nan
+    return array
+
+
+def quantity_label(quantity: str) -> str:
+    """Return what to write beside an axis of a column of the history."""
+    name = quantity.removeprefix("val_")
+    label = _QUANTITIES.get(name, name.replace("_", " "))
+    return label if name == quantity else f"validation {label}"
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Return colour, line style and marker of line `number`, from 0; the first 140 differ, most of them in grey too."""
+    return {
+        "color": PALETTE[number % len(PALETTE)],
+        "linestyle": _LINE_STYLES[number % len(_LINE_STYLES)],
+        "marker": _MARKERS[number % len(_MARKERS)],
+        "markersize": 3,
+        "linewidth": 1.4,
+    }
+
+
+def marked_points(values: Array) -> list[int]:
+    """Return which points get a marker: all of a short line, else those that no line reaches."""
+    if len(values) <= 50:
+        return list(range(len(values)))
+    gap = np.pad(np.isnan(values), 1, constant_values=True)
+    return np.flatnonzero(~gap[1:-1] & gap[:-2] & gap[2:]).tolist()
+
+
+def blow_up(quantity: str, curves: Sequence[Array]) -> str:
+    """Return what makes curves of losses or costs (a name that ends so) a blow-up, in words; "" if nothing does."""
+    values = np.concatenate(curves)
+    values = values[~np.isnan(values)]
+    if not quantity.endswith(("loss", "cost")) or len(values) == 0 or values.min() <= 0:
+        return ""
+    with np.errstate(over="ignore"):
+        spread = values.max() / np.median(values)
+        jump = max(np.fmax.reduce(curve[1:] / curve[:-1], initial=0.0) for curve in curves)
+    if spread > 10:
+        return f"the largest {quantity} is {_times(spread)} times the median"
+    return f"{quantity} rises up to {_times(jump)}-fold in one epoch" if jump > 1.5 else ""
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}" if 10 <= factor < 1e6 else f"{factor:.2g}"
+
+
+def set_axes(ax: "Axes", epochs: Array, values: Array, *, log: bool) -> None:
+    """Give `ax` its limits, whole epochs as ticks, a grid, and readable ticks where it is logarithmic."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    margin = max(0.5, 0.02 * (epochs.max() - epochs.min()))
+    ax.set_xlim(epochs.min() - margin, epochs.max() + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.grid(alpha=0.3, linewidth=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    if np.isnan(values).all():
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, "nothing finite to draw", ha="center", va="center", transform=ax.transAxes)
+    elif log:
+        ax.set_yscale("log")
+        # Within few decades the powers of ten alone would leave the axis with hardly a number.
+        decades = math.log10(np.nanmax(values)) - math.log10(np.nanmin(values))
+        if decades < 1:
+            ax.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+        elif decades < 3:
+            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def label_ends(ax: "Axes", lines: Sequence["Line2D"], names: Sequence[str]) -> None:
+    """Write each line's name to the right of the axes, level with the line's last point as far as there is room.
+
+    A thin line leads from the point to the name. The limits of the axes must be final.
+    """
+    size, ends = 8.0, []
+    for line, name in zip(lines, names, strict=True):
+        points = np.column_stack(line.get_data(orig=False))
+        points = points[~np.isnan(points[:, 1])]
+        if len(points):
+            level = ax.transAxes.inverted().transform(ax.transData.transform(points[-1]))[1]
+            ends.append((float(level), name, line, points[-1]))
+    ends.sort(key=lambda end: end[0])
+    height = ax.get_window_extent().height / figure_dpi(ax) * 72
+    step = min(1.3 * size / height, 1.0 / max(1, len(ends) - 1))
+    for level, (_, name, line, point) in zip(spread([end[0] for end in ends], step), ends, strict=True):
+        ax.annotate(
+            name,
+            point,
+            (1.05, level),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=min(size, step * height),
+            parse_math=False,
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "relpos": (0, 0.5)},
+        )
+
+
+def spread(levels: Sequence[float], step: float) -> list[float]:
+    """Return the rising `levels` moved so that neighbours are `step` apart, within [0, 1] if they fit.
+
+    Examples
+    --------
+    >>> spread([0.25, 0.25, 0.875], 0.25)
+    [0.125, 0.375, 0.875]
+    """
+    groups: list[tuple[float, int]] = []  # (centre, members): what overlaps becomes one group around its common centre
+    for level in levels:
+        groups.append((_kept(level, 1, step), 1))
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < step * (groups[-1][1] + groups[-2][1]) / 2:
+            (a, n), (b, m) = groups[-2:]
+            groups[-2:] = [(_kept((a * n + b * m) / (n + m), n + m, step), n + m)]
+    return [centre + (i - (n - 1) / 2) * step for centre, n in groups for i in range(n)]
+
+
+def _kept(centre: float, members: int, step: float) -> float:
+    """Return the centre of a group moved so that its members stay within [0, 1]."""
+    half = (members - 1) / 2 * step
+    return min(max(centre, half), max(half, 1 - half))

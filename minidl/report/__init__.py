@@ -1,0 +1,5 @@
+"""Report: a document of headings, paragraphs, tables and figures; a module for each kind of file."""
+
+from minidl.report.report import Report
+
+__all__ = ["Report"]

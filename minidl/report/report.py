@@ -1,0 +1,142 @@
+"""Report: a small document of headings, paragraphs, tables and figures, written as HTML, Markdown and PDF."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from minidl.environment import environment
+from minidl.errors import InputError
+from minidl.files import write_whole
+from minidl.report.blocks import Block, Figures, Heading, Paragraph, Table, read_figure
+from minidl.report.html import to_html
+from minidl.report.markdown import to_markdown
+from minidl.tables import cell
+from minidl.types import PathLike
+
+
+class Report:
+    """A document that grows block by block, and that is a page by itself.
+
+    Every text is taken literally: what looks like HTML or Markdown comes out as it went in. The same blocks give the
+    same bytes, wherever and whenever they are written (of the PDF, with the same version of matplotlib).
+
+    Parameters
+    ----------
+    title : str
+
+    Examples
+    --------
+    >>> report = Report("Softmax on CIFAR-10")
+    >>> report.heading("Accuracy").table(["lambda", "test accuracy"], [[0.1, "39.4 %"]])
+    Report('Softmax on CIFAR-10', 2 blocks)
+    >>> print(report.to_markdown())
+    # Softmax on CIFAR-10
+    <BLANKLINE>
+    ## Accuracy
+    <BLANKLINE>
+    | lambda | test accuracy |
+    | ---: | ---: |
+    | 0.1 | 39.4 % |
+    <BLANKLINE>
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._blocks: list[Block] = []
+
+    def heading(self, text: str, level: int = 2) -> Self:
+        """Begin a section (level 2) or a subsection (level 3)."""
+        if level not in (2, 3):
+            raise InputError(f"Report.heading: expected level 2 or 3, got {level!r}")
+        return self._add(Heading(text, level))
+
+    def paragraph(self, text: str) -> Self:
+        """Add a paragraph."""
+        return self._add(Paragraph(text))
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Self:
+        """Add a table; columns of numbers, or of texts that begin with a digit, are aligned to the right.
+
+        Parameters
+        ----------
+        header : sequence of str
+        rows : iterable of sequences
+            As many cells each as the header has. Floats get four significant digits, NaN and infinity are put into
+            words, and None is a dash.
+        caption : str
+
+        Raises
+        ------
+        InputError
+            If a row has another number of cells.
+        """
+        cells = [[cell(value) for value in row] for row in rows]
+        for number, row in enumerate(cells, 1):
+            if len(row) != len(header):
+                raise InputError(f"Report.table: expected {len(header)} cells in row {number}, got {len(row)}")
+        return self._add(Table([str(name) for name in header], cells, caption))
+
+    def settings(self, values: Mapping[str, Any], caption: str = "") -> Self:
+        """Add a table of names and values, such as ``{"epochs": 40, "batch size": 100}``."""
+        return self.table(["setting", "value"], values.items(), caption)
+
+    def environment(self) -> Self:
+        """Add a table of what the numbers were computed with: versions, processor, threads; see `environment`."""
+        return self.table(["environment", "value"], environment().items())
+
+    def figures(self, figures: Iterable[tuple[PathLike, str, str]]) -> Self:
+        """Add figures side by side, as many as the page has room for.
+
+        Parameters
+        ----------
+        figures : iterable of (path, alt, caption)
+            A PNG or SVG file; what it shows, for those who cannot see it; and the text below it, or "". A PDF shows in
+            place of an SVG the PNG of the same name beside it (`plotting.save_figure` writes both), or else says what
+            is missing.
+
+        Raises
+        ------
+        InputError
+            If a file is neither PNG nor SVG by its name, or an alternative text is empty.
+        DataError
+            If a file cannot be read.
+        """
+        return self._add(Figures([read_figure(Path(path), alt, caption) for path, alt, caption in figures]))
+
+    def to_html(self) -> str:
+        """Return the page, figures embedded: it needs no other file and no network."""
+        return to_html(self.title, self._blocks)
+
+    def to_markdown(self, folder: PathLike = ".") -> str:
+        """Return the document as Markdown for a file in `folder`; figures are links relative to it."""
+        return to_markdown(self.title, self._blocks, Path(folder))
+
+    def to_pdf(self) -> bytes:
+        """Return A4 pages whose text can be searched and copied; what the font lacks is shown as a box or �.
+
+        Raises
+        ------
+        DataError
+            If a PNG file of a figure is damaged.
+        """
+        from minidl.report.pdf import to_pdf
+
+        return to_pdf(self.title, self._blocks)
+
+    def write(self, folder: PathLike) -> list[Path]:
+        """Write ``report.html``, ``report.md`` and ``report.pdf`` into `folder`, and return their paths.
+
+        Each is written whole or not at all; errors are those of `to_pdf`, which comes last.
+        """
+        return [
+            write_whole(Path(folder) / "report.html", self.to_html()),
+            write_whole(Path(folder) / "report.md", self.to_markdown(folder)),
+            write_whole(Path(folder) / "report.pdf", self.to_pdf()),
+        ]
+
+    def _add(self, block: Block) -> Self:
+        self._blocks.append(block)
+        return self
+
+    def __repr__(self) -> str:
+        return f"Report({self.title!r}, {len(self._blocks)} block{'' if len(self._blocks) == 1 else 's'})"

@@ -1,0 +1,49 @@
+"""Reprs: an object shown as the call of its class that makes another one like it."""
+
+import inspect
+import os
+import re
+from reprlib import recursive_repr
+
+import numpy as np
+
+
+@recursive_repr()  # an argument may know its owner
+def constructor_call(owner: object) -> str:
+    """Return ``Name(needed, option=value)``: what the constructor needs, and what is not as it is by default.
+
+    The arguments are looked for as attributes of the same names; what is not there is left out, and so are the
+    `saved_attributes` of a layer or callback, since they change while training runs.
+
+    Examples
+    --------
+    >>> class Ramp:
+    ...     def __init__(self, slope, start=0.0, name="ramp"):
+    ...         self.slope, self.start, self.name = slope, start, name
+    >>> constructor_call(Ramp(2.0, start=1e-5))
+    'Ramp(2, start=1e-05)'
+    """
+    parameters = inspect.signature(type(owner)).parameters
+    changing = getattr(owner, "saved_attributes", ())
+    arguments, by_name = [], False
+    for name, parameter in parameters.items():
+        kept = name in getattr(owner, "__dict__", ()) or isinstance(getattr(type(owner), name, None), property)
+        value = getattr(owner, name, parameter.default) if kept else parameter.default  # it may be a method's name
+        if value is parameter.empty or name in changing:
+            by_name = True
+        elif parameter.default is parameter.empty and not by_name:
+            arguments.append(told(value))
+        elif parameter.default is parameter.empty or told(value) != told(parameter.default):
+            arguments.append(told(value) if len(parameters) == 1 else f"{name}={told(value)}")
+    return f"{type(owner).__name__}({', '.join(arguments)})"
+
+
+def told(value: object) -> str:
+    """Return the repr of `value` on one line: floats exactly but without ``.0``, nothing's place in memory."""
+    if isinstance(value, float | np.floating):
+        return repr(float(value)).removesuffix(".0")
+    if isinstance(value, os.PathLike):
+        return repr(os.fspath(value))
+    if isinstance(value, np.ndarray):
+        return f"array of shape {value.shape}"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(repr(value).split()))

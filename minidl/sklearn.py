@@ -1,0 +1,219 @@
+"""scikit-learn: estimators around a function that builds a model, for pipelines, grid search and cross-validation."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from minidl.callbacks.base import Callback
+from minidl.checks import as_fraction, check_type
+from minidl.data import Dataset
+from minidl.errors import InputError, ShapeError
+from minidl.model import Model
+from minidl.optimizers import Adam, Optimizer
+from minidl.schedules import Schedule
+from minidl.splits import train_validation_split
+from minidl.trainer import Trainer
+from minidl.types import Array
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError('minidl.sklearn needs scikit-learn >= 1.6: pip install "minidl[sklearn]"') from error
+
+__all__ = ["NeuralNetClassifier", "NeuralNetRegressor"]
+
+_BUILD = "build__"
+_DTYPES = (np.float64, np.float32)  # what is neither becomes the first
+
+
+class _NeuralNet(BaseEstimator):
+    """What both estimators share: their settings, and how a model is built and trained."""
+
+    def __init__(
+        self,
+        build: Callable[..., Model],
+        build_params: dict[str, Any] | None = None,
+        *,
+        optimizer: Callable[..., Optimizer] = Adam,
+        learning_rate: float | Schedule = 0.01,
+        epochs: int = 20,
+        batch_size: int = 32,
+        validation_fraction: float = 0.0,
+        callbacks: Sequence[Callback] = (),
+        random_state: Any = None,
+    ) -> None:
+        self.build = build
+        self.build_params = build_params
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation_fraction = validation_fraction
+        self.callbacks = callbacks
+        self.random_state = random_state
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the settings by name; with `deep`, also what is in `build_params`, as ``build__name``."""
+        params: dict[str, Any] = super().get_params(deep)
+        if deep and isinstance(self.build_params, dict):
+            params |= {_BUILD + name: value for name, value in self.build_params.items()}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Change settings; ``build__name`` puts `name` into `build_params`."""
+        for_build = {name.removeprefix(_BUILD): params.pop(name) for name in list(params) if name.startswith(_BUILD)}
+        super().set_params(**params)
+        if for_build:
+            self.build_params = {**(self.build_params or {}), **for_build}  # a new one: the old one is the caller's
+        return self
+
+    def _train(self, x: Array, targets: Array, outputs: int, *, stratify: bool) -> None:
+        """Build a model with so many outputs and train it."""
+        name = type(self).__name__
+        for argument, wanted in [("build", "a function that returns a Model"), ("optimizer", "a class such as SGD")]:
+            if not callable(value := getattr(self, argument)):
+                raise InputError(f"{name}: expected {argument} to be {wanted}, got {value!r:.80}")
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = int(check_random_state(seed).randint(2**31 - 1))
+        model = self.build(x.shape[1], outputs, np.random.default_rng(seed), **(self.build_params or {}))
+        check_type(name, "what build returns", model, Model)
+        if (shape := model.forward(x[:1]).shape) != (1, outputs):
+            raise ShapeError(f"{name}: expected build to return a model with {outputs} outputs a row, got {shape[1:]}")
+        train, validation = Dataset(x, targets), None
+        if fraction := as_fraction("validation_fraction", self.validation_fraction):
+            train, validation = train_validation_split(train, fraction, seed, stratify)
+        # Copies, since what remembers something of a fit must not change the settings.
+        optimizer = self.optimizer(copy.deepcopy(self.learning_rate))
+        trainer = Trainer(model, optimizer, copy.deepcopy(self.callbacks), seed)
+        self.history_ = trainer.fit(train, validation, epochs=self.epochs, batch_size=self.batch_size)
+        self.model_ = model
+        self.n_iter_ = len(self.history_)
+
+    def _checked(self, X: Any, y: Any, **options: Any) -> tuple[Array, Array]:
+        """Return what is to be trained on."""
+        least = 2 if self.validation_fraction else 1
+        x, y = validate_data(self, X, y, dtype=_DTYPES, ensure_min_samples=least, **options)
+        return x, y
+
+    def _rows(self, X: Any) -> Array:
+        """Return the rows to predict for."""
+        check_is_fitted(self)
+        x: Array = validate_data(self, X, dtype=_DTYPES, reset=False)
+        return x
+
+
+class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
+    """A classifier for scikit-learn: each `fit` builds a fresh model and trains it.
+
+    With an integer `random_state` it is, bit for bit, what one gets by hand from
+    ``model = build(n_features, n_classes, numpy.random.default_rng(random_state), **build_params)`` and
+    ``Trainer(model, optimizer(learning_rate), rng=random_state).fit(...)``, with the sorted classes numbered from 0.
+
+    Parameters
+    ----------
+    build : callable
+        ``build(n_features, n_outputs, rng, **build_params)`` returns a new `Model` that takes rows of shape
+        (n_features,) and has one output a class; `rng` is a `numpy.random.Generator` for the weights. A function at
+        the top of a module, so that the estimator can be pickled.
+    build_params : dict, optional
+        Further arguments of `build`. Each is a setting by itself too: ``set_params(build__units=64)``, or
+        ``{"build__units": [32, 64]}`` in a grid.
+    optimizer : callable
+        ``optimizer(learning_rate)`` returns a new `Optimizer`: a class, or ``functools.partial(SGD, momentum=0.9)``.
+    learning_rate : float or Schedule
+    epochs, batch_size : int
+        See `Trainer.fit`.
+    validation_fraction : float
+        In [0, 1): which share of the rows is not trained on but measured after each epoch, for callbacks that monitor
+        ``val_loss``.
+    callbacks : sequence of Callback
+        Each fit works with copies.
+    random_state : int, RandomState or None
+        Decides the weights, the split and every shuffle.
+
+    Attributes
+    ----------
+    model_ : Model
+    history_ : History
+    classes_ : array of the labels' dtype, shape (n_classes,)
+        The labels, sorted; output k stands for ``classes_[k]``.
+    n_iter_ : int
+        How many epochs were trained.
+    n_features_in_ : int
+    feature_names_in_ : array of str
+        Where X had names for all its columns.
+
+    Examples
+    --------
+    >>> from minidl import Dense, Model, SoftmaxCrossEntropy
+    >>> def softmax(n_features, n_classes, rng):
+    ...     return Model(Dense(n_features, n_classes, rng=rng), SoftmaxCrossEntropy())
+    >>> X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), ["low", "low", "high", "high"]
+    >>> net = NeuralNetClassifier(softmax, learning_rate=0.1, epochs=200, random_state=0).fit(X, y)
+    >>> net.predict([[0.5], [2.5]])
+    array(['low', 'high'], dtype='<U4')
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train a new model.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, n_features)
+            Dense and finite.
+        y : array_like, shape (n,)
+            Labels: integers, strings, booleans.
+
+        Raises
+        ------
+        ValueError
+            If X or y is not as above, or a setting is not as in the class.
+        """
+        x, y = self._checked(X, y)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        self._train(x, labels, len(self.classes_), stratify=True)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return the label of each row, shape (n,)."""
+        x = self._rows(X)
+        labels: Array = self.classes_[self.model_.predict(x)]
+        return labels
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of each class of `classes_` for each row, shape (n, n_classes)."""
+        x = self._rows(X)
+        return self.model_.predict_proba(x)
+
+
+class NeuralNetRegressor(RegressorMixin, _NeuralNet):
+    """A regressor for scikit-learn: each `fit` builds a fresh model and trains it.
+
+    Parameters
+    ----------
+    build, build_params, optimizer, learning_rate, epochs, batch_size, validation_fraction, callbacks, random_state
+        See `NeuralNetClassifier`; the model has one output, and a loss such as `MeanSquaredError`.
+
+    Attributes
+    ----------
+    model_, history_, n_iter_, n_features_in_, feature_names_in_
+        See `NeuralNetClassifier`.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train a new model for finite numbers `y`, shape (n,); see `NeuralNetClassifier.fit`."""
+        x, y = self._checked(X, y, y_numeric=True)
+        self._train(x, y.reshape(-1, 1), 1, stratify=False)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return the number of each row, shape (n,)."""
+        x = self._rows(X)
+        return self.model_.predict(x)[:, 0]

@@ -1,0 +1,50 @@
+"""How far a sweep is: one bar, or one line a trial."""
+
+import sys
+from typing import Any
+
+from minidl.bars import new_bar, say, verbosity
+from minidl.sweeps.trial import Trial
+
+
+class Progress:
+    """A bar on a terminal or in a notebook (verbose 1), else a line for each trial that is done (1 and 2), or nothing.
+
+    Parameters
+    ----------
+    verbose : 0, 1, 2 or None
+        None asks the environment variable MINIDL_VERBOSE, then takes 1.
+    """
+
+    def __init__(self, verbose: int | None) -> None:
+        self.verbose = verbosity(verbose)
+        self.total = self.done = self.failed = 0
+        self._bar: Any = None
+
+    def expect(self, trials: int, known: int) -> None:
+        """Take note of a round of so many trials, so many of which were known before."""
+        self.total += trials
+        self.done += known
+        if self._bar is not None:
+            self._bar.total = self.total
+            self._bar.update(known)
+        elif self.verbose == 1 and sys.stderr is not None:
+            self._bar = new_bar(self.total, sys.stderr, desc="sweep", unit="trial", initial=self.done)
+        if known and self._bar is None:
+            say(f"{known} of {trials} trials are known", self.verbose)
+
+    def show(self, trial: Trial) -> None:
+        """Take note of a trial that is done."""
+        self.done += 1
+        self.failed += not trial.ok
+        if self._bar is None:
+            say(f"trial {self.done}/{self.total}  {trial}  {trial.seconds:.1f} s", self.verbose)
+            return
+        if not trial.ok:
+            self._bar.set_postfix_str(f"{self.failed} failed", refresh=False)
+        self._bar.update()
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,165 @@
+"""What runs trials: this process, processes of its own, or an executor that the caller has."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from minidl.bars import VARIABLE
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import SpawnProcess
+
+_THREAD_COUNTS = (  # what the libraries read when they are loaded
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_STARTING = threading.Lock()  # one process is started at a time, since all have this one's environment
+
+
+class Submits(Protocol):
+    """As much of a `concurrent.futures.Executor` as a sweep needs."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
+        """Have ``function(*arguments)`` called, now or later."""
+
+
+class WorkerDiedError(Exception):
+    """The process that ran a task is gone."""
+
+
+class ThisProcess:
+    """Runs each task at once, in this process."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
+        """Call it, and return a future that is done."""
+        from concurrent.futures import Future
+
+        future: Future[Any] = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+class WorkerProcesses:
+    """Runs tasks in processes that it starts, one task at a time in each.
+
+    Unlike in a `ProcessPoolExecutor`, a process that dies costs its own task alone: a new one takes its place.
+
+    Parameters
+    ----------
+    count : int
+        How many; each is started when there is a task for it.
+    blas_threads : int or None
+        How many threads each may use for linear algebra; None leaves that to the environment.
+    """
+
+    def __init__(self, count: int, blas_threads: int | None) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # here, as below: importing minidl must stay quick
+        from queue import SimpleQueue
+
+        self._variables = {VARIABLE: "0"}
+        if blas_threads is not None:
+            self._variables |= dict.fromkeys(_THREAD_COUNTS, str(blas_threads))
+        self._threads = ThreadPoolExecutor(count)
+        self._idle: SimpleQueue[_Worker | None] = SimpleQueue()
+        for _ in range(count):
+            self._idle.put(None)
+        self._workers: set[_Worker] = set()
+        self._stopped = False
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
+        """Have it called in the first process that is free."""
+        return self._threads.submit(self._call, function, arguments)
+
+    def stop(self) -> None:
+        """End all processes, also those in the middle of a task."""
+        with _STARTING:
+            self._stopped = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        idle = {self._idle.get() for _ in range(self._idle.qsize())}
+        for worker in self._workers - idle:
+            worker.process.kill()
+        self._threads.shutdown()
+        for worker in self._workers:
+            worker.connection.close()  # which those that are idle take as the end
+        for worker in self._workers:
+            worker.process.join(5.0)
+            worker.process.kill()
+            worker.process.join()
+
+    def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        worker = self._idle.get()
+        try:
+            if worker is None or not worker.process.is_alive():  # it may have been killed while it had nothing to do
+                worker = self._started()
+            worker.connection.send((function, arguments))
+            done, value = worker.connection.recv()
+        except (EOFError, OSError):
+            if worker is None:
+                raise
+            worker.process.join()
+            code = worker.process.exitcode or 0
+            self._workers.discard(worker)
+            worker = None
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
+            raise WorkerDiedError(f"the worker process {how}") from None
+        finally:
+            self._idle.put(worker)
+        if not done:
+            raise RuntimeError(value)
+        return value
+
+    def _started(self) -> "_Worker":
+        from multiprocessing import get_context
+
+        context = get_context("spawn")  # a forked child would have locks that threads of this process hold
+        with _STARTING:
+            if self._stopped:
+                raise OSError("the workers are stopped")
+            here, there = context.Pipe()
+            worker = _Worker(context.Process(target=_serve, args=(there,)), here)
+            with _environment(self._variables):  # the child's from its first moment: NumPy reads it when imported
+                worker.process.start()
+            self._workers.add(worker)
+        there.close()  # now the child alone has it, so that its end is noticed here
+        return worker
+
+
+class _Worker(NamedTuple):
+    process: "SpawnProcess"
+    connection: "Connection"
+
+
+def _serve(connection: "Connection") -> None:
+    """Do the tasks that come through `connection` until it is closed: what a worker process does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal, and the parent decides
+    while True:
+        try:
+            function, arguments = connection.recv()
+        except EOFError:
+            return
+        except Exception as error:  # the function cannot be imported here
+            connection.send((False, f"{type(error).__name__}: {error}"))
+        else:
+            connection.send((True, function(*arguments)))
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            with suppress(KeyError):
+                del os.environ[name]
+            if value is not None:
+                os.environ[name] = value

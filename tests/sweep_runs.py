@@ -1,0 +1,77 @@
+"""Functions that sweeps try: at the top level of a module, so that every kind of worker can import them."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+
+import minidl as dl
+
+
+def noisy(config, seed):
+    """A number that depends on the config and, by every bit, on the seed."""
+    rng = np.random.default_rng(seed)
+    return {"value": config["x"] ** 2 + float(rng.normal()), "draw": int(rng.integers(2**40))}
+
+
+def train(config, seed):
+    """Validation numbers of a small net after two epochs."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 8)).astype(np.float32)
+    data = dl.Dataset(x, (x[:, 0] > 0).astype(int) + (x[:, 1] > 0))
+    model = dl.Model(dl.Dense(8, 3, rng=seed), dl.SoftmaxCrossEntropy(), dl.L2(config["lam"]))
+    trainer = dl.Trainer(model, dl.SGD(config["eta"]), rng=seed)
+    last = trainer.fit(data[:80], data[80:], epochs=2, batch_size=20).rows[-1]
+    return {name: last[name] for name in ("cost", "val_loss", "val_accuracy")}
+
+
+def odd_ones_fail(config, seed):
+    if config["x"] % 2:
+        raise ValueError(f"x is {config['x']}")
+    return noisy(config, seed)
+
+
+def killed_once(config, seed):
+    """As `noisy`, but the first time that x is 2 the process is killed."""
+    flag = Path(config["folder"]) / "was here"
+    if config["x"] == 2 and not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return noisy(config, seed)
+
+
+def killed_always(config, seed):
+    if config["x"] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return noisy(config, seed)
+
+
+def leaves(config, seed):
+    """Ends its process with an exit status that says nothing to Python."""
+    if config["x"] == 2:
+        os._exit(3)
+    return noisy(config, seed)
+
+
+def counted(config, seed):
+    """As `noisy`, and a file for each call."""
+    (Path(config["folder"]) / f"{config['x']}-{time.time_ns()}").touch()
+    return noisy(config, seed)
+
+
+def threads_of_blas(config, seed):
+    """How many threads BLAS takes here, by threadpoolctl."""
+    from threadpoolctl import threadpool_info
+
+    counts = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return {"threads": max(counts), "pools": len(counts), "verbose": int(os.environ.get("MINIDL_VERBOSE", 1))}
+
+
+def waits(config, seed):
+    """As `noisy`, but where x is not 0 it takes a minute, and says so by a file."""
+    if config["x"] != 0:
+        Path(config["folder"], f"waits {os.getpid()}").touch()
+        time.sleep(60)
+    return noisy(config, seed)

@@ -1,0 +1,643 @@
+"""Diagnostics: planted faults are found and named, healthy models are left in peace, and nothing is changed."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_parts import Scale, SquaredError
+
+import minidl as dl
+
+RNG = np.random.default_rng(7)
+
+
+def blobs(n=240, features=12, classes=4, spread=1.0, seed=0):
+    """Classes around centres of their own, standardized."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(n) % classes)
+    x = 2.0 * rng.normal(size=(classes, features))[y] + spread * rng.normal(size=(n, features))
+    return dl.Dataset(((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32), y)
+
+
+def images(n=200):
+    data = dl.datasets.synthetic_images(n)
+    return data.map(dl.Standardizer().fit(data.x)).map(dl.images_from_rows)
+
+
+def mlp(hidden=None, bias=0.0, scale=None, seed=0):
+    """A network for `blobs`, with one hidden layer."""
+    first = dl.Dense(12, 24, weight_init=scale or dl.He(), rng=seed)
+    first.bias.value[...] = bias
+    return dl.Sequential(first, hidden or dl.ReLU(), dl.Dense(24, 4, weight_init=scale or dl.He(), rng=seed + 1))
+
+
+def trainer_of(network, loss=None, regularizer=None):
+    return dl.Trainer(dl.Model(network, loss or dl.SoftmaxCrossEntropy(), regularizer), dl.SGD(0.1, 0.9), rng=3)
+
+
+class HalfGradient(dl.ReLU):
+    """A ReLU whose backward forgets a factor."""
+
+    def backward(self, dy):
+        return 0.5 * super().backward(dy)
+
+
+class NoGradient(dl.ReLU):
+    def backward(self, dy):
+        return 0.0 * super().backward(dy)
+
+
+class WrongSign(dl.Layer):
+    def forward(self, x, train=False):
+        return x
+
+    def backward(self, dy):
+        return -dy
+
+
+class Explosion(dl.Layer):
+    """Fine at first; overflows after a few training steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x, train=False):
+        self.calls += train
+        return x * np.asarray(np.inf if self.calls > 5 else 1.0, x.dtype)
+
+    def backward(self, dy):
+        return dy
+
+
+class SoftStep(dl.Layer):
+    """An activation that nobody has heard of, written as a layer."""
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return x / (1 + np.abs(x)) ** 2 + np.tanh(x)
+
+    def backward(self, dy):
+        (x,) = self.kept()
+        return dy * ((1 - np.abs(x)) / (1 + np.abs(x)) ** 3 + 1 - np.tanh(x) ** 2)
+
+
+def frozen():
+    network = mlp()
+    network.freeze()
+    return network
+
+
+def with_x(data, x):
+    return dl.Dataset(x, data.y)
+
+
+def with_y(data, y):
+    return dl.Dataset(data.x, y)
+
+
+def labelled_twice():
+    data = blobs()
+    return dl.Dataset(np.concatenate([data.x, data.x[:9]]), np.concatenate([data.y, (data.y[:9] + 1) % 4]))
+
+
+def with_entry(value):
+    data = blobs()
+    x = data.x.copy()
+    x[17, 3] = value
+    return with_x(data, x)
+
+
+PIXELS = (40 * blobs().x + 120).clip(0, 255).astype(np.uint8)
+
+FAULTS = {
+    "labels from 1": (mlp, lambda: with_y(blobs(), blobs().y + 1), "labels", "fault", "subtract 1 from"),
+    "labels from 1, a wide network": (
+        lambda: dl.Dense(12, 5, rng=0),
+        lambda: with_y(blobs(), blobs().y + 1),
+        "labels",
+        "warning",
+        "do labels count from 1?",
+    ),
+    "too many outputs": (lambda: dl.Dense(12, 6, rng=0), blobs, "labels", "warning", "too many outputs"),
+    "labels of one kind": (mlp, lambda: with_y(blobs(), 0 * blobs().y + 2), "labels", "fault", "all 240 labels are 2"),
+    "labels as fractions": (mlp, lambda: with_y(blobs(), blobs().y + 0.0), "labels", "fault", "targets.astype(int)"),
+    "shuffled labels": (
+        mlp,
+        lambda: with_y(blobs(), np.random.default_rng(1).permutation(blobs().y)),
+        "labels and x",
+        "warning",
+        "shuffled apart?",
+    ),
+    "rows with two labels": (mlp, labelled_twice, "equal rows", "warning", "rows 0 and 240 are the same"),
+    "pixels": (mlp, lambda: with_x(blobs(), PIXELS), "inputs", "warning", "x is uint8 from 6 to 235"),
+    "pixels, and the loss": (mlp, lambda: with_x(blobs(), PIXELS), "initial loss", "warning", "far above 1.386, ln 4"),
+    "tiny inputs": (mlp, lambda: with_x(blobs(), 1e-4 * blobs().x), "inputs", "warning", "x is tiny"),
+    "an outlier": (
+        mlp,
+        lambda: with_entry(2000.0),
+        "inputs",
+        "warning",
+        "1 of 12 features are far larger than 1, most of all number 3",
+    ),
+    "nothing but 0": (mlp, lambda: with_x(blobs(), 0 * blobs().x), "inputs", "fault", "all numbers are 0"),
+    "constant inputs": (mlp, lambda: with_x(blobs(), 0 * blobs().x + 1), "inputs", "fault", "all the same"),
+    "NaN in the inputs": (mlp, lambda: with_entry(np.nan), "inputs", "fault", "the first at index (17, 3)"),
+    "constant features": (
+        mlp,
+        lambda: with_x(blobs(), blobs().x * (np.arange(12) > 8)),
+        "inputs",
+        "warning",
+        "9 of 12 features are the same",
+    ),
+    "a wrong gradient": (lambda: mlp(HalfGradient()), blobs, "gradient", "fault", "0.weight"),
+    "no gradient": (lambda: mlp(NoGradient()), blobs, "gradient", "fault", "0.weight"),
+    "zero weights before a ReLU": (
+        lambda: mlp(scale=dl.Zeros()),
+        blobs,
+        "hidden units",
+        "fault",
+        "24 of 24 units say the same about every row",
+    ),
+    "zero weights everywhere": (
+        lambda: mlp(scale=dl.Zeros()),
+        blobs,
+        "overfitting",
+        "fault",
+        "the outputs are the same for every row",
+    ),
+    "zero weights before a tanh": (
+        lambda: mlp(dl.Tanh(), scale=dl.Zeros()),
+        blobs,
+        "hidden units",
+        "fault",
+        "in layer 1, Tanh, 24 of 24 units",
+    ),
+    "dead ReLUs": (lambda: mlp(bias=-100.0), blobs, "hidden units", "fault", "in layer 1, ReLU, 24 of 24 units"),
+    "dead ReLUs cannot learn": (lambda: mlp(bias=-100.0), blobs, "overfitting", "fault", "nothing of x gets through"),
+    "saturated": (lambda: mlp(dl.Tanh(), bias=20.0), blobs, "hidden units", "warning", "24 of 24 units are saturated"),
+    "a frozen network": (frozen, blobs, "overfitting", "fault", "every parameter is frozen"),
+    "huge initial weights": (
+        lambda: mlp(scale=dl.Normal(3.0)),
+        blobs,
+        "initial loss",
+        "warning",
+        "smaller initial weights",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_and_named(name):
+    network, data, item, verdict, words = FAULTS[name]
+    report = dl.sanity_check(trainer_of(network()), data())
+    assert not report.ok
+    found = {item.name: item for item in report.items}
+    assert found[item].verdict == verdict, str(report)
+    assert words in found[item].sentence, str(report)
+
+
+HEALTHY = {
+    "softmax": lambda s: (dl.Dense(12, 4, weight_init=dl.Normal(0.01), rng=s), blobs(seed=s)),
+    "softmax from zero": lambda s: (dl.Dense(12, 4, weight_init=dl.Zeros(), rng=s), blobs(seed=s)),
+    "he": lambda s: (mlp(seed=s), blobs(seed=s)),
+    "tanh": lambda s: (mlp(dl.Tanh(), scale=dl.Xavier(), seed=s), blobs(seed=s)),
+    "sigmoid": lambda s: (mlp(dl.Sigmoid(), scale=dl.Xavier(), seed=s), blobs(seed=s)),
+    "leaky": lambda s: (mlp(dl.LeakyReLU(), seed=s), blobs(seed=s)),
+    "gelu": lambda s: (mlp(dl.GELU(), seed=s), blobs(seed=s)),
+    "own activation": lambda s: (mlp(SoftStep(), seed=s), blobs(seed=s)),
+    "own layer": lambda s: (dl.Sequential(Scale(12), *mlp(seed=s).layers), blobs(seed=s)),
+    "dropout": lambda s: (dl.Sequential(dl.Dropout(0.3, rng=s), *mlp(seed=s).layers), blobs(seed=s)),
+    "batch norm": lambda s: (
+        dl.Sequential(dl.Dense(12, 24, rng=s), dl.BatchNorm(24), dl.ReLU(), dl.Dense(24, 4, rng=s + 1)),
+        blobs(seed=s),
+    ),
+    "residual": lambda s: (
+        dl.Sequential(
+            dl.Residual(dl.Sequential(dl.Dense(12, 12, rng=s), dl.ReLU(), dl.Dense(12, 12, rng=s + 1))),
+            dl.Dense(12, 4, rng=s + 2),
+        ),
+        blobs(seed=s),
+    ),
+    "two features": lambda s: (
+        dl.Sequential(dl.Dense(2, 16, rng=s), dl.ReLU(), dl.Dense(16, 2, rng=s + 1)),
+        blobs(features=2, classes=2, seed=s),
+    ),
+    "two features, one layer": lambda s: (dl.Dense(2, 3, rng=s), blobs(features=2, classes=3, seed=s)),
+    "few rows": lambda s: (mlp(seed=s), blobs(8, seed=s)),
+    "pixels in [0, 1]": lambda s: (mlp(seed=s), blobs(seed=s).map(lambda x: np.clip(0.5 + 0.2 * x, 0, 1))),
+    "images": lambda s: (
+        dl.Sequential(
+            dl.Conv2D(3, 8, 3, padding="same", rng=s),
+            dl.BatchNorm(8),
+            dl.ReLU(),
+            dl.MaxPool2D(4),
+            dl.Flatten(),
+            dl.Dense(512, 10, rng=s + 1),
+        ),
+        images(),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.nightly), pytest.param(2, marks=pytest.mark.nightly)]
+)
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_model_gets_no_warning(name, seed):
+    network, data = HEALTHY[name](10 * seed)
+    report = dl.sanity_check(trainer_of(network, regularizer=dl.L2(0.01)), data)
+    assert report.ok, str(report)
+    assert len(str(report).splitlines()) <= 15
+
+
+LOSSES = {
+    "smoothed": (dl.SoftmaxCrossEntropy(0.1), 4, lambda y: y, "ln 4"),
+    "weighted": (dl.SoftmaxCrossEntropy(class_weights=[1, 2, 3, 4]), 4, lambda y: y, "outputs that are all 0"),
+    "sigmoids": (dl.SigmoidCrossEntropy(), 4, lambda y: y, "ln 2"),
+    "binary": (dl.BinaryCrossEntropy(), 1, lambda y: (y > 1)[:, None].astype(float), "ln 2"),
+    "hinge": (dl.MulticlassHinge(), 4, lambda y: y, "outputs that are all 0"),
+    "squares": (dl.MeanSquaredError(), 1, lambda y: y[:, None] - 1.5, "outputs that are all 0"),
+    "huber": (dl.Huber(), 1, lambda y: y[:, None] - 1.5, "outputs that are all 0"),
+    "absolute": (dl.MeanAbsoluteError(), 1, lambda y: y[:, None] - 1.5, "outputs that are all 0"),
+    "own": (SquaredError(), 2, lambda y: np.stack([y - 1.5, 1.5 - y], axis=1), "outputs that are all 0"),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_can_be_checked(name):
+    loss, outputs, targets, words = LOSSES[name]
+    data = blobs()
+    network = dl.Sequential(dl.Dense(12, 24, rng=0), dl.ReLU(), dl.Dense(24, outputs, rng=1))
+    report = dl.sanity_check(trainer_of(network, loss), with_y(data, targets(data.y)))
+    assert report.ok, str(report)
+    assert words in next(item for item in report.items if item.name == "initial loss").sentence
+
+
+def test_targets_of_a_regression_are_looked_at():
+    data = blobs()
+    trainer = trainer_of(dl.Dense(12, 1, rng=0), dl.MeanSquaredError())
+    report = dl.sanity_check(trainer, with_y(data, 1000.0 + data.y[:, None]))
+    assert "targets go from 1000 to 1003" in report.warnings[0].sentence
+    report = dl.sanity_check(trainer, with_y(data, 0 * data.y[:, None] + 3.0))
+    assert report.faults[0].sentence == "all targets are 3: there is nothing to learn"
+
+
+def test_a_trained_model_is_not_blamed_for_knowing_something():
+    trainer = trainer_of(mlp())
+    trainer.fit(blobs(), epochs=3, batch_size=20)
+    report = dl.sanity_check(trainer, blobs())
+    assert report.ok, str(report)
+    assert "the model knows something already" in next(i for i in report.items if i.name == "loss so far").sentence
+
+
+def test_a_report_can_be_read():
+    report = dl.sanity_check(trainer_of(mlp(bias=-1e5)), with_x(blobs(), PIXELS))
+    assert str(report).splitlines()[0].startswith("sanity check: ")
+    assert not report
+    assert {item.verdict for item in report.faults} == {"fault"}
+    assert "<table>" in report._repr_html_()
+    assert "x is uint8 from" in report._repr_html_()
+    for item in report.items:
+        assert f"  {item.verdict:7}  {item.name:12}  {item.sentence}" in str(report)
+
+
+def test_wrong_use_is_refused():
+    with pytest.raises(dl.InputError, match="expected trainer to be a Trainer, got Model"):
+        dl.sanity_check(dl.Model(mlp(), dl.SoftmaxCrossEntropy()), blobs())
+    with pytest.raises(dl.InputError, match="put x and y into one"):
+        dl.sanity_check(trainer_of(mlp()), blobs().x)
+    for rows in (0, True, 2.5):
+        with pytest.raises(dl.InputError, match="rows: expected an integer >= 1"):
+            dl.overfit_tiny(trainer_of(mlp()).model, blobs(), rows=rows)
+    with pytest.raises(dl.ShapeError):
+        dl.overfit_tiny(trainer_of(mlp()).model, with_x(blobs(), blobs().x[:, :5]))
+
+
+# -- learning a few rows by heart
+
+
+def test_rows_are_learnt_by_heart():
+    result = dl.overfit_tiny(trainer_of(mlp(), regularizer=dl.L2(10.0)).model, blobs())
+    assert result
+    assert len(result.rows) == 20
+    assert result.last_loss < 0.01 * np.log(4) < result.first_loss
+    assert result.accuracy == 1.0
+    assert len(result.losses) == result.steps + 1
+    assert str(result).startswith(f"20 rows learnt by heart in {result.steps} steps: loss ")
+
+
+def test_the_rows_are_of_all_classes_in_turn_even_of_a_sorted_and_uneven_set():
+    data = blobs(400)
+    order = np.argsort(data.y, kind="stable")
+    few = order[np.concatenate([np.arange(320), np.arange(320, 323)])]
+    result = dl.overfit_tiny(trainer_of(mlp()).model, data[few], rows=12)
+    assert np.bincount(data[few].y[result.rows], minlength=4).tolist() == [3, 3, 3, 3]
+
+
+def test_what_is_known_by_heart_already_needs_no_step():
+    layer = dl.Dense(3, 3, weight_init=dl.Constant(0.0))
+    layer.weight.value[...] = 10 * np.eye(3)
+    layer.freeze()
+    result = dl.overfit_tiny(dl.Model(layer, dl.MulticlassHinge()), dl.Dataset(np.eye(3), np.arange(3)))
+    assert result.ok
+    assert (result.steps, result.accuracy, result.last_loss) == (0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e-4])
+def test_ten_times_the_rate_is_tried_too(rate):
+    result = dl.overfit_tiny(trainer_of(mlp()).model, blobs(), learning_rate=rate, steps=600)
+    assert result.ok
+    assert result.steps <= 600
+
+
+def test_a_large_network_with_a_wrong_gradient_is_told_the_parameter():
+    network = dl.Sequential(dl.Dense(12, 1000, rng=0), HalfGradient(), dl.Dense(1000, 4, rng=1))
+    found = {item.name: item for item in dl.sanity_check(trainer_of(network), blobs()).items}
+    assert found["gradient"].verdict == "fault"
+    assert found["gradient"].sentence.startswith("0.weight, along a direction through all of it: the gradient is")
+
+
+FINDINGS = {
+    "frozen": (frozen, blobs, {}, "every parameter is frozen"),
+    "no gradient": (
+        lambda: dl.Sequential(dl.Dense(12, 4, bias=False, rng=0), NoGradient()),
+        blobs,
+        {},
+        "every gradient is zero",
+    ),
+    "dead": (lambda: mlp(bias=-100.0), blobs, {}, "the loss stays at 1.386: nothing of x gets through"),
+    "constant x": (mlp, lambda: with_x(blobs(), 0 * blobs().x + 2), {}, "all rows of x are the same"),
+    "constant y": (mlp, lambda: with_y(blobs(), 0 * blobs().y + 2), {}, "all 20 rows have the same target, 2"),
+    "two labels": (
+        mlp,
+        lambda: dl.Dataset(np.concatenate([blobs(8).x] * 2), np.concatenate([blobs(8).y, 3 - blobs(8).y])),
+        {"steps": 100},
+        "no network can learn both",
+    ),
+    "not finite": (lambda: dl.Sequential(*mlp().layers, Explosion()), blobs, {}, "steps training broke down: "),
+    "wrong sign": (lambda: dl.Sequential(dl.Dense(12, 4, rng=0), WrongSign()), blobs, {}, "is a gradient wrong"),
+    "too small": (lambda: dl.Dense(2, 4, rng=0), lambda: blobs(features=2, spread=4), {}, "too small for these rows"),
+    "too few steps": (mlp, blobs, {"steps": 2}, "more steps"),
+}
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_what_keeps_a_network_from_learning_is_named(name):
+    network, data, options, words = FINDINGS[name]
+    result = dl.overfit_tiny(trainer_of(network()).model, data(), **options)
+    assert not result
+    assert words in " ".join(result.findings)
+    assert f"  - {result.findings[0]}" in str(result)
+
+
+# -- dead and saturated units
+
+
+def test_dead_and_saturated_units_are_counted_by_layer():
+    first = dl.Dense(12, 10, rng=0)
+    first.bias.value[:3] = -100.0
+    second = dl.Dense(10, 8, rng=1)
+    second.bias.value[:6] = [30, -30, 30, -30, 30, 30]
+    model = dl.Model(
+        dl.Sequential(first, dl.ReLU(), second, dl.Tanh(), dl.Dense(8, 4, rng=2)), dl.SoftmaxCrossEntropy()
+    )
+    report = dl.dead_units(model, blobs().x)
+    assert [tuple(layer) for layer in report.layers] == [("1", "ReLU", 10, 3, 0), ("3", "Tanh", 8, 0, 6)]
+    assert not report
+    assert report.sentence.startswith("in layer 3, Tanh, 6 of 8 units are saturated")
+    assert "3 (30%)" in str(report)
+    assert "<td>Tanh</td>" in report._repr_html_()
+
+
+def test_a_unit_of_a_convolution_is_a_channel():
+    conv = dl.Conv2D(3, 6, 3, padding="same", rng=0)
+    conv.bias.value[:2] = -100.0
+    model = dl.Model(
+        dl.Sequential(conv, dl.ReLU(), dl.GlobalAvgPool2D(), dl.Dense(6, 10, rng=1)), dl.SoftmaxCrossEntropy()
+    )
+    assert dl.dead_units(model, images(20).x).layers[0][:4] == ("1", "ReLU", 6, 2)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        dl.Dense(12, 12, rng=0),
+        dl.BatchNorm(12),
+        dl.LayerNorm(12),
+        dl.Dropout(0.5, rng=0),
+        dl.Flatten(),
+        dl.Softmax(),
+        dl.LogSoftmax(),
+        Scale(12),
+        dl.Residual(dl.Dense(12, 12, rng=0)),
+    ],
+    ids=repr,
+)
+def test_only_what_is_a_function_of_each_entry_alone_is_an_activation(layer):
+    model = dl.Model(dl.Sequential(layer, dl.Dense(12, 4, rng=0)), dl.SoftmaxCrossEntropy())
+    assert dl.dead_units(model, blobs().x).layers == []
+
+
+@pytest.mark.parametrize(
+    "layer", [dl.ReLU, dl.LeakyReLU, dl.ELU, dl.Sigmoid, dl.Tanh, dl.GELU, dl.SiLU, dl.Softplus, SoftStep, HalfGradient]
+)
+def test_activations_are_found_wherever_they_stand(layer):
+    branch = dl.Sequential(dl.Dense(12, 6, rng=0), layer())
+    network = dl.Sequential(dl.Parallel(branch, dl.Residual(dl.Sequential(layer()))), dl.Dense(18, 4, rng=1))
+    report = dl.dead_units(dl.Model(network, dl.SoftmaxCrossEntropy()), blobs().x)
+    assert [row[:3] for row in report.layers] == [("0.0.1", layer.__name__, 6), ("0.1.body.0", layer.__name__, 12)]
+    assert report.ok
+
+
+def test_a_report_needs_rows_that_differ():
+    model = trainer_of(mlp()).model
+    for x in (blobs().x[:1], np.ones((5, 12))):
+        with pytest.raises(dl.InputError, match="at least 2 rows that differ"):
+            dl.dead_units(model, x)
+    with pytest.raises(dl.ShapeError):
+        dl.dead_units(model, np.eye(5))
+
+
+# -- the learning rate
+
+
+def test_the_suggested_rate_trains_better_than_rates_far_from_it():
+    data = blobs(600, spread=2.0)
+    found = dl.find_learning_rate(trainer_of(mlp()), data, batch_size=50)
+    assert found.diverged
+    assert found.rates[0] == 1e-6
+    assert 1e-3 < found.suggestion < 1
+    losses = {}
+    for factor in (0.01, 1.0, 100.0):
+        trainer = dl.Trainer(dl.Model(mlp(), dl.SoftmaxCrossEntropy()), dl.SGD(factor * found.suggestion, 0.9), rng=3)
+        with np.errstate(all="ignore"):
+            losses[factor] = trainer.fit(data, epochs=2, batch_size=50, nonfinite="ignore")["loss"][-1]
+    assert losses[1.0] < losses[0.01]
+    assert not losses[100.0] < losses[1.0]
+
+
+def test_the_suggestion_is_a_tenth_of_the_rate_with_the_lowest_smoothed_loss():
+    found = dl.find_learning_rate(trainer_of(mlp()), blobs(), batch_size=20)
+    assert found.suggestion == found.rates[found.smoothed.argmin()] / 10
+    weights = 0.8 ** np.arange(len(found.losses))
+    expected = [found.losses[: i + 1][::-1] @ weights[: i + 1] / weights[: i + 1].sum() for i in range(len(weights))]
+    np.testing.assert_allclose(found.smoothed, expected)
+    steps = np.diff(np.log(found.rates))
+    np.testing.assert_allclose(steps, np.log(1e7) / 99)
+
+
+def test_without_a_falling_loss_there_is_no_suggestion():
+    found = dl.find_learning_rate(trainer_of(mlp(bias=-100.0)), blobs(), steps=30)
+    assert found.suggestion is None
+    assert str(found).startswith("no suggestion: at no learning rate did the loss fall")
+
+
+def test_a_sweep_that_ends_too_early_says_so():
+    found = dl.find_learning_rate(trainer_of(mlp()), blobs(), highest=0.01)
+    assert not found.diverged
+    assert "is still falling: raise highest" in str(found)
+
+
+def test_infinity_ends_the_sweep_and_raises_nothing():
+    found = dl.find_learning_rate(trainer_of(dl.Sequential(*mlp().layers, Explosion())), blobs())
+    assert found.diverged
+    assert len(found.losses) == 5
+    with pytest.raises(dl.NonFiniteError):
+        dl.find_learning_rate(trainer_of(mlp()), with_entry(np.nan))
+
+
+def test_a_schedule_is_replaced_in_the_copy_alone():
+    schedule = dl.StepDecay(0.1, factor=0.5, every=3)
+    trainer = dl.Trainer(trainer_of(mlp()).model, dl.SGD(schedule, 0.9), rng=3)
+    found = dl.find_learning_rate(trainer, blobs(), batch_size=20)
+    assert trainer.optimizer.learning_rate is schedule
+    plain = dl.find_learning_rate(trainer_of(mlp()), blobs(), batch_size=20)
+    np.testing.assert_array_equal(found.losses, plain.losses)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lowest": 1.0, "highest": 0.1}, "expected lowest < highest, got 1 and 0.1"),
+        ({"lowest": 0.0}, "lowest: expected a finite number > 0"),
+        ({"steps": 5}, "steps: expected an integer >= 10"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_refused(options, words):
+    with pytest.raises(dl.InputError, match=words):
+        dl.find_learning_rate(trainer_of(mlp()), blobs(), **options)
+
+
+def test_the_figure_shows_both_curves_and_the_suggestion():
+    found = dl.find_learning_rate(trainer_of(mlp()), blobs(spread=3.0), batch_size=20)
+    assert found.diverged
+    (ax,) = found.plot().axes
+    assert ax.get_xscale() == "log"
+    each, smoothed, suggestion = ax.lines
+    np.testing.assert_array_equal(each.get_xydata(), np.stack([found.rates, found.losses], axis=1))
+    np.testing.assert_array_equal(smoothed.get_ydata(), found.smoothed)
+    assert set(suggestion.get_xdata()) == {found.suggestion}
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["each batch", "smoothed", f"suggestion: {found.suggestion:.2g}"]
+    assert found.plot(ax) is ax.figure
+
+
+def test_a_blow_up_leaves_the_figure_and_the_rest_fills_it():
+    smoothed = np.array([2.3, 2.4, 2.2, 1.8, 1.6, 2.0, 30.0, 4e5])
+    (ax,) = dl.plotting.plot_learning_rates(np.geomspace(1e-4, 10, 8), 1.1 * smoothed, smoothed, 1e-2).axes
+    low, high = ax.get_ylim()
+    assert low < 1.6
+    assert 2.4 < high < 3.5
+
+
+def test_a_figure_without_a_suggestion_or_of_other_shapes():
+    figure = dl.plotting.plot_learning_rates([1e-3, 1e-2], [2.0, 2.0], [2.0, 2.0], title="flat")
+    assert len(figure.axes[0].lines) == 2
+    assert figure.axes[0].get_title() == "flat"
+    with pytest.raises(dl.ShapeError, match="of one shape"):
+        dl.plotting.plot_learning_rates([1e-3, 1e-2], [2.0], [2.0])
+
+
+# -- nothing changes
+
+NETWORKS = [
+    lambda: mlp(),
+    lambda: mlp(bias=-100.0),
+    lambda: dl.Sequential(dl.Dropout(0.3, rng=1), *mlp().layers),
+    lambda: dl.Sequential(dl.Dense(12, 6, rng=0), dl.BatchNorm(6), dl.Tanh(), dl.Dense(6, 4, rng=1)),
+    frozen,
+]
+OPTIMIZERS = [
+    lambda: dl.SGD(0.05, 0.9),
+    lambda: dl.Adam(dl.StepDecay(0.01, factor=0.5, every=7)),
+    lambda: dl.RMSProp(0.01),
+]
+
+
+def everything(trainer):
+    """All that later training depends on, as bytes and texts."""
+    parameters = trainer.model.parameters.values()
+    return (
+        {path: array.tobytes() for path, array in trainer.model.weights().items()},
+        [(p.grad.tobytes(), p.trainable) for p in parameters],
+        {p: {k: a.tobytes() for k, a in s.items()} for p, s in trainer.optimizer.state.items()},
+        (trainer.optimizer.steps, trainer.optimizer.learning_rate, trainer.epoch, trainer.step, trainer.seed),
+        (trainer.history.rows, dict(trainer.logs), repr(trainer.model), trainer.nonfinite),
+        [getattr(layer, "rate", None) for _, layer in trainer.model.network.walk()],
+    )
+
+
+CHECKS = [
+    lambda trainer, data: dl.sanity_check(trainer, data),
+    lambda trainer, data: dl.find_learning_rate(trainer, data, steps=20, batch_size=32),
+    lambda trainer, data: dl.overfit_tiny(trainer.model, data, steps=30),
+    lambda trainer, data: dl.dead_units(trainer.model, data.x),
+]
+
+
+@given(
+    st.sampled_from(NETWORKS[:-1]),
+    st.sampled_from(OPTIMIZERS),
+    st.lists(st.sampled_from(range(len(CHECKS))), min_size=1, max_size=2),
+    st.integers(0, 2),
+    st.integers(0, 2**32 - 1),
+)
+def test_training_afterwards_is_the_same_bit_for_bit(network, optimizer, checks, epochs, seed):
+    data = blobs(64)
+    x, y = data.x.tobytes(), data.y.tobytes()
+    with_checks = dl.Trainer(dl.Model(network(), dl.SoftmaxCrossEntropy(), dl.L2(0.01)), optimizer(), rng=seed)
+    without = copy.deepcopy(with_checks)
+    for trainer in (with_checks, without):
+        trainer.fit(data, epochs=epochs, batch_size=20)
+    for row in [*with_checks.history, *without.history]:
+        row.pop("seconds")
+    before = everything(with_checks)
+    for check in checks:
+        CHECKS[check](with_checks, data)
+    assert everything(with_checks) == before
+    assert (data.x.tobytes(), data.y.tobytes()) == (x, y)
+    for trainer in (with_checks, without):
+        trainer.fit(data, data, epochs=2, batch_size=20)
+        for row in trainer.history:
+            row.pop("seconds", None)
+        trainer.logs.pop("seconds", None)
+    assert [r.items() for r in with_checks.history] == [r.items() for r in without.history]
+    assert everything(with_checks)[:3] == everything(without)[:3]
+
+
+@pytest.mark.parametrize("check", CHECKS[:1] + CHECKS[2:])
+def test_a_frozen_model_stays_as_it_is(check):
+    trainer = trainer_of(frozen())
+    before = everything(trainer)
+    check(trainer, blobs(64))
+    assert everything(trainer) == before
+
+
+def test_the_same_check_gives_the_same_report():
+    first, second = (dl.sanity_check(trainer_of(mlp()), blobs()) for _ in range(2))
+    assert str(first) == str(second)

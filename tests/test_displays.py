@@ -1,0 +1,488 @@
+"""Displays: confusion, accuracy by class, gallery, layers and several runs, looked at by what is on the figures."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+import minidl as dl
+from minidl.plotting import (
+    plot_confusion_matrix,
+    plot_gallery,
+    plot_gradient_norms,
+    plot_most_confused,
+    plot_per_class_accuracy,
+    plot_runs,
+    plot_true_class_probability,
+    plot_update_ratios,
+)
+from minidl.plotting.lines import line_style, spread
+
+LONG = [f"a quite long $name_of class {k}" for k in range(100)]
+MATRIX = np.array([[6, 2, 0], [1, 7, 0], [0, 0, 0]])
+
+
+def ax_of(figure):
+    return figure.axes[0]
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def grey(color):
+    """Return the relative luminance of a colour, as WCAG defines it."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def numbers(classes, seed=0):
+    return np.random.default_rng(seed).integers(0, 50, (classes, classes))
+
+
+def curves(count, epochs=20):
+    """Runs that end close to each other, each longer than the one before."""
+    return {
+        f"run {k}, {LONG[k]}": dl.History({"val_loss": 2.0 - 0.05 * e + 0.01 * k} for e in range(epochs + k))
+        for k in range(count)
+    }
+
+
+def layers(count, epochs=5):
+    return {
+        f"{k}.{kind}": [10.0 ** (-k / 4 - e / 8) * scale for e in range(epochs)]
+        for k in range(count)
+        for kind, scale in (("weight", 0.01), ("bias", 0.003))
+    }
+
+
+def wrong_probabilities(rows, classes, seed=0):
+    p = np.random.default_rng(seed).random((rows, classes))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+FIGURES = {
+    **{
+        f"confusion of {classes}{', shares' * normalize}": lambda classes=classes, normalize=normalize: (
+            plot_confusion_matrix(
+                numbers(classes), class_names=LONG[:classes], normalize=normalize, title="A title that is long " * 3
+            )
+        )
+        for classes in (1, 10, 100)
+        for normalize in (False, True)
+    },
+    "confusion, without rows": lambda: plot_confusion_matrix(np.zeros((3, 3), int), normalize=True),
+    "large counts": lambda: plot_confusion_matrix(numbers(10) * 12_345, title="W" * 90),
+    "most confused": lambda: plot_most_confused(numbers(10), class_names=LONG[:10], title="W" * 90),
+    "nothing confused": lambda: plot_most_confused(np.eye(2, dtype=int), title="None"),
+    **{
+        f"accuracy of {classes}": lambda classes=classes: plot_per_class_accuracy(
+            np.linspace(0, 1, classes), class_names=LONG[:classes], title="A title that is long " * 3
+        )
+        for classes in (1, 10, 100)
+    },
+    "accuracy unknown": lambda: plot_per_class_accuracy([math.nan]),
+    **{
+        f"gallery of {count}": lambda count=count: plot_gallery(
+            np.zeros((200, 3 * 4 * 4)) - 1.0,
+            np.zeros(200, int),
+            wrong_probabilities(200, 10),
+            class_names=LONG[:10],
+            count=count,
+            title="W" * 90,
+        )
+        for count in (1, 20)
+    },
+    "gallery of none": lambda: plot_gallery(np.zeros((1, 4)), [0], [[1.0]], title="A title that is long " * 3),
+    **{f"{count} runs": lambda count=count: plot_runs(curves(count), "val_loss", title="W" * 90) for count in (1, 24)},
+    **{
+        f"{plot.__name__} of {count}": lambda plot=plot, count=count: plot(layers(count), title="W" * 90)
+        for plot, count in ((plot_gradient_norms, 24), (plot_update_ratios, 1), (plot_update_ratios, 4))
+    },
+    "no ratio": lambda: plot_update_ratios({"weight": [0.0, math.nan]}),
+    "probabilities": lambda: plot_true_class_probability(wrong_probabilities(50, 3), np.zeros(50, int), title="W" * 90),
+}
+
+
+@pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
+def test_nothing_is_clipped(make):
+    figure = make()
+    figure.draw_without_rendering()
+    inner, outer = figure.get_tightbbox(), figure.bbox_inches
+    assert inner.x0 >= outer.x0 - 0.01
+    assert inner.y0 >= outer.y0 - 0.01
+    assert inner.x1 <= outer.x1 + 0.01
+    assert inner.y1 <= outer.y1 + 0.01
+
+
+@pytest.mark.parametrize("make", [FIGURES["24 runs"], FIGURES["plot_gradient_norms of 24"]])
+def test_names_at_the_ends_of_lines_do_not_overlap(make):
+    figure = make()
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in ax_of(figure).texts]  # without the lines that lead to them
+    boxes.sort(key=lambda box: box.y0)
+    assert len(boxes) >= 4
+    assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
+
+
+# ---- confusion
+
+
+def test_cells_hold_their_counts_with_targets_down_and_predictions_across():
+    ax = ax_of(plot_confusion_matrix(MATRIX, class_names=["ant", "bee", "cow"], title="Three"))
+    np.testing.assert_array_equal(ax.images[0].get_array(), MATRIX)
+    assert {(text.get_position(), text.get_text()) for text in ax.texts} == {
+        ((0, 0), "6"), ((1, 0), "2"), ((0, 1), "1"), ((1, 1), "7"),
+    }  # fmt: skip
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["ant", "bee", "cow"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["ant", "bee", "cow (no rows)"]
+    assert (ax.get_ylabel(), ax.get_title()) == ("target class", "Three")
+    assert ax.get_xlabel() == "predicted class\n13 of 16 rows right"
+
+
+def test_shares_are_of_the_targets_rows_and_a_class_without_rows_has_none():
+    ax = ax_of(plot_confusion_matrix([[199, 1, 0], [1, 3, 0], [0, 0, 0]], normalize=True))
+    assert sorted(texts(ax)) == ["100", "25", "75", "<1"]
+    shown = ax.images[0].get_array().filled(np.nan)
+    np.testing.assert_allclose(shown, [[99.5, 0.5, 0], [25, 75, 0], [np.nan] * 3])
+    assert ax.get_xlabel().endswith("in the cells: % of the target's rows")
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_numbers_contrast_with_their_cells(normalize):
+    ax = ax_of(plot_confusion_matrix(np.arange(1, 101).reshape(10, 10), normalize=normalize))
+    image = ax.images[0]
+    assert len(ax.texts) == 100
+    for text in ax.texts:
+        column, row = text.get_position()
+        ground = image.to_rgba(image.get_array())[int(row), int(column), :3]
+        light, dark = sorted([grey(ground), grey(text.get_color())])[::-1]
+        assert (light + 0.05) / (dark + 0.05) > 4
+
+
+def test_shades_darken_with_the_count_in_grey_too():
+    image = ax_of(plot_confusion_matrix(np.arange(100).reshape(10, 10))).images[0]
+    shades = [grey(image.cmap(image.norm(value))[:3]) for value in range(100)]
+    assert all(a > b for a, b in pairwise(shades))
+
+
+def test_of_many_classes_a_bar_tells_the_shades_and_every_second_name_is_written():
+    figure = plot_confusion_matrix(numbers(100), class_names=LONG)
+    ax, bar = figure.axes
+    assert texts(ax) == []
+    assert bar.get_ylabel() == "rows"
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in ax.get_yticklabels()]
+    assert 40 <= len(boxes) < 100
+    assert all(below.y1 <= above.y0 + 1 for above, below in pairwise(boxes))
+
+
+def test_confusion_is_drawn_where_it_is_told_to():
+    figure = Figure(figsize=(8, 3))
+    left, right = figure.subplots(1, 2)
+    assert plot_confusion_matrix(MATRIX, ax=right) is figure
+    assert len(right.images) == 1
+    assert not left.images
+    assert plot_most_confused(MATRIX, ax=left) is figure
+
+
+@pytest.mark.parametrize("plot", [plot_confusion_matrix, plot_most_confused, dl.most_confused])
+@pytest.mark.parametrize(
+    ("matrix", "error", "words"),
+    [
+        ([[1, 2]], dl.ShapeError, r"expected a matrix of shape \(classes, classes\), got \(1, 2\)"),
+        (np.zeros((0, 0), int), dl.ShapeError, "got \\(0, 0\\)"),
+        ([[0.5, 0.5], [0, 1]], dl.InputError, "expected a matrix of counts, as of confusion_matrix, got float64"),
+        ([[1, -1], [0, 1]], dl.InputError, "expected a matrix of counts"),
+    ],
+)
+def test_what_is_no_confusion_matrix_is_refused(plot, matrix, error, words):
+    with pytest.raises(error, match=f"^{plot.__name__}: .*{words}"):
+        plot(matrix)
+
+
+@pytest.mark.parametrize("plot", [plot_confusion_matrix, plot_most_confused, dl.most_confused])
+def test_there_is_one_name_a_class(plot):
+    with pytest.raises(dl.ShapeError, match=f"^{plot.__name__}: expected 3 class names, one a class, got 2"):
+        plot(MATRIX, class_names=["a", "b"])
+
+
+def test_bars_show_the_most_confused_pairs_from_the_top_down():
+    ax = ax_of(plot_most_confused(MATRIX, class_names=["ant", "bee", "cow"]))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["ant as bee", "bee as ant"]
+    assert [bar.get_width() for bar in ax.patches] == [2, 1]
+    assert texts(ax) == ["2 (25 %)", "1 (12 %)"]
+    assert ax.yaxis_inverted()
+    assert texts(ax_of(plot_most_confused(np.eye(3, dtype=int)))) == ["no class is taken for another"]
+
+
+# ---- accuracy by class
+
+
+def test_bars_are_accuracies_and_the_mean_is_of_classes_with_rows():
+    ax = ax_of(plot_per_class_accuracy([0.5, math.nan, 1.0, 0.0], class_names=["a", "b", "c", "d"]))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c", "d"]
+    assert [bar.get_width() for bar in ax.patches] == [0.5, 0, 1, 0]
+    assert texts(ax) == ["0.50", "no rows", "1.00", "0.00"]
+    (mean,) = ax.lines
+    assert list(mean.get_xdata()) == [0.5, 0.5]
+    assert ax.get_xlabel().endswith("dashed: the mean over classes, 0.500")
+
+
+def test_sorted_the_best_class_is_on_top_and_one_without_rows_at_the_bottom():
+    ax = ax_of(plot_per_class_accuracy([0.5, math.nan, 1.0, 0.0], sort=True))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["2", "0", "3", "1"]
+    assert texts(ax) == ["1.00", "0.50", "0.00", "no rows"]
+
+
+def test_without_any_rows_there_is_no_mean():
+    ax = ax_of(plot_per_class_accuracy([math.nan, math.nan]))
+    assert texts(ax) == ["no rows", "no rows"]
+    assert not ax.lines
+
+
+@pytest.mark.parametrize(
+    ("shares", "error", "words"),
+    [
+        ([[0.5]], dl.ShapeError, r"expected one share a class, got shape \(1, 1\)"),
+        ([], dl.ShapeError, r"got shape \(0,\)"),
+        ([50.0, 20.0], dl.InputError, r"expected shares in \[0, 1\]"),
+        ([-0.5], dl.InputError, r"expected shares in \[0, 1\]"),
+    ],
+)
+def test_what_is_no_accuracy_is_refused(shares, error, words):
+    with pytest.raises(error, match=words):
+        plot_per_class_accuracy(shares)
+
+
+# ---- gallery
+
+P = np.array([[0.75, 0.25], [0.25, 0.75], [0.125, 0.875], [0.5, 0.5], [1.0, 0.0]])
+Y = [0, 0, 0, 1, 1]  # right, wrong at 0.75, wrong at 0.875, wrong at 0.5, wrong at 1
+
+
+def planes(rng, rows=5):
+    return rng.integers(0, 256, (rows, 3 * 4 * 4)).astype(np.uint8)
+
+
+def test_the_surest_errors_come_first_with_truth_and_guess(rng):
+    images = planes(rng)
+    figure = plot_gallery(images, Y, P, class_names=["ant", "bee"], title="Errors")
+    assert [ax.get_title() for ax in figure.axes] == [
+        "bee /\nant (1.00)",
+        "ant /\nbee (0.88)",
+        "ant /\nbee (0.75)",
+        "bee /\nant (0.50)",
+    ]
+    for ax, row in zip(figure.axes, [4, 2, 1, 3], strict=True):
+        drawn = ax.images[0].get_array()
+        np.testing.assert_allclose(drawn, dl.images_from_rows(images[row], (4, 4, 3)) / 255)
+    assert figure.get_suptitle() == "Errors"
+    assert figure.get_supxlabel() == "truth / guess (its probability); 4 of 4 wrong in 5 rows, the surest first"
+
+
+def test_count_and_which_choose_the_rows(rng):
+    figure = plot_gallery(planes(rng), Y, P, count=2)
+    assert [ax.get_title() for ax in figure.axes] == ["1 /\n0 (1.00)", "0 /\n1 (0.88)"]
+    assert "2 of 4 wrong in 5 rows" in figure.get_supxlabel()
+    (ax,) = plot_gallery(planes(rng), Y, P, which="right").axes
+    assert ax.get_title() == "0 /\n0 (0.75)"
+
+
+def test_no_error_is_said(rng):
+    figure = plot_gallery(planes(rng, 2), [0, 1], np.eye(2))
+    assert texts(ax_of(figure)) == ["none of 2 rows is classified wrongly"]
+    figure = plot_gallery(planes(rng, 2), [1, 0], np.eye(2), which="right")
+    assert texts(ax_of(figure)) == ["none of 2 rows is classified rightly"]
+
+
+@pytest.mark.parametrize("shape", [(3 * 4 * 4,), (4, 4, 3), (4, 4, 1), (4, 4), (4 * 5,)])
+def test_images_of_every_form_are_drawn(rng, shape):
+    images = rng.random((5, *shape))
+    figure = plot_gallery(images, Y, P, image_shape=(4, 5) if shape == (20,) else None)
+    drawn = figure.axes[0].images[0].get_array()
+    assert drawn.shape == {(48,): (4, 4, 3), (4, 4, 3): (4, 4, 3), (20,): (4, 5)}.get(shape, (4, 4))
+    if shape[0] == 4:
+        np.testing.assert_array_equal(drawn, images[4].reshape(drawn.shape))
+
+
+def test_standardized_rows_are_scaled_one_by_one_and_it_is_said(rng):
+    images = rng.normal(size=(5, 48)).astype(np.float32)
+    before = images.copy()
+    figure = plot_gallery(images, Y, P)
+    for ax in figure.axes:
+        assert ax.images[0].get_array().min() == 0
+        assert ax.images[0].get_array().max() == 1
+    assert figure.get_supxlabel().replace("\n", " ").endswith("each scaled to its own minimum and maximum")
+    np.testing.assert_array_equal(images, before)
+    images[4, 0] = np.nan
+    assert "grey where not finite" in plot_gallery(images, Y, P).get_supxlabel().replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"images": np.zeros((4, 48))}, dl.ShapeError, "expected one image a target, got 4 of 5"),
+        ({"images": np.zeros((5, 47))}, dl.ShapeError, "plot_gallery: 47 features are no square image"),
+        ({"images": np.zeros((5, 2, 2, 2))}, dl.ShapeError, r"plot_gallery: expected flat rows .* \(4, 2, 2, 2\)"),
+        ({"which": "best"}, dl.InputError, "expected which to be 'wrong' or 'right', got 'best'"),
+        ({"count": 0}, dl.InputError, "count: expected an integer >= 1"),
+        ({"count": 101}, dl.InputError, "count of at most 100, got 101"),
+        ({"class_names": ["a"]}, dl.ShapeError, "expected 2 class names, one a class, got 1"),
+        ({"probabilities": P * 3}, dl.InputError, "loss.probabilities"),
+        ({"targets": [0, 0, 0, 1, 2]}, dl.InputError, "labels in 0..1, got 2 in row 4"),
+    ],
+)
+def test_what_makes_no_gallery_is_refused(change, error, words):
+    arguments = {"images": np.zeros((5, 48)), "targets": Y, "probabilities": P} | change
+    with pytest.raises(error, match=words):
+        plot_gallery(**arguments)
+
+
+# ---- layers
+
+
+@pytest.mark.parametrize("plot", [plot_gradient_norms, plot_update_ratios])
+def test_there_is_a_named_line_a_parameter_on_a_logarithmic_axis(plot):
+    values = layers(2)
+    ax = ax_of(plot(values, title="Two layers"))
+    assert [line.get_label() for line in ax.lines] == list(values)
+    for line in ax.lines:
+        np.testing.assert_array_equal(line.get_xdata(), range(1, 6))
+        np.testing.assert_array_equal(line.get_ydata(), values[line.get_label()])
+    assert ax.get_yscale() == "log"
+    assert ax.get_title() == "Two layers"
+    assert sorted(texts(ax)) == sorted(values)
+    colors = [line.get_color() for line in ax.lines]
+    assert colors[0] == colors[1] != colors[2] == colors[3]  # a colour a layer
+    assert grey(colors[0][:3]) < grey(colors[2][:3])
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--", "-", "--"]  # a style a kind
+
+
+def test_epochs_may_begin_elsewhere():
+    ax = ax_of(plot_gradient_norms({"weight": [1.0, 2.0]}, epochs=[7, 8]))
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [7, 8])
+
+
+def test_the_band_of_ratios_is_in_sight_and_explained():
+    for ratios in ([0.5, 0.4], [1e-7, 1e-8]):
+        ax = ax_of(plot_update_ratios({"weight": ratios}))
+        low, high = ax.get_ylim()
+        (band,) = ax.patches
+        assert low <= band.get_y() < 1e-3 < band.get_y() + band.get_height() <= high
+        assert "grey band: around 0.001" in ax.get_xlabel()
+    assert not ax_of(plot_gradient_norms({"weight": [0.5]})).patches
+
+
+def test_zeros_and_what_is_not_finite_are_gaps_and_said():
+    values = {"weight": [1.0, 0.0, math.nan, 0.5], "bias": [0.0, 0.0, 0.0, math.inf]}
+    ax = ax_of(plot_gradient_norms(values))
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1.0, np.nan, np.nan, 0.5])
+    assert "zero: weight in 1 of 4 epochs, bias in 3 of 4 epochs" in ax.get_xlabel().replace("\n", " ")
+    assert "not finite: weight in 1 of 4 epochs" in ax.get_xlabel().replace("\n", " ")
+    assert texts(ax) == ["weight"]  # what has no point has no name
+    ax = ax_of(plot_gradient_norms({f"{k}.bias": [0.0] for k in range(9)}))
+    assert "2.bias in 1 of 1 epochs, 6 more" in ax.get_xlabel().replace("\n", " ")
+    assert texts(ax) == ["nothing finite to draw"]
+    assert "grey band" not in ax_of(plot_update_ratios({"bias": [0.0]})).get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "words"),
+    [
+        ({}, {}, "expected a dict of one number an epoch for each parameter"),
+        ([1.0], {}, "expected a dict"),
+        ({"weight": []}, {}, "expected some numbers for 'weight'"),
+        ({"weight": [1.0], "bias": [1.0, 2.0]}, {}, "expected 1 numbers for 'bias', one an epoch"),
+        ({"weight": [1.0, -2.0]}, {}, "expected numbers of at least 0 for 'weight', got -2"),
+        ({"weight": [1.0]}, {"epochs": [1, 2]}, "expected 2 numbers for 'weight'"),
+    ],
+)
+def test_what_makes_no_lines_is_refused(values, options, words):
+    for plot in (plot_gradient_norms, plot_update_ratios):
+        with pytest.raises(dl.InputError, match=f"^{plot.__name__}: {words}"):
+            plot(values, **options)
+
+
+def test_what_the_monitor_measures_can_be_drawn(rng):
+    data = dl.Dataset(rng.normal(size=(20, 4)).astype(np.float32), np.arange(20) % 3)
+    monitor = dl.GradientMonitor(every=1)
+    network = dl.Sequential(dl.Dense(4, 5, rng=0), dl.ReLU(), dl.Dense(5, 3, rng=1))
+    trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(0.1), [monitor], rng=0)
+    trainer.fit(data, epochs=3, batch_size=5)
+    for plot, values in ((plot_gradient_norms, monitor.norms), (plot_update_ratios, monitor.ratios)):
+        ax = ax_of(plot(values, epochs=monitor.epochs))
+        assert sorted(texts(ax)) == sorted(trainer.model.parameters)
+
+
+# ---- several runs
+
+
+def test_there_is_a_named_line_a_run_each_of_its_own_length():
+    runs = curves(3, epochs=4)
+    ax = ax_of(plot_runs(runs, "val_loss", title="Three"))
+    for line, (name, history) in zip(ax.lines, runs.items(), strict=True):
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_xdata(), history["epoch"])
+        np.testing.assert_array_equal(line.get_ydata(), history["val_loss"])
+    assert {text[:8] for text in texts(ax)} == {"run 0, a", "run 1, a", "run 2, a"}
+    assert ax.get_ylabel() == "validation loss (mean per sample)"
+    assert (ax.get_xlabel(), ax.get_yscale(), ax.get_title()) == ("epoch", "linear", "Three")
+
+
+def test_lines_differ_without_colour():
+    styles = [(style["linestyle"], style["marker"]) for style in map(line_style, range(20))]
+    assert len(set(styles)) == 20
+
+
+def test_a_run_that_blows_up_makes_the_axis_logarithmic_and_gaps_are_said():
+    runs = {"calm": {"loss": [2.0, 1.5, 1.25]}, "wild": {"loss": [2.0, 500.0, math.nan]}, "other": {"cost": [1.0]}}
+    ax = ax_of(plot_runs(runs, "loss"))
+    assert ax.get_yscale() == "log"
+    assert ax.get_ylabel() == "loss, log scale"
+    note = ax.get_xlabel().replace("\n", " ")
+    assert "log scale: the largest loss is 250 times the median" in note
+    assert "no finite value: wild in 1 of 3 epochs" in note
+    assert "without loss: other" in note
+    assert sorted(texts(ax)) == ["calm", "wild"]
+
+
+def test_a_run_without_any_finite_value_has_no_name_on_the_figure():
+    ax = ax_of(plot_runs({"broken": {"loss": [math.nan]}, "sound": {"loss": [1.0]}}, "loss"))
+    assert texts(ax) == ["sound"]
+
+
+def test_runs_are_drawn_where_they_are_told_to():
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert plot_runs({"a": {"loss": [1.0]}}, "loss", ax=right) is figure
+    assert len(right.lines) == 1
+    assert not left.lines
+
+
+def test_runs_without_the_column_are_refused():
+    for runs in ({}, {"a": dl.History()}, {"a": {"cost": [1.0]}}, {"a": {"loss": []}}):
+        with pytest.raises(dl.InputError, match="plot_runs: expected a run with 'loss', got"):
+            plot_runs(runs, "loss")
+    with pytest.raises(dl.InputError, match="expected runs to be a dict of histories by name, got History"):
+        plot_runs(dl.History([{"loss": 1.0}]), "loss")
+
+
+@given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=12), st.floats(0.001, 0.09))
+def test_spread_levels_keep_order_and_distance_and_stay_inside(levels, step):
+    moved = spread(sorted(levels), step)
+    assert all(high - low >= step * (1 - 1e-9) for low, high in pairwise(moved))
+    assert moved[0] >= -1e-9
+    assert moved[-1] <= 1 + 1e-9
+
+
+@given(st.lists(st.integers(0, 10), min_size=1, max_size=11, unique=True))
+def test_levels_with_room_stay_where_they_are(tenths):
+    levels = sorted(tenth / 10 for tenth in tenths)
+    np.testing.assert_allclose(spread(levels, 0.09), levels, atol=1e-12)

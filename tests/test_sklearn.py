@@ -1,0 +1,292 @@
+"""The scikit-learn estimators: scikit-learn's own checks, its tools on top, and minidl's plain API below."""
+
+import builtins
+import importlib
+import pickle
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+import minidl as dl
+
+pytest.importorskip("sklearn", reason="the estimators need scikit-learn: the extra `sklearn`")
+
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_iris, make_regression
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from minidl.sklearn import NeuralNetClassifier, NeuralNetRegressor
+
+
+def layers(n_features, n_outputs, rng, units=0, dtype=np.float32):
+    if not units:
+        return dl.Dense(n_features, n_outputs, rng=rng, dtype=dtype)
+    hidden = dl.Dense(n_features, units, rng=rng, dtype=dtype)
+    return dl.Sequential(hidden, dl.ReLU(), dl.Dense(units, n_outputs, rng=rng, dtype=dtype))
+
+
+def classifier(n_features, n_classes, rng, strength=0.0, **options):
+    return dl.Model(layers(n_features, n_classes, rng, **options), dl.SoftmaxCrossEntropy(), dl.L2(strength))
+
+
+def regressor(n_features, n_outputs, rng, **options):
+    return dl.Model(layers(n_features, n_outputs, rng, **options), dl.MeanSquaredError())
+
+
+@pytest.fixture
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return X, np.array(["setosa", "versicolor", "virginica"])[y]
+
+
+def same_models(a, b):
+    return all(np.array_equal(a.weights()[name], array) for name, array in b.weights().items())
+
+
+# No check is expected to fail. Of the legacy ones some provoke warnings on purpose, which this project makes errors.
+@pytest.mark.filterwarnings("default")
+@parametrize_with_checks(
+    [
+        NeuralNetClassifier(classifier),
+        NeuralNetClassifier(classifier, {"units": 16}, optimizer=partial(dl.SGD, momentum=0.9)),
+        NeuralNetClassifier(classifier, {"dtype": np.float64}, validation_fraction=0.2),
+        NeuralNetRegressor(regressor),
+        NeuralNetRegressor(regressor, {"units": 16}, callbacks=[dl.EarlyStopping("loss")]),
+    ]
+)
+def test_the_checks_of_scikit_learn(estimator, check):
+    with np.errstate(divide="warn", over="warn", invalid="warn"):  # scikit-learn computes as well
+        check(estimator)
+
+
+def test_a_pipeline_learns_and_is_scored(iris):
+    X, y = iris
+    pipeline = make_pipeline(StandardScaler(), NeuralNetClassifier(classifier, {"units": 16}, random_state=0))
+    assert pipeline.fit(X, y).score(X, y) > 0.95
+    probabilities = pipeline.predict_proba(X)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert (pipeline.classes_[probabilities.argmax(axis=1)] == pipeline.predict(X)).all()
+
+
+def test_a_grid_goes_over_arguments_of_the_factory_and_settings_of_training(iris):
+    X, y = iris
+    grid = {
+        "neuralnetclassifier__build__units": [0, 8],
+        "neuralnetclassifier__build__strength": [0.0, 10.0],
+        "neuralnetclassifier__learning_rate": [0.03, 1e-6],
+        "neuralnetclassifier__optimizer": [dl.Adam],
+    }
+    net = NeuralNetClassifier(classifier, {"units": 4}, epochs=10, random_state=0)
+    search = GridSearchCV(make_pipeline(StandardScaler(), net), grid, cv=3).fit(X, y)
+    assert search.best_params_["neuralnetclassifier__learning_rate"] == 0.03
+    assert search.best_params_["neuralnetclassifier__build__strength"] == 0.0
+    assert len(set(search.cv_results_["mean_test_score"])) > 2
+    best = search.best_estimator_[-1]
+    assert best.build_params == {"units": search.best_params_["neuralnetclassifier__build__units"], "strength": 0.0}
+    assert len(best.model_.parameters) == (4 if best.build_params["units"] else 2)
+    assert net.build_params == {"units": 4}
+
+
+def test_cross_validation_in_processes_is_that_in_this_one(iris):
+    net = NeuralNetClassifier(classifier, learning_rate=0.1, epochs=5, random_state=0)
+    alone, together = (cross_val_score(net, *iris, cv=3, n_jobs=n) for n in (1, 2))
+    assert np.array_equal(alone, together)
+    assert alone.mean() > 0.6
+
+
+def test_probabilities_are_good_enough_for_tools_that_refine_them(iris):
+    calibrated = CalibratedClassifierCV(NeuralNetClassifier(classifier, learning_rate=0.1, random_state=0), cv=3).fit(
+        *iris
+    )
+    assert calibrated.score(*iris) > 0.9
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [False, True], [7, -3], [0.0, 1.0], ["b", "a"]])
+def test_labels_may_be_anything_that_has_an_order(labels, rng):
+    y = np.array(labels)[rng.integers(2, size=40)]
+    X = np.where(y == labels[0], -1.0, 1.0)[:, np.newaxis] + 0.1 * rng.standard_normal((40, 2))
+    net = NeuralNetClassifier(classifier, learning_rate=0.1, random_state=0).fit(X, y)
+    assert net.classes_.tolist() == sorted(labels)
+    assert net.predict(X).dtype == y.dtype
+    assert (net.predict(X) == y).all()
+
+
+def test_it_is_the_plain_api_bit_for_bit(iris):
+    X, y = iris
+    net = NeuralNetClassifier(classifier, {"units": 8}, learning_rate=0.02, epochs=3, batch_size=20, random_state=5)
+    net.fit(X, y)
+    model = classifier(4, 3, np.random.default_rng(5), units=8)
+    trainer = dl.Trainer(model, dl.Adam(0.02), rng=5)
+    trainer.fit(dl.Dataset(X, np.unique(y, return_inverse=True)[1]), epochs=3, batch_size=20)
+    assert same_models(model, net.model_)
+    assert np.array_equal(net.predict_proba(X), model.predict_proba(X))
+    assert net.history_["loss"] == trainer.history["loss"]
+    assert net.n_iter_ == 3
+
+
+def test_random_state_decides_all(iris):
+    X, y = iris
+    net = NeuralNetClassifier(classifier, {"units": 4}, epochs=2, validation_fraction=0.2)
+
+    def trained(random_state):
+        return clone(net).set_params(random_state=random_state).fit(X, y).model_
+
+    assert same_models(trained(3), trained(3))
+    assert same_models(trained(np.random.RandomState(3)), trained(np.random.RandomState(3)))
+    assert not same_models(trained(3), trained(4))
+    assert not same_models(trained(None), trained(None))
+
+
+def test_a_second_fit_begins_anew_and_changes_no_setting(iris):
+    X, y = iris
+    stopping = dl.EarlyStopping("val_loss", patience=0)
+    net = NeuralNetClassifier(
+        classifier,
+        learning_rate=dl.StepDecay(0.5, factor=0.5, every=50),
+        epochs=200,
+        validation_fraction=0.3,
+        callbacks=[stopping],
+        random_state=0,
+    )
+    first = net.fit(X, y).model_
+    assert net.n_iter_ == len(net.history_) < 200
+    assert "val_loss" in net.history_
+    second = net.fit(X, y).model_
+    assert first is not second
+    assert same_models(first, second)
+    assert net.callbacks == [stopping]
+    assert stopping.best_epoch is None
+
+
+def test_clone_and_pickle(iris):
+    X, y = iris
+    net = NeuralNetClassifier(classifier, {"units": 8}, epochs=2, random_state=0).fit(X, y)
+    twin = clone(net)
+    assert not hasattr(twin, "model_")
+    assert twin.get_params() == net.get_params()
+    assert twin.build_params is not net.build_params
+    loaded = pickle.loads(pickle.dumps(net))
+    assert np.array_equal(loaded.predict_proba(X), net.predict_proba(X))
+    assert np.array_equal(loaded.fit(X, y).predict_proba(X), net.predict_proba(X))
+
+
+def test_settings_of_the_factory_are_settings():
+    given = {"units": 8}
+    net = NeuralNetClassifier(classifier, given)
+    assert net.get_params()["build__units"] == 8
+    assert "build__units" not in net.get_params(deep=False)
+    assert net.set_params(build__units=16, build__strength=0.1, epochs=3) is net
+    assert (net.build_params, net.epochs) == ({"units": 16, "strength": 0.1}, 3)
+    assert given == {"units": 8}
+    assert NeuralNetClassifier(classifier).set_params(build__units=1).build_params == {"units": 1}
+    with pytest.raises(ValueError, match=r"Invalid parameter 'epoch' for estimator"):
+        net.set_params(epoch=3)
+
+
+def test_the_kinds_of_estimators():
+    assert is_classifier(NeuralNetClassifier(classifier))
+    assert is_regressor(NeuralNetRegressor(regressor))
+    assert "NeuralNetClassifier(build=<function classifier" in repr(NeuralNetClassifier(classifier))
+
+
+def test_names_of_columns_are_kept(iris):
+    pandas = pytest.importorskip("pandas", reason="columns have names in pandas")
+    X, y = iris
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    net = NeuralNetClassifier(classifier, epochs=2, random_state=0).fit(frame, y)
+    assert net.feature_names_in_.tolist() == ["a", "b", "c", "d"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        net.predict(frame.rename(columns={"a": "z"}))
+
+
+def test_regression():
+    X, y = make_regression(200, 5, noise=1.0, random_state=0)
+    y /= y.std()
+    net = NeuralNetRegressor(regressor, {"units": 16}, learning_rate=0.03, random_state=0).fit(X, y)
+    assert net.score(X, y) > 0.95
+    assert net.predict(X).shape == (200,)
+    assert cross_val_score(net, X, y, cv=3, n_jobs=2).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"build": None}, "NeuralNetClassifier: expected build to be a function that returns a Model, got None"),
+        ({"build": lambda f, k, rng: None}, "expected what build returns to be a Model, got None"),
+        ({"build": lambda f, k, rng: classifier(f, 2, rng)}, r"model with 3 outputs a row, got \(2,\)"),
+        ({"build": lambda f, k, rng: classifier(f + 1, k, rng)}, r"expected x of shape \(n, 5\), got \(1, 4\)"),
+        ({"optimizer": "adam"}, "expected optimizer to be a class such as SGD, got 'adam'"),
+        ({"optimizer": dl.Adam(0.1)}, "expected optimizer to be a class such as SGD, got Adam"),
+        ({"optimizer": float}, "expected optimizer to be an Optimizer, got 0.01"),
+        ({"learning_rate": -1.0}, "learning_rate: expected a finite number > 0"),
+        ({"epochs": 2.5}, "epochs: expected an integer >= 0, got 2.5"),
+        ({"batch_size": 0}, "batch_size: expected an integer >= 1, got 0"),
+        ({"validation_fraction": 1.0}, r"validation_fraction: expected a number in \[0, 1\), got 1.0"),
+        ({"callbacks": [dl.EarlyStopping]}, r"expected callbacks\[0\] to be a Callback.*write EarlyStopping\(\)"),
+        ({"callbacks": [dl.EarlyStopping("val_loss")]}, "pass validation data"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_words_by_fit(iris, settings, said):
+    with pytest.raises(ValueError, match=said):
+        NeuralNetClassifier(**{"build": classifier, **settings}).fit(*iris)
+
+
+def test_a_wrong_argument_of_the_factory_is_named(iris):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'unit'"):
+        NeuralNetClassifier(classifier).set_params(build__unit=3).fit(*iris)
+
+
+def test_wrong_data_is_refused_in_the_words_of_scikit_learn(iris):
+    X, y = iris
+    net = NeuralNetClassifier(classifier, epochs=1)
+    with pytest.raises(NotFittedError):
+        net.predict(X)
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        net.fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="expecting 4 features"):
+        net.fit(X, y).predict(X[:, :2])
+    with pytest.raises(TypeError, match="sample_weight"):
+        net.fit(X, y, sample_weight=np.ones(len(X)))
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        NeuralNetClassifier(classifier, validation_fraction=0.5).fit(X[:1], y[:1])
+
+
+def test_a_loss_without_probabilities_says_so(iris):
+    def hinge(n_features, n_classes, rng):
+        return dl.Model(dl.Dense(n_features, n_classes, rng=rng), dl.MulticlassHinge())
+
+    net = NeuralNetClassifier(hinge, random_state=0).fit(*iris)
+    assert net.score(*iris) > 0.6
+    with pytest.raises(dl.InputError, match=r"MulticlassHinge\(\): its outputs stand for no probabilities"):
+        net.predict_proba(iris[0])
+
+
+def test_without_scikit_learn_the_import_names_the_extra(monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *args, **kwargs):
+        if name.split(".")[0] == "sklearn":
+            raise ImportError(f"No module named {name!r}")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.delitem(sys.modules, "minidl.sklearn")
+    with pytest.raises(ImportError, match=r'needs scikit-learn >= 1.6: pip install "minidl\[sklearn\]"'):
+        importlib.import_module("minidl.sklearn")
+
+
+def test_the_module_does_not_stand_in_for_the_real_one(tmp_path):
+    code = (
+        "import minidl, sys; assert 'sklearn' not in sys.modules; import minidl.sklearn, sklearn.base;"
+        "print(sklearn.base.BaseEstimator in minidl.sklearn.NeuralNetClassifier.__mro__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
