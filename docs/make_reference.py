@@ -40,12 +40,13 @@ NOTE = "<!-- Made by `python docs/make_reference.py` from the docstrings: edit t
 def public_names() -> dict[str, Any]:
     """Return every public class and function, by the name that a user writes after ``dl.``."""
     names: dict[str, Any] = {}
-    for prefix, module in [("", minidl), ("testing.", minidl.testing)]:
+    for prefix in ("", "testing.", "diagnostics.", "sweeps."):  # the last two: what is in a result
+        module = getattr(minidl, prefix[:-1]) if prefix else minidl
         for name in module.__all__:
             item = getattr(module, name)
             if isinstance(item, ModuleType):
                 names |= {f"{name}.{inner}": getattr(item, inner) for inner in item.__all__}
-            else:
+            elif prefix == "testing." or name not in names:
                 names[prefix + name] = item
     return names
 
@@ -56,7 +57,8 @@ def pages() -> dict[str, str]:
     index = [
         "# Reference",
         NOTE,
-        "Every public name, by what it is for; `import minidl as dl` comes before all of them.",
+        "Every public name, by what it is for; `import minidl as dl` comes before all of them. The two estimators of "
+        "`minidl.sklearn` have [a page of their own](../scikit-learn.md).",
     ]
     texts = {}
     for page, (title, _) in GROUPS.items():
@@ -104,9 +106,9 @@ def entry(name: str, item: Any, names: dict[str, Any]) -> list[str]:
 
 
 def constructor(cls: type) -> Any:
-    """Return what says how `cls` is called: a dataclass itself, an `__init__` of minidl, or None."""
+    """Return what says how `cls` is called: a dataclass or named tuple itself, an `__init__` of minidl, or None."""
     for base in cls.__mro__:
-        if "__dataclass_fields__" in vars(base):
+        if not vars(base).keys().isdisjoint(["__dataclass_fields__", "_fields"]):
             return base
         if "__init__" in vars(base) and base.__module__.startswith("minidl"):
             return vars(base)["__init__"]
@@ -134,6 +136,7 @@ def signature(name: str, item: Any) -> str:
     if isinstance(node, ast.ClassDef):
         fields = [ast.unparse(line) for line in node.body if isinstance(line, ast.AnnAssign)]
         fields = [re.sub(r"field\(default_factory=(\w+)\)", r"\1()", field) for field in fields]
+        fields = [field.removesuffix(" = field(repr=False)") for field in fields]
         return "\n".join([f"{name}(", *(f"    {field}," for field in fields), ")"])
     lines = source.splitlines()[node.lineno - 1 : node.body[0].lineno - 1]  # type: ignore[attr-defined]
     head = "\n".join(re.sub(r"  # .*", "", line) for line in lines if line.strip() not in ("self,", "cls,"))

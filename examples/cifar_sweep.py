@@ -50,10 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
     trial = partial(cifar_sweep_trial.train, data_dir=options.data_dir)
     with engine(options) as where:
         result = dl.sweep(trial, space, out=options.out / "sweep.jsonl", seed=options.seed, **where)
-    columns = ["lam", "eta", "val_accuracy", "test_accuracy"]
-    print(text_table(columns, zip(*(result[name] for name in columns), strict=True)))
     for failed in result.failed:
         print(f"failed: {failed}")
+    columns = ["lam", "eta", "val_accuracy", "test_accuracy"]
+    print(text_table(columns, zip(*(result[name] for name in columns), strict=True)))
     figure = dl.plotting.plot_sweep(result, "lam", "test_accuracy", by="eta", title=data.name)
     png, _ = dl.plotting.save_figure(figure, options.out / "sweep")
     print(f"Figure: {png}")

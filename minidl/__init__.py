@@ -1,6 +1,6 @@
 """minidl: an object-oriented mini deep-learning framework on NumPy."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minidl import datasets
 from minidl.augmentation import Augmentation, Brightness, Contrast, Cutout, Mirror, RandomCrop, Shift
@@ -313,18 +313,22 @@ _WHEN_NEEDED: dict[str, list[str]] = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import what not every program needs when it is first asked for, so that ``import minidl`` stays quick."""
-    home = next((module for module, names in _WHEN_NEEDED.items() if name in (module, *names)), None)
-    if home is None:
-        from minidl.spelling import nearest
+if not TYPE_CHECKING:  # a type checker would take every name, also a misspelt one
 
-        meant = nearest(name, __all__, 1)
-        raise AttributeError(f"minidl has no {name!r}{f'; did you mean {meant[0]!r}?' if meant else ''}")
-    from importlib import import_module
+    def __getattr__(name: str) -> object:
+        """Import what not every program needs when it is first asked for, so that ``import minidl`` stays quick."""
+        home = next((module for module, names in _WHEN_NEEDED.items() if name in (module, *names)), None)
+        if name in ("sklearn", "testing"):  # they need other packages
+            raise AttributeError(f"minidl.{name} has to be imported by itself: import minidl.{name}")
+        if home is None:
+            from minidl.spelling import nearest
 
-    module = import_module(f"minidl.{home}")
-    return module if name == home else getattr(module, name)
+            meant = nearest(name, __all__, 1)
+            raise AttributeError(f"minidl has no {name!r}{f'; did you mean {meant[0]!r}?' if meant else ''}")
+        from importlib import import_module
+
+        module = import_module(f"minidl.{home}")
+        return module if name == home else getattr(module, name)
 
 
 def __dir__() -> list[str]:

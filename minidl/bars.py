@@ -38,11 +38,24 @@ def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
 
         drawn = getattr(notebook, "IProgress", None) is not None  # else there is no ipywidgets
         return notebook.tqdm(total=total, **options) if drawn else None
-    if not stream.isatty() or os.environ.get("TERM") == "dumb":
+    isatty = getattr(stream, "isatty", None)  # which is not there in what only copies standard error to a file
+    if isatty is None or not isatty() or os.environ.get("TERM") == "dumb":
         return None
     from tqdm import tqdm
 
-    return tqdm(total=total, file=stream, dynamic_ncols="TQDM_NCOLS" not in os.environ, **options)
+    if not _tells_its_size(stream):
+        options |= {"ncols": 80, "nrows": 24}
+    elif "TQDM_NCOLS" not in os.environ:
+        options["dynamic_ncols"] = True
+    return tqdm(total=total, file=stream, **options)
+
+
+def _tells_its_size(stream: TextIO) -> bool:
+    """Return whether a terminal knows its size; some, of containers say, answer 0, and tqdm would draw nothing."""
+    try:
+        return min(os.get_terminal_size(stream.fileno())) > 0
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def download_bar(total: int, **options: Any) -> Any:

@@ -34,7 +34,9 @@ def as_array(name: str, value: Any) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
     if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
-        raise InputError(f"{name}: expected an array of numbers, got {type(value).__name__}")
+        ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, of a PyTorch tensor
+        hint = f"; convert it by .{ways[0]}()" if ways else ""
+        raise InputError(f"{name}: expected an array of numbers, got {type(value).__name__}{hint}")
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -59,7 +59,7 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
     Raises
     ------
     InputError
-        If there is no run, or a quantity is in none; names the nearest ones.
+        If an argument is not as above, there is no run, or a quantity is in none; names the nearest ones.
 
     Examples
     --------
@@ -74,14 +74,17 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
         check_type("compare_runs", f"runs[{name!r}]", run, History, "History.from_csv reads one from a file")
     if not runs:
         raise InputError("compare_runs: expected at least one run, got none")
+    if isinstance(quantities, str):
+        raise InputError(f"compare_runs: expected quantities to be a list of columns, got {quantities!r:.80}")
     columns = list(dict.fromkeys(column for run in runs.values() for column in run.columns))
-    for quantity in quantities:
+    chosen = list(quantities)
+    for quantity in chosen:
         if quantity not in columns:
             near = ", ".join(nearest(quantity, columns) or columns)
             hint = f"the nearest columns are {near}" if near else "there is no column yet"
             raise InputError(f"compare_runs: no run has {quantity!r}; {hint}")
     usual = [f"val_{name}" if f"val_{name}" in columns else name for name in ("loss", "accuracy")]
-    chosen = list(quantities) or [name for name in usual if name in columns]
+    chosen = chosen or [name for name in usual if name in columns]
     header = ["run", "epochs"]
     for name in chosen:
         header += [name, "highest" if _rising(name) else "lowest", "in epoch"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from minidl.checks import check_type
 from minidl.errors import DataError, InputError
 from minidl.files import write_whole
 from minidl.spelling import nearest
@@ -23,10 +24,9 @@ Row = dict[str, int | float]
 
 _SHOWN = 20
 """Rows that a notebook shows; of more, the first and the last ones."""
-_ORDER = (
-    *("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy"),
-    *("learning_rate", "seconds"),
-)
+BESIDES = ("epoch", "learning_rate", "seconds")
+"""The columns of a trainer's history that are no metrics."""
+_ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
 
 
 class History:
@@ -62,8 +62,10 @@ class History:
         Raises
         ------
         InputError
-            For a value that is not an int or a float (NumPy's count), or a name that is not printable text.
+            For a row that is no mapping, a value that is not an int or a float (NumPy's count), or a name that is not
+            printable text.
         """
+        check_type("History", "row", row, Mapping, "one an epoch, {column: number}")
         self.rows.append({"epoch": len(self) + 1} | {_name(name): _number(name, value) for name, value in row.items()})
 
     @property

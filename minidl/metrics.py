@@ -211,12 +211,13 @@ def most_confused(matrix: Any, class_names: Sequence[str] = (), count: int = 10)
     [ConfusedPair(target='ant', predicted='bee', rows=2, share=0.25)]
     """
     counts = as_confusion_matrix("most_confused", matrix)
-    if class_names and len(class_names) != len(counts):
-        raise ShapeError(f"most_confused: expected {len(counts)} class names, one a class, got {len(class_names)}")
+    names = list(class_names) or range(len(counts))
+    if len(names) != len(counts):
+        raise ShapeError(f"most_confused: expected {len(counts)} class names, one a class, got {len(names)}")
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[: as_count("count", count)]
-    totals, names = counts.sum(axis=1).tolist(), class_names or range(len(counts))
+    totals = counts.sum(axis=1).tolist()
     pairs = [(*divmod(place, len(counts)), int(wrong.flat[place])) for place in order.tolist()]
     return [ConfusedPair(names[t], names[p], n, n / totals[t]) for t, p, n in pairs if n]
 

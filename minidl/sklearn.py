@@ -78,6 +78,8 @@ class _NeuralNet(BaseEstimator):
         for argument, wanted in [("build", "a function that returns a Model"), ("optimizer", "a class such as SGD")]:
             if not callable(value := getattr(self, argument)):
                 raise InputError(f"{name}: expected {argument} to be {wanted}, got {value!r:.80}")
+        if self.build_params is not None:
+            check_type(name, "build_params", self.build_params, dict)
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = int(check_random_state(seed).randint(2**31 - 1))

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 
 def nearest(name: object, known: Iterable[str], count: int = 3) -> list[str]:
-    """Return up to `count` of the `known` names that look most like `name`, the likeliest first."""
+    """Return up to `count` of the `known` names that look most like `name`, capitals aside, the likeliest first."""
     import difflib  # only for the words of an error
 
-    return difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.4)
+    spelled = {text.lower(): text for text in known}
+    return [spelled[text] for text in difflib.get_close_matches(str(name).lower(), spelled, n=count, cutoff=0.4)]

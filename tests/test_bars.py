@@ -51,6 +51,13 @@ def test_no_bar_without_a_terminal_or_on_a_dumb_one(monkeypatch):
     assert screen.lines() == []
 
 
+def test_what_can_only_be_written_to_gets_no_bar():
+    class Copy:
+        def write(self, text): ...
+
+    assert new_bar(3, Copy()) is None
+
+
 def test_a_bar_on_a_terminal_is_as_wide_as_that():
     with terminal(50) as (screen, descriptor), open(descriptor, "w", closefd=False) as file, new_bar(3, file) as bar:
         bar.update(3)

@@ -54,6 +54,27 @@ def make_nothing():
 
 def fails():
     return 1 / 0
+
+def leaves():
+    raise SystemExit(0)
+
+def takes(x):
+    return Scale(x)
+
+class Leaving(Scale):
+    def forward(self, x, train=False):
+        raise SystemExit(0)
+
+def leaving():
+    return Leaving(5)
+
+def raising_model():
+    class Raising(Scale):
+        def forward(self, x, train=False):
+            raise KeyError("x")
+    return dl.Model(Raising(5), dl.SoftmaxCrossEntropy())
+
+nothing = ()
 """
 
 
@@ -166,6 +187,8 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "minidl", "report", "--quick", "--epochs", "400", "--json"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     out = tmp_path / "runs" / "cifar_softmax_quick"
+    out.mkdir(parents=True)
+    (out / "results.json").write_text("those of an earlier run")
     with subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), text=True, **streams) as process:
         for line in process.stderr:
             if line.startswith("epoch 3/"):
@@ -176,7 +199,7 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
     assert stdout == ""
     assert "Interrupted: what was finished before is in the --out folder." in stderr
     assert "Traceback" not in stderr
-    assert strict((out / "results.json").read_text())["settings"] == []
+    assert (out / "results.json").read_text() == "those of an earlier run"  # no setting is done yet
     assert len(dl.History.from_csv(out / "history-lambda-0-eta-0.1.csv")) >= 3
 
 
@@ -277,13 +300,29 @@ def test_a_file_elsewhere_is_found_with_its_neighbours(layers):
         ("layers:make_nothing", "expected a Layer, Loss, Regularizer or Model"),
         ("layers:fails", "ZeroDivisionError: division by zero (layers.py, line 42)"),
         ("broken.py:make", "SyntaxError"),
+        ("layers:leaves", "SystemExit: 0 (layers.py, line 45)"),
+        ("script.py:make", "SystemExit:  (script.py, line 2)"),
+        ("layers:leaving", "layers:leaving: SystemExit: 0 (layers.py, line 52)"),
+        ("layers:takes", "takes() missing 1 required positional argument: 'x'\n"),
+        ("layers:nothing", "got tuple"),
+        ("layers:raising_model", "KeyError: 'x' (layers.py, line 60)"),
+        ("sys.py:make", "sys is the name of another module (built in); give the file another name"),
     ],
 )
 def test_what_cannot_be_checked_is_told_in_a_sentence(subject, words, layers):
     (layers / "broken.py").write_text("def make(:")
+    (layers / "script.py").write_text("import sys\nsys.exit()\n")
+    (layers / "sys.py").write_text(LAYERS + "make = make_right")
     done = minidl("checkgrad", subject, "--input-shape", "5", cwd=layers)
     assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_does_not_fit_into_memory_is_told(layers):
+    done = minidl("checkgrad", "layers:right", "--input-shape", "9999999999999", cwd=layers)
+    assert done.returncode == 1
+    assert "MemoryError: Unable to allocate" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -325,10 +364,14 @@ def test_show_reads_a_sweep(tmp_path):
             raise ValueError("too high")
         return {"accuracy": config["rate"]}
 
-    dl.sweep(run, {"rate": [0.1, 2.0]}, out=tmp_path / "s.jsonl")
+    dl.sweep(run, {"rate": [0.1, 2.0], "seed": [42]}, out=tmp_path / "s.jsonl")
     found = strict(minidl("show", "s.jsonl", "--json", cwd=tmp_path).stdout)["files"]["s.jsonl"]
     assert (found["kind"], found["trials"], found["failed"]) == ("sweep", 2, 1)
     assert {row["rate"]: row.get("accuracy") for row in found["rows"]} == {0.1: 0.1, 2.0: None}
+    assert [row["seed"] for row in found["rows"]] == [42, 42]  # as it is in the config
+    assert ["rate", "seed", "accuracy", "trial_seconds"] in [
+        line.split() for line in minidl("show", "s.jsonl", cwd=tmp_path).stdout.splitlines()
+    ]
 
 
 def test_what_is_damaged_is_told_and_the_rest_is_shown(run_folder, tmp_path):
@@ -379,6 +422,20 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback(tmp_path):
         process.wait(timeout=60)
     assert stderr == b""
     assert process.returncode == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a descriptor of POSIX")
+def test_a_closed_standard_output_is_no_reason_to_fail(tmp_path):
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-W", "error", "-m", "minidl", "data"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment(tmp_path), timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shows a device of POSIX")
+def test_a_device_is_no_file_of_a_run(tmp_path):
+    done = minidl("show", "/dev/zero", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "expected a file that a run writes" in done.stderr
 
 
 def test_a_terminal_without_greek_letters_is_no_reason_to_fail(tmp_path):

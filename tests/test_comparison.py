@@ -67,6 +67,10 @@ def test_the_first_of_equal_values_is_the_best():
     assert dl.compare_runs({"a": run(accuracy=[0.5, 0.75, 0.75])}).rows[0][2:5] == [0.75, 0.75, 2]
 
 
+def test_quantities_may_come_one_by_one():
+    assert dl.compare_runs({"a": run(loss=[1.0], cost=[2.0])}, iter(["cost"])).header[2] == "cost"
+
+
 @pytest.mark.parametrize(
     ("runs", "quantities", "words"),
     [
@@ -74,6 +78,7 @@ def test_the_first_of_equal_values_is_the_best():
         ([FIRST], [], "expected runs to be a Mapping, got .*; write a dict of histories by name"),
         ({"a": {"loss": [1.0]}}, [], r"expected runs\['a'\] to be a History, got .*; History.from_csv"),
         ({"a": FIRST}, ["val_acuracy"], "no run has 'val_acuracy'; the nearest columns are val_accuracy"),
+        ({"a": FIRST}, "loss", "expected quantities to be a list of columns, got 'loss'"),
         ({"a": dl.History()}, ["loss"], "no run has 'loss'; there is no column yet"),
     ],
 )

@@ -294,6 +294,65 @@ def test_a_trained_model_is_not_blamed_for_knowing_something():
     assert "the model knows something already" in next(i for i in report.items if i.name == "loss so far").sentence
 
 
+class Raising(dl.Layer):
+    """A user's layer with a mistake, in the method that is named."""
+
+    def __init__(self, method):
+        super().__init__()
+        self.method = method
+
+    def forward(self, x, train=False):
+        return x * 1 if self.method != "forward" else x @ np.ones((1, 1))
+
+    def backward(self, dy):
+        raise KeyError("cache")
+
+
+class RaisingLoss(dl.MeanSquaredError):
+    def forward(self, outputs, targets):
+        raise ZeroDivisionError("no rows")
+
+
+@pytest.mark.parametrize(
+    ("network", "loss", "faults"),
+    [
+        (Raising("forward"), dl.SoftmaxCrossEntropy(), {"forward": "ValueError: matmul"}),
+        (Raising("backward"), dl.SoftmaxCrossEntropy(), {"gradient": "KeyError: 'cache'", "overfitting": "'cache'"}),
+        (
+            dl.Sequential(),
+            RaisingLoss(),
+            dict.fromkeys(["initial loss", "gradient", "overfitting"], "ZeroDivisionError: no rows"),
+        ),
+    ],
+)
+def test_what_a_users_own_class_raises_is_a_fault(network, loss, faults):
+    data = blobs()
+    if isinstance(loss, RaisingLoss):
+        data = dl.Dataset(data.x, data.x[:, :4])
+    report = dl.sanity_check(trainer_of(dl.Sequential(dl.Dense(12, 4, rng=0), network), loss), data)
+    assert {item.name for item in report.faults} == set(faults)
+    for item in report.faults:
+        assert faults[item.name] in item.sentence
+
+
+def test_weights_that_are_not_finite_are_a_fault():
+    network = dl.Sequential(dl.Dense(12, 4, rng=0))
+    network.layers[0].weight.value[2, 1] = np.nan
+    (item,) = dl.sanity_check(trainer_of(network), blobs()).faults
+    assert item.name == "forward"
+    assert "0.weight: expected finite numbers, got 1 that are not, the first at index (2, 1): nan" in item.sentence
+
+
+def test_a_model_without_parameters_is_told_so():
+    trainer = trainer_of(dl.Sequential(dl.Tanh()))
+    data = blobs(features=4)
+    (item,) = dl.sanity_check(trainer, data).warnings
+    assert item == ("parameters", "warning", "there are none, so that there is nothing to learn")
+    assert dl.overfit_tiny(trainer.model, data).findings == [
+        "the model has no parameters, so that there is nothing to learn"
+    ]
+
+
 def test_a_report_can_be_read():
     report = dl.sanity_check(trainer_of(mlp(bias=-1e5)), with_x(blobs(), PIXELS))
     assert str(report).splitlines()[0].startswith("sanity check: ")
@@ -553,6 +612,16 @@ def test_a_blow_up_leaves_the_figure_and_the_rest_fills_it():
     low, high = ax.get_ylim()
     assert low < 1.6
     assert 2.4 < high < 3.5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_a_gap_of_the_figure(bad):
+    smoothed = np.array([bad, 2.0, 1.0, bad])
+    (ax,) = dl.plotting.plot_learning_rates(np.geomspace(1e-3, 1, 4), smoothed, smoothed).axes
+    assert ax.get_ylim() == pytest.approx((0.9, 2.6))
+    assert np.isnan(ax.lines[1].get_ydata()).tolist() == [True, False, False, True]
+    (ax,) = dl.plotting.plot_learning_rates([1e-3, 1e-2], [bad] * 2, [bad] * 2).axes
+    assert [text.get_text() for text in ax.texts] == ["nothing finite to draw"]
 
 
 def test_a_figure_without_a_suggestion_or_of_other_shapes():

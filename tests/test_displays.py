@@ -14,6 +14,7 @@ from matplotlib.text import Text
 import minidl as dl
 from minidl.plotting import (
     plot_confusion_matrix,
+    plot_curves,
     plot_gallery,
     plot_gradient_norms,
     plot_most_confused,
@@ -211,6 +212,12 @@ def test_what_is_no_confusion_matrix_is_refused(plot, matrix, error, words):
 def test_there_is_one_name_a_class(plot):
     with pytest.raises(dl.ShapeError, match=f"^{plot.__name__}: expected 3 class names, one a class, got 2"):
         plot(MATRIX, class_names=["a", "b"])
+
+
+def test_names_may_be_an_array():
+    names = np.array(["ant", "bee"])
+    assert dl.most_confused([[6, 2], [0, 7]], names) == [("ant", "bee", 2, 0.25)]
+    assert plot_most_confused([[6, 2], [0, 7]], class_names=names)
 
 
 def test_bars_show_the_most_confused_pairs_from_the_top_down():
@@ -464,6 +471,14 @@ def test_runs_are_drawn_where_they_are_told_to():
     assert plot_runs({"a": {"loss": [1.0]}}, "loss", ax=right) is figure
     assert len(right.lines) == 1
     assert not left.lines
+
+
+def test_columns_of_unequal_lengths_are_refused():
+    for columns in ({"loss": [1.0, 2.0], "val_loss": [1.0]}, {"loss": [1.0], "epoch": [1, 2]}):
+        with pytest.raises(dl.ShapeError, match="plot_curves: expected one number an epoch, got 1 for 2 epochs"):
+            plot_curves(columns, "loss")
+    with pytest.raises(dl.ShapeError, match="plot_runs, 'a': expected one number an epoch, got 1 for 2 epochs"):
+        plot_runs({"a": {"loss": [1.0], "epoch": [1, 2]}}, "loss")
 
 
 def test_runs_without_the_column_are_refused():

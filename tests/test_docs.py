@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,10 +58,16 @@ def no_network(monkeypatch):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_the_programs_of_a_page_run(page, capsys, tmp_path, monkeypatch, no_network):
-    for package in ", ".join(NEEDS.findall(page.read_text(encoding="utf-8"))).split(", "):
-        if package and importlib.util.find_spec(package) is None:
+    packages = [name for names in NEEDS.findall(page.read_text(encoding="utf-8")) for name in names.split(", ")]
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
             pytest.skip(f"its programs need {package}")
     monkeypatch.chdir(tmp_path)
+    if packages:  # in a process of their own: JAX, for one, warns at every fork of a process that has once imported it
+        program = "\n".join(blocks(page, "python"))
+        done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        return
     namespace = {"__name__": "page"}
     for code in blocks(page, "python"):
         exec(compile(code, page.name, "exec"), namespace)
@@ -75,10 +83,11 @@ def test_the_links_of_a_page_lead_somewhere(page):
 
 
 @every_page
-def test_the_commands_of_a_page_name_files_that_are_there(page):
-    for code in blocks(page, "sh"):
-        for file in re.findall(r"\b(?:examples|docs|tests|minidl)/[\w./-]+", code):
-            assert (ROOT / file).exists(), file
+def test_the_files_that_a_page_names_are_there(page):
+    for file in re.findall(
+        r"\b(?:examples|docs|tests|minidl)/[\w./-]*\w\.(?:py|md)\b", page.read_text(encoding="utf-8")
+    ):
+        assert (ROOT / file).exists(), file
 
 
 @every_page
@@ -93,6 +102,13 @@ def test_every_page_is_in_the_index():
     reference = DOCS / "reference" / "README.md"
     listed = {(reference.parent / file).resolve() for file, _ in links(reference)}
     assert {page for page in reference.parent.glob("*.md") if page != reference} <= listed
+
+
+def test_every_callback_and_figure_is_on_a_page_that_says_what_it_is_for():
+    """The reference has all names, for those who know them."""
+    told = " ".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    parts = {"plot_learning_rates", "template_images"}  # of find_learning_rate(...).plot and plot_weight_templates
+    assert {*dl.callbacks.__all__, *dl.plotting.__all__} - parts - {*re.findall(r"\w+", told)} == set()
 
 
 def test_the_citation_names_this_version():

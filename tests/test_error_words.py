@@ -67,6 +67,16 @@ def diverging():
         return fit(optimizer=dl.SGD(1e30), epochs=3)
 
 
+class Frame:
+    """A table of another library."""
+
+    def to_numpy(self): ...
+
+
+class Tensor:
+    def numpy(self): ...
+
+
 SHAPES = {
     "a layer that does not fit the one before": (
         lambda: fit(of=model(hidden=7)),
@@ -145,6 +155,8 @@ TARGETS = {
         "y: expected real numbers, got * np.unique(y, return_inverse",
     ),
     "None": (lambda: dl.Dataset(X, None), "y: expected an array of numbers, got NoneType"),
+    "a table of pandas": (lambda: dl.Dataset(Frame(), [0]), "x: * numbers, got Frame; convert it by .to_numpy()"),
+    "a tensor of PyTorch": (lambda: dl.Dataset(Tensor(), [0]), "x: * numbers, got Tensor; convert it by .numpy()"),
     "flat for a regression": (
         lambda: fit_with(dl.MeanSquaredError(), X[:, 0]),
         "MeanSquaredError(): expected targets of the outputs' shape (20, 1), got (20,); * targets[:, None]",

@@ -40,7 +40,9 @@ def test_appending_copies_the_row() -> None:
     assert history["loss"] == [1.0]
 
 
-@pytest.mark.parametrize("row", [{"loss": "1"}, {"loss": None}, {"loss": True}, {"": 1.0}, {"a\nb": 1.0}, {3: 1.0}])
+@pytest.mark.parametrize(
+    "row", [{"loss": "1"}, {"loss": None}, {"loss": True}, {"": 1.0}, {"a\nb": 1.0}, {3: 1.0}, "loss", [1.0]]
+)
 def test_what_is_no_measurement_is_refused(row: dict[str, object]) -> None:
     history = History()
     with pytest.raises(InputError, match="History: expected"):

@@ -257,6 +257,23 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_first_epoch(tmp_path
         fit(dl.LiveCurves(tmp_path / "file" / "live.html"))
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_path):
+    t = trainer(dl.LiveCurves(tmp_path))
+    with pytest.raises(dl.InputError, match=r"LiveCurves.*cannot write the page \(Expected a file"):
+        t.fit(DATA, epochs=1, batch_size=4)
+    assert t.step == 0
+
+
+def test_a_quantity_of_an_earlier_fit_alone_is_refused(path):
+    t = trainer(dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.history.rows[-1].update(top5=0.5)))
+    t.fit(DATA, epochs=1, batch_size=4)
+    t.callbacks = [Look(path), dl.LiveCurves(path, quantities=["top5"])]
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(dl.InputError, match="an epoch has no 'top5'"):
+        t.fit(DATA, epochs=1, batch_size=4)
+
+
 def test_without_a_path_and_a_notebook_nothing_happens(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     fit(dl.LiveCurves(None))

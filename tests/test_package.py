@@ -95,6 +95,16 @@ def test_all_names_what_is_imported_and_nothing_else():
     }
 
 
+def test_a_misspelt_name_is_an_error_for_type_checkers():
+    """They would take any name of a module that shows them a `__getattr__`."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    seen = [
+        node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "not TYPE_CHECKING")
+    ]
+    assert "__getattr__" not in "".join(map(ast.unparse, seen))
+    assert callable(minidl.__getattr__)
+
+
 @pytest.mark.parametrize("home", minidl._WHEN_NEEDED)
 def test_what_is_imported_later_comes_when_it_is_asked_for(home):
     code = f"import minidl, sys; print('minidl.{home}' in sys.modules); minidl.{home}"
@@ -106,9 +116,17 @@ def test_what_is_imported_later_comes_when_it_is_asked_for(home):
     assert told == "False\n"
 
 
-def test_a_name_that_is_not_there_is_told_with_the_nearest():
-    with pytest.raises(AttributeError, match=r"^minidl has no 'Dens'; did you mean 'Dense'\?$"):
-        minidl.Dens  # noqa: B018
+@pytest.mark.parametrize(("name", "meant"), [("Dens", "Dense"), ("Relu", "ReLU"), ("l2", "L2")])
+def test_a_name_that_is_not_there_is_told_with_the_nearest(name, meant):
+    with pytest.raises(AttributeError, match=rf"^minidl has no '{name}'; did you mean '{meant}'\?$"):
+        getattr(minidl, name)
+
+
+@pytest.mark.parametrize("name", ["sklearn", "testing"])
+def test_a_module_that_needs_other_packages_is_not_taken_for_a_misspelt_name(name):
+    code = f"import minidl; minidl.{name}"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+    assert told.endswith(f"AttributeError: minidl.{name} has to be imported by itself: import minidl.{name}\n")
 
 
 @pytest.mark.parametrize("name", minidl.__all__)

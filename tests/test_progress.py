@@ -1,5 +1,6 @@
 """ProgressBar: what a person sees, on terminals of several widths, without one, and in a notebook."""
 
+import fcntl
 import io
 import itertools
 import os
@@ -7,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import warnings
 from importlib.metadata import version
 
@@ -100,6 +102,16 @@ def test_two_lines_while_it_trains_and_one_afterwards(columns):
 
 
 @pytest.mark.usefixtures("slow")
+def test_a_terminal_that_does_not_know_its_size_gets_a_bar_of_80_columns(monkeypatch):
+    with terminal(80) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+        fcntl.ioctl(descriptor, termios.TIOCSWINSZ, bytes(8))
+        monkeypatch.setattr(sys, "stderr", file)
+        fit([dl.ProgressBar()])
+    (line,) = screen.lines()
+    assert re.fullmatch(r"epoch 2/2 \|█+\| in \d\d:\d\d, accuracy .*", line)
+    assert len(line) <= 80
+
+
 @pytest.mark.parametrize(
     ("columns", "names"),
     [(120, ["accuracy", "loss", "cost"]), (60, ["accuracy"]), (40, ["loss"]), (30, [])],
@@ -157,10 +169,11 @@ def test_a_second_fit_goes_on_counting():
     ]
 
 
-def test_a_bar_around_the_training_stays_where_it_is():
+@pytest.mark.parametrize("columns", [70, 80, 120])
+def test_a_bar_around_the_training_stays_where_it_is(columns):
     from tqdm import tqdm
 
-    with terminal(80) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+    with terminal(columns) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
         for _ in tqdm(range(2), file=file, desc="settings", dynamic_ncols=True):
             fit([dl.ProgressBar(file=file)])
         print("after", file=file)
@@ -168,6 +181,9 @@ def test_a_bar_around_the_training_stays_where_it_is():
     assert lines[-1] == "after"
     assert lines[-2].startswith("settings: 100%")
     assert "" not in lines
+    numbers = r"accuracy [\d.]+/[\d.]+, loss [\d.]+/[\d.]+(, cost [\d.]+/[\d.]+)?"
+    for line in lines[:-2]:  # where the other bar was before, the end of which must not stay
+        assert re.fullmatch(rf"epoch \d/\d ( |\|█+\| )in 00:0\d, {numbers}", line)
 
 
 @pytest.mark.usefixtures("slow")

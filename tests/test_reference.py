@@ -50,6 +50,23 @@ def test_a_class_shows_its_call_its_base_and_its_methods(made):
     assert "**Optimizer.step**\n\n```py\nstep(parameters: Mapping[str, Parameter])\n```" in page
 
 
+def test_a_field_shows_its_type_and_no_more_than_its_default(maker):
+    assert "    rows: Array,\n    losses: list[float],\n" in maker.signature(
+        "OverfitResult", dl.diagnostics.OverfitResult
+    )
+    assert "    notes: list[str] = list()," in maker.signature("GradientReport", dl.GradientReport)
+
+
+def test_what_a_result_holds_has_an_entry(made):
+    assert "\n## sweeps.Trial\n\n```py\nsweeps.Trial(\n    config: Config,\n    key: str,\n" in made["reports.md"]
+    for name in ("LayerUnits", "SanityItem"):
+        assert f"\n## diagnostics.{name}\n" in made["diagnostics.md"]
+
+
+def test_the_index_leads_to_what_needs_a_package(made):
+    assert "`minidl.sklearn` have [a page of their own](../scikit-learn.md)" in made["README.md"]
+
+
 def test_a_name_of_no_page_is_an_error(maker):
     newcomer = type("Newcomer", (), {"__module__": "minidl.of_tomorrow"})
     with pytest.raises(LookupError, match=r"minidl\.of_tomorrow belongs to no page: add it to GROUPS"):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from minidl.errors import DataError, InputError
 from minidl.report import Report
@@ -164,6 +165,11 @@ def test_settings_are_a_table_of_names_and_values() -> None:
     ]  # fmt: skip
 
 
+def test_settings_are_a_mapping() -> None:
+    with pytest.raises(InputError, match=r"Report.settings: expected values to be a Mapping, got .*; write a dict"):
+        Report("t").settings([("epochs", 40)])  # type: ignore[arg-type]
+
+
 def test_the_environment_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minidl.report.report.environment", lambda: {"Python": "3.11.7", "processor": "fast"})
     lines = Report("t").environment().to_markdown().splitlines()
@@ -192,6 +198,11 @@ def test_bad_figures_are_refused(tmp_path: Path, figures: list[tuple[Path, str, 
         Report("t").figures([(tmp_path / "a.gif", "alt", "")])
     with pytest.raises(InputError, match="expected an alternative text"):
         Report("t").figures([(figures[0][0], " ", "")])
+    for wrong in (figures[0][0], figures[0][:2], (Figure(), "alt", "")):
+        with pytest.raises(
+            InputError, match=r"expected a list of \(path of a file, alternative text, caption\), .* got"
+        ):
+            Report("t").figures([wrong])  # type: ignore[list-item]
     with pytest.raises(InputError, match="expected level 2 or 3, got 1"):
         Report("t").heading("x", level=1)
 

@@ -162,6 +162,7 @@ def test_a_figure_shows_every_step():
 
 
 def test_a_figure_of_one_step_shows_a_point():
+    assert "0x" not in axes_of(plot_schedule(lambda step: 0.5, 1)).get_title()
     (line,) = axes_of(plot_schedule(lambda step: 0.5, 1, title="flat")).lines
     assert line.get_marker() == "o"
 

@@ -220,6 +220,7 @@ def test_regression():
     ("settings", "said"),
     [
         ({"build": None}, "NeuralNetClassifier: expected build to be a function that returns a Model, got None"),
+        ({"build_params": 3}, "NeuralNetClassifier: expected build_params to be a dict, got 3"),
         ({"build": lambda f, k, rng: None}, "expected what build returns to be a Model, got None"),
         ({"build": lambda f, k, rng: classifier(f, 2, rng)}, r"model with 3 outputs a row, got \(2,\)"),
         ({"build": lambda f, k, rng: classifier(f + 1, k, rng)}, r"expected x of shape \(n, 5\), got \(1, 4\)"),

@@ -165,6 +165,12 @@ def test_it_says_so_too_where_the_epochs_have_run_out(capsys):
     assert capsys.readouterr().err == f"EarlyStopping: {last}\n"
 
 
+def test_it_says_why_it_stopped_where_there_was_no_best_epoch(capsys):
+    _, _, stopping = run([math.nan, math.inf, math.nan], patience=1)
+    assert str(stopping) == "quality was never a finite number, stopped after epoch 2"
+    assert f"EarlyStopping: {stopping}\n" in capsys.readouterr().err
+
+
 def test_it_says_nothing_where_nothing_is_wanted(capsys, monkeypatch):
     run([1, 2, 3], patience=0, verbose=0)
     monkeypatch.setenv("MINIDL_VERBOSE", "0")

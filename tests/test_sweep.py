@@ -3,7 +3,9 @@
 import errno
 import itertools
 import json
+import os
 import random
+import signal
 import threading
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -255,6 +257,30 @@ def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, engine):
     assert [row["config"]["x"] for row in rows(out)] == [0, 1, 2]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal of POSIX")
+def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sweep, out):
+    """As a batch system sends it when the time is over: the trial has not failed, and the next job does it."""
+    sent = []
+
+    def train(config, seed):
+        def terminate(trainer):
+            if config["x"] == 2 and not sent:
+                sent.append(os.kill(os.getpid(), signal.SIGTERM))
+
+        model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
+        callback = dl.LambdaCallback(on_batch_end=terminate)
+        history = dl.Trainer(model, dl.SGD(0.1), [callback], rng=0).fit(
+            dl.Dataset(np.eye(2), [0, 1]), epochs=1, batch_size=2
+        )
+        return {"loss": history["loss"][-1]}
+
+    with pytest.raises(SystemExit) as ended:
+        sweep(train, {"x": [1, 2, 3]})
+    assert ended.value.code == 143
+    assert [row["config"]["x"] for row in rows(out)] == [1]
+    assert [t.ok for t in sweep(train, {"x": [1, 2, 3]})] == [True] * 3
+
+
 class Breaking:
     """An executor whose futures end as `ends` says, one after the other: a number of good ones, then errors."""
 
@@ -340,6 +366,7 @@ def test_two_sweeps_do_not_write_into_one_file(sweep, out):
         ({"run": None}, "run: expected a function of a config and a seed, got None"),
         ({"space": 3}, r"space: expected a grid such as .*, a RandomSearch, .* or a list of configs, got 3"),
         ({"space": "lam"}, "space: expected a grid"),
+        ({"space": dl.RandomSearch}, "space: expected a grid"),
         ({"space": []}, r"space: expected at least one config, got \[\]"),
         ({"space": {"lam": 0.1}}, r"space\['lam'\]: expected a sequence of at least one value, got 0.1"),
         ({"space": {"lam": []}}, r"space\['lam'\]: expected a sequence of at least one value, got \[\]"),

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -16,6 +17,7 @@ import pytest
 import sweep_runs
 
 import minidl as dl
+from minidl.sweeps.workers import WorkerProcesses
 
 TESTS = Path(__file__).parent
 posix = pytest.mark.skipif(os.name != "posix", reason="these signals are those of POSIX")
@@ -179,10 +181,47 @@ def test_whoever_is_stopped_what_is_done_is_kept_and_no_worker_is_left(tmp_path,
     program.wait(timeout=30)
     assert program.returncode == -number
     assert [row["config"]["x"] for row in rows(out)] == [0]
-    if number == signal.SIGKILL and whom == "the parent":  # then they end after their trial, which is a minute from now
-        os.killpg(program.pid, signal.SIGKILL)
-    wait_until(lambda: all(map(gone, workers)))
-    program.communicate()
+    wait_until(lambda: all(map(gone, workers)))  # in the middle of their trials, which take a minute
+    _, errors = program.communicate()
+    assert "BrokenPipeError" not in errors
+
+
+def test_a_second_ctrl_c_leaves_no_worker_behind(monkeypatch):
+    engine = WorkerProcesses(2, 1)
+    idle = engine.submit(os.getpid).result()
+    engine.submit(time.sleep, 60)
+    wait_until(lambda: len(engine._workers) == 2)
+    shutdown = engine._threads.shutdown
+
+    def interrupted(wait=True, **options):
+        shutdown(wait=False, **options)
+        if wait:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine._threads, "shutdown", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.stop()
+    processes = [worker.process for worker in engine._workers]
+    assert idle in [process.pid for process in processes]
+    wait_until(lambda: not any(process.is_alive() for process in processes))
+
+
+def test_a_task_that_begins_while_the_workers_are_stopped_is_refused():
+    engine = WorkerProcesses(1, 1)
+    engine.submit(os.getpid).result()
+    engine.stop()
+    refused = []
+
+    def late():
+        try:
+            engine._call(os.getpid, ())
+        except OSError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=late, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert refused == ["the workers are stopped"]
 
 
 # --- executors of the caller

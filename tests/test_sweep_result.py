@@ -3,6 +3,7 @@
 import json
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,7 @@ def test_a_line_cut_off_anywhere_costs_its_trial_alone_and_the_file_is_mended(sw
         b"{}\n",
         b"[1]\n",
         b'{"run": 3}\n{"run": 3}\n',
+        b'{"run": "of another program", "accuracy": 0.5}\n',
         b'{"run": "r", "key": "k", "config": {}, "seed": 0, "status": "ok", "metrics": {"a": [1]}, "seconds": 1}\n\n',
         b"\xff\xfe\x00\n\n",
         b"\x93NUMPY\x01\x00v\x00 a file of bytes, some of them zero",
@@ -115,13 +117,25 @@ def test_a_damaged_line_in_the_middle_is_named(sweep, out):
 
 
 def test_a_folder_or_a_missing_file_is_no_file_of_a_sweep(sweep, tmp_path):
-    with pytest.raises(dl.DataError, match="directory"):
+    with pytest.raises(dl.DataError, match="expected a regular file, got a folder"):
         sweep(sweep_runs.noisy, {"x": [1]}, out=tmp_path)
+    if Path("/dev/zero").is_char_device():  # which can be read for ever
+        with pytest.raises(dl.DataError, match="expected a regular file, got a device"):
+            dl.SweepResult.from_file("/dev/zero")
     with pytest.raises(dl.DataError, match="there is no such file"):
         dl.SweepResult.from_file(tmp_path / "nowhere")
 
 
 # --- the result
+
+
+def test_the_best_are_by_the_metric_also_where_a_parameter_has_its_name():
+    configs = [{"loss": "hinge", "n": 2}, {"loss": "softmax", "n": 1}]
+    result = dl.SweepResult(trial(config, {"loss": config["n"] / 2}) for config in configs)
+    assert [t.config["n"] for t in result.best("loss")] == [1, 2]
+    assert result["loss"] == ["hinge", "softmax"]  # the column is the parameter's
+    with pytest.raises(dl.InputError, match="no metric 'n', there is loss"):
+        result.best("n")
 
 
 def test_the_best_come_first_without_those_that_failed_and_last_those_that_are_no_number():
@@ -132,7 +146,7 @@ def test_the_best_come_first_without_those_that_failed_and_last_those_that_are_n
     assert lams(RESULT.best("val_loss")) == [100, 0.1, 1]
     assert lams(RESULT.best("val_loss", "max", count=1)) == [0.1]
     assert lams(RESULT.best("val_accuracy", "min", count=2)) == [0.1, 1]
-    with pytest.raises(dl.InputError, match=r"no column 'val_los', .* did you mean 'val_loss'"):
+    with pytest.raises(dl.InputError, match=r"no metric 'val_los', .* did you mean 'val_loss'"):
         RESULT.best("val_los")
     with pytest.raises(dl.InputError, match="count: expected an integer >= 1"):
         RESULT.best("val_loss", count=0)
@@ -250,6 +264,22 @@ def test_values_at_the_same_place_are_joined_by_their_mean_and_texts_have_places
     assert ax.get_xlabel() == "kind\nnot drawn for want of a number: 1 of 4 trials"
     by = axes_of(plot_sweep(columns, "kind", "loss", by="ok"))
     assert [text.get_text() for text in by.get_legend().get_texts()] == ["True", "False"]
+
+
+def test_long_texts_stand_upright_and_shortened():
+    kinds = [f"an optimizer with a long name, number {i}" for i in range(5)]
+    ax = axes_of(plot_sweep({"kind": kinds, "loss": [1.0] * 5}, "kind", "loss", by="kind"))
+    labels = [*ax.get_xticklabels(), *ax.get_legend().get_texts()]
+    assert {text.get_rotation() for text in ax.get_xticklabels()} == {90}
+    assert {text.get_text() for text in labels} == {"an optimizer with a lon…"}
+
+
+@pytest.mark.parametrize("losses", [[], [math.nan, None]])
+def test_where_there_is_nothing_to_draw_it_says_so(losses):
+    count = len(losses)
+    ax = axes_of(plot_sweep({"x": [1.0] * count, "by": [1] * count, "loss": losses}, "x", "loss", by="by"))
+    assert ax.get_legend() is None
+    assert [text.get_text() for text in ax.texts] == ["nothing finite to draw"]
 
 
 def test_it_draws_on_given_axes_and_where_nothing_is_finite():

@@ -106,7 +106,7 @@ def test_failed_trials_and_numbers_that_are_none_attract_no_search(tmp_path):
 
 def test_a_metric_that_the_trials_do_not_have_is_named(tmp_path):
     search = dl.CoarseToFine(RANGES, "val_acuracy", trials=2)
-    with pytest.raises(dl.InputError, match=r"no column 'val_acuracy', .* did you mean 'val_accuracy'"):
+    with pytest.raises(dl.InputError, match=r"no metric 'val_acuracy', .* did you mean 'val_accuracy'"):
         dl.sweep(bowl, search, out=tmp_path / "a", verbose=0)
 
 
@@ -122,6 +122,14 @@ def test_a_search_of_ones_own_has_one_method(tmp_path):
 
     result = dl.sweep(lambda config, seed: {"f": config["x"] ** 2 - 2}, Bisection(), out=tmp_path / "a", verbose=0)
     assert abs(result["x"][-1] - math.sqrt(2)) < 1e-5
+
+
+def test_a_search_may_give_its_configs_one_by_one(tmp_path):
+    class Two:
+        def next_round(self, rounds, seed):
+            return iter([{"x": 1}, {"x": 2}] if not rounds else [])
+
+    assert dl.sweep(lambda config, seed: {}, Two(), out=tmp_path / "a", verbose=0)["x"] == [1, 2]
 
 
 def test_configs_may_come_one_by_one():

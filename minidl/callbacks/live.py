@@ -15,6 +15,7 @@ from minidl.callbacks.monitor import Monitor
 from minidl.checks import as_count, as_path
 from minidl.errors import InputError
 from minidl.files import make_folder, write_whole
+from minidl.history import BESIDES
 from minidl.page import html_page
 from minidl.spelling import nearest
 from minidl.tables import cell, escape, html_table
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _RENEWAL = 3  # seconds from one look of the browser at the page to the next
 _PATIENCE = 20  # times as long as a drawing took must have passed before the next one: it then takes 5 % at most
-_BESIDES = ("epoch", "learning_rate", "seconds")  # columns that are no metrics
 
 
 class LiveCurves(Callback):
@@ -92,9 +92,10 @@ class LiveCurves(Callback):
         self._begun = True
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
+        row = trainer.history.rows[-1]
         for name in self.quantities:
-            if not _measured(trainer, name):
-                near = ", ".join(nearest(name, trainer.logs) or trainer.logs)
+            if name not in row and f"val_{name}" not in row:
+                near = ", ".join(nearest(name, row) or row)
                 raise InputError(f"{self!r}: an epoch has no {name!r}; the nearest names are {near}")
         if trainer.epoch % self.every == 0 and perf_counter() >= self._rested:
             self._show(trainer, f"{_position(trainer)}: training goes on", renewed=True)
@@ -145,6 +146,8 @@ class LiveCurves(Callback):
         try:
             write_whole(self.path or "", page)
         except OSError as error:
+            if not self._begun:
+                raise InputError(f"{self!r}: cannot write the page ({error.strerror})") from error
             if not self._failed:
                 warnings.warn(f"{self!r}: cannot write the page ({error.strerror}); training goes on", stacklevel=2)
             self._failed = True
@@ -203,7 +206,7 @@ def _joint_figure(trainer: "Trainer", names: list[str], status: str) -> "Figure"
 
 def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[Any]]]:
     """Return the numbers of an epoch as a table: each metric in training and validation, then the rest."""
-    metrics = dict.fromkeys(name.removeprefix("val_") for name in row if name not in _BESIDES)
+    metrics = dict.fromkeys(name.removeprefix("val_") for name in row if name not in BESIDES)
     rows: list[list[Any]] = [[name, row.get(name), row.get(f"val_{name}")] for name in metrics]
-    rows += [[name.replace("_", " "), row[name], None] for name in _BESIDES if name in row]
+    rows += [[name.replace("_", " "), row[name], None] for name in BESIDES if name in row]
     return [f"epoch {row['epoch']}", "training", "validation"], [line for line in rows if line[0] != "epoch"]

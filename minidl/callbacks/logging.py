@@ -65,10 +65,11 @@ class _HistoryFile(Callback):
 class CSVLogger(_HistoryFile):
     """Write the history to a CSV file after each epoch, as ``trainer.history.to_csv(path)`` does.
 
-    The file is whole at any moment, also after a kill. A second `fit` of the trainer goes on in it. So does a run that
-    is resumed from a checkpoint: epochs after the checkpoint are measured again, and their rows written again, so that
-    there is one row an epoch. A file of anything else, also one of a run that is begun anew, is kept under the first
-    free name beside it, such as ``log-1.csv``.
+    The file is whole at any moment, also after a kill. All of it is written each time, which thousands of very quick
+    epochs feel. A second `fit` of the trainer goes on in it. So does a run that is resumed from a checkpoint: epochs
+    after the checkpoint are measured again, and their rows written again, so that there is one row an epoch. A file of
+    anything else, also one of a run that is begun anew, is kept under the first free name beside it, such as
+    ``log-1.csv``.
 
     Parameters
     ----------

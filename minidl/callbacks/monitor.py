@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidl.errors import InputError
+from minidl.history import BESIDES
 from minidl.spelling import nearest
 
 if TYPE_CHECKING:
@@ -79,5 +80,5 @@ def _names(trainer: "Trainer") -> list[str]:
         outputs = np.zeros_like(trainer.model.forward(data.x[:8]))  # the values do not matter, and may be degenerate
         with np.errstate(all="ignore"):
             measured += trainer.model.loss.metrics(outputs, data.y[:8])
-    names = ["epoch", "learning_rate", "seconds", *measured]
+    names = [*BESIDES, *measured]
     return names + [f"val_{name}" for name in measured if trainer.validation_data is not None]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from minidl.bars import new_bar, verbosity
 from minidl.callbacks.base import Callback
 from minidl.errors import InputError
+from minidl.history import BESIDES
 
 if TYPE_CHECKING:
     from minidl.trainer import Trainer
@@ -73,7 +74,7 @@ class ProgressBar(Callback):
         self._count(trainer, trainer.batches_per_epoch)
         self._logs = trainer.logs
         if self._lines is not None:
-            numbers = {k: v for k, v in trainer.logs.items() if k not in ("epoch", "learning_rate", "seconds")}
+            numbers = {k: v for k, v in trainer.logs.items() if k not in BESIDES}
             text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             print(f"{_position(trainer)}  {text}  {trainer.logs['seconds']:.2f} s", file=self._lines, flush=True)
 
@@ -82,7 +83,7 @@ class ProgressBar(Callback):
             self._batches.n = self._batches.total  # a notebook keeps what is not complete
             self._batches.close()
         if self._bar is not None:
-            self._show(trainer, "in {elapsed}")
+            self._show(trainer, "in {elapsed}", last=True)
             self._bar.close()
         self._forget()
 
@@ -114,7 +115,7 @@ class ProgressBar(Callback):
             self._show(trainer, "eta {remaining}")
             self._show_batches(trainer)
 
-    def _show(self, trainer: "Trainer", time: str) -> None:
+    def _show(self, trainer: "Trainer", time: str, *, last: bool = False) -> None:
         bar = self._bar
         bar.n, bar.desc = self._done, _position(trainer)
         facts = bar.format_dict
@@ -127,7 +128,11 @@ class ProgressBar(Callback):
                 numbers.append(text)
                 room -= len(text) + 2
         bar.set_postfix_str(", ".join(numbers), refresh=False)
-        bar.bar_format = (f"{{desc}} |{_graph(bar, room)}| " if room >= _SHORT else "{desc}  ") + time + "{postfix}"
+        # Below a bar of the caller's, this one goes up to that one's line at last: nothing of it must stay behind it.
+        whole = last and bar.pos != 0
+        graph = "{bar}" if whole else _graph(bar, room)
+        bar.bar_format = (f"{{desc}} |{graph}| " if room >= _SHORT else "{desc}  ") + time + "{postfix}"
+        bar.bar_format += " " * room if whole and room < _SHORT else ""
         if room < 0:
             bar.desc, bar.bar_format = bar.desc[:columns], "{desc}"
         bar.refresh()
@@ -159,8 +164,7 @@ _FIRST = ("accuracy", "loss", "cost")
 
 def _pairs(logs: Mapping[str, float], digits: int) -> list[str]:
     """Return each metric once, as training/validation, the telling ones first."""
-    metrics = [name for name in logs if name not in ("epoch", "learning_rate", "seconds")]
-    plain = dict.fromkeys(name.removeprefix("val_") for name in metrics)
+    plain = dict.fromkeys(name.removeprefix("val_") for name in logs if name not in BESIDES)
     names = [name for name in _FIRST if name in plain] + [name for name in plain if name not in _FIRST]
     values = {name: [logs[key] for key in (name, f"val_{name}") if key in logs] for name in names}
     return [f"{name} {'/'.join(f'{value:.{digits}g}' for value in values[name])}" for name in names]

@@ -105,13 +105,15 @@ class EarlyStopping(Callback):
             if name in self._best_weights:
                 array[...] = self._best_weights[name]
         self._restored = bool(self._best_weights)
-        if self.best_epoch is not None and (self.stopped_epoch is not None or self.best_epoch < trainer.epoch):
+        if self.stopped_epoch is not None or (self.best_epoch is not None and self.best_epoch < trainer.epoch):
             say(f"EarlyStopping: {self}", self._verbose)
 
     def __str__(self) -> str:
-        if self.best_epoch is None:
+        if self.best_epoch is None and self.stopped_epoch is None:
             return repr(self)
-        best = f"best {self.monitor} {self._monitor.turned(self._best):.4g} in epoch {self.best_epoch}"
+        best = f"{self.monitor} was never a finite number"
+        if self.best_epoch is not None:
+            best = f"best {self.monitor} {self._monitor.turned(self._best):.4g} in epoch {self.best_epoch}"
         weights = " (its weights are back)" if self._restored else ""
         stopped = f", stopped after epoch {self.stopped_epoch}" if self.stopped_epoch is not None else ""
         return best + weights + stopped

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from minidl.callbacks.base import Callback
 from minidl.errors import InputError
+from minidl.history import BESIDES
 
 if TYPE_CHECKING:
     from minidl.trainer import Trainer
@@ -46,7 +47,7 @@ class TensorBoard(Callback):
         self.writer = writer
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
-        measured = trainer.history.rows[-1].keys() - {"epoch", "learning_rate", "seconds"}
+        measured = trainer.history.rows[-1].keys() - set(BESIDES)
         for name, value in trainer.logs.items():  # what other callbacks have put there too
             if name.startswith("val_"):
                 tag = f"{name.removeprefix('val_')}/validation"

@@ -7,10 +7,11 @@ The module is imported, which runs it; modules are looked for in the current fol
 """
 
 import argparse
+import importlib
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import nullcontext, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _checked(module: str, name: str, options: argparse.Namespace) -> GradientReport:
-    made = _made(module, name, options.subject)
-    subject, *inputs = made if isinstance(made, tuple) else (made,)
+    with _blamed(options.subject):
+        made = _made(module, name, options.subject)
+    subject, *inputs = made if isinstance(made, tuple) and made else (made,)
     check = next((check for kind, check in _CHECKS if isinstance(subject, kind)), None)
     if check is None:
         raise InputError(
@@ -78,37 +80,51 @@ def _checked(module: str, name: str, options: argparse.Namespace) -> GradientRep
     if not inputs:
         if options.input_shape is None:
             options.parser.error(f"argument --input-shape: needed, as {options.subject} says not what it is given")
-        inputs = _drawn(subject, options.input_shape, np.random.default_rng(options.seed))
+        with _blamed(options.subject):
+            inputs = _drawn(subject, options.input_shape, np.random.default_rng(options.seed))
     try:
-        return check(subject, *inputs, seed=options.seed, every_entry=options.every_entry)
+        with _blamed(options.subject, but=(TypeError,)):
+            return check(subject, *inputs, seed=options.seed, every_entry=options.every_entry)
     except TypeError as error:  # of the call itself: the checks turn what a subject raises into findings
         raise InputError(f"{options.subject}: a tuple of {len(inputs) + 1} does not fit: {error}") from None
 
 
 def _made(module: str, name: str, subject: str) -> Any:
     """Import the user's module, and return what `name` in it is or returns."""
-    import importlib
-
-    folder = Path.cwd()
+    folder, path = Path.cwd(), None
     if module.endswith(".py"):
         path = Path(module)
         if not path.is_file():
             raise InputError(f"{subject}: there is no file {module}")
         folder, module = path.absolute().parent, path.stem
     sys.path.insert(0, str(folder))  # as `python FILE.py` does
+    imported = importlib.import_module(module)
+    other = getattr(imported, "__file__", None)
+    if path is not None and (other is None or not path.samefile(other)):
+        taken = f"{module} is the name of another module ({other or 'built in'})"
+        raise InputError(f"{subject}: {taken}; give the file another name")
+    found = vars(imported)
+    if name not in found:
+        public = [known for known in found if not known.startswith("_")]
+        hint = f"; did you mean {' or '.join(likely)}?" if (likely := nearest(name, public, 2)) else ""
+        raise InputError(f"{subject}: {module} has no {name}{hint}")
+    made = found[name]
+    return made() if callable(made) else made
+
+
+@contextmanager
+def _blamed(subject: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Make a sentence of what the user's code raises, with the place; also of an exit, which may claim success."""
     try:
-        found = vars(importlib.import_module(module))
-        if name not in found:
-            public = [known for known in found if not known.startswith("_")]
-            hint = f"; did you mean {' or '.join(likely)}?" if (likely := nearest(name, public, 2)) else ""
-            raise InputError(f"{subject}: {module} has no {name}{hint}")
-        made = found[name]
-        return made() if callable(made) else made
-    except (MinidlError, OSError):
+        yield
+    except (MinidlError, OSError, MemoryError):
         raise
-    except Exception as error:  # the user's own: say what and where
+    except but:
+        raise
+    except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
-        place = "" if last.filename.startswith("<") else f" ({Path(last.filename).name}, line {last.lineno})"
+        ours = last.filename in (__file__, importlib.__file__) or last.filename.startswith("<")
+        place = "" if ours else f" ({Path(last.filename).name}, line {last.lineno})"
         raise InputError(f"{subject}: {type(error).__name__}: {error}{place}") from error
 
 

@@ -10,6 +10,7 @@ from minidl.checkpoint import read_checkpoint
 from minidl.errors import DataError
 from minidl.file_kinds import open_regular
 from minidl.history import History
+from minidl.sweeps.result import SweepResult
 from minidl.sweeps.trial_file import read_trials
 from minidl.tensorfile import read_tensors
 from minidl.types import Array
@@ -71,7 +72,8 @@ def _shapes(arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
 
 
 def _history(history: History) -> Content:
-    rows = [{name: row.get(name) for name in history.columns} for row in history.rows]
+    columns = history.columns  # once: it looks through all rows
+    rows = [{name: row.get(name) for name in columns} for row in history.rows]
     return Content("history", {"epochs": len(history)}, rows, last=5)
 
 
@@ -80,13 +82,14 @@ def _lines(path: Path) -> Content:
     if not first.startswith('{"run"'):
         return _history(History.from_jsonl(path))
     trials, _ = read_trials(path)
+    of_trial = ("key", "seed", "seconds", "host", "error")
     done = [
-        {"run": run, "key": t.key, **t.config, **t.metrics, "seed": t.seed, "seconds": t.seconds, "error": t.error}
+        {"run": run, **t.metrics, **t.config} | {f"trial_{name}": getattr(t, name) for name in of_trial}
         for run, t in trials
     ]
-    shown = [name for row in done for name in row if name not in ("run", "key", "seed", "error")]
-    failed = sum(not trial.ok for _, trial in trials)
-    return Content("sweep", {"trials": len(trials), "failed": failed}, done, list(dict.fromkeys(shown)))
+    result = SweepResult(trial for _, trial in trials)
+    facts = {"trials": len(result), "failed": len(result.failed)}
+    return Content("sweep", facts, done, [*result.header, "trial_seconds"])
 
 
 def _document(path: Path) -> Content:

@@ -17,13 +17,14 @@ def ended(program: Callable[[], int]) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows a question mark
     try:
         status = program()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may have been closed
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # whoever reads has seen enough
         with suppress(BrokenPipeError):
             sys.stdout.close()  # or Python tries once more, and complains
         return 1
-    except (MinidlError, OSError) as error:
+    except (MinidlError, OSError, MemoryError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
             others.append(file.name)
         else:
             contents[file.name] = content
-    if path.is_file() and others:
+    if others and not path.is_dir():
         raise DataError(f"{path}: expected a file that a run writes: .json, .jsonl, .csv or .safetensors")
     if options.json:
         files = {name: {"kind": c.kind, **c.facts, "rows": c.rows} for name, c in contents.items()}

@@ -7,11 +7,12 @@ import numpy as np
 from minidl.checks import check_finite
 from minidl.data import Dataset
 from minidl.diagnostics.common import some_rows
-from minidl.diagnostics.item import SanityItem
+from minidl.diagnostics.item import SanityItem, raised
 from minidl.diagnostics.overfit import contradiction
 from minidl.errors import MinidlError
 from minidl.losses import Loss
 from minidl.model import Model
+from minidl.nonfinite import first_place
 from minidl.types import Array
 
 _MEASURED = 2000  # rows that scales are measured on
@@ -29,13 +30,16 @@ def data_items(model: Model, data: Dataset) -> list[SanityItem]:
         return [inputs]
     try:
         outputs = model.forward(data.x[:1])
-    except MinidlError as error:
-        return [inputs, SanityItem("forward", "fault", str(error))]
+    except Exception as error:
+        return [inputs, raised("forward", error)]
+    if not np.isfinite(outputs).all():
+        told = f"its outputs are not finite; first met in {first_place(model, data.x[:1])}"
+        return [inputs, SanityItem("forward", "fault", told)]
     try:
         targets = model.loss.check_targets(data.y, (len(data), *outputs.shape[1:]))
-    except MinidlError as error:
-        return [inputs, SanityItem("labels", "fault", str(error))]
-    classifies = _is_classifier(model.loss, outputs, targets)
+        classifies = _is_classifier(model.loss, outputs, targets)
+    except Exception as error:
+        return [inputs, raised("labels", error)]
     labels = _labels(targets, outputs.shape[1]) if classifies else _targets(targets)
     if labels.verdict == "fault":
         return [inputs, labels]

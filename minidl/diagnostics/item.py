@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from minidl.errors import MinidlError
+
 Level = Literal["ok", "warning", "fault"]
 
 
@@ -11,3 +13,9 @@ class SanityItem(NamedTuple):
     name: str
     verdict: Level
     sentence: str
+
+
+def raised(name: str, error: Exception) -> SanityItem:
+    """Return the fault that something raised `error`: layers and losses of the user's own may raise anything."""
+    told = str(error) if isinstance(error, MinidlError) else f"the model raised {type(error).__name__}: {error}"
+    return SanityItem(name, "fault", told)

@@ -6,10 +6,9 @@ import numpy as np
 
 from minidl.data import Dataset
 from minidl.diagnostics.common import some_rows, spread_rows, uninformed_loss
-from minidl.diagnostics.item import Level, SanityItem
+from minidl.diagnostics.item import Level, SanityItem, raised
 from minidl.diagnostics.overfit import overfit_tiny
 from minidl.diagnostics.units import dead_units
-from minidl.errors import MinidlError
 from minidl.gradcheck import GradientReport, Verdict, check_function, check_model
 from minidl.losses import BinaryCrossEntropy, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from minidl.model import Model
@@ -22,8 +21,10 @@ def model_items(model: Model, data: Dataset, *, trained: bool) -> list[SanityIte
     """Return the items about the model, which is changed: hand in a copy."""
     rng = np.random.default_rng(0)
     some = data[some_rows("sanity_check", data, 200, rng)]
-    items = [_initial_loss(model, some, trained=trained), _gradient(model, data)]
-    return [*items, *_units(model, some), _overfit(model, data)]
+    items = [_initial_loss(model, some, trained=trained)]
+    if not model.parameters:
+        return [*items, SanityItem("parameters", "warning", "there are none, so that there is nothing to learn")]
+    return [*items, _gradient(model, data), *_units(model, some), _overfit(model, data)]
 
 
 def _initial_loss(model: Model, data: Dataset, *, trained: bool) -> SanityItem:
@@ -32,8 +33,8 @@ def _initial_loss(model: Model, data: Dataset, *, trained: bool) -> SanityItem:
     try:
         outputs = twin.forward(data.x, train=len(data) > 1)
         loss = twin.loss.forward(outputs, data.y)
-    except MinidlError as error:
-        return SanityItem(name, "fault", str(error))
+    except Exception as error:
+        return raised(name, error)
     if not math.isfinite(loss):
         return SanityItem(name, "fault", f"it is {loss}: are weights or x huge?")
     expected = uninformed_loss(twin.loss, outputs, data.y)
@@ -70,8 +71,8 @@ def _gradient(model: Model, data: Dataset) -> SanityItem:
         values = report.verdict in (Verdict.FAIL_VALUE, Verdict.INCONCLUSIVE)
         if not report.ok and report.verdict is not Verdict.VACUOUS and (small or not values):
             report = check_model(model, x, few.y)
-    except MinidlError as error:
-        return SanityItem("gradient", "fault", f"it could not be checked: {error}")
+    except Exception as error:
+        return raised("gradient", error)
     if report.ok:
         count = len(model.parameters)
         return SanityItem("gradient", "ok", f"right along a direction through each of {count} parameters")
@@ -125,7 +126,7 @@ def _along_directions(model: Model, x: Array, y: Array, seed: int) -> GradientRe
 def _units(model: Model, data: Dataset) -> list[SanityItem]:
     try:
         report = dead_units(model, data.x)
-    except MinidlError:  # one row, or equal ones: nothing to compare
+    except Exception:  # one row, or equal ones: nothing to compare; what a layer raises is told by another item
         return []
     if not report.layers:
         return []
@@ -152,6 +153,6 @@ def _overfit(model: Model, data: Dataset) -> SanityItem:
             finding = finding or f"{str(result).splitlines()[0]}: {result.findings[0]}"
             if not result.last_loss < 0.9 * result.first_loss:
                 break  # fewer rows would not move it either
-    except MinidlError as error:
-        return SanityItem("overfitting", "fault", str(error))
+    except Exception as error:
+        return raised("overfitting", error)
     return SanityItem("overfitting", "fault", finding)

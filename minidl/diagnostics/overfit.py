@@ -160,6 +160,8 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     findings = _faults_of_rows(x, y, rows, learnt=learnt)
     if broken:
         findings.append(broken)
+    elif not learnt and not model.parameters:
+        findings.append("the model has no parameters, so that there is nothing to learn")
     elif not learnt and not trainable:
         findings.append("every parameter is frozen: call unfreeze() on the layers that are to learn")
     elif not learnt and not felt:

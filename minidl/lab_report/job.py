@@ -33,8 +33,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     except KeyboardInterrupt:
         print("Interrupted: what was finished before is in the --out folder.", file=sys.stderr)
         raise
-    finally:  # also after Ctrl-C: the settings that are done are not lost
-        results = write_results(out, train, checks, outcomes)
+    finally:  # also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are
+        if outcomes:
+            results = write_results(out, train, checks, outcomes)
     write_report(out, train, checks, outcomes)
     print_accuracies(train, outcomes)
     print(f"Report: {out / 'report.html'}")
@@ -94,7 +95,8 @@ def fit(
         history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
     finally:  # also after Ctrl-C
         suffix = f"-seed-{seed}" if options.seeds > 1 else ""
-        trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
+        if len(trainer.history):
+            trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
     drawn = {name: paths for callback in figures for name, paths in callback.paths.items()}
     seconds = perf_counter() - start
     return Outcome(setting, seed, BATCH_SIZE, history, model.evaluate(test)["accuracy"], seconds, drawn)

@@ -10,7 +10,7 @@ import numpy as np
 from minidl.checks import as_array
 from minidl.errors import InputError, ShapeError
 from minidl.metrics import as_confusion_matrix, most_confused
-from minidl.plotting.style import SKY, class_labels, figure_dpi, figure_of, new_axes, title_style
+from minidl.plotting.style import SKY, class_labels, figure_of, new_axes, title_style, write_inside
 from minidl.types import Array
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def plot_confusion_matrix(
         ax = new_axes(len(notes) + title.count("\n"), width=max(5.0, side + 1.6), height=side + 0.8)
     else:
         extent = ax.get_window_extent()
-        side = min(extent.width, extent.height) / figure_dpi(ax)
+        side = min(extent.width, extent.height) / figure_of(ax).dpi
     _draw_cells(ax, shown, 72 * side / classes, 100.0 if normalize else max(1.0, shown.max()), unit)
 
     size = max(7.0, min(9.0, 60 * side / classes))
@@ -163,7 +163,7 @@ def plot_most_confused(
     ax.set_xlabel("rows\n(share of the target's rows)")
     if not pairs:
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "no class is taken for another", ha="center", va="center", transform=ax.transAxes)
+        write_inside(ax, "no class is taken for another")
     return figure_of(ax)
 
 

@@ -8,8 +8,18 @@ import numpy as np
 
 from minidl.checks import as_count
 from minidl.errors import InputError
-from minidl.plotting.lines import Columns, blow_up, line_style, marked_points, quantity_label, set_axes, with_gaps
+from minidl.plotting.lines import (
+    Columns,
+    blow_up,
+    epochs_of,
+    line_style,
+    marked_points,
+    quantity_label,
+    set_axes,
+    with_gaps,
+)
 from minidl.plotting.style import BLUE, figure_of, new_axes, put_legend_above, title_style
+from minidl.reprs import told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,13 +60,12 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes |
     }
     if not curves:
         raise InputError(f"plot_curves: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
-    count = len(next(iter(curves.values())))
-    epochs = np.asarray(history["epoch"] if "epoch" in history else range(1, count + 1))
+    epochs = epochs_of("plot_curves", history, list(curves.values()))
 
     notes = ["epoch"]
     for name, values in curves.items():
         if gaps := int(np.isnan(values).sum()):
-            notes.append(f"{name}: no finite value in {gaps} of {count} epochs")
+            notes.append(f"{name}: no finite value in {gaps} of {len(epochs)} epochs")
     reason = blow_up(quantity, list(curves.values()))
     if reason:
         notes.append(f"log scale: {reason}")
@@ -96,7 +105,7 @@ def plot_schedule(
     """
     at = np.arange(as_count("steps", steps))
     rates = np.array([schedule(step) for step in at.tolist()], dtype=np.float64)
-    title = textwrap.fill(title or repr(schedule), 44, break_long_words=False)
+    title = textwrap.fill(title or told(schedule), 44)
     ax = new_axes(title.count("\n")) if ax is None else ax
     ax.plot(at, rates, color=BLUE, linewidth=1.4, marker="o" if steps == 1 else None)
     set_axes(ax, at, rates, log=False)

@@ -10,7 +10,7 @@ from minidl.checks import as_array, as_count
 from minidl.errors import InputError, ShapeError
 from minidl.metrics import true_class_probabilities
 from minidl.plotting.pictures import MOST_PICTURES, picture_grid, pictures_from, stretched
-from minidl.plotting.style import class_labels, figure_of, new_axes, title_style
+from minidl.plotting.style import class_labels, figure_of, new_axes, title_style, write_inside
 from minidl.types import Array
 
 if TYPE_CHECKING:
@@ -101,6 +101,6 @@ def _nothing(text: str, title: str) -> "Figure":
     title = textwrap.fill(title, 44)
     ax = new_axes(title.count("\n"), height=1.0)
     ax.set_axis_off()
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
+    write_inside(ax, text)
     ax.set_title(title, **title_style(title))
     return figure_of(ax)

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidl.errors import InputError, ShapeError
-from minidl.plotting.lines import label_ends, marked_points, set_axes
+from minidl.plotting.lines import LINE_STYLES, MARKERS, label_ends, marked_points, set_axes
 from minidl.plotting.style import figure_of, new_axes, shortened, title_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_LINE_STYLES = ("-", "--", "-.", ":")
-_MARKERS = ("o", "s", "^", "D")
 
 
 def plot_gradient_norms(
@@ -144,8 +141,8 @@ def _parameter_lines(
             at,
             column,
             color=colormaps["cividis"](0.82 * depth),  # the last part is too pale for lines
-            linestyle=_LINE_STYLES[number % len(_LINE_STYLES)],
-            marker=_MARKERS[number % len(_MARKERS)],
+            linestyle=LINE_STYLES[number % len(LINE_STYLES)],
+            marker=MARKERS[number % len(MARKERS)],
             markersize=3,
             linewidth=1.2,
             markevery=marked_points(column),

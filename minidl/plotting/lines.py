@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from minidl.plotting.style import PALETTE, figure_dpi
+from minidl.errors import ShapeError
+from minidl.plotting.style import PALETTE, figure_of, write_inside
 from minidl.types import Array
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _QUANTITIES = {
     "accuracy": "accuracy (share correct)",
     "seconds": "seconds an epoch",
 }
-_LINE_STYLES, _MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v")
+LINE_STYLES, MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v")
 
 
 class Columns(Protocol):
@@ -37,6 +38,15 @@ def with_gaps(values: Sequence[float]) -> Array:
     return array
 
 
+def epochs_of(where: str, columns: Columns, curves: Sequence[Array]) -> Array:
+    """Return the epochs of these `curves`, counted from 1 where `columns` has none."""
+    epochs = np.asarray(columns["epoch"] if "epoch" in columns else range(1, len(curves[0]) + 1))
+    for values in curves:
+        if len(values) != len(epochs):
+            raise ShapeError(f"{where}: expected one number an epoch, got {len(values)} for {len(epochs)} epochs")
+    return epochs
+
+
 def quantity_label(quantity: str) -> str:
     """Return what to write beside an axis of a column of the history."""
     name = quantity.removeprefix("val_")
@@ -48,8 +58,8 @@ def line_style(number: int) -> dict[str, Any]:
     """Return colour, line style and marker of line `number`, from 0; the first 140 differ, most of them in grey too."""
     return {
         "color": PALETTE[number % len(PALETTE)],
-        "linestyle": _LINE_STYLES[number % len(_LINE_STYLES)],
-        "marker": _MARKERS[number % len(_MARKERS)],
+        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
+        "marker": MARKERS[number % len(MARKERS)],
         "markersize": 3,
         "linewidth": 1.4,
     }
@@ -92,7 +102,7 @@ def set_axes(ax: "Axes", epochs: Array, values: Array, *, log: bool) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     if np.isnan(values).all():
         ax.set_yticks([])
-        ax.text(0.5, 0.5, "nothing finite to draw", ha="center", va="center", transform=ax.transAxes)
+        write_inside(ax, "nothing finite to draw")
     elif log:
         ax.set_yscale("log")
         # Within few decades the powers of ten alone would leave the axis with hardly a number.
@@ -118,7 +128,7 @@ def label_ends(ax: "Axes", lines: Sequence["Line2D"], names: Sequence[str]) -> N
             level = ax.transAxes.inverted().transform(ax.transData.transform(points[-1]))[1]
             ends.append((float(level), name, line, points[-1]))
     ends.sort(key=lambda end: end[0])
-    height = ax.get_window_extent().height / figure_dpi(ax) * 72
+    height = ax.get_window_extent().height / figure_of(ax).dpi * 72
     step = min(1.3 * size / height, 1.0 / max(1, len(ends) - 1))
     for level, (_, name, line, point) in zip(spread([end[0] for end in ends], step), ends, strict=True):
         ax.annotate(

@@ -35,7 +35,7 @@ def plot_true_class_probability(
     """
     true = true_class_probabilities(probabilities, targets)
     right = as_array("probabilities", probabilities).argmax(axis=1) == as_array("targets", targets)
-    title = textwrap.fill(title, 44, break_long_words=False)
+    title = textwrap.fill(title, 44)
     ax = new_axes(1 + title.count("\n")) if ax is None else ax
     bins = np.linspace(0.0, 1.0, 26).tolist()
     for rows, name, color, hatch in [(right, "right", BLUE, ""), (~right, "wrong", VERMILLION, "///")]:

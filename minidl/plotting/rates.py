@@ -7,7 +7,8 @@ import numpy as np
 
 from minidl.checks import as_array
 from minidl.errors import ShapeError
-from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, title_style
+from minidl.plotting.lines import with_gaps
+from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, put_legend_above, write_inside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ def plot_learning_rates(
     """Draw the losses of a learning-rate test over the rates, on a logarithmic axis, with the suggestion marked.
 
     The axis of losses ends a little above the highest smoothed loss that comes before the lowest one: what blows up
-    leaves the picture at its upper edge.
+    leaves the picture at its upper edge, and what is not finite is a gap.
 
     Parameters
     ----------
@@ -56,20 +57,23 @@ def plot_learning_rates(
             "plot_learning_rates: expected rates, losses and smoothed of one shape (steps,), got "
             f"{rates.shape}, {losses.shape} and {smoothed.shape}"
         )
-    title = textwrap.fill(title, 44, break_long_words=False)
+    losses, smoothed = with_gaps(losses), with_gaps(smoothed)
+    title = textwrap.fill(title, 44)
     ax = new_axes(1 + title.count("\n")) if ax is None else ax
     ax.plot(rates, losses, color="0.5", linewidth=0.8, linestyle=":", label="each batch")
     ax.plot(rates, smoothed, color=BLUE, linewidth=1.6, label="smoothed")
     ax.set_xscale("log")
-    low, high = float(smoothed.min()), float(smoothed[: int(smoothed.argmin()) + 1].max())
-    room = max(high - low, 0.05 * abs(high), 1e-12)
-    ax.set_ylim(min(low, float(np.quantile(losses, 0.02))) - 0.1 * room, high + 0.6 * room)
+    if np.isfinite(smoothed).any():
+        low, high = float(np.nanmin(smoothed)), float(np.nanmax(smoothed[: int(np.nanargmin(smoothed)) + 1]))
+        room = max(high - low, 0.05 * abs(high), 1e-12)
+        ax.set_ylim(np.nanmin([low, np.nanquantile(losses, 0.02)]) - 0.1 * room, high + 0.6 * room)
+    else:
+        write_inside(ax, "nothing finite to draw")
     if suggestion is not None:
         ax.axvline(suggestion, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"suggestion: {suggestion:.2g}")
     ax.set_xlabel("learning rate, log scale")
     ax.set_ylabel("loss of a batch")
     ax.grid(alpha=0.3, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, borderaxespad=0.1, fontsize=9)
-    ax.set_title(title, pad=22, **title_style(title))
+    put_legend_above(ax, title)
     return figure_of(ax)

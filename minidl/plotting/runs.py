@@ -10,6 +10,7 @@ from minidl.errors import InputError
 from minidl.plotting.lines import (
     Columns,
     blow_up,
+    epochs_of,
     label_ends,
     line_style,
     marked_points,
@@ -56,10 +57,7 @@ def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax
     if not curves:
         got = ", ".join(f"{name}: {run!r:.80}" for name, run in runs.items()) or "no run"
         raise InputError(f"plot_runs: expected a run with {quantity!r}, got {got:.400}")
-    epochs = {
-        name: np.asarray(runs[name]["epoch"] if "epoch" in runs[name] else range(1, len(values) + 1))
-        for name, values in curves.items()
-    }
+    epochs = {name: epochs_of(f"plot_runs, {name!r}", runs[name], [values]) for name, values in curves.items()}
     gaps = [
         f"{name} in {np.isnan(values).sum()} of {len(values)} epochs"
         for name, values in curves.items()

@@ -45,20 +45,19 @@ def shortened(name: object, most: int = 15) -> str:
 
 def put_legend_above(ax: "Axes", title: str) -> None:
     """Put the legend between axes and title, where it covers no data, whatever the curves do."""
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.1, fontsize=9)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, borderaxespad=0.1, fontsize=9)
     ax.set_title(title, pad=22, **title_style(title))
+
+
+def write_inside(ax: "Axes", text: str) -> None:
+    """Write `text` in the middle of axes in which there is nothing to draw."""
+    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
 
 
 def figure_of(ax: "Axes") -> "Figure":
     """Return the figure that `ax` belongs to; of a subfigure, the figure around it."""
     figure: Any = ax.figure
     return figure.figure  # type: ignore[no-any-return]
-
-
-def figure_dpi(ax: "Axes") -> float:
-    """Return how many pixels an inch has on the figure that `ax` belongs to."""
-    figure: Any = ax.figure
-    return float(figure.dpi)
 
 
 def png_of(figure: "Figure", dpi: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minidl.plotting.lines import line_style, quantity_label
-from minidl.plotting.style import PALETTE, figure_of, new_axes, title_style
+from minidl.plotting.style import PALETTE, figure_of, new_axes, shortened, title_style, write_inside
 from minidl.types import Array
 
 if TYPE_CHECKING:
@@ -63,26 +63,31 @@ def plot_sweep(
     shown = np.isfinite(values) & np.isfinite(at) & np.isfinite(of)
     notes = [x] + [f"not drawn for want of a number: {np.sum(~shown)} of {len(shown)} trials"] * (not shown.all())
     title = textwrap.fill(title, 44)
-    ax = new_axes(1 + title.count("\n") + len(notes)) if ax is None else ax
+    ticks = [shortened(name, 24) for name in names]
+    upright = sum(map(len, ticks)) > 45  # lying, so many letters would run into each other
+    room = round(0.4 * max(map(len, ticks))) if upright else 0
+    ax = new_axes(1 + title.count("\n") + len(notes) + room) if ax is None else ax
     levels = np.unique(of[shown])
     if by is not None and not of_names and len(levels) > len(PALETTE):
         _draw_scale(ax, at[shown], values[shown], of[shown], by)
     else:
         for number, level in enumerate(levels):
-            label = of_names[int(level)] if of_names else f"{level:g}"
+            label = shortened(of_names[int(level)], 24) if of_names else f"{level:g}"
             chosen = shown & (of == level)
             _draw_series(ax, at[chosen], values[chosen], number, label)
-        if by is not None:
+        if by is not None and shown.any():
             _put_legend_beside(ax, by)
     ax.set_title(title, **title_style(title))
     if names:
-        ax.set_xticks(range(len(names)), names, parse_math=False)
+        ax.set_xticks(range(len(ticks)), ticks, rotation=90 if upright else 0, parse_math=False)
     elif scale := _scale(at[shown]):
         ax.set_xscale(**scale)
     label = quantity_label(y)
     if shown.any() and (values[shown] > 0).all() and (scale := _scale(values[shown])):
         ax.set_yscale(**scale)
         label += ", log scale"
+    if not shown.any():
+        write_inside(ax, "nothing finite to draw")
     ax.set_xlabel("\n".join(notes), parse_math=False)
     ax.set_ylabel(label, parse_math=False)
     ax.grid(alpha=0.3, linewidth=0.6)

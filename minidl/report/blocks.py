@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minidl.errors import DataError, InputError
+from minidl.types import PathLike
 
 
 class Heading(NamedTuple):
@@ -37,12 +38,25 @@ class Figures(NamedTuple):
 Block = Heading | Paragraph | Table | Figures
 
 
-def read_figure(path: Path, alt: str, caption: str) -> Figure:
-    """Return the figure in a PNG or SVG file; of an SVG also the PNG of the same name beside it, if there is one."""
+def read_figure(figure: tuple[PathLike, str, str]) -> Figure:
+    """Return the figure in a PNG or SVG file; of an SVG also the PNG of the same name beside it, if there is one.
+
+    Parameters
+    ----------
+    figure : (path, alt, caption)
+    """
+    try:
+        place, alt, caption = figure
+        path = Path(place)
+    except (TypeError, ValueError):
+        raise InputError(
+            "Report.figures: expected a list of (path of a file, alternative text, caption), such as save_figure "
+            f"writes, got {figure!r:.200}"
+        ) from None
     kind = path.suffix.lower()
     if kind not in (".png", ".svg"):
         raise InputError(f"Report.figures: expected a .png or .svg file, got {path}")
-    if not alt.strip():
+    if not str(alt).strip():
         raise InputError(f"Report.figures: expected an alternative text for {path}, got {alt!r}")
     twin = path if kind == ".png" else path.with_suffix(".png")
     try:

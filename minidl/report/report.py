@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from minidl.checks import check_type
 from minidl.environment import environment
 from minidl.errors import InputError
 from minidl.files import write_whole
@@ -78,6 +79,7 @@ class Report:
 
     def settings(self, values: Mapping[str, Any], caption: str = "") -> Self:
         """Add a table of names and values, such as ``{"epochs": 40, "batch size": 100}``."""
+        check_type("Report.settings", "values", values, Mapping, 'write a dict such as {"epochs": 40}')
         return self.table(["setting", "value"], values.items(), caption)
 
     def environment(self) -> Self:
@@ -97,11 +99,11 @@ class Report:
         Raises
         ------
         InputError
-            If a file is neither PNG nor SVG by its name, or an alternative text is empty.
+            If a figure is not such a triple, its file neither PNG nor SVG by its name, or its alternative text empty.
         DataError
             If a file cannot be read.
         """
-        return self._add(Figures([read_figure(Path(path), alt, caption) for path, alt, caption in figures]))
+        return self._add(Figures([read_figure(figure) for figure in figures]))
 
     def to_html(self) -> str:
         """Return the page, figures embedded: it needs no other file and no network."""

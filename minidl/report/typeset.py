@@ -20,7 +20,8 @@ class Typesetter:
         from matplotlib.font_manager import FontProperties, findfont, get_font
 
         self.fonts = [FontProperties(family="DejaVu Sans", weight=weight, size=100) for weight in ("normal", "bold")]
-        self._drawable = [set(get_font(findfont(font)).get_charmap()) for font in self.fonts]
+        normal, bold = (set(get_font(findfont(font)).get_charmap()) for font in self.fonts)
+        self._drawable = normal & bold
         self._widths: dict[tuple[str, bool], float] = {}
 
     def plain(self, text: str) -> str:
@@ -29,8 +30,7 @@ class Typesetter:
         The blank before a unit is one at which no line ends.
         """
         line = " ".join(str(text).split())
-        known = self._drawable[0] & self._drawable[1]
-        return "".join(c if ord(c) in known else _UNKNOWN for c in line).replace(" %", f"{_BOUND}%")
+        return "".join(c if ord(c) in self._drawable else _UNKNOWN for c in line).replace(" %", f"{_BOUND}%")
 
     def width(self, text: str, style: Style) -> float:
         """Return the width of `text` in points."""

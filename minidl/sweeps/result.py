@@ -70,15 +70,14 @@ class SweepResult:
     def __getitem__(self, column: str) -> list[Any]:
         """Return a parameter's or a metric's value of each trial that did not fail, NaN where it has none.
 
+        Where a metric has the name of a parameter, the column is the parameter's.
+
         Raises
         ------
         InputError
             If there is no such column; the message names the nearest ones.
         """
-        if column not in self:
-            meant = nearest(column, self.header, 1)
-            hint = f"; did you mean {meant[0]!r}?" if meant else ""
-            raise InputError(f"SweepResult: no column {column!r}, there is {', '.join(self.header) or 'nothing'}{hint}")
+        _check_name("column", column, self.header)
         return [(trial.metrics | trial.config).get(column, math.nan) for trial in self.trials if trial.ok]
 
     def __contains__(self, column: object) -> bool:
@@ -99,12 +98,17 @@ class SweepResult:
         mode : {"auto", "min", "max"}
             Whether smaller or larger is better; "auto" takes "max" for a metric that ends with "accuracy", else "min".
         count : int
+
+        Raises
+        ------
+        InputError
+            If no trial has such a metric; the message names the nearest ones.
         """
         monitor = Monitor(metric, mode)
-        values = [monitor.turned(value) for value in self[metric]]
+        _check_name("metric", metric, [name for trial in self.trials for name in trial.metrics])
         trials = [trial for trial in self.trials if trial.ok]
-        order = sorted(range(len(trials)), key=values.__getitem__)
-        return SweepResult(trials[i] for i in order[: as_count("count", count)])
+        trials.sort(key=lambda trial: monitor.turned(trial.metrics.get(metric, math.nan)))
+        return SweepResult(trials[: as_count("count", count)])
 
     @property
     def header(self) -> list[str]:
@@ -157,3 +161,11 @@ class SweepResult:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         trials = f"{len(self)} trial{'' if len(self) == 1 else 's'}"
         return f"SweepResult({trials}{failed}: {', '.join(self.header) or 'empty'})"
+
+
+def _check_name(what: str, name: object, known: Iterable[str]) -> None:
+    """Refuse a name that is not `known`, with the nearest one."""
+    known = list(dict.fromkeys(known))
+    if name not in known:
+        hint = f"; did you mean {meant[0]!r}?" if (meant := nearest(name, known, 1)) else ""
+        raise InputError(f"SweepResult: no {what} {name!r}, there is {', '.join(known) or 'nothing'}{hint}")

@@ -119,8 +119,8 @@ def sweep(
             known[trial.key] = trial
             progress.show(trial)
 
-        while configs := search.next_round(rounds, seed):
-            plans = {p.key: p for p in (plan(config, seed) for config in configs)}  # the same config twice is one trial
+        # The same config twice is one trial.
+        while plans := {p.key: p for p in (plan(config, seed) for config in search.next_round(rounds, seed))}:
             missing = [p for key, p in plans.items() if key not in known]
             progress.expect(len(plans), len(plans) - len(missing))
             if missing and not arrived:

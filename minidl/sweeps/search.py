@@ -168,7 +168,7 @@ class Listed:
 
 def as_search(space: Any) -> Search:
     """Return the search that `space` stands for: a grid, configs one by one, or a search already."""
-    if hasattr(space, "next_round"):
+    if hasattr(space, "next_round") and not isinstance(space, type):
         return space  # type: ignore[no-any-return]
     if isinstance(space, Mapping):
         values = [_as_values(f"space[{name!r}]", of) for name, of in space.items()]

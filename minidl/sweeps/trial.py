@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -95,7 +96,9 @@ def attempt(run: Run, config: Config, key: str, seed: int) -> Trial:
     metrics, error, start = {}, "", perf_counter()
     try:
         metrics = _as_metrics(run(json.loads(json.dumps(config)), seed))  # (a copy: it is the caller's to change)
-    except (Exception, SystemExit):  # but not KeyboardInterrupt: that is meant for the sweep
+    except (Exception, SystemExit) as raised:  # but not KeyboardInterrupt: that is meant for the sweep
+        if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:  # and so is this, see `Trainer.fit`
+            raise
         error = traceback.format_exc().rstrip()
     return Trial(config, key, seed, metrics, perf_counter() - start, platform.node(), error)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl.errors import DataError
+from minidl.file_kinds import open_regular
 from minidl.files import append_line, write_whole
 from minidl.sweeps.trial import Trial
 
@@ -32,7 +33,8 @@ def read_trials(path: Path) -> tuple[list[tuple[str, Trial]], bytes]:
         If the file cannot be read, or another line is not a trial's; the message names file and line.
     """
     try:
-        content = path.read_bytes()
+        with open(open_regular(path), "rb") as file:
+            content = file.read()
     except FileNotFoundError:
         return [], b""
     except OSError as error:
@@ -75,7 +77,8 @@ def _is_torn(line: bytes) -> bool:
     """Return whether this may be left of a line: its beginning, or its end after zeros, and maybe zeros behind."""
     rest = line.strip(b"\0")
     begins = rest[: len(_START)] == _START[: len(rest)]
-    return begins or (line.startswith(b"\0") and (rest == b"\n" or rest.endswith(b"}\n")))
+    whole = line.endswith(b"\n") and b"\0" not in line  # though no trial
+    return (begins and not whole) or (line.startswith(b"\0") and (rest == b"\n" or rest.endswith(b"}\n")))
 
 
 def _is_json(value: float) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from minidl.bars import VARIABLE
+from minidl.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -80,15 +81,21 @@ class WorkerProcesses:
 
     def stop(self) -> None:
         """End all processes, also those in the middle of a task."""
-        with _STARTING:
-            self._stopped = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        idle = {self._idle.get() for _ in range(self._idle.qsize())}
-        for worker in self._workers - idle:
-            worker.process.kill()
+        # All are told before any is waited for: a second Ctrl-C, which ends the waiting, must leave none behind.
+        with Interrupts() as interrupts:
+            with _STARTING:
+                self._stopped = True
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            idle = {self._idle.get() for _ in range(self._idle.qsize())}
+            for worker in self._workers.copy():
+                if worker in idle:
+                    worker.connection.close()  # which it takes as the end
+                else:
+                    worker.process.kill()
+            for _ in idle:
+                self._idle.put(None)  # for a thread that has a task already and asks only now
+        interrupts.deliver()
         self._threads.shutdown()
-        for worker in self._workers:
-            worker.connection.close()  # which those that are idle take as the end
         for worker in self._workers:
             worker.process.join(5.0)
             worker.process.kill()
@@ -140,6 +147,7 @@ class _Worker(NamedTuple):
 def _serve(connection: "Connection") -> None:
     """Do the tasks that come through `connection` until it is closed: what a worker process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal, and the parent decides
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     while True:
         try:
             function, arguments = connection.recv()
@@ -149,6 +157,15 @@ def _serve(connection: "Connection") -> None:
             connection.send((False, f"{type(error).__name__}: {error}"))
         else:
             connection.send((True, function(*arguments)))
+
+
+def _end_with_the_parent() -> None:
+    """Leave, in the middle of a task too, when the parent was killed: a restarted sweep does that task again."""
+    from multiprocessing import parent_process
+
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
