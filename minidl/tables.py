@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-_NUMBER = r"\W?\s?\d|not a number$|-?infinity$|-?$"  # a sign may come first (compiled when used: 1 ms of start-up)
+# A sign may come first; "0.weight" is no number. (Compiled when it is used: a millisecond of start-up.)
+_NUMBER = r"\W?\s?\d(?!\d*\.[^\W\d])|not a number$|-?infinity$|-?$"
 
 
 def cell(value: Any) -> str:

@@ -54,6 +54,8 @@ def test_cells_put_numbers_that_are_none_into_words():
 
 def test_columns_of_numbers_are_known_by_their_cells():
     assert number_columns([["1", "a", "-"], ["39.1 %", "2", "-"]], 3) == [True, False, True]
+    assert number_columns([["0.weight"], ["10.1.bias"]], 1) == [False]  # paths of parameters
+    assert number_columns([["10.5 ms"], ["± 3e-05"], ["1,234"], ["12."]], 1) == [True]
     assert number_columns([], 2) == [False, False]
 
 
