@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from estimator_models import classifier, regressor
 
 import minidl as dl
 
@@ -24,21 +25,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from minidl.sklearn import NeuralNetClassifier, NeuralNetRegressor
-
-
-def layers(n_features, n_outputs, rng, units=0, dtype=np.float32):
-    if not units:
-        return dl.Dense(n_features, n_outputs, rng=rng, dtype=dtype)
-    hidden = dl.Dense(n_features, units, rng=rng, dtype=dtype)
-    return dl.Sequential(hidden, dl.ReLU(), dl.Dense(units, n_outputs, rng=rng, dtype=dtype))
-
-
-def classifier(n_features, n_classes, rng, strength=0.0, **options):
-    return dl.Model(layers(n_features, n_classes, rng, **options), dl.SoftmaxCrossEntropy(), dl.L2(strength))
-
-
-def regressor(n_features, n_outputs, rng, **options):
-    return dl.Model(layers(n_features, n_outputs, rng, **options), dl.MeanSquaredError())
 
 
 @pytest.fixture
