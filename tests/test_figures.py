@@ -90,8 +90,9 @@ def test_validation_alone_is_drawn(tmp_path: Path, data: Dataset) -> None:
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, object]]:
     """What the figures were drawn from."""
+    monkeypatch.chdir(tmp_path)
     calls: list[dict[str, object]] = []
 
     def plot_weight_templates(weight: np.ndarray, **options: object) -> str:
