@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidl.checks import as_path
+from minidl.environment import thread_limits, usable_cores
 from minidl.errors import CheckpointError, InputError
 from minidl.tensorfile import packed, read_tensors, write_tensors
 from minidl.types import Array, PathLike
@@ -148,12 +149,10 @@ def machine() -> dict[str, Any]:
     """Return what decides how sums are rounded on this machine, apart from the program."""
     config = np.show_config(mode="dicts")
     blas = config["Build Dependencies"]["blas"]
-    threads = {name: os.environ[name] for name in sorted(os.environ) if name.endswith("_NUM_THREADS")}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": f"{platform.machine()} with {', '.join(config['SIMD Extensions']['found'])}",
         "numpy": f"{np.__version__} with {blas.get('name')} {blas.get('version')}",
-        "threads": f"{cores} cores {threads or ''}".strip(),
+        "threads": f"{usable_cores()} cores {thread_limits() or ''}".strip(),
     }
 
 

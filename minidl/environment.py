@@ -17,8 +17,8 @@ def environment() -> dict[str, str]:
     import minidl
 
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    limits = [f"{name}={os.environ[name]}" for name in sorted(os.environ) if name.endswith("_NUM_THREADS")]
+    cores = usable_cores()
+    limits = [f"{name}={value}" for name, value in thread_limits().items()]
     return {
         "minidl": minidl.__version__,
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
@@ -28,6 +28,16 @@ def environment() -> dict[str, str]:
         "processor": _processor() or platform.processor() or platform.machine(),
         "threads": ", ".join([f"{cores} core{'' if cores == 1 else 's'}", *limits]),
     }
+
+
+def usable_cores() -> int | None:
+    """Return how many cores this process may use, where the platform tells, else how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def thread_limits() -> dict[str, str]:
+    """Return what the environment says about numbers of threads, by the names of its variables."""
+    return {name: os.environ[name] for name in sorted(os.environ) if name.endswith("_NUM_THREADS")}
 
 
 def _processor() -> str:

@@ -134,6 +134,7 @@ def test_without_standard_error_a_download_goes_on(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     with download_bar(10) as bar:
         bar.update(10)
+    assert bar.disable
 
 
 def test_importing_it_brings_no_tqdm():

@@ -62,9 +62,7 @@ def figure_of(ax: "Axes") -> "Figure":
 
 def png_of(figure: "Figure", dpi: int) -> bytes:
     """Return the figure as the content of a PNG file."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
-    return content.getvalue()
+    return _content(figure, "png", dpi, {"Software": None})
 
 
 def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
@@ -85,10 +83,14 @@ def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
     paths = []
     with rc_context({"svg.hashsalt": "minidl", "svg.fonttype": "path"}):
         for kind, metadata in [("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})]:
-            content = io.BytesIO()
-            figure.savefig(content, format=kind, dpi=150, metadata=metadata)
-            paths.append(write_whole(f"{stem}.{kind}", content.getvalue()))
+            paths.append(write_whole(f"{stem}.{kind}", _content(figure, kind, 150, metadata)))
     return paths
+
+
+def _content(figure: "Figure", kind: str, dpi: int, metadata: dict[str, Any]) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
+    return content.getvalue()
 
 
 def title_style(title: str, points: float = 310) -> dict[str, Any]:
