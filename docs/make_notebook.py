@@ -1,7 +1,7 @@
 """Make tutorial.ipynb of tutorial.md: each program a cell, run from top to bottom, what it prints and draws kept.
 
 Run it from anywhere: `python docs/make_notebook.py` (with `pip install -e ".[notebook]"`). CIFAR-10 is taken from where
-minidl finds it. The page is the source; tests/test_notebook.py fails when the notebook is not of it.
+minidl finds it. The page is the source; tests/docs/test_notebook.py fails when the notebook is not of it.
 """
 
 import re

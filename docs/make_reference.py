@@ -1,7 +1,8 @@
 """Make the reference of the docstrings: `python docs/make_reference.py` writes docs/reference/*.md.
 
 A page is a group of modules; a name stands on the page of the module that defines it. Signatures are the source's own
-lines, and docstrings (numpydoc) become Markdown. tests/test_reference.py fails when the pages are not what this makes.
+lines, and docstrings (numpydoc) become Markdown. tests/docs/test_reference.py fails when the pages
+are not what this makes.
 """
 
 import ast
@@ -19,20 +20,23 @@ import minidl.testing
 
 FOLDER = Path(__file__).with_name("reference")
 GROUPS = {  # page: its title, and the modules and packages of minidl that it covers
-    "training": ("Models and training", "model summary parameter trainer history ensemble"),
-    "layers": ("Layers", "layers"),
-    "losses": ("Losses and regularizers", "losses regularizers"),
-    "optimizers": ("Optimizers and schedules", "optimizers schedules"),
-    "initializers": ("Initializers", "initializers"),
-    "data": ("Data", "data datasets splits images augmentation"),
-    "callbacks": ("Callbacks", "callbacks"),
-    "metrics": ("Metrics", "metrics"),
+    "training": (
+        "Models and training",
+        "nn.model nn.summary nn.parameter nn.ensemble training.trainer training.history",
+    ),
+    "layers": ("Layers", "nn.layers"),
+    "losses": ("Losses and regularizers", "nn.losses nn.regularizers"),
+    "optimizers": ("Optimizers and schedules", "training.optimizers"),
+    "initializers": ("Initializers", "nn.initializers"),
+    "data": ("Data", "data"),
+    "callbacks": ("Callbacks", "training.callbacks"),
+    "metrics": ("Metrics", "nn.metrics"),
     "gradient-checks": ("Gradient checks", "gradcheck"),
     "diagnostics": ("Diagnostics", "diagnostics"),
     "plotting": ("Plotting", "plotting"),
-    "reports": ("Reports and sweeps", "report describe comparison sweeps"),
+    "reports": ("Reports and sweeps", "report training.describe training.compare sweeps"),
     "testing": ("Tests for classes of your own", "testing"),
-    "errors": ("Errors", "errors"),
+    "errors": ("Errors", "_core.errors"),
 }
 NOTE = "<!-- Made by `python docs/make_reference.py` from the docstrings: edit those. -->"
 
@@ -76,9 +80,8 @@ def pages() -> dict[str, str]:
 
 def page_of(item: Any) -> str:
     """Return the page of a public class or function, by the module that defines it."""
-    module = item.__module__.split(".")[1]
     for page, (_, modules) in GROUPS.items():
-        if module in modules.split():
+        if any(f"{item.__module__}.".startswith(f"minidl.{module}.") for module in modules.split()):
             return page
     raise LookupError(f"{item.__module__} belongs to no page: add it to GROUPS in {__file__}")
 

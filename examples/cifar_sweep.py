@@ -21,8 +21,8 @@ import cifar_sweep_trial
 from cifar_common import options_parser, parse, run
 
 import minidl as dl
+from minidl._core.tables import text_table
 from minidl.lab_report import SETTINGS
-from minidl.tables import text_table
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import minidl as dl
-from minidl.types import Array
+from minidl._core.types import Array
 
 LARGEST_JACOBIAN = 10_000_000
 """Entries; beyond it a checker that builds the whole Jacobian is not asked."""

@@ -6,16 +6,16 @@ from typing import Any, Self
 
 import numpy as np
 
-from minidl.callbacks.base import Callback
-from minidl.checks import as_fraction, check_type
-from minidl.data import Dataset
-from minidl.errors import InputError, ShapeError
-from minidl.model import Model
-from minidl.optimizers import Adam, Optimizer
-from minidl.schedules import Schedule
-from minidl.splits import train_validation_split
-from minidl.trainer import Trainer
-from minidl.types import Array
+from minidl._core.checks import as_fraction, check_type
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array
+from minidl.data.dataset import Dataset
+from minidl.data.splits import train_validation_split
+from minidl.nn.model import Model
+from minidl.training.callbacks.base import Callback
+from minidl.training.optimizers import Adam, Optimizer
+from minidl.training.optimizers.schedules import Schedule
+from minidl.training.trainer import Trainer
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin

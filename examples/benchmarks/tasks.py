@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
-from minidl.types import Array
+from minidl._core.types import Array
 
 BATCH = 100
 LEARNING_RATE = 0.001

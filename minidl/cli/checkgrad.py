@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.errors import InputError, MinidlError
+from minidl._core.spelling import nearest
+from minidl._core.types import Array
 from minidl.cli.ending import print_json
-from minidl.errors import InputError, MinidlError
 from minidl.gradcheck import GradientReport, check_layer, check_loss, check_model, check_regularizer
 from minidl.lab_report.options import count
-from minidl.layers import Layer
-from minidl.losses import Loss
-from minidl.model import Model
-from minidl.regularizers import Regularizer
-from minidl.spelling import nearest
-from minidl.types import Array
+from minidl.nn.layers import Layer
+from minidl.nn.losses import Loss
+from minidl.nn.model import Model
+from minidl.nn.regularizers import Regularizer
 
 HELP = "check the gradient of a class of your own"
 EPILOG = """examples:

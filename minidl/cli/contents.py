@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from minidl.checkpoint import read_checkpoint
-from minidl.errors import DataError
-from minidl.file_kinds import open_regular
-from minidl.history import History
+from minidl._core.errors import DataError
+from minidl._core.types import Array
+from minidl._storage.kinds import open_regular
+from minidl._storage.tensors import read_tensors
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.trial_file import read_trials
-from minidl.tensorfile import read_tensors
-from minidl.types import Array
+from minidl.training.checkpoint import read_checkpoint
+from minidl.training.history import History
 
 
 class Content(NamedTuple):

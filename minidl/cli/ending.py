@@ -8,7 +8,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any
 
-from minidl.errors import MinidlError
+from minidl._core.errors import MinidlError
 
 
 def ended(program: Callable[[], int]) -> int:

@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from minidl._core.spelling import nearest
 from minidl.cli import checkgrad, data, report, show
 from minidl.cli.ending import ended
-from minidl.spelling import nearest
 
 _COMMANDS = {"report": report, "data": data, "checkgrad": checkgrad, "show": show}
 _EPILOG = """examples:

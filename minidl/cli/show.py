@@ -8,10 +8,10 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from minidl._core.errors import DataError, MinidlError
+from minidl._core.tables import cell, text_table
 from minidl.cli.contents import Content, read_content
 from minidl.cli.ending import print_json
-from minidl.errors import DataError, MinidlError
-from minidl.tables import cell, text_table
 
 HELP = "what is in a run's folder, or in one file of it"
 EPILOG = """examples:

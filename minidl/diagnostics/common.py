@@ -6,13 +6,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from minidl.checks import as_count, check_type
-from minidl.data import Dataset
-from minidl.errors import InputError
-from minidl.layers import Dropout
-from minidl.losses import Loss
-from minidl.model import Model, check_dataset
-from minidl.types import Array
+from minidl._core.checks import as_count, check_type
+from minidl._core.errors import InputError
+from minidl._core.types import Array
+from minidl.data.dataset import Dataset
+from minidl.nn.layers import Dropout
+from minidl.nn.losses import Loss
+from minidl.nn.model import Model, check_dataset
 
 T = TypeVar("T")
 

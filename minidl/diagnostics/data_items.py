@@ -4,16 +4,16 @@ import math
 
 import numpy as np
 
-from minidl.checks import check_finite
-from minidl.data import Dataset
+from minidl._core.checks import check_finite
+from minidl._core.errors import MinidlError
+from minidl._core.types import Array
+from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import some_rows
 from minidl.diagnostics.item import SanityItem, raised
 from minidl.diagnostics.overfit import contradiction
-from minidl.errors import MinidlError
-from minidl.losses import Loss
-from minidl.model import Model
-from minidl.nonfinite import first_place
-from minidl.types import Array
+from minidl.nn.losses import Loss
+from minidl.nn.model import Model
+from minidl.training.nonfinite import first_place
 
 _MEASURED = 2000  # rows that scales are measured on
 _COMPARED = 1000  # rows that are compared with each other: 0.1 s for 3072 features

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from minidl.errors import MinidlError
+from minidl._core.errors import MinidlError
 
 Level = Literal["ok", "warning", "fault"]
 

@@ -4,15 +4,15 @@ import math
 
 import numpy as np
 
-from minidl.data import Dataset
+from minidl._core.types import Array
+from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import some_rows, spread_rows, uninformed_loss
 from minidl.diagnostics.item import Level, SanityItem, raised
 from minidl.diagnostics.overfit import overfit_tiny
 from minidl.diagnostics.units import dead_units
 from minidl.gradcheck import GradientReport, Verdict, check_function, check_model
-from minidl.losses import BinaryCrossEntropy, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from minidl.model import Model
-from minidl.types import Array
+from minidl.nn.losses import BinaryCrossEntropy, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from minidl.nn.model import Model
 
 _FAR = 5  # times the loss of knowing nothing; good initial weights before max-poolings may come to three times
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minidl.checks import as_count, as_number
-from minidl.data import Dataset
+from minidl._core.checks import as_count, as_number
+from minidl._core.errors import NonFiniteError
+from minidl._core.randomness import as_generator
+from minidl._core.types import Array, Seed
+from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import copied, spread_rows, uninformed_loss, working_copy
-from minidl.errors import NonFiniteError
-from minidl.losses import SoftmaxCrossEntropy
-from minidl.model import Model
-from minidl.nonfinite import check_gradients
-from minidl.optimizers import Adam
-from minidl.randomness import as_generator
-from minidl.types import Array, Seed
+from minidl.nn.losses import SoftmaxCrossEntropy
+from minidl.nn.model import Model
+from minidl.training.nonfinite import check_gradients
+from minidl.training.optimizers import Adam
 
 _PATIENCE = 100  # steps without a lower loss (by 0.1 %) after which training has come to rest
 _LEARNT = 0.01  # of the loss of knowing nothing: for ten classes 0.023, the right one has probability 0.977

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl.checks import as_count, as_number, check_finite, check_type
-from minidl.data import Dataset
+from minidl._core.checks import as_count, as_number, check_finite, check_type
+from minidl._core.errors import InputError, NonFiniteError
+from minidl._core.randomness import keyed_generator
+from minidl._core.types import Array
+from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import copied
-from minidl.errors import InputError, NonFiniteError
-from minidl.model import check_dataset
-from minidl.nonfinite import check_gradients
+from minidl.nn.model import check_dataset
 from minidl.plotting import plot_learning_rates
-from minidl.randomness import keyed_generator
-from minidl.trainer import Trainer
-from minidl.types import Array
+from minidl.training.nonfinite import check_gradients
+from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.checks import as_array, check_finite
+from minidl._core.checks import as_array, check_finite
+from minidl._core.errors import InputError
+from minidl._core.tables import html_table, text_table
+from minidl._core.types import Array
 from minidl.diagnostics.common import working_copy
-from minidl.errors import InputError
-from minidl.layers import Layer
-from minidl.model import Model
-from minidl.tables import html_table, text_table
-from minidl.types import Array
+from minidl.nn.layers import Layer
+from minidl.nn.model import Model
 
 _HEADER = ("layer", "kind", "units", "dead", "saturated")
 _FLAT = 0.01  # of an activation's steepest slope: below it a unit hardly passes a gradient on

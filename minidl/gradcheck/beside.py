@@ -15,12 +15,12 @@ from enum import Enum
 
 import numpy as np
 
-from minidl.errors import MinidlError
+from minidl._core.errors import MinidlError
+from minidl._core.types import Array
 from minidl.gradcheck.compared import Compared, project
 from minidl.gradcheck.guard import Broken
 from minidl.gradcheck.slopes import Line, few_digits, unit_of
 from minidl.gradcheck.subjects import Subject
-from minidl.types import Array
 
 _NEIGHBOURS = 8
 _LINES = 8  # that are measured at each neighbour

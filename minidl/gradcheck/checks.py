@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minidl.checks import as_array, as_count, check_finite, check_type
-from minidl.errors import InputError, MinidlError
+from minidl._core.checks import as_array, as_count, check_finite, check_type
+from minidl._core.errors import InputError, MinidlError
+from minidl._core.types import Array
 from minidl.gradcheck.contracts import (
     behaviour_of_layer,
     behaviour_of_loss,
@@ -44,11 +45,10 @@ from minidl.gradcheck.subjects import (
     random_upstream,
 )
 from minidl.gradcheck.values import Comparison
-from minidl.layers import Layer
-from minidl.losses import Loss
-from minidl.model import Model
-from minidl.regularizers import Regularizer
-from minidl.types import Array
+from minidl.nn.layers import Layer
+from minidl.nn.losses import Loss
+from minidl.nn.model import Model
+from minidl.nn.regularizers import Regularizer
 
 Probe = Callable[[], Sequence[Finding]]
 T = TypeVar("T")

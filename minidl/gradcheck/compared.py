@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from minidl._core.types import Array
 from minidl.gradcheck.slopes import Line, slopes
 from minidl.gradcheck.subjects import Subject
-from minidl.types import Array
 
 
 @dataclass

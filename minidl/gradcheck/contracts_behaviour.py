@@ -6,7 +6,8 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from minidl.errors import MinidlError
+from minidl._core.errors import MinidlError
+from minidl._core.types import Array
 from minidl.gradcheck.contracts_common import (
     EVAL,
     TRAIN,
@@ -22,8 +23,7 @@ from minidl.gradcheck.contracts_common import (
 )
 from minidl.gradcheck.guard import Broken, attempt, collect, fail
 from minidl.gradcheck.report import Finding
-from minidl.layers import Layer
-from minidl.types import Array
+from minidl.nn.layers import Layer
 
 
 def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:

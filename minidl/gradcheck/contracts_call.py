@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.types import Array
 from minidl.gradcheck.guard import attempt, fail
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.state import Snapshot, changed_arrays, copies
 from minidl.gradcheck.subjects import as_gradients, random_upstream
-from minidl.model import Model
-from minidl.types import Array
+from minidl.nn.model import Model
 
 
 def purity_of_model(model: Model, x: Array, y: Any) -> list[Finding]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import MinidlError
+from minidl._core.errors import MinidlError
+from minidl._core.types import Array
 from minidl.gradcheck.guard import fail, words_of
 from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.state import Snapshot
-from minidl.layers import Layer
-from minidl.types import Array
+from minidl.nn.layers import Layer
 
 EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl.checks import as_array
-from minidl.errors import InputError, MinidlError
+from minidl._core.checks import as_array
+from minidl._core.errors import InputError, MinidlError
+from minidl._core.types import Array
 from minidl.gradcheck.contracts_common import (
     check_array,
     check_close,
@@ -21,9 +22,8 @@ from minidl.gradcheck.contracts_common import (
 )
 from minidl.gradcheck.guard import attempt, collect, fail
 from minidl.gradcheck.report import Finding
-from minidl.losses import Loss
-from minidl.regularizers import Regularizer
-from minidl.types import Array
+from minidl.nn.losses import Loss
+from minidl.nn.regularizers import Regularizer
 
 
 def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.types import Array
 from minidl.gradcheck.guard import attempt
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.subjects import random_upstream
-from minidl.layers import Layer
-from minidl.losses import Loss
-from minidl.regularizers import Regularizer
-from minidl.types import Array
+from minidl.nn.layers import Layer
+from minidl.nn.losses import Loss
+from minidl.nn.regularizers import Regularizer
 
 _EPS = float(np.finfo(np.float32).eps)
 _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)

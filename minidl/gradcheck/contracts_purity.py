@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minidl.errors import InputError
+from minidl._core.errors import InputError
+from minidl._core.types import Array
 from minidl.gradcheck.contracts_common import (
     EVAL,
     TRAIN,
@@ -16,9 +17,8 @@ from minidl.gradcheck.contracts_common import (
 )
 from minidl.gradcheck.guard import attempt, collect, fail
 from minidl.gradcheck.report import Finding, Verdict
-from minidl.layers import Layer
-from minidl.parameter import Parameter
-from minidl.types import Array
+from minidl.nn.layers import Layer
+from minidl.nn.parameter import Parameter
 
 
 def purity_of_layer(layer: Layer, x: Array, dy: Array) -> list[Finding]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from minidl._core.types import Array
 from minidl.gradcheck.compared import Compared
 from minidl.gradcheck.report import Finding, Verdict
-from minidl.types import Array
 
 _SHOWN = 4
 

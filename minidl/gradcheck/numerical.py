@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl.checks import as_array, as_number, check_finite
-from minidl.errors import NonFiniteError, ShapeError
-from minidl.types import Array
+from minidl._core.checks import as_array, as_number, check_finite
+from minidl._core.errors import NonFiniteError, ShapeError
+from minidl._core.types import Array
 
 
 def numerical_gradient(f: Callable[[Array], float], x: Any, step: float = 3e-5) -> Array:

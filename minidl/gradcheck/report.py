@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from minidl.errors import GradientCheckError
-from minidl.tables import escape, html_table
+from minidl._core.errors import GradientCheckError
+from minidl._core.tables import escape, html_table
 
 
 class Verdict(Enum):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minidl.types import Array
+from minidl._core.types import Array
 
 _EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 0.25

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.layers import Layer
-from minidl.types import Array
+from minidl._core.types import Array
+from minidl.nn.layers import Layer
 
 
 class Snapshot:

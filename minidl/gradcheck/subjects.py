@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import MinidlError
+from minidl._core.errors import MinidlError
+from minidl._core.types import Array
 from minidl.gradcheck.guard import Broken, attempt, fail, words_of
 from minidl.gradcheck.slopes import few_digits, slopes
 from minidl.gradcheck.state import Snapshot, changed_arrays, copies
-from minidl.layers import Layer
-from minidl.losses import Loss
-from minidl.model import Model
-from minidl.parameter import Parameter
-from minidl.regularizers import Regularizer
-from minidl.types import Array
+from minidl.nn.layers import Layer
+from minidl.nn.losses import Loss
+from minidl.nn.model import Model
+from minidl.nn.parameter import Parameter
+from minidl.nn.regularizers import Regularizer
 
 
 class Subject(ABC):

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.types import Array
 from minidl.gradcheck.beside import Kind, gradient_noise, judge, smallness
 from minidl.gradcheck.compared import Compared, measure, project
 from minidl.gradcheck.diagnosis import diagnose
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.slopes import FIRST_STEP, Line, unit_of
 from minidl.gradcheck.subjects import Subject
-from minidl.types import Array
 
 _FEW = 256  # entries of a tensor that is checked entry by entry in any case
 _WANTED = 1e-10  # of the largest slope: lines whose bars are below it take no further steps

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from minidl.data import Dataset
-from minidl.describe import describe_run
+from minidl.data.dataset import Dataset
 from minidl.lab_report.runs import SETTINGS, GradientCheck, Outcome
 from minidl.report import Report
+from minidl.training.describe import describe_run
 
 
 def write_report(out: Path, train: Dataset, checks: list[GradientCheck], outcomes: list[Outcome]) -> None:

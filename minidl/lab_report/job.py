@@ -7,11 +7,11 @@ from time import perf_counter
 from typing import Any
 
 import minidl as dl
-from minidl.files import make_folder
+from minidl._core.types import Array
+from minidl._storage.files import make_folder
 from minidl.lab_report.document import print_accuracies, write_report
 from minidl.lab_report.results import write_results
 from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, GradientCheck, Outcome, Setting
-from minidl.types import Array
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

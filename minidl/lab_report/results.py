@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from minidl.data import Dataset
-from minidl.files import write_whole
+from minidl._storage.files import write_whole
+from minidl.data.dataset import Dataset
 from minidl.lab_report.runs import GradientCheck, Outcome
 
 

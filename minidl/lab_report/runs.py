@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minidl.gradcheck import GradientReport
-from minidl.history import History
+from minidl.training.history import History
 
 BATCH_SIZE = 100
 CHECKED_IMAGES = 5

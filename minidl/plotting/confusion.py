@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl.checks import as_array
-from minidl.errors import InputError, ShapeError
-from minidl.metrics import as_confusion_matrix, most_confused
+from minidl._core.checks import as_array
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array
+from minidl.nn.metrics import as_confusion_matrix, most_confused
 from minidl.plotting.style import SKY, class_labels, figure_of, new_axes, title_style, write_inside
-from minidl.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl.checks import as_count
-from minidl.errors import InputError
+from minidl._core.checks import as_count
+from minidl._core.errors import InputError
+from minidl._core.reprs import told
 from minidl.plotting.lines import (
     Columns,
     blow_up,
@@ -19,7 +20,6 @@ from minidl.plotting.lines import (
     with_gaps,
 )
 from minidl.plotting.style import BLUE, figure_of, new_axes, put_legend_above, title_style
-from minidl.reprs import told
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from minidl.checks import as_array, as_count
-from minidl.errors import InputError, ShapeError
-from minidl.metrics import true_class_probabilities
+from minidl._core.checks import as_array, as_count
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array
+from minidl.nn.metrics import true_class_probabilities
 from minidl.plotting.pictures import MOST_PICTURES, picture_grid, pictures_from, stretched
 from minidl.plotting.style import class_labels, figure_of, new_axes, title_style, write_inside
-from minidl.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

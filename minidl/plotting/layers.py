@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl.errors import InputError, ShapeError
+from minidl._core.errors import InputError, ShapeError
 from minidl.plotting.lines import LINE_STYLES, MARKERS, label_ends, marked_points, set_axes
 from minidl.plotting.style import figure_of, new_axes, shortened, title_style
 

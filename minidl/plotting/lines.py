@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from minidl.errors import ShapeError
+from minidl._core.errors import ShapeError
+from minidl._core.types import Array
 from minidl.plotting.style import PALETTE, figure_of, write_inside
-from minidl.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl.errors import ShapeError
-from minidl.images import images_from_rows
+from minidl._core.errors import ShapeError
+from minidl._core.types import Array
+from minidl.data.images import images_from_rows
 from minidl.plotting.style import fitting_size, title_style
-from minidl.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

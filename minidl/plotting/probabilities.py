@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl.checks import as_array
-from minidl.metrics import true_class_probabilities
+from minidl._core.checks import as_array
+from minidl.nn.metrics import true_class_probabilities
 from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, put_legend_above
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl.checks import as_array
-from minidl.errors import ShapeError
+from minidl._core.checks import as_array
+from minidl._core.errors import ShapeError
 from minidl.plotting.lines import with_gaps
 from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, put_legend_above, write_inside
 

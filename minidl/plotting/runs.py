@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl.errors import InputError
+from minidl._core.errors import InputError
 from minidl.plotting.lines import (
     Columns,
     blow_up,

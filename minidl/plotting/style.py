@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidl.errors import ShapeError
-from minidl.files import write_whole
-from minidl.types import PathLike
+from minidl._core.errors import ShapeError
+from minidl._core.types import PathLike
+from minidl._storage.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from minidl._core.types import Array
 from minidl.plotting.lines import line_style, quantity_label
 from minidl.plotting.style import PALETTE, figure_of, new_axes, shortened, title_style, write_inside
-from minidl.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

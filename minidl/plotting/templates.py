@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl.checks import as_array
-from minidl.errors import ShapeError
+from minidl._core.checks import as_array
+from minidl._core.errors import ShapeError
+from minidl._core.types import Array
 from minidl.plotting.pictures import MOST_PICTURES, picture_grid, pictures_from, stretched
 from minidl.plotting.style import class_labels
-from minidl.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

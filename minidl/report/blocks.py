@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from minidl.errors import DataError, InputError
-from minidl.types import PathLike
+from minidl._core.errors import DataError, InputError
+from minidl._core.types import PathLike
 
 
 class Heading(NamedTuple):

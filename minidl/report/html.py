@@ -3,9 +3,9 @@
 import base64
 from collections.abc import Iterable
 
-from minidl.page import html_page
+from minidl._core.page import html_page
+from minidl._core.tables import escape, html_table
 from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
-from minidl.tables import escape, html_table
 
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 

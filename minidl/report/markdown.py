@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
+from minidl._core.tables import number_columns
 from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
-from minidl.tables import number_columns
 
 
 def to_markdown(title: str, blocks: Iterable[Block], folder: Path) -> str:

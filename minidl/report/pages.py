@@ -3,8 +3,8 @@
 import io
 from typing import TYPE_CHECKING, Any
 
+from minidl._core.types import Array
 from minidl.report.typeset import Style, Typesetter
-from minidl.types import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from minidl.errors import DataError
+from minidl._core.errors import DataError
+from minidl._core.types import Array
 from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
 from minidl.report.pages import HEIGHT, WIDTH, Pages
 from minidl.report.table_layout import ABOVE, LEADING, PADDING, Row, TableLayout, table_layout
 from minidl.report.typeset import Style, Typesetter
-from minidl.types import Array
 
 _TITLE, _BODY, _CAPTION = Style(16, bold=True), Style(10), Style(8.5, color="#5b6168")
 _HEADINGS = {2: Style(13, bold=True), 3: Style(10.5, bold=True)}

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from minidl.checks import check_type
-from minidl.environment import environment
-from minidl.errors import InputError
-from minidl.files import write_whole
+from minidl._core.checks import check_type
+from minidl._core.environment import environment
+from minidl._core.errors import InputError
+from minidl._core.tables import cell
+from minidl._core.types import PathLike
+from minidl._storage.files import write_whole
 from minidl.report.blocks import Block, Figures, Heading, Paragraph, Table, read_figure
 from minidl.report.html import to_html
 from minidl.report.markdown import to_markdown
-from minidl.tables import cell
-from minidl.types import PathLike
 
 
 class Report:

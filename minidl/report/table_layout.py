@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from minidl._core.tables import number_columns
 from minidl.report.blocks import Table
 from minidl.report.pages import WIDTH
 from minidl.report.typeset import Style, Typesetter
-from minidl.tables import number_columns
 
 LEADING = 1.4  # from one baseline to the next, in sizes of the font
 PADDING, ABOVE = 0.5, 0.35  # beside a cell's text, and above and below it, in sizes of its font

@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from minidl.bars import new_bar, say, verbosity
+from minidl._core.bars import new_bar, say, verbosity
 from minidl.sweeps.trial import Trial
 
 

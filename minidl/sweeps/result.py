@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
-from minidl.callbacks.monitor import Monitor
-from minidl.checks import as_count, as_path
-from minidl.errors import DataError, InputError
-from minidl.spelling import nearest
+from minidl._core.checks import as_count, as_path
+from minidl._core.errors import DataError, InputError
+from minidl._core.spelling import nearest
+from minidl._core.tables import escape, html_table, text_table
+from minidl._core.types import PathLike
 from minidl.sweeps.trial import Trial
 from minidl.sweeps.trial_file import read_trials
-from minidl.tables import escape, html_table, text_table
-from minidl.types import PathLike
+from minidl.training.callbacks.monitor import Monitor
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -5,16 +5,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidl.checks import as_count, as_path
-from minidl.errors import InputError, SweepError
-from minidl.files import locked, set_aside
+from minidl._core.checks import as_count, as_path
+from minidl._core.errors import InputError, SweepError
+from minidl._core.types import PathLike
+from minidl._storage.files import locked, set_aside
 from minidl.sweeps.progress import Progress
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.search import Search, as_search
 from minidl.sweeps.trial import Plan, Run, Trial, attempt, plan, run_name
 from minidl.sweeps.trial_file import append_trial, mended_trials
 from minidl.sweeps.workers import Submits, ThisProcess, WorkerProcesses
-from minidl.types import PathLike
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

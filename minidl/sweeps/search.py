@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from minidl.callbacks.monitor import Monitor
-from minidl.checks import as_count, as_number
-from minidl.errors import InputError
-from minidl.randomness import keyed_generator
+from minidl._core.checks import as_count, as_number
+from minidl._core.errors import InputError
+from minidl._core.randomness import keyed_generator
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.trial import Trial
+from minidl.training.callbacks.monitor import Monitor
 
 
 class Search(Protocol):

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.errors import InputError
-from minidl.tables import cell
+from minidl._core.errors import InputError
+from minidl._core.tables import cell
 
 Config = dict[str, Any]
 Run = Callable[[Config, int], Mapping[str, Any]]

@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from minidl.errors import DataError
-from minidl.file_kinds import open_regular
-from minidl.files import append_line, write_whole
+from minidl._core.errors import DataError
+from minidl._storage.files import append_line, write_whole
+from minidl._storage.kinds import open_regular
 from minidl.sweeps.trial import Trial
 
 _START = b'{"run": '  # of each line

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from minidl.bars import VARIABLE
-from minidl.interrupts import Interrupts
+from minidl._core.bars import VARIABLE
+from minidl.training.signals import Interrupts
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike
 
-from minidl.types import Array
+from minidl._core.types import Array
 
 Shape = tuple[int, ...]
 Values = Callable[[Shape], st.SearchStrategy[Array]]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minidl.augmentation import Augmentation
+from minidl._core.types import Array
+from minidl.data.augmentation import Augmentation
 from minidl.testing.contract import require, run_checks, sample
-from minidl.types import Array
 
 Make = Callable[[], Augmentation]
 Shape = tuple[int, ...]

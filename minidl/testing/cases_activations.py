@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from minidl.layers import ELU, GELU, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from minidl.nn.layers import ELU, GELU, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from minidl.testing.arrays import Shape, shapes
 from minidl.testing.cases_layers import Layers
 from minidl.testing.source import Written, write_call

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from minidl.augmentation import Brightness, Contrast, Cutout, Mirror, RandomCrop, Shift
+from minidl.data.augmentation import Brightness, Contrast, Cutout, Mirror, RandomCrop, Shift
 
 _SMALL = st.integers(0, 3)
 _FILLS = st.sampled_from([0.0, 7.0])

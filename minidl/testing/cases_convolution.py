@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from minidl.layers import AvgPool2D, Conv2D, GlobalAvgPool2D, MaxPool2D
+from minidl.nn.layers import AvgPool2D, Conv2D, GlobalAvgPool2D, MaxPool2D
 from minidl.testing.arrays import DTYPES, Shape
 from minidl.testing.cases_layers import SEEDS, Layers
 from minidl.testing.source import Written, write_call

@@ -10,11 +10,11 @@ import numpy as np
 from hypothesis import note
 from hypothesis import strategies as st
 
+from minidl._core.types import Array
 from minidl.gradcheck import ForeignLayer
-from minidl.layers import Dense, Layer, ReLU, Sequential
+from minidl.nn.layers import Dense, Layer, ReLU, Sequential
 from minidl.testing.arrays import DTYPES, SIDES, Shape, Values, batches, other_than
 from minidl.testing.source import Written, source, write_call
-from minidl.types import Array
 
 SEEDS = st.integers(0, 2**16)
 

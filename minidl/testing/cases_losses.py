@@ -11,7 +11,8 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minidl.losses import (
+from minidl._core.types import Array
+from minidl.nn.losses import (
     BinaryCrossEntropy,
     Huber,
     Loss,
@@ -23,7 +24,6 @@ from minidl.losses import (
 )
 from minidl.testing.arrays import SIDES, Values, batches, labels, shapes
 from minidl.testing.source import Written, source, write_call
-from minidl.types import Array
 
 Case = tuple[Loss, Array, Array]
 LossOf = Callable[[int], st.SearchStrategy[Written]]

@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from minidl.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, RMSProp
-from minidl.schedules import CosineAnnealing, Schedule, StepDecay
+from minidl.training.optimizers import SGD, Adagrad, Adam, AdamW, NAdam, RMSProp
+from minidl.training.optimizers.schedules import CosineAnnealing, Schedule, StepDecay
 
 _SCHEDULES = (StepDecay(0.1, factor=0.5, every=2), CosineAnnealing(0.01, steps=100))
 RATES: st.SearchStrategy[float | Schedule] = st.one_of(st.sampled_from([0.5, 0.001]), st.sampled_from(_SCHEDULES))

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from minidl.layers import Dense, Flatten, LeakyReLU, Parallel, Reshape, Residual
+from minidl.nn.layers import Dense, Flatten, LeakyReLU, Parallel, Reshape, Residual
 from minidl.testing.arrays import DTYPES, SIDES, Shape, shapes
 from minidl.testing.cases_layers import SEEDS, Layers, sequentials
 from minidl.testing.source import Written, write_call

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from minidl.initializers import Constant, He, LeCun, Normal, Orthogonal, Uniform, Xavier, Zeros
+from minidl.nn.initializers import Constant, He, LeCun, Normal, Orthogonal, Uniform, Xavier, Zeros
 
 INSTANCES: dict[type, st.SearchStrategy[Any]] = {
     Normal: st.builds(Normal, st.sampled_from([0.01, 1.0, 0.0])),

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl.checks import check_type
-from minidl.errors import GradientCheckError, MinidlError
-from minidl.types import Array
+from minidl._core.checks import check_type
+from minidl._core.errors import GradientCheckError, MinidlError
+from minidl._core.types import Array
 
 
 class ContractError(MinidlError, AssertionError):

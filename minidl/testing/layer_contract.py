@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import CallOrderError, InputError
-from minidl.layers import Layer
+from minidl._core.errors import CallOrderError, InputError
+from minidl._core.types import Array
+from minidl.nn.layers import Layer
 from minidl.testing.contract import require, require_equal, require_raises, run_checks, sample
-from minidl.types import Array
 
 Make = Callable[[], Layer]
 Shape = tuple[int, ...]

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from minidl.errors import CallOrderError
-from minidl.losses import Loss
-from minidl.regularizers import Regularizer
+from minidl._core.errors import CallOrderError
+from minidl._core.types import Array
+from minidl.nn.losses import Loss
+from minidl.nn.regularizers import Regularizer
 from minidl.testing.contract import require, require_equal, require_raises, run_checks, sample
-from minidl.types import Array
 
 MakeLoss = Callable[[], Loss]
 MakeRegularizer = Callable[[], Regularizer]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl.types import Array
+from minidl._core.types import Array
 
 
 class Written(NamedTuple):

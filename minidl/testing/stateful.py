@@ -7,12 +7,12 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from minidl.errors import CallOrderError
-from minidl.layers import Layer
+from minidl._core.errors import CallOrderError
+from minidl._core.types import Array
+from minidl.nn.layers import Layer
 from minidl.testing.arrays import Shape, batches, upstream
 from minidl.testing.contract import require_equal, require_raises
 from minidl.testing.layer_contract import least_rows
-from minidl.types import Array
 
 
 def layer_machine(make: Callable[[], Layer], input_shape: Shape) -> type[RuleBasedStateMachine]:

@@ -10,8 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.errors import InputError
-from minidl.layers import Layer
+from minidl._core.errors import InputError
+from minidl._core.types import Array
+from minidl.nn.layers import Layer
 from minidl.testing import (
     cases_activations,
     cases_augmentation,
@@ -27,7 +28,6 @@ from minidl.testing import (
 from minidl.testing.arrays import SIDES, Values, off_kinks
 from minidl.testing.cases_layers import layers_with_batches
 from minidl.testing.source import write_call
-from minidl.types import Array
 
 LAYERS = (
     cases_activations.LAYERS

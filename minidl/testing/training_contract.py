@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from minidl.callbacks import Callback
-from minidl.data import Dataset
-from minidl.errors import MinidlError
-from minidl.initializers import Initializer
-from minidl.layers import Dense, Sequential
-from minidl.losses import SoftmaxCrossEntropy
-from minidl.model import Model
-from minidl.optimizers import SGD, Optimizer
-from minidl.parameter import Parameter
+from minidl._core.errors import MinidlError
+from minidl.data.dataset import Dataset
+from minidl.nn.initializers import Initializer
+from minidl.nn.layers import Dense, Sequential
+from minidl.nn.losses import SoftmaxCrossEntropy
+from minidl.nn.model import Model
+from minidl.nn.parameter import Parameter
 from minidl.testing.contract import require, require_equal, require_raises, run_checks, sample
-from minidl.trainer import Trainer
+from minidl.training.callbacks import Callback
+from minidl.training.optimizers import SGD, Optimizer
+from minidl.training.trainer import Trainer
 
 MakeOptimizer = Callable[[], Optimizer]
 MakeInitializer = Callable[[], Initializer]

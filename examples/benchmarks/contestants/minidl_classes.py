@@ -3,6 +3,7 @@
 from tasks import ADAM_RATE, BATCH, CHANNELS, L2, LEARNING_RATE, MOMENTUM, Problem, Result, Run, repeated
 
 import minidl as dl
+from minidl._core.types import Array
 
 
 def epoch(problem: Problem) -> Run:
@@ -42,13 +43,13 @@ def softmax_model(problem: Problem) -> dl.Model:
     return dl.Model(dense(problem.weights[0]), dl.SoftmaxCrossEntropy(), dl.L2(L2))
 
 
-def dense(weight: dl.types.Array) -> dl.Dense:
+def dense(weight: Array) -> dl.Dense:
     layer = dl.Dense(*weight.shape)
     layer.weight.value = weight
     return layer
 
 
-def steps(problem: Problem, network: dl.Layer, optimizer: dl.Optimizer, x: dl.types.Array) -> Run:
+def steps(problem: Problem, network: dl.Layer, optimizer: dl.Optimizer, x: Array) -> Run:
     model = dl.Model(network, dl.SoftmaxCrossEntropy())
 
     def once() -> Result:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from tasks import BATCH, L2, LEARNING_RATE, Problem, Result, Run, repeated
 
-from minidl.prefetch import one_ahead
-from minidl.products import IN_PIECES, product
-from minidl.types import Array
+from minidl._core.types import Array
+from minidl.data.prefetch import one_ahead
+from minidl.nn.arithmetic import IN_PIECES, product
 
 
 def epoch(problem: Problem) -> Run:

@@ -3,7 +3,7 @@
 import numpy as np
 from tasks import BATCH, L2, LEARNING_RATE, Problem, Result, Run, repeated
 
-from minidl.types import Array
+from minidl._core.types import Array
 
 
 def epoch(problem: Problem) -> Run:

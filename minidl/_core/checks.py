@@ -1,0 +1,208 @@
+"""Checks at the door: what a caller hands in is made an array or a number, or refused in a sentence."""
+
+import inspect
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minidl._core.errors import InputError, NonFiniteError, ShapeError
+from minidl._core.reprs import told
+from minidl._core.spelling import nearest
+from minidl._core.types import Array
+
+
+def as_array(name: str, value: Any) -> Array:
+    """Return `value` as a plain array of real numbers (bool, integer or floating), without copying if it is one.
+
+    Parameters
+    ----------
+    name : str
+        How the error calls the argument.
+    value : array_like
+        An array, or nested lists or tuples of numbers.
+
+    Raises
+    ------
+    InputError
+        For text, objects, None, ragged lists, complex numbers, dates, masked arrays.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
+    if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
+        ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, of a PyTorch tensor
+        hint = f"; convert it by .{ways[0]}()" if ways else ""
+        raise InputError(f"{name}: expected an array of numbers, got {type(value).__name__}{hint}")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name}: expected rows of equal length ({error})") from None
+    if array.dtype.kind not in "biuf":
+        texts = array.dtype.kind == "U" and array.ndim == 1
+        hint = f"; labels become class numbers by np.unique({name}, return_inverse=True)[1]" if texts else ""
+        raise InputError(f"{name}: expected real numbers, got an array of dtype {array.dtype}{hint}")
+    return array
+
+
+def check_finite(name: str, array: Array) -> None:
+    """Refuse NaN and infinity in `array`, saying how many there are and where the first one is."""
+    if array.dtype.kind != "f" or array.size == 0:
+        return
+    # A sum carries NaN and infinity through, needs no temporary as large as the data, and reads it once. If it is not
+    # finite, it may also have been too large itself.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(array.sum()):
+            return
+    bad = ~np.isfinite(array)
+    if not bad.any():
+        return
+    first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
+    raise NonFiniteError(
+        f"{name}: expected finite numbers, got {bad.sum()} that are not, the first at index {first}: {array[first]}"
+    )
+
+
+def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool = False, instead: str = "") -> float:
+    """Return `value` as a finite float that is at least `minimum` (with `above`: greater than it).
+
+    `instead` is for the error: what the caller takes as well.
+    """
+    wanted = "a finite number" if minimum == -math.inf else f"a finite number {'>' if above else '>='} {minimum:g}"
+    wanted += f" or {instead}" if instead else ""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
+    number = float(value)
+    if not math.isfinite(number) or number < minimum or (above and number == minimum):
+        raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
+    return number
+
+
+def as_fraction(name: str, value: Any) -> float:
+    """Return `value` as a float that is at least 0 and below 1."""
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not 0.0 <= value < 1.0:
+        raise InputError(f"{name}: expected a number in [0, 1), got {value!r:.80}")
+    return float(value)
+
+
+def as_count(name: str, value: Any, minimum: int = 1) -> int:
+    """Return `value` as an int that is at least `minimum`; True and 2.0 are refused."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise InputError(f"{name}: expected an integer >= {minimum}, got {value!r:.80}")
+    return int(value)
+
+
+def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> Array:
+    """Return `value` as an array of class labels in 0 .. classes - 1, shape (rows,); errors blame `where`."""
+    labels = as_array(name, value)
+    if labels.shape != (rows,):
+        hint = f"; one-hot rows become labels by {name}.argmax(axis=1)" if labels.shape == (rows, classes) else ""
+        hint = f"; make it flat: {name}.ravel()" if labels.shape == (rows, 1) else hint
+        raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
+    if labels.dtype.kind not in "iu":
+        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
+        hint = f"; they are whole: {name}.astype(int)" if whole else ""
+        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
+    # NumPy would take -1 as the last class; seen as unsigned it is the largest of all.
+    if rows and labels.view(labels.dtype.str.replace("i", "u")).max() >= classes:
+        row = int(np.argmax((labels < 0) | (labels >= classes)))
+        hint = ""
+        if labels.min() == 1 and labels.max() == classes:
+            hint = f"; class labels count from 0: subtract 1 from {name}"
+        elif set(labels.tolist()) == {-1, 1}:
+            hint = f"; -1 and 1 become the classes 0 and 1 by ({name} + 1) // 2"
+        elif labels[row] >= classes:
+            hint = f"; outputs that are {classes} wide stand for {classes} classes"
+        raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}{hint}")
+    return labels
+
+
+def as_path(name: str, value: Any) -> Path:
+    """Return `value`, a str or PathLike that names a file or folder, as an absolute path."""
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InputError(f"{name}: expected the name of a file or folder (str or PathLike), got {value!r:.80}")
+    return Path(text).absolute()
+
+
+def check_type(where: str, name: str, value: Any, kind: type, hint: str = "") -> None:
+    """Refuse a `value` that is not an instance of `kind`; `hint` says what to do."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        if isinstance(value, type) and issubclass(value, kind):
+            hint = f"write {_call(value)}"
+        elif isinstance(value, str) and (meant := _named_like(value, kind)):
+            hint = f"no name but an object, such as {meant}"
+        elif kind is Sequence and not isinstance(value, str):
+            hint = "write a list, [...]"
+        advice = f"; {hint}" if hint else ""
+        raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {_shown(value)}{advice}")
+
+
+def _call(cls: type) -> str:
+    """Return how an object of `cls` is made."""
+    try:
+        needed = any(p.default is p.empty for p in inspect.signature(cls).parameters.values())
+    except ValueError:  # of a class that is not written in Python
+        needed = False
+    return f"{cls.__name__}({'...' if needed else ''})"
+
+
+def _named_like(text: str, kind: type) -> str:
+    """Return how objects are made of those kinds of `kind` whose names look most like `text`, if there are any."""
+    if not kind.__module__.startswith("minidl."):
+        return ""
+    kinds: list[type] = [kind]
+    known: dict[str, type] = {}
+    for cls in kinds:
+        kinds += cls.__subclasses__()
+        if not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
+            known[cls.__name__.lower()] = cls
+    return " or ".join(_call(known[name]) for name in nearest(text.lower().replace("_", ""), known))
+
+
+def _shown(value: Any) -> str:
+    """Return `value` as one short line; arrays as their type and shape."""
+    if isinstance(value, np.ndarray):
+        return f"{type(value).__name__} of shape {value.shape}"
+    if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
+        return f"{type(value).__name__} of {', '.join(map(_shown, value)):.80}"
+    return f"{told(value):.80}"
+
+
+def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None, *, of: object = None) -> Array:
+    """Return what a class that a user wrote returned, if it is an array (of `shape`).
+
+    The error blames `method`, where given a method `of` that object; its repr, which takes longer than the check, is
+    asked for then only.
+    """
+    if isinstance(value, np.ndarray) and (shape is None or value.shape == shape):
+        return value
+    where = method if of is None else f"{of!r:.80}.{method}"
+    if not isinstance(value, np.ndarray):
+        raise InputError(f"{where}: expected it to return an array, got {type(value).__name__}; is a return missing?")
+    raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
+
+
+def as_float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return `dtype` as a floating-point dtype in this machine's byte order, or refuse it."""
+    return _as_dtype(dtype, "f", "a floating-point dtype such as numpy.float32")
+
+
+def as_buffer_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return `dtype` as a floating-point or integer dtype in this machine's byte order, or refuse it."""
+    return _as_dtype(dtype, "fiu", "a floating-point or integer dtype such as numpy.float32")
+
+
+def _as_dtype(dtype: DTypeLike, kinds: str, wanted: str) -> np.dtype[Any]:
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = np.dtype(object)
+    if dtype is None or result.kind not in kinds:
+        raise InputError(f"dtype: expected {wanted}, got {dtype!r:.80}")
+    return result.newbyteorder("=")

@@ -1,0 +1,57 @@
+"""The errors minidl raises on purpose: one family, so that ``except MinidlError`` catches them all.
+
+A message names the layer or argument, what was expected, what came, and what to do.
+"""
+
+__all__ = [
+    "CallOrderError",
+    "CheckpointError",
+    "DataError",
+    "DownloadError",
+    "GradientCheckError",
+    "InputError",
+    "MinidlError",
+    "NonFiniteError",
+    "ShapeError",
+    "SweepError",
+]
+
+
+class MinidlError(Exception):
+    """Base class of every error that minidl raises on purpose."""
+
+
+class InputError(MinidlError, ValueError):
+    """An argument has the wrong type, value or range."""
+
+
+class ShapeError(InputError):
+    """An array has the wrong shape for where it was handed in."""
+
+
+class CallOrderError(MinidlError, RuntimeError):
+    """A method was called before the call that it depends on."""
+
+
+class NonFiniteError(MinidlError, ArithmeticError):
+    """A NaN or an infinity turned up where only finite numbers make sense."""
+
+
+class DataError(MinidlError):
+    """A data file is missing, damaged, or not what its name says."""
+
+
+class DownloadError(MinidlError):
+    """No source delivered the whole, verified data."""
+
+
+class CheckpointError(MinidlError):
+    """A file of weights is missing, damaged, or of another model."""
+
+
+class SweepError(MinidlError):
+    """What runs the trials of a sweep broke down before all were done."""
+
+
+class GradientCheckError(MinidlError, AssertionError):
+    """A gradient report was asked to be ok, and was not."""

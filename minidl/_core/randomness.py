@@ -1,0 +1,42 @@
+"""Where randomness comes from: never from a global state, and during training always keyed."""
+
+import numpy as np
+
+from minidl._core.errors import InputError
+from minidl._core.types import Seed
+
+
+def as_generator(rng: Seed) -> np.random.Generator:
+    """Return `rng` as a `numpy.random.Generator`.
+
+    Parameters
+    ----------
+    rng : int, Generator or None
+        A non-negative seed; or a generator, returned as it is; or None for fresh randomness.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        if isinstance(rng, bool) or not isinstance(rng, int | np.integer) or rng < 0:
+            raise InputError(f"rng: expected a non-negative integer, a numpy.random.Generator or None, got {rng!r}")
+        rng = int(rng)
+    return np.random.default_rng(rng)
+
+
+def as_seed(rng: Seed) -> int:
+    """Return `rng` as an integer seed: itself, or 63 bits drawn once from the generator or the system."""
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
+        return int(rng)
+    return int(as_generator(rng).integers(2**63))
+
+
+def keyed_generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
+    """Return the generator of (seed, purpose, counters), such as ``keyed_generator(42, "shuffle", epoch)``.
+
+    The same key gives the same numbers whatever was drawn before, so resuming a run needs no position in a stream, and
+    an extra draw somewhere changes nothing elsewhere.
+    """
+    return np.random.default_rng([seed, int.from_bytes(purpose.encode(), "little"), *counters])

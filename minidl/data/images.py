@@ -1,0 +1,88 @@
+"""Images and the flat rows in which CIFAR-10 and its kin keep them."""
+
+import math
+from typing import Any
+
+from minidl._core.checks import as_array, as_count
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array
+
+
+def images_from_rows(rows: Any, shape: tuple[int, int, int] = (32, 32, 3)) -> Array:
+    """Return flat rows as images, ``images[i, y, x, c] = rows[i, (c * height + y) * width + x]``.
+
+    A row holds one plane after the other, such as all red values, then all green, then all blue; a plane is row-major.
+
+    Parameters
+    ----------
+    rows : array_like, shape (n, channels * height * width)
+        Of any dtype; or a single row, without the axis n.
+    shape : tuple of int
+        (height, width, channels) of an image.
+
+    Returns
+    -------
+    array, shape (n, height, width, channels)
+        New, of the same dtype; a single image for a single row.
+
+    Raises
+    ------
+    ShapeError
+        If the rows do not hold as many numbers as such an image.
+
+    Examples
+    --------
+    >>> images_from_rows([[1, 2, 3, 4, 5, 6]], (1, 2, 3)).tolist()
+    [[[[1, 3, 5], [2, 4, 6]]]]
+
+    A whole dataset: ``dataset.map(images_from_rows)``.
+    """
+    height, width, channels = _checked(shape)
+    rows = as_array("images_from_rows: rows", rows)
+    size = math.prod(shape)
+    if rows.ndim not in (1, 2) or rows.shape[-1] != size:
+        hint = "; these are images already" if rows.shape[-3:] == tuple(shape) else ""
+        raise ShapeError(
+            f"images_from_rows: expected rows of shape (n, {size}) for images of shape {tuple(shape)}, "
+            f"got {rows.shape}{hint}"
+        )
+    planes = rows.reshape(*rows.shape[:-1], channels, height, width)
+    images: Array = planes.swapaxes(-3, -2).swapaxes(-2, -1).copy()
+    return images
+
+
+def rows_from_images(images: Any) -> Array:
+    """Return images as flat rows, one plane after the other: what `images_from_rows` undoes.
+
+    Parameters
+    ----------
+    images : array_like, shape (n, height, width, channels)
+        Of any dtype; or a single image, without the axis n.
+
+    Returns
+    -------
+    array, shape (n, channels * height * width)
+        New, of the same dtype; a single row for a single image.
+
+    Raises
+    ------
+    ShapeError
+        If `images` has another number of axes.
+
+    Examples
+    --------
+    >>> rows_from_images([[[1, 3, 5], [2, 4, 6]]]).tolist()
+    [1, 2, 3, 4, 5, 6]
+    """
+    images = as_array("rows_from_images: images", images)
+    if images.ndim not in (3, 4):
+        raise ShapeError(f"rows_from_images: expected images of shape (n, height, width, channels), got {images.shape}")
+    planes = images.swapaxes(-2, -1).swapaxes(-3, -2).copy()
+    rows: Array = planes.reshape(*images.shape[:-3], math.prod(images.shape[-3:]))
+    return rows
+
+
+def _checked(shape: tuple[int, int, int]) -> tuple[int, ...]:
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        raise InputError(f"shape: expected (height, width, channels), got {shape!r:.80}")
+    return tuple(as_count(name, side) for name, side in zip(("height", "width", "channels"), shape, strict=True))

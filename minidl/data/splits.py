@@ -1,0 +1,77 @@
+"""Splits: a training set divided in two, one part to train on and one to validate with."""
+
+import numpy as np
+
+from minidl._core.checks import as_count, as_number, check_type
+from minidl._core.errors import InputError
+from minidl._core.randomness import as_generator
+from minidl._core.types import Array, Seed
+from minidl.data.dataset import Dataset
+
+
+def train_validation_split(
+    dataset: Dataset, validation: int | float, rng: Seed = 0, stratify: bool = True
+) -> tuple[Dataset, Dataset]:
+    """Return (train, validation): rows drawn at random into one or the other, in the order they had.
+
+    Stratified, each class with c of the n rows has ``validation * c / n`` rows in the validation part, rounded up or
+    down such that their number is exact (the largest remainders are rounded up).
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Stratified: with integer class labels as targets, shape (n,).
+    validation : int or float
+        How many rows; or, strictly between 0 and 1, which share of them, rounded. Each part gets at least one row.
+    rng : int, Generator or None
+        Draws the rows; the same seed gives the same split.
+    stratify : bool
+        False draws from all rows alike.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as above.
+
+    Examples
+    --------
+    >>> data = Dataset(np.arange(6.0), [0, 0, 0, 0, 1, 1])
+    >>> train, validation = train_validation_split(data, 3)
+    >>> train.y.tolist(), validation.y.tolist()
+    ([0, 0, 1], [0, 0, 1])
+    """
+    check_type("train_validation_split", "dataset", dataset, Dataset, "put x and y into one: Dataset(x, y)")
+    rng = as_generator(rng)
+    n, count = len(dataset), _count(validation, len(dataset))
+    groups = _labels(dataset.y) if stratify else np.zeros(n, int)
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    chosen = np.zeros(n, bool)
+    for number, quota in enumerate(_quotas(sizes, count)):
+        chosen[rng.permutation(np.flatnonzero(group == number))[:quota]] = True
+    return dataset[~chosen], dataset[chosen]
+
+
+def _count(validation: int | float, n: int) -> int:
+    share = isinstance(validation, float | np.floating)
+    count = round(as_number("validation", validation) * n) if share else as_count("validation", validation)
+    if not 1 <= count < n:
+        raise InputError(
+            f"validation: expected 1 to {n - 1} of the {n} rows, or a share of them between 0 and 1, "
+            f"got {validation!r:.80}: both parts need a row"
+        )
+    return count
+
+
+def _labels(y: Array) -> Array:
+    if y.ndim != 1 or y.dtype.kind not in "iub":
+        raise InputError(
+            f"stratify: expected integer class labels of shape (n,), got {y.dtype} {y.shape}; else pass stratify=False"
+        )
+    return y
+
+
+def _quotas(sizes: Array, count: int) -> Array:
+    """Return how many of each group make up `count`, as nearly in proportion to their sizes as whole numbers allow."""
+    quotas, remainders = np.divmod(sizes * count, sizes.sum())
+    quotas[np.argsort(-remainders, kind="stable")[: count - quotas.sum()]] += 1
+    return quotas

@@ -1,6 +1,0 @@
-"""Datasets: CIFAR-10 from wherever it can be had, and pictures drawn here for a machine without a network."""
-
-from minidl.datasets.cifar10 import load_cifar10, load_cifar10_course_split, load_cifar10_split
-from minidl.datasets.synthetic import synthetic_images
-
-__all__ = ["load_cifar10", "load_cifar10_course_split", "load_cifar10_split", "synthetic_images"]

@@ -1,0 +1,99 @@
+"""Ensemble: several classifiers that decide together."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl._core.checks import as_array, check_type
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array
+from minidl.data.dataset import Dataset
+from minidl.nn.losses import Loss
+from minidl.nn.metrics import accuracy
+from minidl.nn.model import Model, check_dataset, measured_rows
+
+
+class Ensemble:
+    """Classifiers of the same classes, whose mean probability, or majority, is the prediction.
+
+    Parameters
+    ----------
+    models : sequence of Model
+        At least one; trained, each with outputs (n, classes) and a loss that predicts one class a row. A binary
+        classifier joins in as one with two outputs and `SoftmaxCrossEntropy`.
+    vote : {"mean", "majority"}
+        "mean" averages the probabilities, which the losses must have (those of `SigmoidCrossEntropy` do not sum to 1,
+        and nor does their mean); "majority" counts one vote a model. The lower class wins a tie.
+
+    Raises
+    ------
+    InputError
+        From the constructor, if an argument is not as above; later, if the models do not choose one class a row, or
+        (as `ShapeError`) not from as many classes.
+
+    References
+    ----------
+    Dietterich, "Ensemble methods in machine learning", MCS 2000.
+    """
+
+    def __init__(self, models: Sequence[Model], vote: str = "mean") -> None:
+        check_type("Ensemble", "models", models, Sequence)
+        for i, model in enumerate(models):
+            check_type("Ensemble", f"models[{i}]", model, Model)
+        if not models or vote not in ("mean", "majority"):
+            raise InputError(
+                f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
+            )
+        for i, model in enumerate(models):
+            if vote == "mean" and type(model.loss).probabilities is Loss.probabilities:
+                raise InputError(
+                    f"Ensemble: expected models[{i}] to have a loss with probabilities, got {model.loss!r}; "
+                    "vote='majority' needs none"
+                )
+        self.models = list(models)
+        self.vote = vote
+
+    def predict_proba(self, x: Any) -> Array:
+        """Return the mean of the models' probabilities, or with "majority" the share of votes, shape (n, classes)."""
+        votes = [self._vote(i, x) for i in range(len(self.models))]
+        shapes = [vote.shape for vote in votes]
+        if len(set(shapes)) > 1:
+            got = ", ".join(map(str, shapes))
+            raise ShapeError(f"Ensemble: expected models of the same classes, got outputs of shapes {got}")
+        mean: Array = np.mean(votes, axis=0)
+        return mean
+
+    def predict(self, x: Any) -> Array:
+        """Return the class of each row of `x`, shape (n,)."""
+        classes: Array = self.predict_proba(x).argmax(axis=1)
+        return classes
+
+    def evaluate(self, dataset: Dataset, batch_size: int | None = None) -> dict[str, float]:
+        """Return the accuracy over the whole dataset."""
+        check_dataset("Ensemble.evaluate", dataset)
+        predicted = [
+            self.predict(x) for x, _ in dataset.batches(measured_rows(dataset) if batch_size is None else batch_size)
+        ]
+        return {"accuracy": accuracy(np.concatenate(predicted), dataset.y)}
+
+    def _vote(self, i: int, x: Any) -> Array:
+        """Return what model i says of each row, shape (n, classes)."""
+        model = self.models[i]
+        outputs = model._finite_outputs(x)
+        labels = as_array("predictions", model.loss.predict(outputs))
+        wide = outputs.ndim == 2 and outputs.shape[1] > 1
+        if not wide or labels.shape != outputs.shape[:1] or labels.dtype.kind not in "iu":
+            raise InputError(
+                f"Ensemble: expected models[{i}] to predict one class a row from outputs of shape (n, classes >= 2), "
+                f"got outputs of shape {outputs.shape} and {labels.dtype} predictions of shape {labels.shape} from "
+                f"{model.loss!r}"
+            )
+        if self.vote == "majority":
+            one_hot: Array = np.eye(outputs.shape[1])[labels]
+            return one_hot
+        return model.loss.probabilities(outputs)
+
+    def __repr__(self) -> str:
+        count = len(self.models)
+        return f"Ensemble({count} model{'' if count == 1 else 's'}, vote={self.vote!r})"

@@ -1,0 +1,41 @@
+"""Layers: differentiable functions with parameters, a file for each family."""
+
+from minidl.nn.layers.activations import ELU, Activation, LeakyReLU, ReLU, Sigmoid, Tanh
+from minidl.nn.layers.base import Layer
+from minidl.nn.layers.containers import Parallel, Residual, Sequential
+from minidl.nn.layers.convolution import Conv2D
+from minidl.nn.layers.dense import Dense
+from minidl.nn.layers.dropout import Dropout
+from minidl.nn.layers.normalization import BatchNorm, LayerNorm
+from minidl.nn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
+from minidl.nn.layers.shape import Flatten, Reshape
+from minidl.nn.layers.smooth_relus import GELU, SiLU, Softplus
+from minidl.nn.layers.softmax import LogSoftmax, Softmax
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "Activation",
+    "AvgPool2D",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2D",
+    "Layer",
+    "LayerNorm",
+    "LeakyReLU",
+    "LogSoftmax",
+    "MaxPool2D",
+    "Parallel",
+    "ReLU",
+    "Reshape",
+    "Residual",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]

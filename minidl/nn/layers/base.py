@@ -1,0 +1,186 @@
+"""Layer: what every layer is."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minidl._core.checks import as_buffer_dtype, as_float_dtype, check_type
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.reprs import constructor_call
+from minidl._core.types import Array
+from minidl.nn.memory import ForwardMemory
+from minidl.nn.parameter import Parameter
+
+Shape = tuple[int, ...]
+L = TypeVar("L", bound="Layer")
+
+
+class Layer(ForwardMemory, ABC):
+    """A differentiable function of a batch, with parameters: subclass it, write `forward` and `backward`.
+
+    A constructor calls `add_parameter`, `add_buffer` and `add_layer` for what the layer owns; each returns what it
+    registered, to be kept as an attribute. One instance has one place in a network.
+
+    Examples
+    --------
+    >>> class Scale(Layer):
+    ...     def __init__(self, features):
+    ...         super().__init__()
+    ...         self.gain = self.add_parameter("gain", np.ones(features))
+    ...
+    ...     def forward(self, x, train=False):
+    ...         if train:
+    ...             self.keep(x)
+    ...         return x * self.gain.value
+    ...
+    ...     def backward(self, dy):
+    ...         (x,) = self.kept()
+    ...         self.gain.add_grad((dy * x).sum(axis=0))
+    ...         return dy * self.gain.value
+    >>> list(Scale(5).named_parameters())
+    ['gain']
+    """
+
+    batch_independent = True
+    """Whether each row of y depends on its own row of x alone; a layer that mixes rows says False."""
+    saved_attributes: tuple[str, ...] = ()
+    """Names of attributes that belong into a checkpoint besides parameters and buffers, such as a seed or Generator."""
+
+    # Made when first asked for: a subclass that forgets to call super().__init__() works all the same.
+    @cached_property
+    def _parameters(self) -> dict[str, Parameter]:
+        return {}
+
+    @cached_property
+    def _buffers(self) -> dict[str, Array]:
+        return {}
+
+    @cached_property
+    def _layers(self) -> dict[str, "Layer"]:
+        return {}
+
+    @abstractmethod
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return y of x's dtype, one row for each row of x; with `train`, `keep` what `backward` needs."""
+
+    @abstractmethod
+    def backward(self, dy: Array) -> Array:
+        """Return dx for the last ``forward(x, train=True)``, and add to the gradient of each parameter.
+
+        Parameters
+        ----------
+        dy : array, shape of y
+            Gradient of the cost with respect to y; never modified.
+
+        Returns
+        -------
+        array, shape of x
+            Gradient of the cost with respect to x.
+
+        Raises
+        ------
+        CallOrderError
+            If there was no such forward since the last backward.
+        """
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Do what `backward` does except for dx: the end of the chain, where nobody asks for it.
+
+        A layer for which dx is dear overrides this; the model calls it on the network.
+        """
+        self.backward(dy)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of one row of y for one row of x, without running data; the same unless overridden."""
+        return input_shape
+
+    def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, "Layer", Shape]]:
+        """Yield (path, layer, output shape) along the way of one row; a container goes through its layers."""
+        yield path, self, self.output_shape(input_shape)
+
+    def add_parameter(
+        self, name: str, value: Any, *, penalized: bool = True, dtype: DTypeLike = np.float32
+    ) -> Parameter:
+        """Register and return a `Parameter` with a copy of `value`."""
+        parameter = Parameter(value, name=f"{type(self).__name__}.{name}", penalized=penalized, dtype=dtype)
+        self._register(self._parameters, name, parameter)
+        return parameter
+
+    def add_buffer(self, name: str, value: Any, *, dtype: DTypeLike = np.float32) -> Array:
+        """Register and return a copy of `value`: state that is saved but not trained; change it in place.
+
+        Of an integer `dtype` it is a counter, which `astype` leaves as it is.
+        """
+        buffer: Array = np.array(value, dtype=as_buffer_dtype(dtype))
+        self._register(self._buffers, name, buffer)
+        return buffer
+
+    def add_layer(self, name: str, layer: L) -> L:
+        """Register and return `layer` as a part of this one."""
+        check_type(type(self).__name__, name, layer, Layer)
+        self._register(self._layers, name, layer)
+        return layer
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, "Layer"]]:
+        """Yield (path, layer) for this layer and all within it; a path is empty or ends with a dot."""
+        yield path, self
+        for name, layer in self._layers.items():
+            yield from layer.walk(f"{path}{name}.")
+
+    def named_parameters(self) -> dict[str, Parameter]:
+        """Return every parameter by its path, such as ``"0.weight"``."""
+        return {path + name: p for path, layer in self.walk() for name, p in layer._parameters.items()}
+
+    def named_buffers(self) -> dict[str, Array]:
+        """Return every buffer by its path, such as ``"1.running_mean"``."""
+        return {path + name: b for path, layer in self.walk() for name, b in layer._buffers.items()}
+
+    def freeze(self) -> None:
+        """Keep training from changing any parameter of this layer and of those within it.
+
+        Gradients are computed as before, and buffers (running statistics) go on following the data.
+        """
+        for parameter in self.named_parameters().values():
+            parameter.trainable = False
+
+    def unfreeze(self) -> None:
+        """Let training change all parameters again."""
+        for parameter in self.named_parameters().values():
+            parameter.trainable = True
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a deep copy whose parameters and floating-point buffers have `dtype`."""
+        return copy.deepcopy(self, self.cast_memo(dtype))
+
+    def cast_memo(self, dtype: DTypeLike) -> dict[int, Any]:
+        """Return the memo with which `copy.deepcopy` puts arrays of `dtype` in place of floating-point ones."""
+        arrays = [array for p in self.named_parameters().values() for array in (p.value, p.grad)]
+        arrays += [buffer for buffer in self.named_buffers().values() if buffer.dtype.kind == "f"]
+        return {id(array): array.astype(as_float_dtype(dtype)) for array in arrays}
+
+    def check_input(self, x: Array, sample_shape: Shape | None = None) -> None:
+        """Refuse an `x` that is not a floating-point array, or whose rows are not of `sample_shape`."""
+        if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or not x.dtype.isnative:
+            got, hint = type(x).__name__, ""
+            if isinstance(x, np.ndarray):
+                got, hint = f"dtype {x.dtype.str}", "; x.astype(numpy.float32) is one" if x.dtype.kind in "biuf" else ""
+            raise InputError(f"{self!r}: expected x to be a floating-point array in native byte order, got {got}{hint}")
+        if sample_shape is not None and x.shape[1:] != sample_shape:
+            wanted = ", ".join(["n", *map(str, sample_shape)])
+            turned = x.ndim == 2 and x.shape[:1] == sample_shape
+            hint = "; rows are samples: transpose an x that has them in columns" if turned else ""
+            hint = "; put a Flatten before it" if len(sample_shape) == 1 and x.ndim > 2 else hint
+            raise ShapeError(f"{self!r}: expected x of shape ({wanted}), got {x.shape}{hint}")
+
+    def _register(self, items: dict[str, Any], name: str, item: Any) -> None:
+        if name in items or not name or "." in name or name.startswith("@"):
+            raise InputError(f"{type(self).__name__}: expected a new name without a dot or a leading @, got {name!r}")
+        items[name] = item
+
+    def __repr__(self) -> str:
+        return constructor_call(self)

@@ -1,0 +1,277 @@
+"""Containers: layers made of layers."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minidl._core.checks import check_returned, check_type
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array
+from minidl.nn.layers.base import Layer, Shape
+
+
+class Sequential(Layer):
+    """Layers in a row, each fed with the output of the one before: ``y = layer_k(... layer_1(layer_0(x)))``.
+
+    Parameters
+    ----------
+    *layers : Layer
+        Named ``"0"``, ``"1"``, ... in the paths of `named_parameters`.
+
+    Examples
+    --------
+    >>> from minidl.nn.layers import Dense, ReLU
+    >>> network = Sequential(Dense(4, 3), ReLU(), Dense(3, 2))
+    >>> list(network.named_parameters())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    >>> network.output_shape((4,))
+    (2,)
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__()
+        self.layers = tuple(_add_item(self, i, "layer", layer) for i, layer in enumerate(layers))
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        if train:
+            self.keep()  # nothing, but that there was a forward: its layers keep the rest
+        for i, layer in enumerate(self.layers):
+            try:
+                x = check_returned("forward", layer.forward(x, train), of=layer)
+            except InputError as error:
+                raise self._refusal(error, i, np.shape(x)[1:]) from error
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        self.kept()
+        return self._backward(self.layers, dy)
+
+    def backward_parameters(self, dy: Array) -> None:
+        self.kept()
+        dy = self._backward(self.layers[1:], dy)
+        for layer in self.layers[:1]:  # none, in an empty network
+            layer.backward_parameters(dy)
+
+    @staticmethod
+    def _backward(layers: tuple[Layer, ...], dy: Array) -> Array:
+        for layer in reversed(layers):
+            dy = check_returned("backward", layer.backward(dy), of=layer)
+        return dy
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        for i, layer in enumerate(self.layers):
+            try:
+                input_shape = layer.output_shape(input_shape)
+            except InputError as error:
+                raise self._refusal(error, i, input_shape) from error
+        return input_shape
+
+    def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
+        for name, layer in self._layers.items():
+            yield from layer.output_shapes(input_shape, f"{path}{name}.")
+            input_shape = layer.output_shape(input_shape)
+
+    def _refusal(self, error: InputError, i: int, input_shape: Shape) -> InputError:
+        """Return the refusal of layer i with its place, and with where the refused shape comes from."""
+        placed = _placed(f"layer {i}", error)
+        if isinstance(error, ShapeError) and i > 0 and not self.layers[i]._layers:  # a container has said more already
+            return ShapeError(
+                f"{placed}; layer {i - 1}, {self.layers[i - 1]!r:.80}, gives it rows of shape {input_shape}"
+            )
+        return placed
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+
+class Residual(Layer):
+    """A body and a way past it, ``y = body(x) + shortcut(x)``.
+
+    Gradient: ``dx`` is the sum of both ways' dx.
+
+    Parameters
+    ----------
+    body : Layer
+        Named ``"body"`` in the paths of `named_parameters`.
+    shortcut : Layer or None
+        Named ``"shortcut"``; None hands x on as it is, for a body that keeps the shape.
+
+    Raises
+    ------
+    ShapeError
+        From `forward` and `output_shape`, if the two shapes differ.
+
+    References
+    ----------
+    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", CVPR 2016.
+
+    Examples
+    --------
+    >>> from minidl.nn.layers import Dense, ReLU
+    >>> block = Residual(Sequential(Dense(4, 8), ReLU(), Dense(8, 3)), shortcut=Dense(4, 3, bias=False))
+    >>> list(block.named_parameters())
+    ['body.0.weight', 'body.0.bias', 'body.2.weight', 'body.2.bias', 'shortcut.weight']
+    """
+
+    def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
+        super().__init__()
+        self.body = self.add_layer("body", body)
+        self.shortcut = None if shortcut is None else self.add_layer("shortcut", shortcut)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x)
+        if train:
+            self.keep()  # as in Sequential
+        y = _forward("body", self.body, x, train)
+        past = x if self.shortcut is None else _forward("shortcut", self.shortcut, x, train)
+        self._check_same(y.shape[1:], past.shape[1:])
+        return y + past  # not in place: the body may keep its y, or hand on x
+
+    def backward(self, dy: Array) -> Array:
+        self.kept()
+        dx = check_returned("body.backward", self.body.backward(dy))
+        if self.shortcut is not None:
+            return dx + check_returned("shortcut.backward", self.shortcut.backward(dy), dx.shape)
+        if dy.shape != dx.shape:  # a body that does not ask would have it broadcast
+            raise ShapeError(f"{self!r:.80}: expected dy of shape {dx.shape}, got {dy.shape}")
+        return dx + dy
+
+    def backward_parameters(self, dy: Array) -> None:
+        self.kept()
+        for layer in self._layers.values():
+            layer.backward_parameters(dy)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shape = _output_shape("body", self.body, input_shape)
+        past = input_shape if self.shortcut is None else _output_shape("shortcut", self.shortcut, input_shape)
+        self._check_same(shape, past)
+        return shape
+
+    def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
+        for name, layer in self._layers.items():
+            yield from layer.output_shapes(input_shape, f"{path}{name}.")
+        yield path, self, self.output_shape(input_shape)
+
+    def _check_same(self, body: Shape, past: Shape) -> None:
+        if body != past:
+            hint = "give a shortcut" if self.shortcut is None else "give another shortcut"
+            raise ShapeError(
+                f"{self!r:.80}: expected rows of one shape from the body and from the shortcut, got {body} and {past}; "
+                f"{hint} that turns rows of x into {body}, such as a Dense or a 1x1 convolution"
+            )
+
+    def __repr__(self) -> str:
+        return f"Residual({', '.join(map(repr, self._layers.values()))})"
+
+
+class Parallel(Layer):
+    """Branches side by side, ``y = [branch_0(x), branch_1(x), ...]``, concatenated along the last axis.
+
+    Gradient: each branch gets its part of dy; ``dx`` is the sum of what they return.
+
+    Parameters
+    ----------
+    *branches : Layer
+        At least one; named ``"0"``, ``"1"``, ... in the paths of `named_parameters`.
+
+    Raises
+    ------
+    InputError
+        From the constructor, if there is no branch.
+    ShapeError
+        From `forward` and `output_shape`, if the branches' shapes differ before the last axis, or have none;
+        from `backward`, if dy does not fit.
+
+    References
+    ----------
+    Szegedy et al., "Going deeper with convolutions", CVPR 2015.
+
+    Examples
+    --------
+    >>> from minidl.nn.layers import Dense, ReLU
+    >>> Parallel(Dense(4, 3), ReLU()).output_shape((4,))
+    (7,)
+    """
+
+    def __init__(self, *branches: Layer) -> None:
+        super().__init__()
+        if not branches:
+            raise InputError("Parallel: expected at least one branch, got none")
+        self.branches = tuple(_add_item(self, i, "branch", branch) for i, branch in enumerate(branches))
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x)
+        parts = [_forward(f"branch {i}", branch, x, train) for i, branch in enumerate(self.branches)]
+        shape = x.shape[:1] + self._joined([part.shape[1:] for part in parts])
+        if train:
+            self.keep(np.array(shape), np.cumsum([part.shape[-1] for part in parts[:-1]], dtype=int))
+        return np.concatenate(parts, axis=-1)
+
+    def backward(self, dy: Array) -> Array:
+        first, *others = zip(self.branches, self._parts(dy), strict=True)
+        dx = check_returned("branch 0.backward", first[0].backward(first[1])).copy()  # it may be a view of dy
+        for i, (branch, part) in enumerate(others, 1):
+            dx += check_returned(f"branch {i}.backward", branch.backward(part), dx.shape)
+        return dx
+
+    def backward_parameters(self, dy: Array) -> None:
+        for branch, part in zip(self.branches, self._parts(dy), strict=True):
+            branch.backward_parameters(part)
+
+    def _parts(self, dy: Array) -> list[Array]:
+        """Return each branch's part of dy."""
+        shape, borders = self.kept()
+        if dy.shape != tuple(shape):
+            raise ShapeError(f"{self!r:.80}: expected dy of shape {tuple(shape.tolist())}, got {dy.shape}")
+        return np.split(dy, borders, axis=-1)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shapes = [_output_shape(f"branch {i}", branch, input_shape) for i, branch in enumerate(self.branches)]
+        return self._joined(shapes)
+
+    def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
+        for name, layer in self._layers.items():
+            yield from layer.output_shapes(input_shape, f"{path}{name}.")
+        yield path, self, self.output_shape(input_shape)
+
+    def _joined(self, shapes: list[Shape]) -> Shape:
+        """Return the shape of the rows that are made of rows of `shapes`, or refuse them."""
+        if not all(shapes) or len({shape[:-1] for shape in shapes}) > 1:
+            got = ", ".join(map(str, shapes))
+            raise ShapeError(
+                f"{self!r:.80}: expected branches whose rows differ in their last axis alone, got shapes {got}"
+            )
+        return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+    def __repr__(self) -> str:
+        return f"Parallel({', '.join(map(repr, self.branches))})"
+
+
+def _add_item(container: Layer, i: int, item: str, layer: Layer) -> Layer:
+    """Register `layer` as the i-th of `container`, or refuse it in the words of a call of the container."""
+    name = type(container).__name__
+    if isinstance(layer, list | tuple):
+        got = f"a {type(layer).__name__}; write {name}({item}, {item}, ...)"
+        raise InputError(f"{name}: expected {item} {i} to be a Layer, got {got}")
+    check_type(name, f"{item} {i}", layer, Layer)
+    return container.add_layer(str(i), layer)
+
+
+def _forward(place: str, layer: Layer, x: Array, train: bool) -> Array:
+    try:
+        return check_returned(f"{place}.forward", layer.forward(x, train))
+    except InputError as error:
+        raise _placed(place, error) from error
+
+
+def _output_shape(place: str, layer: Layer, input_shape: Shape) -> Shape:
+    try:
+        return layer.output_shape(input_shape)
+    except InputError as error:
+        raise _placed(place, error) from error
+
+
+def _placed(place: str, error: InputError) -> InputError:
+    """Return `error` with its place in front; containers within each other make a path."""
+    kind = ShapeError if isinstance(error, ShapeError) else InputError
+    return kind(f"{place}: {error}")

@@ -1,0 +1,94 @@
+"""Dense: every output sees every input."""
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minidl._core.checks import as_count, check_returned, check_type
+from minidl._core.errors import ShapeError
+from minidl._core.randomness import as_generator
+from minidl._core.types import Array, Seed
+from minidl.nn.arithmetic import product
+from minidl.nn.initializers import Initializer, Xavier
+from minidl.nn.layers.base import Layer, Shape
+
+
+class Dense(Layer):
+    """Affine layer, ``y = x @ weight + bias``.
+
+    Gradients: ``dx = dy @ weight.T``, ``dweight = x.T @ dy``, ``dbias = dy.sum(axis=0)``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        ``x`` is (n, in_features), ``y`` is (n, out_features).
+    bias : bool
+        Whether to add a bias, shape (out_features,); it starts at 0 and is not penalized.
+    weight_init : Initializer, default Xavier()
+        Draws `weight`, shape (in_features, out_features).
+    rng : int, Generator or None
+        For the draw.
+    dtype : dtype
+        Of the parameters.
+
+    Raises
+    ------
+    InputError
+        From the constructor, if a number of features is not a positive integer.
+    ShapeError
+        From `forward` and `backward`, if x or dy does not fit.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        weight_init: Initializer | None = None,
+        rng: Seed = None,
+        dtype: DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        self.in_features = as_count("in_features", in_features)
+        self.out_features = as_count("out_features", out_features)
+        weight_init = Xavier() if weight_init is None else weight_init
+        check_type("Dense", "weight_init", weight_init, Initializer, "such as Normal(0.01)")
+        weight = weight_init((in_features, out_features), as_generator(rng))
+        check_returned(repr(weight_init), weight, (in_features, out_features))
+        # Column order: both x @ weight and the gradient (dy.T @ x).T then read and write memory in sequence.
+        self.weight = self.add_parameter("weight", np.asfortranarray(weight), dtype=dtype)
+        self.bias = self.add_parameter("bias", np.zeros(out_features), penalized=False, dtype=dtype) if bias else None
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x, (self.in_features,))
+        if train:
+            self.keep(x)
+        y = product(x, self.weight.value)
+        if self.bias is not None:
+            y += self.bias.value
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        self.backward_parameters(dy)
+        dx: Array = np.matmul(dy, self.weight.value.T, dtype=dy.dtype)
+        return dx
+
+    def backward_parameters(self, dy: Array) -> None:
+        (x,) = self.kept()
+        if dy.shape != (len(x), self.out_features):
+            raise ShapeError(f"{self!r}: expected dy of shape {(len(x), self.out_features)}, got {dy.shape}")
+        memory = self.weight.take_grad() if dy.dtype == self.weight.value.dtype else None
+        if memory is None:
+            self.weight.add_grad(product(dy.T, x).T)
+        else:
+            product(dy.T, x, memory.T)
+        if self.bias is not None:
+            self.bias.add_grad(dy.sum(axis=0))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if input_shape != (self.in_features,):
+            raise ShapeError(f"{self!r}: expected rows of shape {(self.in_features,)}, got {input_shape}")
+        return (self.out_features,)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.in_features}, {self.out_features}{'' if self.bias else ', bias=False'})"

@@ -1,0 +1,78 @@
+"""Dropout: noise in training that keeps units from relying on each other."""
+
+import numpy as np
+
+from minidl._core.checks import as_fraction
+from minidl._core.errors import ShapeError
+from minidl._core.randomness import as_seed, keyed_generator
+from minidl._core.types import Array, Seed
+from minidl.nn.layers.base import Layer
+
+
+class Dropout(Layer):
+    """Inverted dropout: in training ``y = x * mask / (1 - rate)``, in prediction ``y = x``; for x of any shape.
+
+    Each entry of the mask is 0 with probability `rate`, else 1, so y is x on average. Gradient:
+    ``dx = dy * mask / (1 - rate)``.
+
+    The mask of the k-th training forward depends on the seed, on k and on the shape of x alone. k is the buffer
+    `forwards`, an integer: with its value a run goes on exactly where it stopped.
+
+    Parameters
+    ----------
+    rate : float
+        The share that is dropped, at least 0 and below 1.
+    rng : int, Generator or None
+        The seed; or a generator that one is drawn from, or None for fresh randomness. Layers in one network need
+        seeds of their own, or one generator between them: the same seed draws the same masks.
+
+    Raises
+    ------
+    InputError
+        From the constructor, if `rate` is out of range.
+    ShapeError
+        From `backward`, if dy does not fit.
+
+    References
+    ----------
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> Dropout(0.5, rng=2).forward(np.ones((2, 4)), train=True)
+    array([[0., 2., 2., 0.],
+           [2., 2., 0., 0.]])
+    """
+
+    saved_attributes = ("seed",)
+    batch_independent = False  # what is dropped in a row depends on its place in the batch
+
+    def __init__(self, rate: float, *, rng: Seed = None) -> None:
+        super().__init__()
+        self.rate = as_fraction("rate", rate)
+        self.seed = as_seed(rng)
+        self.forwards = self.add_buffer("forwards", 0, dtype=np.int64)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x)
+        if not train:
+            return x
+        if self.rate == 0.0:
+            self.keep(x)
+            return x
+        rng = keyed_generator(self.seed, "dropout", int(self.forwards))
+        self.forwards += 1
+        # In float32 whatever x is: a copy of the network in another dtype drops the same entries.
+        mask = rng.random(x.shape, dtype=np.float32) >= self.rate
+        scaled_mask = np.multiply(mask, 1.0 / (1.0 - self.rate), dtype=x.dtype)
+        self.keep(scaled_mask)
+        return x * scaled_mask
+
+    def backward(self, dy: Array) -> Array:
+        (kept,) = self.kept()
+        if dy.shape != kept.shape:
+            raise ShapeError(f"{self!r}: expected dy of shape {kept.shape}, got {dy.shape}")
+        if self.rate == 0.0:
+            return dy
+        dx: Array = np.multiply(dy, kept, dtype=dy.dtype)
+        return dx

@@ -1,0 +1,202 @@
+"""Pooling: one number for each window of an image, channel by channel."""
+
+from abc import abstractmethod
+
+import numpy as np
+
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array
+from minidl.nn.layers.base import Layer, Shape
+from minidl.nn.layers.sums import column_sums
+from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, show_pair
+
+
+class _Pooling(Layer):
+    """What poolings share: x is (n, height, width, channels), and dy must have the shape of y."""
+
+    @abstractmethod
+    def output_shape(self, input_shape: Shape) -> Shape: ...
+
+    def _check_dy(self, dy: Array, x_shape: Shape) -> None:
+        shape = x_shape[:1] + self.output_shape(x_shape[1:])
+        if dy.shape != shape:
+            raise ShapeError(f"{self!r}: expected dy of shape {shape}, got {dy.shape}")
+
+
+class _WindowPooling(_Pooling):
+    """A pooling over windows of one size."""
+
+    def __init__(self, pool_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        super().__init__()
+        self.pool_size = as_pair("pool_size", pool_size)
+        self.stride = self.pool_size if stride is None else as_pair("stride", stride)
+        self.padding = as_pair("padding", padding, 0)
+        if any(pixels >= size for pixels, size in zip(self.padding, self.pool_size, strict=True)):
+            raise InputError(
+                f"padding: expected less than the pool_size {self.pool_size}, so that no window lies in it alone, got "
+                f"{self.padding}"
+            )
+        rows, columns = ((pixels, pixels) for pixels in self.padding)
+        self._windows = Windows(self.pool_size, self.stride, (1, 1), (rows, columns))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        check_image_shape(self, input_shape)
+        height, width, channels = input_shape
+        self._windows.check_size(self, input_shape)
+        return (*self._windows.output_size(height, width), channels)
+
+    def __repr__(self) -> str:
+        stride = "" if self.stride == self.pool_size else f", stride={show_pair(self.stride)}"
+        padding = "" if self.padding == (0, 0) else f", padding={show_pair(self.padding)}"
+        return f"{type(self).__name__}({show_pair(self.pool_size)}{stride}{padding})"
+
+
+class MaxPool2D(_WindowPooling):
+    """The largest entry of each window: ``y[n, i, j, c] = max over p, q of x[n, i * stride + p, j * stride + q, c]``.
+
+    Gradient: ``dy`` goes to that entry; of several equally large ones, to the first of the window, row by row. Windows
+    that overlap add up. A window with a NaN has the maximum NaN.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        Height and width of the window.
+    stride : int or (int, int), default pool_size
+        Pixels from one window to the next. Rows and columns left over at the end are not seen.
+    padding : int or (int, int)
+        Pixels added on both sides of height and width, less than the window; none is ever the largest.
+
+    Raises
+    ------
+    InputError
+        From the constructor, for an impossible size.
+    ShapeError
+        From `forward`, `backward` and `output_shape`, if x or dy does not fit.
+
+    Examples
+    --------
+    >>> MaxPool2D(2).forward(np.array([[[[1.0], [5.0]], [[3.0], [2.0]]]])).tolist()
+    [[[[5.0]]]]
+    """
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x)
+        self.output_shape(x.shape[1:])
+        # One tap of all windows after another, each a comparison of two images: argmax over windows that were gathered
+        # takes five times as long.
+        first, *others = self._windows.taps(self._windows.pad(x, -np.inf))
+        y: Array = first.copy()
+        which = np.zeros(y.shape, np.min_scalar_type(len(others)))
+        for k, tap in enumerate(others, 1):
+            if train:
+                np.maximum(which, (tap > y) * which.dtype.type(k), out=which)
+            np.maximum(y, tap, out=y)
+        if train:
+            self.keep(which, np.array(x.shape))
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        which, x_shape = self.kept()
+        n, height, width, channels = x_shape.tolist()
+        self._check_dy(dy, (n, height, width, channels))
+        padded = np.zeros((n, *self._windows.padded_size(height, width), channels), dy.dtype)
+        for k, tap in enumerate(self._windows.taps(padded)):
+            if self._windows.overlap:
+                tap += dy * (which == k)
+            else:
+                np.multiply(dy, which == k, out=tap)  # half the time
+        return self._windows.interior(padded, height, width)
+
+
+class AvgPool2D(_WindowPooling):
+    """The mean of each window: ``y[n, i, j, c] = mean over p, q of x[n, i * stride + p, j * stride + q, c]``.
+
+    The zeros of the padding count in the mean, as PyTorch's default has it.
+    Gradient: each entry of a window gets ``dy`` divided by the size of the window.
+
+    Parameters
+    ----------
+    pool_size : int or (int, int)
+        Height and width of the window.
+    stride : int or (int, int), default pool_size
+        Pixels from one window to the next. Rows and columns left over at the end are not seen.
+    padding : int or (int, int)
+        Zeros added on both sides of height and width, less than the window.
+
+    Raises
+    ------
+    InputError
+        From the constructor, for an impossible size.
+    ShapeError
+        From `forward`, `backward` and `output_shape`, if x or dy does not fit.
+
+    Examples
+    --------
+    >>> AvgPool2D(2).forward(np.array([[[[1.0], [5.0]], [[3.0], [2.0]]]])).tolist()
+    [[[[2.75]]]]
+    """
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x)
+        self.output_shape(x.shape[1:])
+        first, *others = self._windows.taps(self._windows.pad(x, 0.0))
+        y: Array = first.copy()
+        for tap in others:
+            y += tap
+        y /= 1 + len(others)
+        if train:
+            self.keep(np.array(x.shape))
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (x_shape,) = self.kept()
+        n, height, width, channels = x_shape.tolist()
+        self._check_dy(dy, (n, height, width, channels))
+        padded = np.zeros((n, *self._windows.padded_size(height, width), channels), dy.dtype)
+        share = dy / (self.pool_size[0] * self.pool_size[1])
+        for tap in self._windows.taps(padded):
+            tap += share
+        return self._windows.interior(padded, height, width)
+
+
+class GlobalAvgPool2D(_Pooling):
+    """The mean of each channel over the whole image: ``y[n, c] = mean over i, j of x[n, i, j, c]``.
+
+    It takes images of any size. Gradient: ``dx[n, i, j, c] = dy[n, c] / (height * width)``.
+
+    Raises
+    ------
+    ShapeError
+        From `forward`, `backward` and `output_shape`, if x or dy does not fit.
+
+    References
+    ----------
+    Lin, Chen and Yan, "Network in network", ICLR 2014.
+
+    Examples
+    --------
+    >>> GlobalAvgPool2D().output_shape((8, 8, 128))
+    (128,)
+    """
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x)
+        self.output_shape(x.shape[1:])
+        if train:
+            self.keep(np.array(x.shape))
+        n, height, width, channels = x.shape
+        pixels = height * width
+        means: Array = column_sums(x.reshape(n, pixels, channels)) / pixels
+        return means.astype(x.dtype, copy=False)
+
+    def backward(self, dy: Array) -> Array:
+        (x_shape,) = self.kept()
+        n, height, width, channels = x_shape.tolist()
+        self._check_dy(dy, (n, height, width, channels))
+        dx = np.empty((n, height, width, channels), dy.dtype)
+        dx[...] = dy[:, None, None, :] / (height * width)
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        check_image_shape(self, input_shape)
+        return input_shape[2:]

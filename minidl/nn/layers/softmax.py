@@ -1,0 +1,106 @@
+"""Softmax and its logarithm, over the last axis."""
+
+import numpy as np
+
+from minidl._core.errors import ShapeError
+from minidl._core.types import Array
+from minidl.nn.layers.base import Layer, Shape
+
+
+class Softmax(Layer):
+    """Probabilities out of scores, ``y = exp(x) / sum(exp(x))``, the sum over the last axis.
+
+    The maximum of each row is taken off first: y is the same, and no exponential overflows.
+    Gradient: ``dx = y * (dy - sum(dy * y))``.
+    Leave it out before a `SoftmaxCrossEntropy`, which takes x itself.
+
+    ``x`` and ``y`` are (n, ..., classes), with at least one class.
+
+    Raises
+    ------
+    ShapeError
+        If x has no such axis, or dy does not fit.
+
+    References
+    ----------
+    Bridle, "Probabilistic interpretation of feedforward classification network outputs, with relationships to
+    statistical pattern recognition", Neurocomputing, NATO ASI Series 68, 1990.
+
+    Examples
+    --------
+    >>> Softmax().forward(np.array([[0.0, 0.0], [1000.0, 0.0]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x)
+        self.output_shape(x.shape[1:])
+        y: Array = x - x.max(axis=-1, keepdims=True)
+        np.exp(y, out=y)
+        y /= y.sum(axis=-1, keepdims=True)
+        if train:
+            self.keep(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.kept()
+        if dy.shape != y.shape:
+            raise ShapeError(f"{self!r}: expected dy of shape {y.shape}, got {dy.shape}")
+        y = y.astype(dy.dtype, copy=False)
+        dx: Array = dy - (dy * y).sum(axis=-1, keepdims=True)
+        dx *= y
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _with_classes(self, input_shape)
+
+
+class LogSoftmax(Layer):
+    """Logarithms of probabilities, ``y = x - log(sum(exp(x)))``, the sum over the last axis.
+
+    The maximum of each row is taken off first: no exponential overflows, and no logarithm of 0 is taken.
+    Gradient: ``dx = dy - exp(y) * sum(dy)``.
+
+    ``x`` and ``y`` are (n, ..., classes), with at least one class.
+
+    Raises
+    ------
+    ShapeError
+        If x has no such axis, or dy does not fit.
+
+    Examples
+    --------
+    >>> LogSoftmax().forward(np.array([[0.0, 0.0], [1000.0, 0.0]])).round(2)
+    array([[-6.9e-01, -6.9e-01],
+           [ 0.0e+00, -1.0e+03]])
+    """
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.check_input(x)
+        self.output_shape(x.shape[1:])
+        y: Array = x - x.max(axis=-1, keepdims=True)
+        y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
+        if train:
+            self.keep(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.kept()
+        if dy.shape != y.shape:
+            raise ShapeError(f"{self!r}: expected dy of shape {y.shape}, got {dy.shape}")
+        dx: Array = np.exp(y, dtype=dy.dtype)
+        dx *= -dy.sum(axis=-1, keepdims=True)
+        dx += dy
+        return dx
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return _with_classes(self, input_shape)
+
+
+def _with_classes(layer: Layer, input_shape: Shape) -> Shape:
+    if not input_shape or input_shape[-1] == 0:
+        raise ShapeError(
+            f"{layer!r}: expected rows of shape (..., classes), with at least one class, got {input_shape}"
+        )
+    return input_shape

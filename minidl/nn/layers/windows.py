@@ -1,0 +1,137 @@
+"""Windows: where the kernel of a convolution, or a pool, lies on an image of (height, width, channels)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from minidl._core.checks import as_count
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array
+from minidl.nn.layers.base import Layer, Shape
+
+Pair = tuple[int, int]
+"""Something of the height and the same of the width."""
+
+
+def as_pair(name: str, value: Any, minimum: int = 1) -> Pair:
+    """Return `value`, an integer for both axes or two of them (height, width), as a pair of ints >= `minimum`."""
+    if not isinstance(value, tuple | list):
+        value = (value, value)
+    if len(value) != 2:
+        raise InputError(f"{name}: expected an integer or a pair (height, width), got {value!r:.80}")
+    return as_count(name, value[0], minimum), as_count(name, value[1], minimum)
+
+
+def show_pair(pair: Pair | str) -> str:
+    """Return `pair` as a constructor takes it: one number where both are the same."""
+    return repr(pair[0] if pair[0] == pair[1] else pair) if isinstance(pair, tuple) else repr(pair)
+
+
+def same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
+    """Return the zeros before and after an axis with which ``ceil(size / stride)`` windows fit, as in Keras.
+
+    With stride 1 they are ``dilation * (kernel - 1)`` in all, as in PyTorch too. An odd one goes after, that is to the
+    bottom or to the right.
+    """
+    outputs = -(-size // stride)
+    total = max((outputs - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+    return total // 2, total - total // 2
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of an image: each one sees ``kernel_size`` pixels that are `dilation` apart.
+
+    Along an axis of `size` pixels there are ``(size + padding - dilation * (kernel_size - 1) - 1) // stride + 1``;
+    what is left over at the end no window sees.
+
+    Parameters
+    ----------
+    kernel_size, stride, dilation : (int, int)
+        For height and width.
+    padding : ((int, int), (int, int))
+        Pixels added at the top and bottom, left and right.
+    """
+
+    kernel_size: Pair
+    stride: Pair
+    dilation: Pair
+    padding: tuple[Pair, Pair]
+
+    @property
+    def padded(self) -> bool:
+        """Whether there is any padding."""
+        return self.padding != ((0, 0), (0, 0))
+
+    @property
+    def overlap(self) -> bool:
+        """Whether a pixel may lie in more than one window."""
+        return any(reach >= stride for reach, stride in zip(self.reach, self.stride, strict=True))
+
+    @property
+    def reach(self) -> Pair:
+        """How far the last pixel of a window lies from its first."""
+        (kh, kw), (dh, dw) = self.kernel_size, self.dilation
+        return dh * (kh - 1), dw * (kw - 1)
+
+    def padded_size(self, height: int, width: int) -> Pair:
+        """Return the height and width of an image with its padding."""
+        (top, bottom), (left, right) = self.padding
+        return top + height + bottom, left + width + right
+
+    def output_size(self, height: int, width: int) -> Pair:
+        """Return how many windows lie below each other and side by side; less than 1 if none fits."""
+        (high, wide), (down, across), (sh, sw) = self.padded_size(height, width), self.reach, self.stride
+        return (high - down - 1) // sh + 1, (wide - across - 1) // sw + 1
+
+    def check_size(self, layer: Layer, input_shape: Shape) -> None:
+        """Refuse, in the name of `layer`, an image of (height, width, channels) in which no window fits."""
+        if min(self.output_size(*input_shape[:2])) < 1:
+            (down, across), (high, wide) = self.reach, self.padded_size(*input_shape[:2])
+            raise ShapeError(
+                f"{layer!r}: expected images of at least {down + 1} x {across + 1} pixels with their padding, the size "
+                f"of one window, got {high} x {wide}, from shape {input_shape}; use larger images, more padding or "
+                "fewer layers that shrink them"
+            )
+
+    def interior(self, padded: Array, height: int, width: int) -> Array:
+        """Return the view of `padded`, shape (n, padded height, padded width, channels), without the padding."""
+        (top, _), (left, _) = self.padding
+        return padded[:, top : top + height, left : left + width]
+
+    def pad(self, x: Array, value: float) -> Array:
+        """Return `x`, shape (n, height, width, channels), with `value` in the padding; without padding, x itself."""
+        return np.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=value) if self.padded else x
+
+    def view(self, padded: Array) -> Array:
+        """Return all windows without copying: (n, output height, output width, *kernel_size, channels), read-only."""
+        (down, across), (sh, sw), (dh, dw) = self.reach, self.stride, self.dilation
+        windows = sliding_window_view(padded, (down + 1, across + 1), axis=(1, 2))
+        return windows[:, ::sh, ::sw, :, ::dh, ::dw].transpose(0, 1, 2, 4, 5, 3)
+
+    def taps(self, padded: Array) -> Iterator[Array]:
+        """Yield, for each pixel of a window in turn, what all windows see there.
+
+        Each is a view, shape (n, output height, output width, channels), that may be written to.
+        """
+        (kh, kw), (sh, sw), (dh, dw), (down, across) = self.kernel_size, self.stride, self.dilation, self.reach
+        high, wide = padded.shape[1] - down, padded.shape[2] - across
+        for i in range(0, kh * dh, dh):
+            for j in range(0, kw * dw, dw):
+                yield padded[:, i : i + high : sh, j : j + wide : sw]
+
+
+def check_image_shape(layer: Layer, input_shape: Shape, channels: int | None = None) -> None:
+    """Refuse an `input_shape` that is not (height, width, channels), all at least 1."""
+    if len(input_shape) != 3 or min(input_shape) < 1 or channels not in (None, input_shape[2]):
+        wanted = "channels" if channels is None else channels
+        turned = len(input_shape) == 3 and input_shape[0] == channels
+        hint = "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
+        if len(input_shape) == 1:
+            hint = "; images are not flattened: begin with a Reshape((height, width, channels)), or images_from_rows(x)"
+        elif len(input_shape) == 2:
+            hint = "; grey images have one channel: x[..., np.newaxis]"
+        raise ShapeError(f"{layer!r}: expected images of shape (height, width, {wanted}), got {input_shape}{hint}")

@@ -1,0 +1,239 @@
+"""Metrics: what to know about predictions besides the loss."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl._core.checks import as_array, as_count, as_labels
+from minidl._core.errors import InputError, NonFiniteError, ShapeError
+from minidl._core.types import Array
+
+
+def accuracy(predictions: Any, targets: Any) -> float:
+    """Return the share of rows whose predicted class is the target, in [0, 1].
+
+    Parameters
+    ----------
+    predictions, targets : array_like of int, shape (n,)
+        Class labels.
+
+    Raises
+    ------
+    ShapeError
+        If the two are not of one shape (n,), n >= 1: (n, 1) against (n,) would compare every pair.
+
+    Examples
+    --------
+    >>> accuracy([1, 2, 3, 3], [1, 2, 3, 4])
+    0.75
+    """
+    predictions, targets = as_array("predictions", predictions), as_array("targets", targets)
+    if predictions.ndim != 1 or predictions.shape != targets.shape or len(targets) == 0:
+        raise ShapeError(
+            f"accuracy: expected predictions and targets of one shape (n,), got {predictions.shape} and {targets.shape}"
+        )
+    return float((predictions == targets).mean())
+
+
+def top_k_accuracy(scores: Any, targets: Any, k: int = 5) -> float:
+    """Return the share of rows whose target is among the `k` classes of the largest scores, in [0, 1].
+
+    Equal scores rank by the number of the class, as in `argmax`, so that k = 1 gives the accuracy.
+
+    Parameters
+    ----------
+    scores : array_like, shape (n, classes)
+        Logits or probabilities.
+    targets : array_like of int, shape (n,)
+        Class labels in 0 .. classes - 1.
+    k : int
+        In 1 .. classes.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above, or there are no rows.
+    NonFiniteError
+        If a score is NaN.
+
+    Examples
+    --------
+    >>> top_k_accuracy([[0.5, 0.25, 0.25], [0.5, 0.25, 0.25]], [1, 2], k=2)
+    0.5
+    """
+    scores = _as_score_rows("top_k_accuracy", "scores", scores)
+    n, classes = scores.shape
+    targets = as_labels("top_k_accuracy", "targets", targets, n, classes)
+    if as_count("k", k) > classes:
+        raise InputError(f"top_k_accuracy: expected k of at most the {classes} classes, got {k}")
+    if np.isnan(scores).any():
+        raise NonFiniteError("top_k_accuracy: expected scores that can be ranked, got NaN; has training diverged?")
+    label = targets[:, np.newaxis]
+    own = np.take_along_axis(scores, label.astype(np.intp), axis=1)
+    ahead = (scores > own) | ((scores == own) & (np.arange(classes) < label))
+    return float((ahead.sum(axis=1) < k).mean())
+
+
+def true_class_probabilities(probabilities: Any, targets: Any) -> Array:
+    """Return for each row the probability that is given to its target, shape (n,).
+
+    Parameters
+    ----------
+    probabilities : array_like, shape (n, classes)
+        Numbers in [0, 1].
+    targets : array_like of int, shape (n,)
+        Class labels in 0 .. classes - 1.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above, or there are no rows.
+
+    Examples
+    --------
+    >>> true_class_probabilities([[0.5, 0.5], [0.25, 0.75]], [0, 1])
+    array([0.5 , 0.75])
+    """
+    p = _as_score_rows("true_class_probabilities", "probabilities", probabilities)
+    targets = as_labels("true_class_probabilities", "targets", targets, *p.shape)
+    if not (p.min() >= 0 and p.max() <= 1):
+        raise InputError(
+            f"true_class_probabilities: expected probabilities in [0, 1], got {p.min()} to {p.max()}; "
+            "logits become probabilities by loss.probabilities"
+        )
+    chosen: Array = p[np.arange(len(targets)), targets]
+    return chosen
+
+
+def mean_true_class_probability(probabilities: Any, targets: Any) -> float:
+    """Return the mean over rows of `true_class_probabilities`, in [0, 1].
+
+    Unlike the accuracy it tells a narrow win from a clear one, and unlike the cross-entropy it bears one certain error.
+    """
+    return float(true_class_probabilities(probabilities, targets).mean(dtype=np.float64))
+
+
+def confusion_matrix(predictions: Any, targets: Any, classes: int) -> Array:
+    """Return how often each class was taken for each: entry [t, p] counts the rows of target t predicted as p.
+
+    Parameters
+    ----------
+    predictions, targets : array_like of int, shape (n,)
+        Class labels in 0 .. classes - 1.
+    classes : int
+
+    Returns
+    -------
+    array of int64, shape (classes, classes)
+        A row for each target, a column for each prediction; right predictions are on the diagonal.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above, or there are no rows.
+
+    Examples
+    --------
+    >>> confusion_matrix([0, 1, 1], [0, 0, 1], classes=2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    classes = as_count("classes", classes)
+    n = len(np.atleast_1d(as_array("targets", targets)))
+    if n == 0:
+        raise ShapeError("confusion_matrix: expected predictions and targets of one shape (n,), n >= 1, got no rows")
+    targets = as_labels("confusion_matrix", "targets", targets, n, classes).astype(np.int64)  # uint8 would wrap below
+    predictions = as_labels("confusion_matrix", "predictions", predictions, n, classes)
+    pairs = np.bincount(targets * classes + predictions.astype(np.int64), minlength=classes * classes)
+    return pairs.reshape(classes, classes).astype(np.int64, copy=False)
+
+
+def per_class_accuracy(predictions: Any, targets: Any, classes: int) -> Array:
+    """Return, for each class, the share of its rows that are predicted right (its recall).
+
+    Parameters
+    ----------
+    predictions, targets : array_like of int, shape (n,)
+        Class labels in 0 .. classes - 1.
+    classes : int
+
+    Returns
+    -------
+    array of float64, shape (classes,)
+        NaN for a class without rows.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above, or there are no rows.
+
+    Examples
+    --------
+    >>> per_class_accuracy([0, 1, 1], [0, 0, 1], classes=3)
+    array([0.5, 1. , nan])
+    """
+    counts = confusion_matrix(predictions, targets, classes)
+    shares: Array = np.full(len(counts), np.nan)
+    np.divide(counts.diagonal(), counts.sum(axis=1), out=shares, where=counts.any(axis=1))
+    return shares
+
+
+class ConfusedPair(NamedTuple):
+    """How many `rows` of one class were taken for another, and which `share` of the target's rows they are."""
+
+    target: int | str
+    predicted: int | str
+    rows: int
+    share: float
+
+
+def most_confused(matrix: Any, class_names: Sequence[str] = (), count: int = 10) -> list[ConfusedPair]:
+    """Return the pairs of classes that are confused most often, the commonest first.
+
+    Parameters
+    ----------
+    matrix : array_like of int, shape (classes, classes)
+        Of `confusion_matrix`: a row for each target, a column for each prediction.
+    class_names : sequence of str
+        One a class; without them the pairs hold the classes' numbers.
+    count : int
+        How many pairs at most; those that never happen are left out.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If an argument is not as above.
+
+    Examples
+    --------
+    >>> most_confused([[6, 2, 0], [1, 7, 0], [0, 0, 5]], ["ant", "bee", "cow"], count=1)
+    [ConfusedPair(target='ant', predicted='bee', rows=2, share=0.25)]
+    """
+    counts = as_confusion_matrix("most_confused", matrix)
+    names = list(class_names) or range(len(counts))
+    if len(names) != len(counts):
+        raise ShapeError(f"most_confused: expected {len(counts)} class names, one a class, got {len(names)}")
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[: as_count("count", count)]
+    totals = counts.sum(axis=1).tolist()
+    pairs = [(*divmod(place, len(counts)), int(wrong.flat[place])) for place in order.tolist()]
+    return [ConfusedPair(names[t], names[p], n, n / totals[t]) for t, p, n in pairs if n]
+
+
+def as_confusion_matrix(where: str, matrix: Any) -> Array:
+    """Return `matrix` as an array of int64, shape (classes, classes), if it is one of counts; errors blame `where`."""
+    counts = as_array("matrix", matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.size == 0:
+        raise ShapeError(f"{where}: expected a matrix of shape (classes, classes), got {counts.shape}")
+    if counts.dtype.kind not in "iu" or counts.min() < 0:
+        raise InputError(f"{where}: expected a matrix of counts, as of confusion_matrix, got {counts.dtype} numbers")
+    return counts.astype(np.int64)
+
+
+def _as_score_rows(where: str, name: str, value: Any) -> Array:
+    array = as_array(name, value)
+    if array.ndim != 2 or array.size == 0:
+        raise ShapeError(f"{where}: expected {name} of shape (n, classes), both >= 1, got {array.shape}")
+    return array

@@ -1,0 +1,229 @@
+"""Model: what is minimised, and its exact gradient."""
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minidl._core.checks import as_array, as_float_dtype, check_finite, check_returned, check_type
+from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
+from minidl._core.tables import escape
+from minidl._core.types import Array, PathLike
+from minidl._storage.tensors import read_tensors, write_tensors
+from minidl.data.dataset import Dataset
+from minidl.nn.layers import Layer
+from minidl.nn.losses import Loss
+from minidl.nn.regularizers import Regularizer
+from minidl.nn.summary import Summary, layers_as_html, parameter_count, summarize, takes
+
+
+class Model:
+    """A network, a loss and a regularizer: the cost ``J = mean loss over the batch + penalty``.
+
+    The penalty is the sum of the regularizer over the penalized parameters. ``loss`` always means the data term alone,
+    ``cost`` the loss with the penalty.
+
+    Parameters
+    ----------
+    network : Layer
+        Maps a batch to the outputs that the loss takes.
+    loss : Loss
+    regularizer : Regularizer or None
+
+    Attributes
+    ----------
+    parameters : dict of str to Parameter
+        By path, such as ``"0.weight"``.
+    dtype : dtype
+        Of the first parameter; inputs are cast to it (a copy where it differs).
+
+    Raises
+    ------
+    InputError
+        If an argument is not what its name says, or a layer has two places in the network.
+    """
+
+    def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
+        hint = "the order is Model(network, loss)" if isinstance(network, Loss) else "such as Sequential(layer, layer)"
+        check_type("Model", "network", network, Layer, hint)
+        check_type("Model", "loss", loss, Loss, "such as SoftmaxCrossEntropy()")
+        if regularizer is not None:
+            check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")
+        seen: dict[int, str] = {}
+        for path, layer in network.walk():
+            if id(layer) in seen:  # it could keep only one of its two inputs for backward
+                raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
+            seen[id(layer)] = repr(path[:-1])
+        self.network = network
+        self.loss = loss
+        self.regularizer = regularizer
+        self.parameters = network.named_parameters()
+        self.dtype = next((p.value.dtype for p in self.parameters.values()), np.dtype(np.float32))
+
+    def forward(self, x: Any, train: bool = False) -> Array:
+        """Return the outputs for the batch `x`."""
+        outputs = self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
+        return check_returned("forward", outputs, of=self.network)
+
+    def predict(self, x: Any) -> Array:
+        """Return the prediction for each row of `x`: for a classifier its class, shape (n,)."""
+        return self.loss.predict(self._finite_outputs(x))
+
+    def predict_proba(self, x: Any) -> Array:
+        """Return the probability of each class for each row of `x`, shape (n, classes)."""
+        return self.loss.probabilities(self._finite_outputs(x))
+
+    def penalty(self) -> float:
+        """Return the regularizer's sum over the penalized parameters, 0 without one."""
+        if self.regularizer is None:
+            return 0.0
+        return sum(self.regularizer.penalty(p.value) for p in self.parameters.values() if p.penalized)
+
+    def compute_loss(self, x: Any, y: Any) -> float:
+        """Return the mean loss of the batch."""
+        return self._loss(x, self.forward(x), y)
+
+    def compute_cost(self, x: Any, y: Any) -> float:
+        """Return the mean loss of the batch plus the penalty."""
+        return self.compute_loss(x, y) + self.penalty()
+
+    def compute_gradients(self, x: Any, y: Any) -> tuple[float, float]:
+        """Set every parameter's ``grad`` to the exact gradient of the cost, and return (cost, loss)."""
+        for parameter in self.parameters.values():
+            parameter.zero_grad()
+        outputs = self.forward(x, train=True)
+        loss = self._loss(x, outputs, y)
+        d_outputs = check_returned("backward", self.loss.backward(), outputs.shape, of=self.loss)
+        self.network.backward_parameters(d_outputs)
+        if self.regularizer is not None:
+            for parameter in self.parameters.values():
+                if parameter.penalized:
+                    parameter.add_grad(self.regularizer.gradient(parameter.value))
+        return loss + self.penalty(), loss
+
+    def evaluate(self, dataset: Dataset, batch_size: int | None = None) -> dict[str, float]:
+        """Return cost, loss and the loss's metrics (accuracy) over the whole dataset.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            At least one row.
+        batch_size : int, optional
+            Rows at a time, which bounds the memory; means are weighted by the rows, so it changes only the rounding.
+            None is 2500 flat rows, or 250 images.
+        """
+        check_dataset("Model.evaluate", dataset)
+        sums: dict[str, float] = {}
+        for x, y in dataset.batches(measured_rows(dataset) if batch_size is None else batch_size):
+            outputs = self.forward(x)
+            means = {"loss": self._loss(x, outputs, y), **self.loss.metrics(outputs, y)}
+            for name, mean in means.items():
+                sums[name] = sums.get(name, 0.0) + mean * len(x)
+        means = {name: total / len(dataset) for name, total in sums.items()}
+        return {"cost": means["loss"] + self.penalty(), **means}
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a deep copy that computes in `dtype`."""
+        twin = copy.deepcopy(self, self.network.cast_memo(dtype))
+        twin.dtype = as_float_dtype(dtype)
+        return twin
+
+    def summary(self, input_shape: int | tuple[int, ...]) -> Summary:
+        """Return a table of the layers, for rows of x of `input_shape`, without running data; print it.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, or int
+            Of one row, without the batch axis; an int is that of flat rows.
+        """
+        return summarize(self.network, input_shape)
+
+    def weights(self) -> dict[str, Array]:
+        """Return every parameter's value and every buffer by its path: the arrays themselves, no copies."""
+        return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
+
+    def save_weights(self, path: PathLike) -> None:
+        """Write all parameters and buffers to one safetensors file, whole or not at all."""
+        write_tensors(path, self.weights())
+
+    def load_weights(self, path: PathLike) -> None:
+        """Set all parameters and buffers to those of a file, a checkpoint too; if they do not all fit, nothing changes.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
+        """
+        tensors, _ = read_tensors(path)
+        # What begins with @ is the state that a checkpoint has besides.
+        found = {name: array for name, array in tensors.items() if not name.startswith("@")}
+        self.check_weights(found, path)
+        for name, array in self.weights().items():
+            array[...] = found[name]
+
+    def check_weights(self, found: dict[str, Array], source: PathLike) -> None:
+        """Refuse arrays that are not those of `weights` in name, shape and dtype; the error blames `source`."""
+        weights = self.weights()
+        faults = [f"no {name!r}" for name in weights if name not in found]
+        faults += [f"a {name!r} that the model has not" for name in found if name not in weights]
+        for name, array in weights.items():
+            if name in found and (found[name].shape != array.shape or not np.can_cast(found[name].dtype, array.dtype)):
+                kind = f"{found[name].shape} {found[name].dtype}"
+                faults.append(f"{name!r} of {kind} where the model has {array.shape} {array.dtype}")
+        if faults:
+            told = "; ".join(faults[:8])
+            fits = weights.keys() == found.keys() and all(found[name].shape == weights[name].shape for name in weights)
+            hint = "; none is rounded: load them into model.astype(numpy.float64)" if fits else ""
+            raise CheckpointError(f"{source}: these weights are not of {self!r:.80}: it has {told}{hint}")
+
+    def _loss(self, x: Any, outputs: Array, y: Any) -> float:
+        try:
+            loss = self.loss.forward(outputs, y)
+        except NonFiniteError:
+            check_finite("x", as_array("x", x))  # if that is why, the error should say so
+            raise
+        if not isinstance(loss, float | np.floating):
+            raise InputError(f"{self.loss!r}.forward: expected it to return a float, got {type(loss).__name__}")
+        return float(loss)
+
+    def _finite_outputs(self, x: Any) -> Array:
+        x = as_array("x", x)
+        check_finite("x", x)
+        try:
+            outputs = self.forward(x)
+        except ShapeError as error:
+            if not takes(self.network, x.shape):
+                raise
+            raise ShapeError(f"{error}; x looks like one row: keep the batch axis, as in x[:1]") from error
+        check_finite("outputs", outputs)
+        return outputs
+
+    def __repr__(self) -> str:
+        regularizer = f", {self.regularizer!r}" if self.regularizer else ""
+        return f"Model({self.network!r}, {self.loss!r}{regularizer})"
+
+    def _repr_html_(self) -> str:
+        sizes = [(p.value.size, p.trainable) for p in self.parameters.values()]
+        count = parameter_count(sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained))
+        regularizer = f", regularizer {self.regularizer!r}" if self.regularizer else ""
+        text = f"{count}, loss {self.loss!r}{regularizer}; summary(input_shape) tells the shapes"
+        return f"{layers_as_html(self.network)}\n<p>{escape(text)}</p>"
+
+
+def measured_rows(dataset: Dataset) -> int:
+    """Return how many rows of `dataset` to measure at a time: 2500 flat ones or 250 images.
+
+    10,000 rows through one layer take 11 ms so, 17 by 1000. What a convolution makes of images should not leave the
+    cache on the way to the next layer: 2,000 of them through two convolutions take 0.6 s, 1.1 by 1000.
+    """
+    return 2500 if dataset.x.ndim <= 2 else 250
+
+
+def check_dataset(where: str, dataset: Any) -> None:
+    """Refuse what is no Dataset, or has no rows."""
+    if not isinstance(dataset, Dataset):
+        got = f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
+        raise InputError(f"{where}: expected a Dataset with at least one row, got {got}")
+    if len(dataset) == 0:
+        raise InputError(f"{where}: expected a Dataset with at least one row, got {dataset!r}")

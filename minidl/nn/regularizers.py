@@ -1,0 +1,80 @@
+"""Regularizers: a penalty on weights, added to the loss to make the cost."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from minidl._core.checks import as_number
+from minidl._core.reprs import constructor_call, told
+from minidl._core.types import Array
+
+
+class Regularizer(ABC):
+    """A penalty on one parameter's value; the model adds it up over the penalized parameters."""
+
+    @abstractmethod
+    def penalty(self, w: Array) -> float:
+        """Return the penalty, a number >= 0."""
+
+    @abstractmethod
+    def gradient(self, w: Array) -> Array:
+        """Return the gradient of the penalty, a new array of w's shape and dtype."""
+
+    def __repr__(self) -> str:
+        return constructor_call(self)
+
+
+class L2(Regularizer):
+    """``strength * sum(w**2)``, with gradient ``2 * strength * w``.
+
+    There is no 1/2 in it: PyTorch's ``weight_decay`` equals ``2 * strength``.
+
+    Examples
+    --------
+    >>> L2(0.1).penalty(np.array([1.0, 2.0]))
+    0.5
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = as_number("strength", strength, 0)
+
+    def penalty(self, w: Array) -> float:
+        flat = w.ravel(order="K")  # a view in memory order; the default would copy a weight in column order
+        return self.strength * float(flat @ flat)
+
+    def gradient(self, w: Array) -> Array:
+        return 2.0 * self.strength * w
+
+
+class L1(Regularizer):
+    """``strength * sum(|w|)``, with gradient ``strength * sign(w)`` (0 at w = 0)."""
+
+    def __init__(self, strength: float) -> None:
+        self.strength = as_number("strength", strength, 0)
+
+    def penalty(self, w: Array) -> float:
+        return self.strength * float(np.abs(w).sum(dtype=np.float64))
+
+    def gradient(self, w: Array) -> Array:
+        return self.strength * np.sign(w)
+
+
+class ElasticNet(Regularizer):
+    """``l1 * sum(|w|) + l2 * sum(w**2)``: `L1` and `L2` together.
+
+    References
+    ----------
+    Zou and Hastie, "Regularization and variable selection via the elastic net", J. R. Statist. Soc. B 67, 2005.
+    """
+
+    def __init__(self, l1: float, l2: float) -> None:
+        self.l1, self.l2 = L1(l1), L2(l2)
+
+    def penalty(self, w: Array) -> float:
+        return self.l1.penalty(w) + self.l2.penalty(w)
+
+    def gradient(self, w: Array) -> Array:
+        return self.l1.gradient(w) + self.l2.gradient(w)
+
+    def __repr__(self) -> str:
+        return f"ElasticNet({told(self.l1.strength)}, {told(self.l2.strength)})"

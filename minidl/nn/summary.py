@@ -1,0 +1,122 @@
+"""Summary: the layers of a network with their shapes and sizes, found without running data."""
+
+import math
+from dataclasses import dataclass
+
+from minidl._core.checks import as_count
+from minidl._core.errors import ShapeError
+from minidl._core.tables import escape, html_table, text_table
+from minidl.nn.layers import Layer
+
+_HEADER = ("layer", "kind", "output shape", "parameters")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table of a network's layers.
+
+    Attributes
+    ----------
+    rows : list of (path, kind, output shape, parameters)
+        In the order of the forward pass.
+    parameters, trainable : int
+        How many numbers the network's parameters hold, and how many of them an optimizer changes.
+    parameter_bytes : int
+        Memory of the parameters' values and gradients, and of the buffers.
+    row_bytes : int
+        Memory of one row of x and of every layer's output for it. A guide to what a training forward holds for a row,
+        and no bound: a layer may keep less than its input and output, or work in more.
+    """
+
+    rows: list[tuple[str, str, tuple[int, ...], int]]
+    parameters: int
+    trainable: int
+    parameter_bytes: int
+    row_bytes: int
+
+    def __str__(self) -> str:
+        return f"{text_table(_HEADER, self._cells())}\n{self._total()}"
+
+    def __repr__(self) -> str:
+        layers = f"{len(self.rows)} layer{'' if len(self.rows) == 1 else 's'}"
+        return f"Summary({layers}, {parameter_count(self.parameters, self.trainable)})"
+
+    def _repr_html_(self) -> str:
+        return f"{html_table(_HEADER, self._cells())}\n<p>{escape(self._total())}</p>"
+
+    def _total(self) -> str:
+        return (
+            f"{parameter_count(self.parameters, self.trainable)}, {_size(self.parameter_bytes)} with gradients and "
+            f"buffers; x and all outputs take {_size(self.row_bytes)} a row"
+        )
+
+    def _cells(self) -> list[tuple[str, str, str, str]]:
+        return [(path, kind, str(shape), f"{count:,}") for path, kind, shape, count in self.rows]
+
+
+def layers_as_html(network: Layer) -> str:
+    """Return a table of all that is known of the layers without a shape to begin with."""
+    rows = []
+    for path, layer in network.walk():
+        own = {name: p.value for name, p in layer.named_parameters().items() if "." not in name}
+        if own or len(list(layer.walk())) == 1:  # no mere container
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in own.items())
+            count = f"{sum(value.size for value in own.values()):,}"
+            rows.append((path.rstrip(".") or "-", repr(layer), shapes, count))
+    return html_table(("layer", "kind", "weights", "parameters"), rows)
+
+
+def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:
+    """Return the summary of `network` for rows of x of `input_shape`; an int is that of flat rows.
+
+    Raises
+    ------
+    InputError
+        If `input_shape` is no shape.
+    ShapeError
+        If a layer does not take what comes to it.
+    """
+    sizes = input_shape if isinstance(input_shape, tuple | list) else [input_shape]
+    shape = tuple(as_count("input_shape", size) for size in sizes)
+    try:
+        network.output_shape(shape)  # refuses what does not fit, with its place in the network
+    except ShapeError as error:
+        if len(shape) < 2 or not takes(network, shape[1:]):
+            raise
+        raise ShapeError(
+            f"{error}; input_shape is of one row, without the batch axis: did you mean {shape[1:]}?"
+        ) from error
+    waiting = network.named_parameters()
+    itemsize = max((p.value.itemsize for p in waiting.values()), default=4)
+    parameters, rows, row_bytes = list(waiting.values()), [], math.prod(shape) * itemsize
+    for path, layer, output_shape in network.output_shapes(shape):
+        own = [waiting.pop(path + name) for name in layer.named_parameters() if path + name in waiting]
+        rows.append((path.rstrip(".") or "-", type(layer).__name__, output_shape, sum(p.value.size for p in own)))
+        row_bytes += math.prod(output_shape) * itemsize
+    return Summary(
+        rows,
+        sum(p.value.size for p in parameters),
+        sum(p.value.size for p in parameters if p.trainable),
+        sum(2 * p.value.nbytes for p in parameters) + sum(b.nbytes for b in network.named_buffers().values()),
+        row_bytes,
+    )
+
+
+def takes(network: Layer, input_shape: tuple[int, ...]) -> bool:
+    """Return whether the network's layers take rows of `input_shape`."""
+    try:
+        network.output_shape(input_shape)
+    except Exception:  # a user's layer may refuse in words of its own
+        return False
+    return True
+
+
+def parameter_count(total: int, trainable: int) -> str:
+    """Return in words how many numbers there are to train, and how many of them are frozen."""
+    return f"{total:,} parameters" + (f" ({total - trainable:,} frozen)" if trainable < total else "")
+
+
+def _size(count: float) -> str:
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    return f"{count / 1e3:,.1f} KB" if count < 1e6 else f"{count / 1e6:,.1f} MB"

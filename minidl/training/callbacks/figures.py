@@ -1,0 +1,150 @@
+"""LearningCurves and WeightTemplates: the figures of a run, drawn when training ends."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minidl._core.errors import InputError
+from minidl._core.types import PathLike
+from minidl._storage.files import make_folder
+from minidl.training.callbacks.base import Callback
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from minidl.nn.parameter import Parameter
+    from minidl.training.trainer import Trainer
+
+
+class LearningCurves(Callback):
+    """Draw cost and loss over the epochs into ``cost.png``, ``cost.svg``, ``loss.png`` and ``loss.svg``.
+
+    The files are written when training ends, also by Ctrl-C or an error, provided that one epoch was finished.
+
+    Parameters
+    ----------
+    directory : str or PathLike
+        Made if it is missing.
+    prefix : str
+        Put before each file name.
+    title : str
+        Of each figure; "" is the name of the training data.
+
+    Attributes
+    ----------
+    paths : dict of str to list of Path
+        What the last `fit` wrote, under ``"cost"`` and ``"loss"``.
+    """
+
+    def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
+        self.directory = directory
+        self.prefix = prefix
+        self.title = title
+        self.paths: dict[str, list[Path]] = {}
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        self.paths = {}
+        make_folder(self.directory)  # this and the import: what cannot be drawn must not show after hours of training
+        import matplotlib.backends.backend_agg
+        import matplotlib.backends.backend_svg  # noqa: F401
+
+    def on_train_end(self, trainer: "Trainer") -> None:
+        from minidl.plotting import plot_curves, save_figure  # here, as below: importing minidl must stay quick
+
+        history = trainer.history
+        for quantity in ("cost", "loss"):
+            if quantity in history or f"val_{quantity}" in history:
+                figure = plot_curves(history, quantity, title=self.title or _data_name(trainer))
+                self.paths[quantity] = save_figure(figure, Path(self.directory) / f"{self.prefix}{quantity}")
+
+
+class WeightTemplates(Callback):
+    """Draw the columns of a weight matrix as pictures into ``weights.png`` and ``weights.svg``.
+
+    The files are written when training ends, also by Ctrl-C or an error, provided that one epoch was finished. What
+    cannot be drawn is refused before the first epoch.
+
+    Parameters
+    ----------
+    directory : str or PathLike
+        Made if it is missing.
+    prefix : str
+        Put before each file name.
+    title : str
+        Of the figure; "" is the name of the training data.
+    parameter : str, optional
+        Path of the weight, such as ``"0.weight"``; None takes the model's first parameter, which must have two
+        axes: the columns of a later one are no pictures of x.
+    class_names : sequence of str, optional
+        One a column; None takes those of the training data if there are as many as columns.
+    image_shape : tuple of int, optional
+        See `minidl.plotting.plot_weight_templates`.
+
+    Attributes
+    ----------
+    paths : dict of str to list of Path
+        What the last `fit` wrote, under ``"weights"``.
+
+    Raises
+    ------
+    InputError
+        When training begins: if there is no such parameter, or (as `ShapeError`) its columns are no images.
+    """
+
+    def __init__(
+        self,
+        directory: PathLike,
+        *,
+        prefix: str = "",
+        title: str = "",
+        parameter: str | None = None,
+        class_names: Sequence[str] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.prefix = prefix
+        self.title = title
+        self.parameter = parameter
+        self.class_names = class_names
+        self.image_shape = image_shape
+        self.paths: dict[str, list[Path]] = {}
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        self.paths = {}
+        make_folder(self.directory)  # this and the drawing, thrown away, are for the same reason as above
+        self._draw(trainer)
+
+    def on_train_end(self, trainer: "Trainer") -> None:
+        if len(trainer.history):
+            from minidl.plotting import save_figure
+
+            self.paths["weights"] = save_figure(self._draw(trainer), Path(self.directory) / f"{self.prefix}weights")
+
+    def _draw(self, trainer: "Trainer") -> "Figure":
+        from minidl.plotting import plot_weight_templates
+
+        weight = self._find(trainer.model.parameters).value
+        names = self.class_names
+        if names is None:
+            names = getattr(trainer.train_data, "class_names", ())
+            names = names if weight.shape[1:] == (len(names),) else ()
+        title = self.title or _data_name(trainer)
+        return plot_weight_templates(weight, class_names=names, image_shape=self.image_shape, title=title)
+
+    def _find(self, parameters: "dict[str, Parameter]") -> "Parameter":
+        names = ", ".join(parameters) or "none"
+        path = next(iter(parameters), "") if self.parameter is None else self.parameter
+        if path not in parameters:
+            wanted = "a parameter" if self.parameter is None else f"a parameter {path!r}"
+            raise InputError(f"WeightTemplates: expected {wanted}, the model has {names}")
+        shape = parameters[path].value.shape
+        if self.parameter is None and len(shape) != 2:  # a matrix behind other weights does not see the pictures
+            raise InputError(
+                f"WeightTemplates: expected the model's first parameter to have two axes, got {path!r} of shape {shape}"
+                f"; name another by parameter=, of {names}"
+            )
+        return parameters[path]
+
+
+def _data_name(trainer: "Trainer") -> str:
+    return getattr(trainer.train_data, "name", "")

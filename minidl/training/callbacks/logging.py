@@ -1,0 +1,115 @@
+"""CSVLogger and JSONLLogger: the history in a file while it grows."""
+
+import warnings
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minidl._core.checks import as_path
+from minidl._core.errors import DataError, InputError
+from minidl._core.types import PathLike
+from minidl._storage.files import make_folder, set_aside
+from minidl.training.callbacks.base import Callback
+from minidl.training.history import History
+
+if TYPE_CHECKING:
+    from minidl.training.trainer import Trainer
+
+
+class _HistoryFile(Callback):
+    """Writes the whole history of the trainer after each epoch; a subclass says how a file is written and read."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = as_path("path", path)
+        self._checked = False
+
+    @abstractmethod
+    def _write(self, history: History) -> Path:
+        """Write the file, whole or not at all."""
+
+    @abstractmethod
+    def _read(self) -> History:
+        """Return what the file holds; what is not as `_write` leaves it is a `DataError`."""
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(f"{self!r}: expected a file or nothing at this place, there is something else")
+        make_folder(self.path.resolve().parent)  # what cannot be written must not show after the first epoch
+        self._checked = False
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        if not self._checked:  # not before: a resumed run has its history back after all callbacks have begun
+            self._checked = True
+            reason = self._foreign(trainer)
+            if reason and (aside := set_aside(self.path)) is not None:
+                warnings.warn(f"{self.path} {reason}; it is kept as {aside.name}", stacklevel=2)
+        self._write(trainer.history)
+
+    def _foreign(self, trainer: "Trainer") -> str:
+        """Return why what is in the file must not be replaced by the rows of this trainer, "" if it may."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return ""
+        try:
+            found = self._read().rows
+        except DataError as error:
+            return f"is no history of this kind ({error})"
+        before = trainer.history.rows[:-1]
+        common = min(len(found), len(before))
+        if (found and not common) or History(found[:common]) != History(before[:common]):
+            return "is of another run"
+        if len(found) > len(before) and trainer.went_back_to is not None:
+            return "goes further than the checkpoint that was asked for"
+        return ""
+
+
+class CSVLogger(_HistoryFile):
+    """Write the history to a CSV file after each epoch, as ``trainer.history.to_csv(path)`` does.
+
+    The file is whole at any moment, also after a kill. All of it is written each time, which thousands of very quick
+    epochs feel. A second `fit` of the trainer goes on in it. So does a run that is resumed from a checkpoint: epochs
+    after the checkpoint are measured again, and their rows written again, so that there is one row an epoch. A file of
+    anything else, also one of a run that is begun anew, is kept under the first free name beside it, such as
+    ``log-1.csv``.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        Folders are made if they are missing.
+
+    Warns
+    -----
+    UserWarning
+        After the first epoch, if another file had to be put aside; names both.
+
+    Raises
+    ------
+    InputError
+        When training begins, if the file cannot be written.
+    OSError
+        If it cannot be written later, which ends training; what it held before is untouched.
+    """
+
+    def _write(self, history: History) -> Path:
+        return history.to_csv(self.path)
+
+    def _read(self) -> History:
+        return History.from_csv(self.path)
+
+
+class JSONLLogger(_HistoryFile):
+    """Write the history to a file of JSON lines after each epoch, as ``trainer.history.to_jsonl(path)`` does.
+
+    A line is one epoch; what JSON has no number for is "NaN", "Infinity" or "-Infinity". All else is as with
+    `CSVLogger`.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        Folders are made if they are missing.
+    """
+
+    def _write(self, history: History) -> Path:
+        return history.to_jsonl(self.path)
+
+    def _read(self) -> History:
+        return History.from_jsonl(self.path)

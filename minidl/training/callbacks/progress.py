@@ -1,0 +1,170 @@
+"""ProgressBar: how far training is."""
+
+import sys
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TextIO
+
+from minidl._core.bars import new_bar, verbosity
+from minidl._core.errors import InputError
+from minidl.training.callbacks.base import Callback
+from minidl.training.history import BESIDES
+
+if TYPE_CHECKING:
+    from minidl.training.trainer import Trainer
+
+_SLOW = 0.5  # seconds: what takes less is not worth a bar of its own
+_SHORT = 8  # columns: a bar that has less is left out
+_NARROW, _USUAL = 50, 80  # columns of a terminal: one with less gets shorter numbers; one that does not tell
+
+
+class ProgressBar(Callback):
+    """A bar that counts the epochs, with the time left and the last epoch's numbers as training/validation.
+
+    A second bar below counts the batches of an epoch, where that takes a while, and is gone when training ends. Numbers
+    that have no room on their line are left out. Where no bar can be drawn (no terminal, ``TERM=dumb``, a notebook
+    without ipywidgets) there is one line an epoch.
+
+    Parameters
+    ----------
+    verbose : {0, 1, 2} or None
+        Nothing, a bar, or a line an epoch; None takes what the environment variable ``MINIDL_VERBOSE`` says, else 1.
+    file : text file or None
+        Where to write; None is standard error, so that what a program prints stays clean.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as above; when training begins, if ``MINIDL_VERBOSE`` is not.
+    """
+
+    def __init__(self, verbose: int | None = None, file: TextIO | None = None) -> None:
+        if verbose is not None:
+            verbosity(verbose)
+        if file is not None and not hasattr(file, "write"):
+            raise InputError(f"file: expected a text file, got {file!r:.80}")
+        self.verbose = verbose
+        self.file = file
+        self._forget()
+
+    def _forget(self) -> None:
+        self._begun = False
+        self._done = 0
+        self._bar: Any = None
+        self._batches: Any = None
+        self._lines: TextIO | None = None
+        self._logs: Mapping[str, float] = {}
+        self._shown = 0.0
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        self._forget()
+        self._wanted = verbosity(self.verbose)
+
+    def on_epoch_begin(self, trainer: "Trainer") -> None:
+        self._count(trainer)
+        if self._bar is not None:  # the next chance may come late, as this one has if the last epoch was a slow one
+            self._show_in_time(trainer, trainer.logs.get("seconds", 1.0))
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        self._count(trainer)
+        if self._bar is not None:
+            self._show_in_time(trainer)
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        self._count(trainer, trainer.batches_per_epoch)
+        self._logs = trainer.logs
+        if self._lines is not None:
+            numbers = {k: v for k, v in trainer.logs.items() if k not in BESIDES}
+            text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            print(f"{_position(trainer)}  {text}  {trainer.logs['seconds']:.2f} s", file=self._lines, flush=True)
+
+    def on_train_end(self, trainer: "Trainer") -> None:
+        if self._batches is not None:
+            self._batches.n = self._batches.total  # a notebook keeps what is not complete
+            self._batches.close()
+        if self._bar is not None:
+            self._show(trainer, "in {elapsed}", last=True)
+            self._bar.close()
+        self._forget()
+
+    def _count(self, trainer: "Trainer", batch: int | None = None) -> None:
+        """Count the batches done, and at first, when it is known where a resumed run goes on, draw the bar."""
+        done = trainer.batch if batch is None else batch
+        self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + done
+        if self._begun:
+            return
+        self._begun = True
+        stream = self.file or sys.stderr  # which is None in a program without a console
+        if stream is None or self._wanted == 0:
+            return
+        if self._wanted == 1:
+            total = trainer.epochs * trainer.batches_per_epoch
+            self._bar = new_bar(total, stream, initial=self._done, desc=_position(trainer), bar_format="{desc}")
+        if self._bar is None:
+            self._lines = stream
+        elif self._bar.disable:  # by TQDM_DISABLE
+            self._bar = None
+        elif trainer.history.rows:
+            self._logs = trainer.history.rows[-1]
+
+    def _show_in_time(self, trainer: "Trainer", waited: float = 0.0) -> None:
+        """Show how far it is, unless that was shown just now and nothing that took its time has happened since."""
+        now = perf_counter()
+        if max(now - self._shown, waited) >= self._bar.mininterval:
+            self._shown = now
+            self._show(trainer, "eta {remaining}")
+            self._show_batches(trainer)
+
+    def _show(self, trainer: "Trainer", time: str, *, last: bool = False) -> None:
+        bar = self._bar
+        bar.n, bar.desc = self._done, _position(trainer)
+        facts = bar.format_dict
+        start = bar.format_meter(**facts | {"bar_format": f"{{desc}}  {time}", "ncols": None, "postfix": ""})
+        columns = 1000 if hasattr(bar, "container") else facts["ncols"] or _USUAL  # a notebook has room
+        room = columns - len(start)
+        numbers = []
+        for text in _pairs(self._logs, digits=3 if columns < _NARROW else 4):
+            if len(text) + 2 <= room:
+                numbers.append(text)
+                room -= len(text) + 2
+        bar.set_postfix_str(", ".join(numbers), refresh=False)
+        # Below a bar of the caller's, this one goes up to that one's line at last: nothing of it must stay behind it.
+        whole = last and bar.pos != 0
+        graph = "{bar}" if whole else _graph(bar, room)
+        bar.bar_format = (f"{{desc}} |{graph}| " if room >= _SHORT else "{desc}  ") + time + "{postfix}"
+        bar.bar_format += " " * room if whole and room < _SHORT else ""
+        if room < 0:
+            bar.desc, bar.bar_format = bar.desc[:columns], "{desc}"
+        bar.refresh()
+
+    def _show_batches(self, trainer: "Trainer") -> None:
+        total = trainer.batches_per_epoch
+        if self._batches is None and trainer.epoch_seconds >= _SLOW and trainer.batch < total:
+            self._batches = new_bar(total, self.file or sys.stderr, leave=False, bar_format="{desc}")
+        if (bar := self._batches) is not None:
+            bar.n, bar.desc = trainer.batch, f"batch {trainer.batch}/{total}"
+            loss = trainer.logs.get("batch_loss")
+            text = f" loss {loss:.4g}" if loss is not None else ""
+            room = (bar.format_dict["ncols"] or _USUAL) - len(f"{bar.desc} ||{text}")
+            bar.bar_format = f"{{desc}} |{_graph(bar, room)}|{text}"
+            bar.refresh()
+
+
+def _graph(bar: Any, room: int) -> str:
+    """Return the bar itself, for a layout: on a terminal it leaves room for the ^C that Ctrl-C shows behind it."""
+    return "{bar}" if hasattr(bar, "container") or room < _SHORT else "{bar:-2}"
+
+
+def _position(trainer: "Trainer") -> str:
+    return f"epoch {trainer.epoch}/{trainer.last_epoch}"
+
+
+_FIRST = ("accuracy", "loss", "cost")
+
+
+def _pairs(logs: Mapping[str, float], digits: int) -> list[str]:
+    """Return each metric once, as training/validation, the telling ones first."""
+    plain = dict.fromkeys(name.removeprefix("val_") for name in logs if name not in BESIDES)
+    names = [name for name in _FIRST if name in plain] + [name for name in plain if name not in _FIRST]
+    values = {name: [logs[key] for key in (name, f"val_{name}") if key in logs] for name in names}
+    return [f"{name} {'/'.join(f'{value:.{digits}g}' for value in values[name])}" for name in names]

@@ -1,0 +1,248 @@
+"""Checkpoints: all that a run needs to go on exactly, in one file of tensors.
+
+The weights lie in it under their own names, so that other tools read them. What else there is, is a tree of numbers,
+texts and arrays: its arrays are tensors whose names begin with ``@``, the rest is JSON in the file's metadata.
+"""
+
+import json
+import os
+import platform
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidl._core.checks import as_path
+from minidl._core.environment import thread_limits, usable_cores
+from minidl._core.errors import CheckpointError, InputError
+from minidl._core.types import Array, PathLike
+from minidl._storage.tensors import packed, read_tensors, write_tensors
+
+FORMAT = 1
+"""Version of the tree's layout; a file of a later one is refused."""
+SUFFIX = ".safetensors"
+BEST = f"best{SUFFIX}"
+_PREFIX = "checkpoint-"
+_ARRAY, _GENERATOR, _SAME = "@array", "@generator", "@same"
+_MOST_LEVELS = 32
+
+Weights = dict[str, Array]
+State = dict[str, Any]
+"""A tree of dict, list, None, bool, int, float, str, array and Generator."""
+
+
+def checkpoint_path(directory: PathLike, step: int) -> Path:
+    """Return the name of the checkpoint after `step` steps."""
+    return Path(directory) / f"{_PREFIX}{step:09d}{SUFFIX}"
+
+
+def checkpoint_paths(directory: PathLike) -> list[Path]:
+    """Return the checkpoints in `directory`, the newest first: by their steps, as clocks may be set back."""
+    paths = [path for path in Path(directory).glob(f"{_PREFIX}*{SUFFIX}") if steps_of(path) >= 0]
+    return sorted(paths, key=lambda path: (steps_of(path), path.name), reverse=True)
+
+
+def steps_of(path: Path) -> int:
+    """Return how many steps were done when this checkpoint was written, by its name; -1 for another name."""
+    number = path.name[len(_PREFIX) : -len(SUFFIX)]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else -1
+
+
+def write_checkpoint(path: PathLike, weights: Mapping[str, Array], state: State) -> None:
+    """Write weights and state to one file, whole or not at all.
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be written; an older one of that name is still there then.
+    InputError
+        If the state holds something that is not as in `State`; nothing has been written then.
+    """
+    tensors, metadata = _encoded(weights, state)
+    try:
+        write_tensors(path, tensors, metadata)
+    except OSError as error:
+        told = error.strerror or str(error)
+        raise CheckpointError(f"{path}: this checkpoint is not saved: {told}; those before it are untouched") from error
+
+
+def read_checkpoint(path: PathLike) -> tuple[Weights, State]:
+    """Return the weights and the state of a file that is as it was written.
+
+    Warns
+    -----
+    UserWarning
+        If it was written by another machine, NumPy or number of threads: the run then goes on with other roundings.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged, no checkpoint, or of a later format.
+    """
+    tensors, metadata = read_tensors(path)
+    if "minidl.state" not in metadata:
+        raise CheckpointError(f"{path}: expected a checkpoint, got weights alone; read them by Model.load_weights")
+    version = metadata.get("minidl.format", "")
+    if not (version.isascii() and version.isdigit() and len(version) < 6) or not 1 <= int(version) <= FORMAT:
+        raise CheckpointError(
+            f"{path}: a checkpoint of format {version!r:.20}, this version of minidl reads up to {FORMAT}"
+        )
+    try:
+        state = _decoded(json.loads(metadata["minidl.state"]), tensors, [])
+        before = json.loads(metadata["minidl.machine"])
+        if not isinstance(state, dict) or not isinstance(before, dict):
+            raise ValueError("its state is no table")
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        raise CheckpointError(f"{path}: expected a checkpoint of minidl; {error!r:.200}") from error
+    changes = [f"{name} {before.get(name)!r:.80} is now {now!r:.80}" for name, now in machine().items()]
+    changes = [
+        change for change, (name, now) in zip(changes, machine().items(), strict=True) if before.get(name) != now
+    ]
+    if changes:
+        warnings.warn(
+            f"{path}: written elsewhere, so the run will go on with other roundings: {'; '.join(changes)}", stacklevel=3
+        )
+    return {name: array for name, array in tensors.items() if not name.startswith("@")}, state
+
+
+def find_checkpoint(place: PathLike) -> tuple[Path, Weights, State] | None:
+    """Return the checkpoint `place`, or the newest whole one in the directory `place`; None if that holds none.
+
+    The best one of a directory comes last: it is older than the newest, or was written when there was no other yet.
+
+    Warns
+    -----
+    UserWarning
+        For each damaged one that is newer.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is given and is no whole checkpoint, or all in the directory are damaged.
+    """
+    path = as_path("resume_from", place)
+    if not path.is_dir() and (path.suffix == SUFFIX or os.path.lexists(path)):
+        return path, *read_checkpoint(path)
+    faults: list[str] = []
+    for candidate in [*checkpoint_paths(path), *path.glob(BEST)]:
+        try:
+            found = candidate, *read_checkpoint(candidate)
+        except CheckpointError as error:
+            faults.append(str(error))
+            continue
+        for fault in faults:
+            warnings.warn(f"{fault}; going on from {candidate.name}", stacklevel=3)
+        return found
+    if faults:
+        raise CheckpointError(f"{path}: no checkpoint in it is whole: {' | '.join(faults)}")
+    return None
+
+
+def check_checkpoint(weights: Mapping[str, Array], state: State) -> None:
+    """Refuse what `write_checkpoint` could not write, without touching the disk."""
+    packed("checkpoint", *_encoded(weights, state))
+
+
+def machine() -> dict[str, Any]:
+    """Return what decides how sums are rounded on this machine, apart from the program."""
+    config = np.show_config(mode="dicts")
+    blas = config["Build Dependencies"]["blas"]
+    return {
+        "processor": f"{platform.machine()} with {', '.join(config['SIMD Extensions']['found'])}",
+        "numpy": f"{np.__version__} with {blas.get('name')} {blas.get('version')}",
+        "threads": f"{usable_cores()} cores {thread_limits() or ''}".strip(),
+    }
+
+
+def _encoded(weights: Mapping[str, Array], state: State) -> tuple[Weights, dict[str, str]]:
+    """Return all arrays by the names they get, and all the rest as texts."""
+    encoder = _Encoder()
+    try:
+        text = json.dumps(encoder.plain(state, ()))
+    except ValueError as error:  # an integer of thousands of digits
+        raise InputError(f"checkpoint: {error}") from error
+    texts = {"minidl.format": str(FORMAT), "minidl.state": text, "minidl.machine": json.dumps(machine())}
+    return {**weights, **encoder.arrays}, texts
+
+
+class _Encoder:
+    """Makes JSON of a state, and collects its arrays. What is one object in two places is one again when it is read."""
+
+    def __init__(self) -> None:
+        self.arrays: Weights = {}
+        self._places: dict[int, int] = {}  # of arrays and generators, in the order in which they are met
+        self._alive: list[Any] = []  # those objects, so that none of them gives its id to another
+
+    def plain(self, value: Any, keys: tuple[str, ...]) -> Any:
+        if value is None or type(value) in (int, float, str, bool):
+            return value
+        where = ".".join(keys)
+        if len(keys) > _MOST_LEVELS:
+            raise InputError(f"checkpoint: {where:.80}...: expected at most {_MOST_LEVELS} levels, got more")
+        if isinstance(value, np.float64 | np.integer | np.bool_):  # as Python's own numbers they compute the same
+            return value.item()
+        if type(value) in (np.ndarray, np.random.Generator):
+            if id(value) in self._places:
+                return {_SAME: self._places[id(value)]}
+            self._places[id(value)] = len(self._places)
+            self._alive.append(value)
+            return self._array(value, keys) if isinstance(value, np.ndarray) else self._generator(value, keys)
+        if type(value) is dict and all(isinstance(key, str) and not key.startswith("@") for key in value):
+            return {key: self.plain(item, (*keys, key)) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return [self.plain(item, (*keys, str(i))) for i, item in enumerate(value)]
+        raise InputError(
+            f"checkpoint: {where}: expected None, a bool, int, float or str, an array, a Generator, or a plain list, "
+            f"tuple or dict of these with names as keys, got {type(value).__name__}; convert it"
+        )
+
+    def _array(self, array: Array, keys: tuple[str, ...]) -> dict[str, str]:
+        name = "@" + "/".join(keys)
+        if name in self.arrays:
+            raise InputError(f"checkpoint: two arrays would be called {name!r}; rename one")
+        self.arrays[name] = array
+        return {_ARRAY: name}
+
+    def _generator(self, generator: np.random.Generator, keys: tuple[str, ...]) -> dict[str, Any]:
+        state = generator.bit_generator.state
+        return {_GENERATOR: self.plain(state, keys)}
+
+
+def _decoded(value: Any, tensors: Mapping[str, Array], seen: list[Any], level: int = 0) -> Any:
+    """Return what `_Encoder.plain` was given; `seen` are the arrays and generators so far, in the same order."""
+    if level > 2 * _MOST_LEVELS:
+        raise ValueError("its state is nested too deep")
+    if isinstance(value, list):
+        return [_decoded(item, tensors, seen, level + 1) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {_SAME}:
+        return seen[value[_SAME]]
+    if set(value) == {_ARRAY}:
+        seen.append(tensors[value[_ARRAY]])
+        return seen[-1]
+    if set(value) == {_GENERATOR}:
+        place = len(seen)
+        seen += [None]
+        seen[place] = _generator(_decoded(value[_GENERATOR], tensors, seen, level + 1))
+        return seen[place]
+    return {key: _decoded(item, tensors, seen, level + 1) for key, item in value.items()}
+
+
+def _generator(state: State) -> np.random.Generator:
+    """Return the generator in `state`, which NumPy itself would take without a look at what it could not be in."""
+    kinds = {"PCG64": 0, "PCG64DXSM": 0, "SFC64": 0, "MT19937": 624, "Philox": 4}
+    kind = state["bit_generator"]
+    inner = state["state"]
+    position = inner["pos"] if kind == "MT19937" else state["buffer_pos"] if kind == "Philox" else 0
+    sizes = {"MT19937": {"key": 624}, "Philox": {"counter": 4, "key": 2}}.get(kind, {})
+    wrong = [name for name, size in sizes.items() if np.shape(inner[name]) != (size,)]
+    if kind == "Philox" and np.shape(state["buffer"]) != (4,):
+        wrong.append("buffer")
+    if not isinstance(position, int) or not 0 <= position <= kinds[kind] or wrong:
+        raise ValueError(f"a generator {kind} in a state that it cannot be in")
+    bits: np.random.BitGenerator = getattr(np.random, kind)(0)
+    bits.state = state
+    return np.random.Generator(bits)

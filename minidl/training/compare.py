@@ -1,0 +1,115 @@
+"""Comparison: several runs in one table."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from minidl._core.checks import check_type
+from minidl._core.errors import InputError
+from minidl._core.spelling import nearest
+from minidl._core.tables import html_table, text_table
+from minidl.training.history import History
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table with a row for each run; `print` and a notebook show it, ``report.table(c.header, c.rows)`` adds it.
+
+    Attributes
+    ----------
+    header : list of str
+    rows : list of list
+        Texts and numbers, as many each as the header has; None is what a run has not measured.
+    """
+
+    header: list[str]
+    rows: list[list[Cell]]
+
+    def __str__(self) -> str:
+        return text_table(self.header, self.rows)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.header, self.rows)
+
+    def __repr__(self) -> str:
+        names = ", ".join(str(row[0]) for row in self.rows)
+        return f"Comparison({len(self.rows)} run{'' if len(self.rows) == 1 else 's'}: {names})"
+
+
+def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) -> Comparison:
+    """Return a table of several runs: epochs, and for each quantity the last value, the best one and its epoch.
+
+    The best is the highest of a quantity that ends with "accuracy", and the lowest of any other; what is not finite is
+    never the best.
+
+    Parameters
+    ----------
+    runs : mapping of str to History
+        One a name.
+    quantities : sequence of str
+        Columns of the histories; without them loss and accuracy, in validation if any run has that. (The cost is not
+        among them: with another penalty it is another quantity.)
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    InputError
+        If an argument is not as above, there is no run, or a quantity is in none; names the nearest ones.
+
+    Examples
+    --------
+    >>> low, high = History([{"loss": 2.0}, {"loss": 1.5}]), History([{"loss": 2.0}, {"loss": 8.0}, {"loss": 4.0}])
+    >>> print(compare_runs({"low rate": low, "high rate": high}))
+    run        epochs  loss  lowest  in epoch  seconds
+    low rate        2   1.5     1.5         2        -
+    high rate       3     4       2         1        -
+    """
+    check_type("compare_runs", "runs", runs, Mapping, "write a dict of histories by name")
+    for name, run in runs.items():
+        check_type("compare_runs", f"runs[{name!r}]", run, History, "History.from_csv reads one from a file")
+    if not runs:
+        raise InputError("compare_runs: expected at least one run, got none")
+    if isinstance(quantities, str):
+        raise InputError(f"compare_runs: expected quantities to be a list of columns, got {quantities!r:.80}")
+    columns = list(dict.fromkeys(column for run in runs.values() for column in run.columns))
+    chosen = list(quantities)
+    for quantity in chosen:
+        if quantity not in columns:
+            near = ", ".join(nearest(quantity, columns) or columns)
+            hint = f"the nearest columns are {near}" if near else "there is no column yet"
+            raise InputError(f"compare_runs: no run has {quantity!r}; {hint}")
+    usual = [f"val_{name}" if f"val_{name}" in columns else name for name in ("loss", "accuracy")]
+    chosen = chosen or [name for name in usual if name in columns]
+    header = ["run", "epochs"]
+    for name in chosen:
+        header += [name, "highest" if _rising(name) else "lowest", "in epoch"]
+    rows = [[str(name), len(run), *_cells(run, chosen), _seconds(run)] for name, run in runs.items()]
+    return Comparison([*header, "seconds"], rows)
+
+
+def _rising(name: str) -> bool:
+    return name.endswith("accuracy")
+
+
+def _cells(run: History, names: Sequence[str]) -> list[Cell]:
+    """Return for each column the last value, the best one and its epoch, None where there is none."""
+    cells: list[Cell] = []
+    for name in names:
+        measured = [(row[name], row["epoch"]) for row in run if name in row]
+        finite = [pair for pair in measured if math.isfinite(pair[0])]
+        best = (max if _rising(name) else min)(finite, key=lambda pair: pair[0], default=(None, None))
+        cells += [measured[-1][0] if measured else None, *best]
+    return cells
+
+
+def _seconds(run: History) -> float | None:
+    """Return how long all epochs took, whole seconds where tenths do not matter."""
+    total = sum(row.get("seconds", math.nan) for row in run) if len(run) else math.nan
+    if not math.isfinite(total):
+        return None
+    return round(total) if total >= 100 else round(total, 1)

@@ -1,0 +1,145 @@
+"""describe_run: one run in plain English, computed from what was measured."""
+
+import math
+from collections.abc import Sequence
+
+from minidl.training.history import History
+
+
+def describe_run(history: History) -> str:
+    """Return a short paragraph on one run; each statement is made only where the history has its numbers.
+
+    - How smooth training was. A step is a pair of successive epochs with finite training costs; told are how many steps
+      went up, and the largest rise. The cost is called spiky if at least a quarter of the steps went up and the largest
+      rise is at least 10 % of the cost before it.
+    - How far validation is from training after the last epoch, in loss and in accuracy.
+    - After which epoch the validation loss was lowest, and how far above that it ended.
+    - Which share of the final training cost the penalty (cost - loss) has.
+
+    Parameters
+    ----------
+    history : History
+
+    Returns
+    -------
+    str
+        One paragraph; of a history without epochs it says just that.
+    """
+    if len(history) == 0:
+        return "No epoch was finished."
+    epochs, costs = history["epoch"], _column(history, "cost")
+    sentences = [
+        *_smoothness(epochs, costs),
+        _gap("loss", _column(history, "loss"), _column(history, "val_loss")),
+        _gap("accuracy", _column(history, "accuracy"), _column(history, "val_accuracy")),
+        _lowest(epochs, _column(history, "val_loss")),
+        _penalty(costs, _column(history, "loss")),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
+    """Tell the way of the training cost from the first epoch to the last."""
+    sentences = []
+    bad = [epoch for epoch, cost in zip(epochs, costs, strict=False) if not math.isfinite(cost)]
+    if len(bad) == len(costs):
+        return ["There is no finite training cost for any epoch."] if bad else []
+    if bad:
+        # (It may be NaN or infinite, or not have been measured.)
+        sentences.append(
+            f"There is no finite training cost for {len(bad)} of {len(costs)} epochs, the first being epoch {bad[0]}."
+        )
+    elif len(costs) == 1:
+        return [f"The training cost after the only epoch was {_number(costs[0])}."]
+    else:
+        way = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went {_from_to(costs[0], costs[-1])}."
+        sentences.append(way)
+
+    pairs = zip(costs[:-1], costs[1:], epochs[1:], strict=True)
+    steps = [(b - a, a, b, epoch) for a, b, epoch in pairs if math.isfinite(a) and math.isfinite(b)]
+    subject = "Elsewhere it" if bad else "It"
+    rises = [step for step in steps if step[0] > 0]
+    if rises:
+        rise, before, after, epoch = max(rises)
+        spiky = len(rises) >= len(steps) / 4 and 0 < 0.1 * before <= rise
+        sentences.append(
+            f"{subject} {'was spiky: it ' if spiky else ''}rose in {len(rises)} of {len(steps)} "
+            f"step{'' if len(steps) == 1 else 's'} from one epoch to the next, most in epoch {epoch}, "
+            f"by {_rise(before, after)} ({_from_to(before, after)})."
+        )
+    elif steps:
+        sentences.append(f"{subject} never rose from one epoch to the next.")
+    return sentences
+
+
+def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) -> str:
+    """Compare training and validation after the last epoch."""
+    if not training or not validation:
+        return ""
+    a, b = training[-1], validation[-1]
+    for name, value in [("training", a), ("validation", b)]:
+        if not math.isfinite(value):
+            return f"At the end there is no finite {name} {quantity}."
+    if quantity == "accuracy":
+        texts, difference = [f"{100 * value:.2f} %" for value in (a, b)], f"{abs(100 * (b - a)):.2f} percentage points"
+    else:
+        texts, difference = [_number(a), _number(b)], f"{abs(b - a):.3g}"
+    compared = "equal to the digits shown" if texts[0] == texts[1] else f"{difference} {'higher' if b > a else 'lower'}"
+    return f"At the end the {quantity} was {texts[0]} in training and {texts[1]} in validation ({compared})."
+
+
+def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:
+    """Tell when the validation loss was lowest, and whether it rose from there."""
+    finite = [(loss, -position) for position, loss in enumerate(losses) if math.isfinite(loss)]
+    if len(finite) < 2:
+        return ""
+    best, position = min(finite)  # of equals the latest
+    sentence = f"The validation loss was lowest after epoch {epochs[-position]} ({_number(best)})"
+    if -position == len(losses) - 1:
+        return f"{sentence}, the last one."
+    if not math.isfinite(losses[-1]):
+        return f"{sentence}."
+    return f"{sentence} and ended {_rise(best, losses[-1])} higher."
+
+
+def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
+    """Tell what the penalty adds to the loss."""
+    if not costs or not losses:
+        return ""
+    if costs == losses and all(math.isfinite(cost) for cost in costs):
+        return "Cost and loss are equal throughout: the penalty is zero."
+    penalty = costs[-1] - losses[-1]
+    if not math.isfinite(penalty) or penalty <= 0 or costs[-1] <= 0:
+        return ""
+    return (
+        f"Of the final training cost of {_number(costs[-1])}, {_percent(penalty / costs[-1])} is the penalty "
+        f"({penalty:.3g})."
+    )
+
+
+def _column(history: History, name: str) -> list[float]:
+    if name not in history:
+        return []
+    return list(history[name])
+
+
+def _number(value: float) -> str:
+    return f"{value:#.4g}".rstrip(".")
+
+
+def _from_to(before: float, after: float) -> str:
+    return f"from {_number(before)} to {_number(after)}"
+
+
+def _rise(before: float, after: float) -> str:
+    """Return how much `after` is above `before`: relative where that has a meaning, else absolute."""
+    if before <= 0:
+        return f"{after - before:.3g}"
+    factor = after / before
+    if factor < 10:
+        return _percent(factor - 1)
+    return f"a factor of {factor:,.0f}" if factor < 1e6 else f"a factor of {factor:.1e}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.001 else "less than 0.1 %"

@@ -1,0 +1,40 @@
+"""Optimizers: how a gradient changes a parameter. The base class owns the loop; a rule is one formula."""
+
+from minidl.training.optimizers.adam import Adam, AdamW, NAdam
+from minidl.training.optimizers.adaptive import Adagrad, RMSProp
+from minidl.training.optimizers.base import Optimizer
+from minidl.training.optimizers.schedules import (
+    ConstantRate,
+    CosineAnnealing,
+    CosineAnnealingWarmRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    LinearWarmup,
+    OneCycle,
+    PiecewiseConstant,
+    Schedule,
+    StepDecay,
+    TriangularCycle,
+)
+from minidl.training.optimizers.sgd import SGD
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "ConstantRate",
+    "CosineAnnealing",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LinearWarmup",
+    "NAdam",
+    "OneCycle",
+    "Optimizer",
+    "PiecewiseConstant",
+    "RMSProp",
+    "Schedule",
+    "StepDecay",
+    "TriangularCycle",
+]

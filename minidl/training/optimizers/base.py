@@ -1,0 +1,145 @@
+"""Optimizer: the loop that every rule shares."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from minidl._core.checks import as_number, check_finite
+from minidl._core.errors import InputError, NonFiniteError, ShapeError
+from minidl._core.reprs import constructor_call
+from minidl._core.types import Array
+from minidl.nn.parameter import Parameter
+from minidl.training.optimizers.blocks import blocks
+from minidl.training.optimizers.schedules import Schedule
+
+State = dict[str, Array]
+
+
+class Optimizer(ABC):
+    """A rule that changes every trainable parameter in place by its gradient.
+
+    A subclass writes `update`, and `init_state` if it remembers something between steps. One optimizer serves one
+    model: what it remembers goes by the parameters' paths.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        Greater than 0; a schedule may also give 0.
+    clip_norm : float, optional
+        The gradients of all trained parameters together, taken as one long vector, are shortened to this length if
+        they are longer: each is multiplied by ``min(1, clip_norm / (norm + 1e-6))``. So does PyTorch's
+        ``clip_grad_norm_``; Keras calls this ``global_clipnorm``, its ``clipnorm`` is for each parameter alone.
+    clip_value : float, optional
+        Every entry of every gradient is put into [-clip_value, clip_value]. Not together with `clip_norm`.
+
+    Attributes
+    ----------
+    steps : int
+        How many steps are done, so the number of the next one.
+    state : dict of str to dict of str to array
+        What the rule remembers, for each parameter's path. With `steps` it is all there is to save.
+
+    Raises
+    ------
+    NonFiniteError
+        From `step`, with `clip_norm`: if the gradients have no finite length.
+
+    References
+    ----------
+    Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML 2013: clipping by the
+    norm, which keeps the direction.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        if clip_norm is not None and clip_value is not None:
+            raise InputError(f"expected clip_norm or clip_value, got both ({clip_norm} and {clip_value}); choose one")
+        self.learning_rate = learning_rate
+        self.clip_norm = None if clip_norm is None else as_number("clip_norm", clip_norm, 0, above=True)
+        self.clip_value = None if clip_value is None else as_number("clip_value", clip_value, 0, above=True)
+        self.steps = 0
+        self.state: dict[str, State] = {}
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """The rate or the schedule; may be assigned between steps."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, new: float | Schedule) -> None:
+        if not isinstance(new, Schedule):
+            new = as_number("learning_rate", new, 0, above=True, instead="a Schedule")
+        self._learning_rate = new
+
+    @property
+    def current_learning_rate(self) -> float:
+        """The rate of the last step, before it that of the first; after an assignment, what the new one gives there."""
+        return self._rate(max(self.steps - 1, 0))
+
+    def step(self, parameters: Mapping[str, Parameter]) -> None:
+        """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
+        trained = {path: parameter for path, parameter in parameters.items() if parameter.trainable}
+        if not trained:
+            got = f"{len(parameters)} frozen ones" if parameters else "a model without any"
+            raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
+        learning_rate = self._rate(self.steps)
+        scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained.values())
+        for path, parameter in trained.items():
+            if path not in self.state:
+                self.state[path] = self.init_state(parameter)
+            if scale < 1.0:
+                parameter = parameter.with_grad(scale * parameter.grad)
+            elif self.clip_value is not None:
+                parameter = parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
+            try:
+                self.update(parameter, self.state[path], learning_rate)
+            except ValueError:
+                self._check_state(path, parameter)
+                raise
+        self.steps += 1
+
+    def init_state(self, parameter: Parameter) -> State:
+        """Return what the rule remembers of `parameter` before the first step: nothing, unless overridden."""
+        return {}
+
+    @abstractmethod
+    def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
+        """Change ``parameter.value`` and the arrays of `state` in place by ``parameter.grad`` (clipped already)."""
+
+    def _check_state(self, path: str, parameter: Parameter) -> None:
+        """Refuse a parameter of another shape than the one that the rule remembers at its place."""
+        fresh = {name: array.shape for name, array in self.init_state(parameter).items()}
+        found = {name: array.shape for name, array in self.state[path].items()}
+        if found != fresh:
+            raise ShapeError(
+                f"{self!r}: this optimizer remembers parameters of other shapes: at {path!r} it has {found}, expected "
+                f"{fresh}; make a new one for each model"
+            )
+
+    def _rate(self, step: int) -> float:
+        rate = self._learning_rate
+        return as_number(f"{type(rate).__name__}({step})", rate(step), 0) if isinstance(rate, Schedule) else rate
+
+    def __repr__(self) -> str:
+        return constructor_call(self)
+
+
+def _scale(clip_norm: float, parameters: Iterable[Parameter]) -> float:
+    squares = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for parameter in parameters:
+            for (block,) in blocks(parameter.grad):
+                squares += float(np.square(block, dtype=np.float64).sum())  # in float32 the square of 1e20 is infinite
+    norm = math.sqrt(squares)
+    if not math.isfinite(norm):
+        for parameter in parameters:
+            check_finite(f"the gradient of {parameter.name}", parameter.grad)
+        raise NonFiniteError(f"clip_norm: expected gradients of a finite length, got {norm}")
+    return clip_norm / (norm + 1e-6)

@@ -1,0 +1,61 @@
+"""SGD: stochastic gradient descent, with and without momentum."""
+
+import numpy as np
+
+from minidl._core.checks import as_fraction
+from minidl._core.errors import InputError
+from minidl.nn.parameter import Parameter
+from minidl.training.optimizers.base import Optimizer, State
+from minidl.training.optimizers.blocks import blocks
+from minidl.training.optimizers.schedules import Schedule
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, ``w -= learning_rate * grad``.
+
+    With momentum, ``velocity = momentum * velocity + grad`` and ``w -= learning_rate * velocity``; Nesterov's variant
+    looks ahead: ``w -= learning_rate * (grad + momentum * velocity)``.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+    momentum : float
+        In [0, 1). The velocity comes to ``1 / (1 - momentum)`` times a steady gradient.
+    nesterov : bool
+        Needs a momentum.
+    clip_norm, clip_value : float, optional
+        See `Optimizer`.
+
+    References
+    ----------
+    Robbins and Monro, "A stochastic approximation method", Ann. Math. Statist. 22, 1951. Sutskever, Martens, Dahl and
+    Hinton, "On the importance of initialization and momentum in deep learning", ICML 2013; the rate stands before the
+    velocity as in PyTorch, so that a new rate counts at once.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, clip_norm=clip_norm, clip_value=clip_value)
+        self.momentum = as_fraction("momentum", momentum)
+        self.nesterov = nesterov
+        if nesterov and not self.momentum:
+            raise InputError("nesterov: expected a momentum > 0 with it, got 0; pass momentum=0.9")
+
+    def init_state(self, parameter: Parameter) -> State:
+        return {"velocity": np.zeros_like(parameter.value)} if self.momentum else {}
+
+    def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
+        if not self.momentum:
+            parameter.value -= learning_rate * parameter.grad
+            return
+        for w, g, velocity in blocks(parameter.value, parameter.grad, state["velocity"]):
+            velocity *= self.momentum
+            velocity += g
+            w -= learning_rate * (g + self.momentum * velocity if self.nesterov else velocity)

@@ -1,0 +1,445 @@
+"""The command line as its users meet it: subprocesses, their exit status, standard output and standard error."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl.data.datasets.cifar10_content import NAMES
+
+LAYERS = """
+import numpy as np
+import minidl as dl
+
+class Scale(dl.Layer):
+    def __init__(self, features, factor=1.0):
+        super().__init__()
+        self.gain = self.add_parameter("gain", np.ones(features))
+        self.factor = factor
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return x * self.gain.value
+
+    def backward(self, dy):
+        (x,) = self.kept()
+        self.gain.add_grad(self.factor * (dy * x).sum(axis=0))
+        return dy * self.gain.value
+
+right = Scale(5)
+
+def make_right():
+    return Scale(5)
+
+def make_wrong():
+    return Scale(5, factor=2.0), np.linspace(-1, 1, 15).reshape(3, 5)
+
+def make_loss():
+    return dl.MeanSquaredError()
+
+def make_regularizer():
+    return dl.L2(0.1)
+
+def make_model():
+    return dl.Model(dl.Dense(5, 3, rng=0), dl.SoftmaxCrossEntropy(), dl.L2(0.1))
+
+def make_nothing():
+    return 3
+
+def fails():
+    return 1 / 0
+
+def leaves():
+    raise SystemExit(0)
+
+def takes(x):
+    return Scale(x)
+
+class Leaving(Scale):
+    def forward(self, x, train=False):
+        raise SystemExit(0)
+
+def leaving():
+    return Leaving(5)
+
+def raising_model():
+    class Raising(Scale):
+        def forward(self, x, train=False):
+            raise KeyError("x")
+    return dl.Model(Raising(5), dl.SoftmaxCrossEntropy())
+
+nothing = ()
+"""
+
+
+def environment(folder, **more):
+    kept = {k: v for k, v in os.environ.items() if k not in ("MINIDL_DATA_DIR", "XDG_CACHE_HOME", "COLUMNS")}
+    return kept | {"HOME": str(folder), "PYTHONUTF8": "1"} | more
+
+
+def minidl(*arguments, cwd, timeout=120, **more):
+    command = [sys.executable, "-W", "error", "-m", "minidl", *map(str, arguments)]
+    env = environment(cwd, **more)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=env, timeout=timeout)
+
+
+def strict(text):
+    """Read one JSON document that has no NaN and no infinity."""
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture
+def layers(tmp_path):
+    (tmp_path / "layers.py").write_text(LAYERS)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """What a small run leaves."""
+    folder = tmp_path_factory.mktemp("run")
+    train = dl.datasets.synthetic_images(60, rng=0)
+    model = dl.Model(dl.Sequential(dl.Dense(3072, 10, rng=0)), dl.SoftmaxCrossEntropy())
+    trainer = dl.Trainer(model, dl.SGD(1e-5), [dl.Checkpoint(folder)], rng=0)
+    trainer.fit(train, epochs=8, batch_size=20).to_csv(folder / "history-a.csv")
+    model.save_weights(folder / "weights.safetensors")
+    (folder / "report.html").write_text("a page")
+    setting = {"lambda": 0.1, "eta": 0.001, "seed": 42, "test_accuracy": 0.39}
+    results = {"dataset": {"name": "few images", "source": "drawn"}, "settings": [setting]}
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+# -- the program -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--version"], 0, f"minidl {dl.__version__}"),
+        (["--help"], 0, "exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted"),
+        (["checkgrad", "--help"], 0, "examples:"),
+        ([], 2, "COMMAND"),
+        (["reprot"], 2, "no command 'reprot'; did you mean report?"),
+        (["zzz"], 2, "there are report, data, checkgrad, show"),
+        (["report", "--seeds", "0"], 2, "argument --seeds: expected an integer >= 1, got 0"),
+        (["data", "fetch", "--data-dir", "x"], 2, "fetch fills the cache"),
+        (["checkgrad", "layers"], 2, "expected MODULE:NAME or FILE.py:NAME, got 'layers'"),
+        (["checkgrad", "layers:make_right", "--input-shape", "0"], 2, "expected whole numbers from 1 on"),
+        (["checkgrad", "layers:make_right"], 2, "layers:make_right says not what it is given"),
+    ],
+)
+def test_help_and_wrong_use(arguments, code, words, layers):
+    done = minidl(*arguments, cwd=layers)
+    assert done.returncode == code, done.stderr
+    assert words in " ".join((done.stderr if code else done.stdout).split())
+    assert (done.stdout if code else done.stderr) == ""
+
+
+def test_the_command_of_the_package_is_the_same_program():
+    from importlib.metadata import entry_points
+
+    (command,) = [c for c in entry_points(group="console_scripts") if c.name == "minidl"] or pytest.skip(
+        "minidl was installed before it had a command"
+    )
+    from minidl.cli import main
+
+    assert command.load() is main
+
+
+def test_importing_minidl_brings_no_command_line():
+    code = "import minidl, sys; print([m for m in sys.modules if 'cli' in m.split('.') or m == 'argparse'])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# -- report ------------------------------------------------------------------------------------------------------------
+
+
+def test_report_in_json_is_what_results_json_holds(tmp_path):
+    done = minidl("report", "--quick", "--epochs", "1", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / "cifar_softmax_quick"
+    assert strict(done.stdout) == strict((folder / "results.json").read_text())
+    assert "Gradient check: PASS" in done.stderr
+    assert {"report.html", "report.md", "report.pdf"} <= {path.name for path in folder.iterdir()}
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    done = minidl("report", "--quick", "--out", "file", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("InputError: file: expected a folder that can be written")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal of POSIX")
+def test_ctrl_c_keeps_what_was_finished(tmp_path):
+    command = [sys.executable, "-W", "error", "-m", "minidl", "report", "--quick", "--epochs", "400", "--json"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    out = tmp_path / "runs" / "cifar_softmax_quick"
+    out.mkdir(parents=True)
+    (out / "results.json").write_text("those of an earlier run")
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), text=True, **streams) as process:
+        for line in process.stderr:
+            if line.startswith("epoch 3/"):
+                process.send_signal(signal.SIGINT)
+                break
+        stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert "Interrupted: what was finished before is in the --out folder." in stderr
+    assert "Traceback" not in stderr
+    assert (out / "results.json").read_text() == "those of an earlier run"  # no setting is done yet
+    assert len(dl.History.from_csv(out / "history-lambda-0-eta-0.1.csv")) >= 3
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+
+
+def test_data_says_where_it_would_look(tmp_path):
+    done = minidl("data", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"{tmp_path}/.cache/minidl/cifar-10 (the cache)",
+        "There is nothing of CIFAR-10; `minidl data fetch` downloads it into the cache.",
+    ]
+    there = minidl("data", "where", "--json", cwd=tmp_path, MINIDL_DATA_DIR="some/where")
+    assert strict(there.stdout) == {"place": f"{tmp_path}/some/where", "named_by": "MINIDL_DATA_DIR", "files": {}}
+
+
+def test_verify_tells_batch_by_batch_what_is_wrong(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    np.zeros(30_730_000, np.uint8).tofile(folder / "test_batch.u8")
+    (folder / "data_batch_1.u8").write_bytes(b"short")
+    done = minidl("data", "verify", "--data-dir", "data", "--json", cwd=tmp_path)
+    found = strict(done.stdout)
+    assert done.returncode == 1
+    assert found["files"] == {"data_batch_1.u8": 5, "test_batch.u8": 30_730_000}
+    assert list(found["batches"]) == list(NAMES)
+    assert "expected 30730000 bytes, got 5" in found["batches"]["data_batch_1"]
+    assert "SHA-256" in found["batches"]["test_batch"]
+    words = minidl("data", "verify", "--data-dir", "data", cwd=tmp_path)
+    assert words.returncode == 1
+    assert "Traceback" not in words.stderr
+
+
+def test_verify_says_so_where_all_is_as_published(tmp_path, monkeypatch, capsys):
+    from minidl.cli import data, main
+
+    monkeypatch.setattr(data, "read_place", lambda place, names: ({}, "folder"))
+    assert main(["data", "verify", "--data-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count("as it was published") == 6
+
+
+# -- checkgrad ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("subject", "code", "verdict"),
+    [
+        ("layers:make_right", 0, "PASS  check_layer(Scale()"),
+        ("layers.py:right", 0, "PASS  check_layer(Scale()"),
+        ("layers:make_wrong", 1, "FAIL_VALUE  check_layer(Scale("),
+        ("layers:make_loss", 0, "PASS  check_loss(MeanSquaredError()"),
+        ("layers:make_regularizer", 0, "PASS  check_regularizer(L2(0.1)"),
+        ("layers:make_model", 0, "PASS  check_model("),
+    ],
+)
+def test_checkgrad_prints_the_report_and_its_verdict_is_the_status(subject, code, verdict, layers):
+    done = minidl("checkgrad", subject, "--input-shape", "5", cwd=layers)
+    assert done.returncode == code, done.stderr
+    assert done.stdout.startswith(verdict)
+
+
+def test_checkgrad_in_json_is_the_report(layers):
+    done = minidl("checkgrad", "layers:make_wrong", "--seed", "7", "--json", cwd=layers)
+    report = strict(done.stdout)
+    assert (done.returncode, report["ok"], report["verdict"], report["seed"]) == (1, False, "FAIL_VALUE", 7)
+    assert report["findings"]
+
+
+def test_what_the_users_module_prints_is_not_in_the_document(layers):
+    (layers / "loud.py").write_text("print('hello')\n" + LAYERS)
+    done = minidl("checkgrad", "loud:make_right", "--input-shape", "5", "--json", cwd=layers)
+    assert strict(done.stdout)["ok"] is True
+    assert done.stderr == "hello\n"
+
+
+def test_a_tuple_that_does_not_fit_is_told(layers):
+    (layers / "more.py").write_text(LAYERS + "pair = (Scale(5), 1, 2)")
+    done = minidl("checkgrad", "more:pair", cwd=layers)
+    assert done.returncode == 1
+    assert "InputError: more:pair: a tuple of 3 does not fit" in done.stderr
+
+
+def test_a_file_elsewhere_is_found_with_its_neighbours(layers):
+    folder = layers / "else where"
+    folder.mkdir()
+    (folder / "neighbour.py").write_text(LAYERS)
+    (folder / "mine.py").write_text("from neighbour import make_right")
+    assert minidl("checkgrad", "else where/mine.py:make_right", "--input-shape", "5", cwd=layers).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("layers:make_wright", "layers has no make_wright; did you mean make_right"),
+        ("nowhere:make", "ModuleNotFoundError: No module named 'nowhere'"),
+        ("nowhere.py:make", "there is no file nowhere.py"),
+        ("layers:make_nothing", "expected a Layer, Loss, Regularizer or Model"),
+        ("layers:fails", "ZeroDivisionError: division by zero (layers.py, line 42)"),
+        ("broken.py:make", "SyntaxError"),
+        ("layers:leaves", "SystemExit: 0 (layers.py, line 45)"),
+        ("script.py:make", "SystemExit:  (script.py, line 2)"),
+        ("layers:leaving", "layers:leaving: SystemExit: 0 (layers.py, line 52)"),
+        ("layers:takes", "takes() missing 1 required positional argument: 'x'\n"),
+        ("layers:nothing", "got tuple"),
+        ("layers:raising_model", "KeyError: 'x' (layers.py, line 60)"),
+        ("sys.py:make", "sys is the name of another module (built in); give the file another name"),
+    ],
+)
+def test_what_cannot_be_checked_is_told_in_a_sentence(subject, words, layers):
+    (layers / "broken.py").write_text("def make(:")
+    (layers / "script.py").write_text("import sys\nsys.exit()\n")
+    (layers / "sys.py").write_text(LAYERS + "make = make_right")
+    done = minidl("checkgrad", subject, "--input-shape", "5", cwd=layers)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_does_not_fit_into_memory_is_told(layers):
+    done = minidl("checkgrad", "layers:right", "--input-shape", "9999999999999", cwd=layers)
+    assert done.returncode == 1
+    assert "MemoryError: Unable to allocate" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# -- show --------------------------------------------------------------------------------------------------------------
+
+
+def test_show_tells_what_a_run_left(run_folder):
+    done = minidl("show", run_folder, cwd=run_folder)
+    assert done.returncode == 0, done.stderr
+    blocks = {block.split(":")[0]: block for block in done.stdout.split("\n\n")}
+    assert "the last 5 of 8" in blocks["history-a.csv"]
+    assert blocks["history-a.csv"].splitlines()[-1].split()[0] == "8"
+    assert "epoch: 8" in blocks["checkpoint-000000024.safetensors"]
+    assert "SoftmaxCrossEntropy()" in blocks["checkpoint-000000024.safetensors"]
+    assert "0.weight  (3072, 10)  float32" in blocks["weights.safetensors"]
+    assert "few images (drawn)" in blocks["results.json"]
+    assert "0.39" in blocks["results.json"]
+    assert "Also there: 1 .html" in done.stdout
+
+
+def test_show_in_json_gives_every_row(run_folder):
+    found = strict(minidl("show", run_folder, "--json", cwd=run_folder).stdout)
+    assert [row["epoch"] for row in found["files"]["history-a.csv"]["rows"]] == list(range(1, 9))
+    assert found["files"]["checkpoint-000000024.safetensors"]["step"] == 24
+    assert found["damaged"] == {}
+    assert found["others"] == ["report.html"]
+
+
+def test_show_takes_one_file_and_numbers_that_json_lacks(tmp_path):
+    dl.History([{"loss": float("nan")}, {"loss": float("inf")}]).to_csv(tmp_path / "history.csv")
+    done = minidl("show", "history.csv", "--json", cwd=tmp_path)
+    assert [row["loss"] for row in strict(done.stdout)["files"]["history.csv"]["rows"]] == ["NaN", "Infinity"]
+    assert "not a number" in minidl("show", "history.csv", cwd=tmp_path).stdout
+
+
+def test_show_reads_a_sweep(tmp_path):
+    def run(config, seed):
+        if config["rate"] > 1:
+            raise ValueError("too high")
+        return {"accuracy": config["rate"]}
+
+    dl.sweep(run, {"rate": [0.1, 2.0], "seed": [42]}, out=tmp_path / "s.jsonl")
+    found = strict(minidl("show", "s.jsonl", "--json", cwd=tmp_path).stdout)["files"]["s.jsonl"]
+    assert (found["kind"], found["trials"], found["failed"]) == ("sweep", 2, 1)
+    assert {row["rate"]: row.get("accuracy") for row in found["rows"]} == {0.1: 0.1, 2.0: None}
+    assert [row["seed"] for row in found["rows"]] == [42, 42]  # as it is in the config
+    assert ["rate", "seed", "accuracy", "trial_seconds"] in [
+        line.split() for line in minidl("show", "s.jsonl", cwd=tmp_path).stdout.splitlines()
+    ]
+
+
+def test_what_is_damaged_is_told_and_the_rest_is_shown(run_folder, tmp_path):
+    for name in ("history-a.csv", "weights.safetensors", "results.json"):
+        (tmp_path / name).write_bytes((run_folder / name).read_bytes())
+    content = bytearray((tmp_path / "weights.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    (tmp_path / "results.json").write_text("{")
+    done = minidl("show", tmp_path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "weights.safetensors: DAMAGED: " in done.stdout
+    assert "results.json: DAMAGED: " in done.stdout
+    assert "history-a.csv: history" in done.stdout
+    found = strict(minidl("show", tmp_path, "--json", cwd=tmp_path).stdout)
+    assert set(found["damaged"]) == {"results.json", "weights.safetensors"}
+
+
+def test_a_file_cannot_steer_the_terminal(tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps({"note": "\x1b[2J\x07"}))
+    done = minidl("show", ".", cwd=tmp_path)
+    assert "note: ?[2J?" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "words"), [("nowhere", "there is no such file"), ("a.txt", "expected a file that")])
+def test_show_refuses_what_it_does_not_know(name, words, tmp_path):
+    (tmp_path / "a.txt").touch()
+    done = minidl("show", name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert words in done.stderr
+
+
+def test_an_empty_folder_is_said_to_be_empty(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert minidl("show", "empty", cwd=tmp_path).stdout == "There is nothing in it.\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a pipe of POSIX")
+def test_a_reader_who_has_seen_enough_gets_no_traceback(tmp_path):
+    rows = [{"loss": 1.0 / epoch} for epoch in range(1, 20_000)]
+    dl.History(rows).to_csv(tmp_path / "history.csv")
+    command = [sys.executable, "-W", "error", "-m", "minidl", "show", "history.csv", "--json"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), **streams) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        stderr = process.stderr.read()
+        process.wait(timeout=60)
+    assert stderr == b""
+    assert process.returncode == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a descriptor of POSIX")
+def test_a_closed_standard_output_is_no_reason_to_fail(tmp_path):
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-W", "error", "-m", "minidl", "data"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment(tmp_path), timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shows a device of POSIX")
+def test_a_device_is_no_file_of_a_run(tmp_path):
+    done = minidl("show", "/dev/zero", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "expected a file that a run writes" in done.stderr
+
+
+def test_a_terminal_without_greek_letters_is_no_reason_to_fail(tmp_path):
+    (tmp_path / "x.json").write_text(json.dumps({"λ": "é"}))
+    done = minidl("show", ".", cwd=tmp_path, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "?: ?" in done.stdout

@@ -1,0 +1,429 @@
+"""What servers do wrong, one behaviour a row: each ends in the right words, or well, in time, and harms nothing."""
+
+import gzip
+import hashlib
+import re
+import socket
+import time
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cifar_files as files
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_server import CERTIFICATE, EXPIRED, Script, answer, chunk, chunked, redirect, serving
+
+from minidl._core.errors import DownloadError
+from minidl.data.datasets import cifar10, download, load_cifar10
+from minidl.data.datasets.download import Patience, WebFile
+
+ARCHIVE = files.official_tgz()
+SIZE = len(ARCHIVE)
+HALF = SIZE // 2
+PATIENCE = Patience(slow=20_000, stuck=20_000, window=0.2, timeout=0.3)
+FLIPPED = ARCHIVE[:HALF] + bytes([ARCHIVE[HALF] ^ 1]) + ARCHIVE[HALF + 1 :]
+GOOD = answer(ARCHIVE)
+STALL = 5.0
+LINE = b"x" * 60_000
+CONTINUE = b"HTTP/1.1 100 Continue\r\nx: " + LINE + b"\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a server does: `scripts`, one for each connection; and what is to come of it."""
+
+    name: str
+    scripts: tuple[Script, ...]
+    message: str | None  # in the error, as a regular expression; None where the archive arrives
+    asked: int = 1  # how many connections are made
+    tries: int = 1  # how often the source is tried
+
+
+def does(name: str, *steps: bytes | float | str, then: bytes | None = None, asked: int = 1, says: str) -> Behaviour:
+    """Return a behaviour that fails, with what the server does from the second connection on, if not the same."""
+    return Behaviour(name, (list(steps),) if then is None else (list(steps), [then]), says, asked, asked)
+
+
+def works(name: str, *scripts: bytes | Script, tries: int = 1) -> Behaviour:
+    steps = tuple(script if isinstance(script, list) else [script] for script in scripts)
+    return Behaviour(name, steps, None, len(steps), tries)
+
+
+def refuses(status: str, *headers: str, asked: int = 1) -> Behaviour:
+    page = answer(b"<html>sorry", *headers, status=status)
+    return does(status, page, asked=asked, says=rf"HTTP status {status[:3]} \(")
+
+
+GOT = f"expected {SIZE} bytes, got"
+HTTP = "no whole answer in HTTP: "
+TRANSFER = answer(b"", "Transfer-Encoding: chunked", length=None)
+
+BEHAVIOURS = [
+    # It arrives.
+    works("a plain answer", GOOD),
+    works("no length", answer(ARCHIVE, length=None)),
+    works("HTTP/1.0", GOOD.replace(b"HTTP/1.1", b"HTTP/1.0")),
+    works("an answer in three pieces", [GOOD[:10], 0.05, GOOD[10:HALF], 0.05, GOOD[HALF:]]),
+    works("one chunk", chunked(ARCHIVE)),
+    works("many chunks", chunked(*(ARCHIVE[k : k + 500] for k in range(0, SIZE, 500)))),
+    works("a chunk with an extension", chunked(ARCHIVE).replace(b"\r\n\r\n%x" % SIZE, b"\r\n\r\n%x;a=b" % SIZE, 1)),
+    works("a trailer behind the chunks", chunked(ARCHIVE, end=b"0\r\nDigest: x\r\n\r\n")),
+    works("100 Continue before the answer", b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + GOOD),
+    works("a gzip file labelled as encoded", answer(ARCHIVE, "Content-Encoding: gzip")),
+    works("a huge length announced", answer(ARCHIVE, length=10**15)),
+    works("a negative length announced", answer(ARCHIVE, length=-5)),
+    works("a length that is no number", answer(ARCHIVE, "Content-Length: many", length=None)),
+    works("two lengths announced", answer(ARCHIVE, "Content-Length: 7")),
+    works("two lengths in one header", answer(ARCHIVE, f"Content-Length: {SIZE}, {SIZE}", length=None)),
+    works("a redirect", redirect("/b"), GOOD),
+    works("a permanent redirect", redirect("/b", "308 Permanent Redirect"), GOOD),
+    works("five redirects", *(redirect(f"/{k}") for k in range(5)), GOOD),
+    works("an endless redirect", [redirect("/b").replace(b"Content-Length: 0\r\n", b""), STALL], GOOD),
+    # It arrives the second time.
+    works("503, then the file", answer(b"", "Retry-After: 1", status="503 Busy"), GOOD, tries=2),
+    works("500, then the file", answer(b"", status="500 Oops"), GOOD, tries=2),
+    works("408, then the file", answer(b"", status="408 Request Timeout"), GOOD, tries=2),
+    works("429, then the file", answer(b"", "Retry-After: 3600", status="429 Too Many Requests"), GOOD, tries=2),
+    works("a reset, then the file", [GOOD[:HALF], 0.05, "reset"], GOOD, tries=2),
+    works("a close before the status, then the file", [], GOOD, tries=2),
+    works("half of the file, then all of it", GOOD[:HALF], GOOD, tries=2),
+    works("a stall, then the file", [GOOD[:HALF], STALL], GOOD, tries=2),
+    works("a drip, then the file", [GOOD[:HALF], *[b"x", 0.05] * 100], GOOD, tries=2),
+    # Another file, or not all of it.
+    does("one byte too few", answer(ARCHIVE[:-1], length=SIZE), asked=2, says=f"{GOT} {SIZE - 1}"),
+    does("one byte too few, no length", answer(ARCHIVE[:-1], length=None), asked=2, says=f"{GOT} {SIZE - 1}"),
+    does("one byte too few, and said so", answer(ARCHIVE[:-1]), asked=2, says=f"{GOT} {SIZE - 1}"),
+    does("too small a length announced", answer(ARCHIVE, length=5), asked=2, says=f"{GOT} 5"),
+    does("a length of nothing", answer(ARCHIVE, length=0), asked=2, says=f"{GOT} 0: an empty file"),
+    does("an empty body", answer(b""), asked=2, says=f"{GOT} 0: an empty file"),
+    does("204 No Content", answer(b"", status="204 No Content"), asked=2, says=f"{GOT} 0: an empty file"),
+    does("one byte too many", answer(ARCHIVE + b"x"), says=f"{GOT} more than {SIZE}"),
+    does("the file twice", answer(ARCHIVE * 2, length=None), says=f"{GOT} more than {SIZE}"),
+    does("an endless body", answer(b"", length=None), *[bytes(1 << 16)] * 10_000, says=f"{GOT} more than {SIZE}"),
+    does("one bit flipped", answer(FLIPPED), says="expected SHA-256 .{64}, got .{64}"),
+    does("another file of the same size", answer(bytes(SIZE)), says="expected SHA-256 .{64}, got .{64}"),
+    does("the rest alone, as the first part was there", GOOD[:HALF], asked=2, says=f"{GOT} {SIZE - HALF}",
+         then=answer(ARCHIVE[HALF:], f"Content-Range: bytes {HALF}-{SIZE - 1}/{SIZE}", status="206 Partial Content")),
+    does("a login page", answer(b"<html>please log in"), asked=2, says="a login page of the network"),
+    does("a large login page", answer(b"<!DOCTYPE html>" + b" " * SIZE), says="a login page of the network"),
+    does("JSON", answer(b'{"error": "gone"}'), asked=2, says=f"{GOT} 17: JSON text"),
+    does("gzip around the file", answer(gzip.compress(ARCHIVE), "Content-Encoding: gzip"), says=f"{GOT} more than"),
+    # No answer that could be read.
+    does("a close before the status", asked=2, says=HTTP + ".*closed connection without response"),
+    does("a blank line", b"\r\n", asked=2, says=HTTP + "BadStatusLine"),
+    does("zeros", bytes(100), asked=2, says=HTTP + "BadStatusLine"),
+    does("another protocol", b"SSH-2.0-OpenSSH_9.0\r\n", asked=2, says=HTTP + ".*SSH-2.0"),
+    does("a status line that is cut", b"HTTP/1.1 20", asked=2, says=HTTP + "BadStatusLine"),
+    does("a status that is no number", b"HTTP/1.1 abc\r\n\r\n", asked=2, says=HTTP + ".*HTTP/1.1 abc"),
+    does("a version from the future", GOOD.replace(b"HTTP/1.1", b"HTTP/9.9"), asked=2, says=HTTP + ".*HTTP/9.9"),
+    does("an endless status line", *[LINE] * 100, asked=2, says="more than 65536 bytes when reading status line"),
+    does("a header of 1 MB", answer(ARCHIVE, "x: " + "y" * 10**6), asked=2, says="more than 65536 bytes"),
+    does("10,000 headers", answer(ARCHIVE, *["x: y"] * 10_000), asked=2, says=HTTP + ".*more than 100 headers"),
+    does("100 Continue for ever", *[CONTINUE] * 1000, says="headers for the most part"),
+    # Too slow.
+    does("a stall before the status", STALL, asked=2, says="timed out"),
+    does("a stall in the status", b"HTTP/1", STALL, asked=2, says="timed out"),
+    does("a stall in the headers", GOOD[:25], STALL, asked=2, says="timed out"),
+    does("a stall before the body", answer(b"", length=SIZE), STALL, asked=2, says="timed out"),
+    does("a stall in the body", GOOD[:HALF], STALL, asked=2, says="timed out"),
+    does("a stall before the last chunk", chunked(ARCHIVE, end=b""), STALL, asked=2, says="timed out"),
+    does("a status that drips", *[b"H", 0.05] * 100, asked=2, says="0 kB/s, less than 20"),
+    does("headers that drip", GOOD[:17], *[b"x: y\r\n", 0.05] * 90, asked=2, says="0 kB/s, less than 20"),
+    does("a body that drips", answer(b"", length=SIZE), *[b"x", 0.05] * 100, asked=2, says="0 kB/s, less than 20"),
+    does("chunks that drip", TRANSFER, *[chunk(b"x"), 0.05] * 100, asked=2, says="0 kB/s, less than 20"),
+    # Broken off.
+    does("a reset before the status", 0.05, "reset", asked=2, says="reset by peer"),
+    does("a reset in the headers", GOOD[:25], 0.05, "reset", asked=2, says="reset by peer"),
+    does("a reset in the body", GOOD[:HALF], 0.05, "reset", asked=2, says="reset by peer"),
+    does("a chunk that is cut", chunked(ARCHIVE)[:-100], asked=2, says=HTTP + "IncompleteRead"),
+    does("no last chunk", chunked(ARCHIVE, end=b""), asked=2, says=HTTP + "IncompleteRead"),
+    does("a chunk size that is no number", TRANSFER + b"zz\r\n" + ARCHIVE, asked=2, says=HTTP + "IncompleteRead"),
+    does("a negative chunk size", TRANSFER + b"-5\r\n" + ARCHIVE, asked=2, says=HTTP + "IncompleteRead"),
+    does("a huge chunk size", TRANSFER + b"f" * 15 + b"\r\n" + ARCHIVE, asked=2, says=HTTP + "IncompleteRead"),
+    does("an endless chunk size", TRANSFER, *[LINE] * 100, asked=2, says="more than 65536 bytes"),
+    does("an endless trailer", chunked(ARCHIVE, end=b"0\r\n"), *[b"x: y\r\n" * 9000] * 1000, says="for the most part"),
+    # Redirects that lead nowhere.
+    Behaviour("a redirect to itself", ([redirect("/file")],), "HTTP status 302 .*infinite loop", 5),
+    Behaviour("twenty redirects", tuple([redirect(f"/{k}")] for k in range(20)), "HTTP status 302 .*infinite loop", 11),
+    does("a redirect to nowhere", answer(b"", status="302 Found"), says="HTTP status 302"),
+    *(
+        does(f"a redirect to {target}", redirect(target), says=rf"302 \(.*{target[:4]}.* (refused|not allowed)\)")
+        for target in ("file:///etc/passwd", "ftp://user:secret@127.0.0.1/x", "data:,x", "gopher://127.0.0.1/x")
+    ),
+    # The server says no.
+    *map(refuses, ("401 Unauthorized", "403 Forbidden", "404 Not Found", "407 Proxy", "410 Gone", "416 Range")),
+    refuses("304 Not Modified"),
+    refuses("429 Too Many Requests", "Retry-After: 3600", asked=2),
+    *(refuses(status, asked=2) for status in ("500 Oops", "502 Bad Gateway", "503 Busy", "504 Gateway Timeout")),
+    does("an error with an endless page", answer(b"", status="404 Not Found", length=None), *[LINE] * 10_000,
+         says="HTTP status 404"),
+    does("a reason that would colour the terminal", answer(b"", status="404 \x1b[31mred"), says=r"\(\?\[31mred\)"),
+]  # fmt: skip
+
+
+def test_at_least_forty_behaviours_are_tried() -> None:
+    assert len({behaviour.name for behaviour in BEHAVIOURS}) == len(BEHAVIOURS) >= 40
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _tiny() -> Iterator[None]:
+    with files.tiny_cifar10():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a cache in which five batches are good, and the sixth makes a download necessary."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("MINIDL_DATA_DIR", raising=False)
+    monkeypatch.setattr(download, "try_in_turn", partial(download.try_in_turn, pause=0.01))
+    folder = tmp_path / "minidl/cifar-10"
+    folder.mkdir(parents=True)
+    for name, content in files.CONTENTS.items():
+        (folder / f"{name}.u8").write_bytes(content)
+    (folder / "data_batch_3.u8").write_bytes(b"damaged")
+    return folder
+
+
+def use_servers(patch: pytest.MonkeyPatch, *urls: str) -> None:
+    digest = hashlib.sha256(ARCHIVE).hexdigest()
+    sources = [WebFile(f"server {number}", url, SIZE, digest, PATIENCE) for number, url in enumerate(urls, 1)]
+    patch.setattr(cifar10, "_sources", lambda cache: sources)
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+WHOLE = {f"{name}.u8": content for name, content in files.CONTENTS.items()}
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
+def test_whatever_a_server_does(
+    behaviour: Behaviour, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = held(cache)
+    seen: list[bytes] = []
+    with serving(*behaviour.scripts, seen=seen) as url:
+        use_servers(monkeypatch, url)
+        started = time.perf_counter()
+        tracemalloc.start()
+        try:
+            if behaviour.message is None:
+                load_cifar10()
+            else:
+                with pytest.raises(DownloadError, match=behaviour.message) as error:
+                    load_cifar10()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert time.perf_counter() - started < 3
+    assert peak < 8_000_000
+    assert len(seen) == behaviour.asked
+    assert not any(b"range:" in request.lower() for request in seen)  # nothing is ever put together from two answers
+    assert held(cache) == (WHOLE if behaviour.message is None else before)
+    said = capsys.readouterr().err
+    assert said.count("trying server") == behaviour.tries
+    if behaviour.message is not None:
+        said += str(error.value)
+        assert "MINIDL_DATA_DIR" in str(error.value)
+    assert "secret" not in said
+    assert "\x1b[31m" not in said
+
+
+# More than one server, and none.
+
+
+def test_a_bad_digest_leads_to_the_mirror(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving([answer(FLIPPED)]) as first, serving([GOOD]) as mirror:
+        use_servers(monkeypatch, first, mirror)
+        assert load_cifar10()["test_batch"].source == "server 2"
+    assert held(cache) == WHOLE
+
+
+def test_when_no_server_has_it_the_error_lists_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving([answer(FLIPPED)]) as first, serving([answer(b"", status="410 Gone")]) as mirror:
+        use_servers(monkeypatch, first, mirror)
+        with pytest.raises(DownloadError, match=r"(?s)server 1: .*expected SHA-256.*server 2: .*HTTP status 410"):
+            load_cifar10()
+
+
+def test_a_busy_server_is_asked_again_only_after_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving([answer(b"", status="503 Busy")], [GOOD]) as busy, serving([answer(b"", status="410 Gone")]) as gone:
+        use_servers(monkeypatch, busy, gone)
+        assert load_cifar10()["test_batch"].source == "server 1"
+    assert re.findall(r"trying server (\d)", capsys.readouterr().err) == ["1", "2", "1"]
+
+
+def test_without_a_network_the_error_comes_at_once_and_says_what_else_can_be_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_name(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    asked: list[int] = []
+    monkeypatch.setattr(socket, "getaddrinfo", no_name)
+    use_servers(monkeypatch, "https://one.invalid/x", "https://two.invalid/x")
+    started = time.perf_counter()
+    with pytest.raises(DownloadError, match=r"(?s)1: .*not known.*2: .*not known.*data_dir .* MINIDL_DATA_DIR"):
+        load_cifar10()
+    assert time.perf_counter() - started < 1
+    assert len(asked) == 2  # a name that is not known is not asked for again
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [answer(FLIPPED)],
+        [answer(b"x")],
+        [answer(ARCHIVE * 2)],
+        [],
+        [answer(b"", status="404 Not Found")],
+        [GOOD[:HALF], STALL],
+        [GOOD[:HALF], *[b"x", 0.05] * 100],
+        [CONTINUE] * 1000,
+    ],
+)
+def test_a_password_in_the_address_is_never_shown(
+    script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(script) as url:
+        # a proxy, for which the address is only a text that it is sent
+        monkeypatch.delenv("no_proxy")
+        monkeypatch.setenv("http_proxy", url)
+        use_servers(monkeypatch, "http://user:secret@example.invalid/file")
+        with pytest.raises(DownloadError, match=r"http://\*\*\*@example\.invalid/file") as error:
+            load_cifar10()
+    assert "secret" not in str(error.value) + capsys.readouterr().err
+
+
+# TLS.
+
+
+def trust(path: Path, certificate: str, patch: pytest.MonkeyPatch) -> None:
+    path.write_text(certificate)
+    patch.setenv("SSL_CERT_FILE", str(path))
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the server's certificate the only one that is trusted."""
+    trust(tmp_path / "trusted.pem", CERTIFICATE, monkeypatch)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_server_with_a_trusted_certificate_is_believed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving([GOOD], certificate=CERTIFICATE) as url:
+        use_servers(monkeypatch, url)
+        load_cifar10()
+    assert held(cache) == WHOLE
+
+
+def refused_before_a_word_is_said(cache: Path, patch: pytest.MonkeyPatch, certificate: str, host: str) -> str:
+    before = held(cache)
+    seen: list[bytes] = []
+    with serving([GOOD], seen=seen, certificate=certificate) as url:
+        use_servers(patch, url.replace("127.0.0.1", host))
+        with pytest.raises(DownloadError) as error:
+            load_cifar10()
+    assert len(seen) == 1
+    assert seen[0][0] == 22  # a handshake of TLS, and nothing in plain text before or after it
+    assert held(cache) == before
+    return str(error.value)
+
+
+def test_a_self_signed_certificate_is_refused_without_a_step_to_http(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "certificate verify failed: self" in refused_before_a_word_is_said(
+        cache, monkeypatch, CERTIFICATE, "127.0.0.1"
+    )
+
+
+def test_an_expired_certificate_is_refused(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust(tmp_path / "trusted.pem", EXPIRED, monkeypatch)
+    assert "certificate has expired" in refused_before_a_word_is_said(cache, monkeypatch, EXPIRED, "127.0.0.1")
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_certificate_of_another_host_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refused_before_a_word_is_said(cache, monkeypatch, CERTIFICATE, "localhost")
+    assert "certificate is not valid for 'localhost'" in message
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_redirect_from_https_to_http_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = held(cache)
+    seen: list[bytes] = []
+    with serving([GOOD], seen=seen) as plain, serving([redirect(plain)], certificate=CERTIFICATE) as url:
+        use_servers(monkeypatch, url)
+        with pytest.raises(DownloadError, match=r"HTTP status 302 \(redirect to http://127.* refused"):
+            load_cifar10()
+    assert seen == []
+    assert held(cache) == before
+
+
+def test_plain_text_where_tls_is_expected_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving([GOOD]) as url:
+        use_servers(monkeypatch, url.replace("http:", "https:"))
+        with pytest.raises(DownloadError, match=r"(?i)ssl|tls"):
+            load_cifar10()
+
+
+# Behaviours put together by chance.
+
+BODY = bytes(range(256)) * 8
+WIRES = (
+    answer(BODY),
+    answer(BODY, length=None),
+    chunked(BODY),
+    chunked(*(BODY[k : k + 300] for k in range(0, 2048, 300))),
+)
+DAMAGE = st.one_of(
+    st.tuples(st.just("cut"), st.integers(0, 2500), st.just(b"")),
+    st.tuples(st.just("flip"), st.integers(0, 2500), st.integers(1, 255).map(lambda mask: bytes([mask]))),
+    st.tuples(st.just("put in"), st.integers(0, 2500), st.binary(min_size=1, max_size=20)),
+    st.tuples(st.just("take out"), st.integers(0, 2500), st.binary(min_size=1, max_size=20)),
+    st.tuples(st.just("length"), st.integers(-(10**6), 10**18), st.just(b"")),
+)  # fmt: skip
+
+
+def damaged(wire: bytes, kind: str, place: int, text: bytes) -> bytes:
+    if kind == "cut":
+        return wire[:place]
+    if kind == "flip":
+        return wire[:place] + bytes(byte ^ text[0] for byte in wire[place : place + 1]) + wire[place + 1 :]
+    if kind == "put in":
+        return wire[:place] + text + wire[place:]
+    if kind == "take out":
+        return wire[:place] + wire[place + len(text) :]
+    return wire.replace(b"Content-Length: %d\r\n" % len(BODY), b"Content-Length: %d\r\n" % place)
+
+
+@settings(max_examples=2 * settings.default.max_examples)  # 2,000 under `pytest -m nightly`
+@given(st.sampled_from(WIRES), st.lists(DAMAGE, max_size=3), st.integers(0, 2500), st.booleans())
+def test_however_an_answer_is_damaged_the_file_arrives_as_it_was_or_is_refused(
+    wire: bytes, damages: list[tuple[str, int, bytes]], pause_at: int, reset: bool
+) -> None:
+    for damage in damages:
+        wire = damaged(wire, *damage)
+    script: Script = [wire[:pause_at], 0.001, wire[pause_at:]]
+    if reset:
+        script += [0.001, "reset"]
+    started = time.perf_counter()
+    with serving(script) as url:
+        file = WebFile("server", url, len(BODY), hashlib.sha256(BODY).hexdigest(), PATIENCE)
+        try:
+            with file.open(last=True) as archive:
+                assert archive.read() == BODY
+        except DownloadError:
+            assert damages or reset, "an answer that nothing was done to must be taken"
+    assert time.perf_counter() - started < 3

@@ -1,0 +1,72 @@
+"""The pictures drawn here."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minidl._core.errors import InputError
+from minidl.data.datasets import synthetic_images
+
+
+def test_the_form_is_that_of_cifar10() -> None:
+    data = synthetic_images(25, rng=1)
+    assert data.x.shape == (25, 3072)
+    assert data.x.dtype == np.uint8
+    assert data.y.dtype == np.int64
+    assert len(data.class_names) == 10
+    assert (data.name, data.source) == ("synthetic images", "drawn by minidl")
+
+
+def test_every_class_is_equally_frequent_to_one() -> None:
+    counts = np.bincount(synthetic_images(1234, rng=0).y, minlength=10)
+    assert counts.min() >= counts.max() - 1
+
+
+def test_the_same_seed_gives_the_same_bits_in_another_process() -> None:
+    code = (
+        "import hashlib; from minidl.data.datasets import synthetic_images as s; d = s(600, rng=7);"
+        "print(hashlib.sha256(d.x.tobytes() + d.y.tobytes()).hexdigest())"
+    )
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    here = synthetic_images(600, rng=7)
+    assert there == hashlib.sha256(here.x.tobytes() + here.y.tobytes()).hexdigest()
+
+
+def test_two_seeds_share_no_picture() -> None:
+    one, two = ({row.tobytes() for row in synthetic_images(200, rng=seed).x} for seed in (1, 2))
+    assert len(one) == 200
+    assert not one & two
+
+
+def test_colour_alone_does_not_tell_the_classes_of_shapes_apart() -> None:
+    data = synthetic_images(1000, rng=3)
+    colours = data.x.reshape(1000, 3, 1024).mean(axis=2)
+    means = np.array([colours[data.y == k].mean(axis=0) for k in range(10)])
+    assert (means.max(axis=0) - means.min(axis=0) < 60).all()
+
+
+def test_one_layer_learns_about_half_of_it() -> None:
+    train, test = synthetic_images(2000, rng=1), synthetic_images(1000, rng=2)
+    mean, std = train.x.mean(axis=0), train.x.std(axis=0)
+    x, x_test = (((d.x - mean) / std).astype(np.float32) for d in (train, test))
+    weight, one_hot = np.zeros((3072, 10), np.float32), np.eye(10, dtype=np.float32)[train.y]
+    for _ in range(8):
+        for start in range(0, 2000, 200):
+            rows = slice(start, start + 200)
+            exp = np.exp(x[rows] @ weight)
+            weight -= 0.01 * x[rows].T @ (exp / exp.sum(axis=1, keepdims=True) - one_hot[rows]) / 200
+    assert 0.35 < ((x_test @ weight).argmax(axis=1) == test.y).mean() < 0.65
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5, True, "many"])
+def test_a_count_that_is_none_is_refused(n: object) -> None:
+    with pytest.raises(InputError, match="n: expected an integer >= 1"):
+        synthetic_images(n)  # type: ignore[arg-type]
+
+
+def test_a_seed_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match="rng"):
+        synthetic_images(5, rng=-1)

@@ -1,0 +1,116 @@
+"""The documentation holds: its programs run as they stand, its links lead somewhere, and the index has every page."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidl as dl
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+INDEX = DOCS / "README.md"
+PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))]
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NEEDS = re.compile(r"<!-- needs: (.*?) -->")  # packages without which the programs of a page cannot run
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def blocks(page, kind):
+    return [code for name, code in FENCED.findall(page.read_text(encoding="utf-8")) if name == kind]
+
+
+def prose(page):
+    """Return a page without its programs, in which brackets and # mean something else."""
+    return re.sub(r"`[^`\n]*`", "code", FENCED.sub("", page.read_text(encoding="utf-8")))
+
+
+def links(page):
+    """Return (file, anchor) of every link to another place of the project."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    return [target.partition("#")[::2] for target in targets if not target.startswith("https://")]
+
+
+def anchors(page):
+    """Return what GitHub calls the headings of a page."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    found = []
+    for heading in re.findall(r"^#{1,6} +(.*)$", text, re.MULTILINE):
+        name = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found.append(f"{name}-{found.count(name)}" if name in found else name)
+    return found
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Put pictures that minidl draws in the place of CIFAR-10."""
+
+    def drawn(*sizes):
+        return [dl.datasets.synthetic_images(n, rng=part) for part, n in enumerate(sizes)]
+
+    monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", lambda: drawn(300, 200, 200))
+    monkeypatch.setattr(dl.datasets, "load_cifar10_split", lambda: drawn(100, 20, 20))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+def test_the_programs_of_a_page_run(page, capsys, tmp_path, monkeypatch, no_network):
+    packages = [name for names in NEEDS.findall(page.read_text(encoding="utf-8")) for name in names.split(", ")]
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"its programs need {package}")
+    monkeypatch.chdir(tmp_path)
+    if packages:  # in a process of their own: JAX, for one, warns at every fork of a process that has once imported it
+        program = "\n".join(blocks(page, "python"))
+        done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        return
+    namespace = {"__name__": "page"}
+    for code in blocks(page, "python"):
+        exec(compile(code, page.name, "exec"), namespace)
+    assert "Traceback" not in capsys.readouterr().out
+
+
+@every_page
+def test_the_links_of_a_page_lead_somewhere(page):
+    for file, anchor in links(page):
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), file
+        assert not anchor or anchor in anchors(target), f"{file}#{anchor}"
+
+
+@every_page
+def test_the_files_that_a_page_names_are_there(page):
+    for file in re.findall(
+        r"\b(?:examples|docs|tests|minidl)/[\w./-]*\w\.(?:py|md)\b", page.read_text(encoding="utf-8")
+    ):
+        assert (ROOT / file).exists(), file
+
+
+@every_page
+def test_every_fence_is_closed(page):
+    assert not re.search(r"^```", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+
+
+def test_every_page_is_in_the_index():
+    listed = {(INDEX.parent / file).resolve() for file, _ in links(INDEX)}
+    for page in DOCS.glob("*.md"):
+        assert page == INDEX or page in listed, f"docs/README.md does not list {page.name}"
+    reference = DOCS / "reference" / "README.md"
+    listed = {(reference.parent / file).resolve() for file, _ in links(reference)}
+    assert {page for page in reference.parent.glob("*.md") if page != reference} <= listed
+
+
+def test_every_callback_and_figure_is_on_a_page_that_says_what_it_is_for():
+    """The reference has all names, for those who know them."""
+    told = " ".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    parts = {"plot_learning_rates", "template_images"}  # of find_learning_rate(...).plot and plot_weight_templates
+    assert {*dl.callbacks.__all__, *dl.plotting.__all__} - parts - {*re.findall(r"\w+", told)} == set()
+
+
+def test_the_citation_names_this_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == dl.__version__

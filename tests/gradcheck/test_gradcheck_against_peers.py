@@ -1,0 +1,30 @@
+"""The example that shows bugs to several checkers: it runs without the others, and minidl does what it says there."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+PATH = Path(__file__).parent.parent.parent / "examples" / "gradcheck_against_peers.py"
+SPEC = importlib.util.spec_from_file_location("gradcheck_against_peers", PATH)
+EXAMPLE = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(EXAMPLE)
+
+UNDECIDED = {"ReLU, 1e-5 from its kink", "log, near 0"}
+"""Right functions so near to a kink, or to the edge of their domain, that no step is small enough to decide."""
+
+
+def test_without_its_peers_it_prints_the_table(monkeypatch, capsys):
+    monkeypatch.setattr(EXAMPLE, "optional", lambda module: None)
+    monkeypatch.setattr(EXAMPLE, "CHECKERS", {**EXAMPLE.CHECKERS, "minidl": lambda case: True})
+    assert EXAMPLE.main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(case.what in printed for case in EXAMPLE.cases())
+    assert "torch slow: not installed" in printed
+    assert "SciPy: not installed" in printed
+
+
+@pytest.mark.parametrize("case", EXAMPLE.cases(), ids=lambda case: case.what)
+def test_minidl_catches_the_bugs_and_raises_no_false_alarm(case):
+    expected = "undecided" if case.what in UNDECIDED else "ok" if case.right else "caught"
+    assert EXAMPLE.outcome(case, "minidl") == expected

@@ -1,0 +1,89 @@
+"""The gradient checker against known bugs: each gets the verdict it deserves, and what is right passes."""
+
+import re
+from functools import cache
+
+import numpy as np
+import pytest
+from mutants import LOOKALIKES, MUTANTS, TABLE, Mutant
+
+from minidl import L1, L2, Dense, ElasticNet, Model, ReLU, Sequential, SoftmaxCrossEntropy, gradcheck
+from minidl.gradcheck.report import GradientReport, Verdict
+
+
+@cache
+def report_of(m: Mutant) -> GradientReport:
+    return m.check()
+
+
+def each(mutants):
+    return pytest.mark.parametrize("m", mutants, ids=lambda m: m.name)
+
+
+@each(MUTANTS)
+def test_a_bug_is_caught_for_what_it_is(m):
+    report = report_of(m)
+    assert report.verdict in m.verdicts, str(report)
+    assert not report.ok
+    assert not report
+    if report.verdict is not Verdict.VACUOUS:
+        assert report.findings[0].verdict is report.verdict
+    if report.verdict is Verdict.FAIL_VALUE:
+        assert m.tensor in {finding.tensor for finding in report.findings}
+
+
+@each(LOOKALIKES)
+def test_what_only_looks_like_a_bug_passes(m):
+    report = report_of(m)
+    assert report.verdict in m.verdicts, str(report)
+    assert report.ok
+    assert report.findings == [] or report.verdict is Verdict.PASS_SUBGRADIENT
+
+
+RIGHT = {
+    "Dense": lambda rng, dtype: (Dense(4, 3, rng=0, dtype=dtype), rng.normal(size=(5, 4)).astype(dtype)),
+    "square Dense": lambda rng, dtype: (Dense(4, 4, rng=0, dtype=dtype), rng.normal(size=(4, 4)).astype(dtype)),
+    "one row, one output": lambda rng, dtype: (Dense(2, 1, rng=0, dtype=dtype), rng.normal(size=(1, 2)).astype(dtype)),
+    "no bias": lambda rng, dtype: (Dense(4, 3, bias=False, rng=0, dtype=dtype), rng.normal(size=(5, 4)).astype(dtype)),
+    "ReLU": lambda rng, dtype: (ReLU(), rng.normal(size=(5, 4)).astype(dtype)),
+    "ReLU of images": lambda rng, dtype: (ReLU(), rng.normal(size=(2, 3, 4, 5)).astype(dtype)),
+    "network": lambda rng, dtype: (
+        Sequential(Dense(4, 6, rng=0, dtype=dtype), ReLU(), Dense(6, 3, rng=1, dtype=dtype)),
+        rng.normal(size=(5, 4)).astype(dtype),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT.keys())
+def test_right_layers_pass(make, dtype, rng):
+    report = gradcheck.check_layer(*make(rng, dtype))
+    assert report.verdict is Verdict.PASS, str(report)
+
+
+@pytest.mark.parametrize("regularizer", [None, L1(0.2), L2(0.2), ElasticNet(0.1, 0.3)], ids=repr)
+def test_right_losses_regularizers_and_models_pass(regularizer, rng):
+    labels = rng.integers(0, 3, 5)
+    reports = [gradcheck.check_loss(SoftmaxCrossEntropy(), 3 * rng.normal(size=(5, 3)), labels)]
+    if regularizer:
+        reports.append(gradcheck.check_regularizer(regularizer, rng.normal(size=(4, 3))))
+    for layers in ([Dense(4, 3, rng=0)], [Dense(4, 6, rng=0), ReLU(), Dense(6, 3, rng=1)]):
+        model = Model(Sequential(*layers), SoftmaxCrossEntropy(), regularizer)
+        reports.append(gradcheck.check_model(model, rng.normal(size=(5, 4)), labels))
+    for report in reports:
+        assert report.verdict is Verdict.PASS, str(report)
+
+
+def test_names_are_unique_and_verdicts_fit_the_list():
+    names = [m.name for m in MUTANTS + LOOKALIKES]
+    assert len(set(names)) == len(names)
+    assert not any(v.ok for m in MUTANTS for v in m.verdicts)
+    assert all(v.ok for m in LOOKALIKES for v in m.verdicts)
+
+
+def test_the_kept_table_is_that_of_today():
+    rows = [re.split(r" (?<!\\)\| ", line[2:])[:4] for line in TABLE.read_text(encoding="utf-8").splitlines()]
+    kept = [(row[0], row[1], row[2].replace("\\|", "|"), row[3]) for row in rows if len(row) == 4 and row[0].isdigit()]
+    settled = MUTANTS + LOOKALIKES
+    today = [(str(m.number), m.name, m.what, report_of(m).verdict.name) for m in settled]
+    assert kept == today, "renew it with: python tests/support/mutants.py --write"

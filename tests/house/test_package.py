@@ -1,0 +1,177 @@
+"""What holds for the package as a whole: its public names, its imports, its weight at start."""
+
+import ast
+import graphlib
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidl
+
+PACKAGE = Path(minidl.__file__).parent
+SOURCES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+# The rooms from the ground up: each may import only from those that stand before it.
+ROOMS = [
+    {"_core"},
+    {"_storage"},
+    {"data"},
+    {"report"},
+    {"nn"},
+    {"plotting", "gradcheck"},
+    {"training"},
+    {"diagnostics"},
+    {"testing"},
+    {"sweeps"},
+    {"sklearn"},
+    {"__init__"},
+    {"lab_report"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}
+# A callback is handed its trainer; the trainer calls its callbacks. This one arrow is for type checkers alone.
+KNOWN_CIRCLES = {
+    ("minidl.training.callbacks.base", "minidl.training.trainer"),
+    ("minidl.training.resume", "minidl.training.trainer"),
+}
+
+
+def arrows():
+    """Yield (module, the module of minidl that it imports), for type checkers alone or not."""
+    for module, path in SOURCES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from ((module, alias.name) for alias in node.names if alias.name.split(".")[0] == "minidl")
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "minidl":
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    yield module, inner if inner in SOURCES else node.module
+
+
+def room(module):
+    return [*module.split("."), "__init__"][1]
+
+
+def test_the_rooms_are_those_of_the_order():
+    assert {room(module) for module in SOURCES} == set(FLOOR)
+
+
+def test_imports_run_one_way():
+    ways = set(arrows())
+    assert len(ways) > 200
+    up = [(a, b) for a, b in ways if room(a) != room(b) and FLOOR[room(b)] >= FLOOR[room(a)]]
+    assert up == []
+
+
+def test_no_imports_run_in_a_circle():
+    ahead = {module: set() for module in SOURCES}
+    for module, other in set(arrows()) - KNOWN_CIRCLES:
+        ahead[module].add(other)
+    order = graphlib.TopologicalSorter(ahead)
+    order.prepare()
+
+
+def test_the_trainer_knows_no_callback_but_the_interface():
+    known = {other for module, other in arrows() if module == "minidl.training.trainer" and ".callbacks" in other}
+    assert known == {"minidl.training.callbacks.base"}
+
+
+def test_the_face_writes_each_name_once():
+    text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
+    assert len(minidl.__all__) == len(set(minidl.__all__))
+    assert len(text.splitlines()) <= 110
+    for home, names in minidl._LATER.items():
+        if home != "plotting":
+            assert names == importlib.import_module(f"minidl.{home}").__all__
+        for name in names:
+            assert text.count(f'"{name}"') == 1
+
+
+def test_dir_lists_the_public_names_alone():
+    assert dir(minidl) == sorted(minidl.__all__)
+
+
+def test_a_misspelt_name_is_an_error_for_type_checkers():
+    """They would take any name of a module that shows them a `__getattr__`."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    seen = [
+        node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "not TYPE_CHECKING")
+    ]
+    assert "__getattr__" not in "".join(map(ast.unparse, seen))
+    assert callable(minidl.__getattr__)
+
+
+@pytest.mark.parametrize("home", minidl._LATER)
+def test_what_is_imported_later_comes_when_it_is_asked_for(home):
+    code = f"import minidl, sys; print('minidl.{home}' in sys.modules); minidl.{home}"
+    code += "".join(
+        f"; assert minidl.{name} is minidl.{home}.{name}; assert {name!r} in dir(minidl)"
+        for name in minidl._LATER[home]
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "False\n"
+
+
+@pytest.mark.parametrize(("name", "meant"), [("Dens", "Dense"), ("Relu", "ReLU"), ("l2", "L2")])
+def test_a_name_that_is_not_there_is_told_with_the_nearest(name, meant):
+    with pytest.raises(AttributeError, match=rf"^minidl has no '{name}'; did you mean '{meant}'\?$"):
+        getattr(minidl, name)
+
+
+@pytest.mark.parametrize("name", ["sklearn", "testing"])
+def test_a_module_that_needs_other_packages_is_not_taken_for_a_misspelt_name(name):
+    code = f"import minidl; minidl.{name}"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+    assert told.endswith(f"import minidl.{name}\n")
+
+
+@pytest.mark.parametrize("name", minidl.__all__)
+def test_every_public_name_and_its_public_methods_are_documented(name):
+    thing = getattr(minidl, name)
+    assert thing.__doc__
+    if isinstance(thing, type) and not issubclass(thing, Exception):
+        for method, function in vars(thing).items():
+            if callable(function) and not method.startswith("_"):
+                assert inspect.getdoc(getattr(thing, method)), f"{name}.{method}"
+
+
+def test_importing_minidl_brings_neither_matplotlib_nor_tqdm():
+    code = "import minidl, sys; print([m for m in ('matplotlib', 'tqdm', 'PIL', 'urllib.request') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_types_are_shipped():
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_nothing_in_the_package_unpickles_evaluates_or_extracts():
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                assert not {"pickle", "marshal", "shelve"} & set(names), path
+            if isinstance(node, ast.Call):
+                called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                assert called not in {"eval", "exec", "extractall", "system"}, f"{path}:{node.lineno}"
+                assert not any(k.arg == "shell" for k in node.keywords), f"{path}:{node.lineno}"
+
+
+def test_every_write_goes_through_the_one_door():
+    for path in PACKAGE.rglob("*.py"):
+        if path.name == "files.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                assert called not in {"write_text", "write_bytes", "tofile", "save", "savez"}, f"{path}:{node.lineno}"
+                if called == "open":
+                    modes = [a.value for a in node.args[:2] if isinstance(a, ast.Constant)]
+                    assert not any(set(str(mode)) & set("wxa+") for mode in modes), f"{path}:{node.lineno}"

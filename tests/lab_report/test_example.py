@@ -1,0 +1,250 @@
+"""The main job as its users run it: as a program, quick, on the synthetic images, without a network."""
+
+import csv
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidl as dl
+from minidl import History, lab_report
+
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "cifar_softmax.py"
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLE), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "MINIDL_DATA_DIR"} | {"HOME": str(cwd), "PYTHONUTF8": "1"},
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quick")
+    finished = run("--quick", "--epochs", "3", "--seeds", "2", cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    return folder / "runs" / "cifar_softmax_quick", finished
+
+
+def test_results_have_the_promised_form(quick):
+    out, _ = quick
+    results = json.loads((out / "results.json").read_text())
+    assert results["dataset"]["name"] == "synthetic images"
+    assert results["dataset"]["source"] == "drawn by minidl"
+    assert [(c["lambda"], c["parameter"], c["entries"]) for c in results["gradient_check"]] == [
+        (0, "weight", 3000), (0, "bias", 10), (0.1, "weight", 3000), (0.1, "bias", 10)
+    ]  # fmt: skip
+    assert all(c["mean_relative_error"] <= 1e-11 and c["verdict"] == "PASS" for c in results["gradient_check"])
+    settings = [(s["lambda"], s["eta"], s["seed"]) for s in results["settings"]]
+    assert settings == [
+        (lam, eta, seed) for lam, eta in [(0, 0.1), (0, 0.001), (0.1, 0.001), (1, 0.001)] for seed in (42, 43)
+    ]
+    for s in results["settings"]:
+        assert (s["batch_size"], s["epochs"]) == (100, 3)
+        assert s["seconds"] > 0
+        for part in ("train", "val"):
+            assert s[f"{part}_cost"] - s[f"{part}_loss"] == pytest.approx(
+                s["train_cost"] - s["train_loss"], rel=1e-6, abs=1e-9
+            )
+            assert 0.1 < s[f"{part}_accuracy"] < 1
+        assert (s["train_cost"] - s["train_loss"] > 0.01 * s["lambda"]) == (s["lambda"] > 0)
+        assert 0.1 < s["test_accuracy"] < 1
+        assert set(s["figures"]) == ({"cost", "loss", "weights"} if s["seed"] == 42 else set())
+        assert all((out / name).stat().st_size < 200_000 for name in s["figures"].values())
+
+
+def test_the_table_repeats_the_results(quick):
+    out, _ = quick
+    results = json.loads((out / "results.json").read_text())["settings"]
+    with open(out / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["test_accuracy"]) for row in rows] == [s["test_accuracy"] for s in results]
+
+
+def test_histories_can_be_read_back_and_end_on_the_results(quick):
+    out, _ = quick
+    history = History.from_csv(out / "history-lambda-0.1-eta-0.001-seed-43.csv")
+    results = json.loads((out / "results.json").read_text())["settings"]
+    entry = next(s for s in results if (s["lambda"], s["seed"]) == (0.1, 43))
+    assert history["epoch"] == [1, 2, 3]
+    assert history["val_cost"][-1] == entry["val_cost"]
+
+
+def test_the_report_says_what_it_was_made_from_and_compares_nothing_that_cannot_be(quick):
+    out, _ = quick
+    page = (out / "report.html").read_text()
+    assert "synthetic images" in page
+    assert "nothing to compare with" in page
+    assert "39.13" not in page
+    assert page.count("data:image/") == 12
+    assert "mean ± standard deviation over 2 seeds" in page
+    assert "(300 pixels of each)" in page
+    rates = [s["test_accuracy"] for s in json.loads((out / "results.json").read_text())["settings"][:2]]
+    assert f"{50 * sum(rates):.2f} ± {100 * abs(rates[0] - rates[1]) / 2**0.5:.2f} %" in page
+
+
+def test_the_terminal_shows_the_table_and_the_progress_goes_to_standard_error(quick):
+    _, finished = quick
+    assert "Data: synthetic images (drawn by minidl)" in finished.stdout
+    assert "Gradient check: PASS, λ = 0.1, 10 of bias: relative error " in finished.stdout
+    assert "±" in finished.stdout
+    assert "epoch" not in finished.stdout
+    assert "epoch 3/3" in finished.stderr
+
+
+def test_a_second_run_gives_the_same_numbers(quick, tmp_path):
+    finished = run("--quick", "--epochs", "3", "--out", "again", cwd=tmp_path)
+    assert finished.returncode == 0
+    again = json.loads((tmp_path / "again" / "results.json").read_text())
+    first = json.loads((quick[0] / "results.json").read_text())
+    measured = [
+        [{k: v for k, v in s.items() if k != "seconds"} for s in results["settings"] if s["seed"] == 42]
+        for results in (first, again)
+    ]
+    assert measured[0] == measured[1]
+    assert first["gradient_check"] == again["gradient_check"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--epochs", "0"], 2, "expected an integer >= 1, got 0"),
+        (["--seeds", "two"], 2, "invalid int value: 'two'"),
+        (["--seed", "-1"], 2, "expected an integer >= 0, got -1"),
+        (["--dataset", "mnist"], 2, "invalid choice"),
+        (["--quick", "--data-dir", "nowhere"], 1, "DataError: "),
+    ],
+)
+def test_wrong_arguments_end_in_a_sentence(arguments, code, words, tmp_path):
+    finished = run(*arguments, cwd=tmp_path)
+    assert finished.returncode == code
+    assert words in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_refused_at_once(out, tmp_path):
+    (tmp_path / "file").touch()
+    finished = run("--quick", "--out", out, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert "expected a folder that can be written" in finished.stderr
+    assert finished.stdout == ""
+
+
+def test_a_terminal_without_greek_letters_is_no_reason_to_fail(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    finished = run("--quick", "--epochs", "1", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "Gradient check: PASS, ? = 0" in finished.stdout
+
+
+@pytest.fixture
+def example(monkeypatch, tmp_path):
+    """The main job as a module, with small sets that can be told apart in place of CIFAR-10."""
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module("cifar_softmax")
+    sets = [dl.datasets.synthetic_images(n, rng=n) for n in (300, 200, 100)]
+    sets = [dl.Dataset(d.x, d.y, name="CIFAR-10", source="test", class_names=d.class_names) for d in sets]
+    monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", lambda data_dir: tuple(sets))
+    return module, sets
+
+
+def test_the_settings_are_those_of_the_published_report(example):
+    module, _ = example
+    assert [tuple(setting) for setting in lab_report.SETTINGS] == [
+        (0, 0.1, 0.2782), (0, 0.001, 0.3913), (0.1, 0.001, 0.3936), (1, 0.001, 0.3740)
+    ]  # fmt: skip
+    options = module.parse([])
+    assert (options.epochs, options.out, lab_report.BATCH_SIZE) == (40, "runs/cifar_softmax", 100)
+
+
+def test_it_trains_scales_validates_and_tests_on_the_set_meant_for_it(example):
+    module, (train, validation, test) = example
+    assert module.main(["--epochs", "2", "--quick", "--dataset", "cifar10", "--out", "out"]) == 0
+    results = json.loads(Path("out/results.json").read_text())
+    scale = dl.Standardizer().fit(train.x)
+    for entry in results["settings"]:
+        layer = dl.Dense(3072, 10, weight_init=dl.Normal(0.01), rng=42)
+        model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(entry["lambda"]))
+        trainer = dl.Trainer(model, dl.SGD(entry["eta"]), rng=42)
+        history = trainer.fit(train.map(scale), validation.map(scale), epochs=2, batch_size=100)
+        assert entry["test_accuracy"] == model.evaluate(test.map(scale))["accuracy"]
+        for name in ("cost", "loss", "accuracy"):
+            assert entry[f"train_{name}"] == pytest.approx(history[name][-1], rel=1e-5)
+            assert entry[f"val_{name}"] == pytest.approx(history[f"val_{name}"][-1], rel=1e-5)
+    page = Path("out/report.html").read_text()
+    assert "27.82 %" in page
+    assert "nothing to compare with" not in page
+
+
+def test_the_job_itself_is_in_the_package_and_the_example_adds_nothing(quick):
+    source = EXAMPLE.read_text()
+    assert "minidl/lab_report/job.py" in source
+    assert (EXAMPLE.parent.parent / "minidl/lab_report/job.py").exists()
+    assert len(source.splitlines()) < 40
+
+
+def test_the_report_comes_as_pdf_too(quick):
+    pypdf = pytest.importorskip("pypdf", reason="reads the PDF")
+    out, _ = quick
+    text = " ".join(" ".join(page.extract_text() for page in pypdf.PdfReader(out / "report.pdf").pages).split())
+    for words in ("A one-layer softmax classifier on synthetic images", "λ = 0.1, η = 0.001", "Environment", "42, 43"):
+        assert words in text
+    for entry in json.loads((out / "results.json").read_text())["gradient_check"]:
+        assert f"{entry['mean_relative_error']:.1e}" in text
+
+
+def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkeypatch, capsys):
+    module, _ = example
+
+    def no_network(data_dir):
+        raise dl.DownloadError("no source delivered it")
+
+    monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", no_network)
+    options = module.parse([])
+    assert {data.name for data in lab_report.load_data(options)} == {"synthetic images"}
+    assert "CIFAR-10 cannot be had, so this run uses synthetic images" in capsys.readouterr().err
+    with pytest.raises(dl.DownloadError):
+        lab_report.load_data(module.parse(["--dataset", "cifar10"]))
+
+
+def test_after_ctrl_c_what_was_finished_is_on_the_disk(example, monkeypatch):
+    module, _ = example
+    real = dl.Trainer._run_epoch
+
+    def interrupted(trainer, *arguments):
+        if trainer.optimizer.learning_rate == 0.001 and trainer.epoch == 1:
+            raise KeyboardInterrupt
+        real(trainer, *arguments)
+
+    monkeypatch.setattr(dl.Trainer, "_run_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.main(["--epochs", "2", "--quick", "--dataset", "cifar10", "--out", "out"])
+    assert [s["eta"] for s in json.loads(Path("out/results.json").read_text())["settings"]] == [0.1]
+    assert History.from_csv("out/history-lambda-0-eta-0.001.csv")["epoch"] == [1]
+
+
+def test_ctrl_c_before_the_first_epoch_is_done_leaves_an_earlier_run_as_it_is(example, monkeypatch, tmp_path):
+    module, _ = example
+
+    def interrupted(trainer, *arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dl.Trainer, "_run_epoch", interrupted)
+    earlier = [tmp_path / name for name in ("results.json", "results.csv", "history-lambda-0-eta-0.1.csv")]
+    for path in earlier:
+        path.write_text("earlier")
+    with pytest.raises(KeyboardInterrupt):
+        module.main(["--epochs", "2", "--quick", "--dataset", "synthetic", "--out", str(tmp_path)])
+    assert [path.read_text() for path in earlier] == ["earlier"] * 3

@@ -1,0 +1,356 @@
+"""Activations and the special functions below them, against the formulas for one number that the math module has."""
+
+import math
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import minidl as dl
+from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh, testing
+from minidl.gradcheck.report import Verdict
+from minidl.nn.special import erf, sigmoid
+
+
+def logistic(x):
+    return 1.0 if x > 700 else math.exp(max(x, -745)) / (1 + math.exp(x))
+
+
+def normal(x):
+    return 0.5 * math.erfc(-x / math.sqrt(2))
+
+
+def inner(x):
+    return math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+
+
+def sech_squared(x):
+    return 0.0 if abs(x) > 300 else 1 / math.cosh(x) ** 2
+
+
+# What a right y and a right derivative are, for one number, by formulas that differ from those of the layers.
+REFERENCES = {
+    LeakyReLU(0.25): (lambda x: max(x, x / 4), lambda x: 1.0 if x > 0 else 0.25),
+    LeakyReLU(3.0): (lambda x: min(x, 3 * x), lambda x: 1.0 if x > 0 else 3.0),
+    ELU(): (lambda x: x if x > 0 else math.expm1(x), lambda x: 1.0 if x > 0 else math.exp(x)),
+    ELU(0.5): (lambda x: x if x > 0 else 0.5 * math.expm1(x), lambda x: 1.0 if x > 0 else 0.5 * math.exp(x)),
+    GELU(): (
+        lambda x: x * normal(x),
+        lambda x: normal(x) + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi),
+    ),
+    GELU("tanh"): (
+        lambda x: x * logistic(2 * inner(x)),
+        lambda x: (
+            logistic(2 * inner(x)) + x / 2 * sech_squared(inner(x)) * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        ),
+    ),
+    SiLU(): (lambda x: x * logistic(x), lambda x: logistic(x) + x * sech_squared(x / 2) / 4),
+    Sigmoid(): (logistic, lambda x: sech_squared(x / 2) / 4),
+    Tanh(): (math.tanh, sech_squared),
+    Softplus(): (lambda x: x if x > 700 else math.log1p(math.exp(x)), logistic),
+}
+LAYERS = [*REFERENCES, Softmax(), LogSoftmax()]
+every_entrywise = pytest.mark.parametrize("layer", REFERENCES, ids=repr)
+every_layer = pytest.mark.parametrize("layer", LAYERS, ids=repr)
+every_class = pytest.mark.parametrize("cls", dict.fromkeys(map(type, LAYERS)), ids=lambda cls: cls.__name__)
+
+
+def fresh(layer):
+    """Another layer like `layer`: its representation is the code for it."""
+    return eval(repr(layer), vars(dl))
+
+
+def slope_of(layer, x):
+    layer.forward(x, train=True)
+    return layer.backward(np.ones_like(x))
+
+
+def numbers(dtype):
+    width = np.dtype(dtype).itemsize * 8
+    elements = st.floats(-20, 20, width=width) | st.floats(-1e4, 1e4, width=width)
+    return arrays(dtype, st.tuples(st.integers(0, 3), st.integers(1, 3)), elements=elements)
+
+
+@every_entrywise
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("part", [0, 1], ids=["y", "dx"])
+def test_each_entry_is_what_the_formula_says(layer, dtype, part):
+    layer, reference = fresh(layer), REFERENCES[layer][part]
+
+    @settings(max_examples=40)
+    @given(numbers(dtype))
+    def agrees(x):
+        got = slope_of(layer, x) if part else layer.forward(x)
+        assert got.dtype == dtype
+        assert got.shape == x.shape
+        wanted = np.array([reference(float(value)) for value in x.flat]).reshape(x.shape)
+        rounding = 16 * np.finfo(dtype).eps
+        np.testing.assert_allclose(got, wanted, rtol=rounding, atol=rounding)
+
+    agrees()
+
+
+@pytest.mark.parametrize("wrong", [GELU("tanh"), SiLU(), ELU(0.5)], ids=repr)
+def test_the_comparison_with_formulas_tells_relatives_apart(wrong):
+    x = np.linspace(-3, 3, 50)
+    reference = next(value for layer, (value, _) in REFERENCES.items() if repr(layer) == "GELU()")
+    assert np.abs(wrong.forward(x) - [reference(value) for value in x]).max() > 1e-4
+
+
+@every_layer
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_large_numbers_give_finite_ones_and_no_warning(layer, dtype):
+    x = np.array([[0.0, 1e4, -1e4, 89.0], [-0.0, 710.0, -746.0, 104.0]], dtype)
+    if dtype == np.float16:
+        x = np.clip(x, -30, 30)  # the square of 1e4 is infinite there
+    layer = fresh(layer)
+    y = layer.forward(x, train=True)
+    dx = layer.backward(np.ones_like(x))
+    assert np.isfinite(y).all()
+    assert np.isfinite(dx).all()
+    assert y.dtype == dx.dtype == dtype
+
+
+def test_what_is_left_on_the_far_side_is_not_lost():
+    x = np.array([[-40.0, -80.0]], np.float32)
+    for layer, wanted in (
+        (Sigmoid(), np.exp(x)),
+        (Softplus(), np.exp(x)),
+        (SiLU(), x * np.exp(x)),
+    ):
+        np.testing.assert_allclose(layer.forward(x), wanted, rtol=1e-6)
+        assert (slope_of(layer, x) != 0).all()
+    np.testing.assert_allclose(slope_of(ELU(), x), np.exp(x), rtol=1e-6)
+    np.testing.assert_allclose(Softmax().forward(np.array([[0.0, -80.0]], np.float32))[0, 1], np.exp(-80.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("layer", "slope"), [(LeakyReLU(0.25), 0.25), (ELU(), 1.0), (ELU(0.5), 0.5)], ids=repr)
+def test_the_slope_at_the_kink_is_the_left_hand_one(layer, slope):
+    assert slope_of(layer, np.array([[0.0, -0.0]])).tolist() == [[slope, slope]]
+
+
+@every_layer
+def test_the_layer_contract_is_kept(layer):
+    for shape in ((4,), (2, 3)):
+        testing.check_layer_contract(lambda: fresh(layer), shape)
+
+
+@every_class
+def test_the_gradient_checker_finds_nothing_wrong(cls):
+    for values in (testing.off_kinks, testing.ties, testing.zeros, testing.extremes):
+
+        @settings(max_examples=6)
+        @given(testing.strategy_for(cls, values))
+        def passes(case):
+            verdict = dl.check_layer(*case).verdict
+            assert verdict in (Verdict.PASS, Verdict.PASS_SUBGRADIENT, Verdict.INCONCLUSIVE, Verdict.VACUOUS)
+
+        passes()
+
+
+@pytest.mark.parametrize("layer", [Sigmoid(), Tanh(), Softmax(), LogSoftmax()], ids=repr)
+def test_a_derivative_of_y_does_not_hold_x_in_memory(layer):
+    x = np.ones((2, 3))
+    watched = weakref.ref(x)
+    layer.forward(x, train=True)
+    del x
+    assert watched() is None
+
+
+@every_layer
+def test_a_prediction_keeps_nothing(layer):
+    layer = fresh(layer)
+    layer.forward(np.ones((2, 3)))
+    with pytest.raises(dl.CallOrderError):
+        layer.backward(np.ones((2, 3)))
+
+
+@every_layer
+@pytest.mark.parametrize("shape", [(2, 4), (3,), (1, 3)])
+def test_a_wrong_dy_is_refused(layer, shape):
+    layer = fresh(layer)
+    layer.forward(np.ones((2, 3)), train=True)
+    with pytest.raises(dl.ShapeError, match=r"expected dy of shape \(2, 3\), got"):
+        layer.backward(np.ones(shape))
+
+
+@every_layer
+@pytest.mark.parametrize("dy_dtype", [np.float32, np.float64])
+def test_dx_has_the_dtype_of_dy(layer, dy_dtype):
+    x_dtype = np.float64 if dy_dtype == np.float32 else np.float32
+    layer = fresh(layer)
+    layer.forward(np.ones((2, 3), x_dtype), train=True)
+    assert layer.backward(np.ones((2, 3), dy_dtype)).dtype == dy_dtype
+
+
+@every_layer
+@pytest.mark.parametrize("x", [np.zeros((2, 3), int), [[0.0]], None])
+def test_only_floating_point_arrays_are_taken(layer, x):
+    with pytest.raises(dl.InputError, match="floating-point array"):
+        fresh(layer).forward(x)
+
+
+@pytest.mark.parametrize("cls", [LeakyReLU, ELU])
+@pytest.mark.parametrize("number", [None, "0.1", True, math.inf, math.nan])
+def test_a_slope_is_a_finite_number(cls, number):
+    with pytest.raises(dl.InputError, match="expected a finite number"):
+        cls(number)
+
+
+@pytest.mark.parametrize("approximate", [None, True, "exact", ""])
+def test_gelu_knows_two_kinds(approximate):
+    with pytest.raises(dl.InputError, match='expected approximate to be "none" or "tanh", got'):
+        GELU(approximate)
+
+
+def test_the_two_gelus_differ_by_what_the_documentation_says():
+    x = np.linspace(-8, 8, 10_001)
+    assert 4e-4 < np.abs(GELU("tanh").forward(x) - GELU().forward(x)).max() < 5e-4
+
+
+def test_representations_read_like_the_code():
+    assert list(map(repr, LAYERS)) == [
+        *("LeakyReLU(0.25)", "LeakyReLU(3)", "ELU()", "ELU(0.5)", "GELU()", "GELU('tanh')"),
+        *("SiLU()", "Sigmoid()", "Tanh()", "Softplus()", "Softmax()", "LogSoftmax()"),
+    ]
+
+
+def test_two_methods_make_an_activation():
+    class Sine(Activation):
+        def function(self, x):
+            return np.sin(x)
+
+        def derivative(self, x):
+            return np.cos(x)
+
+    class Square(Activation):
+        derivative_takes_y = True
+
+        def function(self, x):
+            return np.exp(x)
+
+        def derivative(self, y):
+            return y.copy()
+
+    for cls in (Sine, Square):
+        testing.check_layer_contract(cls, (3,))
+    with pytest.raises(TypeError, match="abstract"):
+        Activation()
+
+
+# ---- softmax
+
+SCORES = arrays(np.float64, st.tuples(st.integers(0, 3), st.integers(1, 4)), elements=st.floats(-1e4, 1e4))
+
+
+@given(SCORES, st.floats(-1e3, 1e3))
+def test_softmax_gives_probabilities_that_a_shift_leaves_alone(x, shift):
+    p = Softmax().forward(x)
+    assert p.shape == x.shape
+    assert (p >= 0).all()
+    np.testing.assert_allclose(p.sum(axis=-1), 1.0, rtol=1e-14)
+    np.testing.assert_allclose(Softmax().forward(x + shift), p, rtol=1e-8, atol=1e-11)
+
+
+@given(SCORES)
+def test_log_softmax_is_the_logarithm_of_softmax(x):
+    y = LogSoftmax().forward(x)
+    assert (y <= 0).all()
+    np.testing.assert_allclose(np.exp(y), Softmax().forward(x), rtol=1e-11, atol=1e-300)
+    for row, result in zip(x, y, strict=True):
+        log_sum = max(row) + math.log(math.fsum(math.exp(value - max(row)) for value in row))
+        np.testing.assert_allclose(result, row - log_sum, rtol=1e-13, atol=1e-11)
+
+
+def test_softmax_is_taken_over_the_last_axis_of_any_rows(rng):
+    x = rng.normal(size=(2, 3, 4, 5))
+    for cls in (Softmax, LogSoftmax):
+        rows = np.stack([cls().forward(row) for row in x.reshape(-1, 1, 5)]).reshape(x.shape)
+        np.testing.assert_allclose(cls().forward(x), rows, rtol=1e-14)
+
+
+def test_softmax_agrees_with_the_loss_that_has_it_inside(rng):
+    x, labels = 3 * rng.normal(size=(5, 4)), np.array([0, 3, 1, 1, 2])
+    loss = dl.SoftmaxCrossEntropy()
+    log_softmax = LogSoftmax()
+    y = log_softmax.forward(x, train=True)
+    np.testing.assert_allclose(loss.forward(x, labels), -y[np.arange(5), labels].mean(), rtol=1e-14)
+    np.testing.assert_allclose(log_softmax.backward(-np.eye(4)[labels] / 5), loss.backward(), atol=1e-16)
+    np.testing.assert_allclose(Softmax().forward(x), loss.probabilities(x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("cls", [Softmax, LogSoftmax])
+def test_softmax_needs_classes(cls):
+    for shape in ((3,), (3, 0), (2, 3, 0)):
+        with pytest.raises(dl.ShapeError, match=r"expected rows of shape \(\.\.\., classes\), with at least one class"):
+            cls().forward(np.zeros(shape))
+    with pytest.raises(dl.ShapeError, match="classes"):
+        cls().output_shape(())
+    assert cls().output_shape((3, 4)) == (3, 4)
+
+
+# ---- special functions
+
+
+@given(arrays(np.float64, 5, elements=st.floats(-7, 7) | st.floats(allow_nan=False) | st.floats(-1e-300, 1e-300)))
+def test_erf_is_that_of_the_math_module(x):
+    before = x.copy()
+    with np.errstate(over="ignore"):  # of numbers whose square overflows there is nothing to say but 1
+        y = erf(x)
+    np.testing.assert_allclose(y, [math.erf(value) for value in x], rtol=1e-15, atol=1e-322)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_erf_is_that_of_scipy_on_a_fine_grid():
+    special = pytest.importorskip("scipy.special", reason="needs the extra oracle: pip install scipy")
+    x = np.concatenate([np.linspace(-6.5, 6.5, 200_001), np.logspace(-307, 5, 10_001)])
+    np.testing.assert_allclose(erf(x), special.erf(x), rtol=1e-15)
+    single = x[np.abs(x) > 1e-37].astype(np.float32)
+    np.testing.assert_allclose(erf(single), special.erf(single.astype(np.float64)), rtol=5e-7)
+    with pytest.raises(AssertionError):  # an error of 4e-15 would not go unseen
+        np.testing.assert_allclose(erf(x) * (1 + 4e-15), special.erf(x), rtol=1e-15)
+
+
+def test_erf_at_the_ends_of_the_number_line():
+    y = erf(np.array([np.nan, np.inf, -np.inf, 0.0, -0.0]))
+    np.testing.assert_array_equal(y, [np.nan, 1.0, -1.0, 0.0, -0.0])
+    assert np.signbit(y[4])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("function", [erf, sigmoid])
+def test_special_functions_keep_dtype_and_shape(function, dtype):
+    for shape in ((0, 2), (3,), (2, 1, 2)):
+        y = function(np.full(shape, 0.3, dtype))
+        assert (y.dtype, y.shape) == (dtype, shape)
+
+
+@given(arrays(np.float64, 5, elements=st.floats(-700, 700)))
+def test_sigmoid_and_its_mirror_image_add_up_to_one(x):
+    np.testing.assert_allclose(sigmoid(x) + sigmoid(-x), 1.0, rtol=4e-16)
+    np.testing.assert_allclose(sigmoid(x), [math.exp(v) / (1 + math.exp(v)) for v in x], rtol=1e-15)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize(("dtype", "largest"), [("float32", 3e38), ("float64", 1e308)])
+def test_gelu_is_a_relu_far_out(approximate, dtype, largest):
+    layer, x = dl.GELU(approximate), np.array([[-largest, -1e20, 1e20, largest]], dtype)
+    assert layer.forward(x, train=True).tolist() == [[0, 0, *x[0, 2:].tolist()]]
+    assert layer.backward(np.ones_like(x)).tolist() == [[0, 0, 1, 1]]
+
+
+def test_a_derivative_may_return_what_it_was_given():
+    class HalfSquare(Activation):
+        def function(self, x):
+            return x * x / 2
+
+        def derivative(self, x):
+            return x
+
+    layer, x = HalfSquare(), np.array([[1.0, -3.0]])
+    layer.forward(x, train=True)
+    assert layer.backward(np.array([[2.0, 5.0]])).tolist() == [[2.0, -15.0]]
+    assert x.tolist() == [[1.0, -3.0]]

@@ -1,0 +1,250 @@
+"""Figures: what is on them, what they refuse, and the files they become."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from figures import axes_of
+from matplotlib.figure import Figure
+from PIL import Image
+
+from minidl._core.errors import InputError, ShapeError
+from minidl.plotting import plot_curves, plot_weight_templates, save_figure, template_images
+from minidl.training.history import History
+
+
+def smooth(epochs: int = 10) -> History:
+    return History([{"cost": 1.5 + 1 / e, "val_cost": 1.8 + 1 / e} for e in range(1, epochs + 1)])
+
+
+def test_training_is_solid_and_validation_dashed() -> None:
+    history = smooth()
+    ax = axes_of(plot_curves(history, "cost", title="A run"))
+    training, validation = ax.lines
+    assert [line.get_label() for line in ax.lines] == ["training", "validation"]
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "--"]
+    assert training.get_color() != validation.get_color()
+    np.testing.assert_array_equal(training.get_xdata(), range(1, 11))
+    np.testing.assert_array_equal(training.get_ydata(), history["cost"])
+    np.testing.assert_array_equal(validation.get_ydata(), history["val_cost"])
+    assert (ax.get_title(), ax.get_xlabel(), ax.get_ylabel()) == ("A run", "epoch", "cost (loss + penalty)")
+    assert ax.get_yscale() == "linear"
+
+
+def test_the_legend_is_above_the_data() -> None:
+    figure = plot_curves(smooth(), "cost")
+    figure.draw_without_rendering()
+    ax = axes_of(figure)
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
+
+
+def test_one_of_the_two_columns_is_enough() -> None:
+    for names in (["loss"], ["val_loss"]):
+        (line,) = axes_of(plot_curves({name: [2.0, 1.0] for name in names}, "loss")).lines
+        assert line.get_label() == ("training" if names == ["loss"] else "validation")
+    with pytest.raises(InputError, match="expected a history with 'loss' or 'val_loss'"):
+        plot_curves(History(), "loss")
+    with pytest.raises(InputError, match="expected a history with 'loss' or 'val_loss'"):
+        plot_curves({"loss": []}, "loss")
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 40, 1000])
+def test_epoch_ticks_are_integers(epochs: int) -> None:
+    figure = plot_curves(smooth(epochs), "cost")
+    figure.draw_without_rendering()
+    ticks = axes_of(figure).get_xticks()
+    assert len(ticks) >= 1
+    np.testing.assert_array_equal(ticks, np.round(ticks))
+
+
+def test_a_single_epoch_is_a_visible_point() -> None:
+    for line in axes_of(plot_curves(smooth(1), "cost")).lines:
+        assert line.get_marker() != "None"
+        assert line.get_markevery() == [0]
+
+
+def test_a_point_between_gaps_is_marked_on_a_long_curve() -> None:
+    values = [2.0] * 60
+    values[10] = values[12] = math.nan
+    (line,) = axes_of(plot_curves({"loss": values}, "loss")).lines
+    assert line.get_markevery() == [11]
+
+
+@pytest.mark.parametrize(
+    ("values", "log", "note"),
+    [
+        ([2.0, 1.8, 1.7, 1.6, 1.65], False, ""),
+        ([2.0, 3.0, 2.0], False, ""),  # 1.5-fold is not above 1.5-fold
+        ([2.0, 3.1, 2.0], True, "cost rises up to 1.6-fold in one epoch"),
+        ([9.0, 3.0, 1.0], False, ""),  # falling fast is no blow-up
+        ([5000.0, 4.0, 4.0, 3.0, 2.0], True, "the largest cost is 1,250 times the median"),
+        ([2.0, 0.0, 50.0], False, ""),  # zero has no logarithm
+        ([-1.0, 9.0, -1.0], False, ""),
+        ([2.0, math.nan, 9.0], False, ""),  # no rise from one epoch to the next is known
+    ],
+)
+def test_the_axis_is_logarithmic_iff_the_run_blows_up(values: list[float], log: bool, note: str) -> None:
+    for columns in ({"cost": values}, {"val_cost": values}):
+        ax = axes_of(plot_curves(columns, "cost"))
+        assert ax.get_yscale() == ("log" if log else "linear")
+        assert ax.get_ylabel().endswith(", log scale") is log
+        assert ("log scale" in ax.get_xlabel()) is log
+        assert note in ax.get_xlabel()
+
+
+def test_an_accuracy_may_rise() -> None:
+    assert axes_of(plot_curves({"accuracy": [0.1, 0.5, 0.9]}, "accuracy")).get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("values", [[3.0, 8.0, 3.5], [1.0, 60.0, 2.0], [1.0, 5e4, 2.0], [1e-200, 1e200, 1.0]])
+def test_a_logarithmic_axis_has_readable_ticks(values: list[float]) -> None:
+    figure = plot_curves({"loss": values}, "loss")
+    figure.draw_without_rendering()
+    ax = axes_of(figure)
+    low, high = ax.get_ylim()
+    labels = [text.get_text() for text in ax.get_yticklabels() if low <= text.get_position()[1] <= high]
+    assert 2 <= len(labels) <= 14
+    assert all(float(label) > 0 for label in labels)
+
+
+def test_what_is_not_finite_is_a_gap_and_said() -> None:
+    history = {"cost": [2.0, math.nan, math.inf, 1.0], "val_cost": [2.0, 2.0, 2.0, -math.inf]}
+    ax = axes_of(plot_curves(history, "cost"))
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, np.nan, np.nan, 1.0])
+    assert "training: no finite value in 2 of 4 epochs" in ax.get_xlabel()
+    assert "validation: no finite value in 1 of 4 epochs" in ax.get_xlabel()
+    assert history["cost"][2] == math.inf  # the caller's numbers stay
+
+
+def test_a_curve_of_nothing_finite_says_so() -> None:
+    ax = axes_of(plot_curves({"cost": [math.nan, math.inf]}, "cost"))
+    assert [text.get_text() for text in ax.texts] == ["nothing finite to draw"]
+
+
+@pytest.mark.parametrize(
+    "title", ["CIFAR-10: λ = 0.1, η = 0.001, batch 100, 40 epochs, seed 42, on one core", "W" * 90]
+)
+def test_no_text_is_clipped(title: str) -> None:
+    wild = {"cost": [3.0, 8.0, math.nan] * 5, "val_cost": [4.0, 9.0, math.inf] * 5}
+    templates = plot_weight_templates(np.eye(12, 10), title=title, image_shape=(3, 4), class_names=["automobile"] * 10)
+    for figure in (plot_curves(wild, "cost", title=title), templates):
+        figure.draw_without_rendering()
+        box = figure.bbox
+        for ax in figure.axes:
+            inner = ax.get_tightbbox()
+            assert inner.x0 >= box.x0 - 1
+            assert inner.x1 <= box.x1 + 1
+            assert inner.y0 >= box.y0 - 1
+            assert inner.y1 <= box.y1 + 1
+        for text in figure.texts:
+            extent = text.get_window_extent()
+            assert box.x0 <= extent.x0 <= extent.x1 <= box.x1
+
+
+def test_a_title_is_no_formula() -> None:
+    figure = plot_curves(smooth(), "cost", title="$100 and_1 $\\frac")
+    figure.draw_without_rendering()  # matplotlib would take what stands between dollars as a formula, and fail
+    assert axes_of(figure).get_title() == "$100 and_1 $\\frac"
+
+
+def test_curves_are_drawn_where_they_are_told_to() -> None:
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert plot_curves(smooth(), "cost", ax=right) is figure
+    assert len(right.lines) == 2
+    assert not left.lines
+    inner = figure.subfigures(1, 1).add_subplot()
+    assert plot_curves(smooth(), "cost", ax=inner) is figure
+
+
+def test_templates_are_a_grid_of_named_pictures(rng: np.random.Generator) -> None:
+    names = [f"kind {k}" for k in range(10)]
+    figure = plot_weight_templates(rng.normal(size=(3 * 32 * 32, 10)), class_names=names, title="Ten")
+    assert [ax.get_title() for ax in figure.axes] == names
+    assert len({round(ax.get_position().y0, 3) for ax in figure.axes}) == 2
+    assert len({round(ax.get_position().x0, 3) for ax in figure.axes}) == 5
+    assert figure.get_suptitle() == "Ten"
+    assert figure.get_supxlabel() == "each scaled to its own minimum and maximum"
+    assert [ax.get_title() for ax in plot_weight_templates(np.eye(4, 2)).axes] == ["0", "1"]
+
+
+def test_a_template_is_scaled_by_its_own_range_and_channels_come_last() -> None:
+    weight = np.arange(24.0).reshape(12, 2) * [1, -5]
+    pictures = template_images(weight)
+    assert pictures.shape == (2, 2, 2, 3)
+    np.testing.assert_allclose(pictures[0], np.linspace(0, 1, 12).reshape(3, 2, 2).transpose(1, 2, 0))
+    np.testing.assert_allclose(pictures[1], 1 - pictures[0])
+    np.testing.assert_allclose(template_images(weight, (2, 2, 3))[0].ravel(), np.linspace(0, 1, 12))
+    np.testing.assert_array_equal(weight, np.arange(24.0).reshape(12, 2) * [1, -5])
+
+
+def test_a_template_without_a_range_is_mid_grey() -> None:
+    weight = np.tile([3.0, np.nan, 1.0], (4, 1))
+    weight[:, 2] = [0.0, 1.0, np.inf, 3.0]
+    flat, nothing, partly = template_images(weight)
+    np.testing.assert_array_equal(flat, np.full((2, 2), 0.5))
+    np.testing.assert_array_equal(nothing, np.full((2, 2), 0.5))
+    np.testing.assert_allclose(partly.ravel(), [0, 1 / 3, 0.5, 1])
+    assert plot_weight_templates(weight).get_supxlabel().endswith("; grey where not finite")
+
+
+def test_of_many_templates_the_first_are_drawn_and_the_figure_says_so() -> None:
+    figure = plot_weight_templates(np.eye(1, 130))
+    assert len(figure.axes) == 100
+    assert figure.get_supxlabel().endswith("; the first 100 of 130")
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((16,), {}, r"expected a weight \(in_features, n_classes\), got shape \(16,\)"),
+        ((16, 0), {}, r"got shape \(16, 0\)"),
+        ((15, 2), {}, "15 features are no square image; pass image_shape"),
+        ((16, 2), {"image_shape": (2, 4)}, r"of 16 features in all, got \(2, 4\)"),
+        ((16, 2), {"image_shape": (16,)}, r"got \(16,\)"),
+        ((16, 2), {"image_shape": (2, 4, 2)}, r"got \(2, 4, 2\)"),
+        ((16, 2), {"class_names": ["a"]}, "expected 2 class names, one a column, got 1"),
+    ],
+)
+def test_what_is_no_picture_is_refused(shape: tuple[int, ...], options: dict[str, object], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        plot_weight_templates(np.ones(shape), **options)
+
+
+def test_saving_writes_png_and_svg_and_the_same_bytes_again(tmp_path: Path, rng: np.random.Generator) -> None:
+    weight = rng.normal(size=(3072, 10))
+    for draw in (lambda: plot_curves(smooth(), "cost", title="λ"), lambda: plot_weight_templates(weight)):
+        first = save_figure(draw(), tmp_path / "a" / "lambda=0.1")
+        second = save_figure(draw(), tmp_path / "b" / "lambda=0.1.png")
+        assert [path.name for path in first] == ["lambda=0.1.png", "lambda=0.1.svg"]
+        assert [path.name for path in second] == ["lambda=0.1.png", "lambda=0.1.svg"]
+        assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+        assert all(path.stat().st_size < 200_000 for path in first)
+        assert "<text" not in first[1].read_text()  # texts are outlines
+        with Image.open(first[0]) as image:
+            assert image.width == 750
+
+
+def test_settings_of_the_user_stay(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    save_figure(plot_curves(smooth(), "cost"), tmp_path / "cost")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_no_pyplot_no_display_and_a_light_import(tmp_path: Path) -> None:
+    program = f"""
+import sys
+import minidl.plotting, minidl.training.callbacks.figures, minidl.report, minidl.training.describe
+assert "matplotlib" not in sys.modules
+from minidl.plotting import plot_curves, save_figure
+save_figure(plot_curves({{"loss": [2.0, 1.0]}}, "loss"), {str(tmp_path / "loss")!r})
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "MPLBACKEND")}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=tmp_path)
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,212 @@
+"""Report: a page by itself, whatever its texts and tables hold."""
+
+import base64
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from minidl._core.errors import DataError, InputError
+from minidl.report import Report
+
+# One grey pixel.
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, and its text; every element must be closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.stack: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1] != "style":
+            self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def figures(tmp_path: Path) -> list[tuple[Path, str, str]]:
+    folder = tmp_path / "run" / "figures (1)"
+    folder.mkdir(parents=True)
+    (folder / "cost λ=0.1.png").write_bytes(PNG)
+    (folder / "loss.SVG").write_bytes(SVG)
+    return [(folder / "cost λ=0.1.png", "Cost of a run", "Falls."), (folder / "loss.SVG", 'A "loss"', "")]
+
+
+def full_report(title: str, figures: list[tuple[Path, str, str]]) -> Report:
+    report = Report(title)
+    report.heading("Settings").heading("First", level=3).paragraph("One & two.")
+    report.table(["a", "b"], [[1, "x"], [2, "y"]], caption="Numbers")
+    return report.figures(figures)
+
+
+def test_the_page_stands_alone(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
+    page = Page(full_report("Title", figures).to_html())
+    images = page.all("img")
+    assert [image["alt"] for image in images] == ["Cost of a run", 'A "loss"']
+    for image, kind, content in zip(images, ["png", "svg+xml"], [PNG, SVG], strict=True):
+        head, data = image["src"].split(",")
+        assert head == f"data:image/{kind};base64"
+        assert base64.b64decode(data) == content
+    for tag in ("script", "link", "iframe", "a"):
+        assert page.all(tag) == []
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == len(page.all("h2")) == len(page.all("h3")) == 1
+
+
+@given(text=st.text())
+def test_every_text_comes_out_as_it_went_in(text: str) -> None:
+    for title in (text, "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</title>${body}$body {x}"):
+        report = Report(title).heading(title).paragraph(title).table([title], [[title]], caption=title)
+        page = Page(report.to_html())
+        assert page.all("script") == page.all("img") == []
+        plain = "".join(page.words).replace("\xa0", " ")
+        assert plain.count(_as_parsed(title)) >= 5
+
+
+def _as_parsed(text: str) -> str:
+    """What a parser makes of an escaped text: non-breaking spaces are counted as spaces here."""
+    return text.replace("\xa0", " ")
+
+
+def test_numbers_are_aligned_to_the_right() -> None:
+    rows = [["weight", 1, "39.1 %", "-0.5 ± 0.1", 1], ["bias", 2, "38 %", math.nan, "x"]]
+    report = Report("t").table(["name", "n", "share", "value", "mixed"], rows)
+    page = Page(report.to_html())
+    assert ["class" in cell for cell in page.all("td")] == [False, True, True, True, False] * 2
+    assert "| --- | ---: | ---: | ---: | --- |" in report.to_markdown()
+
+
+def test_cells_are_words_and_short_numbers() -> None:
+    row = [math.nan, math.inf, -math.inf, None, 0.123456, np.float32(0.5), np.float32("nan"), 123456, "as it is", True]
+    report = Report("t").table(["c"] * len(row), [row])
+    cells = report.to_markdown().splitlines()[-1]
+    assert cells == (
+        r"| not a number | infinity | -infinity | \- | 0.1235 | 0.5 | not a number | 123456 | as it is | True |"
+    )
+
+
+def test_tables_may_be_empty_but_not_ragged() -> None:
+    for report in (Report("t").table(["a", "b"], []), Report("t").table([], []), Report("").figures([])):
+        Page(report.to_html())
+        report.to_markdown()
+    with pytest.raises(InputError, match="expected 2 cells in row 2, got 1"):
+        Report("t").table(["a", "b"], [[1, 2], [1]])
+
+
+def test_a_wide_table_scrolls_in_its_own_box() -> None:
+    html = Report("t").table(["a"], [[1]], caption="The caption").to_html()
+    assert '<div class="scroll" role="region" aria-label="The caption" tabindex="0"><table>' in html
+
+
+def test_markdown_links_lead_to_the_figures(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
+    folder = tmp_path / "run"
+    written = full_report("Title", figures).write(folder)
+    assert written == [folder / f"report.{kind}" for kind in ("html", "md", "pdf")]
+    markdown = written[1]
+    links = re.findall(r"!\[(.+?)\]\(([^ ()]+)\)", markdown.read_text())
+    assert [alt for alt, _ in links] == ["Cost of a run", 'A "loss"']
+    assert [(folder / unquote(link)).read_bytes() for _, link in links] == [PNG, SVG]
+
+
+def test_no_path_of_the_machine_is_in_the_files(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
+    for path in full_report("Title", figures).write(tmp_path / "run"):
+        assert str(tmp_path).encode() not in path.read_bytes()
+        assert f"{Path.home()}/".encode() not in path.read_bytes()
+
+
+def test_a_relative_figure_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[tuple[Path, str, str]]
+) -> None:
+    monkeypatch.chdir(tmp_path / "run")
+    report = Report("t").figures([("figures (1)/loss.SVG", "alt", "")])
+    monkeypatch.chdir(tmp_path)
+    assert "(figures%20%281%29/loss.SVG)" in report.to_markdown("run")
+
+
+def test_the_same_blocks_give_the_same_bytes(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
+    first = [path.read_bytes() for path in full_report("Title", figures).write(tmp_path / "run")]
+    second = [path.read_bytes() for path in full_report("Title", figures).write(tmp_path / "run")]
+    assert first == second
+
+
+def test_settings_are_a_table_of_names_and_values() -> None:
+    lines = Report("t").settings({"epochs": 40, "rate": 0.00123456, "note": None}, caption="Run 1").to_markdown()
+    assert lines.splitlines()[2:] == [
+        "Run 1", "", "| setting | value |", "| --- | ---: |", "| epochs | 40 |", "| rate | 0.001235 |", r"| note | \- |"
+    ]  # fmt: skip
+
+
+def test_settings_are_a_mapping() -> None:
+    with pytest.raises(InputError, match=r"Report.settings: expected values to be a Mapping, got .*; write a dict"):
+        Report("t").settings([("epochs", 40)])  # type: ignore[arg-type]
+
+
+def test_the_environment_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minidl.report.report.environment", lambda: {"Python": "3.11.7", "processor": "fast"})
+    lines = Report("t").environment().to_markdown().splitlines()
+    assert lines[2:] == ["| environment | value |", "| --- | --- |", "| Python | 3.11.7 |", "| processor | fast |"]
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown"),
+    [
+        ("a_b *c* <b> [x](y) `z` | $5$ ~ \\ &amp;", r"a\_b \*c\* \<b\> \[x\](y) \`z\` \| \$5\$ \~ \\ \&amp;"),
+        ("# no heading", r"\# no heading"),
+        ("- no item\n\n1. nor this", r"\- no item 1. nor this"),
+        ("1. no item", r"1\. no item"),
+        ("---", r"\---"),
+        ("-0.5 and 1.5e-3 (#2)", "-0.5 and 1.5e-3 (#2)"),
+    ],
+)
+def test_markdown_signs_are_taken_literally(text: str, markdown: str) -> None:
+    assert Report("t").paragraph(text).to_markdown() == f"# t\n\n{markdown}\n"
+
+
+def test_bad_figures_are_refused(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
+    with pytest.raises(DataError, match=r"cannot read .*no\.png \(No such file"):
+        Report("t").figures([(tmp_path / "no.png", "alt", "")])
+    with pytest.raises(InputError, match=r"expected a \.png or \.svg file, got .*a\.gif"):
+        Report("t").figures([(tmp_path / "a.gif", "alt", "")])
+    with pytest.raises(InputError, match="expected an alternative text"):
+        Report("t").figures([(figures[0][0], " ", "")])
+    for wrong in (figures[0][0], figures[0][:2], (Figure(), "alt", "")):
+        with pytest.raises(
+            InputError, match=r"expected a list of \(path of a file, alternative text, caption\), .* got"
+        ):
+            Report("t").figures([wrong])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="expected level 2 or 3, got 1"):
+        Report("t").heading("x", level=1)
+
+
+def test_repr_is_short() -> None:
+    assert repr(Report("t")) == "Report('t', 0 blocks)"
+    assert repr(Report("t").paragraph("x")) == "Report('t', 1 block)"

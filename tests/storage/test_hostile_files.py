@@ -1,0 +1,231 @@
+"""Hostile and damaged files: every flipped bit and cut of small ones, and twenty thousand fuzzed ones under watch."""
+
+import gzip
+import hashlib
+import os
+import signal
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cifar_files as files
+import fuzzing
+import numpy as np
+import pytest
+
+from minidl._core.errors import DataError
+from minidl.data.datasets import cifar10_content
+from minidl.data.datasets.cifar10_local import read_cached, read_place
+from minidl.data.datasets.cifar10_npm import read_labels
+from minidl.data.datasets.cifar10_pickle import read_pickled_batch
+
+NAME = "data_batch_1"
+SHARES = {"checkpoints": 0.45, "batches": 0.35, "tgz": 0.12, "npm": 0.08}
+
+
+@pytest.fixture(autouse=True)
+def _tiny() -> Iterator[None]:
+    signal.alarm(3600)  # ends a test that waits for a pipe
+    with files.tiny_cifar10():
+        yield
+    signal.alarm(0)
+
+
+# Fuzzing.
+
+
+def fuzz(cases: int, seed: int, seconds: float) -> None:
+    """Read `cases` damaged files of all kinds in processes of their own, and print what came of them."""
+    counts = {kind: round(cases * share) for kind, share in SHARES.items()}
+    processes = {kind: fuzzing.start(kind, seed, 0, count) for kind, count in counts.items()}
+    reports = {kind: fuzzing.finish(process, seconds) for kind, process in processes.items()}
+    print()
+    for kind, report in reports.items():
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
+        print(
+            f"{kind}: {report.cases} cases ({outcomes}), slowest {1000 * report.slowest:.1f} ms, {report.over_50_ms} "
+            f"over 50 ms, memory at most {report.most_memory:.0%} of the bound in {report.measured} of them"
+        )
+    print(f"in all {sum(report.cases for report in reports.values())} cases")
+    assert [failure for report in reports.values() for failure in report.failures] == []
+    assert {kind: report.cases for kind, report in reports.items()} == counts
+    for kind, report in reports.items():
+        assert report.outcomes["refused"] > 0.5 * report.cases, kind  # else the damage is none
+        assert report.over_50_ms <= 0.001 * report.cases, kind
+        assert report.measured >= report.cases // 30, kind
+
+
+def test_twenty_thousand_fuzzed_files_are_refused_or_read_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        fuzz(20_000, seed=1, seconds=300)
+
+
+@pytest.mark.nightly
+def test_a_million_fuzzed_files_are_refused_or_read_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        fuzz(1_000_000, seed=2, seconds=3000)
+
+
+@pytest.mark.parametrize("fault", fuzzing.PLANTED)
+def test_the_watch_sees_a_reader_with_a_fault(fault: str) -> None:
+    expected = {
+        "another error": "KeyError instead of ValueError",
+        "wrong object": "damage was not noticed",
+        "exec": "a reader may not: exec",
+        "compile": "a reader may not: compile",
+        "import": "a reader may not: import",
+        "write": "a reader may not: open",
+        "delete": "a reader may not: os.remove",
+        "start": "a reader may not: os.system",
+        "connect": "a reader may not: socket",
+        "memory": "2.00 times the bound",
+        "slow": "it took 1.0 s",
+        "hang": "the process ended with -14 and no report: Current thread",
+        "crash": "Segmentation fault",
+        "exit": "the process ended with 0 and no report",
+    }
+    (failure,) = fuzzing.finish(fuzzing.start(f"planted {fault}", 0, 0, 30, 1 if fault == "hang" else 60), 120).failures
+    assert expected[fault] in failure
+
+
+def test_a_case_depends_on_its_seed_and_number_alone() -> None:
+    processes = [fuzzing.start("planted another error", 0, number, count) for number, count in ((0, 1), (0, 5), (1, 9))]
+    one, again, other = (fuzzing.finish(process, 60).failures for process in processes)
+    assert "case 0" in one[0]
+    assert one == again != other
+
+
+# Every flipped bit and every cut.
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Return a batch of three pictures of twelve bytes, which is taken for the official one meanwhile."""
+    pixels, labels = bytes(range(100, 136)), [1, 9, 3]
+    monkeypatch.setattr(cifar10_content, "PIXELS", 12)
+    digest = hashlib.sha256(pixels + bytes(labels)).hexdigest()
+    monkeypatch.setattr(cifar10_content, "DIGESTS", cifar10_content.DIGESTS | {NAME: digest})
+    items = files.official_items(NAME)
+    items |= {b"labels": files.label_list(labels), b"data": files.array(pixels, shape=(3, 12))}
+    return files.dictionary(items)
+
+
+def flips_and_cuts(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield every file that differs from `content` in one bit, or is the beginning of it."""
+    for at, byte in enumerate(content):
+        yield "cut", content[:at]
+        for bit in range(8):
+            yield "flip", content[:at] + bytes([byte ^ 1 << bit]) + content[at + 1 :]
+
+
+def outcomes(content: bytes, read: Callable[[bytes], np.ndarray]) -> Counter[str]:
+    whole, counts = read(content).tobytes(), Counter[str]()
+    for kind, damaged in flips_and_cuts(content):
+        try:
+            assert read(damaged).tobytes() == whole
+            counts[f"{kind} without meaning"] += 1
+        except DataError:
+            counts[f"{kind} refused"] += 1
+    print(f"\n{len(content)} bytes: {dict(counts)}")
+    return counts
+
+
+def test_every_flipped_bit_and_cut_of_a_small_batch_is_refused_or_changes_no_pixel_and_no_label(small: bytes) -> None:
+    counts = outcomes(small, lambda data: read_pickled_batch(data, NAME, "the file"))
+    assert counts["cut refused"] == len(small)
+    assert counts["flip refused"] > 0.6 * 8 * len(small)  # the others lie in file names and in numbers of the memo
+
+
+def test_every_flipped_bit_and_cut_of_a_small_cached_batch_is_refused(small: bytes, tmp_path: Path) -> None:
+    content = read_pickled_batch(small, NAME, "the file").tobytes()
+
+    def read(data: bytes) -> np.ndarray:
+        (tmp_path / "file").write_bytes(data)
+        return read_cached(tmp_path / "file", NAME)
+
+    assert outcomes(content, read) == {"cut refused": len(content), "flip refused": 8 * len(content)}
+    for more in (b"\0", content):
+        with pytest.raises(DataError, match=f"expected {len(content)} bytes, got {len(content + more)}"):
+            read(content + more)
+
+
+# What is no file, or claims more than there is.
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: os.mkfifo(path), "expected a regular file, got a pipe"),
+        (lambda path: path.symlink_to("/dev/zero"), "expected a regular file, got a device"),
+        (lambda path: path.symlink_to("/dev/tty"), "expected a regular file, got a device"),
+        (lambda path: path.mkdir(), "expected a regular file, got a folder"),
+    ],
+)
+@pytest.mark.parametrize("name", [NAME, "cifar-10/data_batch_1.u8", "cifar-10-python.tar.gz"])
+def test_only_a_regular_file_is_read(make: Callable[[Path], object], message: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    make(tmp_path / name)
+    started = time.perf_counter()
+    with pytest.raises(DataError, match=message):
+        read_place(tmp_path, [NAME])
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "message"),
+    [
+        (NAME, files.official(NAME), "expected at most 40000000 bytes, got 1099511627776"),
+        ("cifar-10/data_batch_1.u8", b"", "expected 9219 bytes, got 1099511627776"),
+        ("cifar-10-python.tar.gz", b"", "expected at most 200000000 bytes, got 1099511627776"),
+        ("cifar-10-python.tar.gz", files.official_tgz(), "expected at most 200000000 bytes, got 1099511627776"),
+    ],
+)
+def test_a_file_of_holes_takes_no_memory(name: str, start: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(start)
+    os.truncate(tmp_path / name, 1 << 40)
+    with peak_below(1_000_000), pytest.raises(DataError, match=message):
+        read_place(tmp_path, [NAME])
+
+
+def test_memory_is_taken_for_what_is_there_and_not_for_what_is_claimed(tmp_path: Path) -> None:
+    tar = bytearray(files.tar({"d/data_batch_1": files.official(NAME)}))
+    tar[124:136] = b"%011o\0" % 39_999_999
+    tar[148:156] = b" " * 8
+    tar[148:156] = b"%06o\0 " % sum(tar[:512])
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(gzip.compress(bytes(tar)))
+    (tmp_path / "cifar-10").mkdir()
+    (tmp_path / "batches").mkdir()
+    (tmp_path / "batches" / NAME).write_bytes(files.official(NAME))
+    with peak_below(1_000_000):
+        with pytest.raises(DataError, match="the tar archive has no end"):
+            read_place(tmp_path, [NAME])
+        assert read_place(tmp_path / "batches", [NAME])[0][NAME].tobytes() == files.CONTENTS[NAME]
+    with pytest.MonkeyPatch.context() as patch, peak_below(1_000_000):
+        patch.setattr(cifar10_content, "ROWS", 10_000)
+        (tmp_path / "cifar-10" / f"{NAME}.u8").write_bytes(b"short")
+        with pytest.raises(DataError, match="expected 30730000 bytes, got 5"):
+            read_cached(tmp_path / "cifar-10" / f"{NAME}.u8", NAME)
+
+
+class peak_below:  # noqa: N801 - reads as a statement
+    """Fail where the block allocates more than `limit` bytes at a time."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def __enter__(self) -> None:
+        tracemalloc.start()
+
+    def __exit__(self, *_: object) -> None:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < self.limit
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_labels_do_not_choose_how_they_are_decoded(encoding: str) -> None:
+    with pytest.raises(DataError, match="expected a list of labels in JSON"):
+        read_labels("[1, 2, 3]".encode(encoding), "the file")

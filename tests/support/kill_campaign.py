@@ -1,0 +1,134 @@
+"""Kill training again and again, resume it, and see whether it ends as if nothing had happened.
+
+    python tests/support/kill_campaign.py operations RUN         at every file operation of a run, before and after it
+    python tests/support/kill_campaign.py random RUN KILLS SEED  at random instants, several times in one run
+
+prints one line of JSON. Each attempt is a child forked from this process, which itself never trains: forking is safe
+as long as BLAS has no threads, so this is to be started with OPENBLAS_NUM_THREADS=1.
+"""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from functools import partial
+from pathlib import Path
+
+from faulty_os import WRITING, FaultyOs
+from training_runs import RUNS, everything, fit, seeded
+
+import minidl as dl
+from minidl._storage import files
+
+KILLED = -signal.SIGKILL
+
+
+def attempt(run, directory, answer, epochs, **checkpointing):
+    """In a child: train to the end, going on from what is in `directory`, and write what came out to `answer`."""
+    # Each attempt draws seeds of its own where the program gives none; only a checkpoint can bring the first ones back.
+    make = seeded if not dl.checkpoint.checkpoint_paths(directory) else lambda run, callbacks: run(callbacks)
+    trainer, arguments = make(run, [dl.Checkpoint(directory, **checkpointing)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(trainer, arguments, epochs=epochs, resume_from=directory)
+    unfinished = answer.with_suffix(".unfinished")
+    unfinished.write_text(digest(trainer))
+    os.replace(unfinished, answer)
+
+
+def digest(trainer):
+    return hashlib.sha256(repr(sorted(everything(trainer).items())).encode()).hexdigest()
+
+
+def in_child(work, kill_after=None):
+    """Run `work` in a fork of this process, killed after so many seconds, and return its exit status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    if kill_after is not None:
+        time.sleep(kill_after)
+        os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def undisturbed(run, epochs):
+    """Return the digest of the run without a checkpoint, and how long the run takes with them."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer"
+
+        def alone():
+            trainer, arguments = seeded(run)
+            fit(trainer, arguments, epochs=epochs)
+            answer.write_text(digest(trainer))
+
+        assert in_child(alone) == 0
+        expected = answer.read_text()
+        start = time.perf_counter()
+        assert in_child(lambda: attempt(run, Path(folder) / "run", answer, epochs, every_steps=1)) == 0
+        assert answer.read_text() == expected
+        return expected, time.perf_counter() - start
+
+
+def at_every_operation(run):
+    """Kill before and after each operation on files once, and return how often, and how often the end was another."""
+    expected, _ = undisturbed(run, epochs=2)
+    kills = different = number = 0
+    reached = True
+    while reached:
+        number += 1
+        for moment in ("before", "after"):
+            with tempfile.TemporaryDirectory() as folder:
+                answer = Path(folder) / "answer"
+
+                def faulty(moment=moment, folder=folder, answer=answer, number=number):
+                    files.os = FaultyOs(number, kill=moment, watched=WRITING)
+                    attempt(run, Path(folder) / "run", answer, epochs=2, every_steps=2, keep=1)
+
+                status = in_child(faulty)
+                assert status in (0, KILLED), status
+                reached = status == KILLED
+                kills += reached
+                if reached:
+                    work = partial(attempt, run, Path(folder) / "run", answer, 2, every_steps=2, keep=1)
+                    status = in_child(work)
+                    assert status == 0, status
+                different += answer.read_text() != expected
+    return {"kills": kills, "different": different}
+
+
+def at_random_instants(run, wanted, seed):
+    """Kill at random instants until that was done so often, and return the counts; a run may be killed many times."""
+    rng = random.Random(seed)
+    expected, seconds = undisturbed(run, epochs=3)
+    kills = different = runs = longest = 0
+    while kills < wanted:
+        runs += 1
+        with tempfile.TemporaryDirectory() as folder:
+            answer, chain = Path(folder) / "answer", 0
+            while not answer.exists():
+                after = rng.uniform(0, 1.1 * seconds) if chain < 10 else None  # at last it may end in peace
+                status = in_child(partial(attempt, run, Path(folder) / "run", answer, 3, every_steps=1), after)
+                assert status in (0, KILLED), status
+                chain += status == KILLED
+            kills, longest = kills + chain, max(longest, chain)
+            different += answer.read_text() != expected
+    return {"kills": kills, "runs": runs, "longest_chain": longest, "different": different}
+
+
+if __name__ == "__main__":
+    kind, name, *numbers = sys.argv[1:]
+    counts = (
+        at_every_operation(RUNS[name]) if kind == "operations" else at_random_instants(RUNS[name], *map(int, numbers))
+    )
+    print(json.dumps(counts))

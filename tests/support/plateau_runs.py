@@ -1,0 +1,25 @@
+"""Learning rates along a column of values, as ReduceLROnPlateau sets them."""
+
+from types import SimpleNamespace
+
+import minidl as dl
+
+
+def trainer_with(rate=0.1):
+    """What the callback needs of a trainer; the numbers come from some other callback."""
+    other = dl.LambdaCallback(on_epoch_end=lambda trainer: None)
+    return SimpleNamespace(optimizer=dl.SGD(rate), logs={}, history=dl.History(), callbacks=[other])
+
+
+def measure(trainer, plateau, value, name="val_loss"):
+    trainer.history.append({name: value})
+    trainer.logs = trainer.history.rows[-1]
+    plateau.on_epoch_end(trainer)
+    return trainer.optimizer.learning_rate
+
+
+def rates_along(column, **options):
+    """Return the rate after each epoch."""
+    trainer, plateau = trainer_with(), dl.ReduceLROnPlateau(**options)
+    plateau.on_train_begin(trainer)
+    return [measure(trainer, plateau, value) for value in column]

@@ -1,0 +1,438 @@
+"""Sweeps: every trial once, the same numbers whoever does them in whatever order, and nothing that is done is lost."""
+
+import errno
+import itertools
+import json
+import os
+import random
+import signal
+import threading
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import sweep_runs
+from faulty_os import TAKES_SPACE, FaultyOs, standing_in
+
+import minidl as dl
+from minidl._storage import files
+
+GRID = {"x": [0, 1, 2, 3], "y": ["a", "b"]}
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "sweep.jsonl"
+
+
+@pytest.fixture
+def sweep(out):
+    return partial(dl.sweep, out=out, verbose=0)
+
+
+def told(result):
+    """What must not depend on who did the trials, and when."""
+    return [(t.config, t.key, t.seed, t.metrics, t.ok) for t in result]
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_grid_is_tried_in_its_order_and_every_trial_is_a_line(sweep, out):
+    result = sweep(sweep_runs.noisy, GRID)
+    assert [t.config for t in result] == [{"x": x, "y": y} for x in GRID["x"] for y in GRID["y"]]
+    for row, trial in zip(rows(out), result, strict=True):
+        assert list(row) == ["run", "key", "config", "seed", "status", "metrics", "seconds", "host"]
+        assert (row["run"], row["status"], row["config"]) == ("sweep_runs.noisy", "ok", trial.config)
+        assert row["metrics"] == trial.metrics == sweep_runs.noisy(trial.config, trial.seed)
+        assert row["seconds"] == trial.seconds > 0
+        assert row["host"] == trial.host
+    assert len({t.seed for t in result}) == len({t.key for t in result}) == 8
+
+
+class Shuffled:
+    """An executor that begins nothing until it has five tasks, and ends them in another order than they came in."""
+
+    def __init__(self, order):
+        self.order, self.waiting, self.sent = random.Random(order), [], 0
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        self.waiting.append((future, function, arguments))
+        self.sent += 1
+        if self.sent == 1 or len(self.waiting) == 4:  # the first is alone: a sweep asks whether its function arrives
+            self.order.shuffle(self.waiting)
+            for future_, function_, arguments_ in self.waiting:
+                future_.set_result(function_(*arguments_))
+            self.waiting = []
+        return future
+
+
+def test_the_numbers_depend_on_neither_workers_nor_order_nor_restarts(tmp_path):
+    space = {"lam": [0, 0.1], "eta": np.logspace(-2, 0, 4)}
+    sweep = partial(dl.sweep, sweep_runs.train, space, verbose=0)
+    serial = sweep(out=tmp_path / "serial")
+    found = {"own": sweep(out=tmp_path / "own", workers=2)}
+    with ThreadPoolExecutor(3) as threads:
+        found["threads"] = sweep(out=tmp_path / "threads", executor=threads)
+    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+        found["processes"] = sweep(out=tmp_path / "processes", executor=processes)
+    for order in range(5):
+        found[f"shuffled {order}"] = sweep(out=tmp_path / f"shuffled {order}", executor=Shuffled(order))
+    lines = (tmp_path / "serial").read_text().splitlines(keepends=True)
+    for number in range(len(lines) + 1):  # restarted, with any number of trials done before
+        (tmp_path / f"{number}").write_text("".join(random.Random(number).sample(lines, number)))
+        found[f"restarted {number}"] = sweep(out=tmp_path / f"{number}")
+    for name, result in found.items():
+        assert told(result) == told(serial), name
+    assert len({trial.metrics["val_loss"] for trial in serial}) == 8
+    written = [[row["config"] for row in rows(tmp_path / name)] for name in ("serial", "shuffled 0")]
+    assert written[0] != written[1]  # in the file they stand as they ended
+
+
+def test_the_seed_of_a_trial_is_of_its_config_and_the_sweep_alone(sweep, tmp_path):
+    alone = sweep(sweep_runs.noisy, [{"y": "b", "x": 2}], out=tmp_path / "alone")
+    (among,) = [t for t in sweep(sweep_runs.noisy, GRID) if t.config == {"x": 2, "y": "b"}]
+    assert (alone.trials[0].key, alone.trials[0].metrics) == (among.key, among.metrics)
+    other = sweep(sweep_runs.noisy, GRID, seed=1)
+    assert not {t.seed for t in other} & {t.seed for t in sweep(sweep_runs.noisy, GRID)}
+    assert all(0 <= t.seed < 2**32 for t in other)
+
+
+def test_a_config_reaches_its_function_as_plain_values_that_are_its_own(sweep):
+    got = []
+
+    def take(config, seed):
+        got.append(dict(config, inner=list(config["inner"])))
+        config["inner"].append("changed")
+        return {}
+
+    given = {"i": np.int64(3), "f": np.float32(0.5), "t": True, "n": None, "inner": (1, 2)}
+    result = sweep(take, [given])
+    assert got == [{"i": 3, "f": 0.5, "t": True, "n": None, "inner": [1, 2]}]
+    assert [type(value) for value in got[0].values()] == [int, float, bool, type(None), list]
+    assert result.trials[0].config == got[0]
+    assert given["inner"] == (1, 2)
+
+
+def test_a_restarted_sweep_does_what_is_missing_and_keeps_what_is_of_another_space(sweep, tmp_path, out):
+    def calls():
+        return sorted(int(path.name.split("-")[0]) for path in (tmp_path / "calls").iterdir())
+
+    (tmp_path / "calls").mkdir()
+    sweep = partial(sweep, sweep_runs.counted)
+    space = {"x": [1, 2], "folder": [str(tmp_path / "calls")]}
+    first = sweep(space)
+    assert told(sweep(space)) == told(first)
+    assert calls() == [1, 2]
+    larger = sweep(space | {"x": [3, 2, 4]})
+    assert calls() == [1, 2, 3, 4]
+    assert [t.config["x"] for t in larger] == [3, 2, 4]
+    assert [row["config"]["x"] for row in rows(out)] == [1, 2, 3, 4]
+    assert told(sweep(space)) == told(first)
+
+
+def test_a_config_that_comes_twice_is_tried_once(sweep, out):
+    assert [t.config["x"] for t in sweep(sweep_runs.noisy, [{"x": 1}, {"x": 2}, {"x": 1}])] == [1, 2]
+    assert len(rows(out)) == 2
+
+
+@pytest.mark.parametrize("engine", [{}, {"workers": 2}], ids=["here", "workers"])
+def test_a_trial_that_raises_costs_itself_and_is_tried_again_on_request_alone(sweep, out, engine):
+    result = sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, **engine)
+    assert [t.ok for t in result] == [True, False, True, False, True]
+    assert [t.config["x"] for t in result.failed] == [1, 3]
+    assert "failed: 2 of 5\n  x=1: ValueError: x is 1\n  x=3: ValueError: x is 3" in str(result)
+    row = next(row for row in rows(out) if row["config"] == {"x": 3})
+    assert (row["status"], row["metrics"]) == ("failed", {})
+    assert row["error"].startswith("Traceback (most recent call last)")
+    assert "in odd_ones_fail\n" in row["error"]
+    assert row["error"].endswith("ValueError: x is 3")
+    again = sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, **engine)
+    assert told(again) == told(result)
+    assert [t.error for t in again] == [t.error for t in result]
+    assert len(rows(out)) == 5
+    sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, retry_failed=True, **engine)
+    assert len(rows(out)) == 7
+
+
+def test_of_a_trial_that_was_tried_again_the_last_line_counts(sweep, out):
+    works = {"now": False}
+
+    def run(config, seed):
+        return {"a": config["x"] / works["now"]}
+
+    assert len(sweep(run, {"x": [1, 2]}).failed) == 2
+    works["now"] = True
+    assert sweep(run, {"x": [1, 2]}, retry_failed=True)["a"] == [1, 2]
+    assert sweep(run, {"x": [1, 2]})["a"] == [1, 2]
+    assert dl.SweepResult.from_file(out)["a"] == [1, 2]
+    assert [row["status"] for row in rows(out)] == ["failed", "failed", "ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (None, "got None"),
+        (0.5, "got 0.5"),
+        ({"a": "0.5"}, "got '0.5' as 'a'"),
+        ({"a": True}, "got True as 'a'"),
+        ({1: 0.5}, "got 0.5 as 1"),
+        ({"a": np.zeros(2)}, "as 'a'"),
+    ],
+)
+def test_what_is_no_dict_of_numbers_is_a_failure(sweep, returned, told):
+    (trial,) = sweep(lambda config, seed: returned, [{}])
+    assert not trial.ok
+    assert "run: expected it to return a dict of numbers, got " in trial.error
+    assert told in trial.error
+
+
+def test_a_trial_that_leaves_by_sys_exit_has_failed(sweep):
+    def leave(config, seed):
+        raise SystemExit(3)
+
+    assert "SystemExit: 3" in str(sweep(leave, {"x": [1]}))
+
+
+def test_numbers_that_json_lacks_and_those_of_numpy_come_back_exactly(sweep, out):
+    values = {"a": np.nan, "b": np.inf, "c": -np.inf, "d": np.float32(0.1), "e": np.int64(7), "f": 0.1 + 0.2}
+    first = sweep(lambda config, seed: values, [{"x": 0}])
+    texts = {"a": "NaN", "b": "Infinity", "c": "-Infinity"}
+    assert rows(out)[0]["metrics"] == texts | {"d": 0.10000000149011612, "e": 7, "f": 0.30000000000000004}
+    again = sweep(lambda config, seed: values, [{"x": 0}])
+    assert repr(again.trials[0].metrics) == repr(first.trials[0].metrics)
+    assert [type(value) for value in again.trials[0].metrics.values()] == [float] * 4 + [int, float]
+
+
+def test_the_trials_of_another_function_are_refused_and_can_be_set_aside(sweep, out):
+    sweep(sweep_runs.noisy, {"x": [1]})
+    before = out.read_bytes()
+    message = (
+        r"expected trials of sweep_runs.odd_ones_fail, but .* of sweep_runs.noisy; .* another file .* resume=False"
+    )
+    with pytest.raises(dl.InputError, match=message):
+        sweep(sweep_runs.odd_ones_fail, {"x": [1]})
+    assert out.read_bytes() == before
+    (out.parent / "sweep-1.jsonl").write_text("somebody else's")
+    sweep(sweep_runs.odd_ones_fail, {"x": [2]}, resume=False)
+    assert (out.parent / "sweep-1.jsonl").read_text() == "somebody else's"
+    assert (out.parent / "sweep-2.jsonl").read_bytes() == before
+    assert [row["run"] for row in rows(out)] == ["sweep_runs.odd_ones_fail"]
+
+
+def test_what_is_given_by_a_partial_is_no_part_of_the_trial(sweep):
+    def run(config, seed, folder):
+        return {"length": len(folder)}
+
+    here = sweep(partial(run, folder="data"), {"x": [1]})
+    assert told(sweep(partial(run, folder="data/elsewhere"), {"x": [1]})) == told(here)
+
+
+@pytest.mark.parametrize("engine", ["here", "threads"])
+def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, engine):
+    ran, gate = [], threading.Event()
+
+    def run(config, seed):
+        ran.append(config["x"])
+        if config["x"] == 3:
+            raise KeyboardInterrupt
+        if config["x"] > 3:  # so that these cannot be done before the interrupt has come
+            gate.wait(30)
+        return {"a": 1}
+
+    if engine == "here":
+        with pytest.raises(KeyboardInterrupt):
+            sweep(run, {"x": range(50)})
+        assert ran == [0, 1, 2, 3]
+    else:
+        with ThreadPoolExecutor(2) as executor:
+            with pytest.raises(KeyboardInterrupt):
+                sweep(run, {"x": range(50)}, executor=executor)
+            gate.set()
+        assert len(ran) < 10  # the others were cancelled
+    assert [row["config"]["x"] for row in rows(out)] == [0, 1, 2]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal of POSIX")
+def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sweep, out):
+    """As a batch system sends it when the time is over: the trial has not failed, and the next job does it."""
+    sent = []
+
+    def train(config, seed):
+        def terminate(trainer):
+            if config["x"] == 2 and not sent:
+                sent.append(os.kill(os.getpid(), signal.SIGTERM))
+
+        model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
+        callback = dl.LambdaCallback(on_batch_end=terminate)
+        history = dl.Trainer(model, dl.SGD(0.1), [callback], rng=0).fit(
+            dl.Dataset(np.eye(2), [0, 1]), epochs=1, batch_size=2
+        )
+        return {"loss": history["loss"][-1]}
+
+    with pytest.raises(SystemExit) as ended:
+        sweep(train, {"x": [1, 2, 3]})
+    assert ended.value.code == 143
+    assert [row["config"]["x"] for row in rows(out)] == [1]
+    assert [t.ok for t in sweep(train, {"x": [1, 2, 3]})] == [True] * 3
+
+
+class Breaking:
+    """An executor whose futures end as `ends` says, one after the other: a number of good ones, then errors."""
+
+    def __init__(self, good, error, at_submit=False):
+        self.left, self.error, self.at_submit = good + 1, error, at_submit
+
+    def submit(self, function, /, *arguments):
+        future, self.left = Future(), self.left - 1
+        if self.left >= 0:
+            future.set_result(function(*arguments))
+        elif self.at_submit:
+            raise self.error
+        elif self.error is None:
+            future.cancel()
+        else:
+            future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [
+        Breaking(3, BrokenExecutor("the machine is gone")),
+        Breaking(3, BrokenExecutor("the machine is gone"), at_submit=True),
+        Breaking(3, RuntimeError("cannot schedule new futures after shutdown"), at_submit=True),
+        Breaking(3, None),
+    ],
+    ids=["broken", "broken at submit", "shut down", "cancelled"],
+)
+def test_an_executor_that_breaks_down_loses_nothing_and_blames_no_trial(sweep, out, executor):
+    with pytest.raises(
+        dl.SweepError, match=r"Breaking broke down .* with 5 of 8 trials not done; the others are saved"
+    ):
+        sweep(sweep_runs.noisy, GRID, executor=executor)
+    assert [row["status"] for row in rows(out)] == ["ok"] * 3
+    assert [t.ok for t in sweep(sweep_runs.noisy, GRID)] == [True] * 8
+
+
+def test_what_goes_wrong_around_one_trial_is_its_failure(sweep):
+    class Lossy(Breaking):
+        def submit(self, function, /, *arguments):
+            if arguments[1:2] == ({"x": 2},):
+                future = Future()
+                future.set_exception(OSError("the worker's answer was lost"))
+                return future
+            return super().submit(function, *arguments)
+
+    result = sweep(sweep_runs.noisy, {"x": range(4)}, executor=Lossy(100, None))
+    assert [(t.config["x"], t.error) for t in result.failed] == [(2, "OSError: the worker's answer was lost")]
+
+
+def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
+    expected = told(sweep(sweep_runs.noisy, GRID))
+    for number in itertools.count(1):
+        path = out.with_name(f"{number}")
+        error = None
+        with standing_in(FaultyOs(number, errno.ENOSPC, watched=TAKES_SPACE, sticky=True)) as faulty:
+            try:
+                sweep(sweep_runs.noisy, GRID, out=path)
+            except (OSError, dl.InputError) as raised:
+                error = raised
+        if not faulty.reached:
+            break
+        assert error is not None
+        done = len(rows(path)) if path.exists() else 0
+        assert told(sweep(sweep_runs.noisy, GRID, out=path)) == expected
+        assert len(rows(path)) == 8 >= done
+    assert number > 8 * 3
+
+
+def test_two_sweeps_do_not_write_into_one_file(sweep, out):
+    pytest.importorskip("fcntl", reason="this platform has no such locks")
+    with files.locked(out.parent, out.name), pytest.raises(dl.InputError, match=r"sweep.jsonl: .*no other process"):
+        sweep(sweep_runs.noisy, GRID)
+    assert not out.exists()
+    with files.locked(out.parent), files.locked(out.parent, "other.jsonl"):
+        sweep(sweep_runs.noisy, GRID)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"run": None}, "run: expected a function of a config and a seed, got None"),
+        ({"space": 3}, r"space: expected a grid such as .*, a RandomSearch, .* or a list of configs, got 3"),
+        ({"space": "lam"}, "space: expected a grid"),
+        ({"space": dl.RandomSearch}, "space: expected a grid"),
+        ({"space": []}, r"space: expected at least one config, got \[\]"),
+        ({"space": {"lam": 0.1}}, r"space\['lam'\]: expected a sequence of at least one value, got 0.1"),
+        ({"space": {"lam": []}}, r"space\['lam'\]: expected a sequence of at least one value, got \[\]"),
+        ({"space": {"loss": "hinge"}}, r"space\['loss'\]: expected a sequence .* got 'hinge'"),
+        ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: a grid has no ranges; write RandomSearch"),
+        ({"space": [0.1, 1]}, "space: expected each config to be a dict whose keys are printable texts, got 0.1"),
+        ({"space": [{1: 2}]}, "space: expected each config to be a dict whose keys"),
+        ({"space": [{"lam": float("nan")}]}, "space: expected configs of numbers, texts and lists of them, got"),
+        ({"space": {"x": [np.zeros(2)]}}, "JSON has no ndarray"),
+        ({"space": {"x": [dl.ReLU()]}}, "JSON has no ReLU"),
+        ({"seed": -1}, "seed: expected an integer >= 0, got -1"),
+        ({"seed": None}, "seed: expected an integer >= 0, got None"),
+        ({"out": ""}, "out: expected the name of a file"),
+        ({"workers": 0}, "workers: expected an integer >= 1, got 0"),
+        ({"workers": 2, "blas_threads": 0}, "blas_threads: expected an integer >= 1, got 0"),
+        ({"verbose": 3}, "verbose: expected 0"),
+        ({"executor": 4}, "executor: expected a concurrent.futures.Executor, got 4"),
+        ({"executor": ThreadPoolExecutor}, "executor: expected a concurrent.futures.Executor, got <class"),
+        ({"executor": Shuffled(0), "workers": 2}, "workers: an executor has its own; give one of the two"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_a_sentence(out, changed, message):
+    arguments = {"run": sweep_runs.noisy, "space": GRID, "out": out, "verbose": 0} | changed
+    with pytest.raises(dl.InputError, match=message):
+        dl.sweep(arguments.pop("run"), arguments.pop("space"), **arguments)
+    assert not out.exists()
+
+
+def test_one_line_a_trial_where_there_is_no_terminal_and_nothing_when_told(sweep, capsys, monkeypatch):
+    sweep(sweep_runs.odd_ones_fail, {"x": [1, 2]}, verbose=None)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("trial 1/2  x=1: ValueError: x is 1  0.0 s")
+    assert second.startswith("trial 2/2  x=2: value ")
+    sweep(sweep_runs.odd_ones_fail, {"x": [1, 2, 4]}, verbose=2)
+    known, third = capsys.readouterr().err.splitlines()
+    assert known == "2 of 3 trials are known"
+    assert third.startswith("trial 3/3  x=4: value ")
+    sweep(sweep_runs.odd_ones_fail, {"x": [5]}, verbose=0)
+    monkeypatch.setenv("MINIDL_VERBOSE", "0")
+    sweep(sweep_runs.odd_ones_fail, {"x": [6]}, verbose=None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
+    import io
+    import sys
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    search = dl.CoarseToFine({"x": dl.LogUniform(1, 100)}, "value", trials=3, rounds=2)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    sweep(sweep_runs.noisy, search, verbose=1)
+    shown = terminal.getvalue()
+    assert "0/3" in shown
+    assert "6/6" in shown
+    assert shown.count("\n") == 1
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    sweep(sweep_runs.noisy, search, verbose=1)  # all are known
+    assert "6/6" in terminal.getvalue()
+
+
+def test_all_of_many_trials_are_done_and_written(sweep, out):
+    with ThreadPoolExecutor(2) as executor:
+        result = sweep(lambda config, seed: {"a": config["x"]}, {"x": range(500)}, executor=executor)
+    assert result["a"] == list(range(500))
+    assert len(rows(out)) == 500

@@ -1,0 +1,739 @@
+"""minidl.testing: its strategies, its common checks, and that they find what they are for."""
+
+import inspect
+import io
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
+from small_parts import Momentum, Scale
+
+import minidl as dl
+from minidl import testing
+from minidl.testing import layer_contract
+from minidl.testing.cases_layers import ForeignScale
+from minidl.testing.source import array_source, write_call
+from minidl.testing.strategies import given_layer_cases, strategy_for
+
+INTERFACES = (dl.Layer, dl.Loss, dl.Regularizer, dl.Optimizer, dl.Initializer)
+PUBLIC = [
+    thing
+    for name in dl.__all__
+    if inspect.isclass(thing := getattr(dl, name)) and issubclass(thing, INTERFACES) and not inspect.isabstract(thing)
+]
+SHAPE = (4,)
+
+
+# ---- strategies
+
+
+@pytest.mark.parametrize("cls", PUBLIC, ids=lambda cls: cls.__name__)
+def test_every_public_class_has_a_strategy(cls):
+    @settings(max_examples=10)
+    @given(strategy_for(cls))
+    def is_an_instance(drawn):
+        assert type(drawn[0] if isinstance(drawn, tuple) else drawn) is cls
+
+    is_an_instance()
+
+
+def test_there_are_public_classes_of_every_kind():
+    assert {kind for kind in INTERFACES if any(issubclass(cls, kind) for cls in PUBLIC)} == set(INTERFACES)
+
+
+def test_a_class_without_a_strategy_is_refused():
+    with pytest.raises(dl.InputError, match=r"expected a class of minidl \(.*Dense.*\), got .*Scale.*layer_cases"):
+        strategy_for(Scale)
+
+
+@given(st.data())
+def test_values_off_kinks_are_distinct_odd_dyadics_of_both_signs(data):
+    x = data.draw(testing.off_kinks(data.draw(testing.shapes(1, 3, max_side=5))))
+    assert len(np.unique(x)) == x.size
+    assert (x * 32 % 2 == 1).all()
+    assert x.max() > 0
+    assert x.size == 1 or x.min() < 0
+    np.testing.assert_array_equal(x.astype(np.float32), x)
+
+
+@given(testing.upstream((3, 2), np.float32))
+def test_an_upstream_gradient_is_signed_and_not_constant(dy):
+    assert dy.dtype == np.float32
+    assert dy.min() < 0 < dy.max()
+    assert len(np.unique(dy)) == dy.size
+
+
+def test_ties_zeros_and_extremes_are_there():
+    for values, has in [
+        (testing.ties, lambda x: len(np.unique(x)) < x.size),
+        (testing.zeros, lambda x: not x.any()),
+        (testing.extremes, lambda x: np.abs(x).max() >= 1000 and np.abs(x).min() < 1e-8),
+    ]:
+        assert find(values((2, 2)), has).shape == (2, 2)
+
+
+def test_shapes_have_mostly_distinct_sides():
+    drawn = []
+
+    @settings(max_examples=200, derandomize=True, database=None)
+    @given(testing.shapes(2, 3))
+    def collect(shape):
+        drawn.append(shape)
+
+    collect()
+    assert sum(len(set(shape)) == len(shape) for shape in drawn) > 0.6 * len(drawn)
+    assert any(len(set(shape)) == 1 for shape in drawn)
+
+
+@pytest.mark.parametrize("layout", ["c", "f", "strided", "read-only"])
+def test_batches_come_in_every_memory_layout(layout):
+    def found(x):
+        flags = x.flags
+        return {
+            "c": flags.c_contiguous and flags.writeable,
+            "f": flags.f_contiguous and not flags.c_contiguous,
+            "strided": not flags.c_contiguous and not flags.f_contiguous,
+            "read-only": not flags.writeable,
+        }[layout]
+
+    x = find(testing.batches((2, 3), rows=4, dtype=np.float32), found)
+    assert x.shape == (4, 2, 3)
+    assert x.dtype == np.float32
+
+
+@given(st.data())
+def test_logits_and_labels_fit(data):
+    z, y = data.draw(testing.logits(3, 4)), data.draw(testing.labels(3, 4))
+    assert z.shape == (3, 4)
+    assert np.isfinite(dl.SoftmaxCrossEntropy().forward(z, y))
+
+
+@given(testing.small_models(3))
+def test_small_models_have_one_to_three_dense_layers(model):
+    kinds = [type(layer) for layer in model.network.layers]
+    assert kinds in ([dl.Dense], [dl.Dense, dl.ReLU, dl.Dense], [dl.Dense, dl.ReLU, dl.Dense, dl.ReLU, dl.Dense])
+    assert len({p.value.dtype for p in model.parameters.values()}) == 1
+
+
+# ---- a property of one's own, and what it prints
+
+
+@given_layer_cases(lambda features: Scale(features))
+def test_a_property_of_ones_own_layer_takes_three_lines(layer, x):
+    assert type(layer) is Scale
+    np.testing.assert_array_equal(layer.forward(x), x)
+
+
+class TestInAClass:
+    @given_layer_cases(Scale, features=st.just(3))
+    def test_methods_and_fixtures_work_too(self, rng, layer, x):
+        assert x.shape[1] == 3
+
+    # Hypothesis points out that `rng` is made once for all examples: that is fine here.
+    test_methods_and_fixtures_work_too = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])(
+        test_methods_and_fixtures_work_too
+    )
+
+
+def failing_notes(make):
+    """What Hypothesis prints when every case of a layer fails."""
+
+    @settings(database=None, derandomize=True)
+    @given_layer_cases(make)
+    def fails(layer, x):
+        raise AssertionError
+
+    with pytest.raises(AssertionError) as caught:
+        fails()
+    return caught.value.__notes__
+
+
+@pytest.mark.parametrize("make", [Scale, lambda features: Scale(features)], ids=["class", "lambda"])
+def test_a_failing_case_shrinks_to_one_number_and_prints_one_runnable_line(make):
+    line = failing_notes(make)[0]
+    assert line == "check_layer(Scale(1), np.array([[0.03125]]), seed=0)"
+    assert eval(line, {"check_layer": lambda layer, x, seed: x.shape, "np": np, "Scale": Scale}) == (1, 1)
+
+
+@given(strategy_for(dl.Dense), st.data())
+def test_a_line_makes_the_same_layer_again(case, data):
+    written = write_call(dl.Dense, 3, 2, bias=False, rng=data.draw(st.integers(0, 9)), dtype="float64")
+    again = eval(written.source, {"Dense": dl.Dense})
+    np.testing.assert_array_equal(written.value.weight.value, again.weight.value)
+    x = eval(array_source(case[1]), {"np": np})
+    np.testing.assert_array_equal(x, case[1], strict=True)
+    assert (x.flags.c_contiguous, x.flags.writeable) == (case[1].flags.c_contiguous, case[1].flags.writeable)
+
+
+def test_what_has_no_source_is_called_make():
+    make = eval("lambda features: Scale(features)", {"Scale": Scale})
+    assert write_call(make, 3).source == "make(3)"
+    assert write_call(lambda rows: (rows, Scale(rows + 1)), 3).source == "(3, Scale(3 + 1))"
+
+
+# ---- common checks: minidl's own classes pass, planted faults are named
+
+
+LAYERS = {
+    "Dense": lambda: dl.Dense(4, 3, rng=0),
+    "ReLU": dl.ReLU,
+    "Sequential": lambda: dl.Sequential(dl.Dense(4, 5, rng=0), dl.ReLU(), dl.Dense(5, 3, rng=1)),
+    "ForeignLayer": lambda: dl.ForeignLayer(ForeignScale(4), {"gain": "d_gain"}),
+    "BatchNorm": lambda: dl.BatchNorm(4),
+    "Dropout": lambda: dl.Dropout(0.5, rng=1),
+    "LayerNorm": lambda: dl.LayerNorm(4),
+    **{cls.__name__: cls for cls in (dl.ELU, dl.GELU, dl.LeakyReLU, dl.SiLU, dl.Sigmoid, dl.Softplus, dl.Tanh)},
+    **{cls.__name__: cls for cls in (dl.Flatten, dl.LogSoftmax, dl.Softmax)},
+    "Reshape": lambda: dl.Reshape((2, -1)),
+    "Residual": lambda: dl.Residual(dl.Dense(4, 4, rng=0)),
+    "Parallel": lambda: dl.Parallel(dl.Dense(4, 3, rng=0), dl.ReLU()),
+    "Scale": lambda: Scale(4),
+}
+IMAGE_SHAPE = (5, 4, 2)
+IMAGE_LAYERS = {
+    "Conv2D": lambda: dl.Conv2D(2, 3, (3, 2), stride=2, padding=1, rng=0),
+    "MaxPool2D": lambda: dl.MaxPool2D(2),
+    "AvgPool2D": lambda: dl.AvgPool2D((3, 2), stride=1),
+    "GlobalAvgPool2D": dl.GlobalAvgPool2D,
+    "BatchNorm": lambda: dl.BatchNorm(2),
+    "Flatten": dl.Flatten,
+}
+REGULARIZERS = {"L1": lambda: dl.L1(0.3), "L2": lambda: dl.L2(0.2), "ElasticNet": lambda: dl.ElasticNet(0.3, 0.2)}
+INITIALIZERS = {
+    "Normal": lambda: dl.Normal(0.1),
+    "Uniform": lambda: dl.Uniform(-1, 1),
+    "Constant": lambda: dl.Constant(2),
+    **{cls.__name__: cls for cls in (dl.Zeros, dl.Xavier, dl.He, dl.LeCun, dl.Orthogonal)},
+}
+OPTIMIZERS = {
+    "SGD": lambda: dl.SGD(0.1),
+    "SGD, small rate": lambda: dl.SGD(1e-6),
+    "SGD, large rate": lambda: dl.SGD(1e3),
+    "SGD, momentum": lambda: dl.SGD(0.1, momentum=0.9),
+    "SGD, clipped": lambda: dl.SGD(0.1, clip_norm=1.0),
+    "Adagrad": lambda: dl.Adagrad(0.1),
+    "RMSProp": lambda: dl.RMSProp(0.1),
+    "Adam": lambda: dl.Adam(0.1),
+    "AdamW": lambda: dl.AdamW(dl.OneCycle(0.1, steps=20)),
+    "NAdam": lambda: dl.NAdam(0.1),
+}
+LOSSES = {
+    "SoftmaxCrossEntropy": dl.SoftmaxCrossEntropy,
+    "SoftmaxCrossEntropy, options": lambda: dl.SoftmaxCrossEntropy(0.1, [1.0, 0.5, 2.0]),
+    **{cls.__name__: cls for cls in (dl.SigmoidCrossEntropy, dl.MulticlassHinge)},
+}
+NUMBER_LOSSES = {
+    cls.__name__: cls for cls in (dl.BinaryCrossEntropy, dl.MeanSquaredError, dl.MeanAbsoluteError, dl.Huber)
+}
+BATCH = ([[0.5, -1.0, 0.25], [1.5, 0.75, -0.5], [0.0, 0.125, 2.0]], [2, 0, 1])
+
+
+def test_every_public_class_meets_its_common_checks():
+    made = {
+        type(make())
+        for table in (LAYERS, IMAGE_LAYERS, REGULARIZERS, INITIALIZERS, OPTIMIZERS, LOSSES, NUMBER_LOSSES)
+        for make in table.values()
+    }
+    assert made - {Scale} == set(PUBLIC)
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_layers_keep_the_contract(make):
+    testing.check_layer_contract(make, SHAPE)
+
+
+@pytest.mark.parametrize("make", IMAGE_LAYERS.values(), ids=IMAGE_LAYERS)
+def test_layers_of_images_keep_the_contract(make):
+    testing.check_layer_contract(make, IMAGE_SHAPE)
+
+
+@pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES)
+def test_losses_keep_the_contract(make):
+    testing.check_loss_contract(make, *BATCH)
+
+
+@pytest.mark.parametrize("make", NUMBER_LOSSES.values(), ids=NUMBER_LOSSES)
+def test_losses_of_numbers_keep_the_contract(make):
+    testing.check_loss_contract(make, BATCH[0], np.eye(3))
+
+
+@pytest.mark.parametrize("make", REGULARIZERS.values(), ids=REGULARIZERS)
+def test_regularizers_keep_the_contract(make):
+    testing.check_regularizer_contract(make)
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_optimizers_keep_the_contract(make):
+    testing.check_optimizer_contract(make)
+
+
+@pytest.mark.parametrize("make", INITIALIZERS.values(), ids=INITIALIZERS)
+def test_initializers_keep_the_contract(make):
+    testing.check_initializer_contract(make)
+
+
+@pytest.mark.parametrize("name", [name for name in dl.__all__ if getattr(getattr(dl, name), "on_train_begin", None)])
+def test_callbacks_keep_the_contract(name, tmp_path):
+    numbers = itertools.count()
+
+    class Checkpoint(dl.Checkpoint):
+        """Each fit gets a directory of its own: one belongs to one run, and a second trainer is another run."""
+
+        def on_train_begin(self, trainer):
+            self.directory = tmp_path / str(next(numbers))
+            super().on_train_begin(trainer)
+
+    class CSVLogger(dl.CSVLogger):
+        """Likewise: a file belongs to one run."""
+
+        def on_train_begin(self, trainer):
+            self.path = tmp_path / f"{next(numbers)}.csv"
+            super().on_train_begin(trainer)
+
+    class JSONLLogger(dl.JSONLLogger):
+        def on_train_begin(self, trainer):
+            self.path = tmp_path / f"{next(numbers)}.jsonl"
+            super().on_train_begin(trainer)
+
+    class Writer:
+        def add_scalar(self, tag, value, step):
+            pass
+
+    makers = {
+        "CSVLogger": lambda: CSVLogger(tmp_path / "log.csv"),
+        "Callback": dl.Callback,
+        "Checkpoint": lambda: Checkpoint(tmp_path),
+        "EarlyStopping": lambda: dl.EarlyStopping("learning_rate", patience=0),
+        "GradientMonitor": lambda: dl.GradientMonitor(every=1),
+        "JSONLLogger": lambda: JSONLLogger(tmp_path / "log.jsonl"),
+        "LambdaCallback": lambda: dl.LambdaCallback(on_epoch_end=lambda trainer: None),
+        "LiveCurves": lambda: dl.LiveCurves(tmp_path / "live.html"),
+        "ProgressBar": lambda: dl.ProgressBar(file=io.StringIO()),
+        "ReduceLROnPlateau": lambda: dl.ReduceLROnPlateau("learning_rate", patience=0),
+        "TensorBoard": lambda: dl.TensorBoard(Writer()),
+        "TerminateOnNaN": dl.TerminateOnNaN,
+        "Timer": dl.Timer,
+        "LearningCurves": lambda: dl.LearningCurves(tmp_path),
+        "WeightTemplates": lambda: dl.WeightTemplates(tmp_path),
+    }
+    testing.check_callback_contract(makers[name])
+
+
+class WrongGradient(Scale):
+    def backward(self, dy):
+        return 2.0 * super().backward(dy)
+
+
+class WrongShape(Scale):
+    def output_shape(self, input_shape):
+        return (input_shape[0] + 1,)
+
+
+class Widening(Scale):
+    def forward(self, x, train=False):
+        return super().forward(x, train) * np.float64(1.0)
+
+
+class InMemoryOrder(Scale):
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        return y if x.flags.c_contiguous else y[::-1]
+
+
+class Immortal(Scale):
+    def kept(self):
+        if self._kept is None:
+            self._kept = (np.ones((2, 4), np.float32),)
+        return self._kept
+
+
+class KeepsInEval(Scale):
+    def forward(self, x, train=False):
+        return super().forward(x, True)
+
+
+class StaleCache(Scale):
+    """Keeps the first x of each batch size for good."""
+
+    def forward(self, x, train=False):
+        self.cache = getattr(self, "cache", {})
+        x = self.cache.setdefault(len(x), x) if train else x
+        return super().forward(x, train)
+
+
+class ForgetsParameters(Scale):
+    def backward_parameters(self, dy):
+        self.kept()
+
+
+class Shared(Scale):
+    """Takes its gain from the class."""
+
+    gains = np.ones(4)
+
+    def forward(self, x, train=False):
+        if train and len(x) == 3:
+            Shared.gains += 1.0
+        return super().forward(x, train) * Shared.gains.astype(x.dtype)
+
+
+class Mixing(Scale):
+    def forward(self, x, train=False):
+        self.rows = len(x)
+        return super().forward(x, train) - x.mean(axis=0)
+
+    def backward(self, dy):
+        return super().backward(dy) - dy.mean(axis=0)
+
+
+class Mute(Scale):
+    def __repr__(self):
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("cls", "rule"),
+    [
+        (WrongGradient, "gradients_are_right"),
+        (WrongShape, "gradients_are_right|output_shape_foretells_y"),
+        (Widening, "gradients_are_right|dtype_in_is_dtype_out"),
+        (InMemoryOrder, "gradients_are_right|memory_order_changes_nothing"),
+        (Immortal, "gradients_are_right|backward_needs_a_forward"),
+        (KeepsInEval, "gradients_are_right|backward_needs_a_forward"),
+        (StaleCache, "gradients_are_right|batches_of_any_size_in_any_order"),
+        (ForgetsParameters, "gradients_are_right|backward_parameters_adds_what_backward_adds"),
+        (Mixing, "gradients_are_right|rows_do_not_mix"),
+        (Mute, "representation_is_text"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_layer_that_breaks_a_rule_is_named_with_the_rule(cls, rule):
+    with pytest.raises(AssertionError, match=f"^{cls.__name__} breaks the layer contract, '({rule})'") as caught:
+        testing.check_layer_contract(lambda: cls(4), SHAPE)
+    assert isinstance(caught.value, testing.ContractError | dl.GradientCheckError)
+
+
+@pytest.mark.parametrize(
+    ("cls", "rule"),
+    [
+        (WrongShape, "output_shape_foretells_y"),
+        (Widening, "dtype_in_is_dtype_out"),
+        (InMemoryOrder, "memory_order_changes_nothing"),
+        (Immortal, "backward_needs_a_forward"),
+        (KeepsInEval, "backward_needs_a_forward"),
+        (StaleCache, "batches_of_any_size_in_any_order"),
+        (ForgetsParameters, "backward_parameters_adds_what_backward_adds"),
+        (Shared, "instances_share_nothing"),
+        (Mixing, "rows_do_not_mix"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_each_rule_finds_its_fault_by_itself(cls, rule):
+    """Not resting on the gradient checker, which comes first and sees many of these as well."""
+    with pytest.raises(testing.ContractError):
+        getattr(layer_contract, rule)(lambda: cls(4), SHAPE)
+
+
+def test_what_make_returns_must_be_of_the_kind():
+    with pytest.raises(dl.InputError, match="make: expected its result to be a Layer, got SGD"):
+        testing.check_layer_contract(lambda: dl.SGD(0.1), SHAPE)
+
+
+class SummedLoss(dl.SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        return super().forward(outputs, targets) * len(outputs)
+
+    def backward(self):
+        gradient = super().backward()
+        return gradient * len(gradient)
+
+
+class ArrayLoss(dl.SoftmaxCrossEntropy):
+    def forward(self, outputs, targets):
+        return np.array(super().forward(outputs, targets))
+
+
+class TwiceLoss(dl.SoftmaxCrossEntropy):
+    def backward(self):
+        kept = self._kept
+        gradient = super().backward().copy()
+        self._kept = kept
+        return gradient
+
+
+@pytest.mark.parametrize(
+    ("cls", "rule"),
+    [
+        (SummedLoss, "loss_is_the_mean_over_rows"),
+        (ArrayLoss, "loss_is_a_float"),
+        (TwiceLoss, "loss_backward_needs_a_forward"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_loss_that_breaks_a_rule_is_named(cls, rule):
+    with pytest.raises(
+        AssertionError, match=f"^{cls.__name__} breaks the loss contract, '({rule}|loss_gradient_is_right)'"
+    ):
+        testing.check_loss_contract(cls, *BATCH)
+
+
+class ViewingRegularizer(dl.L2):
+    def gradient(self, w):
+        return w
+
+
+class HalfRegularizer(dl.L2):
+    def gradient(self, w):
+        return 0.5 * super().gradient(w)
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda: ViewingRegularizer(0.5), "regularizer_gradient_is_a_new_array"),
+        (lambda: HalfRegularizer(0.5), "regularizer_gradient_is_right"),
+        (lambda: type("Negative", (dl.L2,), {"penalty": lambda self, w: -1.0})(1), "penalty_is_a_float_from_zero_up"),
+    ],
+)
+def test_a_regularizer_that_breaks_a_rule_is_named(make, rule):
+    with pytest.raises(AssertionError, match=f"'({rule}|regularizer_gradient_is_right)'"):
+        testing.check_regularizer_contract(make)
+
+
+class Uphill(dl.SGD):
+    def update(self, parameter, state, learning_rate):
+        parameter.value += learning_rate * parameter.grad
+
+
+class OutOfPlace(dl.SGD):
+    def update(self, parameter, state, learning_rate):
+        parameter._value = parameter.value - learning_rate * parameter.grad
+
+
+class ScalesGradient(dl.SGD):
+    def update(self, parameter, state, learning_rate):
+        parameter.grad[...] *= learning_rate
+        parameter.value -= parameter.grad
+
+
+class OneState(Momentum):
+    shared = None
+
+    def init_state(self, parameter):
+        self.shared = self.shared or super().init_state(parameter)
+        return self.shared
+
+
+class NewState(Momentum):
+    def update(self, parameter, state, learning_rate):
+        state["velocity"] = 0.5 * state["velocity"] - learning_rate * parameter.grad
+        parameter.value += state["velocity"]
+
+
+class DoubleState(Momentum):
+    def init_state(self, parameter):
+        return {"velocity": np.zeros(parameter.value.shape)}
+
+
+class Trusting(dl.SGD):
+    def __init__(self, learning_rate):
+        super().__init__(0.1)  # whatever it is given
+
+
+class Lazy(dl.SGD):
+    def step(self, parameters):
+        for parameter in parameters.values():
+            self.state["weight"] = {}
+            self.update(parameter, {}, self.learning_rate)
+
+
+def test_an_optimizer_with_state_keeps_the_contract():
+    testing.check_optimizer_contract(lambda: Momentum(0.1))
+
+
+@pytest.mark.parametrize(
+    ("cls", "rule"),
+    [
+        (Uphill, "moves_against_the_gradient_of_a_parabola"),
+        (OutOfPlace, "changes_values_in_place"),
+        (DoubleState, "keeps_the_dtype"),
+        (ScalesGradient, "leaves_gradients_alone"),
+        (OneState, "remembers_by_path"),
+        (Lazy, "remembers_by_path"),
+        (NewState, "remembers_in_place"),
+        (Trusting, "refuses_bad_learning_rates"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_an_optimizer_that_breaks_a_rule_is_named(cls, rule):
+    with pytest.raises(testing.ContractError, match=f"^{cls.__name__} breaks the optimizer contract, '{rule}'"):
+        testing.check_optimizer_contract(lambda: cls(0.1))
+
+
+class Unseeded(dl.Normal):
+    draws = 0
+
+    def __call__(self, shape, rng):
+        Unseeded.draws += 1
+        return super().__call__(shape, rng) + Unseeded.draws
+
+
+class Single(dl.Normal):
+    def __call__(self, shape, rng):
+        return super().__call__(shape, rng).astype(np.float32)
+
+
+class Cached(dl.Zeros):
+    def __call__(self, shape, rng):
+        self.array = getattr(self, "array", np.zeros(shape))
+        return self.array if self.array.shape == shape else np.zeros(shape)
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (lambda: Unseeded(1), "same_seed_same_draw"),
+        (lambda: Single(1), "draws_finite_float64_of_the_shape"),
+        (Cached, "each_draw_is_a_new_array"),
+    ],
+)
+def test_an_initializer_that_breaks_a_rule_is_named(make, rule):
+    with pytest.raises(testing.ContractError, match=f"breaks the initializer contract, '{rule}'"):
+        testing.check_initializer_contract(make)
+
+
+class WantsValidation(dl.Callback):
+    def on_epoch_end(self, trainer):
+        trainer.logs["val_loss"]
+
+
+class HidesErrors(dl.Callback):
+    def on_train_end(self, trainer):
+        trainer.history["loss"]
+
+
+class OnlyOnce(dl.Callback):
+    used = False
+
+    def on_train_begin(self, trainer):
+        if self.used:
+            raise RuntimeError("used before")
+
+    def on_train_end(self, trainer):
+        self.used = True
+
+
+@pytest.mark.parametrize(
+    ("cls", "rule"),
+    [
+        (WantsValidation, "survives_a_fit_without_validation_or_metrics"),
+        (HidesErrors, "survives_a_fit_without_validation_or_metrics"),
+        (OnlyOnce, "serves_a_second_fit"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_callback_that_breaks_a_rule_is_named(cls, rule):
+    with pytest.raises(testing.ContractError, match=f"^{cls.__name__} breaks the callback contract, '{rule}'"):
+        testing.check_callback_contract(cls)
+
+
+# ---- call orders
+
+
+def run_machine(make, shape=SHAPE):
+    once = settings(
+        max_examples=25,
+        stateful_step_count=12,
+        phases=[Phase.generate],  # that a fault is found matters here, not how small the example is
+        report_multiple_bugs=False,
+    )
+    run_state_machine_as_test(testing.layer_machine(make, shape), settings=once)
+
+
+class Overwrites(Scale):
+    """Forgets that gradients add up."""
+
+    def backward(self, dy):
+        self.gain.zero_grad()
+        return super().backward(dy)
+
+
+class StaleMean(Scale):
+    """Shifts by the mean of the first training batch it ever saw."""
+
+    mean = None
+
+    def forward(self, x, train=False):
+        if train and self.mean is None:
+            self.mean = x.mean()
+        return super().forward(x, train) + (0.0 if self.mean is None else self.mean)
+
+
+class Workspace(Scale):
+    """Writes what it returns into one piece of memory, also in eval mode."""
+
+    out = None
+
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        if self.out is None or self.out.shape != y.shape:
+            self.out = np.empty_like(y)
+        self.out[...] = y
+        return self.out
+
+
+class EvalForgets(Scale):
+    """An eval forward throws away what the training forward kept."""
+
+    def forward(self, x, train=False):
+        self._kept = None
+        return super().forward(x, train)
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_the_machine_lets_correct_layers_pass(make):
+    run_machine(make)
+
+
+@pytest.mark.parametrize("cls", [StaleCache, StaleMean, Overwrites, Workspace, Immortal, KeepsInEval, EvalForgets])
+def test_the_machine_finds_a_planted_fault(cls):
+    with pytest.raises((testing.ContractError, dl.CallOrderError, ValueError)):
+        run_machine(lambda: cls(4))
+
+
+def test_the_machine_bears_the_name_of_the_layer():
+    assert testing.layer_machine(lambda: Scale(3), (3,)).__name__ == "ScaleMachine"
+
+
+# ---- the package
+
+
+def test_importing_minidl_brings_no_hypothesis():
+    code = "import minidl, sys; print('hypothesis' in sys.modules, 'minidl.testing' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False False\n"
+
+
+def test_without_hypothesis_the_error_names_the_extra():
+    code = "import sys; sys.modules['hypothesis'] = None; import minidl.testing"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "minidl.testing needs Hypothesis (the extra test); install it with: pip install hypothesis" in run.stderr
+
+
+@pytest.mark.parametrize("name", testing.__all__)
+def test_every_public_name_is_documented(name):
+    assert inspect.getdoc(getattr(testing, name))
+
+
+HOW_TO = Path(__file__).parent.parent.parent / "docs" / "check-your-own-layer.md"
+
+
+def test_the_how_to_explains_every_verdict():
+    text = HOW_TO.read_text(encoding="utf-8")
+    assert [verdict.name for verdict in dl.Verdict if f"`{verdict.name}`" not in text] == []

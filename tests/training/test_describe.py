@@ -1,0 +1,119 @@
+"""describe_run says what the numbers show, and nothing else."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl.training.describe import describe_run
+from minidl.training.history import History
+
+
+def run(**columns: list[float]) -> str:
+    """Describe the history that has these columns."""
+    return describe_run(History(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)))
+
+
+def test_a_smooth_run_without_penalty() -> None:
+    assert run(
+        cost=[2.0, 1.5, 1.25],
+        loss=[2.0, 1.5, 1.25],
+        accuracy=[0.3, 0.4, 0.5],
+        val_loss=[2.5, 2.0, 1.75],
+        val_accuracy=[0.2, 0.3, 0.4],
+    ) == (
+        "From epoch 1 to 3 the training cost went from 2.000 to 1.250. It never rose from one epoch to the next. "
+        "At the end the loss was 1.250 in training and 1.750 in validation (0.5 higher). "
+        "At the end the accuracy was 50.00 % in training and 40.00 % in validation (10.00 percentage points lower). "
+        "The validation loss was lowest after epoch 3 (1.750), the last one. "
+        "Cost and loss are equal throughout: the penalty is zero."
+    )
+
+
+def test_a_spiky_run_with_penalty() -> None:
+    assert run(cost=[4.0, 8.0, 2.0, 2.5], loss=[4.0, 8.0, 1.9, 2.0], val_loss=[2.0, 8.0, 3.0, 3.0]) == (
+        "From epoch 1 to 4 the training cost went from 4.000 to 2.500. "
+        "It was spiky: it rose in 2 of 3 steps from one epoch to the next, most in epoch 2, by 100.0 % "
+        "(from 4.000 to 8.000). "
+        "At the end the loss was 2.000 in training and 3.000 in validation (1 higher). "
+        "The validation loss was lowest after epoch 1 (2.000) and ended 50.0 % higher. "
+        "Of the final training cost of 2.500, 20.0 % is the penalty (0.5)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("costs", "spiky"),
+    [
+        ([2.0, 2.2, 1.0, 0.9, 0.8], True),  # one of four steps, by 10 %
+        ([2.0, 2.2, 1.0, 0.9, 0.8, 0.7], False),  # one of five
+        ([2.0, 2.19, 1.0, 0.9, 0.8], False),  # by less than 10 %
+        ([-2.0, -1.0, -2.0], False),  # 10 % of a negative cost means nothing
+    ],
+)
+def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
+    assert ("spiky" in run(cost=costs)) is spiky
+    assert f"rose in 1 of {len(costs) - 1} steps" in run(cost=costs)
+
+
+def test_singular_and_plural() -> None:
+    assert "rose in 1 of 1 step from" in run(cost=[1.0, 2.0])
+    assert run(cost=[2.5]) == "The training cost after the only epoch was 2.500."
+    assert describe_run(History()) == "No epoch was finished."
+
+
+def test_a_large_rise_is_a_factor_and_a_tiny_one_is_not_zero() -> None:
+    assert "by a factor of 2,000 (from 2.000 to 4000)" in run(cost=[2.0, 4000.0, 1.0])
+    assert "by a factor of 1.0e+30 (from" in run(cost=[2.0, 2e30, 1.0])
+    assert "by less than 0.1 %" in run(cost=[2.0, 2.0001, 1.0])
+    assert "by 3 (from -1.000 to 2.000)" in run(cost=[-1.0, 2.0])
+
+
+def test_resumed_epochs_keep_their_numbers() -> None:
+    assert run(epoch=[41, 42], cost=[2.0, 3.0]).startswith("From epoch 41 to 42 ")
+    assert "most in epoch 42" in run(epoch=[41, 42], cost=[2.0, 3.0])
+
+
+def test_what_is_not_finite_is_told_and_not_compared() -> None:
+    nan, inf = math.nan, math.inf
+    text = run(cost=[2.0, nan, 3.0, 4.0, inf], loss=[2.0, nan, 3.0, 4.0, inf], val_loss=[1.0, 2.0, nan, 3.0, nan])
+    assert text == (
+        "There is no finite training cost for 2 of 5 epochs, the first being epoch 2. "
+        "Elsewhere it was spiky: it rose in 1 of 1 step from one epoch to the next, most in epoch 4, by 33.3 % "
+        "(from 3.000 to 4.000). "
+        "At the end there is no finite training loss. "
+        "The validation loss was lowest after epoch 1 (1.000)."
+    )
+    assert run(cost=[nan, inf]) == "There is no finite training cost for any epoch."
+    assert run(cost=[1.0, nan]) == "There is no finite training cost for 1 of 2 epochs, the first being epoch 2."
+
+
+def test_nothing_is_said_of_what_was_not_measured() -> None:
+    assert run(seconds=[1.0, 2.0]) == ""
+    assert "validation" not in run(cost=[2.0, 1.0], loss=[2.0, 1.0], accuracy=[0.1, 0.2])
+    assert "training" not in run(val_loss=[2.0, 1.0])
+    assert "penalty" not in run(cost=[2.0, 1.0])
+
+
+def test_equal_sides_are_called_equal() -> None:
+    text = run(loss=[1.0, 1.0], val_loss=[1.0, 1.00001], accuracy=[0.5, 0.5], val_accuracy=[0.5, 0.5])
+    assert "1.000 in training and 1.000 in validation (equal to the digits shown)" in text
+    assert "50.00 % in training and 50.00 % in validation (equal to the digits shown)" in text
+    assert "ended less than 0.1 % higher" in text
+    assert "after epoch 2 (1.000), the last one" in run(val_loss=[1.0, 1.0])
+
+
+def test_a_cost_below_the_loss_is_no_penalty() -> None:
+    assert "penalty" not in run(cost=[1.0, 0.9], loss=[1.0, 1.0])
+
+
+NUMBERS = st.floats(width=32)
+
+
+@given(rows=st.lists(st.tuples(*[NUMBERS] * 6), max_size=6))
+def test_every_history_can_be_described(rows: list[tuple[float, ...]]) -> None:
+    names = ["cost", "loss", "accuracy", "val_cost", "val_loss", "val_accuracy"]
+    text = describe_run(History(dict(zip(names, row, strict=True)) for row in rows))
+    assert text.endswith(".")
+    assert "nan" not in text
+    assert "inf" not in text.replace("finite", "")

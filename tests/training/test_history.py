@@ -1,0 +1,204 @@
+"""History: columns, refusals, and files that give back what was written."""
+
+import json
+import math
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidl._core.errors import DataError, InputError
+from minidl.training.history import History
+
+NAMES = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
+ROWS = st.lists(st.dictionaries(NAMES | st.sampled_from(["loss", "val_loss"]), st.integers() | st.floats(), max_size=5))
+
+
+def test_columns_come_in_the_usual_order_then_as_first_seen() -> None:
+    history = History([{"seconds": 1, "top5": 0.5, "loss": 2.0}, {"val_loss": 2.0, "cost": 3.0, "bleu": 1.0}])
+    assert history.columns == ["epoch", "loss", "cost", "val_loss", "seconds", "top5", "bleu"]
+    assert history["epoch"] == [1, 2]
+    assert history["cost"][1] == 3.0
+    assert math.isnan(history["cost"][0])
+
+
+def test_append_takes_numpy_scalars_as_plain_numbers() -> None:
+    history = History()
+    history.append({"epoch": np.int64(7), "loss": np.float32(0.5)})
+    assert history.rows == [{"epoch": 7, "loss": 0.5}]
+    assert [type(value) for value in history.rows[0].values()] == [int, float]
+
+
+def test_appending_copies_the_row() -> None:
+    row = {"loss": 1.0}
+    history = History([row])
+    row["loss"] = 2.0
+    assert history["loss"] == [1.0]
+
+
+@pytest.mark.parametrize(
+    "row", [{"loss": "1"}, {"loss": None}, {"loss": True}, {"": 1.0}, {"a\nb": 1.0}, {3: 1.0}, "loss", [1.0]]
+)
+def test_what_is_no_measurement_is_refused(row: dict[str, object]) -> None:
+    history = History()
+    with pytest.raises(InputError, match="History: expected"):
+        history.append(row)
+    assert len(history) == 0
+
+
+def test_an_unknown_column_is_answered_with_the_known_ones() -> None:
+    history = History([{"val_accuracy": 0.4}])
+    with pytest.raises(InputError, match=r"'val_acuracy', there is epoch, val_accuracy; did you mean 'val_accuracy'\?"):
+        history["val_acuracy"]
+    with pytest.raises(InputError, match="there is nothing yet"):
+        History()["loss"]
+    assert "loss" not in history
+    assert "val_accuracy" in history
+
+
+def test_equality_is_by_rows_and_nan_equals_nan() -> None:
+    assert History([{"loss": math.nan}]) == History([{"loss": float("nan")}])
+    assert History([{"loss": math.inf}]) != History([{"loss": -math.inf}])
+    assert History([{"loss": 1.0}]) != History([{"cost": 1.0}])
+    assert History() != []
+
+
+def test_repr_is_short() -> None:
+    assert repr(History()) == "History(0 epochs: empty)"
+    assert repr(History([{"loss": 1.0}])) == "History(1 epoch: epoch, loss)"
+
+
+@given(rows=ROWS)
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl"])
+def test_files_give_back_every_number(kind: str, rows: list[dict[str, float]], tmp_path_factory) -> None:
+    history = History(rows)
+    path = tmp_path_factory.getbasetemp() / f"history.{kind}"
+    getattr(history, f"to_{kind}")(path)
+    back = getattr(History, f"from_{kind}")(path)
+    assert back == history
+    assert back.columns == history.columns
+    for row, other in zip(history.rows, back.rows, strict=True):
+        assert {name: (type(value), repr(value)) for name, value in row.items()} == {
+            name: (type(value), repr(value)) for name, value in other.items()
+        }
+
+
+def test_json_stays_valid_with_numbers_that_it_lacks(tmp_path: Path) -> None:
+    def refuse(constant: str) -> float:
+        raise AssertionError(f"{constant} is not JSON")
+
+    history = History([{"a": math.nan, "b": math.inf, "c": -math.inf}])
+    expected = [{"epoch": 1, "a": "NaN", "b": "Infinity", "c": "-Infinity"}]
+    assert json.loads(history.to_json(tmp_path / "h.json").read_text(), parse_constant=refuse) == expected
+    (line,) = history.to_jsonl(tmp_path / "h.jsonl").read_text().splitlines()
+    assert [json.loads(line, parse_constant=refuse)] == expected
+
+
+def test_csv_is_a_plain_table_with_empty_cells(tmp_path: Path) -> None:
+    path = History([{"loss": 2.5}, {"loss": 0.1, "val_loss": math.nan}]).to_csv(tmp_path / "h.csv")
+    assert path.read_text() == "epoch,loss,val_loss\n1,2.5,\n2,0.1,NaN\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", b"", "a.csv: expected a table"),
+        ("a.csv", b"epoch,loss\n1,2.0\n2\n", "a.csv, row 2: expected 2 cells, got 1"),
+        ("a.csv", b"epoch,loss\n1,2.0\n2,x2.0\n", "a.csv, row 2: .*x2.0"),
+        ("a.csv", b"epoch,epoch\n1,2\n", "a.csv: the header names a column twice"),
+        ("a.csv", b'epoch,loss\n1,"2', "a.csv: expected a table"),
+        ("a.csv", b"\xff\xfe", "a.csv: expected a table"),
+        ("a.json", b"", "a.json: expected a list of rows"),
+        ("a.json", b'[{"epoch": 1}', "a.json: expected a list of rows"),
+        ("a.json", b'{"epoch": 1}', "a.json: expected a list of rows, got dict"),
+        ("a.json", b'[{"epoch": 1}, 3]', "a.json, row 2: expected a row of named numbers, got 3"),
+        ("a.json", b'[{"epoch": 1}, {"loss": [1]}]', "a.json, row 2: .*'loss'"),
+        ("a.json", b"[" * 100_000, "a.json: expected a list of rows"),
+        ("a.jsonl", b'{"epoch": 1}\n{"epoch": 2, "lo', "a.jsonl, row 2: expected a row in JSON"),
+        ("a.jsonl", b'{"epoch": 1}\n\n{"epoch": 2}\n', "a.jsonl, row 2: expected a row in JSON"),
+        ("a.jsonl", b'{"epoch": 1}\n3\n', "a.jsonl, row 2: expected a row of named numbers, got 3"),
+        ("a.jsonl", b'{"epoch": 1, "loss": null}\n', "a.jsonl, row 1: .*'loss'"),
+        ("a.jsonl", b"[" * 100_000, "a.jsonl, row 1: expected a row in JSON"),
+        ("a.jsonl", b"\xff\xfe", "a.jsonl: expected rows in JSON"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        getattr(History, f"from_{name.partition('.')[2]}")(path)
+
+
+def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no\.csv: No such file"):
+        History.from_csv(tmp_path / "no.csv")
+
+
+def test_a_spreadsheet_may_have_saved_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "h.csv"
+    path.write_bytes(b"\xef\xbb\xbfepoch,loss\r\n1,2.5\r\n")
+    assert History.from_csv(path).rows == [{"epoch": 1, "loss": 2.5}]
+
+
+def test_a_jsonl_file_has_a_line_an_epoch(tmp_path: Path) -> None:
+    path = History([{"loss": 2.5}, {"loss": 0.1, "val_loss": math.nan}]).to_jsonl(tmp_path / "h.jsonl")
+    assert path.read_text() == '{"epoch": 1, "loss": 2.5}\n{"epoch": 2, "loss": 0.1, "val_loss": "NaN"}\n'
+    assert History().to_jsonl(path).read_text() == ""
+    assert History.from_jsonl(path) == History()
+
+
+def test_a_frame_is_indexed_by_epoch() -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas, the extra of that name")
+    frame = History([{"epoch": 7, "loss": 2.5, "steps": 3}, {"epoch": 8, "val_loss": 1.5, "steps": 4}]).to_frame()
+    expected = pandas.DataFrame(
+        {"loss": [2.5, math.nan], "val_loss": [math.nan, 1.5], "steps": [3, 4]},
+        index=pandas.Index([7, 8], name="epoch"),
+    )
+    pandas.testing.assert_frame_equal(frame, expected)
+    assert frame.loc[8, "val_loss"] == 1.5
+    empty = History().to_frame()
+    assert (len(empty), empty.index.name) == (0, "epoch")
+
+
+def test_without_pandas_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r'History.to_frame needs pandas; .* pip install "minidl\[pandas\]"'):
+        History([{"loss": 1.0}]).to_frame()
+
+
+class Table(HTMLParser):
+    """The texts of the cells of an HTML table, row by row."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: object) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("th", "td"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.rows and data.strip():
+            self.rows[-1][-1] += data
+
+
+def test_a_notebook_shows_a_table() -> None:
+    html = History([{"loss": 2.5, "a<b": 1}, {"loss": math.nan}])._repr_html_()
+    assert Table(html).rows == [["epoch", "loss", "a<b"], ["1", "2.5", "1"], ["2", "not a number", "-"]]
+    assert "left out" not in html
+    assert History()._repr_html_() == "<p>History(0 epochs: empty)</p>"
+
+
+def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
+    html = History({"loss": float(i)} for i in range(1, 101))._repr_html_()
+    table, _, told = html.partition("</table>")
+    assert [row[0] for row in Table(table).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
+    assert "100 epochs; those from 11 to 90 are left out" in told
+    assert table.count('class="number"') == 2 * 22

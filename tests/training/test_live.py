@@ -1,0 +1,325 @@
+"""LiveCurves: a page and a notebook's output that follow training, and say how it ended."""
+
+import base64
+import io
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minidl as dl
+from minidl._core.page import html_page
+from minidl.training.callbacks import live
+
+DATA = dl.Dataset(np.arange(24.0).reshape(8, 3) % 5, np.arange(8) % 2, name="eight & rows")
+REFRESH = '<meta http-equiv="refresh" content="3">'
+
+
+def trainer(*callbacks, rate=0.1):
+    return dl.Trainer(dl.Model(dl.Dense(3, 2, rng=0), dl.SoftmaxCrossEntropy()), dl.SGD(rate), callbacks, rng=0)
+
+
+def fit(*callbacks, epochs=3, validation=DATA, **options):
+    t = trainer(*callbacks)
+    t.fit(DATA, validation, epochs=epochs, batch_size=4, **options)
+    return t
+
+
+class Look(dl.Callback):
+    """Keeps the page as it is after each epoch, and can do something then."""
+
+    def __init__(self, path, act=lambda trainer: None):
+        self.path, self.act, self.pages = path, act, {}
+
+    def on_epoch_begin(self, trainer):
+        self.pages[trainer.epoch - 1] = self.path.read_text("utf-8")
+
+    def on_epoch_end(self, trainer):
+        self.pages[trainer.epoch] = self.path.read_text("utf-8")
+        self.act(trainer)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "runs" / "live.html"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only moves when it is told to; a drawing takes a second."""
+
+    class Clock:
+        now = 0.0
+
+        def __call__(self):
+            return self.now
+
+    clock = Clock()
+    write = live.LiveCurves._write
+
+    def slow_write(self, *arguments):
+        write(self, *arguments)
+        clock.now += 1.0
+
+    monkeypatch.setattr(live, "perf_counter", clock)
+    monkeypatch.setattr(live.LiveCurves, "_write", slow_write)
+    return clock
+
+
+def pictures(page):
+    return re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="([^"]+)">', page)
+
+
+def rows(page):
+    return [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)][1:]
+
+
+def test_the_page_follows_training_and_comes_to_rest(path, monkeypatch):
+    monkeypatch.setattr(live, "_PATIENCE", 0)
+    look = Look(path)
+    t = fit(dl.LiveCurves(path), look)
+    for epoch, page in look.pages.items():
+        assert REFRESH in page
+        assert f"<title>epoch {epoch} of 3 · eight &amp; rows</title>" in page
+        assert re.search(r"written \d{4}-\d\d-\d\d \d\d:\d\d:\d\d<", page)
+        assert len(pictures(page)) == (3 if epoch else 0)
+    assert "epoch 0 of 3: training has begun" in look.pages[0]
+    assert "No epoch is finished yet." in look.pages[0]
+    assert "epoch 2 of 3: training goes on" in look.pages[2]
+    last = path.read_text("utf-8")
+    assert REFRESH not in last
+    assert "epoch 3 of 3: training is finished" in last
+    assert rows(last)[:3] == [
+        [name, *(f"{t.history[key][-1]:.4g}" for key in (name, f"val_{name}"))] for name in ("cost", "loss", "accuracy")
+    ]
+    assert [row[0] for row in rows(last)[3:]] == ["learning rate", "seconds"]
+
+
+def test_the_page_stands_alone(path):
+    fit(dl.LiveCurves(path, quantities=["val_loss"]))
+    page = path.read_text("utf-8")
+    ((picture, alt),) = pictures(page)
+    with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
+        assert image.width == 750
+    assert re.fullmatch(r"loss over 3 epochs, at last training 0\.\d+, validation 0\.\d+", alt)
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "default-src 'none'" in page
+    assert 'name="viewport"' in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_drawing_takes_a_twentieth_of_the_time_at_most(path, clock):
+    drawn = []
+
+    class Clockwork(dl.Callback):
+        def on_epoch_end(self, trainer):
+            drawn.append(int(re.search(r"epoch (\d+) of", path.read_text("utf-8"))[1]))
+            clock.now += 1.0
+
+    fit(dl.LiveCurves(path, quantities=["loss"]), Clockwork(), epochs=50)
+    assert sorted(set(drawn)) == [0, 21, 41]  # 20 s after the first page was done, and 20 s after the second
+    assert "epoch 50 of 50: training is finished" in path.read_text("utf-8")
+
+
+def test_every_leaves_epochs_out(path, monkeypatch):
+    monkeypatch.setattr(live, "_PATIENCE", 0)
+    look = Look(path)
+    fit(dl.LiveCurves(path, quantities=["loss"], every=2), look, epochs=5)
+    assert [f"epoch {k} of 5:" in look.pages[k] for k in range(1, 6)] == [False, True, False, True, False]
+
+
+def test_what_is_not_measured_is_not_drawn(path):
+    fit(dl.LiveCurves(path), validation=None)
+    assert [alt.split()[0] for _, alt in pictures(path.read_text("utf-8"))] == ["cost", "loss", "accuracy"]
+    fit(dl.LiveCurves(path), validation=None, train_metrics=False)
+    page = path.read_text("utf-8")
+    assert pictures(page) == []
+    assert [row[0] for row in rows(page)] == ["learning rate", "seconds"]
+
+
+# ---- how it ends
+
+
+def raising(error, epoch=2):
+    def act(trainer):
+        if trainer.epoch == epoch:
+            raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "words"),
+    [
+        (lambda t: t.stop(), None, "epoch 1 of 3: training was stopped early"),
+        (raising(KeyboardInterrupt()), KeyboardInterrupt, "epoch 2 of 3: training was interrupted"),
+        (
+            raising(ValueError("<a\nb>")),
+            ValueError,
+            "epoch 2 of 3: training ended by an error, ValueError: &lt;a b&gt;",
+        ),
+        (lambda t: signal.raise_signal(signal.SIGINT), KeyboardInterrupt, "epoch 1 of 3: training was interrupted"),
+    ],
+)
+def test_the_last_page_says_how_training_ended(path, act, error, words):
+    look = Look(path, act)
+    if error is None:
+        fit(dl.LiveCurves(path, quantities=["loss"]), look)
+    else:
+        with pytest.raises(error):
+            fit(dl.LiveCurves(path, quantities=["loss"]), look)
+    page = path.read_text("utf-8")
+    assert words in page
+    assert REFRESH not in page
+    assert len(pictures(page)) == 1
+
+
+def test_an_end_before_the_first_epoch_is_told(path):
+    class Fail(dl.Callback):
+        def on_batch_end(self, trainer):
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fit(dl.LiveCurves(path), Fail())
+    assert "ValueError: no" in path.read_text("utf-8")
+    assert "No epoch was finished." in path.read_text("utf-8")
+
+
+def test_a_fit_within_an_except_block_may_end_well(path):
+    try:
+        raise ValueError("before")
+    except ValueError:
+        fit(dl.LiveCurves(path))
+    assert "training is finished" in path.read_text("utf-8")
+
+
+def test_a_second_fit_begins_anew(path):
+    callback = dl.LiveCurves(path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(callback, Look(path, lambda t: signal.raise_signal(signal.SIGINT)))
+    fit(callback, epochs=1)
+    assert "training is finished" in path.read_text("utf-8")
+
+
+def test_a_page_that_cannot_be_written_later_does_not_end_training(path, monkeypatch):
+    monkeypatch.setattr(live, "_PATIENCE", 0)
+    write = live.write_whole
+
+    def full(trainer):
+        def fail(path, content):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(live, "write_whole", fail)
+
+    with pytest.warns(UserWarning, match="cannot write the page \\(No space left on device\\)") as told:
+        t = fit(dl.LiveCurves(path, quantities=["loss"]), Look(path, full), epochs=4)
+    assert len(told) == 1
+    assert t.epoch == 4
+    assert "epoch 1 of 4" in path.read_text("utf-8")
+    monkeypatch.setattr(live, "write_whole", write)
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"path": 3}, "path: expected the name of a file"),
+        ({"quantities": "loss"}, "quantities: expected a list of columns of the history, got 'loss'"),
+        ({"quantities": [3]}, "quantities: expected a list of columns"),
+        ({"every": 0}, "every: expected an integer >= 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(options, words):
+    with pytest.raises(dl.InputError, match=words):
+        dl.LiveCurves(**options)
+
+
+def test_a_misspelt_quantity_is_refused_before_the_first_epoch(path):
+    with pytest.raises(dl.InputError, match=r"an epoch has no 'acuracy'; the nearest names are .*accuracy"):
+        fit(dl.LiveCurves(path, quantities=["loss", "acuracy"]))
+    assert not path.exists()
+
+
+def test_a_quantity_that_another_callback_could_add_is_refused_after_it(path):
+    with pytest.raises(dl.InputError, match=r"LiveCurves.*an epoch has no 'top5'"):
+        fit(dl.LiveCurves(path, quantities=["top5"]), Look(path))
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_the_first_epoch(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(dl.InputError, match="expected a folder that can be written"):
+        fit(dl.LiveCurves(tmp_path / "file" / "live.html"))
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_path):
+    t = trainer(dl.LiveCurves(tmp_path))
+    with pytest.raises(dl.InputError, match=r"LiveCurves.*cannot write the page \(Expected a file"):
+        t.fit(DATA, epochs=1, batch_size=4)
+    assert t.step == 0
+
+
+def test_a_quantity_of_an_earlier_fit_alone_is_refused(path):
+    t = trainer(dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.history.rows[-1].update(top5=0.5)))
+    t.fit(DATA, epochs=1, batch_size=4)
+    t.callbacks = [Look(path), dl.LiveCurves(path, quantities=["top5"])]
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(dl.InputError, match="an epoch has no 'top5'"):
+        t.fit(DATA, epochs=1, batch_size=4)
+
+
+def test_without_a_path_and_a_notebook_nothing_happens(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    fit(dl.LiveCurves(None))
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr() == ("", "")
+    assert repr(dl.LiveCurves(None)) == "LiveCurves(path=None)"
+
+
+def test_constructing_imports_and_writes_nothing(tmp_path):
+    code = "import minidl, sys; minidl.LiveCurves(); print([m for m in ('matplotlib', 'IPython') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "[]\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_takes_texts_literally():
+    page = html_page("<T> & $x", "<p>$body</p>", renewed_after=7)
+    assert "<title>&lt;T&gt; &amp; $x</title>" in page
+    assert "<h1>&lt;T&gt; &amp; $x</h1>" in page
+    assert "<p>$body</p>" in page
+    assert 'content="7"' in page
+    assert "refresh" not in html_page("T", "")
+
+
+# ---- in a notebook
+
+
+def test_in_a_notebook_one_output_is_updated_in_place(tmp_path):
+    nbclient = pytest.importorskip("nbclient", reason="runs a notebook: pip install 'minidl[notebook]'")
+    nbformat = pytest.importorskip("nbformat", reason="runs a notebook: pip install 'minidl[notebook]'")
+    pytest.importorskip("ipykernel", reason="runs a notebook: pip install 'minidl[notebook]'")
+    cell = """
+import numpy as np
+import minidl as dl
+from minidl.training.callbacks import live
+live._PATIENCE = 0
+data = dl.Dataset(np.arange(24.0).reshape(8, 3), np.arange(8) % 2)
+model = dl.Model(dl.Dense(3, 2, rng=0), dl.SoftmaxCrossEntropy())
+trainer = dl.Trainer(model, dl.SGD(0.01), [dl.LiveCurves(None)], rng=0)
+history = trainer.fit(data, data, epochs=3, batch_size=4)
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    (output,) = notebook.cells[0].outputs
+    assert output["output_type"] == "display_data"
+    assert output["data"]["text/plain"] == "epoch 3 of 3: training is finished"
+    with Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))) as image:
+        assert image.width == 1350
+    assert list(tmp_path.iterdir()) == []

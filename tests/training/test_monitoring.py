@@ -1,0 +1,390 @@
+"""GradientMonitor, Timer, TensorBoard, LambdaCallback: what they see, against sums done here by hand."""
+
+import struct
+
+import numpy as np
+import pytest
+from training_runs import adam_with_schedule, fit, images, sgd_with_momentum
+
+import minidl as dl
+from minidl.training.callbacks import timing
+
+# ---- GradientMonitor
+
+
+class ByHand(dl.Callback):
+    """Does the sums of GradientMonitor with numpy.linalg, in float64, for plain SGD: a step is rate * gradient."""
+
+    def __init__(self, rate, every):
+        self.rate, self.every, self.rows = rate, every, {}
+
+    def on_batch_begin(self, trainer):
+        self.weights = {path: p.value.astype(float) for path, p in trainer.model.parameters.items()}
+
+    def on_batch_end(self, trainer):
+        if (trainer.batch - 1) % self.every == 0:
+            gradients = {path: p.grad.astype(float) for path, p in trainer.model.parameters.items()}
+            row = {path: (np.linalg.norm(g), np.linalg.norm(self.weights[path])) for path, g in gradients.items()}
+            self.rows.setdefault(trainer.epoch, []).append(row)
+
+
+def plain(*callbacks, **options):
+    network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), dl.ReLU(), dl.Dense(8, 3, rng=2))
+    model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(0.01))
+    return dl.Trainer(model, dl.SGD(0.05, **options), callbacks, rng=3)
+
+
+@pytest.mark.parametrize("every", [1, 2, 10])
+def test_norms_and_ratios_are_those_done_by_hand(every):
+    hand, monitor = ByHand(0.05, every), dl.GradientMonitor(every)
+    fit(plain(hand, monitor), {}, 3)
+    assert monitor.epochs == [1, 2, 3]
+    assert list(monitor.norms) == list(monitor.ratios) == ["1.weight", "1.bias", "3.weight", "3.bias"]
+    for path in monitor.norms:
+        for i, rows in enumerate(hand.rows.values()):
+            gradients, weights = np.array([row[path] for row in rows]).T
+            assert monitor.norms[path][i] == pytest.approx(gradients.mean(), rel=1e-6)
+            assert monitor.ratios[path][i] == pytest.approx(
+                0.05 * gradients.sum() / weights.sum() if weights.any() else np.nan, rel=1e-3, nan_ok=True
+            )
+    totals = [np.mean([np.sqrt(sum(g**2 for g, _ in row.values())) for row in rows]) for rows in hand.rows.values()]
+    assert monitor.total_norms == pytest.approx(totals)
+    assert monitor.clipped == [0.0] * 3
+
+
+def test_a_bias_that_is_all_zero_has_no_ratio_yet():
+    monitor = dl.GradientMonitor(every=100)  # of each epoch the first batch alone
+    fit(plain(monitor), {}, 2)
+    assert np.isnan(monitor.ratios["1.bias"][0])
+    assert monitor.ratios["1.bias"][1] > 0
+
+
+def test_what_is_clipped_is_counted_and_the_norm_is_that_before():
+    free, clipped = dl.GradientMonitor(1), dl.GradientMonitor(1)
+    fit(plain(free), {}, 1)
+    first = free.norms["1.weight"][0]
+    fit(plain(clipped, clip_norm=1e-3), {}, 1)
+    assert clipped.clipped == [1.0]
+    assert clipped.total_norms[0] > 0.1
+    assert clipped.norms["1.weight"][0] == pytest.approx(first, rel=0.2)
+    assert clipped.ratios["1.weight"][0] < free.ratios["1.weight"][0] / 10
+
+
+def test_a_share_of_the_steps_may_be_clipped():
+    norms = []
+    look = dl.LambdaCallback(on_epoch_end=lambda trainer: norms.append(monitor.total_norms[-1]))
+    monitor = dl.GradientMonitor(1)
+    fit(plain(monitor, look, clip_norm=1e9), {}, 4)
+    limit = float(np.median(norms))
+    fit(plain(monitor, clip_norm=limit), {}, 4)
+    assert 0 < np.mean(monitor.clipped) < 1
+
+
+def test_it_changes_nothing_and_stays_out_of_frozen_parameters():
+    results = []
+    for callbacks in ([], [dl.GradientMonitor(1)]):
+        trainer = plain(*callbacks)
+        trainer.model.network.layers[1].freeze()
+        fit(trainer, {}, 2)
+        results.append({path: array.tobytes() for path, array in trainer.model.weights().items()})
+    assert results[0] == results[1]
+    assert list(callbacks[0].norms) == ["3.weight", "3.bias"]
+
+
+def test_a_parameter_that_is_trained_later_has_columns_of_full_length():
+    monitor = dl.GradientMonitor(1)
+
+    def unfreeze(trainer):
+        if trainer.epoch == 2:
+            trainer.model.network.layers[1].weight.trainable = True
+
+    trainer = plain(monitor, dl.LambdaCallback(on_epoch_begin=unfreeze))
+    trainer.model.network.layers[1].weight.trainable = False
+    fit(trainer, {}, 3)
+    assert np.isnan(monitor.norms["1.weight"]).tolist() == [True, False, False]
+    assert {len(column) for table in (monitor.norms, monitor.ratios) for column in table.values()} == {3}
+
+
+def test_tiny_and_huge_gradients_have_a_length():
+    monitor = dl.GradientMonitor(1)
+    for size in (1e-30, 1e30):
+        trainer = plain(monitor)
+        parameter = trainer.model.parameters["3.bias"]
+        trainer.epoch = trainer.first_epoch = 0
+        monitor.on_train_begin(trainer)
+        monitor.on_batch_begin(trainer)
+        for p in trainer.model.parameters.values():
+            p.zero_grad()
+            p.add_grad(np.zeros_like(p.value))
+        parameter.add_grad(np.array([3, 4, 0], np.float32) * np.float32(size))
+        trainer.logs = {"batch_cost": 1.0}
+        monitor.on_batch_end(trainer)
+        monitor.on_epoch_end(trainer)
+        assert monitor.norms["3.bias"] == pytest.approx([5 * size])
+        assert monitor.total_norms == pytest.approx([5 * size])
+
+
+def test_steps_that_were_left_out_are_not_counted():
+    monitor = dl.GradientMonitor(1)
+    trainer = plain(monitor)
+    trainer.model.network.layers[1].weight.value[0, 0] = np.nan
+    fit(trainer, {}, 1, nonfinite="skip")
+    assert monitor.norms == {}
+    assert np.isnan(monitor.total_norms).all()
+
+
+class Death(Exception):  # noqa: N818 (it is none)
+    pass
+
+
+@pytest.mark.parametrize("run", [sgd_with_momentum, adam_with_schedule])
+def test_it_goes_on_after_a_resume_as_if_nothing_had_happened(tmp_path, run):
+    whole = dl.GradientMonitor(2)
+    fit(*run([whole]), 3)
+    for step in range(1, 9):
+
+        def die(trainer, at=step):
+            if trainer.step == at:
+                raise Death
+
+        saves = dl.Checkpoint(tmp_path / str(step), every_steps=1)
+        killer = dl.LambdaCallback(on_batch_begin=die)
+        with pytest.raises(Death):
+            fit(*run([dl.GradientMonitor(2), killer, saves]), 3)
+        again = dl.GradientMonitor(2)
+        fit(*run([again, saves]), 3, resume_from=saves.directory)
+        for name in ("epochs", "norms", "ratios", "total_norms", "clipped"):
+            np.testing.assert_equal(getattr(again, name), getattr(whole, name))
+
+
+def test_each_fit_begins_anew():
+    monitor = dl.GradientMonitor(1)
+    trainer = plain(monitor)
+    fit(trainer, {}, 2)
+    fit(trainer, {}, 1)
+    assert monitor.epochs == [3]
+    assert len(monitor.norms["1.weight"]) == 1
+
+
+def test_it_prints_the_last_epoch():
+    monitor = dl.GradientMonitor(1)
+    assert str(monitor) == "GradientMonitor(1): no epoch yet"
+    fit(plain(monitor, clip_norm=1e-3), {}, 2)
+    head, *rows, last = str(monitor).splitlines()
+    assert head.split() == ["parameter", "gradient", "norm", "update/weight"]
+    assert [row.split()[0] for row in rows] == list(monitor.norms)
+    assert last.startswith("epoch 2: total gradient norm ")
+    assert last.endswith("100% of the steps clipped")
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True])
+def test_every_is_a_count(every):
+    with pytest.raises(dl.InputError, match="every: expected an integer >= 1"):
+        dl.GradientMonitor(every)
+
+
+# ---- Timer
+
+
+class Clock:
+    """Stands still but for what it is told."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(timing, "perf_counter", lambda: self.now)
+
+    def taking(self, seconds):
+        def act(trainer):
+            self.now += seconds
+
+        return act
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+class Slow(dl.Flatten):
+    """Takes 1 second in training and 50 to measure."""
+
+    clock = None
+
+    def forward(self, x, train=False):
+        if self.clock is not None:
+            self.clock.now += 1 if train else 50
+        return super().forward(x, train)
+
+
+def timed(clock, *callbacks):
+    slow = Slow()
+    model = dl.Model(dl.Sequential(slow, dl.Dense(72, 3, rng=1)), dl.SoftmaxCrossEntropy())
+    begin = dl.LambdaCallback(on_train_begin=lambda trainer: setattr(slow, "clock", clock))
+    return dl.Trainer(model, dl.SGD(0.1), [*callbacks, begin], rng=0)
+
+
+def test_the_parts_of_an_epoch_are_told_apart(clock):
+    timer = dl.Timer()
+    others = dl.LambdaCallback(
+        on_batch_end=clock.taking(7), on_epoch_end=clock.taking(300), on_train_begin=clock.taking(9000)
+    )
+    trainer = timed(clock, timer, others)
+    fit(trainer, {}, 2)  # 40 rows in 3 batches; 40 and 20 rows are measured at once
+    assert timer.epochs == [1, 2]
+    assert timer.seconds == {
+        "steps": [3, 3],
+        "between": [14, 14],  # the third is followed by the measuring
+        "measuring": [107, 107],
+        "callbacks": [300, 300],
+    }
+    assert timer.rows_per_second == pytest.approx([40 / 17, 40 / 17])
+    assert str(timer).splitlines() == [
+        "part       seconds  an epoch  share",
+        "steps        6.000    3.0000     1%",
+        "between     28.000   14.0000     3%",
+        "measuring  214.000  107.0000    25%",
+        "callbacks  600.000  300.0000    71%",
+        "2 epochs, 2.35 rows a second",
+    ]
+
+
+@pytest.mark.parametrize("step", [4, 5])
+def test_an_epoch_that_is_broken_off_is_not_in_it(clock, step):
+    def die(trainer):
+        if trainer.step == step - 1 and trainer.epoch == 2:
+            clock.now += 1234
+            raise Death
+
+    timer = dl.Timer()
+    trainer = timed(clock, timer, dl.LambdaCallback(on_batch_begin=die, on_epoch_end=clock.taking(300)))
+    with pytest.raises(Death):
+        fit(trainer, {}, 3)
+    assert timer.epochs == [1]
+    assert timer.seconds["callbacks"] == [300]
+    trainer.callbacks = [timer]
+    fit(trainer, {}, 1)
+    assert timer.epochs == [3]
+
+
+def test_a_timer_before_any_epoch():
+    assert str(dl.Timer()) == "Timer(): no epoch yet"
+    assert repr(dl.Timer()) == "Timer()"
+
+
+def test_with_a_real_clock_the_parts_add_up_to_the_epoch():
+    timer = dl.Timer()
+    trainer, arguments = sgd_with_momentum([timer])
+    fit(trainer, arguments, 3)
+    for i, seconds in enumerate(trainer.history["seconds"]):
+        assert 0 < sum(timer.seconds[part][i] for part in ("steps", "between", "measuring")) < 2 * seconds + 1e-3
+    assert min(timer.rows_per_second) > 0
+
+
+# ---- TensorBoard
+
+
+class Writer:
+    def __init__(self):
+        self.scalars, self.flushed = [], 0
+
+    def add_scalar(self, tag, value, step):
+        assert type(value) is float
+        self.scalars.append((tag, value, step))
+
+    def flush(self):
+        self.flushed += 1
+
+    def close(self):
+        raise AssertionError("it is the user's to close")
+
+
+def test_training_and_validation_of_a_quantity_lie_side_by_side():
+    writer = Writer()
+    quality = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=7))
+    trainer, arguments = sgd_with_momentum([quality, dl.TensorBoard(writer)])
+    fit(trainer, arguments, 2)
+    fit(trainer, arguments, 1)
+    found = {}
+    for tag, value, step in writer.scalars:
+        found.setdefault(tag, []).append((step, value))
+    expected = {f"{name}/train": name for name in ("loss", "cost", "accuracy")}
+    expected |= {f"{name}/validation": f"val_{name}" for name in ("loss", "cost", "accuracy")}
+    expected |= {"learning_rate": "learning_rate", "seconds": "seconds"}
+    assert found.keys() == {*expected, "quality"}
+    for tag, column in expected.items():
+        assert found[tag] == list(enumerate(trainer.history[column], 1))
+    assert found["quality"] == [(1, 7.0), (2, 7.0), (3, 7.0)]
+    assert writer.flushed == 3
+
+
+def test_without_validation_the_tags_are_the_same():
+    writer = Writer()
+    trainer, _ = sgd_with_momentum([dl.TensorBoard(writer)])
+    trainer.fit(images(), epochs=1, batch_size=16)
+    assert {tag for tag, _, _ in writer.scalars} >= {"loss/train", "accuracy/train", "learning_rate"}
+
+
+def test_a_writer_needs_no_flush():
+    class Least:
+        def add_scalar(self, tag, value, step):
+            pass
+
+    trainer, arguments = sgd_with_momentum([dl.TensorBoard(Least())])
+    assert len(fit(trainer, arguments, 1)) == 1
+
+
+@pytest.mark.parametrize("writer", ["runs/one", None, Writer, object()], ids=["path", "none", "class", "object"])
+def test_what_is_no_writer_is_refused_at_once(writer):
+    with pytest.raises(dl.InputError, match=r"expected a writer with a method add_scalar\(tag, value, step\)"):
+        dl.TensorBoard(writer)
+
+
+def test_a_real_writer_writes_what_tensorboard_reads(tmp_path):
+    tensorboard = pytest.importorskip("tensorboardX", reason="needs tensorboardX")
+    from tensorboardX.proto.event_pb2 import Event
+
+    writer = tensorboard.SummaryWriter(str(tmp_path))
+    trainer, arguments = sgd_with_momentum([dl.TensorBoard(writer)])
+    fit(trainer, arguments, 2)
+    (path,) = tmp_path.iterdir()
+    writer.close()
+    content, found = path.read_bytes(), []
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        event = Event.FromString(content[12 : 12 + length])
+        found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+        content = content[16 + length :]
+    assert [(step, value) for tag, step, value in found if tag == "loss/validation"] == [
+        (row["epoch"], pytest.approx(row["val_loss"])) for row in trainer.history
+    ]
+    assert repr(dl.TensorBoard(writer)) == "TensorBoard(SummaryWriter)"
+
+
+# ---- LambdaCallback
+
+
+def test_each_moment_calls_its_function_with_the_trainer():
+    told = []
+    moments = [name for name in vars(dl.Callback) if name.startswith("on_")]
+    functions = {name: lambda trainer, name=name: told.append((name, trainer)) for name in moments}
+    trainer, arguments = sgd_with_momentum([dl.LambdaCallback(**functions)])
+    fit(trainer, arguments, 1)
+    epoch = ["on_epoch_begin", *["on_batch_begin", "on_batch_end"] * 3, "on_epoch_end"]
+    assert [name for name, _ in told] == ["on_train_begin", *epoch, "on_train_end"]
+    assert all(who is trainer for _, who in told)
+    assert "on_interrupt" in moments
+
+
+def test_a_wrong_moment_is_answered_with_the_nearest():
+    with pytest.raises(dl.InputError, match=r"no moment 'on_epoch_finish'; did you mean on_epoch_"):
+        dl.LambdaCallback(on_epoch_finish=print)
+    with pytest.raises(dl.InputError, match=r"no moment 'epoch_end'; did you mean on_epoch_end"):
+        dl.LambdaCallback(epoch_end=print)
+    with pytest.raises(dl.InputError, match="expected a function of the trainer as on_epoch_end, got 3"):
+        dl.LambdaCallback(on_epoch_end=3)
+
+
+def test_its_repr_names_the_moments():
+    assert (
+        repr(dl.LambdaCallback(on_epoch_end=print, on_train_end=print)) == "LambdaCallback(on_epoch_end, on_train_end)"
+    )

@@ -1,0 +1,310 @@
+"""What every optimizer does: its rule, clipping, freezing, schedules, saving."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from optimizer_problem import BUGS, CASES, ENDS, classes_with, make, walk
+from small_parts import Momentum
+
+import minidl as dl
+from minidl.testing import check_optimizer_contract
+from minidl.testing.strategies import strategy_for
+from minidl.training.optimizers.blocks import BLOCK, blocks
+
+OPTIMIZERS = (dl.SGD, dl.Adagrad, dl.RMSProp, dl.Adam, dl.AdamW, dl.NAdam)
+every_case = pytest.mark.parametrize("case", CASES)
+every_class = pytest.mark.parametrize("cls", OPTIMIZERS, ids=lambda cls: cls.__name__)
+
+
+# ---- rules
+
+
+@every_case
+def test_a_rule_ends_where_pytorch_does(case):
+    assert walk(make(case)) == pytest.approx(ENDS[case], abs=1e-10)
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_ends_elsewhere(bug):
+    case = BUGS[bug][0]
+    assert walk(make(case, classes_with(bug))) != pytest.approx(ENDS[case], rel=1e-6, abs=1e-6)
+
+
+@every_class
+def test_drawn_optimizers_keep_the_contract(cls):
+    @settings(max_examples=15)
+    @given(strategy_for(cls))
+    def keeps_it(optimizer):
+        check_optimizer_contract(lambda: copy.deepcopy(optimizer))
+
+    keeps_it()
+
+
+def test_the_first_step_of_adam_is_as_long_as_the_rate():
+    parameter = parameter_with([1e-4, -1e4])
+    dl.Adam(0.5).step({"w": parameter})
+    assert parameter.value == pytest.approx([-0.5, 0.5], rel=1e-3)
+
+
+@every_class
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_and_empty_arrays_are_parameters_too(cls, dtype):
+    for value in (1.0, np.zeros((0, 3))):
+        parameter = dl.Parameter(value, dtype=dtype)
+        parameter.add_grad(np.ones_like(parameter.value))
+        optimizer = cls(0.1)
+        for _ in range(2):
+            optimizer.step({"w": parameter})
+        assert parameter.value.dtype == dtype
+        assert (parameter.value < 1.0).all()
+
+
+# ---- blocks
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(7, 5), (BLOCK + 1,), (3, BLOCK), (BLOCK, 3), (40, 30, 50), (1, 1, BLOCK + 7)])
+def test_blocks_are_small_and_cover_everything_once(shape, order):
+    counts, indices = np.zeros(shape, order=order), np.arange(np.prod(shape)).reshape(shape)
+    seen = []
+    for part, other in blocks(counts, indices):
+        assert part.size <= BLOCK
+        part += 1
+        seen.append(other.ravel())
+    assert (counts == 1).all()
+    assert sorted(np.concatenate(seen)) == list(range(counts.size))
+
+
+@every_case
+def test_large_parameters_in_any_order_move_like_their_parts(case, rng):
+    value, *gradients = rng.normal(size=(3, 1000, 40))
+    assert value.size > BLOCK
+    ends = []
+    for parts in ([np.s_[:]], [np.s_[:500], np.s_[500:]]):
+        for order in "CF":
+            optimizer = make(case)
+            optimizer.clip_norm = None
+            parameters = {str(i): dl.Parameter(np.array(value[p], order=order)) for i, p in enumerate(parts)}
+            for g in gradients:
+                for i, p in enumerate(parts):
+                    parameters[str(i)].zero_grad()
+                    parameters[str(i)].add_grad(g[p])
+                optimizer.step(parameters)
+            ends.append(np.concatenate([parameter.value for parameter in parameters.values()]))
+    for end in ends[1:]:
+        np.testing.assert_array_equal(end, ends[0])
+
+
+# ---- learning rates
+
+
+def test_each_step_has_its_own_rate():
+    parameter, optimizer = parameter_with([1.0]), dl.SGD(dl.PiecewiseConstant([1, 2], [0.5, 0.0, 0.25]))
+    assert optimizer.current_learning_rate == 0.5
+    seen = []
+    for _ in range(3):
+        optimizer.step({"w": parameter})
+        seen.append((optimizer.steps, optimizer.current_learning_rate, parameter.value[0]))
+    assert seen == [(1, 0.5, -0.5), (2, 0.0, -0.5), (3, 0.25, -0.75)]
+
+
+def test_a_rate_may_be_assigned_and_is_checked():
+    parameter, optimizer = parameter_with([1.0]), dl.SGD(0.5)
+    optimizer.step({"w": parameter})
+    optimizer.learning_rate = 0.25
+    assert optimizer.current_learning_rate == optimizer.learning_rate == 0.25
+    optimizer.step({"w": parameter})
+    assert parameter.value[0] == -0.75
+    optimizer.learning_rate = dl.StepDecay(1.0, 0.5, every=2)
+    assert optimizer.current_learning_rate == 1.0  # of step 1, the last
+    with pytest.raises(dl.InputError, match="learning_rate: expected a finite number > 0 or a Schedule, got -1"):
+        optimizer.learning_rate = -1
+
+
+@pytest.mark.parametrize("rate", [-0.1, float("nan"), None])
+def test_a_schedule_must_give_a_rate(rate):
+    class Broken(dl.Schedule):
+        def __call__(self, step):
+            return rate
+
+    parameter = parameter_with([1.0])
+    with pytest.raises(dl.InputError, match=r"Broken\(0\): expected a finite number >= 0"):
+        dl.SGD(Broken()).step({"w": parameter})
+    assert parameter.value[0] == 0.0
+
+
+def test_the_history_tells_the_rate_of_each_epochs_last_step():
+    trainer = trainer_with(dl.Adam(dl.ExponentialDecay(0.1, 0.5)))
+    history = trainer.fit(data(), epochs=2, batch_size=4)  # 3 steps an epoch
+    assert history["learning_rate"] == [0.1 * 0.5**2, 0.1 * 0.5**5]
+    assert all(type(rate) is float for rate in history["learning_rate"])
+
+
+# ---- clipping
+
+
+def test_the_norm_is_that_of_all_gradients_together():
+    parameters = {"a": parameter_with([3.0, 0.0]), "b": parameter_with([[4.0]])}
+    dl.SGD(1.0, clip_norm=1.0).step(parameters)
+    assert parameters["a"].value == pytest.approx([-0.6, 0.0], rel=1e-6)
+    assert parameters["b"].value[0] == pytest.approx([-0.8], rel=1e-6)
+    assert parameters["a"].grad.tolist() == [3.0, 0.0]
+
+
+def test_shorter_gradients_stay_as_they_are():
+    parameter = parameter_with([0.3, -0.4])
+    dl.SGD(1.0, clip_norm=0.51).step({"w": parameter})
+    assert parameter.value.tolist() == [-0.3, 0.4]
+
+
+def test_the_length_of_huge_float32_gradients_is_found():
+    parameter = parameter_with([3e30, 4e30], np.float32)
+    dl.SGD(1.0, clip_norm=1.0).step({"w": parameter})
+    assert parameter.value == pytest.approx([-0.6, -0.8])
+
+
+@pytest.mark.parametrize(
+    ("gradient", "message"),
+    [([1.0, np.nan], "gradient of parameter.*index"), ([1e200, 1e200], "clip_norm: expected gradients of a finite")],
+)
+def test_gradients_without_a_length_are_refused(gradient, message):
+    parameter = parameter_with(gradient)
+    with pytest.raises(dl.NonFiniteError, match=message):
+        dl.SGD(1.0, clip_norm=1.0).step({"w": parameter})
+    assert parameter.value.tolist() == [0.0, 0.0]
+
+
+def test_values_are_clipped_on_both_sides():
+    parameter = parameter_with([3.0, -3.0, 0.25])
+    dl.SGD(1.0, clip_value=0.5).step({"w": parameter})
+    assert parameter.value.tolist() == [-0.5, 0.5, -0.25]
+    assert parameter.grad.tolist() == [3.0, -3.0, 0.25]
+
+
+def test_a_rule_of_ones_own_gets_the_clipped_gradient():
+    parameter, optimizer = parameter_with([3.0]), Momentum(1.0, clip_value=0.5)
+    optimizer.step({"w": parameter})
+    assert parameter.value[0] == -0.5
+
+
+# ---- freezing
+
+
+@every_case
+def test_frozen_values_stay_to_the_bit_and_gradients_stay_right(case):
+    trainer = trainer_with(make(case))
+    first = trainer.model.network._layers["0"]
+    first.freeze()
+    frozen = {path: p.value.tobytes() for path, p in first.named_parameters().items()}
+    free = trainer.model.parameters["2.weight"].value.copy()
+    trainer.fit(data(), epochs=2, batch_size=4)
+    assert {path: p.value.tobytes() for path, p in first.named_parameters().items()} == frozen
+    assert (trainer.model.parameters["2.weight"].value != free).any()
+    assert set(trainer.optimizer.state) == {"2.weight", "2.bias"}
+    assert np.abs(first.weight.grad).max() > 0
+    dl.check_model(trainer.model.astype(np.float64), data().x, data().y).assert_ok()
+    first.unfreeze()
+    trainer.fit(data(), epochs=1, batch_size=4)
+    assert first.weight.value.tobytes() != frozen["weight"]
+
+
+def test_to_freeze_a_network_is_to_freeze_all_within():
+    network = dl.Sequential(dl.Dense(2, 3), dl.Sequential(dl.Dense(3, 2)))
+    network.freeze()
+    assert [p.trainable for p in network.named_parameters().values()] == [False] * 4
+    twin = network.astype(np.float64)
+    network.unfreeze()
+    assert [p.trainable for p in network.named_parameters().values()] == [True] * 4
+    assert not twin.named_parameters()["0.weight"].trainable
+    network.freeze()
+    with pytest.raises(dl.InputError, match="at least one parameter to train, got 4 frozen ones"):
+        dl.SGD(0.1).step(network.named_parameters())
+
+
+class Thawing(dl.SGD):
+    def step(self, parameters):
+        for parameter in parameters.values():
+            parameter.trainable = True
+        super().step(parameters)
+
+
+def test_the_contract_sees_an_optimizer_that_moves_what_is_frozen():
+    with pytest.raises(AssertionError, match="Thawing breaks the optimizer contract, 'leaves_frozen_parameters_alone'"):
+        check_optimizer_contract(lambda: Thawing(0.1))
+
+
+# ---- saving
+
+
+@every_case
+def test_steps_and_state_are_all_there_is_to_save(case):
+    whole, first = make(case), make(case)
+    one, other = ({"w": parameter_with([1.0, -2.0]), "b": parameter_with([0.5])} for _ in range(2))
+    for _ in range(6):
+        whole.step(one)
+    for _ in range(3):
+        first.step(other)
+    second = make(case)
+    second.steps = first.steps
+    second.state = {path: {k: a.copy() for k, a in sorted(state.items())} for path, state in first.state.items()}
+    for _ in range(3):
+        second.step(other)
+    assert {p: w.value.tobytes() for p, w in one.items()} == {p: w.value.tobytes() for p, w in other.items()}
+
+
+# ---- wrong use and representation
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: dl.SGD(0.1, momentum=1.0), r"momentum: expected a number in \[0, 1\)"),
+        (lambda: dl.SGD(0.1, nesterov=True), "nesterov: expected a momentum > 0"),
+        (lambda: dl.Adam(0.1, beta1=1), "beta1: "),
+        (lambda: dl.Adam(0.1, beta2=-0.1), "beta2: "),
+        (lambda: dl.NAdam(0.1, epsilon=0), "epsilon: "),
+        (lambda: dl.NAdam(0.1, momentum_decay=-1), "momentum_decay: "),
+        (lambda: dl.AdamW(0.1, weight_decay=-1), "weight_decay: "),
+        (lambda: dl.RMSProp(0.1, rho=1), "rho: "),
+        (lambda: dl.Adagrad(0.1, epsilon="x"), "epsilon: "),
+        (lambda: dl.SGD(0.1, clip_norm=0), "clip_norm: expected a finite number > 0"),
+        (lambda: dl.SGD(0.1, clip_value=-1), "clip_value: expected a finite number > 0"),
+        (lambda: dl.SGD(0.1, clip_norm=1, clip_value=1), r"clip_norm or clip_value, got both \(1 and 1\)"),
+    ],
+)
+def test_wrong_arguments_are_refused(wrong, message):
+    with pytest.raises(dl.InputError, match=message):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "text"),
+    [
+        (dl.SGD(0.1, 0.9, True), "SGD(0.1, momentum=0.9, nesterov=True)"),
+        (dl.Adam(0.001), "Adam(0.001)"),
+        (dl.AdamW(dl.ConstantRate(1), clip_norm=2), "AdamW(ConstantRate(rate=1.0), clip_norm=2)"),
+        (Momentum(0.5), "Momentum(0.5)"),
+    ],
+    ids=repr,
+)
+def test_representation_shows_what_is_not_the_default(optimizer, text):
+    assert repr(optimizer) == text
+
+
+def parameter_with(gradient, dtype=np.float64):
+    """A parameter at 0 with this gradient."""
+    parameter = dl.Parameter(np.zeros(np.shape(gradient)), dtype=dtype)
+    parameter.add_grad(np.array(gradient, dtype=dtype))
+    return parameter
+
+
+def data():
+    rng = np.random.default_rng(0)
+    return dl.Dataset(rng.normal(size=(12, 4)), np.arange(12) % 3)
+
+
+def trainer_with(optimizer):
+    network = dl.Sequential(dl.Dense(4, 5, rng=0), dl.ReLU(), dl.Dense(5, 3, rng=1))
+    return dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), optimizer, rng=0)

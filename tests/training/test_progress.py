@@ -1,0 +1,396 @@
+"""ProgressBar: what a person sees, on terminals of several widths, without one, and in a notebook."""
+
+import fcntl
+import io
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+import warnings
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+from screen import terminal
+
+import minidl as dl
+from minidl.training.callbacks import progress
+
+NUMBERS = re.compile(r"(accuracy|loss|cost) (\S+)")
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("TQDM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("MINIDL_VERBOSE", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Show everything that there is to show, as if batches took their time."""
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    monkeypatch.setattr(progress, "perf_counter", itertools.count().__next__)
+
+
+class At(dl.Callback):
+    """Does something at a step."""
+
+    def __init__(self, step, act):
+        self.step, self.act = step, act
+
+    def on_batch_end(self, trainer):
+        if trainer.step == self.step:
+            self.act(trainer)
+
+
+def raising(error):
+    def act(trainer):
+        raise error
+
+    return act
+
+
+def trainer_with(callbacks):
+    return dl.Trainer(
+        dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy(), dl.L2(0.1)), dl.SGD(0.1), callbacks, rng=0
+    )
+
+
+def fit(callbacks, epochs=2, trainer=None, **more):
+    data = dl.Dataset(np.random.default_rng(0).normal(size=(60, 2)), [0, 1] * 30)
+    trainer = trainer or trainer_with(callbacks)
+    trainer.fit(data, data[:31], epochs=epochs, batch_size=6, **more)
+    return trainer
+
+
+def shown(columns, callbacks=(), error=None, fits=1, **options):
+    """Train on a terminal, write "after", and return (trainer, screen)."""
+    with terminal(columns) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+        trainer = trainer_with([dl.ProgressBar(file=file), *callbacks])
+        for _ in range(fits):
+            if error:
+                with pytest.raises(error):
+                    fit([], trainer=trainer, **options)
+            else:
+                fit([], trainer=trainer, **options)
+        print("after", file=file)
+    return trainer, screen
+
+
+# ---- on a terminal
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("columns", [120, 80, 60, 40, 30, 12])
+def test_two_lines_while_it_trains_and_one_afterwards(columns):
+    _, screen = shown(columns, epochs=12)
+    assert screen.wraps == 0
+    assert max(map(len, screen.frames)) == 2
+    assert max(len(line) for frame in screen.frames for line in frame) <= columns
+    batches = [frame[1] for frame in screen.frames if len(frame) == 2]
+    assert columns < 40 or max(map(len, batches)) <= columns - 2  # Ctrl-C will show as ^C behind it
+    *lines, last = screen.lines()
+    assert last == "after"
+    assert len(lines) == 1
+    if columns >= 20:
+        assert re.fullmatch(r"epoch 12/12 (\|█+\|| ) ?in \d\d:\d\d(, .*)?", lines[0])
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_terminal_that_does_not_know_its_size_gets_a_bar_of_80_columns(monkeypatch):
+    with terminal(80) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+        fcntl.ioctl(descriptor, termios.TIOCSWINSZ, bytes(8))
+        monkeypatch.setattr(sys, "stderr", file)
+        fit([dl.ProgressBar()])
+    (line,) = screen.lines()
+    assert re.fullmatch(r"epoch 2/2 \|█+\| in \d\d:\d\d, accuracy .*", line)
+    assert len(line) <= 80
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [(120, ["accuracy", "loss", "cost"]), (60, ["accuracy"]), (40, ["loss"]), (30, [])],
+)
+def test_numbers_are_shown_whole_or_not_at_all(columns, names):
+    trainer, screen = shown(columns, epochs=11)
+    digits = 3 if columns < 50 else 4
+    rows = [{k: "/".join(f"{row[n]:.{digits}g}" for n in (k, f"val_{k}")) for k in NAMES} for row in trainer.history]
+    for lines in screen.frames:
+        for name, value in NUMBERS.findall(lines[0] if lines else ""):
+            assert value.rstrip(",") in [row[name] for row in rows]
+    found = NUMBERS.findall(screen.lines()[0])
+    assert [name for name, _ in found][: len(names)] == names
+    assert {name: value.rstrip(",") for name, value in found}.items() <= rows[-1].items()
+
+
+NAMES = ("accuracy", "loss", "cost")
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_epoch_bar_shows_the_time_left_and_the_batch_bar_the_loss_of_the_batch():
+    _, screen = shown(80, epochs=3)
+    lines = [line for frame in screen.frames for line in frame]
+    assert any(re.fullmatch(r"epoch 2/3 \|[█▏▎▍▌▋▊▉ ]+\| eta 00:0\d, accuracy .*", line) for line in lines)
+    assert any(re.fullmatch(r"batch 4/10 \|███[█▏▎▍▌▋▊▉ ]+\| loss 0\.\d+", line) for line in lines)
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [
+        (raising(RuntimeError("planted")), RuntimeError),
+        (raising(KeyboardInterrupt()), KeyboardInterrupt),
+        (lambda trainer: signal.raise_signal(signal.SIGINT), KeyboardInterrupt),
+        (lambda trainer: trainer.stop(), None),
+    ],
+    ids=["error", "interrupt", "signal", "stop"],
+)
+def test_it_is_closed_on_every_exit(act, error):
+    from tqdm import tqdm
+
+    _, screen = shown(80, [At(14, act)], error, epochs=3)
+    assert not list(tqdm._instances)
+    assert [line[:10] for line in screen.lines()] == ["epoch 2/3 ", "after"]
+    assert screen.wraps == 0
+    assert any(len(frame) == 2 for frame in screen.frames)
+
+
+def test_a_second_fit_goes_on_counting():
+    _, screen = shown(80, fits=2, epochs=2)
+    assert [line.partition(" in")[0].split("|")[0].strip() for line in screen.lines()] == [
+        "epoch 2/2",
+        "epoch 4/4",
+        "after",
+    ]
+
+
+@pytest.mark.parametrize("columns", [70, 80, 120])
+def test_a_bar_around_the_training_stays_where_it_is(columns):
+    from tqdm import tqdm
+
+    with terminal(columns) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+        for _ in tqdm(range(2), file=file, desc="settings", dynamic_ncols=True):
+            fit([dl.ProgressBar(file=file)])
+        print("after", file=file)
+    lines = screen.lines()
+    assert lines[-1] == "after"
+    assert lines[-2].startswith("settings: 100%")
+    assert "" not in lines
+    numbers = r"accuracy [\d.]+/[\d.]+, loss [\d.]+/[\d.]+(, cost [\d.]+/[\d.]+)?"
+    for line in lines[:-2]:  # where the other bar was before, the end of which must not stay
+        assert re.fullmatch(rf"epoch \d/\d ( |\|█+\| )in 00:0\d, {numbers}", line)
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("step", [10, 14, 20])
+def test_a_resumed_run_begins_where_it_was(tmp_path, step):
+    with pytest.raises(RuntimeError):
+        fit([dl.Checkpoint(tmp_path, every_steps=1), At(step, raising(RuntimeError()))], epochs=4)
+    done = max(int(re.search(r"\d+", path.name)[0]) for path in tmp_path.glob("checkpoint-*"))
+    _, screen = shown(120, [dl.Checkpoint(tmp_path)], epochs=4, resume_from=tmp_path)
+    first = next(frame[0] for frame in screen.frames if frame and "|" in frame[0])
+    bar = first.split("|")[1]
+    assert abs((bar.count("█") + 0.5) / len(bar) - (done + 1) / 40) < 0.05
+    assert re.search(r"^epoch 4/4 \|█+\| in ", screen.lines()[0])
+
+
+def test_a_clock_that_stands_still_costs_two_lines(monkeypatch):
+    """However many batches and epochs there are, only time makes it write."""
+    monkeypatch.setattr(progress, "perf_counter", lambda: 0.0)
+    _, screen = shown(80, epochs=50)
+    assert len(screen.frames) < 10
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_terminal_may_not_know_its_width():
+    _, screen = shown(0, epochs=3)
+    assert screen.lines()[-1] == "after"
+
+
+def test_a_real_program_that_is_interrupted(tmp_path):
+    """Everything in its place: standard error is the terminal, and Ctrl-C is a signal from outside."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys, time, numpy as np, minidl as dl\n"
+        "class Slow(dl.Callback):\n"
+        "    def on_batch_end(self, trainer):\n"
+        "        time.sleep(0.05)\n"
+        "        if trainer.step == 25: print('now', flush=True)\n"
+        "data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)\n"
+        "model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())\n"
+        "try:\n"
+        "    dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar(), Slow()]).fit(data, data, epochs=99, batch_size=2)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', file=sys.stderr)\n"
+    )
+    with terminal(70) as (screen, descriptor):
+        run = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, stderr=descriptor)
+        with run:
+            assert run.stdout.readline() == b"now\n"
+            run.send_signal(signal.SIGINT)
+            assert run.stdout.read() == b""
+        assert run.returncode == 0
+    assert [line[:11] for line in screen.lines()] == ["epoch 2/99 ", "interrupted"]
+    assert any(frame[1:] and frame[1].startswith("batch ") for frame in screen.frames)
+    assert screen.wraps == 0
+
+
+# ---- without one
+
+
+def test_without_a_terminal_there_is_one_line_an_epoch():
+    file = io.StringIO()
+    fit([dl.ProgressBar(file=file)])
+    lines = file.getvalue().splitlines()
+    assert len(lines) == 2
+    assert re.match(r"epoch 2/2  cost \S+  loss \S+  accuracy \S+  val_cost .* s$", lines[1])
+    assert "\r" not in file.getvalue()
+
+
+def test_without_any_standard_error_training_goes_on(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    assert fit([dl.ProgressBar()]).epoch == 2
+
+
+def test_it_writes_to_standard_error_and_leaves_standard_output_clean(capsys):
+    fit([dl.ProgressBar()])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "epoch 2/2" in captured.err
+
+
+# ---- how much is said
+
+
+@pytest.mark.parametrize(
+    ("verbose", "variable", "lines"), [(0, None, 0), (2, None, 2), (None, "0", 0), (None, "2", 2), (2, "0", 2)]
+)
+def test_verbose_and_the_environment_choose_on_a_terminal_too(monkeypatch, verbose, variable, lines):
+    if variable:
+        monkeypatch.setenv("MINIDL_VERBOSE", variable)
+    with terminal(200) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+        fit([dl.ProgressBar(verbose, file)])
+    assert len(screen.lines()) == lines
+    assert all(re.match(r"epoch \d/2  cost", line) for line in screen.lines())
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    _, screen = shown(120)
+    assert [line[:11] for line in screen.lines()] == ["epoch 1/2  ", "epoch 2/2  ", "after"]
+
+
+PROGRAM = """
+import sys, numpy as np, minidl as dl
+data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)
+model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
+dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, data, epochs=3, batch_size=2)
+print("after", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "pattern"),
+    [
+        ("TQDM_DISABLE", "1", "after"),
+        ("TQDM_NCOLS", "50", r"epoch 3/3 \|█{9}\| in 00:0\d, accuracy 0.5/0.5\nafter"),
+        ("TQDM_ASCII", " .#", r"epoch 3/3 \|#+\| in 00:0\d, accuracy .*\nafter"),
+    ],
+)
+def test_the_variables_of_tqdm_hold(variable, value, pattern):
+    if (variable, version("tqdm")) == ("TQDM_NCOLS", "4.66.0"):
+        pytest.skip("tqdm 4.66.0 itself breaks on TQDM_NCOLS")
+    environment = os.environ | {variable: value}
+    with terminal(120) as (screen, descriptor):
+        subprocess.run([sys.executable, "-c", PROGRAM], stderr=descriptor, env=environment, check=True)
+    assert re.fullmatch(pattern, "\n".join(screen.lines()))
+
+
+@pytest.mark.parametrize("verbose", [3, -1, True, 1.0, "1", io.StringIO()])
+def test_a_wrong_verbose_is_refused_at_once(verbose):
+    with pytest.raises(dl.InputError, match=r"verbose: expected 0 \(nothing\), 1 \(a bar\) or 2 \(lines\), got"):
+        dl.ProgressBar(verbose)
+
+
+def test_its_repr_is_how_it_was_made():
+    assert repr(dl.ProgressBar()) == "ProgressBar()"
+    assert repr(dl.ProgressBar(2)) == "ProgressBar(verbose=2)"
+
+
+def test_a_wrong_file_is_refused_at_once():
+    with pytest.raises(dl.InputError, match="file: expected a text file, got 'log'"):
+        dl.ProgressBar(file="log")
+
+
+def test_a_wrong_variable_is_refused_when_training_begins(monkeypatch):
+    monkeypatch.setenv("MINIDL_VERBOSE", "loud")
+    with pytest.raises(dl.InputError, match="MINIDL_VERBOSE: expected 0, 1 or 2, got 'loud'"):
+        fit([dl.ProgressBar()])
+
+
+# ---- in a notebook
+
+SMALL = """
+import numpy as np, minidl as dl
+data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)
+model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
+history = dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, data, epochs=3, batch_size=2)
+"""
+WITHOUT_WIDGETS = "import sys\nsys.modules['ipywidgets'] = None\n"
+
+
+def outputs_of_notebook(code, monkeypatch):
+    """Run `code` as the only cell of a notebook, and return its outputs and the states of its widgets."""
+    pytest.importorskip("ipykernel", reason="needs ipykernel, of the extra notebook")
+    nbformat = pytest.importorskip("nbformat", reason="needs nbformat, of the extra notebook")
+    nbclient = pytest.importorskip("nbclient", reason="needs nbclient, of the extra notebook")
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the Jupyter packages warn of is not ours
+        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
+    return notebook.cells[0].outputs, [widget["state"] for widget in widgets.values()]
+
+
+def test_in_a_notebook_there_is_a_widget(monkeypatch):
+    pytest.importorskip("ipywidgets", reason="needs ipywidgets, of the extra notebook")
+    outputs, widgets = outputs_of_notebook(SMALL, monkeypatch)
+    assert [output.output_type for output in outputs] == ["display_data"]
+    assert "application/vnd.jupyter.widget-view+json" in outputs[0].data
+    (bar,) = (widget for widget in widgets if widget["_model_name"] == "FloatProgressModel")
+    assert (bar["value"], bar["max"], bar["bar_style"]) == (60, 60, "success")
+    texts = "".join(widget["value"] for widget in widgets if widget["_model_name"] == "HTMLModel").replace(
+        "\u2007", " "
+    )
+    assert re.fullmatch(r"epoch 3/3 .*in 00:0\d, accuracy 0.5/0.5, loss 0.69\d+/0.69\d+, cost 0.69\d+/0.69\d+", texts)
+
+
+def test_a_notebook_keeps_no_batch_bar(monkeypatch):
+    pytest.importorskip("ipywidgets", reason="needs ipywidgets, of the extra notebook")
+    slow = "from minidl.training.callbacks import progress as p\n"
+    slow += "p._SLOW, p.perf_counter = 0.0, iter(range(999)).__next__\n"
+    _, widgets = outputs_of_notebook(slow + SMALL, monkeypatch)
+    bars = [widget["value"] for widget in widgets if widget["_model_name"] == "FloatProgressModel"]
+    assert sorted(bars) == [20, 60]
+    hidden = [widget for widget in widgets if widget.get("visibility") == "hidden"]
+    assert len(hidden) == 1
+
+
+def test_a_notebook_without_ipywidgets_gets_a_line_an_epoch(monkeypatch):
+    outputs, widgets = outputs_of_notebook(WITHOUT_WIDGETS + SMALL, monkeypatch)
+    assert widgets == []
+    text = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
+    assert [line[:11] for line in text.splitlines()] == ["epoch 1/3  ", "epoch 2/3  ", "epoch 3/3  "]
+
+
+def test_that_ipython_is_installed_or_imported_makes_no_notebook():
+    pytest.importorskip("ipywidgets", reason="needs ipywidgets, of the extra notebook")
+    code = f"import IPython, ipywidgets\n{PROGRAM}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line[:10] for line in run.stderr.splitlines()] == ["epoch 1/3 ", "epoch 2/3 ", "epoch 3/3 ", "after"]

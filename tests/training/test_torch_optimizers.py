@@ -1,0 +1,145 @@
+"""The optimizers beside PyTorch's."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optimizer_problem import BUGS, CASES, ENDS, FROZEN, START, STEPS, classes_with, gradient_of, make, walk
+
+import minidl as dl
+from minidl.training.optimizers.schedules import Schedule
+
+torch = pytest.importorskip("torch", reason="needs the extra oracle: pip install torch")
+
+
+@pytest.fixture(autouse=True)
+def in_double():
+    """The scalars in the state of PyTorch's NAdam have the default dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def torch_twin(optimizer, penalized, others):
+    """Return PyTorch's optimizer with the settings of ours, its rate to be set at each step."""
+    o, groups = optimizer, [{"params": penalized}, {"params": others, "weight_decay": 0.0}]
+    match o:
+        case dl.SGD():
+            return torch.optim.SGD(groups, 1.0, momentum=o.momentum, nesterov=o.nesterov)
+        case dl.Adagrad():
+            return torch.optim.Adagrad(groups, 1.0, eps=o.epsilon)
+        case dl.RMSProp():
+            return torch.optim.RMSprop(groups, 1.0, alpha=o.rho, eps=o.epsilon, momentum=o.momentum)
+        case dl.Adam():
+            return torch.optim.Adam(groups, 1.0, (o.beta1, o.beta2), o.epsilon)
+        case dl.AdamW():
+            groups[0]["weight_decay"] = o.weight_decay
+            return torch.optim.AdamW(groups, 1.0, (o.beta1, o.beta2), o.epsilon)
+        case dl.NAdam():
+            return torch.optim.NAdam(groups, 1.0, (o.beta1, o.beta2), o.epsilon, momentum_decay=o.momentum_decay)
+
+
+class Twin:
+    """PyTorch's optimizer in the place of ours."""
+
+    def __init__(self, optimizer, parameters):
+        self.optimizer = optimizer
+        self.tensors = {p: torch.nn.Parameter(torch.tensor(parameter.value)) for p, parameter in parameters.items()}
+        kinds = [[t for p, t in self.tensors.items() if parameters[p].penalized is kind] for kind in (True, False)]
+        self.torch = torch_twin(optimizer, *kinds)
+
+    def step(self, gradients, step):
+        """Take a step; a gradient of None is that of a frozen parameter."""
+        for path, tensor in self.tensors.items():
+            tensor.grad = None if gradients[path] is None else torch.tensor(gradients[path])
+        o = self.optimizer
+        if o.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.tensors.values(), o.clip_norm)
+        if o.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(self.tensors.values(), o.clip_value)
+        for group in self.torch.param_groups:
+            group["lr"] = o.learning_rate(step) if isinstance(o.learning_rate, Schedule) else o.learning_rate
+        self.torch.step()
+
+
+def torch_walk(optimizer):
+    twin = Twin(optimizer, {p: dl.Parameter(v, penalized="weight" in p, dtype=np.float64) for p, v in START.items()})
+    for step in range(STEPS):
+        gradients = {p: gradient_of(t.detach().numpy(), step) for p, t in twin.tensors.items()}
+        twin.step(gradients | ({"0.bias": None} if step in FROZEN else {}), step)
+    return [x for tensor in twin.tensors.values() for x in tensor.tolist()]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_kept_ends_are_pytorchs(case):
+    assert ENDS[case] == pytest.approx(torch_walk(make(case)), abs=1e-10)
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_seen_beside_pytorch(bug):
+    case = BUGS[bug][0]
+    assert walk(make(case, classes_with(bug))) != pytest.approx(torch_walk(make(case)), rel=1e-6, abs=1e-6)
+
+
+fractions = st.floats(0.0, 0.99)
+memories = st.floats(0.5, 0.999)  # with less, a step divides by one gradient, which may be anything, and rounding grows
+epsilons = st.sampled_from([1e-8, 1e-4, 0.1])
+rates = st.one_of(
+    st.floats(1e-4, 0.1),
+    st.builds(dl.StepDecay, st.floats(1e-3, 0.1), st.floats(0.3, 1.0), st.integers(1, 20)),
+    st.builds(dl.OneCycle, st.floats(1e-3, 0.1), st.integers(20, 60)),
+)
+clippings = st.one_of(
+    st.just({}),
+    st.fixed_dictionaries({"clip_norm": st.floats(0.1, 10.0)}),
+    st.fixed_dictionaries({"clip_value": st.floats(0.01, 2.0)}),
+)
+OPTIONS = {
+    dl.SGD: {"momentum": st.one_of(st.just(0.0), fractions)},
+    dl.Adagrad: {"epsilon": epsilons},
+    dl.RMSProp: {"rho": memories, "epsilon": epsilons, "momentum": st.one_of(st.just(0.0), st.floats(0.1, 0.9))},
+    dl.Adam: {"beta1": fractions, "beta2": memories, "epsilon": epsilons},
+    dl.AdamW: {"beta1": fractions, "beta2": memories, "epsilon": epsilons, "weight_decay": st.floats(0.0, 1.0)},
+    dl.NAdam: {"beta1": fractions, "beta2": memories, "epsilon": epsilons, "momentum_decay": st.floats(0.0, 0.1)},
+}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bar"), [(np.float64, 1e-12), (np.float32, 3e-6)]
+)  # 3e-6: fifty roundings of a float32
+@pytest.mark.parametrize("cls", OPTIONS, ids=lambda cls: cls.__name__)
+def test_fifty_steps_are_pytorchs(cls, dtype, bar):
+    @settings(max_examples=15)
+    @given(st.data(), st.integers(0, 1000))
+    def same(data, seed):
+        options = {name: data.draw(strategy, name) for name, strategy in OPTIONS[cls].items()}
+        if cls is dl.SGD and options["momentum"]:
+            options["nesterov"] = data.draw(st.booleans(), "nesterov")
+        optimizer = cls(data.draw(rates, "rate"), **options, **data.draw(clippings, "clipping"))
+        rng = np.random.default_rng(seed)
+        parameters = {
+            "0.weight": dl.Parameter(np.asfortranarray(rng.normal(size=(4, 3))), dtype=dtype),
+            "0.bias": dl.Parameter(rng.normal(size=3), penalized=False, dtype=dtype),
+        }
+        twin = Twin(optimizer, parameters)
+        scales = {path: rng.uniform(0.5, 2.0, p.value.shape) for path, p in parameters.items()}
+        largest = dict.fromkeys(parameters, 1.0)  # of all values on the way: rounding goes by it
+        for step in range(50):
+            # Both get the very same gradients, so that nothing but the rule can make a difference.
+            gradients = {
+                path: (scales[path] * p.value + rng.normal(size=p.value.shape)).astype(dtype)
+                for path, p in parameters.items()
+            }
+            for path, parameter in parameters.items():
+                parameter.zero_grad()
+                parameter.add_grad(gradients[path])
+            optimizer.step(parameters)
+            twin.step(gradients, step)
+            largest = {path: max(large, np.abs(parameters[path].value).max()) for path, large in largest.items()}
+        for path, parameter in parameters.items():
+            expected = twin.tensors[path].detach().numpy()
+            assert parameter.value.dtype == expected.dtype == dtype
+            np.testing.assert_allclose(parameter.value, expected, rtol=0, atol=bar * largest[path])
+
+    same()

@@ -1,0 +1,254 @@
+"""Augmentation in training: a row's picture depends on the seed, the epoch and the row, and on nothing else."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minidl import (
+    SGD,
+    Brightness,
+    Contrast,
+    Cutout,
+    Dataset,
+    Dense,
+    InputError,
+    Layer,
+    Mirror,
+    Model,
+    RandomCrop,
+    Sequential,
+    ShapeError,
+    Shift,
+    SoftmaxCrossEntropy,
+    Trainer,
+)
+from minidl.data.augmentation import augmenter
+
+ALL = (Mirror(), Shift(2), RandomCrop(6, 2), Cutout(3), Brightness(0.5), Contrast(0.5), Mirror(), Shift(1))
+N = 100
+
+
+def images(n=N, dtype=np.float32):
+    return np.random.default_rng(0).normal(size=(n, 6, 6, 3)).astype(dtype)
+
+
+def augmented(x, sizes, order, seed=3, epoch=1, sequence=ALL):
+    """All of x, augmented in batches of these sizes, taken in this order."""
+    augment, result, start = augmenter(sequence, len(x), seed, epoch), np.empty_like(x), 0
+    while start < len(x):
+        rows = order[start : start + sizes[start % len(sizes)]]
+        result[rows] = augment(x[rows], rows)
+        start += len(rows)
+    return result
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8])
+def test_batches_of_any_size_in_any_order_give_the_same_pictures(dtype, rng):
+    x = (100 * images()).astype(np.int64).astype(dtype)
+    expected = augmented(x, [N], np.arange(N))
+    assert (expected != x).any()
+    for order in (np.arange(N), rng.permutation(N), np.arange(N)[::-1]):
+        for sizes in ([1], [7], [N], [3, 1, 20]):
+            np.testing.assert_array_equal(augmented(x, sizes, order), expected)
+
+
+@settings(max_examples=20)
+@given(st.integers(1, N), st.integers(0, 2**70), st.integers(1, 1000))
+def test_rows_that_come_after_change_nothing(n, seed, epoch):
+    x, rows = images(), np.arange(n)
+    expected = augmenter(ALL, N, seed, epoch)(x[:n], rows)
+    np.testing.assert_array_equal(augmenter(ALL, n, seed, epoch)(x[:n], rows), expected)
+
+
+def shares_that_change(one, other):
+    return (one != other).any(axis=(1, 2, 3)).mean()
+
+
+@pytest.mark.parametrize("changed", [{"epoch": 2}, {"seed": 4}, {"sequence": (Mirror(0), *ALL)}])
+def test_another_epoch_seed_or_position_gives_other_pictures(changed):
+    x, order = images(), np.arange(N)
+    expected = augmented(x, [N], order)
+    np.testing.assert_array_equal(augmented(x, [N], order), expected)
+    assert shares_that_change(augmented(x, [N], order, **changed), expected) > 0.9
+
+
+def test_two_of_a_kind_draw_differently():
+    rows, x = np.arange(10_000), np.arange(10_000 * 2.0).reshape(-1, 1, 2, 1)
+    twice = augmenter([Mirror(), Mirror()], len(x), 0, 1)(x, rows)
+    assert abs(shares_that_change(twice, x) - 0.5) < 4.5 * 0.005  # the same draw twice would change none
+
+
+def test_images_of_one_batch_and_epochs_draw_independently():
+    x, rows = np.ones((10_000, 1, 1, 1)), np.arange(10_000)
+    one, two = (augmenter([Brightness(1)], len(x), 0, epoch)(x, rows).ravel() for epoch in (1, 2))
+    for a, b in ((one[1:], one[:-1]), (one, two)):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 4.5 / np.sqrt(10_000)
+
+
+def test_what_is_handed_in_stays():
+    x, rows = images(5), np.arange(5)
+    before = x.copy()
+    x.flags.writeable = rows.flags.writeable = False
+    augmenter(ALL, 5, 0, 1)(x, rows)
+    np.testing.assert_array_equal(x, before)
+
+
+# ---- Dataset.batches
+
+
+@given(st.integers(0, 30), st.integers(1, 40), st.none() | st.integers(0, 5))
+def test_a_transform_gets_copies_of_batches_and_their_row_numbers(n, batch_size, seed):
+    data = Dataset(np.arange(n) * 10.0, np.arange(n))
+
+    def transform(x, rows):
+        assert not np.shares_memory(x, data.x)
+        np.testing.assert_array_equal(x, data.x[rows])
+        return -x
+
+    plain, changed = (list(data.batches(batch_size, seed, t)) for t in (None, transform))
+    for (x, y), (x_changed, y_changed) in zip(plain, changed, strict=True):
+        np.testing.assert_array_equal(x_changed, -x)
+        np.testing.assert_array_equal(y_changed, y)
+
+
+# ---- Trainer.fit
+
+
+class Flat(Layer):
+    """Flattens images, and notes down what it sees in training and what otherwise."""
+
+    def __init__(self):
+        self.seen = {True: [], False: []}
+
+    def forward(self, x, train=False):
+        self.seen[train].append(x.copy())
+        return x.reshape(len(x), -1)
+
+    def backward(self, dy):
+        raise AssertionError("nobody asks for dx of the images")
+
+    def backward_parameters(self, dy):
+        pass
+
+    def output_shape(self, input_shape):
+        return (int(np.prod(input_shape)),)
+
+
+def trainer(seed=5):
+    return Trainer(Model(Sequential(Flat(), Dense(108, 2, rng=0)), SoftmaxCrossEntropy()), SGD(0.01), rng=seed)
+
+
+def numbered(n=20):
+    """Images whose first row of pixels is not touched by Mirror, and holds the number of the image."""
+    x = images(n)
+    x[:, 0] = np.arange(n, dtype=np.float32)[:, None, None]
+    return Dataset(x, np.arange(n) % 2)
+
+
+def seen(fitted, train=True):
+    """What the network saw, batch after batch, sorted by the number of the image."""
+    x = np.concatenate(fitted.model.network.layers[0].seen[train])
+    return x[np.argsort(x[:, 0, 0, 0], kind="stable")]
+
+
+def test_training_sees_the_pictures_of_its_seed_and_epoch_whatever_the_batch_size():
+    data, sequence = numbered(), [Mirror(), Mirror(0.3)]
+    expected = [augmenter(sequence, 20, 5, epoch)(data.x, np.arange(20)) for epoch in (1, 2)]
+    assert (expected[0] != expected[1]).any()
+    for batch_size in (1, 7, 20):
+        fitted = trainer()
+        for epoch in (1, 2):  # a second fit goes on with the second epoch
+            fitted.model.network.layers[0].seen[True].clear()
+            fitted.fit(data, epochs=1, batch_size=batch_size, augment=sequence)
+            np.testing.assert_array_equal(seen(fitted), expected[epoch - 1])
+
+
+def test_what_is_measured_is_not_augmented():
+    data, validation = numbered(), numbered(6)
+    fitted = trainer()
+    history = fitted.fit(data, validation, epochs=1, batch_size=7, augment=[Mirror(1)])
+    measured = np.concatenate(fitted.model.network.layers[0].seen[False])
+    pictures = {x.tobytes() for x in (*data.x, *validation.x)}
+    assert all(x.tobytes() in pictures for x in measured)
+    assert history["loss"][0] == fitted.model.evaluate(data)["loss"]
+
+
+def test_without_augmentation_training_is_as_before():
+    runs = [trainer() for _ in range(3)]
+    for run, options in zip(runs, ({}, {"augment": ()}, {"augment": [Shift(0), Mirror(0)]}), strict=True):
+        run.fit(numbered(), epochs=2, batch_size=7, **options)
+    for other in runs[1:]:
+        for path, parameter in runs[0].model.parameters.items():
+            np.testing.assert_array_equal(other.model.parameters[path].value, parameter.value)
+
+
+def test_the_training_set_stays_as_it_was():
+    data = numbered()
+    before = data.x.copy()
+    trainer().fit(data, epochs=2, batch_size=7, augment=ALL)
+    np.testing.assert_array_equal(data.x, before)
+
+
+def test_another_seed_of_the_trainer_shows_other_pictures():
+    one, other = (trainer(seed) for seed in (1, 2))
+    for run in (one, other):
+        run.fit(numbered(), epochs=1, batch_size=20, augment=[Mirror()])
+    assert (seen(one) != seen(other)).any()
+
+
+@pytest.mark.parametrize(
+    ("augment", "words"),
+    [
+        (Mirror(), r"Trainer.fit: expected augment to be a sequence such as \[Mirror\(\)\], got Mirror\(\)"),
+        (None, "expected augment to be a sequence"),
+        ([Mirror], r"augment\[0\] to be an Augmentation, got <class"),
+        ([Mirror(), "flip"], r"augment\[1\] to be an Augmentation, got 'flip'"),
+    ],
+)
+def test_what_is_no_augmentation_is_refused_before_training(augment, words):
+    fitted = trainer()
+    with pytest.raises(InputError, match=words):
+        fitted.fit(numbered(), epochs=1, batch_size=7, augment=augment)
+    assert fitted.epoch == 0
+
+
+def test_flat_rows_are_refused_with_what_to_do():
+    rows = Dataset(np.zeros((4, 108), np.float32), [0, 1, 0, 1])
+    fitted = Trainer(Model(Dense(108, 2, rng=0), SoftmaxCrossEntropy()), SGD(0.01), rng=0)
+    with pytest.raises(ShapeError, match=r"Trainer.fit: augment: .*flat rows become images by .*images_from_rows"):
+        fitted.fit(rows, epochs=1, batch_size=2, augment=[Mirror()])
+    assert fitted.epoch == 0
+
+
+class Mine(Mirror):
+    """What a user may get wrong."""
+
+    def __init__(self, draw=None, apply=None):
+        super().__init__()
+        self.wrong_draw, self.wrong_apply = draw, apply
+
+    def draw(self, n, rng):
+        return super().draw(n, rng) if self.wrong_draw is None else self.wrong_draw(n)
+
+    def apply(self, images, draws):
+        return super().apply(images, draws) if self.wrong_apply is None else self.wrong_apply(images)
+
+
+@pytest.mark.parametrize(
+    ("mine", "words"),
+    [
+        (Mine(draw=lambda n: np.zeros(n - 1, bool)), "draw: expected 20 rows, one for each image, got 19"),
+        (Mine(draw=lambda n: None), "draw: expected it to return an array, got NoneType"),
+        (Mine(apply=lambda images: None), "apply: expected it to return an array, got NoneType"),
+        (Mine(apply=lambda images: images * np.float64(2)), "apply: expected 7 images of dtype float32, got float64"),
+        (
+            Mine(apply=lambda images: images[1:]),
+            r"apply: expected 7 images of dtype float32, got float32 \(6, 6, 6, 3\)",
+        ),
+        (Mine(apply=lambda images: images.sum(axis=3)), r"apply: expected 7 images .* got float32 \(7, 6, 6\)"),
+    ],
+)
+def test_a_class_of_the_users_is_blamed_by_name(mine, words):
+    with pytest.raises(InputError, match=words):
+        trainer().fit(numbered(), epochs=1, batch_size=7, augment=[mine])
