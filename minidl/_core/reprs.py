@@ -23,7 +23,7 @@ def constructor_call(owner: object) -> str:
     >>> constructor_call(Ramp(2.0, start=1e-5))
     'Ramp(2, start=1e-05)'
     """
-    parameters = inspect.signature(type(owner)).parameters
+    parameters = _parameters(type(owner))
     changing = getattr(owner, "saved_attributes", ())
     arguments, by_name = [], False
     for name, parameter in parameters.items():
@@ -36,6 +36,18 @@ def constructor_call(owner: object) -> str:
         elif parameter.default is parameter.empty or told(value) != told(parameter.default):
             arguments.append(told(value) if len(parameters) == 1 else f"{name}={told(value)}")
     return f"{type(owner).__name__}({', '.join(arguments)})"
+
+
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return what the constructor takes; what it hands on as ``**options`` are those of the next class's."""
+    parameters: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            own = list(inspect.signature(base).parameters.values())
+            parameters |= {p.name: p for p in own if p.kind is not p.VAR_KEYWORD and p.name not in parameters}
+            if not any(p.kind is p.VAR_KEYWORD for p in own):
+                break
+    return parameters
 
 
 def told(value: object) -> str:

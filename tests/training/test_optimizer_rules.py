@@ -284,7 +284,7 @@ def test_wrong_arguments_are_refused(wrong, message):
     [
         (dl.SGD(0.1, 0.9, True), "SGD(0.1, momentum=0.9, nesterov=True)"),
         (dl.Adam(0.001), "Adam(0.001)"),
-        (dl.AdamW(dl.ConstantRate(1), clip_norm=2), "AdamW(ConstantRate(rate=1.0), clip_norm=2)"),
+        (dl.AdamW(dl.ConstantRate(1), clip_norm=2), "AdamW(ConstantRate(1), clip_norm=2)"),
         (Momentum(0.5), "Momentum(0.5)"),
     ],
     ids=repr,

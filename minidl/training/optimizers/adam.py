@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from typing import Unpack
 
 import numpy as np
 
 from minidl._core.checks import as_fraction, as_number
 from minidl._core.types import Array
 from minidl.nn.parameter import Parameter
-from minidl.training.optimizers.base import Optimizer, State
+from minidl.training.optimizers.base import Clipping, Optimizer, State
 from minidl.training.optimizers.blocks import blocks
 from minidl.training.optimizers.schedules import Schedule
 
@@ -22,11 +23,9 @@ class _Moments(Optimizer):
         beta1: float = 0.9,
         beta2: float = 0.999,
         epsilon: float = 1e-8,
-        *,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        **clipping: Unpack[Clipping],
     ) -> None:
-        super().__init__(learning_rate, clip_norm=clip_norm, clip_value=clip_value)
+        super().__init__(learning_rate, **clipping)
         self.beta1 = as_fraction("beta1", beta1)
         self.beta2 = as_fraction("beta2", beta2)
         self.epsilon = as_number("epsilon", epsilon, 0, above=True)
@@ -105,11 +104,9 @@ class AdamW(_Moments):
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         weight_decay: float = 0.01,
-        *,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        **clipping: Unpack[Clipping],
     ) -> None:
-        super().__init__(learning_rate, beta1, beta2, epsilon, clip_norm=clip_norm, clip_value=clip_value)
+        super().__init__(learning_rate, beta1, beta2, epsilon, **clipping)
         self.weight_decay = as_number("weight_decay", weight_decay, 0)
 
     def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
@@ -144,11 +141,9 @@ class NAdam(_Moments):
         beta2: float = 0.999,
         epsilon: float = 1e-8,
         momentum_decay: float = 0.004,
-        *,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        **clipping: Unpack[Clipping],
     ) -> None:
-        super().__init__(learning_rate, beta1, beta2, epsilon, clip_norm=clip_norm, clip_value=clip_value)
+        super().__init__(learning_rate, beta1, beta2, epsilon, **clipping)
         self.momentum_decay = as_number("momentum_decay", momentum_decay, 0)
 
     def init_state(self, parameter: Parameter) -> State:

@@ -1,10 +1,12 @@
 """Adagrad and RMSProp: each entry's step is divided by how large its gradients are."""
 
+from typing import Unpack
+
 import numpy as np
 
 from minidl._core.checks import as_fraction, as_number
 from minidl.nn.parameter import Parameter
-from minidl.training.optimizers.base import Optimizer, State
+from minidl.training.optimizers.base import Clipping, Optimizer, State
 from minidl.training.optimizers.blocks import blocks
 from minidl.training.optimizers.schedules import Schedule
 
@@ -30,11 +32,9 @@ class Adagrad(Optimizer):
         self,
         learning_rate: float | Schedule,
         epsilon: float = 1e-10,
-        *,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        **clipping: Unpack[Clipping],
     ) -> None:
-        super().__init__(learning_rate, clip_norm=clip_norm, clip_value=clip_value)
+        super().__init__(learning_rate, **clipping)
         self.epsilon = as_number("epsilon", epsilon, 0, above=True)
 
     def init_state(self, parameter: Parameter) -> State:
@@ -76,11 +76,9 @@ class RMSProp(Optimizer):
         rho: float = 0.99,
         epsilon: float = 1e-8,
         momentum: float = 0.0,
-        *,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        **clipping: Unpack[Clipping],
     ) -> None:
-        super().__init__(learning_rate, clip_norm=clip_norm, clip_value=clip_value)
+        super().__init__(learning_rate, **clipping)
         self.rho = as_fraction("rho", rho)
         self.epsilon = as_number("epsilon", epsilon, 0, above=True)
         self.momentum = as_fraction("momentum", momentum)

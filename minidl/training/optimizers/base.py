@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from typing import TypedDict
 
 import numpy as np
 
@@ -15,6 +16,13 @@ from minidl.training.optimizers.blocks import blocks
 from minidl.training.optimizers.schedules import Schedule
 
 State = dict[str, Array]
+
+
+class Clipping(TypedDict, total=False):
+    """The options that every optimizer hands on to the base class."""
+
+    clip_norm: float | None
+    clip_value: float | None
 
 
 class Optimizer(ABC):
@@ -53,11 +61,7 @@ class Optimizer(ABC):
     """
 
     def __init__(
-        self,
-        learning_rate: float | Schedule,
-        *,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        self, learning_rate: float | Schedule, *, clip_norm: float | None = None, clip_value: float | None = None
     ) -> None:
         if clip_norm is not None and clip_value is not None:
             raise InputError(f"expected clip_norm or clip_value, got both ({clip_norm} and {clip_value}); choose one")

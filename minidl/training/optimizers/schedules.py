@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
+from minidl._core.reprs import constructor_call
 
 
 class Schedule(ABC):
@@ -29,8 +30,7 @@ class Schedule(ABC):
         """Return the learning rate of step `step`, a finite number >= 0."""
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if not name.startswith("_"))
-        return f"{type(self).__name__}({arguments})"
+        return constructor_call(self)
 
 
 class ConstantRate(Schedule):

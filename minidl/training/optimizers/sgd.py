@@ -1,11 +1,13 @@
 """SGD: stochastic gradient descent, with and without momentum."""
 
+from typing import Unpack
+
 import numpy as np
 
 from minidl._core.checks import as_fraction
 from minidl._core.errors import InputError
 from minidl.nn.parameter import Parameter
-from minidl.training.optimizers.base import Optimizer, State
+from minidl.training.optimizers.base import Clipping, Optimizer, State
 from minidl.training.optimizers.blocks import blocks
 from minidl.training.optimizers.schedules import Schedule
 
@@ -38,11 +40,9 @@ class SGD(Optimizer):
         learning_rate: float | Schedule,
         momentum: float = 0.0,
         nesterov: bool = False,
-        *,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        **clipping: Unpack[Clipping],
     ) -> None:
-        super().__init__(learning_rate, clip_norm=clip_norm, clip_value=clip_value)
+        super().__init__(learning_rate, **clipping)
         self.momentum = as_fraction("momentum", momentum)
         self.nesterov = nesterov
         if nesterov and not self.momentum:
