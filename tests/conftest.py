@@ -1,6 +1,7 @@
 """What every test shares: deterministic Hypothesis, NumPy warnings as errors, a seeded generator."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +14,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let ``pytest -m nightly`` draw more examples."""
+    """Let ``pytest -m nightly`` draw more examples, and let Ctrl-C arrive whoever has started this."""
+    # A job in the background, or under nohup, inherits that SIGINT is ignored, and so would every process of a test.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.option.markexpr == "nightly":
         settings.load_profile("nightly")
 

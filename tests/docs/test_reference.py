@@ -60,7 +60,7 @@ def test_a_field_shows_its_type_and_no_more_than_its_default(maker):
 def test_what_a_result_holds_has_an_entry(made):
     assert "\n## Trial\n\n```py\nTrial(\n    config: Config,\n    key: str,\n" in made["reports.md"]
     for name in ("LayerUnits", "SanityItem"):
-        assert f"\n## diagnostics.{name}\n" in made["diagnostics.md"]
+        assert f"\n## {name}\n" in made["diagnostics.md"]
 
 
 def test_the_index_leads_to_what_needs_a_package(made):
