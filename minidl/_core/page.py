@@ -37,12 +37,14 @@ figure { margin: 0; min-width: 0; }
 img { display: block; box-sizing: border-box; width: 100%; max-width: 40rem; padding: 0.5rem; background: #fff;
   border: 1px solid var(--line); border-radius: 0.4rem; }
 figcaption { margin-top: 0.4rem; }
+@page { size: A4; margin: 18mm 16mm; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   .figures { grid-template-columns: repeat(2, 1fr); }
   .scroll { overflow: visible; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, .caption { break-after: avoid; }
   p, figure, tr { break-inside: avoid; }
+  thead { display: table-header-group; }
 }
 </style>
 </head>

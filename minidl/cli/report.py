@@ -1,6 +1,6 @@
 """Redo a published lab report: a one-layer softmax classifier on CIFAR-10, in four settings of lambda and eta.
 
-Checks the gradient, trains, and writes report.html, report.md, report.pdf, results.json, results.csv, histories and
+Checks the gradient, trains, and writes report.html, report.md, results.json, results.csv, histories and
 figures into one folder. With --json, standard output is what results.json holds.
 """
 

@@ -1,4 +1,4 @@
-"""The report on all runs: report.html, report.md and report.pdf, and the table for the terminal."""
+"""The report on all runs: report.html and report.md, and the table for the terminal."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from minidl.training.describe import describe_run
 
 
 def write_report(out: Path, train: Dataset, checks: list[GradientCheck], outcomes: list[Outcome]) -> None:
-    """Write report.html, report.md and report.pdf."""
+    """Write report.html and report.md."""
     seeds = sorted({o.seed for o in outcomes})
     shown = [o for o in outcomes if o.seed == seeds[0]]
     report = Report(f"A one-layer softmax classifier on {train.name}")

@@ -26,7 +26,6 @@ class Table(NamedTuple):
 class Figure(NamedTuple):
     path: Path
     content: bytes
-    raster: bytes | None  # as PNG, for a file that cannot hold an SVG
     alt: str
     caption: str
 
@@ -39,7 +38,7 @@ Block = Heading | Paragraph | Table | Figures
 
 
 def read_figure(figure: tuple[PathLike, str, str]) -> Figure:
-    """Return the figure in a PNG or SVG file; of an SVG also the PNG of the same name beside it, if there is one.
+    """Return the figure in a PNG or SVG file.
 
     Parameters
     ----------
@@ -58,10 +57,8 @@ def read_figure(figure: tuple[PathLike, str, str]) -> Figure:
         raise InputError(f"Report.figures: expected a .png or .svg file, got {path}")
     if not str(alt).strip():
         raise InputError(f"Report.figures: expected an alternative text for {path}, got {alt!r}")
-    twin = path if kind == ".png" else path.with_suffix(".png")
     try:
         content = path.read_bytes()
-        raster = content if twin == path else twin.read_bytes() if twin.exists() else None
     except OSError as error:
         raise DataError(f"Report.figures: cannot read {error.filename} ({error.strerror})") from None
-    return Figure(path.absolute(), content, raster, alt, caption)
+    return Figure(path.absolute(), content, alt, caption)

@@ -1,4 +1,4 @@
-"""Report: a small document of headings, paragraphs, tables and figures, written as HTML, Markdown and PDF."""
+"""Report: a small document of headings, paragraphs, tables and figures, written as HTML and Markdown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ class Report:
     """A document that grows block by block, and that is a page by itself.
 
     Every text is taken literally: what looks like HTML or Markdown comes out as it went in. The same blocks give the
-    same bytes, wherever and whenever they are written (of the PDF, with the same version of matplotlib).
+    same bytes, wherever and whenever they are written. The page prints well: a browser makes a PDF of it.
 
     Parameters
     ----------
@@ -92,9 +92,7 @@ class Report:
         Parameters
         ----------
         figures : iterable of (path, alt, caption)
-            A PNG or SVG file; what it shows, for those who cannot see it; and the text below it, or "". A PDF shows in
-            place of an SVG the PNG of the same name beside it (`plotting.save_figure` writes both), or else says what
-            is missing.
+            A PNG or SVG file; what it shows, for those who cannot see it; and the text below it, or "".
 
         Raises
         ------
@@ -113,27 +111,11 @@ class Report:
         """Return the document as Markdown for a file in `folder`; figures are links relative to it."""
         return to_markdown(self.title, self._blocks, Path(folder))
 
-    def to_pdf(self) -> bytes:
-        """Return A4 pages whose text can be searched and copied; what the font lacks is shown as a box or �.
-
-        Raises
-        ------
-        DataError
-            If a PNG file of a figure is damaged.
-        """
-        from minidl.report.pdf import to_pdf
-
-        return to_pdf(self.title, self._blocks)
-
     def write(self, folder: PathLike) -> list[Path]:
-        """Write ``report.html``, ``report.md`` and ``report.pdf`` into `folder`, and return their paths.
-
-        Each is written whole or not at all; errors are those of `to_pdf`, which comes last.
-        """
+        """Write ``report.html`` and ``report.md`` into `folder`, each whole or not at all, and return their paths."""
         return [
             write_whole(Path(folder) / "report.html", self.to_html()),
             write_whole(Path(folder) / "report.md", self.to_markdown(folder)),
-            write_whole(Path(folder) / "report.pdf", self.to_pdf()),
         ]
 
     def _add(self, block: Block) -> Self:
