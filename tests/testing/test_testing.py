@@ -494,6 +494,36 @@ def test_a_regularizer_that_breaks_a_rule_is_named(make, rule):
         testing.check_regularizer_contract(make)
 
 
+class NegativeRegularizer(dl.L2):
+    def penalty(self, w):
+        return -1.0
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        *(WrongGradient, WrongShape, Widening, InMemoryOrder, Immortal, KeepsInEval),
+        *(StaleCache, ForgetsParameters, Shared, Mixing),
+    ],
+)
+def test_the_checker_alone_refuses_each_fault_of_a_layer(cls, rng):
+    """All that is planted above but `Mute`: an empty repr is no matter of gradients."""
+    for dtype in (np.float32, np.float64):
+        report = dl.check_layer(cls(4), rng.normal(size=(3, 4)).astype(dtype), seed=0)
+        assert report.verdict in (dl.Verdict.FAIL_VALUE, dl.Verdict.FAIL_CONTRACT, dl.Verdict.NONDETERMINISTIC)
+
+
+@pytest.mark.parametrize("cls", [SummedLoss, ArrayLoss, TwiceLoss])
+def test_the_checker_alone_refuses_each_fault_of_a_loss(cls):
+    assert dl.check_loss(cls(), *map(np.array, BATCH)).verdict is dl.Verdict.FAIL_CONTRACT
+
+
+@pytest.mark.parametrize("cls", [ViewingRegularizer, HalfRegularizer, NegativeRegularizer])
+def test_the_checker_alone_refuses_each_fault_of_a_regularizer(cls, rng):
+    report = dl.check_regularizer(cls(0.5), rng.normal(size=(4, 3)))
+    assert report.verdict in (dl.Verdict.FAIL_VALUE, dl.Verdict.FAIL_CONTRACT)
+
+
 class Uphill(dl.SGD):
     def update(self, parameter, state, learning_rate):
         parameter.value += learning_rate * parameter.grad
