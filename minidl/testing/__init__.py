@@ -12,12 +12,11 @@ except ImportError as error:
 
 from minidl.testing.arrays import batches, extremes, labels, logits, off_kinks, shapes, ties, upstream, zeros
 from minidl.testing.augmentation_contract import check_augmentation_contract
-from minidl.testing.cases_costs import small_models
 from minidl.testing.contract import ContractError
 from minidl.testing.layer_contract import check_layer_contract
 from minidl.testing.loss_contract import check_loss_contract, check_regularizer_contract
 from minidl.testing.stateful import layer_machine
-from minidl.testing.strategies import given_layer_cases, layer_cases, strategy_for
+from minidl.testing.strategies import given_layer_cases, layer_cases
 from minidl.testing.training_contract import (
     check_callback_contract,
     check_initializer_contract,
@@ -42,8 +41,6 @@ __all__ = [
     "logits",
     "off_kinks",
     "shapes",
-    "small_models",
-    "strategy_for",
     "ties",
     "upstream",
     "zeros",

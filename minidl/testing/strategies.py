@@ -1,72 +1,35 @@
-"""Cases of every public class, and of layers of your own.
+"""Cases of layers of your own.
 
-A *case* is what its check takes: ``check_layer(*case)``, ``check_loss(*case)``, ``check_regularizer(*case)``,
-``check_model(*case)``.
+A *case* is what its check takes: ``check_layer(*case)``. A failing case prints the line that checks it again.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, note
 from hypothesis import strategies as st
 
-from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.layers import Layer
-from minidl.testing import (
-    cases_activations,
-    cases_augmentation,
-    cases_convolution,
-    cases_costs,
-    cases_layers,
-    cases_losses,
-    cases_normalization,
-    cases_optimizers,
-    cases_structure,
-    cases_training,
-)
-from minidl.testing.arrays import SIDES, Values, off_kinks
-from minidl.testing.cases_layers import layers_with_batches
-from minidl.testing.source import write_call
+from minidl.testing.arrays import SIDES, Shape, Values, batches, off_kinks
+from minidl.testing.source import Written, source, write_call
 
-LAYERS = (
-    cases_activations.LAYERS
-    | cases_convolution.LAYERS
-    | cases_layers.LAYERS
-    | cases_normalization.LAYERS
-    | cases_structure.LAYERS
-)
-COSTS = cases_costs.COSTS | cases_losses.CASES | cases_normalization.CASES
-INSTANCES = cases_augmentation.INSTANCES | cases_optimizers.INSTANCES | cases_training.INSTANCES
+Layers = Callable[[Any], st.SearchStrategy[Written]]
+"""Takes the number of features (or the shape) of one row of x, and draws layers that take such rows."""
 
 
-def strategy_for(cls: type, values: Values = off_kinks) -> st.SearchStrategy[Any]:
-    """Return the strategy of a public class of minidl.
-
-    Parameters
-    ----------
-    cls : type
-        A layer draws cases ``(layer, x)``, a loss ``(loss, outputs, targets)``, a regularizer ``(regularizer, w)``,
-        `Model` ``(model, x, y)``; an optimizer or initializer draws the instance.
-    values : function of a shape
-        Draws the entries of x, outputs or w; see the module.
-
-    Raises
-    ------
-    InputError
-        For any other class; `layer_cases` takes layers of your own.
-    """
-    if cls in INSTANCES:
-        return INSTANCES[cls]
-    if cls in COSTS:
-        return COSTS[cls](values)
-    if cls in LAYERS:
-        layers, features = LAYERS[cls]
-        return layers_with_batches(layers, features, values)
-    known = ", ".join(sorted(known.__name__ for known in {**LAYERS, **COSTS, **INSTANCES}))
-    raise InputError(
-        f"strategy_for: expected a class of minidl ({known}), got {cls!r}; layers of your own: layer_cases"
-    )
+@st.composite
+def layers_with_batches(
+    draw: st.DrawFn,
+    layers: Layers,
+    features: st.SearchStrategy[int | Shape],
+    values: Values,
+) -> tuple[Layer, Array]:
+    row = draw(features)
+    layer = draw(layers(row))
+    x = draw(batches(row, values=values))
+    note(f"check_layer({layer.source}, {source(x)}, seed=0)")
+    return layer.value, x
 
 
 def layer_cases(

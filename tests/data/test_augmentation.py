@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl as dl
 from minidl import Augmentation, Brightness, Contrast, Cutout, InputError, Mirror, RandomCrop, ShapeError, Shift
-from minidl.testing import ContractError, batches, check_augmentation_contract, strategy_for
+from minidl.testing import ContractError, batches, check_augmentation_contract
 
 CLASSES = [
     thing

@@ -8,6 +8,7 @@ from collections import Counter
 from inspect import isabstract
 
 import pytest
+from cases import strategy_for
 from hypothesis import event, given, settings
 
 import minidl as dl
@@ -42,7 +43,7 @@ def test_a_correct_configuration_never_fails(cls, check, values, counts):
     seen = counts.setdefault((cls, values), Counter())
 
     @settings(max_examples=EXAMPLES)
-    @given(testing.strategy_for(cls, values))
+    @given(strategy_for(cls, values))
     def never_fails(case):
         report = check(*case)
         seen[report.verdict] += 1

@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -143,7 +144,7 @@ def test_the_gradient_checker_finds_nothing_wrong(cls):
     for values in (testing.off_kinks, testing.ties, testing.zeros, testing.extremes):
 
         @settings(max_examples=6)
-        @given(testing.strategy_for(cls, values))
+        @given(strategy_for(cls, values))
         def passes(case):
             verdict = dl.check_layer(*case).verdict
             assert verdict in (Verdict.PASS, Verdict.PASS_SUBGRADIENT, Verdict.INCONCLUSIVE, Verdict.VACUOUS)

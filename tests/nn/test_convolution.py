@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,7 +65,7 @@ def test_the_layer_contract_is_kept(make, shape):
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 def test_gradients_are_right_over_random_configurations(cls, values):
     @settings(max_examples=12)
-    @given(testing.strategy_for(cls, values))
+    @given(strategy_for(cls, values))
     def is_right(case):
         report = check_layer(*case)
         # A kernel with gaps may see nothing but padding: then there is no gradient to check.
@@ -99,7 +100,7 @@ def by_loops(layer, x, dy):
 
 
 @settings(max_examples=40)
-@given(testing.strategy_for(Conv2D), st.data())
+@given(strategy_for(Conv2D), st.data())
 def test_conv2d_is_the_sum_that_it_says(case, data):
     layer, x = case[0].astype(np.float64), case[1].astype(np.float64)
     if layer.bias is not None:
@@ -116,7 +117,7 @@ def test_conv2d_is_the_sum_that_it_says(case, data):
 
 
 @settings(max_examples=30)
-@given(testing.strategy_for(Conv2D), st.sampled_from([1, 200, 1000]))
+@given(strategy_for(Conv2D), st.sampled_from([1, 200, 1000]))
 def test_the_size_of_a_block_changes_nothing(case, column_bytes):
     layer, x = case[0].astype(np.float64), np.concatenate([case[1]] * 3).astype(np.float64)
     if layer.bias is not None:

@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ def test_gradients_agree_with_numerical_ones(values):
     verdicts = set()
 
     @settings(max_examples=settings().max_examples // 2)  # 25 by default, 500 at night
-    @given(testing.strategy_for(Dropout, values))
+    @given(strategy_for(Dropout, values))
     def passes(case):
         verdicts.add(check_layer(*case).verdict)
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -105,7 +106,7 @@ def test_the_gradient_checker_finds_no_fault(cls, values):
     seen = set()
 
     @settings(max_examples=max(15, settings().max_examples // 4))
-    @given(testing.strategy_for(cls, values))
+    @given(strategy_for(cls, values))
     def passes(case):
         report = dl.check_loss(*case)
         seen.add(report.verdict)

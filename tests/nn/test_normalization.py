@@ -2,6 +2,7 @@ import copy
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +55,7 @@ def test_gradients_agree_with_numerical_ones(cls, values):
     verdicts = []
 
     @settings(max_examples=settings().max_examples // 2)  # 25 by default, 500 at night
-    @given(testing.strategy_for(cls, values))
+    @given(strategy_for(cls, values))
     def never_fails(case):
         report = check_layer(*case)
         verdicts.append(report.verdict)

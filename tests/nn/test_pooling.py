@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ def pooled_by_loops(layer, x, dy):
 @pytest.mark.parametrize("cls", [MaxPool2D, AvgPool2D])
 def test_pooling_is_what_it_says(cls, values):
     @settings(max_examples=30)
-    @given(testing.strategy_for(cls, values), st.data())
+    @given(strategy_for(cls, values), st.data())
     def agrees(case, data):
         layer, x = case[0], case[1].astype(np.float64)
         y = layer.forward(x, train=True)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 
 import minidl as dl
@@ -42,7 +43,7 @@ def test_the_gradient_checker_finds_nothing_wrong(cls):
     for values in (testing.off_kinks, testing.ties, testing.zeros, testing.extremes):
 
         @settings(max_examples=6)
-        @given(testing.strategy_for(cls, values))
+        @given(strategy_for(cls, values))
         def passes(case):
             report = dl.check_layer(*case)
             assert report.ok or report.verdict in (Verdict.INCONCLUSIVE, Verdict.VACUOUS), str(report)

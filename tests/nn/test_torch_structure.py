@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +56,7 @@ def test_values_and_gradients_are_those_of_torch(cls):
     @settings(max_examples=25)
     @given(st.data())
     def agrees(data):
-        layer, x = data.draw(testing.strategy_for(cls))
+        layer, x = data.draw(strategy_for(cls))
         compare(layer, x, lambda shape: data.draw(testing.upstream(shape, x.dtype)))
 
     agrees()

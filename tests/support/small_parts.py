@@ -23,6 +23,21 @@ class Scale(Layer):
         return dy * self.gain.value
 
 
+class ForeignScale:
+    """``y = x * gain``, as a script without minidl writes it: a target for `ForeignLayer`."""
+
+    def __init__(self, features):
+        self.gain = np.arange(1.0, features + 1.0) / 4.0
+
+    def forward(self, x):
+        self.x = x
+        return x * self.gain
+
+    def backward(self, dy):
+        self.d_gain = (dy * self.x).sum(axis=0)
+        return dy * self.gain
+
+
 class SquaredError(Loss):
     """Without metrics and probabilities, which a loss need not have."""
 

@@ -4,13 +4,13 @@ import copy
 
 import numpy as np
 import pytest
+from cases import strategy_for
 from hypothesis import given, settings
 from optimizer_problem import BUGS, CASES, ENDS, classes_with, make, walk
 from small_parts import Momentum
 
 import minidl as dl
 from minidl.testing import check_optimizer_contract
-from minidl.testing.strategies import strategy_for
 from minidl.training.optimizers.blocks import BLOCK, blocks
 
 OPTIMIZERS = (dl.SGD, dl.Adagrad, dl.RMSProp, dl.Adam, dl.AdamW, dl.NAdam)

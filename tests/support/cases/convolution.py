@@ -4,10 +4,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from cases.layers import SEEDS
 from minidl.nn.layers import AvgPool2D, Conv2D, GlobalAvgPool2D, MaxPool2D
 from minidl.testing.arrays import DTYPES, Shape
-from minidl.testing.cases_layers import SEEDS, Layers
 from minidl.testing.source import Written, write_call
+from minidl.testing.strategies import Layers
 
 _IMAGES: st.SearchStrategy[Shape] = st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 3))
 _STEPS = st.tuples(st.integers(1, 3), st.integers(1, 3))

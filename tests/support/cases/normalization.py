@@ -6,11 +6,12 @@ from typing import Any
 from hypothesis import note
 from hypothesis import strategies as st
 
+from cases.layers import SEEDS
 from minidl._core.types import Array
 from minidl.nn.layers import BatchNorm, Dropout, Layer, LayerNorm
 from minidl.testing.arrays import DTYPES, Shape, Values, batches
-from minidl.testing.cases_layers import SEEDS, Layers
 from minidl.testing.source import Written, source, write_call
+from minidl.testing.strategies import Layers
 
 _EPSILONS = st.sampled_from([1e-5, 1e-3, 0.5])
 _SIDES = st.integers(1, 3)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from minidl.nn.layers import ELU, GELU, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from minidl.testing.arrays import Shape, shapes
-from minidl.testing.cases_layers import Layers
 from minidl.testing.source import Written, write_call
+from minidl.testing.strategies import Layers
 
 _ROWS = shapes(1, 3)
 _SCORES = shapes(1, 2).map(lambda row: (*row[:-1], row[-1] + 1))  # a softmax of one class has no gradient

@@ -3,37 +3,18 @@
 A failing case prints the line that checks it again.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from hypothesis import note
 from hypothesis import strategies as st
+from small_parts import ForeignScale
 
-from minidl._core.types import Array
 from minidl.gradcheck import ForeignLayer
-from minidl.nn.layers import Dense, Layer, ReLU, Sequential
-from minidl.testing.arrays import DTYPES, SIDES, Shape, Values, batches, other_than
-from minidl.testing.source import Written, source, write_call
+from minidl.nn.layers import Dense, ReLU, Sequential
+from minidl.testing.arrays import DTYPES, SIDES, other_than
+from minidl.testing.source import Written, write_call
+from minidl.testing.strategies import Layers
 
 SEEDS = st.integers(0, 2**16)
-
-Layers = Callable[[Any], st.SearchStrategy[Written]]
-"""Takes the number of features (or the shape) of one row of x, and draws layers that take such rows."""
-
-
-@st.composite
-def layers_with_batches(
-    draw: st.DrawFn,
-    layers: Layers,
-    features: st.SearchStrategy[int | Shape],
-    values: Values,
-) -> tuple[Layer, Array]:
-    row = draw(features)
-    layer = draw(layers(row))
-    x = draw(batches(row, values=values))
-    note(f"check_layer({layer.source}, {source(x)}, seed=0)")
-    return layer.value, x
 
 
 @st.composite
@@ -44,21 +25,6 @@ def _dense(draw: st.DrawFn, features: int, dtype: str | None = None, outputs_fro
 
 def _relu(features: int) -> st.SearchStrategy[Written]:
     return st.builds(write_call, st.just(ReLU))
-
-
-class ForeignScale:
-    """``y = x * gain``, as a script without minidl writes it: a target for `ForeignLayer`."""
-
-    def __init__(self, features: int) -> None:
-        self.gain = np.arange(1.0, features + 1.0) / 4.0
-
-    def forward(self, x: Array) -> Array:
-        self.x = x
-        return x * self.gain
-
-    def backward(self, dy: Array) -> Array:
-        self.d_gain: Array = (dy * self.x).sum(axis=0)
-        return dy * self.gain
 
 
 def _foreign(features: int) -> st.SearchStrategy[Written]:

@@ -10,12 +10,12 @@ from typing import Any
 from hypothesis import note
 from hypothesis import strategies as st
 
+from cases.layers import sequentials
 from minidl._core.types import Array
 from minidl.nn.losses import SoftmaxCrossEntropy
 from minidl.nn.model import Model
 from minidl.nn.regularizers import L1, L2, ElasticNet
 from minidl.testing.arrays import DTYPES, SIDES, Values, batches, labels, shapes
-from minidl.testing.cases_layers import sequentials
 from minidl.testing.source import Written, source, write_call
 
 STRENGTHS = st.sampled_from([1.0, 0.5, 0.125, 3.0])  # 0 has no gradient to check

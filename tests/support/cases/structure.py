@@ -5,10 +5,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from cases.layers import SEEDS, sequentials
 from minidl.nn.layers import Dense, Flatten, LeakyReLU, Parallel, Reshape, Residual
 from minidl.testing.arrays import DTYPES, SIDES, Shape, shapes
-from minidl.testing.cases_layers import SEEDS, Layers, sequentials
 from minidl.testing.source import Written, write_call
+from minidl.testing.strategies import Layers
 
 
 def _flatten(row: Shape) -> st.SearchStrategy[Written]:
