@@ -3,6 +3,8 @@
 import os
 from contextlib import suppress
 
+import numpy as np
+
 
 def environment() -> dict[str, str]:
     """Return versions, platform, processor and threads, by name.
@@ -12,7 +14,6 @@ def environment() -> dict[str, str]:
     import platform
 
     import matplotlib
-    import numpy as np
 
     from minidl._core import __version__
 
@@ -38,6 +39,15 @@ def usable_cores() -> int | None:
 def thread_limits() -> dict[str, str]:
     """Return what the environment says about numbers of threads, by the names of its variables."""
     return {name: os.environ[name] for name in sorted(os.environ) if name.endswith("_NUM_THREADS")}
+
+
+def simd_features() -> list[str]:
+    """Return the instruction sets for which NumPy has code of its own and which this machine can run.
+
+    NumPy leaves the list out where it is empty: on an old processor, or where the environment disables them.
+    """
+    features: list[str] = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
+    return features
 
 
 def _processor() -> str:

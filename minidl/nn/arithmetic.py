@@ -4,10 +4,10 @@ from threading import Thread
 
 import numpy as np
 
+from minidl._core.environment import simd_features
 from minidl._core.types import Array
 
-_FEATURES: list[str] = np.show_config(mode="dicts")["SIMD Extensions"]["found"]  # those of this machine
-IN_PIECES = any(name.startswith(("AVX512", "X86_V4")) for name in _FEATURES)
+IN_PIECES = any(name.startswith(("AVX512", "X86_V4")) for name in simd_features())
 """Whether narrow products go piece by piece. With AVX-512, OpenBLAS multiplies small matrices without first copying
 them into packed form. For 100 rows of 3072 and ten classes, y takes 155 us whole and 80 in pieces, the gradient of the
 weight 190 and 95, on one thread; whole on two threads 100 and 125. So pieces leave the other core free. Without AVX-512

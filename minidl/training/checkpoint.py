@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minidl._core.checks import as_path
-from minidl._core.environment import thread_limits, usable_cores
+from minidl._core.environment import simd_features, thread_limits, usable_cores
 from minidl._core.errors import CheckpointError, InputError
 from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import packed, read_tensors, write_tensors
@@ -147,10 +147,9 @@ def check_checkpoint(weights: Mapping[str, Array], state: State) -> None:
 
 def machine() -> dict[str, Any]:
     """Return what decides how sums are rounded on this machine, apart from the program."""
-    config = np.show_config(mode="dicts")
-    blas = config["Build Dependencies"]["blas"]
+    blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     return {
-        "processor": f"{platform.machine()} with {', '.join(config['SIMD Extensions']['found'])}",
+        "processor": f"{platform.machine()} with {', '.join(simd_features()) or 'no more than its baseline'}",
         "numpy": f"{np.__version__} with {blas.get('name')} {blas.get('version')}",
         "threads": f"{usable_cores()} cores {thread_limits() or ''}".strip(),
     }
