@@ -114,3 +114,13 @@ def test_every_callback_and_figure_is_on_a_page_that_says_what_it_is_for():
 def test_the_citation_names_this_version():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == dl.__version__
+
+
+def test_the_page_on_the_architecture_has_every_room_and_names_files_that_are_there():
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    rooms = {name.removesuffix(".py") for row in rows for name in re.findall(r"`([\w.]+)`", row)}
+    there = {path.stem for path in (ROOT / "minidl").iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert rooms == there - {"__init__", "__main__", "__pycache__"}
+    for name in re.findall(r"`(\w[\w/]*\.py)`", page):
+        assert (ROOT / "minidl" / name).exists() or (ROOT / name).exists(), name

@@ -16,7 +16,31 @@ if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
 
 
-class LearningCurves(Callback):
+class _Figures(Callback):
+    """Draws into a folder when training ends; what cannot be drawn must not show after hours, so it is tried before."""
+
+    def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
+        self.directory = directory
+        self.prefix = prefix
+        self.title = title
+        self.paths: dict[str, list[Path]] = {}
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        self.paths = {}
+        make_folder(self.directory)
+
+    def save(self, name: str, figure: "Figure") -> None:
+        """Write the figure, and note its paths under this name."""
+        from minidl.plotting import save_figure
+
+        self.paths[name] = save_figure(figure, Path(self.directory) / f"{self.prefix}{name}")
+
+    def title_of(self, trainer: "Trainer") -> str:
+        """Return the title, which without one of the user's is the name of the training data."""
+        return self.title or getattr(trainer.train_data, "name", "")
+
+
+class LearningCurves(_Figures):
     """Draw cost and loss over the epochs into ``cost.png``, ``cost.svg``, ``loss.png`` and ``loss.svg``.
 
     The files are written when training ends, also by Ctrl-C or an error, provided that one epoch was finished.
@@ -36,29 +60,22 @@ class LearningCurves(Callback):
         What the last `fit` wrote, under ``"cost"`` and ``"loss"``.
     """
 
-    def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
-        self.directory = directory
-        self.prefix = prefix
-        self.title = title
-        self.paths: dict[str, list[Path]] = {}
-
     def on_train_begin(self, trainer: "Trainer") -> None:
-        self.paths = {}
-        make_folder(self.directory)  # this and the import: what cannot be drawn must not show after hours of training
+        super().on_train_begin(trainer)
+        # Saving a figure needs both.
         import matplotlib.backends.backend_agg
         import matplotlib.backends.backend_svg  # noqa: F401
 
     def on_train_end(self, trainer: "Trainer") -> None:
-        from minidl.plotting import plot_curves, save_figure  # here, as below: importing minidl must stay quick
+        from minidl.plotting import plot_curves
 
         history = trainer.history
         for quantity in ("cost", "loss"):
             if quantity in history or f"val_{quantity}" in history:
-                figure = plot_curves(history, quantity, title=self.title or _data_name(trainer))
-                self.paths[quantity] = save_figure(figure, Path(self.directory) / f"{self.prefix}{quantity}")
+                self.save(quantity, plot_curves(history, quantity, title=self.title_of(trainer)))
 
 
-class WeightTemplates(Callback):
+class WeightTemplates(_Figures):
     """Draw the columns of a weight matrix as pictures into ``weights.png`` and ``weights.svg``.
 
     The files are written when training ends, also by Ctrl-C or an error, provided that one epoch was finished. What
@@ -101,24 +118,18 @@ class WeightTemplates(Callback):
         class_names: Sequence[str] | None = None,
         image_shape: tuple[int, ...] | None = None,
     ) -> None:
-        self.directory = directory
-        self.prefix = prefix
-        self.title = title
+        super().__init__(directory, prefix=prefix, title=title)
         self.parameter = parameter
         self.class_names = class_names
         self.image_shape = image_shape
-        self.paths: dict[str, list[Path]] = {}
 
     def on_train_begin(self, trainer: "Trainer") -> None:
-        self.paths = {}
-        make_folder(self.directory)  # this and the drawing, thrown away, are for the same reason as above
+        super().on_train_begin(trainer)
         self._draw(trainer)
 
     def on_train_end(self, trainer: "Trainer") -> None:
         if len(trainer.history):
-            from minidl.plotting import save_figure
-
-            self.paths["weights"] = save_figure(self._draw(trainer), Path(self.directory) / f"{self.prefix}weights")
+            self.save("weights", self._draw(trainer))
 
     def _draw(self, trainer: "Trainer") -> "Figure":
         from minidl.plotting import plot_weight_templates
@@ -128,7 +139,7 @@ class WeightTemplates(Callback):
         if names is None:
             names = getattr(trainer.train_data, "class_names", ())
             names = names if weight.shape[1:] == (len(names),) else ()
-        title = self.title or _data_name(trainer)
+        title = self.title_of(trainer)
         return plot_weight_templates(weight, class_names=names, image_shape=self.image_shape, title=title)
 
     def _find(self, parameters: "dict[str, Parameter]") -> "Parameter":
@@ -144,7 +155,3 @@ class WeightTemplates(Callback):
                 f"; name another by parameter=, of {names}"
             )
         return parameters[path]
-
-
-def _data_name(trainer: "Trainer") -> str:
-    return getattr(trainer.train_data, "name", "")
