@@ -11,11 +11,9 @@ from minidl._core.checks import as_count, as_number, check_finite, check_type
 from minidl._core.errors import InputError, NonFiniteError
 from minidl._core.randomness import keyed_generator
 from minidl._core.types import Array
-from minidl.data.dataset import Dataset
+from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import copied
-from minidl.nn.model import check_dataset
 from minidl.plotting import plot_learning_rates
-from minidl.training.nonfinite import check_gradients
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -139,7 +137,7 @@ def find_learning_rate(
             optimizer.learning_rate = rate
             try:
                 _, loss = model.compute_gradients(*next(batches))
-                check_gradients(model)
+                model.check_gradients()
                 optimizer.step(model.parameters)
             except NonFiniteError:
                 if i == 0:

@@ -22,7 +22,7 @@ from minidl.nn.model import Model
 from minidl.training.callbacks.base import Callback
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import History
-from minidl.training.nonfinite import check_gradients, check_weights, first_place
+from minidl.training.nonfinite import check_weights, first_place
 from minidl.training.optimizers import Optimizer
 from minidl.training.resume import Restored, captured, run_terms
 from minidl.training.signals import Interrupts
@@ -332,7 +332,7 @@ class Trainer:
         try:
             cost, loss = model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
-                check_gradients(model)
+                model.check_gradients()
             self.optimizer.step(model.parameters)
         except NonFiniteError as error:
             for path, buffer in self._buffers.items():  # the forward has changed them, and may have spoilt them

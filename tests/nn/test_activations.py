@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 import minidl as dl
 from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh, testing
 from minidl.gradcheck.report import Verdict
-from minidl.nn.special import erf, sigmoid
+from minidl.nn.arithmetic import erf, sigmoid
 
 
 def logistic(x):

@@ -19,7 +19,7 @@ from minidl import (
     check_layer,
     testing,
 )
-from minidl.nn.layers.sums import BLOCK, column_sums
+from minidl.nn.arithmetic import SUM_BLOCK, column_sums
 
 KINDS = pytest.mark.parametrize("cls", [BatchNorm, LayerNorm])
 VALUES = (testing.off_kinks, testing.ties, testing.zeros, testing.extremes)
@@ -198,7 +198,7 @@ def test_single_precision_gradients_of_100_000_rows_are_accurate(rng):
         assert np.abs(single - exact).max() <= 1e-5 * np.abs(exact).max()
 
 
-@given(st.integers(0, 3 * BLOCK), st.integers(1, 3), st.sampled_from(["C", "F"]))
+@given(st.integers(0, 3 * SUM_BLOCK), st.integers(1, 3), st.sampled_from(["C", "F"]))
 def test_column_sums_are_sums_over_columns(rows, columns, order):
     a = np.asarray(np.arange(rows * columns, dtype=np.float32).reshape(rows, columns) % 7, order=order)
     assert column_sums(a).dtype == np.float64
@@ -207,7 +207,7 @@ def test_column_sums_are_sums_over_columns(rows, columns, order):
 
 
 def test_column_sums_of_a_stack_and_of_half_precision():
-    a = np.full((2, 3 * BLOCK + 5, 3), 1000, np.float16)  # float16 ends at 65504
+    a = np.full((2, 3 * SUM_BLOCK + 5, 3), 1000, np.float16)  # float16 ends at 65504
     np.testing.assert_array_equal(column_sums(a), np.full((2, 3), 1000 * a.shape[1]))
 
 

@@ -10,8 +10,8 @@ from optimizer_problem import BUGS, CASES, ENDS, classes_with, make, walk
 from small_parts import Momentum
 
 import minidl as dl
+from minidl.nn.arithmetic import BLOCK, blocks
 from minidl.testing import check_optimizer_contract
-from minidl.training.optimizers.blocks import BLOCK, blocks
 
 OPTIMIZERS = (dl.SGD, dl.Adagrad, dl.RMSProp, dl.Adam, dl.AdamW, dl.NAdam)
 every_case = pytest.mark.parametrize("case", CASES)

@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.checks import as_count, check_returned, check_type
-from minidl._core.errors import InputError, ShapeError
+from minidl._core.errors import InputError
 from minidl._core.randomness import as_generator
 from minidl._core.types import Array, Seed
 from minidl.nn.initializers import He, Initializer
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.layers.correlation import correlate, correlate_input_gradient, correlate_weight_gradient
 from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, same_padding, show_pair
+from minidl.nn.parameter import check_shape
 
 
 class Conv2D(Layer):
@@ -125,11 +126,11 @@ class Conv2D(Layer):
         (x,) = self.kept()
         windows = self._windows(x.shape[1:])
         shape = (len(x), *windows.output_size(*x.shape[1:3]), self.out_channels)
-        if dy.shape != shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {shape}, got {dy.shape}")
+        check_shape(self, "dy", shape, dy.shape)
         self.weight.add_grad(correlate_weight_gradient(x, dy, windows, self.groups))
         if self.bias is not None:
-            self.bias.add_grad(np.einsum("nhwc->c", dy))  # a quarter of the time of dy.sum(axis=(0, 1, 2))
+            # A quarter of the time of dy.sum(axis=(0, 1, 2)).
+            self.bias.add_grad(np.einsum("nhwc->c", dy))
         height, width = x.shape[1:3]
         return height, width
 

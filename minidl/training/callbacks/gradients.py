@@ -8,8 +8,8 @@ import numpy as np
 from minidl._core.checks import as_count
 from minidl._core.tables import text_table
 from minidl._core.types import Array
+from minidl.nn.arithmetic import blocks
 from minidl.training.callbacks.base import Callback
-from minidl.training.optimizers.blocks import blocks
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer

@@ -11,8 +11,8 @@ from minidl._core.checks import as_number, check_finite
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array
+from minidl.nn.arithmetic import blocks
 from minidl.nn.parameter import Parameter
-from minidl.training.optimizers.blocks import blocks
 from minidl.training.optimizers.schedules import Schedule
 
 State = dict[str, Array]

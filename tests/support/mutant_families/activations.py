@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
-from minidl.nn.special import sigmoid
+from minidl.nn.arithmetic import sigmoid
 from mutant_families.mutant import (
     FAIL_CONTRACT,
     FAIL_VALUE,
