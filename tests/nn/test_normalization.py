@@ -2,8 +2,7 @@ import copy
 
 import numpy as np
 import pytest
-from cases import strategy_for
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import (
@@ -17,12 +16,10 @@ from minidl import (
     ShapeError,
     Verdict,
     check_layer,
-    testing,
 )
 from minidl.nn.arithmetic import SUM_BLOCK, column_sums
 
 KINDS = pytest.mark.parametrize("cls", [BatchNorm, LayerNorm])
-VALUES = (testing.off_kinks, testing.ties, testing.zeros, testing.extremes)
 
 
 def normalised(x, axis, epsilon=1e-5):
@@ -30,40 +27,6 @@ def normalised(x, axis, epsilon=1e-5):
 
 
 # ---- contract and gradients
-
-
-@pytest.mark.parametrize(
-    ("make", "shape"),
-    [
-        (lambda: BatchNorm(4), (4,)),
-        (lambda: BatchNorm(3, momentum=0.5, epsilon=0.1), (2, 4, 3)),
-        (lambda: BatchNorm(3), (1, 1, 3)),
-        (lambda: BatchNorm(2, dtype=np.float64), (5, 2)),
-        (lambda: LayerNorm(4), (4,)),
-        (lambda: LayerNorm(3, epsilon=0.1), (2, 2, 3)),
-        (lambda: LayerNorm(1), (1,)),
-        (lambda: Sequential(Dense(3, 4, rng=0), BatchNorm(4), ReLU(), LayerNorm(4)), (3,)),
-    ],
-)
-def test_they_keep_the_layer_contract(make, shape):
-    testing.check_layer_contract(make, shape)
-
-
-@KINDS
-@pytest.mark.parametrize("values", VALUES, ids=lambda values: values.__name__)
-def test_gradients_agree_with_numerical_ones(cls, values):
-    verdicts = []
-
-    @settings(max_examples=settings().max_examples // 2)  # 25 by default, 500 at night
-    @given(strategy_for(cls, values))
-    def never_fails(case):
-        report = check_layer(*case)
-        verdicts.append(report.verdict)
-        if report.verdict is not Verdict.INCONCLUSIVE:  # next to no variance, and all slopes drown in rounding
-            report.assert_ok()
-
-    never_fails()
-    assert verdicts.count(Verdict.PASS) >= 0.8 * len(verdicts)
 
 
 @pytest.mark.parametrize("rows", [2, 3, 8, 33])
@@ -221,33 +184,6 @@ def test_channels_first_gets_a_hint(cls):
             call()
 
 
-@KINDS
-@pytest.mark.parametrize("own", [np.float32, np.float64])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_y_has_the_dtype_of_x_and_dx_that_of_dy(cls, own, dtype, rng):
-    layer = cls(4, dtype=own)
-    x = rng.normal(size=(3, 4)).astype(dtype)
-    assert layer.forward(x).dtype == dtype
-    assert layer.forward(x, train=True).dtype == dtype
-    for other in (np.float32, np.float64):
-        layer.forward(x, train=True)
-        assert layer.backward(rng.normal(size=(3, 4)).astype(other)).dtype == other
-
-
-@KINDS
-def test_nothing_of_the_callers_is_written_or_handed_on(cls, rng):
-    layer, x, dy = cls(4), rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
-    x_before, dy_before = x.copy(), dy.copy()
-    y = layer.forward(x, train=True)
-    y_before = y.copy()
-    dx = layer.backward(dy)
-    np.testing.assert_array_equal(x, x_before)
-    np.testing.assert_array_equal(dy, dy_before)
-    np.testing.assert_array_equal(y, y_before)
-    for one, other in ((y, x), (dx, dy), (dx, x), (dx, y)):
-        assert not np.shares_memory(one, other)
-
-
 def test_one_value_per_feature_is_refused_in_training_alone():
     for shape in ((1, 3), (1, 1, 1, 3), (0, 3), (0, 4, 4, 3)):
         with pytest.raises(
@@ -258,13 +194,6 @@ def test_one_value_per_feature_is_refused_in_training_alone():
     assert BatchNorm(3).forward(np.ones((1, 2, 1, 3)), train=True).shape == (1, 2, 1, 3)
 
 
-def test_layer_norm_takes_an_empty_batch():
-    layer, x = LayerNorm(3), np.zeros((0, 2, 3), np.float32)
-    assert layer.forward(x, train=True).shape == x.shape
-    assert layer.backward(x).shape == x.shape
-    assert layer.gamma.grad.tolist() == [0, 0, 0]
-
-
 @KINDS
 @pytest.mark.parametrize("shape", [(5, 4), (3,), (), (2, 3, 1), (3, 5)])
 def test_rows_of_another_width_are_refused(cls, shape):
@@ -272,28 +201,6 @@ def test_rows_of_another_width_are_refused(cls, shape):
         cls(3).forward(np.zeros(shape))
     with pytest.raises(ShapeError, match=r"expected rows of shape \(\.\.\., 3\), got"):
         cls(3).output_shape(shape[1:])
-
-
-@KINDS
-def test_output_shape_is_that_of_the_input(cls):
-    assert cls(3).output_shape((3,)) == (3,)
-    assert cls(3).output_shape((4, 5, 3)) == (4, 5, 3)
-
-
-@KINDS
-@pytest.mark.parametrize("shape", [(4, 2), (3, 3), (3,), (1, 3)])
-def test_a_wrong_dy_is_refused(cls, shape):
-    layer = cls(3)
-    layer.forward(np.arange(12.0).reshape(4, 3), train=True)
-    with pytest.raises(ShapeError, match=r"expected dy of shape \(4, 3\), got"):
-        layer.backward(np.zeros(shape))
-
-
-@KINDS
-@pytest.mark.parametrize("x", [np.zeros((2, 3), int), [[0.0, 0.0, 0.0]], None])
-def test_only_floating_point_arrays_are_taken(cls, x):
-    with pytest.raises(InputError, match="floating-point array"):
-        cls(3).forward(x)
 
 
 @KINDS
@@ -317,11 +224,6 @@ def test_impossible_arguments_are_refused(cls, wrong, message):
 def test_momentum_is_a_share_of_the_past(momentum):
     with pytest.raises(InputError, match="momentum: expected a"):
         BatchNorm(3, momentum=momentum)
-
-
-def test_representations_show_the_arguments():
-    assert repr(BatchNorm(3, momentum=0.5)) == "BatchNorm(3, momentum=0.5)"
-    assert repr(LayerNorm(3)) == "LayerNorm(3)"
 
 
 @pytest.mark.parametrize("value", [3333.333, 3e4, 1e-3, 1e8])
