@@ -9,10 +9,11 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from minidl._core.checks import as_number
+from minidl._core.checks import as_number, check_returned, check_type
 from minidl._core.errors import InputError
+from minidl._core.randomness import as_generator
 from minidl._core.reprs import constructor_call
-from minidl._core.types import Array
+from minidl._core.types import Array, Seed
 
 
 class Initializer(ABC):
@@ -24,6 +25,13 @@ class Initializer(ABC):
 
     def __repr__(self) -> str:
         return constructor_call(self)
+
+
+def drawn(where: str, init: Initializer | None, usual: Initializer, shape: tuple[int, ...], rng: Seed) -> Array:
+    """Return a weight of `shape` drawn by `init`, or as usual where that is None; errors blame `where`."""
+    init = usual if init is None else init
+    check_type(where, "weight_init", init, Initializer, "such as Normal(0.01)")
+    return check_returned(repr(init), init(shape, as_generator(rng)), shape)
 
 
 class Normal(Initializer):

@@ -91,13 +91,6 @@ def test_each_entry_is_what_the_formula_says(layer, dtype, part):
     agrees()
 
 
-@pytest.mark.parametrize("wrong", [GELU("tanh"), SiLU(), ELU(0.5)], ids=repr)
-def test_the_comparison_with_formulas_tells_relatives_apart(wrong):
-    x = np.linspace(-3, 3, 50)
-    reference = next(value for layer, (value, _) in REFERENCES.items() if repr(layer) == "GELU()")
-    assert np.abs(wrong.forward(x) - [reference(value) for value in x]).max() > 1e-4
-
-
 @every_layer
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_large_numbers_give_finite_ones_and_no_warning(layer, dtype):

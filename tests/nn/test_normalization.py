@@ -197,7 +197,7 @@ def test_one_value_per_feature_is_refused_in_training_alone():
 @KINDS
 @pytest.mark.parametrize("shape", [(5, 4), (3,), (), (2, 3, 1), (3, 5)])
 def test_rows_of_another_width_are_refused(cls, shape):
-    with pytest.raises(ShapeError, match=r"Norm\(3\): expected x of shape \(n, \.\.\., 3\), got"):
+    with pytest.raises(ShapeError, match=r"Norm\(3\): expected rows of shape \(\.\.\., 3\), got"):
         cls(3).forward(np.zeros(shape))
     with pytest.raises(ShapeError, match=r"expected rows of shape \(\.\.\., 3\), got"):
         cls(3).output_shape(shape[1:])

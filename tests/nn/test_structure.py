@@ -122,13 +122,15 @@ def test_parallel_refuses_branches_that_do_not_fit():
                 call()
 
 
-@pytest.mark.parametrize("thing", [ReLU, None, 3])
+@pytest.mark.parametrize("thing", [ReLU, None, 3, np.zeros((30, 30))])
 def test_containers_take_layers_alone(thing):
-    for make in (lambda: Residual(thing), lambda: Parallel(ReLU(), thing)):
+    for make in (lambda: Residual(thing), lambda: Parallel(ReLU(), thing), lambda: Sequential(thing)):
         with pytest.raises(InputError, match="to be a Layer"):
             make()
     with pytest.raises(InputError, match=r"Parallel: .*branch 0 to be a Layer, got a tuple; write Parallel\(branch"):
         Parallel((ReLU(), ReLU()))
+    with pytest.raises(InputError, match=r"Sequential: expected layer 1 to be a Layer, got .*write ReLU\(\)"):
+        Sequential(ReLU(), ReLU)
 
 
 # ---- places in errors

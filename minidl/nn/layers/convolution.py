@@ -5,11 +5,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_count, check_returned, check_type
+from minidl._core.checks import as_count
 from minidl._core.errors import InputError
-from minidl._core.randomness import as_generator
 from minidl._core.types import Array, Seed
-from minidl.nn.initializers import He, Initializer
+from minidl.nn.initializers import He, Initializer, drawn
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.layers.correlation import correlate, correlate_input_gradient, correlate_weight_gradient
 from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, same_padding, show_pair
@@ -98,10 +97,8 @@ class Conv2D(Layer):
                 f"groups: expected a divisor of in_channels and out_channels, got {groups} for {in_channels} and "
                 f"{out_channels}"
             )
-        weight_init = He() if weight_init is None else weight_init
-        check_type("Conv2D", "weight_init", weight_init, Initializer, "such as He()")
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
-        weight = check_returned(repr(weight_init), weight_init(shape, as_generator(rng)), shape)
+        weight = drawn("Conv2D", weight_init, He(), shape, rng)
         self.weight = self.add_parameter("weight", weight, dtype=dtype)
         self.bias = self.add_parameter("bias", np.zeros(out_channels), penalized=False, dtype=dtype) if bias else None
 

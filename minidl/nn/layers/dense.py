@@ -3,11 +3,10 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_count, check_returned, check_type
-from minidl._core.randomness import as_generator
+from minidl._core.checks import as_count
 from minidl._core.types import Array, Seed
 from minidl.nn.arithmetic import product
-from minidl.nn.initializers import Initializer, Xavier
+from minidl.nn.initializers import Initializer, Xavier, drawn
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.parameter import check_shape
 
@@ -51,10 +50,7 @@ class Dense(Layer):
         super().__init__()
         self.in_features = as_count("in_features", in_features)
         self.out_features = as_count("out_features", out_features)
-        weight_init = Xavier() if weight_init is None else weight_init
-        check_type("Dense", "weight_init", weight_init, Initializer, "such as Normal(0.01)")
-        weight = weight_init((in_features, out_features), as_generator(rng))
-        check_returned(repr(weight_init), weight, (in_features, out_features))
+        weight = drawn("Dense", weight_init, Xavier(), (in_features, out_features), rng)
         # Column order: the products x @ weight and x.T @ dy then read and write memory in sequence.
         self.weight = self.add_parameter("weight", np.asfortranarray(weight), dtype=dtype)
         self.bias = self.add_parameter("bias", np.zeros(out_features), penalized=False, dtype=dtype) if bias else None

@@ -23,21 +23,16 @@ class _Normalization(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape[-1:] != (self.features,):
-            hint = self._hint(input_shape)
+            turned = len(input_shape) == 3 and input_shape[0] == self.features
+            hint = "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
             raise ShapeError(f"{self!r}: expected rows of shape (..., {self.features}), got {input_shape}{hint}")
         return input_shape
 
     def _table(self, x: Array) -> Array:
         """Return x as a table, the features in its columns."""
         self.check_input(x)
-        if x.ndim < 2 or x.shape[-1] != self.features:
-            hint = self._hint(x.shape[1:])
-            raise ShapeError(f"{self!r}: expected x of shape (n, ..., {self.features}), got {x.shape}{hint}")
+        self.output_shape(x.shape[1:])
         return x.reshape(-1, self.features)
-
-    def _hint(self, row: Shape) -> str:
-        turned = len(row) == 3 and row[0] == self.features
-        return "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
 
     def _tables(self, dy: Array, kept: Array) -> tuple[Array, Array]:
         """Return dy and what forward kept as tables."""

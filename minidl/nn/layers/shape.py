@@ -1,7 +1,6 @@
 """Layers that give rows another shape and leave their entries alone."""
 
 import math
-from abc import abstractmethod
 
 from minidl._core.checks import as_count
 from minidl._core.errors import InputError, ShapeError
@@ -15,9 +14,6 @@ class _Reshaping(Layer):
 
     y and dx are views of x and dy wherever NumPy can do without a copy.
     """
-
-    @abstractmethod
-    def output_shape(self, input_shape: Shape) -> Shape: ...
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x)
