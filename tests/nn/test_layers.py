@@ -59,7 +59,7 @@ LAYERS = {
     "Sequential(Dense(4, 5), ReLU(), Dense(5, 3))": (4,),
     "Sequential(Sequential(Dense(4, 2)), Sequential())": (4,),
     "Sequential(Conv2D(2, 3, 3, padding=1), MaxPool2D(2), Flatten(), Dense(12, 2))": (4, 5, 2),
-    "Sequential(Dense(3, 4), BatchNorm(4), ReLU(), LayerNorm(4))": (3,),
+    "Sequential(Dense(3, 4), BatchNorm(4), ReLU(), Dropout(0.25), LayerNorm(4))": (3,),
     "Sequential(Flatten(), Residual(Parallel(Dense(4, 1), Residual(Dense(4, 4))), Sequential(Dense(4, 5))))": (2, 2),
 }
 every_layer = pytest.mark.parametrize(("code", "shape"), LAYERS.items(), ids=str)
