@@ -17,10 +17,17 @@ SHORT_ROW = 32
 class ClassLoss(Loss):
     """A loss of scores, shape (n, classes), whose targets are integer class labels, shape (n,)."""
 
+    class_weights: Array | None = None
+    """How much each class counts, in a loss that takes such weights."""
+
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
         """Return `targets` as an array of labels, one a row, each the number of an output."""
         if len(output_shape) != 2:
             raise ShapeError(f"{self!r}: expected outputs of shape (n, classes), got {output_shape}")
+        if self.class_weights is not None and len(self.class_weights) != output_shape[1]:
+            raise ShapeError(
+                f"{self!r}: expected class_weights for the {output_shape[1]} classes, got {len(self.class_weights)}"
+            )
         return as_labels(self, "targets", targets, *output_shape)
 
     def predict(self, outputs: Array) -> Array:
@@ -116,15 +123,6 @@ class SoftmaxCrossEntropy(ClassLoss):
         np.exp(p, out=p)
         p /= p.sum(axis=1, keepdims=True)
         return p
-
-    def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
-        """Return `targets` as an array of labels, one a row, each the number of an output."""
-        labels = super().check_targets(targets, output_shape)
-        if self.class_weights is not None and len(self.class_weights) != output_shape[1]:
-            raise ShapeError(
-                f"{self!r}: expected class_weights for the {output_shape[1]} classes, got {len(self.class_weights)}"
-            )
-        return labels
 
     def _wanted(self, labels: Array, outputs: Array) -> Array:
         """Return q, the weighted and smoothed targets, shape (n, classes)."""
