@@ -47,7 +47,8 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
         np.matmul(a, b, out=out)
         return out
     if b.shape[1] > NARROW >= len(a):
-        product(b.T, a.T, out.T)  # the columns of b are the rows of its transpose
+        # The columns of b are the rows of its transpose.
+        product(b.T, a.T, out.T)
         return out
     pieces = -(-a.size * b.shape[1] // PIECE)
     rows = len(a) // max(pieces, 1)

@@ -139,7 +139,8 @@ class Orthogonal(Initializer):
         self.gain = as_number("gain", gain, 0)
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        _fans(shape)  # refuses fewer than two axes
+        # This refuses fewer than two axes.
+        _fans(shape)
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
         q *= np.where(r.diagonal() < 0, -self.gain, self.gain)
@@ -150,5 +151,6 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return how many inputs feed one output and how many outputs one input feeds; the last two axes are in and out."""
     if len(shape) < 2:
         raise InputError(f"expected a weight of at least two axes (in, out), got shape {shape}")
-    window = math.prod(shape[:-2])  # the height and width of a convolution's kernel, 1 for a dense layer
+    # The height and width of a convolution's kernel; 1 for a dense layer.
+    window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]

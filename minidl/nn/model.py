@@ -53,7 +53,8 @@ class Model:
             check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")
         seen: dict[int, str] = {}
         for path, layer in network.walk():
-            if id(layer) in seen:  # it could keep only one of its two inputs for backward
+            # A layer in two places could keep only one of its two inputs for backward.
+            if id(layer) in seen:
                 raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
             seen[id(layer)] = repr(path[:-1])
         self.network = network
@@ -203,7 +204,8 @@ class Model:
         try:
             loss = self.loss.forward(outputs, y)
         except NonFiniteError:
-            check_finite("x", as_array("x", x))  # if that is why, the error should say so
+            # If x is the reason, the error should say so.
+            check_finite("x", as_array("x", x))
             raise
         if not isinstance(loss, float | np.floating):
             raise InputError(f"{self.loss!r}.forward: expected it to return a float, got {type(loss).__name__}")

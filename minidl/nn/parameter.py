@@ -57,7 +57,8 @@ class Parameter:
 
     @value.setter
     def value(self, new: Array) -> None:
-        if new is not self._value:  # `p.value -= step` has already changed the array in place
+        # `p.value -= step` has already changed the array in place.
+        if new is not self._value:
             check_shape(self.name, "a value", self._value.shape, np.shape(new))
             self._value[...] = new
 

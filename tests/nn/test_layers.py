@@ -219,7 +219,8 @@ def test_paths_follow_the_nesting():
 
 
 class Counting(ReLU):
-    def __init__(self):  # forgets the base constructor, which does no harm
+    # It forgets the base constructor, which does no harm.
+    def __init__(self):
         self.gain = self.add_parameter("gain", np.ones(1))
         self.count = self.add_buffer("count", 2**53 + 1, dtype=np.int64)
         self.mean = self.add_buffer("mean", 0.5)
