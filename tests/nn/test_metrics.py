@@ -117,6 +117,7 @@ def test_the_mean_true_class_probability_is_a_mean_of_one_a_row(case):
         (lambda: dl.confusion_matrix(0, 0, 2), dl.ShapeError, r"targets of shape \(1,\), got \(\)"),
         (lambda: dl.confusion_matrix([], [], 2), dl.ShapeError, "got no rows"),
         (lambda: dl.confusion_matrix([2], [0], 2), dl.InputError, "predictions: expected labels in 0..1, got 2"),
+        (lambda: dl.most_confused([[1, -1], [0, 1]]), dl.InputError, "expected a matrix of counts"),
         (lambda: dl.most_confused([[1, 0], [0, 1]], count=0), dl.InputError, "count: expected an integer >= 1"),
         (lambda: dl.per_class_accuracy([0], [-1], 2), dl.InputError, "targets: expected labels in 0..1, got -1"),
         (lambda: dl.per_class_accuracy([0.0], [0], 2), dl.InputError, "integer class labels as predictions"),
