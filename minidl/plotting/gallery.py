@@ -1,6 +1,5 @@
 """A gallery of what a classifier took for what, with its probabilities."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +10,7 @@ from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.metrics import true_class_probabilities
 from minidl.plotting.pictures import MOST_PICTURES, picture_grid, pictures_from, stretched
-from minidl.plotting.style import class_labels, figure_of, new_axes, title_style, write_inside
+from minidl.plotting.style import begin, class_labels, figure_of, write_inside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +75,10 @@ def plot_gallery(
     sureness = probabilities.max(axis=1)
     found = np.flatnonzero((guesses != targets) if which == "wrong" else (guesses == targets))
     if len(found) == 0:
-        return _nothing(f"none of {len(targets):,} rows is classified {which}ly", title)
+        ax = begin(None, title, 0, height=1.0)
+        ax.set_axis_off()
+        write_inside(ax, f"none of {len(targets):,} rows is classified {which}ly")
+        return figure_of(ax)
     rows = found[np.argsort(-sureness[found], kind="stable")][:count]
     labels = [f"{names[targets[row]]} /\n{names[guesses[row]]} ({sureness[row]:.2f})" for row in rows]
     pictures, scaling = _drawable(pictures_from("plot_gallery", images[rows], image_shape))
@@ -95,12 +97,3 @@ def _drawable(pictures: Array) -> tuple[Array, list[str]]:
         return (pictures if high <= 1 else pictures / 255).astype(np.float64), []
     notes = ["each scaled to its own minimum and maximum"]
     return stretched(pictures), notes if np.isfinite(pictures).all() else [*notes, "grey where not finite"]
-
-
-def _nothing(text: str, title: str) -> "Figure":
-    title = textwrap.fill(title, 44)
-    ax = new_axes(title.count("\n"), height=1.0)
-    ax.set_axis_off()
-    write_inside(ax, text)
-    ax.set_title(title, **title_style(title))
-    return figure_of(ax)

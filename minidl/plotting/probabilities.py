@@ -1,13 +1,12 @@
 """How probable a classifier finds the truth."""
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl._core.checks import as_array
 from minidl.nn.metrics import true_class_probabilities
-from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, put_legend_above
+from minidl.plotting.style import BLUE, VERMILLION, begin, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,15 +34,10 @@ def plot_true_class_probability(
     """
     true = true_class_probabilities(probabilities, targets)
     right = as_array("probabilities", probabilities).argmax(axis=1) == as_array("targets", targets)
-    title = textwrap.fill(title, 44)
-    ax = new_axes(1 + title.count("\n")) if ax is None else ax
+    ax = begin(ax, title, 1)
     bins = np.linspace(0.0, 1.0, 26).tolist()
     for rows, name, color, hatch in [(right, "right", BLUE, ""), (~right, "wrong", VERMILLION, "///")]:
         label = f"classified {name} ({rows.sum():,})"
         ax.hist(true[rows], bins, histtype="stepfilled", alpha=0.45, color=color, hatch=hatch, label=label)
     ax.set_xlim(0, 1)
-    ax.set_xlabel("probability of the true class")
-    ax.set_ylabel("rows")
-    ax.spines[["top", "right"]].set_visible(False)
-    put_legend_above(ax, title)
-    return figure_of(ax)
+    return finish(ax, "probability of the true class", "rows", grid=False, legend=True)
