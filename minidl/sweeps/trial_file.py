@@ -16,9 +16,7 @@ _START = b'{"run": '  # of each line
 def append_trial(path: Path, run: str, trial: Trial) -> None:
     """Add the line of a trial of the function that is called `run`, durable when this returns."""
     # JSON has no NaN and no infinity: they are texts.
-    metrics = {
-        name: n if isinstance(n, int) or math.isfinite(n) else json.dumps(n) for name, n in trial.metrics.items()
-    }
+    metrics = {name: n if -math.inf < n < math.inf else json.dumps(n) for name, n in trial.metrics.items()}
     row: dict[str, Any] = {"run": run, "key": trial.key, "config": trial.config, "seed": trial.seed}
     row |= {"status": "ok" if trial.ok else "failed", "metrics": metrics}
     row |= {"seconds": trial.seconds, "host": trial.host} | ({} if trial.ok else {"error": trial.error})
