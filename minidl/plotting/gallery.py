@@ -1,4 +1,4 @@
-"""A gallery of what a classifier took for what, with its probabilities."""
+"""Pictures side by side: what a classifier took for what, and the columns of a weight."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -97,3 +97,51 @@ def _drawable(pictures: Array) -> tuple[Array, list[str]]:
         return (pictures if high <= 1 else pictures / 255).astype(np.float64), []
     notes = ["each scaled to its own minimum and maximum"]
     return stretched(pictures), notes if np.isfinite(pictures).all() else [*notes, "grey where not finite"]
+
+
+def plot_weight_templates(
+    weight: Any, *, class_names: Sequence[str] = (), image_shape: tuple[int, ...] | None = None, title: str = ""
+) -> "Figure":
+    """Draw each column of a weight matrix as the picture that its class responds to most.
+
+    Every template is shifted and scaled to [0, 1] by its own minimum and maximum. What is lost: the sign and the size
+    of the weights, so that brightness cannot be compared between templates, and a zero weight has no colour of its own.
+    A constant template is mid-grey, and so is a weight that is not finite.
+
+    Parameters
+    ----------
+    weight : array_like, shape (in_features, n_classes)
+        Such as ``dense.weight.value``. Of more than 100 columns the first 100 are drawn, and the figure says so.
+    class_names : sequence of str
+        One a column; without them the columns are numbered from 0.
+    image_shape : tuple of int, optional
+        (height, width), (3, height, width) or (height, width, 3); None finds a square: (3, s, s) or else (s, s).
+    title : str
+        Above the pictures; long ones are wrapped.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    ShapeError
+        If the weight is not a matrix, its columns do not fill the image, or there is not one name a column.
+    """
+    pictures = template_images(weight, image_shape)
+    total = len(pictures)
+    labels = class_labels("plot_weight_templates", class_names, total, one_a="column")
+    notes = ["each scaled to its own minimum and maximum"]
+    if not np.isfinite(weight).all():
+        notes.append("grey where not finite")
+    if total > MOST_PICTURES:
+        notes.append(f"the first {MOST_PICTURES} of {total}")
+    return picture_grid(pictures[:MOST_PICTURES], labels[:MOST_PICTURES], title=title, note="; ".join(notes))
+
+
+def template_images(weight: Any, image_shape: tuple[int, ...] | None = None) -> Array:
+    """Return the columns of `weight` as pictures in [0, 1], (n, height, width[, 3]), each scaled by its own range."""
+    weight = as_array("weight", weight)
+    if weight.ndim != 2 or weight.size == 0:
+        raise ShapeError(f"weight templates: expected a weight (in_features, n_classes), got shape {weight.shape}")
+    return stretched(pictures_from("weight templates", weight.T, image_shape))
