@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidl._core.errors import InputError, ShapeError
-from minidl.plotting.lines import LINE_STYLES, MARKERS, gaps_in, label_ends, marked_points, set_axes
+from minidl.plotting.lines import gaps_in, label_ends, line_style, marked_points, set_axes
 from minidl.plotting.style import begin, finish
 
 if TYPE_CHECKING:
@@ -135,18 +135,10 @@ def _draw(
     lines = []
     for path, column in drawable.items():
         owner, _, kind = path.rpartition(".")
-        depth, number = owners.index(owner) / max(1, len(owners) - 1), kinds.index(kind)
-        lines += ax.plot(
-            at,
-            column,
-            color=colormaps["cividis"](0.82 * depth),  # the last part is too pale for lines
-            linestyle=LINE_STYLES[number % len(LINE_STYLES)],
-            marker=MARKERS[number % len(MARKERS)],
-            markersize=3,
-            linewidth=1.2,
-            markevery=marked_points(column),
-            label=path,
-        )
+        depth = owners.index(owner) / max(1, len(owners) - 1)
+        # The last part of the colours is too pale for lines.
+        style = line_style(kinds.index(kind)) | {"color": colormaps["cividis"](0.82 * depth), "linewidth": 1.2}
+        lines += ax.plot(at, column, label=path, markevery=marked_points(column), **style)
     if band is not None:
         ax.axhspan(*band, color="0.9", zorder=0)
     set_axes(ax, at, everything, log=True)

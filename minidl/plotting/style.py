@@ -30,8 +30,8 @@ def begin(
     *,
     wrap: int = 44,
     points: float = 310,
-    width: float = 5.0,
-    height: float = 3.0,
+    width: float = 5,
+    height: float = 3,
 ) -> "Axes":
     """Return `ax`, or the axes of a new figure, under a title wrapped to so many letters and no wider than `points`.
 
