@@ -9,7 +9,7 @@ from minidl._core.errors import DataError
 from minidl._core.spelling import check_known
 from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
-from minidl.sweeps.trial import Trial
+from minidl.sweeps.trial import OF_TRIAL, Trial, row_of
 from minidl.sweeps.trial_file import read_trials
 from minidl.training.callbacks.monitor import Monitor
 
@@ -133,11 +133,8 @@ class SweepResult:
             from pandas import DataFrame
         except ImportError as error:
             raise ImportError("SweepResult.to_frame needs pandas: pip install 'minidl[pandas]'") from error
-        of_trial = ("key", "seed", "seconds", "host", "error")
-        return DataFrame(
-            [t.metrics | t.config | {f"trial_{name}": getattr(t, name) for name in of_trial} for t in self.trials],
-            columns=[*self.header, *(f"trial_{name}" for name in of_trial)],
-        )
+        columns = [*self.header, *(f"trial_{name}" for name in OF_TRIAL)]
+        return DataFrame(map(row_of, self.trials), columns=columns)
 
     def __str__(self) -> str:
         return "\n".join([text_table(self.header, self.rows[:_SHOWN]), *self._notes()])
