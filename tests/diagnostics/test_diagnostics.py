@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_parts import Scale, SquaredError
 
@@ -626,6 +626,8 @@ CHECKS = [
 ]
 
 
+# Half as many examples as elsewhere: each runs up to two checks, which train.
+@settings(max_examples=settings.default.max_examples // 2)
 @given(
     st.sampled_from(NETWORKS[:-1]),
     st.sampled_from(OPTIMIZERS),
