@@ -11,6 +11,7 @@ from minidl._core.types import Array
 from minidl._storage.kinds import open_regular
 from minidl._storage.tensors import read_tensors
 from minidl.sweeps.result import SweepResult
+from minidl.sweeps.trial import row_of
 from minidl.sweeps.trial_file import read_trials
 from minidl.training.checkpoint import read_checkpoint
 from minidl.training.history import History
@@ -82,11 +83,7 @@ def _lines(path: Path) -> Content:
     if not first.startswith('{"run"'):
         return _history(History.from_jsonl(path))
     trials, _ = read_trials(path)
-    of_trial = ("key", "seed", "seconds", "host", "error")
-    done = [
-        {"run": run, **t.metrics, **t.config} | {f"trial_{name}": getattr(t, name) for name in of_trial}
-        for run, t in trials
-    ]
+    done = [{"run": run} | row_of(trial) for run, trial in trials]
     result = SweepResult(trial for _, trial in trials)
     facts = {"trials": len(result), "failed": len(result.failed)}
     return Content("sweep", facts, done, [*result.header, "trial_seconds"])

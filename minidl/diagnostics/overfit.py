@@ -18,6 +18,13 @@ from minidl.training.optimizers import Adam
 _PATIENCE = 100  # steps without a lower loss (by 0.1 %) after which training has come to rest
 _LEARNT = 0.01  # of the loss of knowing nothing: for ten classes 0.023, the right one has probability 0.977
 
+_NO_PARAMETER = "the model has no parameters, so that there is nothing to learn"
+_FROZEN = "every parameter is frozen: call unfreeze() on the layers that are to learn"
+_NOT_FELT = (
+    "every gradient is zero, so that nothing can move: are all hidden units dead (dl.dead_units tells), all weights "
+    "zero, or does a backward return zeros?"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class OverfitResult:
@@ -159,17 +166,10 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     findings = _faults_of_rows(x, y, rows, learnt=learnt)
     if broken:
         findings.append(broken)
-    elif not learnt and not model.parameters:
-        findings.append("the model has no parameters, so that there is nothing to learn")
-    elif not learnt and not trainable:
-        findings.append("every parameter is frozen: call unfreeze() on the layers that are to learn")
-    elif not learnt and not felt:
-        findings.append(
-            "every gradient is zero, so that nothing can move: are all hidden units dead (dl.dead_units tells), "
-            "all weights zero, or does a backward return zeros?"
-        )
-    elif not learnt and not findings:
-        findings.append(_why(outputs, losses, goal))
+    elif not learnt:
+        nothing = _NO_PARAMETER if not model.parameters else _FROZEN if not trainable else "" if felt else _NOT_FELT
+        if nothing or not findings:
+            findings.append(nothing or _why(outputs, losses, goal))
     return OverfitResult(not findings, rows, losses, goal, metrics.get("accuracy"), findings)
 
 

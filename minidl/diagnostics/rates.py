@@ -130,7 +130,7 @@ def find_learning_rate(
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []
     smoothed: list[float] = []
-    mean, diverged = 0.0, False
+    mean, diverged = 0.0, True
     batches = _endless(data, batch_size, trainer.seed)
     with np.errstate(all="ignore"):  # what overflows shows in the loss
         for i, rate in enumerate(rates.tolist()):
@@ -142,14 +142,14 @@ def find_learning_rate(
             except NonFiniteError:
                 if i == 0:
                     raise
-                diverged = True
                 break
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
             losses.append(loss)
             smoothed.append(mean / (1 - _SMOOTHING ** (i + 1)))
             if not smoothed[-1] <= _DIVERGED * min(smoothed):
-                diverged = True
                 break
+        else:
+            diverged = False
     lowest_at = int(np.argmin(smoothed))
     fell = smoothed[lowest_at] < _FALLEN * np.mean(losses[:10])
     suggestion = float(rates[lowest_at]) / 10 if fell else None

@@ -1,6 +1,5 @@
 """Before a long training: what is most often wrong with data, labels, initial weights and gradients."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +46,9 @@ class SanityReport:
     @property
     def sentence(self) -> str:
         """How many faults and warnings there are."""
-        counts = Counter(item.verdict for item in self.items)
-        told = [f"{counts[kind]} {kind}{'s' if counts[kind] > 1 else ''}" for kind in ("fault", "warning")]
-        bad = [text for text in told if not text.startswith("0")]
-        return f"sanity check: {' and '.join(bad) or 'nothing looks wrong'}"
+        bad = [found for found in (self.faults, self.warnings) if found]
+        told = [f"{len(found)} {found[0].verdict}{'s' if len(found) > 1 else ''}" for found in bad]
+        return f"sanity check: {' and '.join(told) or 'nothing looks wrong'}"
 
     def __bool__(self) -> bool:
         return self.ok
