@@ -336,7 +336,7 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _batches(_: Path) -> Target:
     from minidl._core.errors import DataError
-    from minidl.data.datasets.cifar10_pickle import read_pickled_batch
+    from minidl.data.datasets.cifar10_formats import read_pickled_batch
 
     def read(content: bytes) -> object:
         return read_pickled_batch(content, "data_batch_1", "the file").tobytes()
@@ -348,7 +348,7 @@ def _batches(_: Path) -> Target:
 
 def _archives(examples: list[bytes], structured: Callable[[random.Random, bytes], bytes]) -> Target:
     from minidl._core.errors import DataError
-    from minidl.data.datasets.cifar10_archive import batches_in
+    from minidl.data.datasets.cifar10_formats import batches_in
 
     names = ("data_batch_1", "test_batch")
 
