@@ -3,6 +3,7 @@
 import ast
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -11,26 +12,26 @@ import numpy as np
 from minidl._core.checks import as_array, as_count, check_finite, check_type
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.contracts import (
-    behaviour_of_layer,
-    behaviour_of_loss,
-    behaviour_of_regularizer,
-    purity_of_layer,
-    purity_of_loss,
-    purity_of_regularizer,
-)
-from minidl.gradcheck.contracts_call import (
+from minidl.gradcheck.call_probes import (
     behaviour_of_function,
     behaviour_of_model,
     purity_of_function,
     purity_of_model,
 )
-from minidl.gradcheck.contracts_precision import (
+from minidl.gradcheck.compare import Comparison
+from minidl.gradcheck.layer_probes import behaviour_of_layer, purity_of_layer
+from minidl.gradcheck.loss_probes import (
+    behaviour_of_loss,
+    behaviour_of_regularizer,
+    purity_of_loss,
+    purity_of_regularizer,
+)
+from minidl.gradcheck.precision import (
     agreement_of_single_precision,
     loss_keeps_single_precision,
     regularizer_keeps_single_precision,
 )
-from minidl.gradcheck.guard import Broken, attempt, words_of
+from minidl.gradcheck.probing import Broken, attempt, random_upstream, words_of
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.gradcheck.slopes import few_digits
 from minidl.gradcheck.subjects import (
@@ -42,9 +43,7 @@ from minidl.gradcheck.subjects import (
     RegularizerSubject,
     Subject,
     move_parameters,
-    random_upstream,
 )
-from minidl.gradcheck.values import Comparison
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -88,19 +87,18 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
     check_type("check_layer", "layer", layer, Layer)
     x = _batch("x", x)
     run = _Run("check_layer", {"layer": layer, "x": x}, f"x of shape {x.shape}", seed, every_entry)
-    rng = run.rng
     twin = _copied(layer, lambda: layer.astype(np.float64))
 
     def purity() -> Sequence[Finding]:
         # What is wrong with x, the layer says itself.
         y = attempt("forward", lambda: twin.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
-        shape = y.shape if isinstance(y, np.ndarray) else ()  # which is told there
-        return purity_of_layer(twin.astype(np.float64), x, random_upstream(shape, rng))
+        return purity_of_layer(twin, x, random_upstream(np.shape(y) if isinstance(y, np.ndarray) else (), run.rng))
 
     return run.through(
         purity,
-        lambda: LayerSubject(twin, x, rng),
-        lambda: [*behaviour_of_layer(twin, x, rng), *agreement_of_single_precision(layer, x, rng)],
+        lambda: LayerSubject(twin, x, run.rng),
+        lambda: behaviour_of_layer(twin, x, run.rng),
+        lambda: agreement_of_single_precision(layer, x, run.rng),
     )
 
 
@@ -110,11 +108,12 @@ def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_e
     z = _batch("outputs", outputs)
     inputs = {"loss": loss, "outputs": z, "targets": targets}
     run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", seed, every_entry)
-    twin = _copied(loss, lambda: copy.deepcopy(loss))
+    given = _copied(loss, lambda: copy.deepcopy(loss)), z, targets
     return run.through(
-        lambda: purity_of_loss(twin, z, targets),
-        lambda: LossSubject(twin, z, targets),
-        lambda: [*behaviour_of_loss(twin, z, targets), *loss_keeps_single_precision(twin, z, targets)],
+        partial(purity_of_loss, *given),
+        partial(LossSubject, *given),
+        partial(behaviour_of_loss, *given),
+        partial(loss_keeps_single_precision, *given),
     )
 
 
@@ -123,11 +122,12 @@ def check_regularizer(regularizer: Regularizer, w: Any, *, seed: int = 0, every_
     check_type("check_regularizer", "regularizer", regularizer, Regularizer)
     w = _point("w", w)
     run = _Run("check_regularizer", {"regularizer": regularizer, "w": w}, f"w of shape {w.shape}", seed, every_entry)
-    twin = _copied(regularizer, lambda: copy.deepcopy(regularizer))
+    given = _copied(regularizer, lambda: copy.deepcopy(regularizer)), w
     return run.through(
-        lambda: purity_of_regularizer(twin, w),
-        lambda: RegularizerSubject(twin, w),
-        lambda: [*behaviour_of_regularizer(twin, w), *regularizer_keeps_single_precision(twin, w)],
+        partial(purity_of_regularizer, *given),
+        partial(RegularizerSubject, *given),
+        partial(behaviour_of_regularizer, *given),
+        partial(regularizer_keeps_single_precision, *given),
     )
 
 
@@ -165,10 +165,11 @@ def check_function(
     shapes = ", ".join(str(point.shape) for point in points)
     inputs = {"f": f, "vjp": vjp} | {f"argument_{i}": point for i, point in enumerate(points)}
     run = _Run("check_function", inputs, f"arguments of shape {shapes}", seed, every_entry)
+    given = f, vjp, points, run.rng
     return run.through(
-        lambda: purity_of_function(f, vjp, points, run.rng),
-        lambda: FunctionSubject(f, vjp, points, run.rng),
-        lambda: behaviour_of_function(f, vjp, points, run.rng),
+        partial(purity_of_function, *given),
+        partial(FunctionSubject, *given),
+        partial(behaviour_of_function, *given),
     )
 
 
@@ -185,7 +186,8 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
 
     def purity() -> Sequence[Finding]:
         move_parameters(twin.parameters.values(), run.rng)
-        attempt("compute_loss", lambda: twin.compute_loss(x, y), (MinidlError,))  # which say what is wrong with x or y
+        # What is wrong with x or y, the model says itself.
+        attempt("compute_loss", lambda: twin.compute_loss(x, y), (MinidlError,))
         return purity_of_model(twin, x, y)
 
     def as_predicted() -> bool:
@@ -198,7 +200,7 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
         lambda: behaviour_of_model(twin, x, y) if as_predicted() else [],
         entries=False,
     )
-    return run.through(list, lambda: PartedCostSubject(twin, x, y), list) if whole.ok else whole
+    return run.through(None, lambda: PartedCostSubject(twin, x, y)) if whole.ok else whole
 
 
 class _Run:
@@ -218,12 +220,13 @@ class _Run:
         self.forwards = self.backwards = 0
 
     def through(
-        self, purity: Probe, subject: Callable[[], Subject], behaviour: Probe, *, entries: bool = True
+        self, purity: Probe | None, subject: Callable[[], Subject], *behaviour: Probe, entries: bool = True
     ) -> GradientReport:
         """Return the report of the first stage that finds something, or of all; without `entries`, of directions."""
-        with np.errstate(all="ignore"):  # results are looked at; what overflows on the way is the author's business
+        # Results are looked at; what overflows on the way is the author's business.
+        with np.errstate(all="ignore"):
             try:
-                if findings := purity():
+                if purity is not None and (findings := purity()):
                     return self.report(findings)
                 checked = subject()
                 rng = np.random.default_rng(self.seed)
@@ -231,12 +234,14 @@ class _Run:
                 comparison = Comparison(checked, rng, **options)
                 self.forwards += checked.forwards
                 self.backwards += checked.backwards
-                findings = list(comparison.findings) or list(behaviour())
-                return self.report(findings, comparison.verdict(), **comparison.numbers())
+                findings = comparison.findings or [finding for probe in behaviour for finding in probe()]
+                return self.report(findings, *comparison.outcome())
             except Broken as broken:
                 return self.report([broken.finding])
 
-    def report(self, findings: Sequence[Finding], verdict: Verdict = Verdict.PASS, **numbers: Any) -> GradientReport:
+    def report(
+        self, findings: Sequence[Finding], verdict: Verdict = Verdict.PASS, numbers: dict[str, Any] | None = None
+    ) -> GradientReport:
         return GradientReport(
             self.subject,
             findings[0].verdict if findings else verdict,
@@ -246,7 +251,7 @@ class _Run:
             backwards=self.backwards,
             seconds=perf_counter() - self.start,
             reproduce=self.reproduce,
-            **numbers,
+            **(numbers or {}),
         )
 
 

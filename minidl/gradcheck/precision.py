@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 
 from minidl._core.types import Array
-from minidl.gradcheck.guard import attempt
+from minidl.gradcheck.probing import attempt, random_upstream
 from minidl.gradcheck.report import Finding, Verdict
-from minidl.gradcheck.subjects import random_upstream
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -18,33 +17,25 @@ _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).m
 
 def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:
     """Return what is not float32, or is not near its value in float64: empty, or one finding."""
-    single = x.astype(np.float32)
+    single, double = x.astype(np.float32), x.astype(np.float32).astype(np.float64)
     results = attempt("in float32, forward or backward", lambda: _results(layer.astype(np.float32), single))
-    exact = _results(layer.astype(np.float64), single.astype(np.float64))
+    exact = _results(layer.astype(np.float64), double)
     # How far results move when x and parameters are rounded differently: what cancels in them moves much. In float32
     # the rounding on the way shows too, such as that of a mean which float64 takes away without a trace.
-    moved = [_nudged(layer, single.astype(np.float64), rng), *(_nudged(layer, single, rng) for _ in range(3))]
+    moved, *others = (_nudged(layer, near, rng) for near in (double, single, single, single))
     for name, value in results.items():
         if value.dtype != np.float32:
             return [Finding(Verdict.FAIL_CONTRACT, f"with a float32 x it is {value.dtype}, not float32", name)]
         fits = np.abs(exact[name]) < 0.1 * _LARGEST
         # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
-        off = np.abs(value - exact[name])[fits].max(initial=0.0)
-        size = max(np.abs(array).max(initial=0.0) for array in (exact[name], *exact.values()))
-        allowed = _TINY + 5e-4 * np.abs(exact[name]).max(initial=0.0) + 30 * _EPS * size
-        allowed += 100 * np.abs(moved[0][name] - exact[name]).max(initial=0.0)
-        allowed += 10 * max(np.abs(other[name] - value).max(initial=0.0) for other in moved[1:])
+        off = _largest((value - exact[name])[fits])
+        size = max(map(_largest, exact.values()))
+        allowed = _TINY + 5e-4 * _largest(exact[name]) + 30 * _EPS * size
+        allowed += 100 * _largest(moved[name] - exact[name])
+        allowed += 10 * max(_largest(other[name] - value) for other in others)
         if not off <= allowed:
             return [Finding(Verdict.FAIL_VALUE, f"in float32 it is off by {off:.2g} from float64", name)]
     return []
-
-
-def _nudged(layer: Layer, x: Array, rng: np.random.Generator) -> dict[str, Array]:
-    """Return the results, in x's dtype, for x and parameters that are rounded differently in float32."""
-    twin = layer.astype(x.dtype)
-    for parameter in twin.named_parameters().values():
-        parameter.value *= 1 + _EPS * rng.choice([-1.0, 1.0], parameter.value.shape)
-    return _results(twin, (x * (1 + _EPS * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype))
 
 
 def loss_keeps_single_precision(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
@@ -62,6 +53,12 @@ def regularizer_keeps_single_precision(regularizer: Regularizer, w: Array) -> li
     return _keeps_single(attempt("in float32, gradient", lambda: regularizer.gradient(w.astype(np.float32))))
 
 
+def _keeps_single(gradient: Array) -> list[Finding]:
+    if gradient.dtype == np.float32:
+        return []
+    return [Finding(Verdict.FAIL_CONTRACT, f"with float32 numbers the gradient is {gradient.dtype}, not float32")]
+
+
 def _results(layer: Layer, x: Array) -> dict[str, Array]:
     """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype."""
     y = layer.forward(x, train=True)
@@ -72,7 +69,13 @@ def _results(layer: Layer, x: Array) -> dict[str, Array]:
     return {"y": y.copy(), "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
 
 
-def _keeps_single(gradient: Array) -> list[Finding]:
-    if gradient.dtype == np.float32:
-        return []
-    return [Finding(Verdict.FAIL_CONTRACT, f"with float32 numbers the gradient is {gradient.dtype}, not float32")]
+def _nudged(layer: Layer, x: Array, rng: np.random.Generator) -> dict[str, Array]:
+    """Return the results, in x's dtype, for x and parameters that are rounded differently in float32."""
+    twin = layer.astype(x.dtype)
+    for parameter in twin.named_parameters().values():
+        parameter.value *= 1 + _EPS * rng.choice([-1.0, 1.0], parameter.value.shape)
+    return _results(twin, (x * (1 + _EPS * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype))
+
+
+def _largest(array: Array) -> float:
+    return float(np.abs(array).max(initial=0.0))
