@@ -1,6 +1,6 @@
 """Contract probes of what is called once a step: a model's compute_gradients, a function and its vjp."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -59,38 +59,37 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
 
 
 def purity_of_function(
-    f: Callable[..., Any], vjp: Callable[..., Any], points: list[Array], rng: np.random.Generator
+    f: Callable[..., Any], vjp: Callable[..., Any], points: Mapping[str, Array], rng: np.random.Generator
 ) -> list[Finding]:
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
 
     def two_calls() -> None:
-        arguments = [point.copy() for point in points]
-        y = _numbers("f", lambda: f(*arguments)).copy()
-        if not np.array_equal(y, _numbers("f", lambda: f(*arguments)), equal_nan=True):
+        arguments = [point.copy() for point in points.values()]
+        y = _numbers("f", attempt("f", lambda: f(*arguments))).copy()
+        if not np.array_equal(y, _numbers("f", attempt("f", lambda: f(*arguments))), equal_nan=True):
             fail("two calls of f with the same arguments differ", verdict=NONDETERMINISTIC)
         dy = random_upstream(y.shape, rng)
         given = dy.copy()
-        found = gradients_of(vjp, given, arguments)
+        found = attempt("vjp", lambda: gradients_of(vjp, given, arguments))
         if not np.array_equal(given, dy):
             fail("vjp changed dy, which is the caller's")
-        for i, (argument, point) in enumerate(zip(arguments, points, strict=True)):
+        for (name, point), argument in zip(points.items(), arguments, strict=True):
             if not np.array_equal(argument, point):
-                fail("f or vjp changed it, and it is the caller's", f"argument {i}")
+                fail("f or vjp changed it, and it is the caller's", name)
         if len(found) != len(points):
             fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
-        again = gradients_of(vjp, dy.copy(), [point.copy() for point in points])
-        for i, (gradient, point, second) in enumerate(zip(found, points, again, strict=True)):
-            if (shape := _numbers(f"vjp, for argument {i},", partial(np.asarray, gradient)).shape) != point.shape:
-                fail(f"expected a gradient of shape {point.shape}, got shape {shape}", f"argument {i}")
+        again = attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
+        for (name, point), gradient, second in zip(points.items(), found, again, strict=True):
+            if (shape := _numbers(f"vjp, for {name},", gradient).shape) != point.shape:
+                fail(f"expected a gradient of shape {point.shape}, got shape {shape}", name)
             if not np.array_equal(gradient, second, equal_nan=True):
-                fail("two calls of vjp with the same arguments differ", f"argument {i}", None, NONDETERMINISTIC)
+                fail("two calls of vjp with the same arguments differ", name, None, NONDETERMINISTIC)
 
     return collect(two_calls)
 
 
-def _numbers(what: str, call: Callable[[], Any]) -> Array:
-    """Return what a user's function returns as an array, or end the check if it is none of real numbers."""
-    value = attempt(what, call)
+def _numbers(what: str, value: Any) -> Array:
+    """Return what a user's function returned as an array, or end the check if it is none of real numbers."""
     array = attempt(what, lambda: np.asarray(value))
     if array.dtype.kind not in "biuf":
         hint = "; is a return missing?" if value is None else ""
@@ -100,18 +99,19 @@ def _numbers(what: str, call: Callable[[], Any]) -> Array:
 
 
 def behaviour_of_function(
-    f: Callable[..., Any], vjp: Callable[..., Any], points: list[Array], rng: np.random.Generator
+    f: Callable[..., Any], vjp: Callable[..., Any], points: Mapping[str, Array], rng: np.random.Generator
 ) -> list[Finding]:
     """The gradient is linear in dy, also far out, where a clipping would show."""
 
     def linear() -> None:
-        u, v = (random_upstream(np.shape(f(*points)), rng) for _ in range(2))
+        u, v = (random_upstream(np.shape(f(*points.values())), rng) for _ in range(2))
         # Powers of two change no digit.
         for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:
             mixed, of_u, of_v = (
-                gradients_of(vjp, dy, [point.copy() for point in points]) for dy in (a * u + b * v, u.copy(), v.copy())
+                attempt("vjp", partial(gradients_of, vjp, dy, [*map(np.copy, points.values())]))
+                for dy in (a * u + b * v, u.copy(), v.copy())
             )
-            for i, (got, first, second) in enumerate(zip(mixed, of_u, of_v, strict=True)):
+            for name, got, first, second in zip(points, mixed, of_u, of_v, strict=True):
                 of_first, of_second = a * np.asarray(first), b * np.asarray(second)
                 if np.abs(got - (of_first + of_second)).max() > 1e-9 * (
                     np.abs(of_first).max() + np.abs(of_second).max()
@@ -119,6 +119,6 @@ def behaviour_of_function(
                     how = f"{a:g} times dy does not give {a:g} times the gradient"
                     if b:
                         how = "a sum of two dy does not give the sum of their gradients"
-                    fail(f"vjp is not linear in dy: {how}", f"argument {i}")
+                    fail(f"vjp is not linear in dy: {how}", name)
 
     return collect(linear)

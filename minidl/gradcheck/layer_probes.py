@@ -152,7 +152,7 @@ class _Purity(_LayerProbes):
             let_through=(InputError,),
             state=self.buffers,
         )
-        check_array(what, "y", y, np.shape(y), x.dtype)
+        check_array(what, "y", y, None, x.dtype)
         if y.shape[:1] != x.shape[:1]:
             fail(f"{what} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
         return y
@@ -211,13 +211,7 @@ class _Behaviour(_LayerProbes):
         return attempt(TRAIN if train else EVAL, lambda: self.layer.forward(x.copy(), train))
 
     def run(
-        self,
-        when: str,
-        x: Array,
-        dy: Array,
-        let_through: Errors = (),
-        *,
-        between: Callable[[], object] = lambda: None,
+        self, when: str, x: Array, dy: Array, let_through: Errors = (), *, between: Callable[[], object] = lambda: None
     ) -> dict[str, Array]:
         """Return copies of y, dx and gradients, from the state as it was found."""
         self.reset()

@@ -14,6 +14,7 @@ from minidl.gradcheck.probing import (
     attempt,
     check_array,
     check_close,
+    check_empty,
     check_float,
     check_refused,
     check_same,
@@ -86,15 +87,30 @@ def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> list[Finding
 
     def empty_weight() -> None:
         empty = w[:0]
-        try:
-            gradient = regularizer.gradient(empty)
-        except Exception:
-            # A mean or a largest of nothing is refused loudly, however that is called.
-            return
-        if np.shape(gradient) != empty.shape:
-            fail(f"with an empty w of shape {empty.shape}, the gradient has shape {np.shape(gradient)}")
+        check_empty("w", "the gradient has shape", lambda: regularizer.gradient(empty), empty.shape)
 
     return collect(memory_layouts, empty_weight) if w.ndim else []
+
+
+def loss_keeps_single_precision(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
+    """Return whether the gradient is float32 where the outputs are."""
+
+    def gradient() -> Array:
+        loss.forward(outputs.astype(np.float32), targets)
+        return loss.backward()
+
+    return collect(lambda: _check_single(attempt("in float32, forward or backward", gradient)))
+
+
+def regularizer_keeps_single_precision(regularizer: Regularizer, w: Array) -> list[Finding]:
+    """Return whether the gradient is float32 where the weight is."""
+    single = w.astype(np.float32)
+    return collect(lambda: _check_single(attempt("in float32, gradient", lambda: regularizer.gradient(single))))
+
+
+def _check_single(gradient: Array) -> None:
+    if gradient.dtype != np.float32:
+        fail(f"with float32 numbers the gradient is {gradient.dtype}, not float32")
 
 
 class _LossProbes:
@@ -179,14 +195,12 @@ class _LossProbes:
 
     def empty_batch(self) -> None:
         empty = self.outputs[:0]
-        try:
+
+        def gradient() -> Array:
             self.loss.forward(empty, self.targets[:0])
-            gradient = self.loss.backward()
-        except Exception:
-            # There is no mean of nothing: it is refused loudly, however that is called.
-            return
-        if np.shape(gradient) != empty.shape:
-            fail(f"with an empty batch of shape {empty.shape}, backward returned shape {np.shape(gradient)}")
+            return self.loss.backward()
+
+        check_empty("batch", "backward returned shape", gradient, empty.shape)
 
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""

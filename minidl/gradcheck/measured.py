@@ -85,12 +85,7 @@ class Compared:
 
 def project(gradient: Array, lines: Sequence[Line]) -> Array:
     """Return the slope along each line that `gradient` claims."""
-    return np.array(
-        [
-            (gradient * direction).sum() if index is None else gradient[index] * direction
-            for _, index, direction in lines
-        ]
-    )
+    return np.array([(gradient * d).sum() if index is None else gradient[index] * d for _, index, d in lines])
 
 
 def measure(
@@ -105,11 +100,5 @@ def measure(
         bar = bar + (np.abs(found.value) + found.bar) @ subject.upstream_bar
     # At a kink each output may take any slope between its one-sided ones, whatever the others take.
     ends = found.low * weights, found.high * weights
-    return Compared(
-        analytic=analytic,
-        numeric=found.value @ weights,
-        bar=bar,
-        low=np.minimum(*ends).sum(axis=1),
-        high=np.maximum(*ends).sum(axis=1),
-        rounding=rounding,
-    )
+    low, high = np.minimum(*ends).sum(axis=1), np.maximum(*ends).sum(axis=1)
+    return Compared(analytic, found.value @ weights, bar, low, high, rounding)

@@ -1,6 +1,4 @@
-"""Contract probes of single precision: in float32 all stays float32, and agrees with float64 up to rounding."""
-
-from typing import Any
+"""A layer in single precision: in float32 all stays float32, and agrees with float64 up to rounding."""
 
 import numpy as np
 
@@ -8,8 +6,6 @@ from minidl._core.types import Array
 from minidl.gradcheck.probing import attempt, random_upstream
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.nn.layers import Layer
-from minidl.nn.losses import Loss
-from minidl.nn.regularizers import Regularizer
 
 _EPS = float(np.finfo(np.float32).eps)
 _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -36,27 +32,6 @@ def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generat
         if not off <= allowed:
             return [Finding(Verdict.FAIL_VALUE, f"in float32 it is off by {off:.2g} from float64", name)]
     return []
-
-
-def loss_keeps_single_precision(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
-    """Return whether the gradient is float32 where the outputs are."""
-
-    def gradient() -> Array:
-        loss.forward(outputs.astype(np.float32), targets)
-        return loss.backward()
-
-    return _keeps_single(attempt("in float32, forward or backward", gradient))
-
-
-def regularizer_keeps_single_precision(regularizer: Regularizer, w: Array) -> list[Finding]:
-    """Return whether the gradient is float32 where the weight is."""
-    return _keeps_single(attempt("in float32, gradient", lambda: regularizer.gradient(w.astype(np.float32))))
-
-
-def _keeps_single(gradient: Array) -> list[Finding]:
-    if gradient.dtype == np.float32:
-        return []
-    return [Finding(Verdict.FAIL_CONTRACT, f"with float32 numbers the gradient is {gradient.dtype}, not float32")]
 
 
 def _results(layer: Layer, x: Array) -> dict[str, Array]:

@@ -153,12 +153,12 @@ def check_refused(what: str, call: Callable[[], Any]) -> None:
     fail(f"{what} must raise CallOrderError, as kept() does, and {came}")
 
 
-def check_array(what: str, name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def check_array(what: str, name: str, value: Any, shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> None:
     """End the probe unless `value` is a finite array of `shape` and `dtype`; `what` is said to have returned it."""
     if not isinstance(value, np.ndarray):
         hint = "; is a return missing?" if value is None else ""
         fail(f"{what} must return an array and returned {type(value).__name__}{hint}", name)
-    if value.shape != shape:
+    if shape is not None and value.shape != shape:
         fail(f"{what} must return {name} of shape {shape} and returned shape {value.shape}", name)
     if value.dtype != dtype:
         fail(f"{what} must keep dtype {dtype} and returned {value.dtype}", name)
@@ -175,6 +175,17 @@ def check_float(what: str, value: Any) -> Array:
     if not np.isfinite(value):
         fail(f"{what} returned {value} for finite numbers")
     return np.array(float(value))
+
+
+def check_empty(what: str, returned: str, call: Callable[[], Any], shape: tuple[int, ...]) -> None:
+    """End the probe if `call` returns a gradient of nothing that is not of this shape, which is empty."""
+    try:
+        gradient = call()
+    except Exception:
+        # There is no mean or largest of nothing: it is refused loudly, however that is called.
+        return
+    if np.shape(gradient) != shape:
+        fail(f"with an empty {what} of shape {shape}, {returned} {np.shape(gradient)}")
 
 
 def first(mask: Array) -> tuple[int, ...]:

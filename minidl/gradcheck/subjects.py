@@ -1,7 +1,7 @@
 """What can be checked: a layer, loss, regularizer, model or function, each as outputs that depend on tensors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -139,68 +139,50 @@ class LayerSubject(Subject):
         return {"x": dx} | {path: p.grad for path, p in parameters.items()}
 
 
-class LossSubject(Subject):
-    """A loss: its outputs argument against its value."""
-
-    upstream = np.ones(1)
-
-    def __init__(self, loss: Loss, outputs: Array, targets: Any) -> None:
-        self.loss = loss
-        self.targets = targets
-        self.point = few_digits(outputs)
-        self.tensors = {"outputs": self.point}
-
-    def _outputs(self) -> Array:
-        return np.array([self.loss.forward(self.point.copy(), self.targets)])
-
-    def _gradients(self) -> dict[str, Array]:
-        self._outputs()
-        return {"outputs": self.loss.backward()}
-
-
-class RegularizerSubject(Subject):
-    """A regularizer: a weight against its penalty."""
-
-    upstream = np.ones(1)
-
-    def __init__(self, regularizer: Regularizer, w: Array) -> None:
-        self.regularizer = regularizer
-        self.w = few_digits(w)
-        self.tensors = {"w": self.w}
-
-    def _outputs(self) -> Array:
-        return np.array([self.regularizer.penalty(self.w.copy())])
-
-    def _gradients(self) -> dict[str, Array]:
-        return {"w": self.regularizer.gradient(self.w.copy())}
-
-
 class FunctionSubject(Subject):
-    """Any function of arrays, with its vector-Jacobian product ``vjp(dy, *arguments)``."""
+    """Any function of arrays, with its vector-Jacobian product ``vjp(dy, *arguments)``; without `rng`, dy is 1."""
 
     def __init__(
-        self, f: Callable[..., Any], vjp: Callable[..., Any], arguments: Sequence[Array], rng: np.random.Generator
+        self,
+        f: Callable[..., Any],
+        vjp: Callable[..., Any],
+        arguments: Mapping[str, Array],
+        rng: np.random.Generator | None = None,
     ) -> None:
         self.f = f
         self.vjp = vjp
-        self.arguments = [few_digits(argument) for argument in arguments]
-        self.tensors = {f"argument {i}": argument for i, argument in enumerate(self.arguments)}
-        self.dy = random_upstream(self.outputs().shape, rng)
+        self.tensors = {name: few_digits(argument) for name, argument in arguments.items()}
+        self.dy = np.ones(()) if rng is None else random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
 
     def _outputs(self) -> Array:
-        return np.array(self.f(*(argument.copy() for argument in self.arguments)), dtype=np.float64)
+        return np.array(self.f(*(argument.copy() for argument in self.tensors.values())), dtype=np.float64)
 
     def _gradients(self) -> dict[str, Array]:
-        found = gradients_of(self.vjp, self.dy.copy(), [argument.copy() for argument in self.arguments])
+        found = gradients_of(self.vjp, self.dy.copy(), [argument.copy() for argument in self.tensors.values()])
         return dict(zip(self.tensors, found, strict=True))
 
 
 def gradients_of(vjp: Callable[..., Any], dy: Array, arguments: Sequence[Array]) -> tuple[Any, ...]:
     """Return what a vjp returns as a tuple; a gradient that is alone may be a list of numbers."""
-    found = attempt("vjp", lambda: vjp(dy, *arguments))
+    found = vjp(dy, *arguments)
     alone = len(arguments) == 1 and not isinstance(found, tuple) and np.shape(found) == arguments[0].shape
     return tuple(found) if isinstance(found, tuple | list) and not alone else (found,)
+
+
+def subject_of_loss(loss: Loss, outputs: Array, targets: Any) -> Subject:
+    """Return a loss as a function of its outputs."""
+
+    def gradient(dy: Array, z: Array) -> Array:
+        loss.forward(z, targets)
+        return loss.backward()
+
+    return FunctionSubject(lambda z: loss.forward(z, targets), gradient, {"outputs": outputs})
+
+
+def subject_of_regularizer(regularizer: Regularizer, w: Array) -> Subject:
+    """Return a regularizer as a function of the weight."""
+    return FunctionSubject(regularizer.penalty, lambda dy, w: regularizer.gradient(w), {"w": w})
 
 
 class CostSubject(Subject):
