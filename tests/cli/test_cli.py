@@ -76,6 +76,14 @@ def raising_model():
     return dl.Model(Raising(5), dl.SoftmaxCrossEntropy())
 
 nothing = ()
+
+def called(cls, *arguments, **options):
+    return type("Called" + cls.__name__, (cls,), {"__call__": lambda self, x: x})(*arguments, **options)
+
+called_layer = called(Scale, 5)
+called_loss = called(dl.MeanSquaredError)
+called_regularizer = called(dl.L2, 0.1)
+called_model = called(dl.Model, dl.Dense(5, 3, rng=0), dl.SoftmaxCrossEntropy())
 """
 
 
@@ -254,6 +262,10 @@ def test_verify_says_so_where_all_is_as_published(here, monkeypatch):
         ("layers:make_loss", 0, "PASS  check_loss(MeanSquaredError()"),
         ("layers:make_regularizer", 0, "PASS  check_regularizer(L2(0.1)"),
         ("layers:make_model", 0, "PASS  check_model("),
+        ("layers:called_layer", 0, "PASS  check_layer(CalledScale("),
+        ("layers:called_loss", 0, "PASS  check_loss(CalledMeanSquaredError("),
+        ("layers:called_regularizer", 0, "PASS  check_regularizer(CalledL2("),
+        ("layers:called_model", 0, "PASS  check_model("),
     ],
 )
 def test_checkgrad_prints_the_report_and_its_verdict_is_the_status(subject, code, verdict, layers):

@@ -20,11 +20,10 @@ from minidl import (
     ShapeError,
     SoftmaxCrossEntropy,
 )
-from minidl.gradcheck.contracts import (
-    behaviour_of_layer,
+from minidl.gradcheck.layer_probes import behaviour_of_layer, purity_of_layer
+from minidl.gradcheck.loss_probes import (
     behaviour_of_loss,
     behaviour_of_regularizer,
-    purity_of_layer,
     purity_of_loss,
     purity_of_regularizer,
 )
