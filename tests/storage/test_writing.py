@@ -11,12 +11,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from faulty_os import TAKES_SPACE, WATCHED, WRITING, FaultyOs, RecordingOs, in_child, standing_in, start_child
+from faulty_os import TAKES_SPACE, WATCHED, FaultyOs, RecordingOs, in_child, standing_in, start_child
 from hypothesis import settings
-from matplotlib.figure import Figure
 from places import OLD, PLACES, content, descriptors, numbered_folders, old_file, parts
 
-import minidl as dl
 from minidl import InputError
 from minidl._storage import files, locks
 
@@ -340,25 +338,6 @@ def test_whatever_fails_while_a_file_is_set_aside_it_is_there_under_one_of_the_n
 
 
 @posix
-@pytest.mark.parametrize("limit", [0, 1, 8192, 20_000, len(NEW) - 1, len(NEW)])
-def test_a_file_that_the_system_does_not_let_grow_leaves_the_old_one(tmp_path, limit):
-    path = old_file(tmp_path)
-
-    def save_within_the_limit():
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        try:
-            save(path)
-        except OSError as error:
-            os._exit(7 if error.errno == errno.EFBIG else 1)
-
-    assert in_child(save_within_the_limit) == (0 if limit == len(NEW) else 7)
-    assert content(path) == (NEW if limit == len(NEW) else OLD)
-    assert parts(tmp_path) == []
-
-
-@posix
 def test_of_two_processes_that_write_one_file_each_leaves_it_whole(tmp_path):
     path, contents = tmp_path / "a", [bytes([k]) * (20_000 * k) for k in (1, 2, 3)]
     path.write_bytes(contents[0])
@@ -374,53 +353,3 @@ def test_of_two_processes_that_write_one_file_each_leaves_it_whole(tmp_path):
     assert set(seen) | {path.read_bytes()} <= set(contents)
     assert path.read_bytes() != contents[0]
     assert os.listdir(tmp_path) == ["a"]
-
-
-# What minidl writes, it writes through this door.
-
-
-def history(loss):
-    return dl.History([{"loss": loss, "cost": 2.0}, {"loss": 0.5, "cost": 1.0}])
-
-
-WRITERS = {
-    "history.csv": lambda path, which: history(which).to_csv(path),
-    "history.json": lambda path, which: history(which).to_json(path),
-    "report": lambda path, which: dl.Report(str(which)).paragraph("One paragraph.").write(path.parent),
-    "weights.safetensors": lambda path, which: dl.Model(
-        dl.Dense(3, 2, rng=which), dl.SoftmaxCrossEntropy()
-    ).save_weights(path),
-    "figure": lambda path, which: dl.plotting.save_figure(Figure((which, 1)), path),
-}
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_every_writer_leaves_the_old_files_or_the_new_ones(tmp_path, name):
-    write = WRITERS[name]
-    watched = WRITING if name.startswith("history") else TAKES_SPACE
-    for which in (1, 2):
-        (tmp_path / f"whole {which}").mkdir()
-        write(tmp_path / f"whole {which}" / name, which)
-    old, new = (contents(tmp_path / f"whole {which}") for which in (1, 2))
-    assert old.keys() == new.keys()
-    refused = 0
-    for number, folder in numbered_folders(tmp_path):
-        write(folder / name, 1)
-        done = False
-        with standing_in(FaultyOs(number, errno.ENOSPC, watched=watched)) as faulty:
-            try:
-                write(folder / name, 2)
-                done = True
-            except OSError:
-                refused += 1
-        if not faulty.reached:
-            break
-        found = contents(folder)
-        assert found.keys() == old.keys()  # and nothing besides
-        assert all(found[file] in (old[file], new[file]) for file in found)
-        assert not done or found == new
-    assert refused >= 3
