@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError, SweepError
 from minidl._core.types import PathLike
-from minidl._storage.files import locked, set_aside
+from minidl._storage.files import set_aside
+from minidl._storage.locks import locked
 from minidl.sweeps.progress import Progress
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.search import Search, as_search

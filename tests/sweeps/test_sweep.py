@@ -19,7 +19,7 @@ from faulty_os import TAKES_SPACE, FaultyOs, standing_in
 from sweep_runs import rows, told
 
 import minidl as dl
-from minidl._storage import files
+from minidl._storage.locks import locked
 
 GRID = {"x": [0, 1, 2, 3], "y": ["a", "b"]}
 
@@ -314,10 +314,10 @@ def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
 
 def test_two_sweeps_do_not_write_into_one_file(sweep, out):
     pytest.importorskip("fcntl", reason="this platform has no such locks")
-    with files.locked(out.parent, out.name), pytest.raises(dl.InputError, match=r"sweep.jsonl: .*no other process"):
+    with locked(out.parent, out.name), pytest.raises(dl.InputError, match=r"sweep.jsonl: .*no other process"):
         sweep(sweep_runs.noisy, GRID)
     assert not out.exists()
-    with files.locked(out.parent), files.locked(out.parent, "other.jsonl"):
+    with locked(out.parent), locked(out.parent, "other.jsonl"):
         sweep(sweep_runs.noisy, GRID)
 
 

@@ -162,7 +162,7 @@ def test_a_file_in_the_place_of_the_directory(tmp_path):
 
 def test_two_runs_in_one_directory(tmp_path):
     script = (
-        "import sys, minidl as dl\nfrom minidl._storage.files import locked\n"
+        "import sys, minidl as dl\nfrom minidl._storage.locks import locked\n"
         f"with locked({str(tmp_path)!r}): print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

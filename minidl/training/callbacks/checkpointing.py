@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.types import PathLike
-from minidl._storage.files import locked, make_folder, remove, sweep_parts
+from minidl._storage.files import make_folder, remove, sweep_parts
+from minidl._storage.locks import locked
 from minidl.training.callbacks.base import Callback
 from minidl.training.callbacks.monitor import Monitor
 from minidl.training.checkpoint import BEST, checkpoint_path, checkpoint_paths, read_checkpoint, steps_of
