@@ -13,8 +13,8 @@ from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import copied, spread_rows, uninformed_loss, working_copy
 from minidl.nn.losses import SoftmaxCrossEntropy
 from minidl.nn.model import Model
-from minidl.training.nonfinite import check_gradients
 from minidl.training.optimizers import Adam
+from minidl.training.optimizers.base import check_gradients
 
 _PATIENCE = 100  # steps without a lower loss (by 0.1 %) after which training has come to rest
 _LEARNT = 0.01  # of the loss of knowing nothing: for ten classes 0.023, the right one has probability 0.977
@@ -147,7 +147,7 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     felt, broken = any(p.grad.any() for p in trainable), ""
     try:
         while trainable and felt and losses[-1] > goal and len(losses) <= steps:
-            check_gradients(model)
+            check_gradients(model.parameters)
             optimizer.step(model.parameters)
             losses.append(model.compute_gradients(x, y)[1])
             if len(losses) > 2 * _PATIENCE and min(losses[-_PATIENCE:]) > 0.999 * min(losses[:-_PATIENCE]):

@@ -15,7 +15,7 @@ from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import copied
 from minidl.nn.model import check_dataset
 from minidl.plotting import plot_learning_rates
-from minidl.training.nonfinite import check_gradients
+from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def find_learning_rate(
             optimizer.learning_rate = rate
             try:
                 _, loss = model.compute_gradients(*next(batches))
-                check_gradients(model)
+                check_gradients(model.parameters)
                 optimizer.step(model.parameters)
             except NonFiniteError:
                 if i == 0:

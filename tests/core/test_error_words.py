@@ -197,11 +197,11 @@ KINDS = {
     "a function for a callback": (lambda: fit(callbacks=[print]), "callbacks[0] to be a Callback, * LambdaCallback"),
     "arrays to fit": (
         lambda: dl.Trainer(model(), dl.SGD(0.1)).fit(X, Y, epochs=1, batch_size=5),
-        "Trainer.fit: expected train to be a Dataset, got ndarray of shape (20, 6); * dl.Dataset(x, y)",
+        "Trainer.fit: train: expected a Dataset * got ndarray; * Dataset(x, y)",
     ),
     "a tuple to validate with": (
         lambda: fit(validation=(X, Y)),
-        "expected validation to be a Dataset, got tuple of ndarray",
+        "Trainer.fit: validation: expected a Dataset * got tuple",
     ),
     "arrays to evaluate": (
         lambda: model().evaluate(X),
