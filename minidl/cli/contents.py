@@ -59,10 +59,10 @@ def _tensors(path: Path) -> Content:
         warnings.simplefilter("always")
         weights, state = read_checkpoint(path)
     facts: dict[str, Any] = {"numbers": sum(a.size for a in weights.values())}
-    for group, names in [("counters", ("epoch", "step")), ("terms", ("network", "loss", "regularizer", "optimizer"))]:
+    terms = ("network", "loss", "regularizer", "optimizer")
+    for group, names in [("run", ("epoch", "step")), ("terms", terms), ("run", ("seed",))]:
         table = state.get(group)
         facts |= {name: table.get(name) for name in names} if isinstance(table, dict) else {}
-    facts["seed"] = state.get("seed")
     if told:
         facts["note"] = str(told[0].message).removeprefix(f"{path}: ")
     return Content("checkpoint", facts, _shapes(weights))

@@ -14,6 +14,7 @@ from minidl.diagnostics.common import copied, spread_rows, uninformed_loss, work
 from minidl.nn.losses import SoftmaxCrossEntropy
 from minidl.nn.model import Model
 from minidl.training.optimizers import Adam
+from minidl.training.optimizers.base import check_gradients
 
 _PATIENCE = 100  # steps without a lower loss (by 0.1 %) after which training has come to rest
 _LEARNT = 0.01  # of the loss of knowing nothing: for ten classes 0.023, the right one has probability 0.977
@@ -153,7 +154,7 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     felt, broken = any(p.grad.any() for p in trainable), ""
     try:
         while trainable and felt and losses[-1] > goal and len(losses) <= steps:
-            model.check_gradients()
+            check_gradients(model.parameters)
             optimizer.step(model.parameters)
             losses.append(model.compute_gradients(x, y)[1])
             if len(losses) > 2 * _PATIENCE and min(losses[-_PATIENCE:]) > 0.999 * min(losses[:-_PATIENCE]):

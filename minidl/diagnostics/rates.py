@@ -14,6 +14,7 @@ from minidl._core.types import Array
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import copied
 from minidl.plotting import plot_learning_rates
+from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def find_learning_rate(
             optimizer.learning_rate = rate
             try:
                 _, loss = model.compute_gradients(*next(batches))
-                model.check_gradients()
+                check_gradients(model.parameters)
                 optimizer.step(model.parameters)
             except NonFiniteError:
                 if i == 0:

@@ -11,7 +11,7 @@ from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
 from minidl.sweeps.trial import OF_TRIAL, Trial, row_of
 from minidl.sweeps.trial_file import read_trials
-from minidl.training.callbacks.monitor import Monitor
+from minidl.training.history import Monitor
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -107,7 +107,7 @@ class SweepResult:
         monitor = Monitor(metric, mode)
         check_known("SweepResult", "metric", metric, self._names("metrics"))
         trials = [trial for trial in self.trials if trial.ok]
-        trials.sort(key=lambda trial: monitor.turned(trial.metrics.get(metric, math.nan)))
+        trials.sort(key=lambda trial: monitor.minimised(trial.metrics.get(metric, math.nan)))
         return SweepResult(trials[: as_count("count", count)])
 
     @property

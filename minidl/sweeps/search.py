@@ -12,7 +12,7 @@ from minidl._core.errors import InputError
 from minidl._core.randomness import keyed_generator
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.trial import Trial
-from minidl.training.callbacks.monitor import Monitor
+from minidl.training.history import Monitor
 
 
 class Search(Protocol):

@@ -40,7 +40,6 @@ FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}
 # A callback is handed its trainer; the trainer calls its callbacks. This one arrow is for type checkers alone.
 KNOWN_CIRCLES = {
     ("minidl.training.callbacks.base", "minidl.training.trainer"),
-    ("minidl.training.resume", "minidl.training.trainer"),
 }
 
 

@@ -50,6 +50,7 @@ class GradientMonitor(Callback):
     weights, and 0.001 as what to look for.
     """
 
+    adds_logs = False
     saved_attributes = ("epochs", "norms", "ratios", "total_norms", "clipped", "_sums", "_total", "_measured", "_cut")
 
     def __init__(self, every: int = 10) -> None:
