@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import strategy_for
+from cases.written import write_call
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
@@ -17,8 +18,7 @@ from small_parts import ForeignScale, Momentum, Scale
 
 import minidl as dl
 from minidl import testing
-from minidl.testing import layer_contract
-from minidl.testing.source import array_source, write_call
+from minidl.testing.source import array_source
 from minidl.testing.strategies import given_layer_cases
 
 INTERFACES = (dl.Layer, dl.Loss, dl.Regularizer, dl.Optimizer, dl.Initializer)
@@ -405,27 +405,6 @@ def test_a_layer_that_breaks_a_rule_is_named_with_the_rule(cls, rule):
     with pytest.raises(AssertionError, match=f"^{cls.__name__} breaks the layer contract, '({rule})'") as caught:
         testing.check_layer_contract(lambda: cls(4), SHAPE)
     assert isinstance(caught.value, testing.ContractError | dl.GradientCheckError)
-
-
-@pytest.mark.parametrize(
-    ("cls", "rule"),
-    [
-        (WrongShape, "output_shape_foretells_y"),
-        (Widening, "dtype_in_is_dtype_out"),
-        (InMemoryOrder, "memory_order_changes_nothing"),
-        (Immortal, "backward_needs_a_forward"),
-        (KeepsInEval, "backward_needs_a_forward"),
-        (StaleCache, "batches_of_any_size_in_any_order"),
-        (ForgetsParameters, "backward_parameters_adds_what_backward_adds"),
-        (Shared, "instances_share_nothing"),
-        (Mixing, "rows_do_not_mix"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-def test_each_rule_finds_its_fault_by_itself(cls, rule):
-    """Not resting on the gradient checker, which comes first and sees many of these as well."""
-    with pytest.raises(testing.ContractError):
-        getattr(layer_contract, rule)(lambda: cls(4), SHAPE)
 
 
 def test_what_make_returns_must_be_of_the_kind():
