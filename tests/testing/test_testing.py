@@ -14,6 +14,7 @@ from cases.written import write_call
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
+from planted.optimizers import BREACHES
 from small_parts import ForeignScale, Momentum, Scale
 
 import minidl as dl
@@ -503,71 +504,11 @@ def test_the_checker_alone_refuses_each_fault_of_a_regularizer(cls, rng):
     assert report.verdict in (dl.Verdict.FAIL_VALUE, dl.Verdict.FAIL_CONTRACT)
 
 
-class Uphill(dl.SGD):
-    def update(self, parameter, state, learning_rate):
-        parameter.value += learning_rate * parameter.grad
-
-
-class OutOfPlace(dl.SGD):
-    def update(self, parameter, state, learning_rate):
-        parameter._value = parameter.value - learning_rate * parameter.grad
-
-
-class ScalesGradient(dl.SGD):
-    def update(self, parameter, state, learning_rate):
-        parameter.grad[...] *= learning_rate
-        parameter.value -= parameter.grad
-
-
-class OneState(Momentum):
-    shared = None
-
-    def init_state(self, parameter):
-        self.shared = self.shared or super().init_state(parameter)
-        return self.shared
-
-
-class NewState(Momentum):
-    def update(self, parameter, state, learning_rate):
-        state["velocity"] = 0.5 * state["velocity"] - learning_rate * parameter.grad
-        parameter.value += state["velocity"]
-
-
-class DoubleState(Momentum):
-    def init_state(self, parameter):
-        return {"velocity": np.zeros(parameter.value.shape)}
-
-
-class Trusting(dl.SGD):
-    def __init__(self, learning_rate):
-        super().__init__(0.1)  # whatever it is given
-
-
-class Lazy(dl.SGD):
-    def step(self, parameters):
-        for parameter in parameters.values():
-            self.state["weight"] = {}
-            self.update(parameter, {}, self.learning_rate)
-
-
 def test_an_optimizer_with_state_keeps_the_contract():
     testing.check_optimizer_contract(lambda: Momentum(0.1))
 
 
-@pytest.mark.parametrize(
-    ("cls", "rule"),
-    [
-        (Uphill, "moves_against_the_gradient_of_a_parabola"),
-        (OutOfPlace, "changes_values_in_place"),
-        (DoubleState, "keeps_the_dtype"),
-        (ScalesGradient, "leaves_gradients_alone"),
-        (OneState, "remembers_by_path"),
-        (Lazy, "remembers_by_path"),
-        (NewState, "remembers_in_place"),
-        (Trusting, "refuses_bad_learning_rates"),
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
+@pytest.mark.parametrize(("cls", "rule"), BREACHES.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_an_optimizer_that_breaks_a_rule_is_named(cls, rule):
     with pytest.raises(testing.ContractError, match=f"^{cls.__name__} breaks the optimizer contract, '{rule}'"):
         testing.check_optimizer_contract(lambda: cls(0.1))
