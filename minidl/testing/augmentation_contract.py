@@ -1,12 +1,13 @@
 """The contract of augmentations: what the trainer relies on for an image to be the same whatever batch it is in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation
-from minidl.testing.contract import require, run_checks, sample
+from minidl.testing.contract import Contract, require, sample
 
 Make = Callable[[], Augmentation]
 Shape = tuple[int, ...]
@@ -32,51 +33,50 @@ def check_augmentation_contract(make: Make, image_shape: Shape = (6, 5, 3)) -> N
     >>> from minidl import Mirror
     >>> check_augmentation_contract(Mirror)
     """
-    checks = (
-        *(draws_depend_on_the_generator_alone, fewer_images_draw_the_first_rows, results_are_new_and_of_the_same_dtype),
-        *(images_do_not_mix, memory_order_of_images_changes_nothing),
-    )
-    run_checks(Augmentation, make, checks, tuple(image_shape))
+    AugmentationContract(make, tuple(image_shape)).check()
 
 
-def draws_depend_on_the_generator_alone(make: Make, shape: Shape) -> None:
-    augmentation = make()
-    first = _draw(augmentation, 5)
-    for other in (augmentation, make()):
-        _require_same("a second draw from the same seed", _draw(other, 5), first)
+@dataclass
+class AugmentationContract(Contract):
+    _kind = Augmentation
+    shape: Shape
 
+    def draws_depend_on_the_generator_alone(self) -> None:
+        augmentation = self.make()
+        for other in (augmentation, self.make()):
+            _require_same("a second draw from the same seed", _draw(other, 5), _draw(augmentation, 5))
 
-def fewer_images_draw_the_first_rows(make: Make, shape: Shape) -> None:
-    most = _draw(make(), 40)
-    for n in (0, 1, 2, 17):
-        _require_same(f"what {n} images draw, compared with the first {n} of 40", _draw(make(), n), most[:n])
+    def fewer_images_draw_the_first_rows(self) -> None:
+        most = _draw(self.make(), 40)
+        for n in (0, 1, 2, 17):
+            _require_same(f"what {n} images draw, compared with the first {n} of 40", _draw(self.make(), n), most[:n])
 
+    def results_are_new_and_of_the_same_dtype(self) -> None:
+        for images, draws in self._batches():
+            got = self.make().apply(images, draws)
+            require(got.dtype == images.dtype, f"expected images of dtype {images.dtype}, got {got.dtype}")
+            require(got.ndim == 4 and len(got) == len(images), f"expected {len(images)} images, got {got.shape}")
+            require(not np.shares_memory(got, images), "expected a new array, got memory of the images")
 
-def results_are_new_and_of_the_same_dtype(make: Make, shape: Shape) -> None:
-    for images in _images(shape):
-        result = make().apply(images, _draw(make(), len(images)))  # the images are read-only
-        require(result.dtype == images.dtype, f"expected images of dtype {images.dtype}, got {result.dtype}")
-        require(result.ndim == 4 and len(result) == len(images), f"expected {len(images)} images, got {result.shape}")
-        require(not np.shares_memory(result, images), "expected a new array, got memory of the images")
+    def images_do_not_mix(self) -> None:
+        for images, draws in self._batches():
+            together = self.make().apply(images, draws)
+            for rows in ([0], [3, 1], [], list(range(len(images)))[::-1]):
+                apart = self.make().apply(images[rows], draws[rows])
+                _require_same(f"images {rows} of a batch, changed apart from the others", apart, together[rows])
 
+    def memory_order_of_images_changes_nothing(self) -> None:
+        for images, draws in self._batches():
+            expected = self.make().apply(images, draws)
+            for order, other in (("F", np.asfortranarray(images)), ("strided", np.repeat(images, 2, axis=0)[::2])):
+                _require_same(f"images in {order} order", self.make().apply(other, draws), expected)
 
-def images_do_not_mix(make: Make, shape: Shape) -> None:
-    augmentation = make()
-    for images in _images(shape):
-        draws = _draw(augmentation, len(images))
-        together = augmentation.apply(images, draws)
-        for rows in ([0], [3, 1], [], list(range(len(images)))[::-1]):
-            apart = augmentation.apply(images[rows], draws[rows])
-            _require_same(f"images {rows} of a batch, changed apart from the others", apart, together[rows])
-
-
-def memory_order_of_images_changes_nothing(make: Make, shape: Shape) -> None:
-    augmentation = make()
-    for images in _images(shape):
-        draws = _draw(augmentation, len(images))
-        expected = augmentation.apply(images, draws)
-        for order, other in (("F", np.asfortranarray(images)), ("strided", np.repeat(images, 2, axis=0)[::2])):
-            _require_same(f"images in {order} order", augmentation.apply(other, draws), expected)
+    def _batches(self) -> Iterator[tuple[Array, Array]]:
+        """Yield read-only images of each kind, and what is drawn for them."""
+        pixels = np.random.default_rng(1).integers(0, 256, (9, *self.shape)).astype(np.uint8)
+        pixels.flags.writeable = False
+        for images in (*(sample((9, *self.shape), 1, dtype) for dtype in (np.float32, np.float64)), pixels):
+            yield images, _draw(self.make(), len(images))
 
 
 def _draw(augmentation: Augmentation, n: int) -> Array:
@@ -84,12 +84,6 @@ def _draw(augmentation: Augmentation, n: int) -> Array:
     require(isinstance(draws, np.ndarray), f"draw: expected it to return an array, got {type(draws).__name__}")
     require(draws.shape[:1] == (n,), f"draw: expected {n} rows, one for each image, got shape {draws.shape}")
     return draws
-
-
-def _images(shape: Shape) -> tuple[Array, ...]:
-    pixels = np.random.default_rng(1).integers(0, 256, (9, *shape)).astype(np.uint8)
-    pixels.flags.writeable = False
-    return (*(sample((9, *shape), 1, dtype) for dtype in (np.float32, np.float64)), pixels)
 
 
 def _require_same(what: str, got: Array, expected: Array) -> None:

@@ -1,7 +1,8 @@
-"""Common checks, in the manner of scikit-learn's ``check_estimator``: small named checks, run one after another."""
+"""Common checks, in the manner of scikit-learn's ``check_estimator``: small named rules, checked one after another."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,27 +15,33 @@ class ContractError(MinidlError, AssertionError):
     """A class breaks a rule that the rest of minidl relies on."""
 
 
-Check = Callable[..., None]
-
-
-def run_checks(kind: type, make: Callable[[], Any], checks: Sequence[Check], *arguments: Any) -> None:
-    """Call each check with (make, *arguments); what it raises comes out with the names of the class and the check.
+@dataclass
+class Contract:
+    """What objects of a kind promise: each public method of a subclass is a rule, and raises if it is broken.
 
     Parameters
     ----------
-    kind : type
-        What `make` must return an instance of.
+    make : callable
+        Returns a new object, the same each time.
     """
-    made = make()
-    check_type("make", "its result", made, kind)
-    for check in checks:
-        where = f"{type(made).__name__} breaks the {kind.__name__.lower()} contract, {check.__name__!r}"
+
+    make: Callable[[], Any]
+    _kind: ClassVar[type]
+
+    def check(self) -> None:
+        """Check the rules in the order in which they are written; an error names the class and the rule."""
+        check_type("make", "its result", self.make(), self._kind)
+        for rule in vars(type(self)):
+            if not rule.startswith("_"):
+                self._check(rule)
+
+    def _check(self, rule: str) -> None:
+        where = f"{type(self.make()).__name__} breaks the {self._kind.__name__.lower()} contract, {rule!r}"
         try:
-            check(make, *arguments)
-        except GradientCheckError as error:
-            raise GradientCheckError(f"{where}:\n{error}") from error
-        except ContractError as error:
-            raise ContractError(f"{where}: {error}") from error
+            getattr(self, rule)()
+        except (GradientCheckError, ContractError) as error:
+            separator = "\n" if isinstance(error, GradientCheckError) else " "
+            raise type(error)(f"{where}:{separator}{error}") from error
         except Exception as error:
             raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
 
@@ -46,18 +53,16 @@ def require(condition: Any, message: str) -> None:
 
 
 def require_equal(what: str, got: Any, expected: Any) -> None:
-    """Raise ContractError unless two arrays, or two lists of arrays, are the same to 1e-9 of the largest entry.
+    """Raise ContractError unless two arrays, or two dicts of arrays, are the same to 1e-9 of the largest entry.
 
     Not to the last bit: how BLAS rounds depends on where in memory the arrays happen to lie.
     """
-    if isinstance(got, list | tuple):
-        require(len(got) == len(expected), f"{what}: expected {len(expected)} arrays, got {len(got)}")
-        for i, (one, other) in enumerate(zip(got, expected, strict=True)):
-            require_equal(f"{what} ({i})", one, other)
+    if isinstance(expected, dict):
+        for name, array in expected.items():
+            require_equal(f"{what}, {name}", got[name], array)
         return
-    got, expected = np.asarray(got), np.asarray(expected)
     require(got.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {got.shape}")
-    bar = 1e-9 * float(np.abs(expected).max(initial=0.0))
+    bar = 1e-9 * np.abs(expected).max(initial=0.0)
     wrong = ~((got == expected) | (np.abs(got - expected) <= bar))
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -77,11 +82,10 @@ def require_raises(what: str, errors: type[Exception], call: Callable[[], Any]) 
 
 def sample(shape: tuple[int, ...], seed: int, dtype: Any = np.float64) -> Array:
     """Return numbers in memory nobody may write to: none near 0 or 1, no two alike, of both signs."""
-    generator = np.random.default_rng(seed)
     size = int(np.prod(shape))
     # A shuffled grid: entries off the kinks and apart from each other whatever the seed.
     grid = (2.0 * np.arange(size) + 1.0) / (2.0 * max(size, 1)) * 0.75 + 0.125
-    values = generator.permutation(grid * np.where(np.arange(size) % 2, -1.0, 1.0))
+    values = np.random.default_rng(seed).permutation(grid * np.where(np.arange(size) % 2, -1.0, 1.0))
     array: Array = values.reshape(shape).astype(dtype)
     array.flags.writeable = False
     return array

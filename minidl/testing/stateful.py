@@ -36,32 +36,29 @@ def layer_machine(make: Callable[[], Layer], input_shape: Shape) -> type[RuleBas
     """
 
     least = least_rows(make, input_shape)
-    trainable = batches(input_shape, dtype=np.float64).filter(lambda x: len(x) >= least)
+    any_batch = batches(input_shape, dtype=np.float64)
 
     class LayerMachine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
             self.layer = make().astype(np.float64)
-            self.pending: list[tuple[Layer, Shape]] = []  # the twin that waits for a backward, and the shape of its dy
-            self.gradients = {path: np.zeros_like(p.value) for path, p in self.layer.named_parameters().items()}
-            self.values = {path: p.value.copy() for path, p in self.layer.named_parameters().items()}
-            self.theirs: list[tuple[Array, Array]] = []  # what eval forwards returned, and copies of it
+            self.parameters = self.layer.named_parameters()
+            self.values = {path: p.value.copy() for path, p in self.parameters.items()}
+            self.gradients = {path: np.zeros_like(p.value) for path, p in self.parameters.items()}
+            # The twin that waits for a backward, and the shape of its dy.
+            self.pending: list[tuple[Layer, Shape]] = []
+            # What eval forwards returned, and copies of it.
+            self.returned: list[tuple[Array, Array]] = []
 
-        @rule(x=trainable)
+        @rule(x=any_batch.filter(lambda x: len(x) >= least))
         def train_forward(self, x: Array) -> None:
-            twin = self._fresh_twin()
-            y = self.layer.forward(x, train=True)
-            require_equal("y of a train=True forward", y, twin.forward(x.copy(), train=True))
-            require_equal("buffers after a train=True forward", _buffers(self.layer), _buffers(twin))
+            twin, y = self._forward(x, train=True)
             self.pending = [(twin, y.shape)]
 
-        @rule(x=batches(input_shape, dtype=np.float64))
+        @rule(x=any_batch)
         def eval_forward(self, x: Array) -> None:
-            twin = self._fresh_twin()
-            y = self.layer.forward(x)
-            require_equal("y of an eval forward", y, twin.forward(x.copy()))
-            require_equal("buffers after an eval forward", _buffers(self.layer), _buffers(twin))
-            self.theirs.append((y, y.copy()))
+            _, y = self._forward(x, train=False)
+            self.returned.append((y, y.copy()))
 
         @precondition(lambda self: self.pending)
         @rule(data=st.data())
@@ -80,35 +77,31 @@ def layer_machine(make: Callable[[], Layer], input_shape: Shape) -> type[RuleBas
 
         @rule()
         def zero_grad(self) -> None:
-            for path, parameter in self.layer.named_parameters().items():
+            for path, parameter in self.parameters.items():
                 parameter.zero_grad()
                 self.gradients[path][...] = 0.0
 
         @invariant()
         def gradients_are_the_sum_of_what_fresh_twins_give(self) -> None:
-            for path, parameter in self.layer.named_parameters().items():
-                require_equal(f"gradient of {path}", parameter.grad, self.gradients[path])
+            require_equal("gradients", {path: p.grad for path, p in self.parameters.items()}, self.gradients)
 
         @invariant()
         def parameters_and_what_was_handed_out_stay(self) -> None:
-            for path, parameter in self.layer.named_parameters().items():
-                require_equal(f"value of {path}", parameter.value, self.values[path])
-            for y, copy in self.theirs:
+            require_equal("values", {path: p.value for path, p in self.parameters.items()}, self.values)
+            for y, copy in self.returned:
                 require_equal("y of an earlier eval forward", y, copy)
 
-        def _fresh_twin(self) -> Layer:
+        def _forward(self, x: Array, train: bool) -> tuple[Layer, Array]:
+            """Return a fresh twin that made the same forward as the layer, and the layer's y."""
             twin = make().astype(np.float64)
-            for mine, other in zip(_state(self.layer), _state(twin), strict=True):
-                other[...] = mine
-            return twin
+            for path, parameter in twin.named_parameters().items():
+                parameter.value[...] = self.parameters[path].value
+            for path, buffer in twin.named_buffers().items():
+                buffer[...] = self.layer.named_buffers()[path]
+            y = self.layer.forward(x, train=train)
+            require_equal(f"y of a train={train} forward", y, twin.forward(x.copy(), train=train))
+            require_equal(f"buffers after a train={train} forward", self.layer.named_buffers(), twin.named_buffers())
+            return twin, y
 
     LayerMachine.__name__ = LayerMachine.__qualname__ = f"{type(make()).__name__}Machine"
     return LayerMachine
-
-
-def _buffers(layer: Layer) -> list[Array]:
-    return list(layer.named_buffers().values())
-
-
-def _state(layer: Layer) -> list[Array]:
-    return [parameter.value for parameter in layer.named_parameters().values()] + _buffers(layer)

@@ -11,25 +11,8 @@ from hypothesis import strategies as st
 
 from minidl._core.types import Array
 from minidl.nn.layers import Layer
-from minidl.testing.arrays import SIDES, Shape, Values, batches, off_kinks
-from minidl.testing.source import Written, source, write_call
-
-Layers = Callable[[Any], st.SearchStrategy[Written]]
-"""Takes the number of features (or the shape) of one row of x, and draws layers that take such rows."""
-
-
-@st.composite
-def layers_with_batches(
-    draw: st.DrawFn,
-    layers: Layers,
-    features: st.SearchStrategy[int | Shape],
-    values: Values,
-) -> tuple[Layer, Array]:
-    row = draw(features)
-    layer = draw(layers(row))
-    x = draw(batches(row, values=values))
-    note(f"check_layer({layer.source}, {source(x)}, seed=0)")
-    return layer.value, x
+from minidl.testing.arrays import SIDES, Values, batches, off_kinks
+from minidl.testing.source import array_source, call_source
 
 
 def layer_cases(
@@ -46,7 +29,17 @@ def layer_cases(
     values : function of a shape
         Draws the entries of x; see the module.
     """
-    return layers_with_batches(lambda row: st.builds(write_call, st.just(make), st.just(row)), features, values)
+    return _cases(make, features, values)
+
+
+@st.composite
+def _cases(
+    draw: st.DrawFn, make: Callable[[Any], Layer], features: st.SearchStrategy[Any], values: Values
+) -> tuple[Layer, Array]:
+    row = draw(features)
+    layer, x = make(row), draw(batches(row, values=values))
+    note(f"check_layer({call_source(make, [repr(row)])}, {array_source(x)}, seed=0)")
+    return layer, x
 
 
 def given_layer_cases(

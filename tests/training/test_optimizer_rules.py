@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from cases import strategy_for
 from hypothesis import given, settings
-from optimizer_problem import BUGS, CASES, ENDS, classes_with, make, walk
+from optimizer_problem import CASES, ENDS, make, walk
+from planted.optimizers import BUGS, RIGHT
 from small_parts import Momentum
 
 import minidl as dl
@@ -23,13 +24,14 @@ every_class = pytest.mark.parametrize("cls", OPTIMIZERS, ids=lambda cls: cls.__n
 
 @every_case
 def test_a_rule_ends_where_pytorch_does(case):
-    assert walk(make(case)) == pytest.approx(ENDS[case], abs=1e-10)
+    for cls in (None, RIGHT[case]):
+        assert walk(make(case, cls)) == pytest.approx(ENDS[case], abs=1e-10)
 
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_ends_elsewhere(bug):
-    case = BUGS[bug][0]
-    assert walk(make(case, classes_with(bug))) != pytest.approx(ENDS[case], rel=1e-6, abs=1e-6)
+    case, cls = BUGS[bug]
+    assert walk(make(case, cls)) != pytest.approx(ENDS[case], rel=1e-6, abs=1e-6)
 
 
 @every_class

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimizer_problem import BUGS, CASES, ENDS, FROZEN, START, STEPS, classes_with, gradient_of, make, walk
+from optimizer_problem import CASES, ENDS, FROZEN, START, STEPS, gradient_of, make, walk
+from planted.optimizers import BUGS
 
 import minidl as dl
 from minidl.training.optimizers.schedules import Schedule
@@ -78,8 +79,8 @@ def test_the_kept_ends_are_pytorchs(case):
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_seen_beside_pytorch(bug):
-    case = BUGS[bug][0]
-    assert walk(make(case, classes_with(bug))) != pytest.approx(torch_walk(make(case)), rel=1e-6, abs=1e-6)
+    case, cls = BUGS[bug]
+    assert walk(make(case, cls)) != pytest.approx(torch_walk(make(case)), rel=1e-6, abs=1e-6)
 
 
 fractions = st.floats(0.0, 0.99)

@@ -1,31 +1,12 @@
 """Hypothesis strategies for minidl's own classes: what `check_layer` and its siblings take, or an instance."""
 
-from typing import Any
-
-from hypothesis import strategies as st
-
-from cases import (
-    activations,
-    augmentation,
-    convolution,
-    costs,
-    initializers,
-    layers,
-    losses,
-    normalization,
-    optimizers,
-    structure,
-)
+from cases.costs import COSTS
+from cases.instances import INSTANCES
+from cases.layers import LAYERS, layer_and_batch
 from minidl.testing import off_kinks
-from minidl.testing.arrays import Values
-from minidl.testing.strategies import layers_with_batches
-
-LAYERS = activations.LAYERS | convolution.LAYERS | layers.LAYERS | normalization.LAYERS | structure.LAYERS
-COSTS = costs.COSTS | losses.CASES | normalization.CASES
-INSTANCES = augmentation.INSTANCES | optimizers.INSTANCES | initializers.INSTANCES
 
 
-def strategy_for(cls: type, values: Values = off_kinks) -> st.SearchStrategy[Any]:
+def strategy_for(cls, values=off_kinks):
     """Return the strategy of a public class of minidl.
 
     A layer draws cases ``(layer, x)``, a loss ``(loss, outputs, targets)``, a regularizer ``(regularizer, w)``,
@@ -36,4 +17,5 @@ def strategy_for(cls: type, values: Values = off_kinks) -> st.SearchStrategy[Any
         return INSTANCES[cls]
     if cls in COSTS:
         return COSTS[cls](values)
-    return layers_with_batches(*LAYERS[cls], values)
+    layers, rows, *least = LAYERS[cls]
+    return layer_and_batch(layers, rows, values, *least)

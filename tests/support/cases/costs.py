@@ -1,66 +1,89 @@
-"""Cases of regularizers and models: what `check_regularizer` and `check_model` take.
+"""Cases of losses, regularizers and models: what `check_loss`, `check_regularizer` and `check_model` take."""
 
-A failing case prints the line that checks it again.
-"""
-
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from hypothesis import note
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
+import minidl as dl
 from cases.layers import sequentials
-from minidl._core.types import Array
-from minidl.nn.losses import SoftmaxCrossEntropy
-from minidl.nn.model import Model
-from minidl.nn.regularizers import L1, L2, ElasticNet
-from minidl.testing.arrays import DTYPES, SIDES, Values, batches, labels, shapes
-from minidl.testing.source import Written, source, write_call
-
-STRENGTHS = st.sampled_from([1.0, 0.5, 0.125, 3.0])  # 0 has no gradient to check
-_REGULARIZERS: dict[type, st.SearchStrategy[Written]] = {
-    L1: st.builds(write_call, st.just(L1), STRENGTHS),
-    L2: st.builds(write_call, st.just(L2), STRENGTHS),
-    ElasticNet: st.builds(write_call, st.just(ElasticNet), STRENGTHS, STRENGTHS),
-}
+from cases.written import calls, noted, write_call
+from minidl.testing import batches, labels, shapes
+from minidl.testing.arrays import DTYPES, SIDES
 
 
 @st.composite
-def _regularizer_cases(draw: st.DrawFn, regularizers: st.SearchStrategy[Written], values: Values) -> tuple[Any, Array]:
-    regularizer = draw(regularizers)
+def class_cases(draw, loss_of, values):
+    # A softmax or hinge of one class has no gradient.
+    n, classes = draw(SIDES), draw(st.integers(2, 5))
+    loss, outputs = draw(loss_of(classes)), draw(batches(classes, rows=n, values=values))
+    return noted("check_loss", loss, outputs, draw(labels(n, classes)))
+
+
+@st.composite
+def number_cases(draw, losses, numbers, values):
+    rows, *others = shape = draw(shapes(1, 3))
+    targets = draw(hnp.arrays("float64", shape, elements=numbers, fill=st.nothing()))
+    return noted("check_loss", draw(losses), draw(batches(tuple(others), rows=rows, values=values)), targets)
+
+
+@st.composite
+def softmaxes(draw, classes):
+    options = {}
+    if draw(st.booleans()):
+        options["label_smoothing"] = draw(st.sampled_from([0.125, 0.5]))
+    if draw(st.booleans()):
+        # With a weight of 0, a batch of that class alone has no gradient.
+        weights = st.sampled_from([0.5, 1.0, 3.0])
+        options["class_weights"] = draw(st.lists(weights, min_size=classes, max_size=classes))
+    return write_call(dl.SoftmaxCrossEntropy, **options)
+
+
+@st.composite
+def regularizer_cases(draw, regularizers, values):
     rows, *others = draw(shapes(1, 3))
     w = draw(batches(tuple(others), rows=rows, values=values))
-    note(f"check_regularizer({regularizer.source}, {source(w)}, seed=0)")
-    return regularizer.value, w
+    return noted("check_regularizer", draw(regularizers), w)
 
 
 @st.composite
-def _models(draw: st.DrawFn, features: int) -> Written:
-    network = draw(sequentials(features, draw(DTYPES), 2))  # a softmax of one class has no gradient
-    parts = [network, write_call(SoftmaxCrossEntropy)]
-    if draw(st.booleans()):
-        parts.append(draw(st.one_of(*_REGULARIZERS.values())))
-    return write_call(Model, *parts)
-
-
-def small_models(features: int) -> st.SearchStrategy[Model]:
+def models(draw, features):
     """Draw classifiers of one to three Dense layers with ReLU between, with and without a regularizer."""
-    return _models(features).map(lambda model: model.value)
+    parts = [draw(sequentials(features, draw(DTYPES), 2)), write_call(dl.SoftmaxCrossEntropy)]
+    if draw(st.booleans()):
+        parts.append(draw(st.one_of(*REGULARIZERS.values())))
+    return write_call(dl.Model, *parts)
 
 
 @st.composite
-def _model_cases(draw: st.DrawFn, values: Values) -> tuple[Model, Array, Array]:
+def model_cases(draw, values):
     features = draw(SIDES)
-    model = draw(_models(features))
-    x = draw(batches(features, values=values))
+    model, x = draw(models(features)), draw(batches(features, values=values))
     y = draw(labels(len(x), model.value.network.output_shape((features,))[0]))
-    note(f"check_model({model.source}, {source(x)}, {source(y)}, seed=0)")
-    return model.value, x, y
+    return noted("check_model", model, x, y)
 
 
-COSTS: dict[type, Callable[[Values], st.SearchStrategy[Any]]] = {
-    Model: _model_cases,
-    **{cls: partial(_regularizer_cases, drawn) for cls, drawn in _REGULARIZERS.items()},
+# Even multiples of 1/32, so that from outputs off the kinks, odd ones, no residual is 0 or on the border of a Huber.
+NUMBERS = st.integers(-64, 64).map(lambda k: k / 16)
+SHARES = st.sampled_from([0.0, 1.0, 0.25, 0.875])
+# A strength of 0 has no gradient to check.
+STRENGTHS = st.sampled_from([1.0, 0.5, 0.125, 3.0])
+REGULARIZERS = {
+    dl.L1: calls(dl.L1, STRENGTHS),
+    dl.L2: calls(dl.L2, STRENGTHS),
+    dl.ElasticNet: calls(dl.ElasticNet, STRENGTHS, STRENGTHS),
 }
-"""For each class how to draw its cases, with entries of these values."""
+# For each class how to draw its cases, with entries of these values.
+COSTS = {
+    dl.SoftmaxCrossEntropy: partial(class_cases, softmaxes),
+    dl.SigmoidCrossEntropy: partial(class_cases, lambda classes: calls(dl.SigmoidCrossEntropy)),
+    dl.MulticlassHinge: partial(
+        class_cases, lambda classes: calls(dl.MulticlassHinge, st.sampled_from([1.0, 0.53125]))
+    ),
+    dl.BinaryCrossEntropy: partial(number_cases, calls(dl.BinaryCrossEntropy), SHARES),
+    dl.MeanSquaredError: partial(number_cases, calls(dl.MeanSquaredError), NUMBERS),
+    dl.MeanAbsoluteError: partial(number_cases, calls(dl.MeanAbsoluteError), NUMBERS),
+    dl.Huber: partial(number_cases, calls(dl.Huber, st.sampled_from([1.0, 0.25, 2.0])), NUMBERS),
+    dl.Model: model_cases,
+    **{cls: partial(regularizer_cases, drawn) for cls, drawn in REGULARIZERS.items()},
+}

@@ -1,51 +1,140 @@
-"""Cases of layers: ``(layer, x)`` for `check_layer`.
+"""Cases of layers: ``(layer, x)`` for `check_layer`."""
 
-A failing case prints the line that checks it again.
-"""
-
-from typing import Any
+import math
 
 from hypothesis import strategies as st
 from small_parts import ForeignScale
 
-from minidl.gradcheck import ForeignLayer
-from minidl.nn.layers import Dense, ReLU, Sequential
+import minidl as dl
+from cases.written import calls, noted, write_call
+from minidl.testing import batches, shapes
 from minidl.testing.arrays import DTYPES, SIDES, other_than
-from minidl.testing.source import Written, write_call
-from minidl.testing.strategies import Layers
 
 SEEDS = st.integers(0, 2**16)
+ROWS = shapes(1, 3)
+# Plain rows, sequences and images.
+FEATURES_LAST = st.one_of([st.tuples(*[st.integers(1, 3)] * sides, st.integers(1, 4)) for sides in range(3)])
+# A softmax of one class has no gradient.
+SCORES = shapes(1, 2).map(lambda row: (*row[:-1], row[-1] + 1))
+IMAGES = st.tuples(st.integers(1, 6), st.integers(1, 5), st.integers(1, 3))
+PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
+EPSILONS = st.sampled_from([1e-5, 1e-3, 0.5])
 
 
 @st.composite
-def _dense(draw: st.DrawFn, features: int, dtype: str | None = None, outputs_from: int = 1) -> Written:
+def layer_and_batch(draw, layers, rows, values, least=1):
+    row = draw(rows)
+    layer = draw(layers(row))
+    n = draw(st.integers(least, 5)) if least > 1 else None
+    return noted("check_layer", layer, draw(batches(row, rows=n, values=values)))
+
+
+@st.composite
+def dense(draw, features, dtype=None, outputs_from=1):
     outputs, bias, seed = draw(other_than(features, outputs_from)), draw(st.booleans()), draw(SEEDS)
-    return write_call(Dense, features, outputs, bias=bias, rng=seed, dtype=dtype or draw(DTYPES))
-
-
-def _relu(features: int) -> st.SearchStrategy[Written]:
-    return st.builds(write_call, st.just(ReLU))
-
-
-def _foreign(features: int) -> st.SearchStrategy[Written]:
-    target = st.builds(write_call, st.just(ForeignScale), st.just(features))
-    return st.builds(write_call, st.just(ForeignLayer), target, st.just({"gain": "d_gain"}))
+    return write_call(dl.Dense, features, outputs, bias=bias, rng=seed, dtype=dtype or draw(DTYPES))
 
 
 @st.composite
-def sequentials(draw: st.DrawFn, features: int, dtype: str | None = None, outputs_from: int = 1) -> Written:
-    layers: list[Written] = []
+def sequentials(draw, features, dtype=None, outputs_from=1):
+    layers = []
     for _ in range(draw(st.integers(1, 3))):
-        layers += [write_call(ReLU)] if layers else []
-        layers.append(draw(_dense(features, dtype, outputs_from)))
+        layers += [write_call(dl.ReLU)] if layers else []
+        layers.append(draw(dense(features, dtype, outputs_from)))
         features = layers[-1].value.out_features
-    return write_call(Sequential, *layers)
+    return write_call(dl.Sequential, *layers)
 
 
-LAYERS: dict[type, tuple[Layers, st.SearchStrategy[Any]]] = {
-    Dense: (_dense, SIDES),
-    ReLU: (_relu, SIDES),
-    Sequential: (sequentials, SIDES),
-    ForeignLayer: (_foreign, SIDES),
+@st.composite
+def reshapes(draw, row):
+    sides, entries = [], math.prod(row)
+    for _ in range(draw(st.integers(0, 2))):
+        sides.append(draw(st.sampled_from([side for side in range(1, entries + 1) if entries % side == 0])))
+        entries //= sides[-1]
+    sides.insert(draw(st.integers(0, len(sides))), draw(st.sampled_from([-1, entries])))
+    return write_call(dl.Reshape, tuple(sides))
+
+
+@st.composite
+def residuals(draw, features):
+    dtype = draw(DTYPES)
+    body = draw(sequentials(features, dtype))
+    outputs = body.value.output_shape((features,))[0]
+    if outputs == features and draw(st.booleans()):
+        return write_call(dl.Residual, body)
+    shortcut = write_call(dl.Dense, features, outputs, bias=draw(st.booleans()), rng=draw(SEEDS), dtype=dtype)
+    return write_call(dl.Residual, body, shortcut)
+
+
+@st.composite
+def parallels(draw, features):
+    branches = sequentials(features, draw(DTYPES)) | calls(dl.LeakyReLU) | calls(dl.Flatten)
+    return write_call(dl.Parallel, *draw(st.lists(branches, min_size=1, max_size=3)))
+
+
+@st.composite
+def convolutions(draw, image):
+    *sides, channels = image
+    groups = draw(st.sampled_from([g for g in (1, 2, 3) if channels % g == 0]))
+    dilation, same = draw(st.tuples(*[st.integers(1, 2)] * 2)), draw(st.booleans())
+    borders = draw(st.tuples(*[st.integers(0, 2)] * 2))
+    largest = [3 if same else min(3, (sides[i] + 2 * borders[i] - 1) // dilation[i] + 1) for i in range(2)]
+    kernel = tuple(draw(st.integers(1, most)) for most in largest)
+    return write_call(
+        *(dl.Conv2D, channels, groups * draw(st.integers(1, 2)), kernel),
+        stride=draw(PAIRS),
+        padding="same" if same else borders,
+        dilation=dilation,
+        groups=groups,
+        bias=draw(st.booleans()),
+        rng=draw(SEEDS),
+        dtype=draw(DTYPES),
+    )
+
+
+@st.composite
+def pools(draw, image, cls):
+    size = tuple(draw(st.integers(1, min(3, side))) for side in image[:2])
+    padding = tuple(draw(st.integers(0, side - 1)) for side in size)
+    return write_call(cls, size, stride=draw(st.none() | PAIRS), padding=padding)
+
+
+def batch_norms(row):
+    return calls(
+        *(dl.BatchNorm, st.just(row[-1])),
+        momentum=st.sampled_from([0.9, 0.5, 0.0]),
+        epsilon=EPSILONS,
+        dtype=DTYPES,
+    )
+
+
+def always(cls, *arguments):
+    return lambda row: calls(cls, *arguments)
+
+
+# For each class how to draw it for a row of x, and the rows (or their number of features).
+LAYERS = {
+    dl.Dense: (dense, SIDES),
+    dl.Sequential: (sequentials, SIDES),
+    dl.Residual: (residuals, SIDES),
+    dl.Parallel: (parallels, SIDES),
+    dl.ForeignLayer: (
+        lambda row: calls(dl.ForeignLayer, calls(ForeignScale, st.just(row)), st.just({"gain": "d_gain"})),
+        SIDES,
+    ),
+    dl.ReLU: (always(dl.ReLU), SIDES),
+    dl.LeakyReLU: (always(dl.LeakyReLU, st.sampled_from([0.25, 0.01, -0.5, 0.0, 2.0])), ROWS),
+    dl.ELU: (always(dl.ELU, st.sampled_from([1.0, 0.5, 0.25, 2.0])), ROWS),
+    dl.GELU: (always(dl.GELU, st.sampled_from(["none", "tanh"])), ROWS),
+    **{cls: (always(cls), ROWS) for cls in (dl.Sigmoid, dl.Tanh, dl.Softplus, dl.SiLU, dl.Flatten)},
+    **{cls: (always(cls), SCORES) for cls in (dl.Softmax, dl.LogSoftmax)},
+    dl.Reshape: (reshapes, ROWS),
+    dl.Conv2D: (convolutions, IMAGES),
+    dl.MaxPool2D: (lambda image: pools(image, dl.MaxPool2D), IMAGES),
+    dl.AvgPool2D: (lambda image: pools(image, dl.AvgPool2D), IMAGES),
+    dl.GlobalAvgPool2D: (always(dl.GlobalAvgPool2D), IMAGES),
+    dl.Dropout: (lambda row: calls(dl.Dropout, st.sampled_from([0.5, 0.25, 0.0]), rng=SEEDS), FEATURES_LAST),
+    dl.LayerNorm: (lambda row: calls(dl.LayerNorm, st.just(row[-1]), epsilon=EPSILONS, dtype=DTYPES), FEATURES_LAST),
+    # In one row, not every feature varies.
+    dl.BatchNorm: (batch_norms, FEATURES_LAST, 2),
 }
-"""For each class how to draw it, and the features (or shape) of a row of x."""

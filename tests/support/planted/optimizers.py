@@ -1,0 +1,315 @@
+"""Optimizers: wrong rules, which end elsewhere than right ones do, and classes that break the contract."""
+
+import math
+
+import numpy as np
+from small_parts import Momentum
+
+import minidl as dl
+
+BUGS = {}
+"""For each bug the case of `optimizer_problem` in which it shows, and the class."""
+BREACHES = {}
+"""For each class that breaks the contract of `Optimizer` the rule that it breaks."""
+
+
+def bug(case, name, base, **parts):
+    BUGS[name] = (case, type(base.__name__, (base,), parts))
+
+
+# ---- right rules, written out in parts that a bug can replace
+
+
+class SGD(dl.SGD):
+    def update(self, parameter, state, rate):
+        w, g, v = parameter.value, parameter.grad, state.get("velocity", np.zeros(1))
+        v[...] = self.velocity(v, g, rate)
+        w -= self.move(v, g, rate)
+
+    def velocity(self, v, g, rate):
+        return self.momentum * v + g if self.momentum else 0
+
+    def move(self, v, g, rate):
+        if not self.momentum:
+            return rate * g
+        return rate * (g + self.momentum * v if self.nesterov else v)
+
+
+class Clipped(dl.SGD):
+    def step(self, parameters):
+        trained = [p for p in parameters.values() if p.trainable]
+        for p in trained:
+            p.value -= self.learning_rate * self.clipped(p.grad, trained, parameters.values())
+        self.steps += 1
+
+    def clipped(self, g, trained, everyone):
+        if self.clip_value:
+            return np.clip(g, -self.clip_value, self.clip_value)
+        return g * min(1.0, self.clip_norm / (norm_of(trained) + 1e-6))
+
+
+def norm_of(parameters):
+    return math.sqrt(sum(np.square(p.grad).sum() for p in parameters))
+
+
+class Adagrad(dl.Adagrad):
+    def update(self, parameter, state, rate):
+        g, total = parameter.grad, state["total"]
+        total[...] = self.total(total, g)
+        parameter.value -= rate * g / self.root(total)
+
+    def total(self, total, g):
+        return total + g * g
+
+    def root(self, total):
+        return np.sqrt(total) + self.epsilon
+
+
+class RMSProp(dl.RMSProp):
+    def update(self, parameter, state, rate):
+        g, square, v = parameter.grad, state["square"], state.get("velocity", np.zeros(1))
+        square[...] = self.square(square, g)
+        move = g / self.root(square)
+        if self.momentum:
+            v[...] = self.velocity(v, move)
+            move = v
+        parameter.value -= rate * move
+
+    def square(self, square, g):
+        return self.rho * square + (1 - self.rho) * g * g
+
+    def root(self, square):
+        return np.sqrt(square) + self.epsilon
+
+    def velocity(self, v, move):
+        return self.momentum * v + move
+
+
+class Adam(dl.Adam):
+    def update(self, parameter, state, rate):
+        g, mean, square, t = parameter.grad, state["mean"], state["square"], self.count(state)
+        mean[...] = self.mean(mean, g)
+        square[...] = self.square(square, g, mean)
+        parameter.value -= rate * mean / self.mean_correction(t) / self.root(square, self.correction(t))
+
+    def count(self, state):
+        state["count"] += 1
+        return int(state["count"])
+
+    def mean(self, mean, g):
+        return self.beta1 * mean + (1 - self.beta1) * g
+
+    def square(self, square, g, mean):
+        return self.beta2 * square + (1 - self.beta2) * g * g
+
+    def mean_correction(self, t):
+        return 1 - self.beta1**t
+
+    def correction(self, t):
+        return math.sqrt(1 - self.beta2**t)
+
+    def root(self, square, correction):
+        return np.sqrt(square) / correction + self.epsilon
+
+
+class AdamW(dl.AdamW):
+    def update(self, parameter, state, rate):
+        w, g = parameter.value, parameter.grad
+        decayed = w * self.kept(parameter, rate)
+        twin = dl.Parameter(w, penalized=False, dtype=w.dtype)
+        twin.add_grad(self.gradient(g, w))
+        super().update(twin, state, rate)
+        w[...] = twin.value - w + decayed
+
+    def kept(self, parameter, rate):
+        return 1 - rate * self.weight_decay if parameter.penalized else 1.0
+
+    def gradient(self, g, w):
+        return g
+
+
+class NAdam(dl.NAdam):
+    def update(self, parameter, state, rate):
+        g, mean, square, t = parameter.grad, state["mean"], state["square"], int(state["count"]) + 1
+        mu, following = self.mu(t), self.mu(t + 1)
+        state["count"] += 1
+        state["product"][...] = product = self.product(state["product"], mu)
+        mean[...] = self.beta1 * mean + (1 - self.beta1) * g
+        square[...] = self.beta2 * square + (1 - self.beta2) * g * g
+        move = self.own(g) * (1 - mu) / (1 - product) + following * mean / (1 - product * following)
+        parameter.value -= rate * move / (np.sqrt(square / (1 - self.beta2**t)) + self.epsilon)
+
+    def mu(self, t):
+        return self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
+
+    def product(self, product, mu):
+        return product * mu
+
+    def own(self, g):
+        return g
+
+
+RIGHT = {
+    **dict.fromkeys(("SGD", "momentum", "Nesterov"), SGD),
+    **dict.fromkeys(("clipped by norm", "clipped by value"), Clipped),
+    **dict.fromkeys(("RMSProp", "RMSProp, momentum"), RMSProp),
+    **{cls.__name__: cls for cls in (Adagrad, Adam, AdamW, NAdam)},
+}
+"""For each case the rule written out: it must end where minidl's own does."""
+
+
+# ---- bugs of the loop
+
+
+class NextRate(SGD):
+    def move(self, v, g, rate):
+        return self.learning_rate(self.steps + 1) * g
+
+
+class CountsEach(SGD):
+    def update(self, parameter, state, rate):
+        self.steps += 1
+        super().update(parameter, state, self.current_learning_rate)
+
+
+class MovesFrozen(SGD):
+    def step(self, parameters):
+        for parameter in parameters.values():
+            parameter.trainable = True
+        super().step(parameters)
+
+
+class OneState(SGD):
+    def init_state(self, parameter):
+        return next(iter(self.state.values()), None) or super().init_state(parameter)
+
+
+# fmt: off
+bug("SGD", "uphill", SGD, move=lambda self, v, g, rate: -rate * g)
+bug("SGD", "rate of the next step", NextRate)
+bug("SGD", "steps counted for each parameter", CountsEach)
+bug("SGD", "frozen ones move", MovesFrozen)
+bug("momentum", "dampened", SGD, velocity=lambda self, v, g, rate: self.momentum * v + (1 - self.momentum) * g)
+bug("momentum", "velocity without decay", SGD, velocity=lambda self, v, g, rate: v + g)
+bug("momentum", "rate within the velocity", SGD, velocity=lambda self, v, g, rate: self.momentum * v + rate * g,
+    move=lambda self, v, g, rate: v)
+bug("momentum", "one state for all", OneState)
+bug("Nesterov", "no look-ahead", SGD, move=lambda self, v, g, rate: rate * v)
+bug("Nesterov", "looks ahead from the weight alone", SGD, move=lambda self, v, g, rate: rate * (g + v))
+bug("clipped by norm", "norm of the squares", Clipped,
+    clipped=lambda self, g, trained, everyone: g * min(1, self.clip_norm / norm_of(trained) ** 2))
+bug("clipped by norm", "norm of the last gradient", Clipped,
+    clipped=lambda self, g, trained, everyone: g * min(1, self.clip_norm / norm_of(trained[-1:])))
+bug("clipped by norm", "frozen ones in the norm", Clipped,
+    clipped=lambda self, g, trained, everyone: g * min(1, self.clip_norm / norm_of(everyone)))
+bug("clipped by norm", "always of this length", Clipped,
+    clipped=lambda self, g, trained, everyone: g * self.clip_norm / norm_of(trained))
+bug("clipped by value", "clipped above alone", Clipped,
+    clipped=lambda self, g, trained, everyone: np.minimum(g, self.clip_value))
+bug("clipped by value", "not clipped", Clipped, clipped=lambda self, g, trained, everyone: g)
+
+bug("Adagrad", "epsilon within the root", Adagrad, root=lambda self, total: np.sqrt(total + self.epsilon))
+bug("Adagrad", "no root", Adagrad, root=lambda self, total: total + self.epsilon)
+bug("Adagrad", "forgets", Adagrad, total=lambda self, total, g: g * g)
+bug("RMSProp", "epsilon within RMSProp's root", RMSProp, root=lambda self, square: np.sqrt(square + self.epsilon))
+bug("RMSProp", "rho on the wrong side", RMSProp,
+    square=lambda self, square, g: self.rho * square + self.rho * g * g)
+bug("RMSProp", "mean of gradients, not squares", RMSProp,
+    square=lambda self, square, g: self.rho * square + (1 - self.rho) * abs(g))
+bug("RMSProp, momentum", "velocity that forgets", RMSProp, velocity=lambda self, v, move: move)
+
+bug("Adam", "no correction of the mean", Adam, mean_correction=lambda self, t: 1.0)
+bug("Adam", "no correction of the square", Adam, correction=lambda self, t: 1.0)
+bug("Adam", "epsilon before the correction", Adam,
+    root=lambda self, square, correction: (np.sqrt(square) + self.epsilon) / correction)
+bug("Adam", "epsilon within Adam's root", Adam,
+    root=lambda self, square, correction: np.sqrt(square / correction**2 + self.epsilon))
+bug("Adam", "correction without its root", Adam, correction=lambda self, t: 1 - self.beta2**t)
+bug("Adam", "count one behind", Adam, mean_correction=lambda self, t: 1 - self.beta1 ** (t + 1))
+bug("Adam", "frozen steps counted", Adam, init_state=lambda self, parameter: {
+    **dl.Adam.init_state(self, parameter), "count": np.array(self.steps)})
+bug("Adam", "count by the optimizer", Adam, count=lambda self, state: self.steps + 1)
+bug("Adam", "betas swapped", Adam, mean=lambda self, mean, g: self.beta2 * mean + (1 - self.beta1) * g)
+bug("Adam", "square of the mean", Adam,
+    square=lambda self, square, g, mean: self.beta2 * square + (1 - self.beta2) * mean * mean)
+bug("Adam", "mean that forgets", Adam, mean=lambda self, mean, g: (1 - self.beta1) * g)
+bug("Adam", "square without its share", Adam, square=lambda self, square, g, mean: self.beta2 * square + g * g)
+bug("AdamW", "decay upwards", AdamW,
+    kept=lambda self, parameter, rate: 1 + rate * self.weight_decay if parameter.penalized else 1)
+bug("AdamW", "decay without the rate", AdamW,
+    kept=lambda self, parameter, rate: 1 - self.weight_decay if parameter.penalized else 1)
+bug("AdamW", "decay of biases", AdamW, kept=lambda self, parameter, rate: 1 - rate * self.weight_decay)
+bug("AdamW", "decay through the gradient", AdamW, kept=lambda self, parameter, rate: 1,
+    gradient=lambda self, g, w: g + self.weight_decay * w)
+bug("NAdam", "constant momentum", NAdam, mu=lambda self, t: self.beta1)
+bug("NAdam", "momentum of this step twice", NAdam, mu=lambda self, t: NAdam.mu(self, t - t % 2))
+bug("NAdam", "product of one", NAdam, product=lambda self, product, mu: mu)
+bug("NAdam", "no gradient of its own", NAdam, own=lambda self, g: 0 * g)
+# fmt: on
+
+
+# ---- breaches of the contract
+
+
+def breaks(rule):
+    def add(cls):
+        BREACHES[cls] = rule
+        return cls
+
+    return add
+
+
+@breaks("moves_against_the_gradient_of_a_parabola")
+class Uphill(dl.SGD):
+    def update(self, parameter, state, learning_rate):
+        parameter.value += learning_rate * parameter.grad
+
+
+@breaks("changes_values_in_place")
+class OutOfPlace(dl.SGD):
+    def update(self, parameter, state, learning_rate):
+        parameter._value = parameter.value - learning_rate * parameter.grad
+
+
+@breaks("keeps_the_dtype")
+class DoubleState(Momentum):
+    def init_state(self, parameter):
+        return {"velocity": np.zeros(parameter.value.shape)}
+
+
+@breaks("leaves_gradients_alone")
+class ScalesGradient(dl.SGD):
+    def update(self, parameter, state, learning_rate):
+        parameter.grad[...] *= learning_rate
+        parameter.value -= parameter.grad
+
+
+@breaks("remembers_by_path")
+class SharedState(Momentum):
+    shared = None
+
+    def init_state(self, parameter):
+        self.shared = self.shared or super().init_state(parameter)
+        return self.shared
+
+
+@breaks("remembers_by_path")
+class Lazy(dl.SGD):
+    def step(self, parameters):
+        for parameter in parameters.values():
+            self.state["weight"] = {}
+            self.update(parameter, {}, self.learning_rate)
+
+
+@breaks("remembers_in_place")
+class NewState(Momentum):
+    def update(self, parameter, state, learning_rate):
+        state["velocity"] = 0.5 * state["velocity"] - learning_rate * parameter.grad
+        parameter.value += state["velocity"]
+
+
+@breaks("refuses_bad_learning_rates")
+class Trusting(dl.SGD):
+    def __init__(self, learning_rate):
+        # Whatever it is given.
+        super().__init__(0.1)
