@@ -158,7 +158,7 @@ KINDS = [
         lambda: dl.Trainer(model(), dl.SGD(0.1)).fit(X, Y, epochs=1, batch_size=5),
         "train * Dataset * ndarray * Dataset(x, y)",
     ),
-    (lambda: fit(validation=(X, Y)), "validation * Dataset * tuple of ndarray"),
+    (lambda: fit(validation=(X, Y)), "validation * Dataset * tuple"),
     (lambda: model().evaluate(X), "Model.evaluate: * Dataset * ndarray * Dataset(x, y)"),
     (lambda: dl.train_validation_split(X, 0.2), "dataset * Dataset * Dataset(x, y)"),
     (lambda: model().predict(DATA), "x: * array * Dataset"),
