@@ -7,7 +7,7 @@ import os
 import pytest
 from faulty_os import Disk, FaultyOs, Operation, RecordingOs, standing_in
 from hypothesis import settings
-from places import PLACES, content, numbered_folders
+from places import PLACES, append, content, new_file, new_folders, numbered_folders, replace
 
 from minidl._storage import files
 
@@ -20,27 +20,26 @@ CUTS = settings().max_examples // 5  # 10, and between any two bytes under `pyte
 NEW, NEWER = bytes(range(1, 90)), b"#" * 50
 
 
-def save(path, content):
-    with files.replacing(path) as file:
-        for start in range(0, len(content), 40):
-            file.write(content[start : start + 40])
-
-
 class Saves:
-    """The disk before some saves of one file, the operations they took, and after how many each had returned."""
+    """The disk before some writes to one file, the operations they took, and after how many each had returned."""
 
-    def __init__(self, folder, place):
-        self.folder = folder
-        self.path = place(folder)
+    def __init__(self, folder, place, write=replace):
+        self.folder, self.path, self.write = folder, place(folder), write
         self.contents, self.operations, self.returned = [content(self.path)], [], []
         self.disk = Disk(folder, CUTS)
 
     def save(self, new):
         with standing_in(RecordingOs()) as recording:
-            save(self.path, new)
+            self.write(self.path, new)
+        self.note(recording)
+
+    def note(self, recording):
         self.operations += recording.operations
         self.returned.append(len(self.operations))
-        self.contents.append(new)
+        self.contents.append(content(self.path))
+
+    def syncs(self):
+        return [number for number, operation in enumerate(self.operations) if operation.name == "fsync"]
 
     def without(self, number):
         """The same with one operation left out."""
@@ -53,6 +52,7 @@ class Saves:
         """Cut the power before the first operation and after each one, and yield what must not be left.
 
         Each save may leave the content before it or its own; from when it returned until the next one starts, its own.
+        An added line leaves all that was there before.
         """
         disk, name = copy.deepcopy(self.disk), os.path.relpath(os.path.realpath(self.path), self.folder)
         self.counted = 0
@@ -63,7 +63,9 @@ class Saves:
             allowed = self.contents[done : done + 1 if number in self.returned else done + 2]
             for state in disk.states():
                 self.counted += 1
-                if state.get(name) not in allowed:
+                left = state.get(name)
+                kept = self.write is append and (left or b"").startswith(self.contents[done] or b"")
+                if not kept and left not in allowed:
                     yield number, state
 
 
@@ -81,7 +83,7 @@ def test_a_power_cut_at_any_moment_leaves_the_old_or_the_new_file_and_after_the_
 
 
 def test_without_any_single_fsync_a_power_cut_could_lose_the_file(saves):
-    syncs = [number for number, operation in enumerate(saves.operations) if operation.name == "fsync"]
+    syncs = saves.syncs()
     new_folders = sum(operation.name == "mkdir" for operation in saves.operations)
     assert len(syncs) == 2 * 2 + new_folders  # the file and its folder, each time
     for number in syncs:
@@ -96,25 +98,34 @@ def test_a_name_taken_before_the_data_is_durable_could_lose_the_file(saves):
     assert any(saves.wrong_states())
 
 
+@pytest.mark.parametrize("place", PLACES)
+def test_a_power_cut_takes_no_line_that_was_added_and_without_an_fsync_it_could(tmp_path, place):
+    lines = Saves(tmp_path, place, append)
+    for line in ("1" * 10, "22", "3" * 20):
+        lines.save(line)
+    assert list(lines.wrong_states()) == []
+    *folders, file, folder = lines.syncs()[:-4]
+    assert len(folders) == 2 * (place is new_folders)
+    needed = {number for number in lines.syncs() if any(lines.without(number).wrong_states())}
+    # The name of a file that was there is durable, and from the second line on that of any is.
+    assert needed == {*folders, file, *lines.syncs()[-4::2], *([folder] if place in (new_file, new_folders) else [])}
+
+
 @pytest.mark.parametrize("error", [errno.EIO, None], ids=["EIO", "short write"])
 @pytest.mark.parametrize("place", PLACES)
 def test_neither_a_failed_save_nor_the_one_after_it_can_lose_the_file(tmp_path, place, error):
     for number, folder in numbered_folders(tmp_path):
         saves = Saves(folder, place)
-        raised = False
         with standing_in(FaultyOs(number, error)) as faulty:
             try:
-                save(saves.path, NEW)
+                replace(saves.path, NEW)
             except OSError:
-                raised = True
+                saves.operations += faulty.operations
+                saves.save(NEW)
+            else:
+                saves.note(faulty)
         if not faulty.reached:
             break
-        saves.operations += faulty.operations
-        if raised:
-            saves.save(NEW)
-        else:
-            saves.returned.append(len(saves.operations))
-            saves.contents.append(NEW)
         assert list(saves.wrong_states()) == []
     assert number > 10
 
@@ -123,7 +134,7 @@ def test_while_old_files_are_removed_the_newest_one_saved_can_never_be_lost(tmp_
     disk, newest, operations, counted = Disk(tmp_path, CUTS), {}, [], 0
     for number in range(6):
         with standing_in(RecordingOs()) as recording:
-            save(tmp_path / str(number), bytes([number]) * 80)
+            replace(tmp_path / str(number), bytes([number]) * 80)
             newest[len(operations) + len(recording.operations)] = str(number)
             if number >= 2:
                 files.remove(tmp_path / str(number - 2))
@@ -151,15 +162,7 @@ def test_the_model_knows_what_is_durable_and_what_is_not(tmp_path):
     assert left() == [{}]
     assert left(("open", (path, create), 3)) == [{}, {"a": b""}]
     written = left(("write", (3, b"1234"), 2))
-    assert sorted(state.get("a", b"none") for state in written) == [
-        b"",
-        b"\0\0",
-        b"\x002",
-        b"1",
-        b"1\0",
-        b"12",
-        b"none",
-    ]
+    assert {state.get("a") for state in written} == {None, b"", b"\0\0", b"\x002", b"1", b"1\0", b"12"}
     assert left(("fsync", (3,), None)) == [{}, {"a": b"12"}]
     assert left(("open", (tmp_path, os.O_RDONLY), 4), ("fsync", (4,), OSError())) == [{}, {"a": b"12"}]
     assert left(("fsync", (4,), None)) == [{"a": b"12"}]

@@ -13,11 +13,9 @@ To see every way in which some work can fail, let one operation after the other 
             ...                                                 # save a checkpoint, catch OSError
         if not faulty.reached:
             break                                               # it has fewer operations than `number`
-        ...                                                     # look at what is on the disk, through the real os
 
-`FaultyOs` also kills (``kill="before"``, ``"amid"`` or ``"after"`` the operation); do that in a forked child::
-
-    status = in_child(lambda: write_whole(path, "new"), FaultyOs(number, kill="before"))    # -9, or 0 if not reached
+`FaultyOs` also kills (``kill="before"``, ``"amid"`` or ``"after"`` the operation); do that `in_child`, which returns
+the child's status.
 
 And `Disk` says what a power cut may leave behind after each of the operations that `RecordingOs` noted.
 """
@@ -30,6 +28,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from minidl._storage import files, locks
@@ -90,8 +89,8 @@ class FaultyOs(RecordingOs):
         Which of the watched calls.
     error : int, optional
         The `errno` of the OSError that is raised in the place of the call. A descriptor is closed all the same, as
-        Linux does. Without an error and a kill, what is written is cut to its first half (a short write), and other
-        calls are passed on.
+        Linux does, and of a write half reaches the disk. Without an error and a kill, what is written is cut to its
+        first half (a short write), and other calls are passed on.
     sticky : bool
         Whether all watched calls after that fail too, and not that one alone.
     kill : {"before", "amid", "after"}, optional
@@ -129,13 +128,13 @@ class FaultyOs(RecordingOs):
             return real(*arguments)
         if self.kill == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.error is not None:
-            if name == "close":
-                real(*arguments)
-            raise OSError(self.error, os.strerror(self.error))
         if name == "write" and self.kill != "after":
             descriptor, data = arguments
             arguments = descriptor, data[: max(1, len(data) // 2)]
+        if self.error is not None:
+            if name in ("write", "close"):
+                real(*arguments)
+            raise OSError(self.error, os.strerror(self.error))
         try:
             return real(*arguments)
         finally:
@@ -190,7 +189,7 @@ class Disk:
     not at all, in part, or as zeros, and each change of a name can be there or not, without regard to its order: that
     is what file systems without a journal leave, and those with one leave less. Changes of the same name keep their
     order, and a rename puts the new file in the place of the old one at once. Links and permissions are left out, and
-    so are disks that lie about a flush.
+    so are disks that lie about a flush. A file with two names is taken for two, which may add states.
 
     Parameters
     ----------
@@ -198,93 +197,69 @@ class Disk:
         What is watched. It must not change but by the operations that are applied.
     cuts : int
         At about how many places each file's unsynced bytes are cut; a large number cuts between any two bytes.
-
-    Examples
-    --------
-    ::
-
-        disk = Disk(tmp_path)
-        with standing_in(RecordingOs()) as recording:
-            write_whole(tmp_path / "a", "new")
-        for operation in recording.operations:
-            disk.apply(operation)
-            for files_left in disk.states():        # {"a": b"new"}, paths relative to tmp_path
-                ...
     """
 
     def __init__(self, folder: os.PathLike[str] | str, cuts: int = 10) -> None:
         self.root, self.cuts = os.path.realpath(folder), cuts
-        self.top = self._scanned(self.root)
-        self.opened: dict[int, list[Any]] = {}  # descriptor: file or folder, and the position in it
+        self.top: Any = _scanned(self.root)
+        # By descriptor: file or folder, and the position in it.
+        self.opened: dict[int, list[Any]] = {}
 
     def apply(self, operation: Operation) -> None:
         """Do to the model what `operation` did to the disk."""
         name, arguments, result = operation
         if name not in WRITING or isinstance(result, OSError):
             return
-        if name == "open":
-            place, last = self._found(arguments[0])
-            node = place and place.names.get(last) if last else place
-            if node is None and place is not None and arguments[1] & os.O_CREAT:
-                node = place.change(last, _File(b""))
-            end = len(node.content) if arguments[1] & os.O_APPEND and isinstance(node, _File) else 0
-            self.opened[result] = [node, end]
-        elif name == "write":
-            node, position = self.opened[arguments[0]]
-            node.content = node.content[:position] + arguments[1][:result] + node.content[position + result :]
-            self.opened[arguments[0]][1] += result
-        elif name == "ftruncate":
-            node = self.opened[arguments[0]][0]
-            node.content = node.content[: arguments[1]]
-        elif name == "fsync":
-            if self.opened[arguments[0]][0] is not None:
-                self.opened[arguments[0]][0].sync()
-        elif name == "replace":
-            (from_folder, from_name), (to_folder, to_name) = map(self._found, arguments)
-            to_folder.change(to_name, from_folder.names[from_name])
-            from_folder.change(from_name, None)
-        elif name in ("unlink", "rmdir", "mkdir"):
-            place, last = self._found(arguments[0])
-            place.change(last, _Folder({}) if name == "mkdir" else None)
-        elif name not in ("close", "chmod", "fchmod"):
-            raise NotImplementedError(f"the model of the disk does not know {name!r} yet: teach it here")
+        node, position = self.opened.get(arguments[0], (None, 0))
+        match name:
+            case "open":
+                place, last = self._found(arguments[0])
+                node = place and place.names.get(last) if last else place
+                if node is None and place is not None and arguments[1] & os.O_CREAT:
+                    place.change(last, node := _File(b""))
+                self.opened[result] = [node, len(node.content) if arguments[1] & os.O_APPEND else 0]
+            case "write":
+                node.content = node.content[:position] + arguments[1][:result] + node.content[position + result :]
+                self.opened[arguments[0]][1] += result
+            case "ftruncate":
+                node.content = node.content[: arguments[1]]
+            case "fsync" if node is not None:
+                node.sync()
+            case "replace":
+                (from_folder, from_name), (to_folder, to_name) = map(self._found, arguments)
+                to_folder.change(to_name, from_folder.names[from_name])
+                from_folder.change(from_name, None)
+            case "unlink" | "rmdir" | "mkdir":
+                place, last = self._found(arguments[0])
+                place.change(last, _Folder({}) if name == "mkdir" else None)
+            case "fsync" | "close" | "chmod" | "fchmod":
+                pass
+            case _:
+                raise NotImplementedError(f"the model of the disk does not know {name!r} yet: teach it here")
 
     def states(self) -> Iterator[dict[str, bytes]]:
         """Yield each state that a power cut may leave now: the files that are there, and what is in them."""
-        nodes = list(self._reachable(self.top))
-        choices = [list(node.survivors(self.cuts)) for node in nodes]
         seen = set()
-        for chosen in itertools.product(*choices):
-            left = dict(_listed(self.top, dict(zip(map(id, nodes), chosen, strict=True)), ""))
+        for left in self.top.survivors(self.cuts):
             if (state := frozenset(left.items())) not in seen:
                 seen.add(state)
                 yield left
 
-    def _scanned(self, path: str) -> "_File | _Folder":
-        if os.path.isdir(path):
-            names = [name for name in os.listdir(path) if not os.path.islink(os.path.join(path, name))]
-            return _Folder({name: self._scanned(os.path.join(path, name)) for name in names})
-        with open(path, "rb") as file:
-            return _File(file.read())
-
-    def _found(self, path: os.PathLike[str] | str) -> "tuple[_Folder | None, str]":
+    def _found(self, path: os.PathLike[str] | str) -> tuple[Any, str]:
         """Return the folder that holds `path`, None if that is outside the model, and the last part of the name."""
-        relative = os.path.relpath(path, self.root)
-        if relative.startswith(os.pardir):
+        *above, last = os.path.relpath(path, self.root).split(os.sep)
+        if os.pardir in (*above, last):
             return None, ""
-        *above, last = relative.split(os.sep)
         place = self.top
         for name in above:
             place = place.names[name]
         return place, "" if last == os.curdir else last
 
-    def _reachable(self, node: "_File | _Folder | None") -> "Iterator[_File | _Folder]":
-        if node is not None:
-            yield node
-        if isinstance(node, _Folder):
-            inside = [*node.durable.values(), *(changed for _, changed in node.pending)]
-            for inner in {id(n): n for n in inside}.values():
-                yield from self._reachable(inner)
+
+def _scanned(path: str) -> "_File | _Folder":
+    if not os.path.isdir(path):
+        return _File(Path(path).read_bytes())
+    return _Folder({entry.name: _scanned(entry.path) for entry in os.scandir(path) if not entry.is_symlink()})
 
 
 class _File:
@@ -294,46 +269,41 @@ class _File:
     def sync(self) -> None:
         self.durable = self.content
 
-    def survivors(self, cuts: int) -> set[bytes]:
-        """What may be read after a power cut."""
-        content = self.content
-        if content == self.durable:
-            return {content}
-        kept = len(self.durable) if content.startswith(self.durable) else 0  # what is only added to does not suffer
-        at = range(kept, len(content) + 1, max(1, (len(content) - kept) // cuts))
-        pieces = {content[:k] for k in at} | {content[:k] + bytes(len(content) - k) for k in at}
-        return {self.durable, content} | pieces | {content[:kept] + bytes(k - kept) + content[k:] for k in at}
+    def survivors(self, cuts: int) -> Iterator[dict[str, bytes]]:
+        """What may be read after a power cut, under no name as yet."""
+        content, left = self.content, {self.durable, self.content}
+        if content != self.durable:
+            # What is only added to does not suffer.
+            kept = len(self.durable) if content.startswith(self.durable) else 0
+            for k in range(kept, len(content) + 1, max(1, (len(content) - kept) // cuts)):
+                zeros = bytes(len(content) - k)
+                left |= {content[:k], content[:k] + zeros, content[:kept] + bytes(k - kept) + content[k:]}
+        return ({"": each} for each in left)
 
 
 class _Folder:
-    def __init__(self, names: "dict[str, _File | _Folder]") -> None:
+    def __init__(self, names: dict[str, Any]) -> None:
         self.durable, self.names = dict(names), dict(names)
-        self.pending: list[tuple[str, _File | _Folder | None]] = []
+        self.pending: list[tuple[str, Any]] = []
 
-    def change(self, name: str, node: "_File | _Folder | None") -> "_File | _Folder | None":
+    def change(self, name: str, node: Any) -> None:
         self.pending.append((name, node))
         self.names = _changed(self.names, [(name, node)])
-        return node
 
     def sync(self) -> None:
         self.durable, self.pending = dict(self.names), []
 
-    def survivors(self, cuts: int) -> "Iterator[dict[str, _File | _Folder]]":
-        """The names that may be there after a power cut: any of the changes since the last sync."""
+    def survivors(self, cuts: int) -> Iterator[dict[str, bytes]]:
+        """The files that may be there after a power cut, with any of the changes of names since the last sync."""
         for kept in itertools.product([False, True], repeat=len(self.pending)):
-            yield _changed(self.durable, itertools.compress(self.pending, kept))
+            names = _changed(self.durable, itertools.compress(self.pending, kept))
+            for inside in itertools.product(*(list(node.survivors(cuts)) for node in names.values())):
+                yield {
+                    f"{name}/{below}".rstrip("/"): content
+                    for name, left in zip(names, inside, strict=True)
+                    for below, content in left.items()
+                }
 
 
 def _changed(names: dict[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    names = dict(names)
-    for name, node in changes:
-        names.pop(name, None) if node is None else names.update({name: node})
-    return names
-
-
-def _listed(folder: _Folder, chosen: dict[int, Any], prefix: str) -> Iterator[tuple[str, bytes]]:
-    for name, node in chosen[id(folder)].items():
-        if isinstance(node, _Folder):
-            yield from _listed(node, chosen, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", chosen[id(node)]
+    return {name: node for name, node in (names | dict(changes)).items() if node is not None}

@@ -1,10 +1,27 @@
-"""Places where a file is written: over an old one, anew, below folders that are missing, through a link."""
+"""Places where a file is written (over an old one, anew, below folders that are missing, through a link), and how."""
 
 import itertools
 import os
 from pathlib import Path
 
+from minidl._storage import files
+
 OLD = b"the first line\nthe second\n"
+NEW = bytes(range(256)) * 100
+LINE = "naïve " + "0123456789" * 3
+ADDED = f"{LINE}\n".encode()
+
+
+def replace(path, new=NEW):
+    """Write `new` in the place of what is at `path`, in some pieces."""
+    with files.replacing(path) as file:
+        for start, end in itertools.pairwise([0, 3, 40, 20_000, 20_001, len(new)]):
+            file.write(memoryview(new)[start:end])
+
+
+def append(path, line=LINE):
+    """Add `line` to the end of the file at `path`."""
+    files.append_line(path, line)
 
 
 def old_file(folder):
