@@ -6,7 +6,6 @@ import pickle
 import signal
 import socket
 import time
-import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +14,7 @@ from fuzzing import OPENING, sealed
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from places import descriptors
+from places import descriptors, peak_below
 
 from minidl._core.errors import CheckpointError
 from minidl._storage import tensors
@@ -65,21 +64,6 @@ def unsealed(header, data=b""):
     """Return the file that `sealed` makes, with a text in the place of the digest."""
     header = OPENING.replace(b"minidl.sha256", b"another.words") + b"0" * 64 + b'"' + header
     return len(header).to_bytes(8, "little") + header + data
-
-
-class peak_below:  # noqa: N801 - reads as a statement
-    """Fail where the block allocates more than `limit` bytes at a time."""
-
-    def __init__(self, limit):
-        self.limit = limit
-
-    def __enter__(self):
-        tracemalloc.start()
-
-    def __exit__(self, *_):
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert peak < self.limit
 
 
 # What is written is read again.

@@ -16,6 +16,7 @@ import pickletools
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,11 +44,10 @@ def sealed(header: bytes, data: bytes = b"") -> bytes:
     return content.replace(b"0" * 64, hashlib.sha256(content).hexdigest().encode(), 1)
 
 
-def resealed(content: bytes) -> bytes:
-    """Give a damaged weights file a true length and digest again, where what is damaged leaves a place for them."""
-    length = int.from_bytes(content[:8], "little")
-    header, data = content[8 : 8 + length], content[8 + length :]
-    return sealed(header[len(OPENING) + 65 :], data)
+def opened(content: bytes) -> tuple[bytes, bytes]:
+    """Return what `sealed` was given for a weights file; of a damaged one, whatever stands in that place."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    return content[8:end][len(OPENING) + 65 :], content[end:]
 
 
 @dataclass
@@ -60,8 +60,8 @@ class Target:
     structured: Callable[[random.Random, bytes], bytes]
     expected: Callable[[bytes, bytes], object]
     """Of (undamaged, damaged) file: what may be returned, if anything; _NOTHING where the case has to be refused."""
-    size: Callable[[bytes], int] = len
-    """Of a file: the bytes that the bound on memory is counted in."""
+    spare: int = 0
+    """So many bytes come to the size of a file in the bound on memory."""
     prepare: Callable[[bytes], object] = len
     """Put a file where `read` finds it; not watched."""
 
@@ -144,45 +144,39 @@ def damaged_json(rng: random.Random, text: bytes) -> bytes:
 def _damaged_checkpoint(rng: random.Random, content: bytes) -> bytes:
     """Damage the header by its grammar, or anything at all, and mostly give the file a true digest again."""
     if rng.random() < 0.3:
-        return resealed(damaged_bytes(rng, content))
-    length = int.from_bytes(content[:8], "little")
-    kept = 8 + len(OPENING) + 65
-    header, data = content[kept : 8 + length], content[8 + length :]
+        return sealed(*opened(damaged_bytes(rng, content)))
+    header, data = opened(content)
     places = list(re.finditer(rb"\[(\d+), (\d+)\]}", header))
     if places and rng.random() < 0.3:  # arrays that overlap, leave a hole, or lie in another order
         place, shift = rng.choice(places), rng.choice((-8, -4, -1, 1, 4, 8))
         start, end = (max(0, int(number) + shift) for number in place.groups())
         new = rng.choice((b"[%d, %d]}" % (start, end), rng.choice(places)[0]))
-        content = sealed(header[: place.start()] + new + header[place.end() :], data)
+        header = header[: place.start()] + new + header[place.end() :]
     else:
-        content = sealed(damaged_json(rng, header), data)
+        header = damaged_json(rng, header)
+    content = sealed(header, data)
     if rng.random() < 0.2:  # without a digest, as another tool writes it
         content = content.replace(b"minidl.sha256", b"another.words", 1)
     return content if rng.random() < 0.8 else damaged_bytes(rng, content)
+
+
+_OPCODES = [b"cos\nsystem\n", b"cnumpy\nload\n", b"T\xff\xff\xff\x7f", b"T\xff\xff\xff\xff", b"r\xff\xff\xff\xff", b"R"]
+_OPCODES += [
+    b"(" * 99,
+    b"M\xff\xff",
+    b"J\xff\xff\xff\x7f",
+    b"Nh\x00",
+    b"\x8e" + b"\xff" * 8,
+    b"q\x00h\x00\x86" * 30,
+    b"b",
+    b".",
+]
 
 
 def _damaged_pickle(rng: random.Random, content: bytes) -> bytes:
     """Return a pickle of which opcodes were dropped, doubled, moved, swapped or replaced."""
     starts = [position for _, _, position in pickletools.genops(content)]
     codes = [content[start:end] for start, end in zip(starts, [*starts[1:], len(content)], strict=True)]
-    hostile = [
-        b"cos\nsystem\n",
-        b"cnumpy\nload\n",
-        b"T\xff\xff\xff\x7f",
-        b"T\xff\xff\xff\xff",
-        b"r\xff\xff\xff\xff",
-        b"(" * 99,
-    ]
-    hostile += [
-        b"M\xff\xff",
-        b"J\xff\xff\xff\x7f",
-        b"Nh\x00",
-        b"\x8e" + b"\xff" * 8,
-        b"q\x00h\x00\x86" * 30,
-        b"R",
-        b"b",
-        b".",
-    ]
     for _ in range(rng.choice((1, 1, 2, 3, 5))):
         at, other = rng.randrange(len(codes)), rng.randrange(len(codes))
         match rng.randrange(6):
@@ -195,7 +189,7 @@ def _damaged_pickle(rng: random.Random, content: bytes) -> bytes:
             case 3:
                 codes[at] = codes[other]
             case 4:
-                codes.insert(at, rng.choice(hostile))
+                codes.insert(at, rng.choice(_OPCODES))
             case _ if codes[at]:
                 codes[at] = damaged_bytes(rng, codes[at])
     return b"".join(codes)
@@ -303,7 +297,7 @@ def _checkpoints(folder: Path) -> Target:
             entries = json.loads(damaged[8 : 8 + length], object_pairs_hook=_without_repeats)
             json.dumps(entries, ensure_ascii=False).encode()  # half a character is none
             texts = entries.pop("__metadata__", None) or {}
-            if texts.pop("minidl.sha256", None) is not None and resealed(damaged) != damaged:
+            if texts.pop("minidl.sha256", None) is not None and sealed(*opened(damaged)) != damaged:
                 return _NOTHING
             data = damaged[8 + length :]
             return sorted(
@@ -344,7 +338,7 @@ def _archives(examples: list[bytes], structured: Callable[[random.Random, bytes]
         return {name: batch.tobytes() for name, batch in batches_in(BytesIO(content), names, "the archive")}
 
     whole = {name: files.CONTENTS[name] for name in names}
-    return Target(examples, read, DataError, structured, lambda *_: whole, size=lambda data: len(data) + 60_000)
+    return Target(examples, read, DataError, structured, lambda *_: whole, spare=60_000)
 
 
 def _tgz(_: Path) -> Target:
@@ -359,59 +353,55 @@ def _npm(_: Path) -> Target:
     return _archives([files.tgz(members)], partial(_damaged_npm, members))
 
 
-def _planted(fault: str) -> Callable[[Path], Target]:
+def _raise_key_error() -> None:
+    raise KeyError("bare")
+
+
+def _wait() -> None:
+    end = time.process_time() + SECONDS_PER_CASE
+    while time.process_time() < end:
+        pass
+
+
+_AT_FAULT: dict[str, Callable[[], object]] = {
+    "another error": _raise_key_error,
+    "wrong object": lambda: b"w",
+    "exec": lambda: exec((lambda: None).__code__),
+    "compile": lambda: compile("1", "", "eval"),
+    "import": lambda: __import__("antigravity"),
+    "write": lambda: open(os.devnull, "w").close(),
+    "delete": lambda: Path("/nowhere/at/all").unlink(missing_ok=True),
+    "start": lambda: os.system("true"),
+    "connect": lambda: socket.socket(),
+    "memory": lambda: len(bytes(2_000_000)),
+    "slow": _wait,
+    "hang": lambda: time.sleep(600),
+    "crash": faulthandler._sigsegv,  # type: ignore[attr-defined]
+    "exit": lambda: os._exit(0),
+}
+PLANTED = tuple(_AT_FAULT)
+
+
+def _planted(fault: str, _: Path) -> Target:
     """Return a reader with a fault, by which the watch itself is tested."""
 
     def read(content: bytes) -> object:
         if content.startswith(b"whole"):
             return b"whole"
-        match fault:
-            case "another error":
-                raise KeyError("bare")
-            case "wrong object":
-                return b"w"
-            case "exec":
-                exec((lambda: None).__code__)
-            case "compile":
-                compile("1", "", "eval")
-            case "import":
-                import antigravity  # noqa: F401
-            case "write":
-                open(os.devnull, "w").close()
-            case "delete":
-                Path("/nowhere/at/all").unlink(missing_ok=True)
-            case "start":
-                os.system("true")
-            case "connect":
-                import socket
-
-                socket.socket()
-            case "memory":
-                bytes(2_000_000)
-            case "slow":
-                end = time.process_time() + SECONDS_PER_CASE
-                while time.process_time() < end:
-                    pass
-            case "hang":
-                time.sleep(600)
-            case "crash":
-                faulthandler._sigsegv()
-            case "exit":
-                os._exit(0)
+        if (found := _AT_FAULT[fault]()) == b"w":
+            return found
         raise ValueError("refused")
 
-    return lambda _: Target([b"whole" * 10], read, ValueError, damaged_bytes, lambda *_: b"whole")
+    return Target([b"whole" * 10], read, ValueError, damaged_bytes, lambda *_: b"whole")
 
 
-PLANTED = ("another error", "wrong object", "exec", "compile", "import", "write", "delete", "start", "connect")
-PLANTED += ("memory", "slow", "hang", "crash", "exit")
 KINDS: dict[str, Callable[[Path], Target]] = {
     "checkpoints": _checkpoints,
     "batches": _batches,
     "tgz": _tgz,
     "npm": _npm,
+    **{f"planted {fault}": partial(_planted, fault) for fault in PLANTED},
 }
-KINDS |= {f"planted {fault}": _planted(fault) for fault in PLANTED}
 
 # The watch.
 
@@ -441,13 +431,8 @@ def _writes(mode: object, flags: object) -> bool:
     return bool(set(str(mode or "")) & set("wax+")) or (isinstance(flags, int) and bool(flags & changing))
 
 
-def run(kind: str, seed: int, first: int, count: int, patience: int) -> Report:
+def run(target: Target, kind: str, seed: int, first: int, count: int, patience: int) -> Report:
     """Read `count` cases in this process, which ends where a hundred take more than `patience` seconds."""
-    with tempfile.TemporaryDirectory() as folder, files.tiny_cifar10():
-        return _run(KINDS[kind](Path(folder)), kind, seed, first, count, patience)
-
-
-def _run(target: Target, kind: str, seed: int, first: int, count: int, patience: int) -> Report:
     report, watch = Report(), Watch()
     _bound_memory()
     # Not dump_traceback_later: the thread that it starts frees memory while tracemalloc may be starting, and crashes.
@@ -478,38 +463,36 @@ def _run(target: Target, kind: str, seed: int, first: int, count: int, patience:
 def _case(target: Target, report: Report, watch: Watch, content: bytes, expected: object, measured: bool) -> None:
     if measured:
         tracemalloc.start()
-    fault, started, watch.on = "", time.thread_time(), True
+    faults, started, watch.on = [], time.thread_time(), True
     try:
         found = target.read(content)
         outcome = "equal"
         if expected is _NOTHING or found != expected:
-            fault = f"damage was not noticed: {found!r:.200}"
+            faults.append(f"damage was not noticed: {found!r:.200}")
     except target.error as error:
         outcome = "refused"
         if not str(error):
-            fault = "an error without words"
+            faults.append("an error without words")
     except BaseException as error:
         outcome = "other"
-        fault = f"{type(error).__name__} instead of {target.error.__name__}: {error!s:.200}"
+        faults.append(f"{type(error).__name__} instead of {target.error.__name__}: {error!s:.200}")
     watch.on, seconds = False, time.thread_time() - started
     if measured:
-        fraction = tracemalloc.get_traced_memory()[1] / (4 * target.size(content) + 1_000_000)
+        fraction = tracemalloc.get_traced_memory()[1] / (4 * (len(content) + target.spare) + 1_000_000)
         tracemalloc.stop()
         report.measured += 1
         report.most_memory = max(report.most_memory, fraction)
         if fraction > 1:
-            fault = fault or f"memory: {fraction:.2f} times the bound"
+            faults.append(f"memory: {fraction:.2f} times the bound")
     else:
         report.slowest = max(report.slowest, seconds)
         report.over_50_ms += seconds > 0.05
     if seconds >= SECONDS_PER_CASE:
-        fault = fault or f"it took {seconds:.1f} s"
-    if watch.seen:
-        fault = f"a reader may not: {', '.join(watch.seen)}"
+        faults.append(f"it took {seconds:.1f} s")
     report.cases += 1
     report.outcomes[outcome] += 1
-    if fault:
-        report.failures.append(fault)
+    if faults := [*(f"a reader may not: {event}" for event in watch.seen), *faults]:
+        report.failures.append(", ".join(faults))
 
 
 def _bound_memory() -> None:
@@ -544,4 +527,5 @@ def finish(process: subprocess.Popen[str], seconds: float) -> Report:
 
 
 if __name__ == "__main__":
-    print(json.dumps(vars(run(sys.argv[1], *map(int, sys.argv[2:])))))
+    with tempfile.TemporaryDirectory() as place, files.tiny_cifar10():
+        print(json.dumps(vars(run(KINDS[sys.argv[1]](Path(place)), sys.argv[1], *map(int, sys.argv[2:])))))

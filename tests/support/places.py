@@ -2,6 +2,9 @@
 
 import itertools
 import os
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from minidl._storage import files
@@ -66,3 +69,15 @@ def numbered_folders(tmp_path):
     for number in itertools.count(1):
         (tmp_path / str(number)).mkdir()
         yield number, tmp_path / str(number)
+
+
+@contextmanager
+def peak_below(limit: int) -> Iterator[None]:
+    """Fail where the block allocates more than `limit` bytes at a time."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < limit
