@@ -185,21 +185,13 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
     raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
 
 
-def as_float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return `dtype` as a floating-point dtype in this machine's byte order, or refuse it."""
-    return _as_dtype(dtype, "f", "a floating-point dtype such as numpy.float32")
-
-
-def as_buffer_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return `dtype` as a floating-point or integer dtype in this machine's byte order, or refuse it."""
-    return _as_dtype(dtype, "fiu", "a floating-point or integer dtype such as numpy.float32")
-
-
-def _as_dtype(dtype: DTypeLike, kinds: str, wanted: str) -> np.dtype[Any]:
+def as_float_dtype(dtype: DTypeLike, or_integer: bool = False) -> np.dtype[Any]:
+    """Return `dtype` as a floating-point (or integer) dtype in this machine's byte order, or refuse it."""
     try:
         result = np.dtype(dtype)
     except TypeError:
         result = np.dtype(object)
-    if dtype is None or result.kind not in kinds:
+    if dtype is None or result.kind not in ("fiu" if or_integer else "f"):
+        wanted = f"a floating-point {'or integer ' if or_integer else ''}dtype such as numpy.float32"
         raise InputError(f"dtype: expected {wanted}, got {dtype!r:.80}")
     return result.newbyteorder("=")

@@ -31,11 +31,23 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
     InputError
         If another process has the lock, or the folder cannot be written.
     """
+    kind = "file" if file else "folder"
     path = make_folder(folder) / (f".{file}.lock" if file else ".lock")
     with refusing(Path(folder)):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        _lock(descriptor, Path(folder, file), "file" if file else "folder")
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            raise InputError(
+                f"{Path(folder, file)}: expected a {kind} that no other process writes into, but process {holder} "
+                f"does; wait until that has ended, or choose another {kind}"
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
+                raise
         # The lock holds also where its file cannot say whose it is.
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -48,19 +60,3 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         with suppress(OSError):
             os.close(descriptor)
-
-
-def _lock(descriptor: int, place: Path, kind: str) -> None:
-    """Take the lock on an open file, or refuse with an error that blames `place`."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        raise InputError(
-            f"{place}: expected a {kind} that no other process writes into, but process {holder} does; wait until that "
-            f"has ended, or choose another {kind}"
-        ) from error
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
-            raise

@@ -1,6 +1,7 @@
 """No file that minidl reads can make it run code, and one room alone writes: shown on the source, by its syntax."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,20 +13,48 @@ ROOT = Path(minidl.__file__).parent
 SOURCES = {path.relative_to(ROOT.parent).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-def _words(text: str) -> set[str]:
-    return set(text.split())
+def _any(words: str) -> str:
+    return f"({'|'.join(words.split())})"
 
 
-UNPICKLERS = _words("pickle _pickle cPickle marshal shelve dbm dill cloudpickle joblib jsonpickle yaml copyreg")
-UNPICKLERS |= {"runpy", "code", "codeop", "tarfile", "zipfile"}
-EVALUATORS = {"eval", "exec", "compile", "__import__", "execfile"}
-RUNNERS = {"os.system", "os.popen", "os.fork", "os.execv", "os.execve", "os.execvp", "os.spawnv", "os.startfile"}
-NUMPY_LOADERS = {"load", "save", "savez", "savez_compressed", "loadtxt", "genfromtxt", "DataSource", "memmap"}
-FORMAT_READERS = {"read_array", "write_array", "read_array_header_1_0", "read_array_header_2_0"}
-EXTRACTORS = {"extract", "extractall", "unpack_archive"}
-WRITERS = _words("unlink rename renames mkdir makedirs rmdir removedirs touch write_text write_bytes symlink_to")
-WRITERS |= _words("hardlink_to chmod tofile truncate link symlink mkstemp mkdtemp rmtree copyfile TemporaryFile")
-WRITERS |= {"NamedTemporaryFile", "SpooledTemporaryFile", "TemporaryDirectory"}
+UNPICKLERS = _any(
+    "pickle _pickle cPickle marshal shelve dbm dill cloudpickle joblib jsonpickle yaml copyreg runpy code codeop"
+    " tarfile zipfile"
+)
+NUMPY_LOADERS = _any("load save savez savez_compressed loadtxt genfromtxt DataSource memmap")
+FORMAT_READERS = _any("read_array write_array read_array_header_1_0 read_array_header_2_0")
+EXTRACTORS = _any("extract extractall unpack_archive")
+RUNNERS = r"os\." + _any("system popen fork execv execve execvp spawnv startfile")
+WRITERS = _any(
+    "unlink rename renames mkdir makedirs rmdir removedirs touch write_text write_bytes symlink_to hardlink_to chmod"
+    " tofile truncate link symlink mkstemp mkdtemp rmtree copyfile TemporaryFile NamedTemporaryFile"
+    " SpooledTemporaryFile TemporaryDirectory"
+)
+# What a reader must not do, and the texts that do it: of an import, a name (with or without what is before the point,
+# also when it is only handed on), a call, an option.
+RULES = [
+    (
+        "imports what runs or unpacks code",
+        rf"import {UNPICKLERS}(\..*)?|import (numpy\.lib\.(format|npyio)|importlib\.util).*",
+    ),
+    (
+        "imports what runs or unpacks code",
+        rf"import .*\.(eval|exec|__import__|execfile|mktemp|{EXTRACTORS})|import {RUNNERS}",
+    ),
+    ("imports what runs or unpacks code", r"calls (importlib\.)?import_module"),
+    ("reads pickled arrays", rf"import numpy\..*{NUMPY_LOADERS}|name (np|numpy)\.{NUMPY_LOADERS}"),
+    ("reads pickled arrays", rf"name .*\.{FORMAT_READERS}|option allow_pickle=.*"),
+    ("evaluates", r"name (eval|exec|compile|__import__|execfile|builtins\..*)"),
+    ("extracts", rf"name .*\.{EXTRACTORS}"),
+    ("mktemp", r"name .*\.mktemp"),
+    ("starts a shell", rf"name {RUNNERS}|option shell=(?!False$).*"),
+    ("starts a process", r"calls subprocess\..*"),
+    ("writes", rf"calls (.*\.)?{WRITERS}|calls os\.(remove|replace)"),
+    ("writes", r"calls shutil\.(?!(which|copyfileobj|disk_usage|get_terminal_size)$).*"),
+    ("writes", r"call os\.open\([^,]*, (?!os\.O_RDONLY).*"),
+    ("writes", r"call .*\.savefig\((?!content\b).*"),
+]
+
 
 ALLOWED = {
     # The one door to the disk, and the file that a lock is on.
@@ -48,71 +77,38 @@ ALLOWED = {
 def faults(source: str) -> Iterator[tuple[int, str, str]]:
     """Yield (line, what it does, the text) of all that a reader of files must not do, or only in its own place."""
     for node in ast.walk(ast.parse(source)):
-        for fault in _faults_of(node):
-            yield node.lineno, fault, ast.unparse(node)[:100]  # type: ignore[attr-defined]
+        for said in _said(node):
+            for fault, pattern in RULES:
+                if re.fullmatch(pattern, said, re.DOTALL):
+                    yield node.lineno, fault, said[:100]  # type: ignore[attr-defined]
+        if isinstance(node, ast.Call) and _opens_or_takes_a_name(node):
+            yield node.lineno, "writes", ast.unparse(node)[:100]
 
 
-def _faults_of(node: ast.AST) -> Iterator[str]:
+def _said(node: ast.AST) -> list[str]:
     match node:
         case ast.Import(names):
-            yield from _imported(alias.name for alias in names)
+            return [f"import {alias.name}" for alias in names]
         case ast.ImportFrom(module, names):
-            yield from _imported([module or "", *(f"{module}.{alias.name}" for alias in names)])
-        case ast.Name(name) if name in EVALUATORS:  # also when it is only handed on
-            yield "evaluates"
-        case ast.Attribute(_, name) if name in EXTRACTORS:
-            yield "extracts"
-        case ast.Attribute(_, "mktemp"):
-            yield "mktemp"
-        case ast.Attribute() if ast.unparse(node) in RUNNERS:
-            yield "starts a shell"
-        case ast.Attribute(_, name) if name in FORMAT_READERS:
-            yield "reads pickled arrays"
-        case ast.Attribute(ast.Name("np" | "numpy"), name) if name in NUMPY_LOADERS:
-            yield "reads pickled arrays"
-        case ast.Attribute(ast.Name("builtins"), _):
-            yield "evaluates"
-        case ast.keyword("shell", value) if not (isinstance(value, ast.Constant) and value.value is False):
-            yield "starts a shell"
-        case ast.keyword("allow_pickle", _):
-            yield "reads pickled arrays"
-        case ast.Call(function, arguments, keywords):
-            yield from _called(ast.unparse(function), arguments, keywords)
+            return [f"import {module}", *(f"import {module}.{alias.name}" for alias in names)]
+        case ast.Name() | ast.Attribute():
+            return [f"name {ast.unparse(node)}"]
+        case ast.keyword(name, value):
+            return [f"option {name}={ast.unparse(value)}"]
+        case ast.Call():
+            return [f"calls {ast.unparse(node.func)}", f"call {ast.unparse(node)}"]
+    return []
 
 
-def _imported(names: Iterator[str] | list[str]) -> Iterator[str]:
-    for name in names:
-        first, last = name.split(".")[0], name.split(".")[-1]
-        if first in UNPICKLERS or name.startswith(("numpy.lib.format", "numpy.lib.npyio", "importlib.util")):
-            yield "imports what runs or unpacks code"
-        if last in EVALUATORS - {"compile"} | EXTRACTORS | {"mktemp"} or name in RUNNERS:
-            yield "imports what runs or unpacks code"
-        if last in NUMPY_LOADERS and name.startswith("numpy."):
-            yield "reads pickled arrays"
-
-
-def _called(function: str, arguments: list[ast.expr], keywords: list[ast.keyword]) -> Iterator[str]:
-    name = function.split(".")[-1]
-    if function.startswith("subprocess."):
-        yield "starts a process"
-    if function in ("importlib.import_module", "import_module"):
-        yield "imports what runs or unpacks code"
-    if name in WRITERS or function in ("os.remove", "os.replace"):
-        yield "writes"
-    if function.startswith("shutil.") and name not in ("which", "copyfileobj", "disk_usage", "get_terminal_size"):
-        yield "writes"
-    if function == "os.open" and not ast.unparse(arguments[1]).startswith("os.O_RDONLY"):
-        yield "writes"
-    if name == "replace" and len(arguments) == 1 and not keywords:  # Path.replace; str.replace takes two
-        yield "writes"
-    if name == "savefig" and not (arguments and ast.unparse(arguments[0]) == "content"):
-        yield "writes"
+def _opens_or_takes_a_name(call: ast.Call) -> bool:
+    """Return whether a file is opened for writing, or `Path.replace` is called, which takes one argument."""
+    function, arguments = ast.unparse(call.func), call.args
     if function in ("open", "io.open", "os.fdopen"):
-        mode = next((keyword.value for keyword in keywords if keyword.arg == "mode"), (arguments[1:2] or [None])[0])
-        if mode is not None and not (isinstance(mode, ast.Constant) and not set("wax+") & set(str(mode.value))):
-            yield "writes"
-    elif name == "open" and arguments and isinstance(arguments[0], ast.Constant):  # a method, as of Path
-        yield from ["writes"] if set("wax+") & set(str(arguments[0].value)) else []
+        modes = [*arguments[1:2], *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+        return any(not isinstance(m, ast.Constant) or set("wax+") & set(str(m.value)) for m in modes)
+    if function.endswith(".open") and arguments and isinstance(arguments[0], ast.Constant):
+        return bool(set("wax+") & set(str(arguments[0].value)))
+    return function.endswith(".replace") and len(arguments) == 1 and not call.keywords
 
 
 def test_no_module_runs_what_it_reads_and_one_room_alone_writes() -> None:
@@ -153,7 +149,7 @@ PLANTED = {
     "starts a process": "subprocess.Popen(['npm'])",
     "writes": """
         open(path, 'w') ~ open(path, mode='ab') ~ open(path, 'r+b') ~ open(path, mode) ~ io.open(path, 'x') ~
-        Path(path).open('w') ~ path.write_text(text) ~ path.write_bytes(content) ~ path.unlink() ~
+        Path(path).open('w') ~ path.write_text(text) ~ path.write_bytes(content) ~ Path(path).unlink() ~
         path.rename(other) ~ path.replace(other) ~ path.mkdir() ~ path.touch() ~ os.replace(path, other) ~
         os.remove(path) ~ os.open(path, os.O_WRONLY | os.O_CREAT) ~ os.open(path, _CREATE) ~
         shutil.move(path, other) ~ array.tofile(path) ~ figure.savefig(path) ~ TemporaryFile() ~
