@@ -32,29 +32,21 @@ WRITERS = _any(
 )
 # What a reader must not do, and the texts that do it: of an import, a name (with or without what is before the point,
 # also when it is only handed on), a call, an option.
-RULES = [
-    (
-        "imports what runs or unpacks code",
-        rf"import {UNPICKLERS}(\..*)?|import (numpy\.lib\.(format|npyio)|importlib\.util).*",
-    ),
-    (
-        "imports what runs or unpacks code",
-        rf"import .*\.(eval|exec|__import__|execfile|mktemp|{EXTRACTORS})|import {RUNNERS}",
-    ),
-    ("imports what runs or unpacks code", r"calls (importlib\.)?import_module"),
-    ("reads pickled arrays", rf"import numpy\..*{NUMPY_LOADERS}|name (np|numpy)\.{NUMPY_LOADERS}"),
-    ("reads pickled arrays", rf"name .*\.{FORMAT_READERS}|option allow_pickle=.*"),
-    ("evaluates", r"name (eval|exec|compile|__import__|execfile|builtins\..*)"),
-    ("extracts", rf"name .*\.{EXTRACTORS}"),
-    ("mktemp", r"name .*\.mktemp"),
-    ("starts a shell", rf"name {RUNNERS}|option shell=(?!False$).*"),
-    ("starts a process", r"calls subprocess\..*"),
-    ("writes", rf"calls (.*\.)?{WRITERS}|calls os\.(remove|replace)"),
-    ("writes", r"calls shutil\.(?!(which|copyfileobj|disk_usage|get_terminal_size)$).*"),
-    ("writes", r"call os\.open\([^,]*, (?!os\.O_RDONLY).*"),
-    ("writes", r"call .*\.savefig\((?!content\b).*"),
-]
-
+RULES = {
+    "imports what runs or unpacks code": rf"import {UNPICKLERS}(\..*)?"
+    rf"|import (numpy\.lib\.(format|npyio)|importlib\.util).*|import .*\.(eval|exec|__import__|execfile|mktemp|{EXTRACTORS})|import {RUNNERS}"
+    r"|calls (importlib\.)?import_module",
+    "reads pickled arrays": rf"import numpy\..*{NUMPY_LOADERS}|name (np|numpy)\.{NUMPY_LOADERS}"
+    rf"|name .*\.{FORMAT_READERS}|option allow_pickle=.*",
+    "evaluates": r"name (eval|exec|compile|__import__|execfile|builtins\..*)",
+    "extracts": rf"name .*\.{EXTRACTORS}",
+    "mktemp": r"name .*\.mktemp",
+    "starts a shell": rf"name {RUNNERS}|option shell=(?!False$).*",
+    "starts a process": r"calls subprocess\..*",
+    "writes": rf"calls (.*\.)?{WRITERS}|calls os\.(remove|replace)"
+    r"|calls shutil\.(?!(which|copyfileobj|disk_usage|get_terminal_size)$).*"
+    r"|call os\.open\([^,]*, (?!os\.O_RDONLY).*|call .*\.savefig\((?!content\b).*",
+}
 
 ALLOWED = {
     # The one door to the disk, and the file that a lock is on.
@@ -78,7 +70,7 @@ def faults(source: str) -> Iterator[tuple[int, str, str]]:
     """Yield (line, what it does, the text) of all that a reader of files must not do, or only in its own place."""
     for node in ast.walk(ast.parse(source)):
         for said in _said(node):
-            for fault, pattern in RULES:
+            for fault, pattern in RULES.items():
                 if re.fullmatch(pattern, said, re.DOTALL):
                     yield node.lineno, fault, said[:100]  # type: ignore[attr-defined]
         if isinstance(node, ast.Call) and _opens_or_takes_a_name(node):

@@ -6,6 +6,7 @@ import pickle
 import signal
 import socket
 import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -89,13 +90,13 @@ def test_arrays_and_texts_come_back_bit_for_bit(tmp_path_factory, arrays, texts,
 
 
 def test_numbers_views_and_long_texts_come_back(tmp_path):
-    history = json.dumps([{"epoch": k, "loss": 1 / (k + 1), "name": 'ü"\\\n\u2028𝛌'} for k in range(20_000)])
+    texts = {"history": json.dumps([{"loss": 1 / (k + 1), "name": 'ü"\\\n\u2028𝛌'} for k in range(20_000)])}
     arrays = {"a": np.float64(3.5), "steps": np.arange(9)[::-2], "same": np.broadcast_to(np.float32(3), (2, 2))}
     arrays["large"] = np.zeros(1_000_000)
-    many = {"history": history} | dict.fromkeys(map(str, range(40_000)), "")  # so large a file has room for them
-    write_tensors(tmp_path / "file", arrays, many)
-    found, texts = read_tensors(tmp_path / "file")
-    assert texts == many
+    texts |= dict.fromkeys(map(str, range(40_000)), "")  # so large a file has room for them
+    write_tensors(tmp_path / "file", arrays, texts)
+    found, words = read_tensors(tmp_path / "file")
+    assert words == texts
     assert plain(found) == plain(arrays)
 
 
@@ -160,10 +161,12 @@ def test_what_is_larger_than_the_largest_file_is_neither_written_nor_read(tmp_pa
     write_tensors(tmp_path / "file", {"a": np.zeros(125)})
     assert read_tensors(tmp_path / "file")[0]["a"].shape == (125,)
     monkeypatch.setattr(tensors, "_LARGEST_FILE", size - 1)
-    with pytest.raises(CheckpointError, match=f"a file of {size - 1}, got .* in {size}"):
-        write_tensors(tmp_path / "new", {"a": np.zeros(125)})
-    with pytest.raises(CheckpointError, match=f"a file of {size - 1}, got .* in {size}"):
-        read_tensors(tmp_path / "file")
+    for call in (
+        lambda: write_tensors(tmp_path / "new", {"a": np.zeros(125)}),
+        lambda: read_tensors(tmp_path / "file"),
+    ):
+        with pytest.raises(CheckpointError, match=f"a file of {size - 1}, got .* in {size}"):
+            call()
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -260,28 +263,22 @@ def test_a_digest_in_capitals_or_another_one_is_refused(file):
     assert read_tensors(file)[1] == {digest.decode(): "0" * 64}
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused_or_was_read_before(file, tmp_path, monkeypatch):
-    parsed, big = tensors._parsed, tmp_path / "big"
-
-    def read_while(change, path):
-        with monkeypatch.context() as patch:
-            patch.setattr(tensors, "_parsed", lambda *arguments: (change(), parsed(*arguments))[1])
-            return same(path)
-
-    def overwrite():
-        with open(big, "r+b") as raw:
-            raw.seek(700_000)
-            raw.write(b"\1")
-
-    assert read_while(lambda: write_tensors(file, {"other": np.arange(1000)}), file)
-    assert list(read_tensors(file)[0]) == ["other"]
-    for change, message in [
-        (lambda: os.truncate(big, 400_000), "became shorter while it was read"),
-        (overwrite, "does not have the digest"),
-    ]:
-        write_tensors(big, {"a": np.zeros(100_000)})
-        with pytest.raises(CheckpointError, match=message):
-            read_while(change, big)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: os.truncate(path, 400_000), "became shorter while it was read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9] + bytes([1]) * 9), "does not have the digest"),
+        (lambda path: write_tensors(path, {"other": np.arange(1000)}), None),
+    ],
+)
+def test_a_file_that_changes_while_it_is_read_is_refused_or_was_read_before(tmp_path, monkeypatch, change, message):
+    path, parsed = tmp_path / "file", tensors._parsed
+    write_tensors(path, {"a": np.zeros(100_000)})
+    with monkeypatch.context() as patch:
+        patch.setattr(tensors, "_parsed", lambda *arguments: (change(path), parsed(*arguments))[1])
+        with pytest.raises(CheckpointError, match=message) if message else nullcontext():
+            assert list(read_tensors(path)[0]) == ["a"]
+    assert message or list(read_tensors(path)[0]) == ["other"]
 
 
 def test_too_little_memory_is_a_checkpoint_error(file, monkeypatch):
@@ -296,55 +293,49 @@ def test_too_little_memory_is_a_checkpoint_error(file, monkeypatch):
 # Forgeries: the digest is true, or there is none.
 
 TAKEN = "expected a dtype among .*BF16, a shape of at most 64 whole numbers and the two data_offsets"
+NO_HEADERS = {
+    "delimiter": [b"", b"}" + entry(shape="[01]") + b"}"],
+    "Extra data": [b"}}]"],
+    "strings, got": [b', "n": %s}}' % value for value in (b"Infinity", b"3", b"null")],
+    "a number of 20 digits": [b', "n": ' + b"9" * 5000 + b"}}"],
+    "recursion depth": [b', "n": ' + b"[" * 60_000, b', "n": ' + b'{"a":' * 20_000],
+    "too many names": [b', "n": ' + b"[" * 100_000, b"".join(b', "%d": ""' % k for k in range(32_767)) + b"}}"],
+    "surrogates": [b', "n": "\\ud800"}}', b', "\\udc00\\ud800": ""}}'],
+    "escape": [b', "n": "\\x"}}'],
+    "control character": [b', "n": "\n"}}'],
+    "Unterminated string": [b', "n": "never ended', b', "n": "' + b'\\"' * 300_000],
+    "can't decode byte 0xff": [b', "n": "\xff\xfe"}}'],
+    "a name stands twice": [
+        *(b', "n": "1", "%s": "2"}}' % name for name in (b"n", b"\\u006e")),
+        *(b'}, "__metadata__": {}}', b"}" + entry() + entry(offsets="[4, 8]") + b"}"),
+    ],
+    TAKEN: [
+        b'}, "%s": %s}' % it
+        for it in ((b"n" * 100_000, b"{}"), (b"a", b"[]"), (b"a", b'{"dtype": "F32", "shape": []}'))
+    ],
+}
+SHAPES_OF_NONE = ["[true]", "[1e0]", "[1.0]", "[-1, -1]", '"1"', "[[1]]", "1", "null", f"[{'1, ' * 64}1]", "[NaN]"]
+SHAPES_OF_NONE += ["[4294967296, 4294967296, 4294967296]"]
+OFFSETS_OF_NONE = ["[4, 0]", "[-4, 0]", "[0, 8]", "[0, 9999999999999999999]", "[0]", "[0, 4, 8]", "[false, 4]"]
+# Entries that say no array, or other arrays than there are, and how many bytes come behind them.
+NO_ARRAYS = [
+    *((entry(dtype=code), 4, TAKEN) for code in ("O", "F8_E4M3", "C64", "S" * 1000, "bf16")),
+    *((entry(shape=shape), 4, TAKEN) for shape in SHAPES_OF_NONE),
+    *((entry(offsets=offsets), 8, TAKEN) for offsets in OFFSETS_OF_NONE),
+    (entry(shape="[0, 9223372036854775807]", offsets="[0, 0]"), 0, TAKEN),
+    (entry(shape="[0, 4294967296, 4294967296]", offsets="[0, 0]"), 0, "array is too big"),
+    (entry(offsets="[4, 8]"), 8, "'a': expected data_offsets from 0 on, .* got 4"),
+    (entry() + entry("b"), 4, "'b': expected data_offsets from 4 on, .* got 0"),
+    (entry() + entry("b", offsets="[2, 6]"), 8, "got 2"),
+    (entry() + entry("b", offsets="[5, 9]"), 9, "got 5"),
+    (entry("z", shape="[0]", offsets="[1, 1]") + entry(), 4, "'z': .* from 4 on, .* got 1"),
+    (entry(), 3, "3 bytes of arrays, and its header tells of 4: cut short"),
+    (entry(), 5, "5 bytes of arrays, and its header tells of 4"),
+    (entry(shape="[1000000000]", offsets="[0, 4000000000]"), 4, "tells of 4000000000"),
+]
 FORGED = [
-    # JSON that is no header.
-    (b"", b"", "delimiter"),
-    (b"}}]", b"", "Extra data"),
-    (b', "n": Infinity}}', b"", "strings, got inf"),
-    (b', "n": 3}}', b"", "strings, got 3"),
-    (b', "n": null}}', b"", "strings, got None"),
-    (b', "n": ' + b"9" * 5000 + b"}}", b"", "a number of 20 digits"),
-    (b', "n": ' + b"[" * 60_000, b"", "recursion depth"),
-    (b', "n": ' + b"[" * 100_000, b"", "too many names"),
-    (b', "n": ' + b'{"a":' * 20_000, b"", "recursion depth"),
-    (b', "n": "\\ud800"}}', b"", "surrogates"),
-    (b', "\\udc00\\ud800": ""}}', b"", "surrogates"),
-    (b', "n": "\\x"}}', b"", "escape"),
-    (b', "n": "\n"}}', b"", "control character"),
-    (b', "n": "never ended', b"", "Unterminated string"),
-    (b', "n": "' + b'\\"' * 300_000, b"", "Unterminated string"),
-    (b', "n": "\xff\xfe"}}', b"", "can't decode byte 0xff"),
-    (b', "n": "1", "n": "2"}}', b"", "a name stands twice"),
-    (b', "n": "1", "\\u006e": "2"}}', b"", "a name stands twice"),
-    (b'}, "__metadata__": {}}', b"", "a name stands twice"),
-    (b"}" + entry() + entry(offsets="[4, 8]") + b"}", bytes(8), "a name stands twice"),
-    (b"".join(b', "%d": ""' % k for k in range(32_767)) + b"}}", b"", "too many names"),
-    # Entries that say no array.
-    *((b"}" + entry(dtype=code) + b"}", bytes(4), TAKEN) for code in ("O", "F8_E4M3", "C64", "S" * 1000, "bf16")),
-    *(
-        (b"}" + entry(shape=shape) + b"}", bytes(4), TAKEN)
-        for shape in ("[true]", "[1e0]", "[1.0]", "[-1, -1]", '"1"', "[[1]]", "1", "null", f"[{'1, ' * 64}1]", "[NaN]")
-    ),
-    (b"}" + entry(shape="[01]") + b"}", bytes(4), "delimiter"),
-    (b"}" + entry(shape="[4294967296, 4294967296, 4294967296]") + b"}", bytes(4), TAKEN),
-    (b"}" + entry(shape="[0, 9223372036854775807]", offsets="[0, 0]") + b"}", b"", TAKEN),
-    (b"}" + entry(shape="[0, 4294967296, 4294967296]", offsets="[0, 0]") + b"}", b"", "array is too big"),
-    *(
-        (b"}" + entry(offsets=offsets) + b"}", bytes(8), TAKEN)
-        for offsets in ("[4, 0]", "[-4, 0]", "[0, 8]", "[0, 9999999999999999999]", "[0]", "[0, 4, 8]", "[false, 4]")
-    ),
-    (b"}" + entry(offsets="[4, 8]") + b"}", bytes(8), "'a': expected data_offsets from 0 on, .* got 4"),
-    (b"}" + entry() + entry("b") + b"}", bytes(4), "'b': expected data_offsets from 4 on, .* got 0"),
-    (b"}" + entry() + entry("b", offsets="[2, 6]") + b"}", bytes(8), "got 2"),
-    (b"}" + entry() + entry("b", offsets="[5, 9]") + b"}", bytes(9), "got 5"),
-    (b"}" + entry("z", shape="[0]", offsets="[1, 1]") + entry() + b"}", bytes(4), "'z': .* from 4 on, .* got 1"),
-    (b'}, "' + b"n" * 100_000 + b'": {}}', b"", TAKEN),
-    (b'}, "a": []}', b"", TAKEN),
-    (b'}, "a": {"dtype": "F32", "shape": [1]}}', bytes(4), TAKEN),
-    # A true header, and other data.
-    (b"}" + entry() + b"}", bytes(3), "3 bytes of arrays, and its header tells of 4: cut short"),
-    (b"}" + entry() + b"}", bytes(5), "5 bytes of arrays, and its header tells of 4"),
-    (b"}" + entry(shape="[1000000000]", offsets="[0, 4000000000]") + b"}", bytes(4), "tells of 4000000000"),
+    *((header, b"", message) for message, headers in NO_HEADERS.items() for header in headers),
+    *((b"}" + entries + b"}", bytes(count), message) for entries, count, message in NO_ARRAYS),
     (b"}" + entry(dtype="BOOL", shape="[4]") + b"}", b"\0\1\2\1", "'a': expected bytes 0 and 1, got 2"),
 ]
 
@@ -419,14 +410,9 @@ MANY = {
 def test_memory_stays_below_ten_files_and_eight_megabytes(kind, tmp_path):
     content = unsealed(MANY[kind] + b"}", bytes(4_000_000) if kind == "data" else b"")
     (tmp_path / "file").write_bytes(content)
-    read = kind in ("arrays", "texts", "escapes", "text", "data")
-    with peak_below(10 * len(content) + 8_000_000):
-        try:
-            read_tensors(tmp_path / "file", require_digest=False)
-        except CheckpointError:
-            assert not read
-        else:
-            assert read
+    refused = kind in ("lists", "more lists", "tables", "numbers")
+    with peak_below(10 * len(content) + 8_000_000), pytest.raises(CheckpointError) if refused else nullcontext():
+        read_tensors(tmp_path / "file", require_digest=False)
 
 
 # Files of other kinds.
@@ -454,22 +440,14 @@ def test_a_file_of_another_format_is_named(content, kind, tmp_path):
 
 def test_only_a_regular_file_is_read_and_nothing_waits(tmp_path, file):
     os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "zeros").symlink_to("/dev/zero")
-    (tmp_path / "link").symlink_to(file)
+    for name, to in {"loop": "loop", "lost": "nowhere", "zeros": "/dev/zero", "folder": ".", "link": "file"}.items():
+        (tmp_path / name).symlink_to(to)
+    kinds = {"pipe": "a pipe", "folder": "a folder", "socket": "a socket", "zeros": "a device"}
+    messages = {name: f"expected a regular file, got {kind}" for name, kind in kinds.items()}
+    messages |= {"loop": "Too many levels of symbolic links", "lost": "No such file", "n" * 5000: "File name too long"}
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.path.relpath(tmp_path / "socket"))  # a socket's absolute path may be too long
-        for name, message in {
-            "pipe": "expected a regular file, got a pipe",
-            "folder": "expected a regular file, got a folder",
-            "socket": "expected a regular file, got a socket",
-            "zeros": "expected a regular file, got a device",
-            "loop": "Too many levels of symbolic links",
-            "lost": "No such file or directory",
-            "n" * 5000: "File name too long",
-        }.items():
+        for name, message in messages.items():
             with pytest.raises(CheckpointError, match=f"cannot be read: {message}"):
                 read_tensors(tmp_path / name)
     with pytest.raises(CheckpointError, match="null byte"):
