@@ -33,9 +33,9 @@ WRITERS = _any(
 # What a reader must not do, and the texts that do it: of an import, a name (with or without what is before the point,
 # also when it is only handed on), a call, an option.
 RULES = {
-    "imports what runs or unpacks code": rf"import {UNPICKLERS}(\..*)?"
-    rf"|import (numpy\.lib\.(format|npyio)|importlib\.util).*|import .*\.(eval|exec|__import__|execfile|mktemp|{EXTRACTORS})|import {RUNNERS}"
-    r"|calls (importlib\.)?import_module",
+    "imports what runs or unpacks code": rf"import {UNPICKLERS}(\..*)?|import numpy\.lib\.(format|npyio).*"
+    rf"|import importlib\.util.*|import .*\.(eval|exec|__import__|execfile|mktemp|{EXTRACTORS})"
+    rf"|import {RUNNERS}|calls (importlib\.)?import_module",
     "reads pickled arrays": rf"import numpy\..*{NUMPY_LOADERS}|name (np|numpy)\.{NUMPY_LOADERS}"
     rf"|name .*\.{FORMAT_READERS}|option allow_pickle=.*",
     "evaluates": r"name (eval|exec|compile|__import__|execfile|builtins\..*)",
