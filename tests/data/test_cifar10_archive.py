@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidl._core.errors import DataError
-from minidl.data.datasets.cifar10_formats import batches_in, read_png
+from minidl.data.datasets.cifar10_archives import batches_in
+from minidl.data.datasets.cifar10_formats import read_png
 
 OFFICIAL = files.official_tgz()
 ONE = ("data_batch_1",)

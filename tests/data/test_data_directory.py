@@ -24,7 +24,7 @@ from scripted_server import Script, answer, serving
 
 from minidl._core.errors import DownloadError
 from minidl._storage import files as disk
-from minidl.data.datasets import cifar10, load_cifar10
+from minidl.data.datasets import cifar10_files, load_cifar10
 from minidl.data.datasets.download import NpmPackage, Patience, WebFile
 
 ARCHIVE = files.official_tgz()
@@ -52,7 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def use_server(patch: pytest.MonkeyPatch, url: str) -> None:
     source = WebFile("server", url, len(ARCHIVE), hashlib.sha256(ARCHIVE).hexdigest(), PATIENCE)
-    patch.setattr(cifar10, "_sources", lambda cache: [source])
+    patch.setattr(cifar10_files, "_sources", lambda cache: [source])
 
 
 def held(folder: Path) -> dict[str, bytes]:
@@ -174,7 +174,7 @@ def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(
             yield file
 
     asked: list[Path] = []
-    monkeypatch.setattr(cifar10, "replacing", failing)
+    monkeypatch.setattr(cifar10_files, "replacing", failing)
     with counted_server(monkeypatch, GOOD) as seen:
         batches = load_cifar10()
     assert {name: data.x.tobytes() for name, data in batches.items()} == {
