@@ -25,7 +25,7 @@ from scripted_server import Script, answer, serving
 
 from minidl._storage import files as disk
 from minidl.data.datasets import cifar10_files, load_cifar10
-from minidl.data.datasets.download import NpmPackage, Patience, WebFile
+from minidl.data.datasets.download import Patience, WebFile
 
 ARCHIVE = files.official_tgz()
 GOOD = answer(ARCHIVE)
@@ -76,24 +76,6 @@ def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(
         use_server(monkeypatch, url)
         load_cifar10()
     assert held(cache) == {**files.CACHED, fresh.name: files.CONTENTS["data_batch_1"], foreign.name: b"not ours"}
-
-
-@POSIX
-def test_what_a_killed_npm_left_is_swept_when_it_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "bin/npm"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho x > x.tgz\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    folder = tmp_path / "cache"
-    for name in (".npm-old", ".npm-running", "npm"):
-        (folder / name / "cache").mkdir(parents=True)
-        (folder / name / "cache/x").write_bytes(b"x")
-    for name in (".npm-old", "npm"):
-        os.utime(folder / name, (time.time() - 90_000,) * 2)
-    with NpmPackage("p@1", 1, folder).open(last=True) as archive:
-        assert archive.read() == b"x\n"
-    assert sorted(path.name for path in folder.iterdir()) == [".npm-running", "npm"]
 
 
 # A disk that cannot be written.
