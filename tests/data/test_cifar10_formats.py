@@ -335,7 +335,7 @@ def test_a_gzip_bomb_is_stopped_at_200_million_bytes() -> None:
         ({"train_lables.json": b"\xff\xfe"}, "expected a list of labels in JSON"),
         ({"train_lables.json": b"[1]"}, "expected 15 labels, got 1"),
         ({"train_lables.json": b" " * 1_000_001}, "expected at most 1000000 bytes, got 1000001"),
-        ({"test_lables.json": b"[1, 2]"}, "test_batch.png: expected 3 labels, one a row, got 2"),
+        ({"test_lables.json": b"[1, 2]"}, "test_lables.json: expected 3 labels, got 2"),
         ({"test_lables.json": b"[1, 2, 10]"}, "label of row 2: expected an integer in 0..9, got 10"),
         ({"test_lables.json": json.dumps([10**4000, 1, 2]).encode()}, r"got 10000000000000000000$"),
         ({"test_lables.json": b"[1, 2.0, 3]"}, "label of row 1: .* got float"),

