@@ -21,7 +21,7 @@ import cifar_files as files
 import pytest
 from cifar_files import held
 from hypothesis import settings
-from scripted_server import Script, answer, serving
+from scripted_server import answer, serving
 
 from minidl._storage import files as disk
 from minidl.data.datasets import cifar10_files, load_cifar10
@@ -244,19 +244,6 @@ def test_processes_that_fill_one_cache_at_once_all_succeed(loader: Loader, cache
     with serving([lambda: together.wait(10), GOOD]) as url:
         children = [loader.start(url, cache) for _ in range(4)]
         assert [loader.wait(child) for child in children] == [0] * 4
-    assert held(cache) == files.CACHED
-
-
-@POSIX
-def test_a_process_killed_in_the_middle_does_not_hurt_the_others(loader: Loader, cache: Path) -> None:
-    halfway = threading.Event()
-    together = threading.Barrier(3, action=lambda: os.kill(victim, signal.SIGKILL))
-    others: Script = [lambda: together.wait(10), GOOD]
-    with serving([GOOD[:20_000], halfway.set, 10.0], others) as url:
-        victim = loader.start(url, cache)
-        assert halfway.wait(10)
-        children = [loader.start(url, cache) for _ in range(3)]
-        assert [loader.wait(child) for child in (victim, *children)] == [-signal.SIGKILL, 0, 0, 0]
     assert held(cache) == files.CACHED
 
 

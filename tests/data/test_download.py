@@ -25,7 +25,7 @@ import pytest
 from cifar_files import held
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_server import CERTIFICATE, EXPIRED, Script, Step, answer, chunk, chunked, redirect, serving
+from scripted_server import CERTIFICATES, Script, Step, answer, chunk, chunked, redirect, serving
 
 from minidl._core.errors import DataError, DownloadError
 from minidl.data.datasets import cifar10_files, download, load_cifar10
@@ -260,59 +260,53 @@ def test_without_a_network_no_name_is_asked_for_twice(monkeypatch: pytest.Monkey
 # TLS.
 
 
-def load_by_tls(patch: pytest.MonkeyPatch, certificate: str, host: str, trusted: Path | None, script: Script) -> bytes:
-    """Load from a server that has `certificate`, and return what it was sent first, in all connections."""
-    if trusted is not None:
-        trusted.write_text(certificate)
-        patch.setenv("SSL_CERT_FILE", str(trusted))
+VALID, EXPIRED = CERTIFICATES / "valid.pem", CERTIFICATES / "expired.pem"
+
+
+def load_by_tls(patch: pytest.MonkeyPatch, certificate: Path, script: Script, host: str = "127.0.0.1") -> None:
+    """Load from a server that has `certificate`; check that it sees a handshake of TLS and no plain text besides."""
     seen: list[bytes] = []
     with serving(script, seen=seen, certificate=certificate) as url:
         use_servers(patch, url.replace("127.0.0.1", host))
         try:
             load_cifar10()
         finally:
-            # A handshake of TLS, and nothing in plain text before or after it.
             assert [first[0] for first in seen] == [22]
-    return seen[0]
 
 
-def test_a_server_with_a_trusted_certificate_is_believed(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load_by_tls(monkeypatch, CERTIFICATE, "127.0.0.1", tmp_path / "trusted.pem", [GOOD])
+def test_a_server_with_a_trusted_certificate_is_believed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(VALID))
+    load_by_tls(monkeypatch, VALID, [GOOD])
     assert held(cache) == files.CACHED
 
 
 @pytest.mark.parametrize(
     ("certificate", "host", "trusted", "message"),
     [
-        (CERTIFICATE, "127.0.0.1", False, "certificate verify failed: self"),
+        (VALID, "127.0.0.1", False, "certificate verify failed: self"),
         (EXPIRED, "127.0.0.1", True, "certificate has expired"),
-        (CERTIFICATE, "localhost", True, "certificate is not valid for 'localhost'"),
+        (VALID, "localhost", True, "certificate is not valid for 'localhost'"),
     ],
 )
 def test_a_certificate_that_proves_nothing_is_refused(
-    certificate: str,
-    host: str,
-    trusted: bool,
-    message: str,
-    cache: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    certificate: Path, host: str, trusted: bool, message: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = held(cache)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with pytest.raises(DownloadError, match=message):
-        load_by_tls(monkeypatch, certificate, host, tmp_path / "trusted.pem" if trusted else None, [GOOD])
+        load_by_tls(monkeypatch, certificate, [GOOD], host)
     assert held(cache) == before
 
 
-def test_a_redirect_from_https_to_http_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_from_https_to_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(VALID))
     seen: list[bytes] = []
     with (
         serving([GOOD], seen=seen) as plain,
         pytest.raises(DownloadError, match=r"HTTP status 302 \(redirect to http://127.* refused"),
     ):
-        load_by_tls(monkeypatch, CERTIFICATE, "127.0.0.1", tmp_path / "trusted.pem", [redirect(plain)])
+        load_by_tls(monkeypatch, VALID, [redirect(plain)])
     assert seen == []
 
 
