@@ -20,6 +20,7 @@ from typing import IO
 import cifar_files as files
 import pytest
 from cifar_files import held
+from faulty_os import WRITING, FaultyOs, standing_in
 from hypothesis import settings
 from scripted_server import answer, serving
 
@@ -52,7 +53,7 @@ def assert_the_next_run_finishes(folder: Path) -> None:
     """Check that a load fills `folder`, and takes nothing that it finds there for a batch."""
     with pytest.MonkeyPatch.context() as patch, serving([GOOD]) as url:
         use_server(patch, url)
-        patch.setattr(os, "fsync", lambda descriptor: None)  # as in DyingOs
+        patch.setattr(os, "fsync", lambda descriptor: None)
         assert load_cifar10()["test_batch"].x.tobytes() == files.PIXELS["test_batch"].tobytes()
         assert {name: content for name, content in held(folder).items() if not name.endswith(".part")} == files.CACHED
         assert load_cifar10(download=False)["test_batch"].source == "cache"
@@ -130,68 +131,34 @@ def test_a_file_where_the_cache_would_be_is_no_loss(
 
 _FOLDERS = f"{Path(__file__).parent} {Path(__file__).parent.parent / 'support'}"
 _LOADER = """
-import json, os, signal, sys, traceback
+import json, sys
 sys.path += sys.argv[1].split()
 import test_cache_faults as tests
-import tqdm, urllib.request, minidl.data.datasets.cifar10_formats
+import tqdm, urllib.request, minidl.data.datasets.cifar10_archives
+from faulty_os import ended, start_child
 
 with tests.files.tiny_cifar10():
     for line in sys.stdin:
         order = json.loads(line)
-        if "wait" in order:
-            print(os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1]), flush=True)
-            continue
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                signal.alarm(30)
-                tests.load_in_child(**order)
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        print(child, flush=True)
+        pid = order.get("wait")
+        print(ended(pid) if pid else start_child(lambda: tests.load_in_child(**order)), flush=True)
 """
-
-
-class DyingOs:
-    """The functions of `os`, up to the call number `last` to the disk: half of that at most, and SIGKILL comes.
-
-    `fsync` counts, but does nothing: what was written outlives a kill without it, and it would be most of the time.
-    """
-
-    def __init__(self, last: int) -> None:
-        self.left = last
-
-    def __getattr__(self, name: str) -> object:
-        function = getattr(os, name)
-        if name not in ("open", "write", "fsync", "close", "replace", "chmod", "mkdir"):
-            return function
-
-        def call(*arguments: object, **keywords: object) -> object:
-            self.left -= 1
-            if self.left == 0:
-                if name == "write":
-                    os.write(arguments[0], arguments[1][: len(arguments[1]) // 2])  # type: ignore[index]
-                os.kill(os.getpid(), signal.SIGKILL)
-            return None if name == "fsync" else function(*arguments, **keywords)
-
-        return call
 
 
 def load_in_child(url: str, cache_home: str, die_at_call: int = 0, largest_file: int = 0) -> None:
     """Load CIFAR-10 in a process of its own: one killed at a call to the disk, or one that may not write much."""
+    signal.alarm(60)
     os.environ["XDG_CACHE_HOME"] = cache_home
     if largest_file:
-        import resource  # Windows has no such module
+        # Windows has no such module.
+        import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-    with pytest.MonkeyPatch.context() as patch:
+    dying = FaultyOs(die_at_call, kill="amid", watched=WRITING)
+    with pytest.MonkeyPatch.context() as patch, standing_in(dying if die_at_call else os):
+        # What was written outlives a kill without it, and it would be most of the time.
+        patch.setattr(os, "fsync", lambda descriptor: None)
         use_server(patch, url)
-        if die_at_call:
-            patch.setattr(disk, "os", DyingOs(die_at_call))
         batches = load_cifar10()
     if any(batches[name].x.tobytes() != files.PIXELS[name].tobytes() for name in files.NAMES):
         raise ValueError("other pixels than those of the archive")
@@ -274,7 +241,8 @@ def test_after_a_kill_at_any_byte_of_the_download_the_next_run_finishes(loader: 
     draw = random.Random(0)
     for byte in [0, 1, len(GOOD) - 1, *(draw.randrange(len(GOOD)) for _ in range(KILLS))]:
         kill_at_byte(byte, loader, cache)
-        assert held(cache) == {}  # what has not arrived whole was never on the disk
+        # What has not arrived whole was never on the disk.
+        assert held(cache) == {}
     assert_the_next_run_finishes(cache)
 
 
@@ -289,7 +257,8 @@ def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(loader: Load
             assert sum(name.endswith(".part") for name in held(cache)) <= 1
             shutil.rmtree(cache)
     assert end == 0
-    assert calls >= 6 * 4  # at least open, write, fsync and replace of each batch
+    # At least open, write, fsync and replace of each batch.
+    assert calls >= 6 * 4
     assert held(cache) == files.CACHED
 
 
@@ -315,7 +284,8 @@ def test_ctrl_c_in_a_download_leaves_no_file_and_no_bar(
     from tqdm import tqdm
 
     def interrupt() -> None:
-        time.sleep(0.05)  # until what was sent has been read
+        # Until what was sent has been read.
+        time.sleep(0.05)
         signal.pthread_kill(main, signal.SIGINT)
 
     main = threading.main_thread().ident
