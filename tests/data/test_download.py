@@ -1,380 +1,341 @@
-"""Downloads against a server on the loopback interface that misbehaves as told."""
+"""Downloads: what servers do wrong, one behaviour a row.
+
+A step of a server puts the clock of the downloads forward: how fast this machine is changes nothing.
+"""
 
 import gc
 import gzip
 import hashlib
-import os
 import socket
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.client import HTTPMessage
-from io import BytesIO
+import tracemalloc
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import IO
-from urllib.error import HTTPError
 
+import cifar_files as files
 import pytest
-from scripted_server import Script, answer, redirect, serving
+from cifar_files import held
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_server import CERTIFICATES, Script, Step, answer, chunk, chunked, redirect, serving
 
-from minidl._core.errors import DataError, DownloadError
-from minidl.data.datasets import download
-from minidl.data.datasets.download import NpmPackage, PassingError, Patience, WebFile, try_in_turn
+from minidl._core.errors import DownloadError
+from minidl.data.datasets import cifar10_files, download, load_cifar10
+from minidl.data.datasets.download import Patience, WebFile, try_in_turn
 
-BODY = gzip.compress(bytes(range(256)) * 400, mtime=0) + bytes(50_000)
-IMPATIENT = Patience(slow=1e6, stuck=1e5, window=0.1, timeout=0.3)
+
+class Clock:
+    """A clock that stands still until a server, or a test, puts it a second forward."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self) -> None:
+        self.now += 1
+
+
+CLOCK = Clock()
+PATIENCE = Patience(slow=1_000, stuck=1_000, window=1, clock=CLOCK)
+ARCHIVE = files.official_tgz()
+SIZE = len(ARCHIVE)
+HALF = SIZE // 2
+FLIPPED = ARCHIVE[:HALF] + bytes([ARCHIVE[HALF] ^ 1]) + ARCHIVE[HALF + 1 :]
+GOOD = answer(ARCHIVE)
+STALL = 5.0
+# A byte a second.
+DRIP: Script = [CLOCK.tick, b"x", 0.01] * 500
+LINE = b"x" * 60_000
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a server does: `scripts`, one for each connection; and what is to come of it."""
+
+    name: str
+    scripts: tuple[Script, ...]
+    message: str | None  # in the error, as a regular expression; None where the archive arrives
+    asked: int = 1  # how many connections are made
+    tries: int = 1  # how often the source is tried
+
+
+def does(name: str, *steps: Step, then: bytes | None = None, asked: int = 1, says: str) -> Behaviour:
+    """Return a behaviour that fails, with what the server does from the second connection on, if not the same."""
+    return Behaviour(name, (list(steps),) if then is None else (list(steps), [then]), says, asked, asked)
+
+
+def works(name: str, *scripts: bytes | Script, tries: int = 1) -> Behaviour:
+    steps = tuple(script if isinstance(script, list) else [script] for script in scripts)
+    return Behaviour(name, steps, None, len(steps), tries)
+
+
+def refuses(status: str, *headers: str, asked: int = 1) -> Behaviour:
+    page = answer(b"<html>sorry", *headers, status=status)
+    return does(status, page, asked=asked, says=rf"HTTP status {status[:3]} \(")
+
+
+GOT = f"expected {SIZE} bytes, got"
+HTTP = "no whole answer in HTTP: "
+TRANSFER = answer(b"", "Transfer-Encoding: chunked", length=None)
+
+BEHAVIOURS = [
+    # It arrives.
+    works("a plain answer", GOOD),
+    works("no length", answer(ARCHIVE, length=None)),
+    works("an answer in three pieces", [GOOD[:10], 0.05, GOOD[10:HALF], 0.05, GOOD[HALF:]]),
+    works("one chunk", chunked(ARCHIVE)),
+    works("many chunks", chunked(*(ARCHIVE[k : k + 500] for k in range(0, SIZE, 500)))),
+    works("a chunk with an extension", chunked(ARCHIVE).replace(b"\r\n\r\n%x" % SIZE, b"\r\n\r\n%x;a=b" % SIZE, 1)),
+    works("a trailer behind the chunks", chunked(ARCHIVE, end=b"0\r\nDigest: x\r\n\r\n")),
+    works("100 Continue before the answer", b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + GOOD),
+    works("a gzip file labelled as encoded", answer(ARCHIVE, "Content-Encoding: gzip")),
+    works("a huge length announced", answer(ARCHIVE, length=10**15)),
+    works("a negative length announced", answer(ARCHIVE, length=-5)),
+    works("a length that is no number", answer(ARCHIVE, "Content-Length: many", length=None)),
+    works("two lengths announced", answer(ARCHIVE, "Content-Length: 7")),
+    works("a redirect", redirect("/b"), GOOD),
+    works("five redirects", *(redirect(f"/{k}") for k in range(5)), GOOD),
+    works("an endless redirect", [redirect("/b").replace(b"Content-Length: 0\r\n", b""), STALL], GOOD),
+    # It arrives the second time.
+    works("503, then the file", answer(b"", "Retry-After: 1", status="503 Busy"), GOOD, tries=2),
+    works("408, then the file", answer(b"", status="408 Request Timeout"), GOOD, tries=2),
+    works("429, then the file", answer(b"", "Retry-After: 3600", status="429 Too Many Requests"), GOOD, tries=2),
+    works("a reset, then the file", [GOOD[:HALF], 0.05, "reset"], GOOD, tries=2),
+    works("a close before the status, then the file", [], GOOD, tries=2),
+    works("half of the file, then all of it", GOOD[:HALF], GOOD, tries=2),
+    works("a stall, then the file", [GOOD[:HALF], STALL], GOOD, tries=2),
+    works("a drip, then the file", [GOOD[:HALF], *DRIP], GOOD, tries=2),
+    # Another file, or not all of it.
+    does("one byte too few", answer(ARCHIVE[:-1], length=SIZE), asked=2, says=f"{GOT} {SIZE - 1}"),
+    does("one byte too few, and said so", answer(ARCHIVE[:-1]), asked=2, says=f"{GOT} {SIZE - 1}"),
+    does("too small a length announced", answer(ARCHIVE, length=5), asked=2, says=f"{GOT} 5"),
+    does("a length of nothing", answer(ARCHIVE, length=0), asked=2, says=f"{GOT} 0: an empty file"),
+    does("204 No Content", answer(b"", status="204 No Content"), asked=2, says=f"{GOT} 0: an empty file"),
+    does("one byte too many", answer(ARCHIVE + b"x"), says=f"{GOT} more than {SIZE}"),
+    does("an endless body", answer(b"", length=None), *[bytes(1 << 16)] * 10_000, says=f"{GOT} more than {SIZE}"),
+    does("one bit flipped", answer(FLIPPED), says="expected SHA-256 .{64}, got .{64}"),
+    does("the rest alone, as the first part was there", GOOD[:HALF], asked=2, says=f"{GOT} {SIZE - HALF}",
+         then=answer(ARCHIVE[HALF:], f"Content-Range: bytes {HALF}-{SIZE - 1}/{SIZE}", status="206 Partial Content")),
+    does("a login page", answer(b"<html>please log in"), asked=2, says="a login page of the network"),
+    does("a large login page", answer(b"<!DOCTYPE html>" + b" " * SIZE), says="a login page of the network"),
+    does("JSON", answer(b'{"error": "gone"}'), asked=2, says=f"{GOT} 17: JSON text"),
+    does("gzip around the file", answer(gzip.compress(ARCHIVE), "Content-Encoding: gzip"), says=f"{GOT} more than"),
+    # No answer that could be read.
+    does("a close before the status", asked=2, says=HTTP + ".*closed connection without response"),
+    does("a blank line", b"\r\n", asked=2, says=HTTP + "BadStatusLine"),
+    does("another protocol", b"SSH-2.0-OpenSSH_9.0\r\n", asked=2, says=HTTP + ".*SSH-2.0"),
+    does("a status line that is cut", b"HTTP/1.1 20", asked=2, says=HTTP + "BadStatusLine"),
+    does("a version from the future", GOOD.replace(b"HTTP/1.1", b"HTTP/9.9"), asked=2, says=HTTP + ".*HTTP/9.9"),
+    does("an endless status line", *[LINE] * 100, asked=2, says="more than 65536 bytes when reading status line"),
+    does("a header of 1 MB", answer(ARCHIVE, "x: " + "y" * 10**6), asked=2, says="more than 65536 bytes"),
+    does("10,000 headers", answer(ARCHIVE, *["x: y"] * 10_000), asked=2, says=HTTP + ".*more than 100 headers"),
+    # Too slow.
+    does("a stall before the status", STALL, asked=2, says="timed out"),
+    does("a stall in the headers", GOOD[:25], STALL, asked=2, says="timed out"),
+    does("a stall in the body", GOOD[:HALF], STALL, asked=2, says="timed out"),
+    does("a stall before the last chunk", chunked(ARCHIVE, end=b""), STALL, asked=2, says="timed out"),
+    does("a body that drips", answer(b"", length=SIZE), *DRIP, asked=2, says="0 kB/s, less than 1"),
+    does("chunks that drip", TRANSFER, *[CLOCK.tick, chunk(b"x"), 0.01] * 500, asked=2, says="0 kB/s, less than 1"),
+    # Broken off.
+    does("a reset before the status", 0.05, "reset", asked=2, says="reset by peer"),
+    does("a reset in the body", GOOD[:HALF], 0.05, "reset", asked=2, says="reset by peer"),
+    does("a chunk that is cut", chunked(ARCHIVE)[:-100], asked=2, says=HTTP + "IncompleteRead"),
+    does("no last chunk", chunked(ARCHIVE, end=b""), asked=2, says=HTTP + "IncompleteRead"),
+    does("a chunk size that is no number", TRANSFER + b"zz\r\n" + ARCHIVE, asked=2, says=HTTP + "IncompleteRead"),
+    does("a huge chunk size", TRANSFER + b"f" * 15 + b"\r\n" + ARCHIVE, asked=2, says=HTTP + "IncompleteRead"),
+    does("an endless chunk size", TRANSFER, *[LINE] * 100, asked=2, says="more than 65536 bytes"),
+    # Redirects that lead nowhere.
+    Behaviour("a redirect to itself", ([redirect("/file")],), "HTTP status 302 .*infinite loop", 5),
+    Behaviour("twenty redirects", tuple([redirect(f"/{k}")] for k in range(20)), "HTTP status 302 .*infinite loop", 11),
+    does("a redirect to nowhere", answer(b"", status="302 Found"), says="HTTP status 302"),
+    *(
+        does(f"a redirect to {target}", redirect(target), says=rf"302 \(.*{target[:4]}.* (refused|not allowed)\)")
+        for target in ("file:///etc/passwd", "ftp://user:secret@127.0.0.1/x", "data:,x", "gopher://127.0.0.1/x")
+    ),
+    # The server says no.
+    *map(refuses, ("401 Unauthorized", "403 Forbidden", "404 Not Found", "407 Proxy", "410 Gone", "416 Range")),
+    refuses("304 Not Modified"),
+    refuses("429 Too Many Requests", "Retry-After: 3600", asked=2),
+    *(refuses(status, asked=2) for status in ("500 Oops", "502 Bad Gateway", "503 Busy", "504 Gateway Timeout")),
+    does("an error with an endless page", answer(b"", status="404 Not Found", length=None), *[LINE] * 10_000,
+         says="HTTP status 404"),
+    does("a reason that would colour the terminal", answer(b"", status="404 \x1b[31mred"), says=r"\(\?\[31mred\)"),
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "*")
+def damaged_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a cache in which five batches are good, and the sixth makes a download necessary."""
+    monkeypatch.setattr(download, "try_in_turn", partial(try_in_turn, pause=0.01))
+    return files.fill(cache, data_batch_3=b"damaged")
 
 
-def web_file(url: str, name: str = "server", patience: Patience = IMPATIENT) -> WebFile:
-    return WebFile(name, url, len(BODY), hashlib.sha256(BODY).hexdigest(), patience)
+def web_file(url: str, content: bytes = ARCHIVE, name: str = "server", patience: Patience = PATIENCE) -> WebFile:
+    return WebFile(name, url, len(content), hashlib.sha256(content).hexdigest(), patience)
 
 
-def fetch(*script: bytes | float | str, last: bool = True) -> bytes:
-    with serving(list(script)) as url, web_file(url).open(last) as file:
-        return file.read()
+def use_servers(patch: pytest.MonkeyPatch, *urls: str, patience: Patience = PATIENCE) -> None:
+    sources = [web_file(url, name=f"server {number}", patience=patience) for number, url in enumerate(urls, 1)]
+    patch.setattr(cifar10_files, "_sources", lambda cache: sources)
 
 
-def refused(*script: bytes | float | str) -> str:
-    """Return the error of a download that must fail, and quickly."""
-    started = time.perf_counter()
-    with pytest.raises(DownloadError) as error:
-        fetch(*script)
-    assert time.perf_counter() - started < 3
-    assert "\n" not in str(error.value)
-    return str(error.value)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
+def test_whatever_a_server_does(
+    behaviour: Behaviour, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = held(cache)
+    seen: list[bytes] = []
+    stalls = any(STALL in script for script in behaviour.scripts)
+    with serving(*behaviour.scripts, seen=seen) as url:
+        use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.5 if stalls else 10))
+        tracemalloc.start()
+        try:
+            if behaviour.message is None:
+                load_cifar10()
+            else:
+                with pytest.raises(DownloadError, match=behaviour.message) as error:
+                    load_cifar10()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 8_000_000
+    assert len(seen) == behaviour.asked
+    # Nothing is ever put together from two answers.
+    assert not any(b"range:" in request.lower() for request in seen)
+    assert held(cache) == (files.CACHED if behaviour.message is None else before)
+    said = capsys.readouterr().err
+    assert said.count("trying server") == behaviour.tries
+    if behaviour.message is not None:
+        said += str(error.value)
+        assert "MINIDL_DATA_DIR" in str(error.value)
+    assert "secret" not in said
+    assert "\x1b[31m" not in said
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
-        answer(BODY),
-        answer(BODY, length=None),
-        answer(b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n", "Transfer-Encoding: chunked", length=None),
-        answer(BODY, "Content-Encoding: gzip"),  # about a file that is gzip anyway: it stays as it is
-    ],
-)
-def test_a_whole_file_arrives_as_it_was_sent(reply: bytes) -> None:
-    assert fetch(reply) == BODY
-
-
-def test_a_short_body_is_refused_with_both_counts() -> None:
-    expected = f"expected {len(BODY)} bytes, got {len(BODY) - 1}"
-    assert expected in refused(answer(BODY[:-1], length=len(BODY)))
-    assert expected in refused(answer(BODY[:-1], length=None))
-    assert expected in refused(answer(BODY[:-1]))
-
-
-def test_an_unfinished_chunk_is_refused() -> None:
-    refused(answer(b"%x\r\n" % len(BODY) + BODY[:-9], "Transfer-Encoding: chunked", length=None))
-    refused(answer(b"zz\r\n", "Transfer-Encoding: chunked", length=None))
-
-
-def test_a_flipped_byte_is_refused_with_both_digests() -> None:
-    flipped = BODY[:9] + b"!" + BODY[10:]
-    message = refused(answer(flipped))
-    assert hashlib.sha256(BODY).hexdigest() in message
-    assert hashlib.sha256(flipped).hexdigest() in message
-
-
-def test_an_endless_body_is_left_one_byte_after_the_expected_size() -> None:
-    assert f"got more than {len(BODY)}" in refused(answer(BODY, length=None), *[bytes(1 << 16)] * 10_000)
-    assert f"got more than {len(BODY)}" in refused(answer(BODY + b"x"))
-
-
-@pytest.mark.parametrize("length", [10**15, -5, "many"])
-def test_what_counts_is_what_arrives_and_not_the_length_announced(length: object) -> None:
-    assert fetch(answer(BODY, f"Content-Length: {length}", length=None)) == BODY
-
-
-def test_too_small_a_length_announced_makes_the_body_short() -> None:
-    assert f"expected {len(BODY)} bytes, got 5" in refused(answer(BODY, length=5))
-    assert "got 0: an empty file" in refused(answer(BODY, length=0))
-
-
-@pytest.mark.parametrize("before", [(), (answer(BODY)[:20],), (answer(BODY[:1000], length=len(BODY)),)])
-def test_a_server_that_stalls_is_given_up(before: tuple[bytes, ...]) -> None:
-    assert "timed out" in refused(*before, 5.0)
-
-
-def test_a_server_that_drips_is_given_up_by_its_rate() -> None:
-    assert "kB/s, less than 100" in refused(answer(b"", length=len(BODY)), *[b"x", 0.02] * 200)
-
-
-@pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden", "410 Gone", "500 Oops", "503 Busy", "401 Who"])
-def test_an_error_status_is_reported(status: str) -> None:
-    assert f"HTTP status {status[:3]}" in refused(answer(b"<html>sorry", status=status))
-
-
-def test_a_login_page_is_reported_as_a_page() -> None:
-    assert "an HTML or XML page (a login page of the network?)" in refused(answer(b"<html>please log in"))
-
-
-@pytest.mark.parametrize(
-    "reply", [b"", b"\r\n", b"\0" * 100, b"HTTP/1.1 200", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000]
-)
-def test_a_garbled_answer_is_refused(reply: bytes) -> None:
-    refused(reply)
-
-
-def test_too_many_headers_are_refused() -> None:
-    refused(answer(BODY, *(f"x-{k}: y" for k in range(10_000))))
-
-
-def test_a_reset_connection_is_refused() -> None:
-    refused(answer(BODY[:1000], length=len(BODY)), 0.05, "reset")
-
-
-def test_a_refused_connection_is_reported_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/file"
-    started = time.perf_counter()
-    with pytest.raises(DownloadError, match="Connection refused"), web_file(url).open(last=True):
-        pass
-    assert time.perf_counter() - started < 1
-
-
-def test_a_redirect_is_followed() -> None:
-    with serving([answer(BODY)]) as target:
-        assert fetch(redirect(target)) == BODY
-
-
-def test_a_redirect_loop_ends() -> None:
-    assert "HTTP status 302" in refused(redirect("/file"))
-
-
-def test_a_long_chain_of_redirects_ends() -> None:
-    scripts: list[Script] = [[redirect(f"/{k}")] for k in range(20)]
-    with serving(*scripts) as url, pytest.raises(DownloadError, match="HTTP status 302"), web_file(url).open(last=True):
-        pass
-
-
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "gopher://x"])
-def test_a_redirect_to_anything_but_the_web_is_refused(target: str) -> None:
-    refused(redirect(target))
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # urllib leaves the socket to the gc
+# urllib leaves the socket to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_redirect_to_an_impossible_address_is_refused() -> None:
-    assert "Invalid IPv6 URL" in refused(redirect("http://["))
+    with serving([redirect("http://[")]) as url, pytest.raises(DownloadError, match="Invalid IPv6 URL"):
+        web_file(url).open(last=True).__enter__()
     gc.collect()
 
 
-def test_a_redirect_from_https_to_http_is_refused() -> None:
-    request = urllib.request.Request("https://example.org/file")
-    for target, allowed in (("http://example.org/x", False), ("HTTPS://example.org/x", True)):
-        arguments = (request, BytesIO(), 302, "Found", HTTPMessage(), target)
-        if allowed:
-            assert download._SafeRedirects().redirect_request(*arguments) is not None
-        else:
-            with pytest.raises(HTTPError, match=r"redirect to http://example\.org/x refused"):
-                download._SafeRedirects().redirect_request(*arguments)
-
-
-def test_the_endless_body_of_a_redirect_is_not_read() -> None:
-    with serving([answer(BODY)]) as target:
-        endless = answer(b"", f"Location: {target}", status="302 Found", length=None)
-        started = time.perf_counter()
-        assert fetch(endless, *[b"x", 0.05] * 100) == BODY
-        assert time.perf_counter() - started < 3  # reading it all would take 5 s
-
-
-def test_a_password_in_an_address_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = refused(redirect("ftp://user:secret@127.0.0.1/x"))
-    assert "***@127.0.0.1" in message
-    assert "secret" not in message
-    monkeypatch.delenv("no_proxy")
-    monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:1")
-    with pytest.raises(DownloadError) as error, web_file("http://example.invalid/file").open(last=True):
-        pass
-    assert "secret" not in str(error.value)
-
-
-def test_a_download_writes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    fetch(answer(BODY))
-    refused(answer(BODY[:-1]))
-    assert list(tmp_path.iterdir()) == []
-
-
-# The chain of sources.
-
-
-class FakeSource:
-    """Works, fails, or is slow until it is the last one."""
-
-    def __init__(self, name: str, error: Exception | None = None) -> None:
-        self.name = name
-        self.error = error
-        self.lasts: list[bool] = []
-
-    @contextmanager
-    def open(self, last: bool) -> Iterator[IO[bytes]]:
-        self.lasts.append(last)
-        if self.error and not (last and isinstance(self.error, PassingError)):
-            raise self.error
-        yield BytesIO(self.name.encode())
-
-
-def chosen(*sources: FakeSource) -> str:
-    used: list[str] = []
-    try_in_turn("DATA", sources, lambda file, source: used.append(file.read().decode()), pause=0)
-    return used[-1]
-
-
-def test_the_first_source_that_works_is_used_and_no_other_asked() -> None:
-    sources = [FakeSource("a", DownloadError("gone")), FakeSource("b"), FakeSource("c")]
-    assert chosen(*sources) == "b"
-    assert sources[2].lasts == []
-
-
-def test_a_slow_source_is_given_up_while_another_is_left_and_comes_back_if_that_fails() -> None:
-    slow = PassingError("50 kB/s")
-    assert chosen(FakeSource("a", slow), FakeSource("b")) == "b"
-    assert chosen(FakeSource("a", slow)) == "a"
-    sources = [FakeSource("a", slow), FakeSource("b", DownloadError("gone")), FakeSource("c", slow)]
-    assert chosen(*sources) == "a"
-    assert sources[0].lasts == [False, True]
-
-
-def test_a_slow_server_is_given_up_for_a_fast_one() -> None:
-    drip: Script = [answer(b"", length=len(BODY)), *[b"x" * 4000, 0.02] * 200]  # 200 kB/s: slow, but not stuck
-    used: list[str] = []
-    with serving(drip) as slow, serving([answer(BODY)]) as fast:
-        sources = [web_file(slow, "slow"), web_file(fast, "fast")]
-        try_in_turn("DATA", sources, lambda file, source: used.append(source.name))
-    assert used == ["fast"]
-
-
-def test_a_slow_server_is_waited_for_if_it_is_the_only_one() -> None:
-    parts = [BODY[k : k + 5000] for k in range(0, len(BODY), 5000)]
-    drip: Script = [answer(b"", length=len(BODY)), *[step for part in parts for step in (part, 0.02)]]
-    with pytest.raises(PassingError):
-        fetch(*drip, last=False)
-    assert fetch(*drip, last=True) == BODY
-
-
-def test_an_archive_that_is_no_good_leads_to_the_next_source() -> None:
-    def use(file: IO[bytes], source: download.Source) -> None:
-        if source.name == "a":
-            raise DataError("not the data")
-        used.append(source.name)
-
-    used: list[str] = []
-    try_in_turn("DATA", [FakeSource("a"), FakeSource("b")], use)
-    assert used == ["b"]
-
-
-def test_when_all_fail_the_error_lists_every_source_and_the_way_by_a_local_copy(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize("script", [[answer(FLIPPED)], [answer(b"x")], [], [GOOD[:HALF], *DRIP]])
+def test_a_password_in_the_address_is_never_shown(
+    script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(DownloadError, match=r"(?s)a: no name.*b: no route.*data_dir.*MINIDL_DATA_DIR"):
-        chosen(FakeSource("a", DownloadError("no name")), FakeSource("b", DownloadError("no route")))
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.splitlines() == [
-        "DATA: trying a", "DATA: a failed: no name", "DATA: trying b", "DATA: b failed: no route"
-    ]  # fmt: skip
+    with serving(script) as url:
+        # A proxy, for which the address is only a text that it is sent.
+        monkeypatch.delenv("no_proxy")
+        monkeypatch.setenv("http_proxy", url)
+        use_servers(monkeypatch, "http://user:secret@example.invalid/file")
+        with pytest.raises(DownloadError, match=r"http://\*\*\*@example\.invalid/file") as error:
+            load_cifar10()
+    assert "secret" not in str(error.value) + capsys.readouterr().err
 
 
-# The npm client.
+def test_without_a_network_no_name_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_name(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    asked: list[int] = []
+    monkeypatch.setattr(socket, "getaddrinfo", no_name)
+    use_servers(monkeypatch, "https://one.invalid/x", "https://two.invalid/x")
+    with pytest.raises(DownloadError, match=r"(?s)1: .*not known.*2: .*not known.*data_dir .* MINIDL_DATA_DIR"):
+        load_cifar10()
+    assert len(asked) == 2
 
 
-@pytest.fixture
-def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], NpmPackage]:
-    """Return a function that puts a shell script called npm on the PATH."""
-    if sys.platform == "win32":
-        pytest.skip("the fake npm is a shell script")
-
-    def install(script: str) -> NpmPackage:
-        program = tmp_path / "bin" / "npm"
-        program.parent.mkdir()
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-        return NpmPackage("some-package@1.0.0", 1000, tmp_path / "cache")
-
-    return install
+# TLS.
 
 
-def scratch_is_gone(tmp_path: Path) -> bool:
-    return not list((tmp_path / "cache").iterdir())
+VALID, EXPIRED = CERTIFICATES / "valid.pem", CERTIFICATES / "expired.pem"
 
 
-def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(
-    npm: Callable[[str], NpmPackage], tmp_path: Path
-) -> None:
-    package = npm(
-        'echo "$1 $2 $3" > some-package-1.0.0.tgz; mkdir -p "${7#--cache=}"; echo x > "${7#--cache=}/x"; pwd >&2'
-    )
-    with package.open(last=True) as archive:
-        assert archive.read() == b"pack some-package@1.0.0 --ignore-scripts\n"
-        assert [path.parent.parent for path in tmp_path.rglob("cache/x")] == [Path(archive.name).parent]
-        assert Path(archive.name).is_relative_to(tmp_path / "cache")
-    assert package.name == "npm package some-package@1.0.0"
-    assert scratch_is_gone(tmp_path)
+def load_by_tls(patch: pytest.MonkeyPatch, certificate: Path, script: Script, host: str = "127.0.0.1") -> None:
+    """Load from a server that has `certificate`; check that it sees a handshake of TLS and no plain text besides."""
+    seen: list[bytes] = []
+    with serving(script, seen=seen, certificate=certificate) as url:
+        use_servers(patch, url.replace("127.0.0.1", host))
+        try:
+            load_cifar10()
+        finally:
+            assert [first[0] for first in seen] == [22]
 
 
-def test_npm_works_where_the_cache_cannot_be_written(npm: Callable[[str], NpmPackage], tmp_path: Path) -> None:
-    (tmp_path / "cache").write_bytes(b"a file")
-    with npm("echo x > x.tgz").open(last=True) as archive:
-        assert archive.read() == b"x\n"
+def test_a_server_with_a_trusted_certificate_is_believed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(VALID))
+    load_by_tls(monkeypatch, VALID, [GOOD])
+    assert held(cache) == files.CACHED
 
 
 @pytest.mark.parametrize(
-    ("script", "message"),
+    ("certificate", "host", "trusted", "message"),
     [
-        ("echo npm error code E404 >&2; exit 1", "npm pack failed: npm error code E404"),
-        ("echo 'GET http://user:secret@127.0.0.1/x' >&2; exit 1", r"GET http://\*\*\*@127.0.0.1/x"),
-        ("exit 0", "npm pack failed: no archive"),
-        ("exec sleep 30", "npm package some-package@1.0.0: 0 kB/s, less than 10"),
+        (VALID, "127.0.0.1", False, "certificate verify failed: self"),
+        (EXPIRED, "127.0.0.1", True, "certificate has expired"),
+        (VALID, "localhost", True, "certificate is not valid for 'localhost'"),
     ],
 )
-def test_an_npm_that_fails_is_reported_and_leaves_nothing(
-    script: str, message: str, npm: Callable[[str], NpmPackage], tmp_path: Path
+def test_a_certificate_that_proves_nothing_is_refused(
+    certificate: Path, host: str, trusted: bool, message: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = npm(script)
-    if "sleep" in script:
-        package = NpmPackage(package.package, 1000, package.folder, Patience(window=0.3))
-    with pytest.raises(DownloadError, match=message), package.open(last=True):
-        pass
-    assert scratch_is_gone(tmp_path)
+    before = held(cache)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with pytest.raises(DownloadError, match=message):
+        load_by_tls(monkeypatch, certificate, [GOOD], host)
+    assert held(cache) == before
 
 
-def test_without_npm_the_source_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DownloadError, match="there is no npm on the PATH"):
-        NpmPackage("some-package", 1000, tmp_path).open(last=True).__enter__()
+def test_a_redirect_from_https_to_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(VALID))
+    seen: list[bytes] = []
+    with (
+        serving([GOOD], seen=seen) as plain,
+        pytest.raises(DownloadError, match=r"HTTP status 302 \(redirect to http://127.* refused"),
+    ):
+        load_by_tls(monkeypatch, VALID, [redirect(plain)])
+    assert seen == []
 
 
-def test_npm_shows_how_much_has_come(npm: Callable[[str], NpmPackage], capsys: pytest.CaptureFixture[str]) -> None:
-    with npm("head -c 1000 /dev/zero > x.tgz; sleep 0.5").open(last=True):
-        assert "1.00k/2.00k" in capsys.readouterr().err.replace("\r", "\n")
+def test_plain_text_where_tls_is_expected_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving([GOOD]) as url:
+        use_servers(monkeypatch, url.replace("http:", "https:"))
+        with pytest.raises(DownloadError, match=r"(?i)ssl|tls"):
+            load_cifar10()
 
 
-def test_a_source_that_only_drips_is_not_asked_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
-    drip = [answer(b"", length=len(BODY)), *[b"x", 0.05] * 100]
-    patience = Patience(slow=1e9, stuck=1e9, window=0.1, timeout=1)
-    with serving(drip) as one, serving(drip) as two:
-        sources = [web_file(one, "one", patience), web_file(two, "two", patience)]
-        with pytest.raises(DownloadError, match="no source delivered it"):
-            try_in_turn("it", sources, lambda archive, source: None, pause=0)
-    assert [line for line in capsys.readouterr().err.splitlines() if "trying" in line] == [
-        f"it: trying {name}" for name in ("one", "two", "one", "two")
-    ]
+# Behaviours put together by chance.
+
+BODY = bytes(range(256)) * 8
+WIRES = (
+    answer(BODY),
+    answer(BODY, length=None),
+    chunked(BODY),
+    chunked(*(BODY[k : k + 300] for k in range(0, 2048, 300))),
+)
+# A cut, a hole, other bytes or more bytes: where, how many go, and what comes in their place.
+DAMAGE = st.tuples(st.integers(0, 2500), st.sampled_from([0, 1, 1, 20, 2500]), st.binary(max_size=20))
 
 
-def test_a_source_that_is_fast_at_first_and_slow_later_is_given_up() -> None:
-    patience = Patience(slow=50_000, stuck=50_000, window=0.1, timeout=1)
-    body = bytes(60_000)
-    with serving([answer(b"", length=200_000), body, *[b"x", 0.05] * 100]) as url:
-        file = WebFile("server", url, 200_000, "", patience)
-        with pytest.raises(DownloadError, match="less than 50"), file.open(last=True):
-            pass
+# 2,000 examples under `pytest -m nightly`.
+@settings(max_examples=2 * settings.default.max_examples)
+@given(st.sampled_from(WIRES), st.lists(DAMAGE, max_size=3), st.integers(0, 2500), st.booleans())
+def test_however_an_answer_is_damaged_the_file_arrives_as_it_was_or_is_refused(
+    wire: bytes, damages: list[tuple[int, int, bytes]], pause_at: int, reset: bool
+) -> None:
+    for place, length, text in damages:
+        wire = wire[:place] + text + wire[place + length :]
+    script: Script = [wire[:pause_at], 0.001, wire[pause_at:]]
+    if reset:
+        script += [0.001, "reset"]
+    with serving(script) as url:
+        try:
+            with web_file(url, BODY, patience=replace(PATIENCE, timeout=1)).open(last=True) as archive:
+                assert archive.read() == BODY
+        except DownloadError:
+            assert damages or reset, "an answer that nothing was done to must be taken"

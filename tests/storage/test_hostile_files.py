@@ -16,8 +16,8 @@ from places import peak_below
 
 from minidl._core.errors import DataError
 from minidl.data.datasets import cifar10_content
+from minidl.data.datasets.cifar10_files import read_cached, read_place
 from minidl.data.datasets.cifar10_formats import read_labels, read_pickled_batch
-from minidl.data.datasets.cifar10_local import read_cached, read_place
 
 NAME = "data_batch_1"
 SHARES = {"checkpoints": 0.45, "batches": 0.35, "tgz": 0.12, "npm": 0.08}

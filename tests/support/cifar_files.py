@@ -103,6 +103,24 @@ def official_folder(folder: Path) -> Path:
     return folder
 
 
+# The cache.
+
+CACHED = {f"{name}.u8": content for name, content in CONTENTS.items()}
+
+
+def fill(cache: Path, **changes: bytes) -> Path:
+    """Write the six batches as minidl caches them, some with another content, and return the folder."""
+    cache.mkdir(parents=True)
+    for name, content in (CONTENTS | changes).items():
+        (cache / f"{name}.u8").write_bytes(content)
+    return cache
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    """Return the files in `folder` with what they hold."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+
+
 # Archives.
 
 

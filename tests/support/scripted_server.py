@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+CERTIFICATES = Path(__file__).parent / "certificates"
 Step = bytes | float | str | Callable[[], object]
 Script = list[Step]
 """What a server does with a connection: send bytes, wait seconds, call something, or "reset" it; then close."""
@@ -34,10 +34,11 @@ def chunk(piece: bytes) -> bytes:
 
 
 @contextmanager
-def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: str | None = None) -> Iterator[str]:
+def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: Path | None = None) -> Iterator[str]:
     """Serve each connection by the next script (the last one again and again), at the same time; yield the address.
 
-    What each connection starts with is appended to `seen`. With a certificate, the server speaks TLS.
+    What each connection starts with is appended to `seen`. Given the file of a certificate and its key, it
+    speaks TLS.
     """
     stop = threading.Event()
     threads: list[threading.Thread] = []
@@ -82,7 +83,10 @@ def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: str 
             threads.append(threading.Thread(target=play_and_close, args=(connection, script)))
             threads[-1].start()
 
-    tls = None if certificate is None else _server_context(certificate)
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         thread = threading.Thread(target=serve)
         thread.start()
@@ -96,51 +100,3 @@ def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: str 
             for running in (thread, *threads):
                 running.join(5)
                 assert not running.is_alive()
-
-
-def _server_context(certificate: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with TemporaryDirectory() as folder:  # it can only be loaded from a file
-        path = Path(folder) / "certificate.pem"
-        path.write_text(certificate + _KEY)
-        context.load_cert_chain(path)
-    return context
-
-
-# Made for these tests, signed by their own key, for 127.0.0.1 and no other host; they protect nothing.
-
-_KEY = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgt+Ifota6/RF5N5Nd
-RwlQslBveDPXC8EB7jGPVNfIiPWhRANCAAR+awzoy7xrXIGknzF54f6TYA4NjcX7
-53UcjHZwicOJMWVuWYXT8xNsC+Wq18toVDAztQ1dgUUv7KbW2oc9zJv4
------END PRIVATE KEY-----
-"""
-
-CERTIFICATE = """\
------BEGIN CERTIFICATE-----
-MIIBbzCCARagAwIBAgIBATAKBggqhkjOPQQDAjAWMRQwEgYDVQQDDAttaW5pZGwg
-dGVzdDAgFw0yMDAxMDEwMDAwMDBaGA8yMTIwMDEwMTAwMDAwMFowFjEUMBIGA1UE
-AwwLbWluaWRsIHRlc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAR+awzoy7xr
-XIGknzF54f6TYA4NjcX753UcjHZwicOJMWVuWYXT8xNsC+Wq18toVDAztQ1dgUUv
-7KbW2oc9zJv4o1MwUTAPBgNVHRMBAf8EBTADAQH/MA8GA1UdEQQIMAaHBH8AAAEw
-DgYDVR0PAQH/BAQDAgKEMB0GA1UdDgQWBBS318qVY5Gw4m/PceUE2TYrZWgFZjAK
-BggqhkjOPQQDAgNHADBEAiAPRQNdpLFk2e+xE6/frDg/GNnWIM1gzE0LFHkjyEBC
-0wIgFFF2r8L0TTrcnErK2jZxDwY3j22wf4wF+i/Yc5nrG14=
------END CERTIFICATE-----
-"""
-"""Valid from 2020 to 2120."""
-
-EXPIRED = """\
------BEGIN CERTIFICATE-----
-MIIBbjCCARSgAwIBAgIBATAKBggqhkjOPQQDAjAWMRQwEgYDVQQDDAttaW5pZGwg
-dGVzdDAeFw0yMDAxMDEwMDAwMDBaFw0yMDAxMDIwMDAwMDBaMBYxFDASBgNVBAMM
-C21pbmlkbCB0ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEfmsM6Mu8a1yB
-pJ8xeeH+k2AODY3F++d1HIx2cInDiTFlblmF0/MTbAvlqtfLaFQwM7UNXYFFL+ym
-1tqHPcyb+KNTMFEwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMA4G
-A1UdDwEB/wQEAwIChDAdBgNVHQ4EFgQUt9fKlWORsOJvz3HlBNk2K2VoBWYwCgYI
-KoZIzj0EAwIDSAAwRQIhAOeGHZ1qAJ6IxItmOeiiK+0Bk2RpDXZyk8P9dmmgrxkI
-AiB3tpFhZXoh418FTplyYCuEkcFvvBL8fbPW1JVIsfetRg==
------END CERTIFICATE-----
-"""
-"""Valid on 1 January 2020 alone."""

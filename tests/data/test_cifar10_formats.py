@@ -1,0 +1,374 @@
+"""The formats that CIFAR-10 comes in: read as they were published, all else refused, and nothing of a file is run.
+
+Every flipped bit, every cut and fuzzed files: tests/storage/test_hostile_files.py.
+"""
+
+import gzip
+import io
+import json
+import os
+import pickle
+import struct
+import tarfile
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import cifar_files as files
+import numpy as np
+import pytest
+
+from minidl._core.errors import DataError
+from minidl.data.datasets.cifar10_archives import batches_in
+from minidl.data.datasets.cifar10_formats import read_pickled_batch, read_png
+
+pytestmark = pytest.mark.usefixtures("tiny")
+GOOD = files.official("data_batch_1")
+PIXELS = files.PIXELS["data_batch_1"].tobytes()
+OFFICIAL = files.official_tgz()
+ONE = ("data_batch_1",)
+
+# The official batches.
+
+
+def read_batch(data: bytes, name: str = "data_batch_1") -> np.ndarray:
+    return read_pickled_batch(data, name, "the file")
+
+
+def with_items(**changes: bytes) -> bytes:
+    """Return data_batch_1 with other opcodes behind some of its keys."""
+    return files.dictionary(files.official_items("data_batch_1") | {k.encode(): v for k, v in changes.items()})
+
+
+@pytest.mark.parametrize("name", files.NAMES)
+def test_an_official_batch_is_read_as_pixels_then_labels(name: str) -> None:
+    assert read_batch(files.official(name), name).tobytes() == files.CONTENTS[name]
+
+
+def test_the_tiny_batches_are_pickles_as_python_itself_reads_them() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy dislikes the dtype arguments of old pickles
+        batch = pickle.loads(GOOD, encoding="latin1")
+    np.testing.assert_array_equal(batch["data"], files.PIXELS["data_batch_1"])
+    assert batch["labels"] == files.LABELS["data_batch_1"]
+    assert batch["batch_label"] == "training batch 1 of 5"
+
+
+def test_another_order_large_memo_numbers_single_items_and_memo_look_ups_are_understood() -> None:
+    items = dict(reversed(files.official_items("data_batch_1", memo=254).items()))
+    labels = files.LABELS["data_batch_1"]
+    items[b"labels"] = b"]" + b"".join(files.integer(label) + b"a" for label in labels)
+    items[b"again"] = b"h\x03"
+    items[b"and again"] = b"j" + struct.pack("<I", 3)
+    body = files.dictionary(items)[:-2] + b"uU\x04more" + b"K\x01s."
+    assert read_batch(body).tobytes() == files.CONTENTS["data_batch_1"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", r"an empty file \(0 bytes\)"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 31035704\n", "git lfs pull"),
+        (b"/annex/objects/MD5E-s31035704--c99cafc152244af753f735de768cd75f\n", "git annex get"),
+        (b"<!DOCTYPE html><html>", "HTML"),
+        (b'{"error": "not found"}', "JSON"),
+        (b"MATLAB 5.0 MAT-file", "MATLAB"),
+        (PIXELS + b"\1\2\3", "the binary version"),
+        (files.official_tgz(), "a gzip file"),
+        (b"\x80\x04\x95", "pickle of protocol 4"),
+        (b"\x80\x03}.", "pickle of protocol 3"),
+        (b"(dp1\n.", r"a file that starts with b'\(dp1"),
+        (GOOD[:5000], r"cut or damaged .*fetch it again"),
+        (with_items(fine_labels=files.label_list([1, 2, 3])), "CIFAR-100"),
+        (
+            files.official("data_batch_2"),
+            "batch_label: expected b'training batch 1 of 5', got b'training batch 2 of 5'",
+        ),
+        (GOOD.replace(PIXELS, bytes([PIXELS[0] ^ 1]) + PIXELS[1:]), r"SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}"),
+        (files.official("data_batch_3").replace(b"batch 3 of", b"batch 1 of"), "but what it holds is data_batch_3"),
+        (with_items(labels=files.label_list([1, 10, 2])), r"row 1: expected an integer in 0..9, got 10"),
+        (with_items(labels=files.label_list([-1, 2, 3])), r"row 0: .* got -1"),
+        (with_items(labels=files.label_list([1, 2])), "expected 3 labels, one a row, got 2"),
+        (with_items(labels=files.label_list([1, 2, 3, 4])), "expected 3 labels, one a row, got 4"),
+        (with_items(labels=b"](K\x01U\x01xK\x02e"), "row 1: .* got bytes"),
+        (with_items(labels=b"](K\x01\x88K\x02e"), "row 1: .* got True"),
+        (with_items(labels=b"N"), "labels: expected a list, got nothing"),
+        (with_items(data=files.array(PIXELS, shape=(3, 3073))), r"of shape \(3, 3072\), got \(3, 3073\)"),
+        (with_items(data=files.array(PIXELS, shape=(3, 32, 32, 3))), r"got \(3, 32, 32, 3\)"),
+        (with_items(data=files.array(PIXELS, dtype=b"u2")), "expected dtype b'u1' .*, got b'u2'"),
+        (with_items(data=files.array(PIXELS, dtype=b"O8")), "got b'O8'"),
+        (with_items(data=files.array(PIXELS, fortran=b"\x88")), "Fortran order"),
+        (with_items(data=files.array(PIXELS[:-1])), "expected 9216 bytes, got 9215"),
+        (with_items(data=files.array(PIXELS + b"x")), "expected 9216 bytes, got 9217"),
+        (with_items(data=b"K\x07"), "expected a pickled NumPy array, got 7"),
+        (with_items(data=b"cnumpy\nndarray\nK\x03\x85R"), "expected a pickled NumPy array, got a call"),
+    ],
+)
+def test_what_is_not_the_batch_is_refused_with_what_it_is(data: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_batch(data)
+
+
+class _Canary:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> object:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    command = files.string(f"touch {canary}".encode())
+    hostile = [
+        pickle.dumps(_Canary(canary), protocol=2),
+        b"\x80\x02cos\nsystem\n" + command + b"\x85R.",
+        b"\x80\x02cposix\nsystem\n" + command + b"\x85R.",
+        b"\x80\x02cbuiltins\neval\n" + files.string(f"open({str(canary)!r}, 'w')".encode()) + b"\x85R.",
+        b"\x80\x02cnumpy.testing._private.utils\nrunstring\n" + command + b"}\x86R.",
+        b"\x80\x02cnumpy\nndarray.__reduce__\n.",
+        b"\x80\x02(" + command + b"ios\nsystem\n.",  # INST
+        b"\x80\x02(cos\nsystem\n" + command + b"o.",  # OBJ
+        b"\x80\x02Pnumber\n.",  # PERSID
+        b"\x80\x02K\x01Q.",  # BINPERSID
+        b"\x80\x02\x82\x01.",  # EXT1
+        b"\x80\x02" + files.string(b"os") + files.string(b"system") + b"\x93.",  # STACK_GLOBAL
+        with_items(data=b"cnumpy\nndarray\n(M\xff\xffM\xff\xff\x86tR"),
+        with_items(data=files.array(PIXELS).replace(b"cnumpy\ndtype\n", b"cnumpy\nload\n")),
+    ]
+    for data in hostile:
+        with pytest.raises(DataError):
+            read_batch(data)
+    assert not canary.exists()
+
+
+SELF_SHARING = b"q\x00h\x00\x86"  # a tuple that holds the last one twice: its hash takes twice as long
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"T\xff\xff\xff\xff.", "cut or damaged"),
+        (b"\x8e" + struct.pack("<Q", 1 << 60), "at byte 2: expected an opcode of a CIFAR-10 batch, got b.*8e"),
+        (b"S'\\!'\n.", "at byte 2: expected an opcode of a CIFAR-10 batch, got b.S"),
+        (b"}r" + struct.pack("<I", 1 << 31) + b".", "more than 1012 opcodes"),
+        (b"]q\x00" + b"]" * 200_000 + b".", "more than 1012 opcodes"),
+        (b"]q\x00" + b"q\x01" * 200_000, "more than 1012 opcodes"),
+        (b"K\x01" + b"\x85" * 900 + b"K\x01s.", "more than 1012 opcodes"),
+        (b"}" + b"K\x01\x85" + SELF_SHARING * 30 + b"K\x01s.", "expected the memo number of a string, got 0"),
+        (b"}(tU\x01aq\x01(eq\x01h\x01.", "expected the memo number of a string, got 1"),
+        (b"](h\x00e.", "memo number of a string, got 0"),
+        (b"}]K\x01s.", "unhashable"),
+        (b"}(U\x01ae.", "no CIFAR-10 batch"),
+        (b"}(U\x01au.", "no CIFAR-10 batch"),
+        (b"q\x00.", "no CIFAR-10 batch"),
+        (b"K\x01K\x01b.", "no CIFAR-10 batch"),
+        (b"cnumpy\nndarray\n}U\x04textU\x02osub.", "no CIFAR-10 batch"),
+        (b"cnumpy\nndarray\n}}\x86b.", "sets the state of a name"),
+        (b"cnumpy\nndarray\n)\x81.", r"got b.\)"),
+        (b"cnumpy\nndarray\n(tR(tR.", "no CIFAR-10 batch"),
+        (b"}", "cut or damaged"),
+        (b"}.x", "expected the end of the file after STOP"),
+        (b".", "no CIFAR-10 batch"),
+        (b"K\x05.", "expected a dict with the keys data and labels, got 5"),
+        (b"}.", "batch_label: expected b'training batch 1 of 5', got nothing"),
+        (b"c" + b"x" * 1000 + b"\nx\n.", "which no batch does"),
+    ],
+)
+def test_an_impossible_pickle_is_refused_where_it_goes_wrong(body: bytes, message: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=message):
+            read_batch(b"\x80\x02" + body)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+# Archives.
+
+
+def read_archive(data: bytes, names: tuple[str, ...] = files.NAMES) -> dict[str, bytes]:
+    return {name: content.tobytes() for name, content in batches_in(io.BytesIO(data), names, "the archive")}
+
+
+def test_the_official_archive_is_read_in_its_own_order() -> None:
+    assert read_archive(OFFICIAL) == files.CONTENTS
+    assert list(read_archive(OFFICIAL)) == [*files.NAMES[3:], *files.NAMES[:3]]
+
+
+def test_the_npm_package_is_read_though_its_labels_come_last() -> None:
+    assert read_archive(files.tgz(files.npm_members())) == files.CONTENTS
+
+
+def test_only_the_batches_asked_for_are_read() -> None:
+    members = {f"d/{name}": files.official(name) if name == "test_batch" else b"damaged" for name in files.NAMES}
+    assert read_archive(files.tgz(members), ("test_batch",)) == {"test_batch": files.CONTENTS["test_batch"]}
+    members = files.npm_members() | {"package/data_batch_2.png": b"damaged"}
+    assert list(read_archive(files.tgz(members), ONE)) == ["data_batch_1"]
+
+
+def test_an_archive_cut_anywhere_is_refused() -> None:
+    for end in [*range(20), *range(20, len(OFFICIAL), 997), *range(len(OFFICIAL) - 10, len(OFFICIAL))]:
+        with pytest.raises(DataError):
+            read_archive(OFFICIAL[:end])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", r"an empty file \(0 bytes\)"),
+        (b"\n<html><head>", r"an HTML or XML page .*: a file that starts with b'\\n<html><head>'"),
+        (files.tar({"data_batch_1": b""}), "expected a .tar.gz archive, got a file that starts with b'data_batch_1"),
+        (OFFICIAL[:20000], r"cut or damaged: reading stopped at byte 20000 .* fetch it again"),
+        (gzip.compress(b"<html>" * 200), "cut or damaged: .*header"),
+        (OFFICIAL + b"garbage", "cut or damaged"),
+        (OFFICIAL[:-8] + b"\0\0\0\0" + OFFICIAL[-4:], "CRC check failed"),
+        (OFFICIAL[:-4] + b"\1\0\0\0", "Incorrect length"),
+        (files.tgz({}), "found no data_batch_1, .*, test_batch in it"),
+        (files.tgz({"d/data_batch_1": files.official("data_batch_1")}), "found no data_batch_2, data_batch_3"),
+        (files.tgz({"cifar-10-batches-bin/data_batch_1.bin": b"x"}), "not the binary or MATLAB version, nor CIFAR-100"),
+        (files.tgz({"d/data_batch_1": b""}), r"the archive: data_batch_1: .* an empty file \(0 bytes\)"),
+    ],
+)
+def test_what_is_not_the_archive_is_named(data: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_archive(data)
+
+
+def special(kind: bytes, name: str = "d/data_batch_1", size: bytes = b"00000000000") -> bytes:
+    """Return the header of a tar member of any type and size field, with a true check sum."""
+    header = bytearray(tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT))
+    header[124 : 124 + len(size)] = size
+    header[156:157] = kind
+    header[157:169] = b"/etc/passwd\0"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+END = bytes(1024)
+GOOD_TAR = files.tar({f"d/{name}": files.official(name) for name in files.NAMES})
+
+
+@pytest.mark.parametrize(
+    "tar",
+    [
+        # A second member of a name is passed over.
+        files.tar({f"{folder}/{name}": files.official(name) for folder in "ab" for name in files.NAMES}),
+        # What is behind the end of the tar is not read.
+        GOOD_TAR + special(b"0", "d/data_batch_1", b"%011o" % 4) + struct.pack("<512s", b"evil"),
+        # No pax header changes what a member is.
+        *(
+            special(b"x", "pax", b"%011o" % len(record)) + record.ljust(512, b"\0") + GOOD_TAR
+            for record in (b"12 size=-999\n", b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n")
+        ),
+    ],
+)
+def test_what_a_tar_has_besides_changes_nothing(tar: bytes) -> None:
+    assert read_archive(gzip.compress(tar)) == files.CONTENTS
+
+
+@pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"S"])
+def test_a_link_device_pipe_or_folder_is_never_taken_for_a_batch(kind: bytes) -> None:
+    assert read_archive(gzip.compress(special(kind) + GOOD_TAR)) == files.CONTENTS
+    with pytest.raises(DataError, match="found no data_batch_1"):
+        read_archive(gzip.compress(special(kind) + END), ONE)
+
+
+@pytest.mark.parametrize(
+    "tar",
+    [
+        special(b"L", "././@LongLink", b"07346545000"),  # a name of 1 GB
+        special(b"x", "pax", b"07346545000"),
+        special(b"0", size=b"07777777777"),
+        special(b"0", size=b"-0000000001"),
+        special(b"0", size=b"00000000o17"),
+        special(b"0", size=b"\xff" * 11),  # -1 in base 256
+        special(b"0", "unknown", b"07777777777"),
+        special(b"0") * 101 + END,
+        special(b"g") * 2000 + END,
+    ],
+)
+def test_a_tar_that_claims_the_impossible_is_refused_at_once(tar: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError):
+            read_archive(gzip.compress(tar))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("prefix", ["../../", "/", "a/../../"])
+def test_no_member_is_ever_written_whatever_its_path(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    assert read_archive(files.tgz({f"{prefix}{name}": files.official(name) for name in files.NAMES})) == files.CONTENTS
+    assert list(tmp_path.rglob("*")) == [tmp_path / "inner"]
+
+
+def test_a_gzip_bomb_is_stopped_at_200_million_bytes() -> None:
+    bomb = gzip.compress(bytes(2_000_000), 1) * 101  # gzip files may be joined; this is the quickest large one
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="expected at most 200000000 unzipped bytes"):
+            read_archive(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+# The npm package.
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_lables.json": None}, "expected the label file train_lables.json, found none"),
+        ({"train_lables.json": b"[1, 2"}, "train_lables.json: expected a list of labels in JSON, got JSON text"),
+        ({"train_lables.json": b'{"0": 1}'}, "expected a list of labels in JSON, got a dict"),
+        ({"train_lables.json": b"[" * 100_000}, "expected a list of labels in JSON"),
+        ({"train_lables.json": b"\xff\xfe"}, "expected a list of labels in JSON"),
+        ({"train_lables.json": b"[1]"}, "expected 15 labels, got 1"),
+        ({"train_lables.json": b" " * 1_000_001}, "expected at most 1000000 bytes, got 1000001"),
+        ({"test_lables.json": b"[1, 2]"}, "test_lables.json: expected 3 labels, got 2"),
+        ({"test_lables.json": b"[1, 2, 10]"}, "label of row 2: expected an integer in 0..9, got 10"),
+        ({"test_lables.json": json.dumps([10**4000, 1, 2]).encode()}, r"got 10000000000000000000$"),
+        ({"test_lables.json": b"[1, 2.0, 3]"}, "label of row 1: .* got float"),
+        ({"test_lables.json": b"[true, 2, 3]"}, "label of row 0: .* got True"),
+        ({"test_lables.json": b"[1, 2, 3]"}, "test_batch.png: expected pixels and labels with SHA-256"),
+        ({"test_batch.png": None}, "found no test_batch in it"),
+        ({"test_batch.png": b""}, r"expected a PNG picture, got an empty file \(0 bytes\)"),
+        ({"test_batch.png": b"<html>"}, "expected a PNG picture, got an HTML"),
+        ({"data_batch_3.png": files.png(files.PIXELS["data_batch_2"])}, "data_batch_3.png: expected pixels and labels"),
+    ],
+)
+def test_a_faulty_npm_package_is_refused(changes: dict[str, bytes | None], message: str) -> None:
+    members = files.npm_members() | {f"package/{name}": data for name, data in changes.items()}
+    with pytest.raises(DataError, match=message):
+        read_archive(files.tgz({name: data for name, data in members.items() if data is not None}))
+
+
+def test_the_rows_of_the_picture_become_channel_first_pixels() -> None:
+    pixels = files.PIXELS["data_batch_1"]
+    np.testing.assert_array_equal(read_png(files.png(pixels), "the picture"), pixels)
+    every_value = np.resize(np.arange(256, dtype=np.uint8), (3, 3072))
+    np.testing.assert_array_equal(read_png(files.png(every_value), "the picture"), every_value)
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ({"width": 1023}, "got 1023 x 3 pixels?, 8 bits"),
+        ({"height": 2**31 - 1}, "got 1024 x 2147483647"),
+        ({"depth": 16}, "16 bits"),
+        ({"colour": 6}, "colour type 6"),
+    ],
+)
+def test_a_picture_of_another_size_or_kind_is_refused_before_it_is_decoded(header: dict[str, int], found: str) -> None:
+    data = files.png(files.PIXELS["data_batch_1"], **header)
+    with pytest.raises(DataError, match=found.replace(" pixels?", "")):
+        read_png(data, "the picture")

@@ -1,0 +1,173 @@
+"""Where downloads come from: which source is tried next, how slow is too slow, and the npm client."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from minidl._core.errors import DataError, DownloadError
+from minidl.data.datasets import download
+from minidl.data.datasets.download import NpmPackage, PassingError, Patience, try_in_turn
+
+
+class FakeSource:
+    """Works, or fails; a slow one works when it is the last."""
+
+    def __init__(self, name: str, error: Exception | None = None) -> None:
+        self.name = name
+        self.error = error
+
+    @contextmanager
+    def open(self, last: bool) -> Iterator[IO[bytes]]:
+        if self.error and not (last and isinstance(self.error, PassingError)):
+            raise self.error
+        yield BytesIO(self.name.encode())
+
+
+GONE = DownloadError("gone")
+SLOW = PassingError("50 kB/s")
+
+
+@pytest.mark.parametrize(
+    ("errors", "tried", "used"),
+    [
+        ({"a": GONE, "b": None, "c": None}, "ab", "b"),
+        ({"a": SLOW, "b": None}, "ab", "b"),
+        ({"a": SLOW}, "a", "a"),
+        ({"a": SLOW, "b": GONE, "c": SLOW}, "abca", "a"),
+        ({"a": DownloadError("no name"), "b": DownloadError("no route")}, "ab", None),
+        # An archive that is no good.
+        ({"bad": None, "b": None}, ["bad", "b"], "b"),
+    ],
+)
+def test_the_next_source_is_tried_and_a_slow_one_again_when_the_others_have_failed(
+    errors: dict[str, Exception | None], tried: str, used: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def use(file: IO[bytes], source: download.Source) -> str:
+        if source.name == "bad":
+            raise DataError("not the data")
+        return file.read().decode()
+
+    sources = [FakeSource(*item) for item in errors.items()]
+    if used is None:
+        with pytest.raises(DownloadError, match=r"(?s)a: no name.*b: no route.*data_dir.*MINIDL_DATA_DIR"):
+            try_in_turn("DATA", sources, use, pause=0)
+    else:
+        assert try_in_turn("DATA", sources, use, pause=0) == used
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.findall(r"DATA: trying (\w+)", said.err) == list(tried)
+
+
+@pytest.mark.parametrize(
+    ("last", "counts", "slow"),
+    [
+        (False, [20_000, 40_000], False),
+        (False, [19_000], True),
+        (True, [19_000, 20_000], False),
+        # The rate is that of the last window alone.
+        (True, [1_000_000, 1_000_900], True),
+    ],
+)
+def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(
+    last: bool, counts: list[int], slow: bool
+) -> None:
+    # The last check but one comes when no time has passed.
+    times = iter([0, *range(1, len(counts)), len(counts) - 1, len(counts)])
+    pace = download._Pace("it", Patience(slow=20_000, stuck=1_000, window=1, clock=lambda: next(times)), last)
+    for count in counts:
+        pace.check(count)
+    if slow:
+        with pytest.raises(PassingError, match=f"it: [0-9]+ kB/s, less than {1 if last else 20}"):
+            pace.check(counts[-1])
+    else:
+        pace.check(counts[-1])
+
+
+# The npm client.
+
+
+@pytest.fixture
+def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], NpmPackage]:
+    """Return a function that puts a shell script called npm on the PATH."""
+    if sys.platform == "win32":
+        pytest.skip("the fake npm is a shell script")
+
+    def install(script: str) -> NpmPackage:
+        program = tmp_path / "bin" / "npm"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+        return NpmPackage("some-package@1.0.0", 1000, tmp_path / "cache")
+
+    return install
+
+
+def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(
+    npm: Callable[[str], NpmPackage], tmp_path: Path
+) -> None:
+    package = npm(
+        'echo "$1 $2 $3" > some-package-1.0.0.tgz; mkdir -p "${7#--cache=}"; echo x > "${7#--cache=}/x"; pwd >&2'
+    )
+    with package.open(last=True) as archive:
+        assert archive.read() == b"pack some-package@1.0.0 --ignore-scripts\n"
+        assert [path.parent.parent for path in tmp_path.rglob("cache/x")] == [Path(archive.name).parent]
+        assert Path(archive.name).is_relative_to(tmp_path / "cache")
+    assert package.name == "npm package some-package@1.0.0"
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_npm_works_where_the_cache_cannot_be_written(npm: Callable[[str], NpmPackage], tmp_path: Path) -> None:
+    (tmp_path / "cache").write_bytes(b"a file")
+    with npm("echo x > x.tgz").open(last=True) as archive:
+        assert archive.read() == b"x\n"
+
+
+def test_what_a_killed_npm_left_is_swept_when_it_is_old(npm: Callable[[str], NpmPackage], tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    for name in (".npm-old", ".npm-running", "npm"):
+        (folder / name / "cache").mkdir(parents=True)
+        (folder / name / "cache/x").write_bytes(b"x")
+    for name in (".npm-old", "npm"):
+        os.utime(folder / name, (time.time() - 90_000,) * 2)
+    with npm("echo x > x.tgz").open(last=True):
+        pass
+    assert sorted(path.name for path in folder.iterdir()) == [".npm-running", "npm"]
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("echo npm error code E404 >&2; exit 1", "npm pack failed: npm error code E404"),
+        ("echo 'GET http://user:secret@127.0.0.1/x' >&2; exit 1", r"GET http://\*\*\*@127.0.0.1/x"),
+        ("exit 0", "npm pack failed: no archive"),
+        ("exec sleep 30", "npm package some-package@1.0.0: 0 kB/s, less than 10"),
+    ],
+)
+def test_an_npm_that_fails_is_reported_and_leaves_nothing(
+    script: str, message: str, npm: Callable[[str], NpmPackage], tmp_path: Path
+) -> None:
+    package = replace(npm(script), patience=Patience(window=0.3 if "sleep" in script else 60))
+    with pytest.raises(DownloadError, match=message), package.open(last=True):
+        pass
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_without_npm_the_source_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DownloadError, match="there is no npm on the PATH"):
+        NpmPackage("some-package", 1000, tmp_path).open(last=True).__enter__()
+
+
+def test_npm_shows_how_much_has_come(npm: Callable[[str], NpmPackage], capsys: pytest.CaptureFixture[str]) -> None:
+    with npm("head -c 1000 /dev/zero > x.tgz; sleep 0.5").open(last=True):
+        assert "1.00k/2.00k" in capsys.readouterr().err.replace("\r", "\n")
