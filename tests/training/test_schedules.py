@@ -1,6 +1,7 @@
 """Learning-rate schedules: their formulas, their edges, what they refuse."""
 
 import math
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -130,12 +131,30 @@ def test_one_cycle_stays_at_its_last_rate():
         (lambda: dl.LinearWarmup(0.1, 5, start=-1), "start: expected a finite number >= 0"),
         (lambda: dl.TriangularCycle(0.1, 0.1, 5), "maximum: expected a finite number > 0.1"),
         (lambda: dl.OneCycle(0.1, 5, rise=1), r"rise: expected a number in \[0, 1\)"),
-        (lambda: dl.OneCycle(0.1, 5, start_divisor=0), "start_divisor: expected a finite number >= 1"),
+        (lambda: dl.OneCycle(0, 5), "maximum: expected a finite number > 0"),
+        (lambda: dl.OneCycle(0.1, 5, start_divisor=0.9), "start_divisor: expected a finite number >= 1"),
+        (lambda: dl.OneCycle(0.1, 5, end_divisor=0.9), "end_divisor: expected a finite number >= 1"),
+        *(
+            (partial(cls, 0, *more), "initial: expected a finite number > 0")
+            for cls, *more in (
+                (dl.StepDecay, 0.5, 5),
+                (dl.ExponentialDecay, 0.5),
+                (dl.InverseTimeDecay, 0.5),
+                (dl.CosineAnnealing, 5),
+                (dl.CosineAnnealingWarmRestarts, 5),
+            )
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(wrong, message):
     with pytest.raises(dl.InputError, match=message):
         wrong()
+
+
+def test_what_is_just_allowed():
+    assert dl.OneCycle(0.1, 5, start_divisor=1, end_divisor=1)(4) == pytest.approx(0.1, rel=1e-12)
+    assert dl.PiecewiseConstant([1], [0, 1])(0) == dl.CosineAnnealing(0.1, 1, minimum=0.1)(0) - 0.1 == 0
+    assert dl.InverseTimeDecay(0.1, 0)(9) == dl.ExponentialDecay(0.1, 1)(9) == dl.TriangularCycle(0, 0.1, 1)(1) == 0.1
 
 
 @pytest.mark.parametrize("cls", [dl.StepDecay, dl.ExponentialDecay])
