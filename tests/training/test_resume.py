@@ -157,10 +157,12 @@ def test_a_directory_without_a_checkpoint_begins_the_run(run, tmp_path):
         assert everything(trainer) == undisturbed(run)
 
 
-class Freezes(dl.Callback):
-    def on_epoch_begin(self, trainer):
+def freezes():
+    def freeze(trainer):
         if trainer.epoch == 2:
             trainer.model.network.layers[1].freeze()
+
+    return dl.LambdaCallback(on_epoch_begin=freeze)
 
 
 class Decay(dl.Callback):
@@ -193,7 +195,7 @@ class Draws(dl.Callback):
         self.flag = self.best > 0
 
 
-@pytest.mark.parametrize("make", [Freezes, Decay, Draws])
+@pytest.mark.parametrize("make", [freezes, Decay, Draws])
 def test_what_callbacks_do_comes_back(tmp_path, make):
     run = with_callback(make)
     whole, arguments = run()
@@ -201,7 +203,8 @@ def test_what_callbacks_do_comes_back(tmp_path, make):
     killed(run, tmp_path, 5, every_steps=2)
     found = resumed(run, tmp_path)
     assert everything(found) == everything(whole)
-    assert repr(vars(found.callbacks[0]) | {"rng": 0}) == repr(vars(whole.callbacks[0]) | {"rng": 0})
+    for name in set(whole.callbacks[0].saved_attributes) - {"rng"}:
+        assert repr(getattr(found.callbacks[0], name)) == repr(getattr(whole.callbacks[0], name))
     fit(found, arguments, resume_from=tmp_path)  # what is there now is of these kinds too
 
 
@@ -384,17 +387,13 @@ def test_the_same_in_other_words_is_the_same_run(tmp_path):
     assert len(second.history) == 2
 
 
-def test_fewer_epochs_than_are_done(tmp_path):
+def test_fewer_epochs_than_are_done_and_what_names_no_file(tmp_path):
     trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path)])
     fit(trainer, arguments)
     again, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
     words = r"epochs: expected at least 3, as many as .* has, got 2"
     unchanged_by(dl.InputError, words, again, epochs=2, resume_from=tmp_path)
-
-
-@pytest.mark.parametrize("place", [123, True, "", "a\0b", b"bytes"])
-def test_what_names_no_file(place):
-    unchanged_by(dl.InputError, "resume_from: expected the name of a file", other(), resume_from=place)
+    unchanged_by(dl.InputError, "resume_from: expected the name of a file", again, resume_from=123)
 
 
 def test_a_failed_resume_leaves_the_terms_of_the_run(tmp_path):
@@ -407,12 +406,12 @@ def test_a_failed_resume_leaves_the_terms_of_the_run(tmp_path):
 
 
 def test_a_refusal_in_on_train_begin_comes_before_the_checkpoint_is_taken(tmp_path):
-    class Refuses(dl.Callback):
-        def on_train_begin(self, trainer):
-            raise dl.InputError("no")
+    def refuse(trainer):
+        raise dl.InputError("no")
 
     killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
-    unchanged_by(dl.InputError, "no", other(callbacks=[Refuses()]), resume_from=tmp_path)
+    refuses = dl.LambdaCallback(on_train_begin=refuse)
+    unchanged_by(dl.InputError, "no", other(callbacks=[refuses]), resume_from=tmp_path)
 
 
 def test_a_signal_while_the_checkpoint_is_taken_waits(tmp_path, monkeypatch):

@@ -24,22 +24,14 @@ ALL = [
     dl.TriangularCycle(0.01, 0.1, 6),
     dl.OneCycle(0.1, 40, rise=0.4, start_divisor=10, end_divisor=100),
 ]
-every_one = pytest.mark.parametrize("schedule", ALL, ids=lambda schedule: type(schedule).__name__)
 
 
-@every_one
+@pytest.mark.parametrize("schedule", ALL, ids=lambda schedule: type(schedule).__name__)
 def test_a_schedule_is_a_pure_function_of_the_step(schedule):
     forward = [schedule(step) for step in range(100)]
     assert [schedule(step) for step in reversed(range(100))] == forward[::-1]
     assert all(type(rate) is float and math.isfinite(rate) and rate >= 0 for rate in forward)
     assert schedule(10**6) >= 0  # long after its end
-
-
-@every_one
-def test_representation_makes_it_again(schedule):
-    again = eval(repr(schedule), vars(dl))
-    assert repr(again) == repr(schedule)
-    assert [again(step) for step in range(50)] == [schedule(step) for step in range(50)]
 
 
 def test_every_public_schedule_is_here():
@@ -69,15 +61,6 @@ FORMULAS = {  # of Keras: ExponentialDecay, InverseTimeDecay, CosineDecay, Cosin
 @pytest.mark.parametrize(("schedule", "formula"), FORMULAS.values(), ids=FORMULAS)
 def test_rates_are_those_of_the_formula(schedule, formula):
     assert rates_of(schedule) == pytest.approx([formula(t) for t in range(60)], rel=1e-12)
-
-
-def test_the_triangle_of_the_course_text():
-    schedule = dl.TriangularCycle(1e-5, 1e-1, half_cycle=500)
-    for cycle in range(3):
-        for t in range(2 * cycle * 500, (2 * cycle + 1) * 500 + 1, 50):
-            assert schedule(t) == pytest.approx(1e-5 + (t - 2 * cycle * 500) / 500 * (1e-1 - 1e-5), rel=1e-12)
-        for t in range((2 * cycle + 1) * 500, 2 * (cycle + 1) * 500 + 1, 50):
-            assert schedule(t) == pytest.approx(1e-1 - (t - (2 * cycle + 1) * 500) / 500 * (1e-1 - 1e-5), rel=1e-12)
 
 
 def test_the_ends_of_a_cosine_hold():
