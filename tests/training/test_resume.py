@@ -120,12 +120,15 @@ def campaign(*arguments, timeout=600):
     return counts
 
 
-NIGHTLY = [pytest.param(name, marks=pytest.mark.nightly) for name in ("sgd_with_momentum", "adam_with_schedule")]
+@pytest.mark.parametrize("name", ["batch_norm_dropout_augmentation", "early_stopping_and_plateau"])
+def test_killed_after_every_file_operation(name):
+    assert campaign("operations", name, "after")["kills"] >= 80
 
 
-@pytest.mark.parametrize("name", ["batch_norm_dropout_augmentation", "early_stopping_and_plateau", *NIGHTLY])
-def test_killed_at_every_file_operation(name):
-    assert campaign("operations", name)["kills"] >= 80
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_before_and_after_every_file_operation(name):
+    assert campaign("operations", name, "before", "after")["kills"] >= 160
 
 
 def test_killed_at_random_instants():
