@@ -191,7 +191,7 @@ def test_who_goes_back_does_not_leave_two_branches(tmp_path):
     before, early = contents(tmp_path), tmp_path / "checkpoint-000000003.safetensors"
     refused("step 3, but there are later checkpoints", dl.Checkpoint(tmp_path), resume_from=early)
     assert contents(tmp_path) == before
-    back = trained(dl.Checkpoint(tmp_path / "other"), resume_from=early)
+    back = trained(dl.Checkpoint(tmp_path / "other"), resume_from=str(early))
     assert everything(back) == everything(trainer)
     trained(dl.Checkpoint(tmp_path), epochs=4, resume_from=tmp_path / "checkpoint-000000009.safetensors")
 
