@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from training_runs import RUNS, Death, DieAt, everything, fit, saved_steps, seeded, sgd_with_momentum
+from training_runs import RUNS, Death, DieAt, everything, fit, saved_steps, seeded, sgd_with_momentum, undisturbed
 
 import minidl as dl
 
@@ -47,9 +47,8 @@ def same_handlers_afterwards():
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 9])
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
 def test_the_step_is_finished_and_the_run_goes_on_later(tmp_path, run, number, step):
-    whole, arguments = seeded(run)
-    fit(whole, arguments)
-    step = min(step, whole.step)
+    expected = undisturbed(run)
+    step = min(step, expected["counters"][2])
     note = SignalAt(step, number)
     trainer, arguments = seeded(run, [note, dl.Checkpoint(tmp_path, every_epochs=None, every_steps=1000)])
     with pytest.raises(EXITS[number]) as exit:
@@ -61,7 +60,7 @@ def test_the_step_is_finished_and_the_run_goes_on_later(tmp_path, run, number, s
     assert saved_steps(tmp_path) == [step]
     again, arguments = run([SignalAt(0), dl.Checkpoint(tmp_path)])
     fit(again, arguments, resume_from=tmp_path)
-    assert everything(again) == everything(whole)
+    assert everything(again) == expected
 
 
 def interrupted(*callbacks, error=KeyboardInterrupt, **options):
@@ -207,7 +206,7 @@ def test_a_second_sigterm_ends_a_program_at_once(tmp_path):
 def test_killed_by_terms_at_many_moments_it_always_leaves_a_checkpoint(tmp_path):
     """SIGTERM at some moments of a run, again and again on the same directory: 143 each time, and it gets further."""
     done = 0
-    for pause in (1, 2, 3, 2, 1):
+    for pause in (1, 3, 2):
         with start(tmp_path, sleep=0.001) as program:
             wait_for(program, f"batch {done + pause}")
             program.terminate()
