@@ -249,6 +249,11 @@ class Monitor:
         raise InputError(f"{owner!r}: an epoch has no {self.name!r}; {hint}")
 
 
+def metrics(columns: Iterable[str]) -> list[str]:
+    """Return the quantities that `columns` measure, each once, without ``val_``."""
+    return list(dict.fromkeys(name.removeprefix("val_") for name in columns if name not in BESIDES))
+
+
 def as_row(logs: Mapping[str, Any]) -> Row:
     """Return `logs` as a row of a history has them: names of printable text, and Python's own numbers."""
     for name, value in logs.items():

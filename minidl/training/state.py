@@ -66,10 +66,9 @@ class Work:
 
     def check(self) -> None:
         """Refuse what cannot work."""
-        sets = (
-            {"train": self.train} if self.validation is None else {"train": self.train, "validation": self.validation}
-        )
-        for name, data in sets.items():
+        for name, data in {"train": self.train, "validation": self.validation}.items():
+            if data is None:
+                continue
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
             place = f"Trainer.fit: {name}, its first row"

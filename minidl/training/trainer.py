@@ -199,7 +199,6 @@ class Trainer:
         work.check()
         restored = self._restored(resume_from, epochs, work)
         self._set_out(work, epochs)
-        state = self.state
         begun: list[Callback] = []
         with Interrupts() as interrupts:
             try:
@@ -208,9 +207,9 @@ class Trainer:
                     callback.on_train_begin(self)
                 if restored is not None:
                     restored.apply()
-                    state.go_on_from(restored.state)
-                    self.last_epoch = state.first_epoch + epochs
-                while state.batch or (state.epoch < self.last_epoch and not state.stopping):
+                    self.state.go_on_from(restored.state)
+                    self.last_epoch = self.first_epoch + epochs
+                while self.batch or (self.epoch < self.last_epoch and not self.stopping):
                     self._run_epoch(work, interrupts)
                     if interrupts.received is not None:
                         self._notify("on_interrupt")
@@ -218,7 +217,7 @@ class Trainer:
             finally:
                 self._end(begun)
         interrupts.deliver()
-        return state.history
+        return self.history
 
     def stop(self) -> None:
         """End training after the running step; the epoch is still measured and recorded."""

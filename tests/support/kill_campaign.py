@@ -1,6 +1,6 @@
 """Kill training again and again, resume it, and see whether it ends as if nothing had happened.
 
-    python tests/support/kill_campaign.py operations RUN         at every file operation of a run, before and after it
+    python tests/support/kill_campaign.py operations RUN MOMENTS at every file operation of a run, before or after it
     python tests/support/kill_campaign.py random RUN KILLS SEED  at random instants, several times in one run
 
 prints one line of JSON. Each attempt is a child forked from this process, which itself never trains: forking is safe
@@ -81,14 +81,14 @@ def undisturbed(run, epochs):
         return expected, time.perf_counter() - start
 
 
-def at_every_operation(run):
-    """Kill before and after each operation on files once, and return how often, and how often the end was another."""
+def at_every_operation(run, *moments):
+    """Kill before or after each operation on files once, and return how often, and how often the end was another."""
     expected, _ = undisturbed(run, epochs=2)
     kills = different = number = 0
     reached = True
     while reached:
         number += 1
-        for moment in ("before", "after"):
+        for moment in moments:
             with tempfile.TemporaryDirectory() as folder:
                 answer = Path(folder) / "answer"
 
@@ -128,8 +128,9 @@ def at_random_instants(run, wanted, seed):
 
 
 if __name__ == "__main__":
-    kind, name, *numbers = sys.argv[1:]
-    counts = (
-        at_every_operation(RUNS[name]) if kind == "operations" else at_random_instants(RUNS[name], *map(int, numbers))
-    )
+    kind, name, *more = sys.argv[1:]
+    if kind == "operations":
+        counts = at_every_operation(RUNS[name], *more)
+    else:
+        counts = at_random_instants(RUNS[name], *map(int, more))
     print(json.dumps(counts))

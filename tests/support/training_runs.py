@@ -1,5 +1,6 @@
 """Runs that are interrupted and resumed: small, but with everything that a checkpoint has to hold."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -133,3 +134,11 @@ def everything(trainer):
         "optimizer": (optimizer.steps, repr(optimizer.learning_rate), optimizer.current_learning_rate),
         "remembered": repr(remembered),
     }
+
+
+@functools.cache
+def undisturbed(run, epochs=3):
+    """Return `everything` of a seeded run that nothing interrupts."""
+    trainer, arguments = seeded(run)
+    fit(trainer, arguments, epochs)
+    return everything(trainer)

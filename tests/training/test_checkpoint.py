@@ -5,8 +5,6 @@ import errno
 import itertools
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from faulty_os import TAKES_SPACE, WRITING, FaultyOs, standing_in
 from training_runs import Death, DieAt, Measures, everything, fit, saved_steps, sgd_with_momentum
 
 import minidl as dl
+from minidl._storage.locks import locked
 from minidl._storage.tensors import write_tensors
 from minidl.training.checkpoint import checkpoint_paths, find_checkpoint, read_checkpoint, write_checkpoint
 
@@ -74,25 +73,18 @@ def test_the_older_one_goes_only_when_the_newer_one_is_there(tmp_path):
     assert Notes.seen == [[1], *([k + 1, k] for k in range(1, 9))]
 
 
-def test_it_has_its_turn_after_all_others(tmp_path):
+def test_it_has_its_turn_after_all_others_and_saves_a_run_that_is_stopped(tmp_path):
     class Late(dl.Callback):
         saved_attributes = ("epochs",)
-
-        def on_train_begin(self, trainer):
-            self.epochs = 0
+        epochs = 0
 
         def on_epoch_end(self, trainer):
-            self.epochs += 1
+            self.epochs = trainer.epoch
+            trainer.stop()
 
-    trained(dl.Checkpoint(tmp_path), Late(), epochs=2)
-    _, tree = read_checkpoint(checkpoint_paths(tmp_path)[0])
-    assert tree["attributes"] == {"callback 0": {"epochs": 2}}
-
-
-def test_a_run_that_is_stopped_is_saved(tmp_path):
-    stop = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.stop())
-    trained(stop, dl.Checkpoint(tmp_path, every_epochs=100))
+    trained(dl.Checkpoint(tmp_path, every_epochs=100), Late())
     assert saved_steps(tmp_path) == [3]
+    assert read_checkpoint(checkpoint_paths(tmp_path)[0])[1]["attributes"] == {"callback 0": {"epochs": 1}}
 
 
 def test_the_best_stays_whatever_else_goes(tmp_path):
@@ -199,7 +191,7 @@ def test_who_goes_back_does_not_leave_two_branches(tmp_path):
     before, early = contents(tmp_path), tmp_path / "checkpoint-000000003.safetensors"
     refused("step 3, but there are later checkpoints", dl.Checkpoint(tmp_path), resume_from=early)
     assert contents(tmp_path) == before
-    back = trained(dl.Checkpoint(tmp_path / "other"), resume_from=early)
+    back = trained(dl.Checkpoint(tmp_path / "other"), resume_from=str(early))
     assert everything(back) == everything(trainer)
     trained(dl.Checkpoint(tmp_path), epochs=4, resume_from=tmp_path / "checkpoint-000000009.safetensors")
 
@@ -211,15 +203,8 @@ def test_a_file_in_the_place_of_the_directory(tmp_path):
 
 
 def test_two_runs_in_one_directory(tmp_path):
-    script = (
-        "import sys, minidl as dl\nfrom minidl._storage.locks import locked\n"
-        f"with locked({str(tmp_path)!r}): print('held', flush=True); sys.stdin.read()"
-    )
-    other = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with other:
-        assert other.stdout.readline() == "held\n"
-        refused(f"process {other.pid}", dl.Checkpoint(tmp_path))
-        other.stdin.close()
+    with locked(tmp_path):
+        refused(f"process {os.getpid()}", dl.Checkpoint(tmp_path))
     trained(dl.Checkpoint(tmp_path))
     assert saved_steps(tmp_path) == [9, 6, 3]
 
@@ -368,8 +353,6 @@ def test_other_tools_read_the_weights(tmp_path):
 UNKNOWN = [object(), {1: 2}, {"@array": 1}, 1j, b"bytes", {"deep": [set()]}, np.float32(1)]
 UNKNOWN += [collections.Counter(a=1), collections.defaultdict(int), np.ma.masked_array([1.0], [True])]
 UNWRITABLE = [(np.ones(2, complex), "complex"), (np.array([object()]), "object"), (10**5000, "digits")]
-
-
 UNWRITABLE += [(json.loads("[" * 40 + "]" * 40), "levels"), *((value, "thing.*None, a bool") for value in UNKNOWN)]
 
 

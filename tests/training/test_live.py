@@ -6,10 +6,13 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
+from training_runs import Death, DieAt
 
 import minidl as dl
 from minidl._core.page import html_page
@@ -51,21 +54,13 @@ def path(tmp_path):
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that only moves when it is told to; a drawing takes a second."""
-
-    class Clock:
-        now = 0.0
-
-        def __call__(self):
-            return self.now
-
-    clock = Clock()
-    write = live.LiveCurves._write
+    clock, write = SimpleNamespace(now=0.0), live.LiveCurves._write
 
     def slow_write(self, *arguments):
         write(self, *arguments)
         clock.now += 1.0
 
-    monkeypatch.setattr(live, "perf_counter", clock)
+    monkeypatch.setattr(live, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(live.LiveCurves, "_write", slow_write)
     return clock
 
@@ -115,12 +110,11 @@ def test_the_page_stands_alone(path):
 def test_drawing_takes_a_twentieth_of_the_time_at_most(path, clock):
     drawn = []
 
-    class Clockwork(dl.Callback):
-        def on_epoch_end(self, trainer):
-            drawn.append(int(re.search(r"epoch (\d+) of", path.read_text("utf-8"))[1]))
-            clock.now += 1.0
+    def tick(trainer):
+        drawn.append(int(re.search(r"epoch (\d+) of", path.read_text("utf-8"))[1]))
+        clock.now += 1.0
 
-    fit(dl.LiveCurves(path, quantities=["loss"]), Clockwork(), epochs=50)
+    fit(dl.LiveCurves(path, quantities=["loss"]), dl.LambdaCallback(on_epoch_end=tick), epochs=50)
     assert sorted(set(drawn)) == [0, 21, 41]  # 20 s after the first page was done, and 20 s after the second
     assert "epoch 50 of 50: training is finished" in path.read_text("utf-8")
 
@@ -166,12 +160,8 @@ def raising(error, epoch=2):
     ],
 )
 def test_the_last_page_says_how_training_ended(path, act, error, words):
-    look = Look(path, act)
-    if error is None:
-        fit(dl.LiveCurves(path, quantities=["loss"]), look)
-    else:
-        with pytest.raises(error):
-            fit(dl.LiveCurves(path, quantities=["loss"]), look)
+    with nullcontext() if error is None else pytest.raises(error):
+        fit(dl.LiveCurves(path, quantities=["loss"]), Look(path, act))
     page = path.read_text("utf-8")
     assert words in page
     assert REFRESH not in page
@@ -179,40 +169,29 @@ def test_the_last_page_says_how_training_ended(path, act, error, words):
 
 
 def test_an_end_before_the_first_epoch_is_told(path):
-    class Fail(dl.Callback):
-        def on_batch_end(self, trainer):
-            raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        fit(dl.LiveCurves(path), Fail())
-    assert "ValueError: no" in path.read_text("utf-8")
-    assert "No epoch was finished." in path.read_text("utf-8")
+    with pytest.raises(Death):
+        fit(dl.LiveCurves(path), DieAt(1))
+    page = path.read_text("utf-8")
+    assert "training ended by an error, Death" in page
+    assert "No epoch was finished." in page
 
 
-def test_a_fit_within_an_except_block_may_end_well(path):
+def test_a_second_fit_begins_anew_and_within_an_except_block_too(path):
+    callback = dl.LiveCurves(path, quantities=["loss"])
     try:
-        raise ValueError("before")
-    except ValueError:
-        fit(dl.LiveCurves(path))
-    assert "training is finished" in path.read_text("utf-8")
-
-
-def test_a_second_fit_begins_anew(path):
-    callback = dl.LiveCurves(path)
-    with pytest.raises(KeyboardInterrupt):
         fit(callback, Look(path, lambda t: signal.raise_signal(signal.SIGINT)))
-    fit(callback, epochs=1)
+    except KeyboardInterrupt:
+        fit(callback, epochs=1)
     assert "training is finished" in path.read_text("utf-8")
 
 
 def test_a_page_that_cannot_be_written_later_does_not_end_training(path, monkeypatch):
     monkeypatch.setattr(live, "_PATIENCE", 0)
-    write = live.write_whole
+
+    def fail(path, content):
+        raise OSError(28, "No space left on device")
 
     def full(trainer):
-        def fail(path, content):
-            raise OSError(28, "No space left on device")
-
         monkeypatch.setattr(live, "write_whole", fail)
 
     with pytest.warns(UserWarning, match="cannot write the page \\(No space left on device\\)") as told:
@@ -220,7 +199,6 @@ def test_a_page_that_cannot_be_written_later_does_not_end_training(path, monkeyp
     assert len(told) == 1
     assert t.epoch == 4
     assert "epoch 1 of 4" in path.read_text("utf-8")
-    monkeypatch.setattr(live, "write_whole", write)
 
 
 # ---- what is refused
@@ -249,29 +227,29 @@ def test_a_misspelt_quantity_is_refused_before_the_first_epoch(path):
 def test_a_quantity_that_another_callback_could_add_is_refused_after_it(path):
     with pytest.raises(dl.InputError, match=r"LiveCurves.*an epoch has no 'top5'"):
         fit(dl.LiveCurves(path, quantities=["top5"]), Look(path))
-
-
-def test_a_folder_that_cannot_be_made_is_refused_before_the_first_epoch(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(dl.InputError, match="expected a folder that can be written"):
-        fit(dl.LiveCurves(tmp_path / "file" / "live.html"))
-
-
-def test_a_page_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_path):
-    t = trainer(dl.LiveCurves(tmp_path))
-    with pytest.raises(dl.InputError, match=r"LiveCurves.*cannot write the page \(Expected a file"):
-        t.fit(DATA, epochs=1, batch_size=4)
-    assert t.step == 0
-
-
-def test_a_quantity_of_an_earlier_fit_alone_is_refused(path):
+    # One of an earlier fit alone does not do.
     t = trainer(dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.history.rows[-1].update(top5=0.5)))
     t.fit(DATA, epochs=1, batch_size=4)
     t.callbacks = [Look(path), dl.LiveCurves(path, quantities=["top5"])]
-    path.parent.mkdir()
-    path.touch()
     with pytest.raises(dl.InputError, match="an epoch has no 'top5'"):
         t.fit(DATA, epochs=1, batch_size=4)
+
+
+def test_a_quantity_may_be_measured_in_validation_alone_or_be_no_metric(path):
+    fit(dl.LiveCurves(path, quantities=["val_loss", "learning_rate"]), train_metrics=False)
+    alts = [alt for _, alt in pictures(path.read_text("utf-8"))]
+    assert [alt.partition(",")[0] for alt in alts] == ["loss over 3 epochs", "learning_rate over 3 epochs"]
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [("file/live.html", "a folder that can be"), ("", r"LiveCurves.*cannot write .*Expected a f")]
+)
+def test_what_cannot_be_written_is_refused_before_the_first_epoch(tmp_path, place, words):
+    (tmp_path / "file").write_text("")
+    t = trainer(dl.LiveCurves(tmp_path / place))
+    with pytest.raises(dl.InputError, match=words):
+        t.fit(DATA, epochs=1, batch_size=4)
+    assert t.step == 0
 
 
 def test_without_a_path_and_a_notebook_nothing_happens(tmp_path, monkeypatch, capsys):
@@ -291,10 +269,8 @@ def test_constructing_imports_and_writes_nothing(tmp_path):
 
 def test_a_page_takes_texts_literally():
     page = html_page("<T> & $x", "<p>$body</p>", renewed_after=7)
-    assert "<title>&lt;T&gt; &amp; $x</title>" in page
-    assert "<h1>&lt;T&gt; &amp; $x</h1>" in page
-    assert "<p>$body</p>" in page
-    assert 'content="7"' in page
+    for text in ("<title>&lt;T&gt; &amp; $x</title>", "<h1>&lt;T&gt; &amp; $x</h1>", "<p>$body</p>", 'content="7"'):
+        assert text in page
     assert "refresh" not in html_page("T", "")
 
 

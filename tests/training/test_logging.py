@@ -1,10 +1,10 @@
 """CSVLogger and JSONLLogger: the file is the history, whatever happens, and nothing of another run is lost."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,19 +42,8 @@ def test_the_file_is_the_history_after_each_epoch(tmp_path, kind):
     assert read(path)["epoch"] == [1, 2, 3, 4, 5]
     assert read(path) == trainer.history
     assert os.listdir(path.parent) == [path.name]
-
-
-def test_a_csv_line_and_a_strict_json_line_are_what_others_read(tmp_path):
-    trainer, arguments = sgd_with_momentum([dl.CSVLogger(tmp_path / "a.csv"), dl.JSONLLogger(tmp_path / "a.jsonl")])
-    fit(trainer, arguments, 1)
-    trainer.model.network.layers[1].weight.value[0, 0] = float("nan")
-    fit(trainer, arguments, 1, nonfinite="ignore")
-    header, *rows = (tmp_path / "a.csv").read_text().splitlines()
-    assert header == "epoch,loss,cost,accuracy,val_loss,val_cost,val_accuracy,learning_rate,seconds"
-    assert [row.split(",")[:2] for row in rows] == [["1", repr(trainer.history["loss"][0])], ["2", "NaN"]]
-    lines = [json.loads(line, parse_constant=pytest.fail) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert lines[0] == trainer.history.rows[0]
-    assert lines[1]["loss"] == "NaN"
+    written = path.read_bytes()
+    assert getattr(trainer.history, f"to_{kind}")(path).read_bytes() == written
 
 
 @pytest.mark.parametrize("moment", ["step", "epoch"])
@@ -122,6 +111,7 @@ CONTENTS = {
     "something else": (b"a letter", b"a letter", "is no history of this kind"),
     "a torn line": (b"epoch,loss\n1,2.5\n2", b'{"epoch": 1, "lo', "is no history of this kind"),
     "no text": (b"\xff\xfe\x00", b"\xff\xfe\x00", "is no history of this kind"),
+    "no rows": (b"epoch\n", b"", None),
 }
 
 
@@ -133,28 +123,28 @@ def test_what_is_there_already_is_kept_beside(tmp_path, kind, content):
     path.write_bytes(there)
     (tmp_path / f"log-1.{kind}").write_bytes(b"an older one")
     trainer, arguments = make(path)
-    with pytest.warns(UserWarning, match=rf"log\.{kind} {reason}.*; it is kept as log-2\.{kind}"):
+    told = rf"log\.{kind} {reason}.*; it is kept as log-2\.{kind}"
+    with pytest.warns(UserWarning, match=told) if reason else nullcontext():
         fit(trainer, arguments, 2)
     assert (tmp_path / f"log-1.{kind}").read_bytes() == b"an older one"
-    assert (tmp_path / f"log-2.{kind}").read_bytes() == there
+    assert len(os.listdir(tmp_path)) == (3 if reason else 2)
+    assert not reason or (tmp_path / f"log-2.{kind}").read_bytes() == there
     assert read(path) == trainer.history
 
 
-def test_a_file_without_rows_is_not_worth_keeping(tmp_path, kind):
+def test_a_run_that_measures_nothing_leaves_what_is_there_and_one_that_comes_later_writes_all(tmp_path, kind):
     path = tmp_path / f"log.{kind}"
-    getattr(dl.History(), f"to_{kind}")(path)
-    fit(*make(path), 1)
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-
-def test_a_run_that_measures_nothing_leaves_what_is_there(tmp_path, kind):
-    path = tmp_path / f"log.{kind}"
-    path.write_bytes(b"old")
+    path.write_bytes(b"")
     trainer, arguments = make(path, DieAt(1))
     fit(trainer, arguments, 0)
     with pytest.raises(Death):
         fit(trainer, arguments, 1)
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b""
+    trainer.callbacks, logger = [], trainer.callbacks[0]
+    fit(trainer, arguments, 2)
+    trainer.callbacks = [logger]
+    fit(trainer, arguments, 1)
+    assert read(path)["epoch"] == [2, 3, 4]
 
 
 def test_going_back_to_an_older_checkpoint_keeps_the_later_rows(tmp_path):
@@ -168,14 +158,6 @@ def test_going_back_to_an_older_checkpoint_keeps_the_later_rows(tmp_path):
         fit(trainer, arguments, 3, resume_from=oldest)
     assert (tmp_path / "log-1.csv").read_bytes() == before
     assert read(path) == trainer.history
-
-
-def test_a_logger_that_comes_later_writes_what_was_before_it(tmp_path):
-    trainer, arguments = sgd_with_momentum()
-    fit(trainer, arguments, 2)
-    trainer.callbacks.append(dl.CSVLogger(tmp_path / "log.csv"))
-    fit(trainer, arguments, 1)
-    assert read(tmp_path / "log.csv")["epoch"] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("place", ["folder", "file/log.csv", "/dev/null", "locked/log.csv"])
@@ -207,8 +189,7 @@ def test_a_failed_write_ends_training_and_leaves_the_last_rows(tmp_path, monkeyp
     assert os.listdir(tmp_path) == ["log.csv"]
 
 
-def test_a_path_must_be_a_name_and_shows(tmp_path, kind):
+def test_a_path_must_be_a_name(kind):
     for path in ("", None, 3, b"log.csv"):
         with pytest.raises(dl.InputError, match="path: expected the name of a file"):
             LOGGERS[kind](path)
-    assert repr(LOGGERS[kind](tmp_path / "log")) == f"{LOGGERS[kind].__name__}({str(tmp_path / 'log')!r})"

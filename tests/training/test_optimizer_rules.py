@@ -99,10 +99,40 @@ def test_large_parameters_in_any_order_move_like_their_parts(case, rng):
         np.testing.assert_array_equal(end, ends[0])
 
 
+# ---- the loop
+
+
+def test_a_rule_of_ones_own_is_a_formula_and_its_state_goes_by_path():
+    optimizer = Momentum(1.0, clip_value=1.0)
+    parameters = {"0.weight": parameter_with([3.0]), "1.weight": parameter_with([0.0])}
+    for _ in range(2):
+        optimizer.step(parameters)
+    assert [parameter.value[0] for parameter in parameters.values()] == [-2.5, 0]
+    assert optimizer.state["0.weight"]["velocity"][0] == -1.5
+
+
+@pytest.mark.parametrize("case", ["momentum", "Adam", "NAdam", "RMSProp"])
+@pytest.mark.parametrize("shape", [(2,), (4, 3), (1,), (400, 300)])
+def test_an_optimizer_of_another_model_says_so(case, shape):
+    optimizer = make(case)
+    optimizer.step({"w": parameter_with(np.zeros((3, 4)))})
+    with pytest.raises(dl.ShapeError, match=r"remembers parameters of other shapes: at 'w' .*; make a new one for"):
+        optimizer.step({"w": parameter_with(np.zeros(shape))})
+
+
+def test_an_error_of_the_rule_itself_stays_what_it_is():
+    class Broken(dl.SGD):
+        def update(self, parameter, state, learning_rate):
+            raise ValueError("my own")
+
+    with pytest.raises(ValueError, match=r"^my own$"):
+        Broken(0.1).step({"w": parameter_with([0.0])})
+
+
 # ---- learning rates
 
 
-def test_each_step_has_its_own_rate():
+def test_each_step_has_its_own_rate_also_after_an_assignment():
     parameter, optimizer = parameter_with([1.0]), dl.SGD(dl.PiecewiseConstant([1, 2], [0.5, 0.0, 0.25]))
     assert optimizer.current_learning_rate == 0.5
     seen = []
@@ -110,19 +140,22 @@ def test_each_step_has_its_own_rate():
         optimizer.step({"w": parameter})
         seen.append((optimizer.steps, optimizer.current_learning_rate, parameter.value[0]))
     assert seen == [(1, 0.5, -0.5), (2, 0.0, -0.5), (3, 0.25, -0.75)]
-
-
-def test_a_rate_may_be_assigned_and_is_checked():
-    parameter, optimizer = parameter_with([1.0]), dl.SGD(0.5)
-    optimizer.step({"w": parameter})
+    optimizer.learning_rate = dl.StepDecay(8.0, 0.5, every=2)
+    # Of step 2, the last one.
+    assert optimizer.current_learning_rate == 4.0
     optimizer.learning_rate = 0.25
     assert optimizer.current_learning_rate == optimizer.learning_rate == 0.25
     optimizer.step({"w": parameter})
-    assert parameter.value[0] == -0.75
-    optimizer.learning_rate = dl.StepDecay(1.0, 0.5, every=2)
-    assert optimizer.current_learning_rate == 1.0  # of step 1, the last
-    with pytest.raises(dl.InputError, match="learning_rate: expected a finite number > 0 or a Schedule, got -1"):
-        optimizer.learning_rate = -1
+    assert parameter.value[0] == -1.0
+
+
+@pytest.mark.parametrize("rate", [0, -0.1, float("nan"), float("inf"), "cosine", None, True, dl.OneCycle])
+def test_a_learning_rate_is_a_finite_number_above_zero(rate):
+    optimizer = dl.SGD(0.1)
+    with pytest.raises(dl.InputError, match="learning_rate: expected a finite number > 0 or a Schedule, got"):
+        optimizer.learning_rate = rate
+    with pytest.raises(dl.InputError, match="learning_rate: "):
+        dl.SGD(rate)
 
 
 @pytest.mark.parametrize("rate", [-0.1, float("nan"), None])
@@ -155,16 +188,20 @@ def test_the_norm_is_that_of_all_gradients_together():
     assert parameters["a"].grad.tolist() == [3.0, 0.0]
 
 
-def test_shorter_gradients_stay_as_they_are():
-    parameter = parameter_with([0.3, -0.4])
-    dl.SGD(1.0, clip_norm=0.51).step({"w": parameter})
-    assert parameter.value.tolist() == [-0.3, 0.4]
-
-
-def test_the_length_of_huge_float32_gradients_is_found():
-    parameter = parameter_with([3e30, 4e30], np.float32)
-    dl.SGD(1.0, clip_norm=1.0).step({"w": parameter})
-    assert parameter.value == pytest.approx([-0.6, -0.8])
+@pytest.mark.parametrize(
+    ("gradient", "dtype", "options", "expected"),
+    [
+        ([0.3, -0.4], np.float64, {"clip_norm": 0.51}, [-0.3, 0.4]),
+        ([3e30, 4e30], np.float32, {"clip_norm": 1.0}, [-0.6, -0.8]),
+        ([3.0, -3.0, 0.25], np.float64, {"clip_value": 0.5}, [-0.5, 0.5, -0.25]),
+    ],
+    ids=["shorter", "huge", "values"],
+)
+def test_what_is_clipped(gradient, dtype, options, expected):
+    parameter = parameter_with(gradient, dtype)
+    dl.SGD(1.0, **options).step({"w": parameter})
+    assert parameter.value == pytest.approx(expected, rel=1e-7)
+    assert parameter.grad.tolist() == np.array(gradient, dtype).tolist()
 
 
 @pytest.mark.parametrize(
@@ -176,19 +213,6 @@ def test_gradients_without_a_length_are_refused(gradient, message):
     with pytest.raises(dl.NonFiniteError, match=message):
         dl.SGD(1.0, clip_norm=1.0).step({"w": parameter})
     assert parameter.value.tolist() == [0.0, 0.0]
-
-
-def test_values_are_clipped_on_both_sides():
-    parameter = parameter_with([3.0, -3.0, 0.25])
-    dl.SGD(1.0, clip_value=0.5).step({"w": parameter})
-    assert parameter.value.tolist() == [-0.5, 0.5, -0.25]
-    assert parameter.grad.tolist() == [3.0, -3.0, 0.25]
-
-
-def test_a_rule_of_ones_own_gets_the_clipped_gradient():
-    parameter, optimizer = parameter_with([3.0]), Momentum(1.0, clip_value=0.5)
-    optimizer.step({"w": parameter})
-    assert parameter.value[0] == -0.5
 
 
 # ---- freezing
@@ -221,8 +245,9 @@ def test_to_freeze_a_network_is_to_freeze_all_within():
     assert [p.trainable for p in network.named_parameters().values()] == [True] * 4
     assert not twin.named_parameters()["0.weight"].trainable
     network.freeze()
-    with pytest.raises(dl.InputError, match="at least one parameter to train, got 4 frozen ones"):
-        dl.SGD(0.1).step(network.named_parameters())
+    for parameters, got in [(network.named_parameters(), "4 frozen ones"), ({}, "a model without any")]:
+        with pytest.raises(dl.InputError, match=f"at least one parameter to train, got {got}"):
+            dl.SGD(0.1).step(parameters)
 
 
 class Thawing(dl.SGD):
@@ -256,43 +281,51 @@ def test_steps_and_state_are_all_there_is_to_save(case):
     assert {p: w.value.tobytes() for p, w in one.items()} == {p: w.value.tobytes() for p, w in other.items()}
 
 
-# ---- wrong use and representation
+# ---- constructors
+
+DEFAULTS = {
+    dl.SGD: {"momentum": 0.0, "nesterov": False, "clip_norm": None, "clip_value": None},
+    dl.Adagrad: {"epsilon": 1e-10},
+    dl.RMSProp: {"rho": 0.99, "epsilon": 1e-8, "momentum": 0.0},
+    dl.Adam: {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+    dl.AdamW: {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.01},
+    dl.NAdam: {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "momentum_decay": 0.004},
+}
+
+
+@every_class
+def test_the_defaults_are_those_of_the_papers_or_of_pytorch(cls):
+    optimizer = cls(0.1)
+    assert {name: getattr(optimizer, name) for name in DEFAULTS[cls]} == DEFAULTS[cls]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("classes", "name", "wrong", "right"),
     [
-        (lambda: dl.SGD(0.1, momentum=1.0), r"momentum: expected a number in \[0, 1\)"),
-        (lambda: dl.SGD(0.1, nesterov=True), "nesterov: expected a momentum > 0"),
-        (lambda: dl.Adam(0.1, beta1=1), "beta1: "),
-        (lambda: dl.Adam(0.1, beta2=-0.1), "beta2: "),
-        (lambda: dl.NAdam(0.1, epsilon=0), "epsilon: "),
-        (lambda: dl.NAdam(0.1, momentum_decay=-1), "momentum_decay: "),
-        (lambda: dl.AdamW(0.1, weight_decay=-1), "weight_decay: "),
-        (lambda: dl.RMSProp(0.1, rho=1), "rho: "),
-        (lambda: dl.Adagrad(0.1, epsilon="x"), "epsilon: "),
-        (lambda: dl.SGD(0.1, clip_norm=0), "clip_norm: expected a finite number > 0"),
-        (lambda: dl.SGD(0.1, clip_value=-1), "clip_value: expected a finite number > 0"),
-        (lambda: dl.SGD(0.1, clip_norm=1, clip_value=1), r"clip_norm or clip_value, got both \(1 and 1\)"),
+        ((dl.SGD, dl.RMSProp), "momentum", (-0.1, 1, "x"), (0, 0.99)),
+        ((dl.Adam, dl.AdamW, dl.NAdam), "beta1", (-0.1, 1), (0, 0.99)),
+        ((dl.Adam, dl.AdamW, dl.NAdam), "beta2", (-0.1, 1), (0, 0.99)),
+        ((dl.RMSProp,), "rho", (-0.1, 1), (0, 0.99)),
+        ((dl.Adagrad, dl.RMSProp, dl.Adam, dl.AdamW, dl.NAdam), "epsilon", (0, -1, "x"), (1e-300, 2)),
+        ((dl.AdamW,), "weight_decay", (-1,), (0, 2)),
+        ((dl.NAdam,), "momentum_decay", (-1,), (0, 2)),
+        (OPTIMIZERS, "clip_norm", (0, -1), (1e-300, 2)),
+        (OPTIMIZERS, "clip_value", (0, -1), (1e-300, 2)),
     ],
 )
-def test_wrong_arguments_are_refused(wrong, message):
-    with pytest.raises(dl.InputError, match=message):
-        wrong()
+def test_what_an_option_may_be(classes, name, wrong, right):
+    for cls in classes:
+        for value in wrong:
+            with pytest.raises(dl.InputError, match=f"^{name}: expected"):
+                cls(0.1, **{name: value})
+        assert [getattr(cls(0.1, **{name: value}), name) for value in right] == list(right)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "text"),
-    [
-        (dl.SGD(0.1, 0.9, True), "SGD(0.1, momentum=0.9, nesterov=True)"),
-        (dl.Adam(0.001), "Adam(0.001)"),
-        (dl.AdamW(dl.ConstantRate(1), clip_norm=2), "AdamW(ConstantRate(1), clip_norm=2)"),
-        (Momentum(0.5), "Momentum(0.5)"),
-    ],
-    ids=repr,
-)
-def test_representation_shows_what_is_not_the_default(optimizer, text):
-    assert repr(optimizer) == text
+def test_options_that_do_not_go_together_are_refused():
+    with pytest.raises(dl.InputError, match="nesterov: expected a momentum > 0"):
+        dl.SGD(0.1, nesterov=True)
+    with pytest.raises(dl.InputError, match=r"clip_norm or clip_value, got both \(1 and 1\)"):
+        dl.SGD(0.1, clip_norm=1, clip_value=1)
 
 
 def parameter_with(gradient, dtype=np.float64):

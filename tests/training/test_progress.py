@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import warnings
+from contextlib import nullcontext
 from importlib.metadata import version
 
 import numpy as np
@@ -19,6 +20,7 @@ from screen import terminal
 import minidl as dl
 from minidl.training.callbacks import progress
 
+NAMES = ("accuracy", "loss", "cost")
 NUMBERS = re.compile(r"(accuracy|loss|cost) (\S+)")
 
 
@@ -37,15 +39,9 @@ def slow(monkeypatch):
     monkeypatch.setattr(progress, "perf_counter", itertools.count().__next__)
 
 
-class At(dl.Callback):
-    """Does something at a step."""
-
-    def __init__(self, step, act):
-        self.step, self.act = step, act
-
-    def on_batch_end(self, trainer):
-        if trainer.step == self.step:
-            self.act(trainer)
+def at(step, act):
+    """Return a callback that does something after a step."""
+    return dl.LambdaCallback(on_batch_end=lambda trainer: act(trainer) if trainer.step == step else None)
 
 
 def raising(error):
@@ -73,10 +69,7 @@ def shown(columns, callbacks=(), error=None, fits=1, **options):
     with terminal(columns) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
         trainer = trainer_with([dl.ProgressBar(file=file), *callbacks])
         for _ in range(fits):
-            if error:
-                with pytest.raises(error):
-                    fit([], trainer=trainer, **options)
-            else:
+            with pytest.raises(error) if error else nullcontext():
                 fit([], trainer=trainer, **options)
         print("after", file=file)
     return trainer, screen
@@ -86,9 +79,12 @@ def shown(columns, callbacks=(), error=None, fits=1, **options):
 
 
 @pytest.mark.usefixtures("slow")
-@pytest.mark.parametrize("columns", [120, 80, 60, 40, 30, 12])
+@pytest.mark.parametrize("columns", [120, 80, 60, 40, 30, 12, 0])
 def test_two_lines_while_it_trains_and_one_afterwards(columns):
     _, screen = shown(columns, epochs=12)
+    if columns == 0:
+        assert screen.lines()[-1] == "after"
+        return
     assert screen.wraps == 0
     assert max(map(len, screen.frames)) == 2
     assert max(len(line) for frame in screen.frames for line in frame) <= columns
@@ -128,9 +124,6 @@ def test_numbers_are_shown_whole_or_not_at_all(columns, names):
     assert {name: value.rstrip(",") for name, value in found}.items() <= rows[-1].items()
 
 
-NAMES = ("accuracy", "loss", "cost")
-
-
 @pytest.mark.usefixtures("slow")
 def test_the_epoch_bar_shows_the_time_left_and_the_batch_bar_the_loss_of_the_batch():
     _, screen = shown(80, epochs=3)
@@ -153,7 +146,7 @@ def test_the_epoch_bar_shows_the_time_left_and_the_batch_bar_the_loss_of_the_bat
 def test_it_is_closed_on_every_exit(act, error):
     from tqdm import tqdm
 
-    _, screen = shown(80, [At(14, act)], error, epochs=3)
+    _, screen = shown(80, [at(14, act)], error, epochs=3)
     assert not list(tqdm._instances)
     assert [line[:10] for line in screen.lines()] == ["epoch 2/3 ", "after"]
     assert screen.wraps == 0
@@ -162,11 +155,7 @@ def test_it_is_closed_on_every_exit(act, error):
 
 def test_a_second_fit_goes_on_counting():
     _, screen = shown(80, fits=2, epochs=2)
-    assert [line.partition(" in")[0].split("|")[0].strip() for line in screen.lines()] == [
-        "epoch 2/2",
-        "epoch 4/4",
-        "after",
-    ]
+    assert [line[:9] for line in screen.lines()] == ["epoch 2/2", "epoch 4/4", "after"]
 
 
 @pytest.mark.parametrize("columns", [70, 80, 120])
@@ -190,7 +179,7 @@ def test_a_bar_around_the_training_stays_where_it_is(columns):
 @pytest.mark.parametrize("step", [10, 14, 20])
 def test_a_resumed_run_begins_where_it_was(tmp_path, step):
     with pytest.raises(RuntimeError):
-        fit([dl.Checkpoint(tmp_path, every_steps=1), At(step, raising(RuntimeError()))], epochs=4)
+        fit([dl.Checkpoint(tmp_path, every_steps=1), at(step, raising(RuntimeError()))], epochs=4)
     done = max(int(re.search(r"\d+", path.name)[0]) for path in tmp_path.glob("checkpoint-*"))
     _, screen = shown(120, [dl.Checkpoint(tmp_path)], epochs=4, resume_from=tmp_path)
     first = next(frame[0] for frame in screen.frames if frame and "|" in frame[0])
@@ -204,12 +193,6 @@ def test_a_clock_that_stands_still_costs_two_lines(monkeypatch):
     monkeypatch.setattr(progress, "perf_counter", lambda: 0.0)
     _, screen = shown(80, epochs=50)
     assert len(screen.frames) < 10
-
-
-@pytest.mark.usefixtures("slow")
-def test_the_terminal_may_not_know_its_width():
-    _, screen = shown(0, epochs=3)
-    assert screen.lines()[-1] == "after"
 
 
 def test_a_real_program_that_is_interrupted(tmp_path):
@@ -252,37 +235,36 @@ def test_without_a_terminal_there_is_one_line_an_epoch():
     assert "\r" not in file.getvalue()
 
 
-def test_without_any_standard_error_training_goes_on(monkeypatch):
-    monkeypatch.setattr("sys.stderr", None)
-    assert fit([dl.ProgressBar()]).epoch == 2
-
-
-def test_it_writes_to_standard_error_and_leaves_standard_output_clean(capsys):
+def test_it_writes_to_standard_error_and_goes_on_without_one(capsys, monkeypatch):
     fit([dl.ProgressBar()])
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "epoch 2/2" in captured.err
+    monkeypatch.setattr("sys.stderr", None)
+    assert fit([dl.ProgressBar()]).epoch == 2
 
 
 # ---- how much is said
 
 
 @pytest.mark.parametrize(
-    ("verbose", "variable", "lines"), [(0, None, 0), (2, None, 2), (None, "0", 0), (None, "2", 2), (2, "0", 2)]
+    ("verbose", "environment", "lines"),
+    [
+        (0, {}, 0),
+        (2, {}, 2),
+        (None, {"MINIDL_VERBOSE": "0"}, 0),
+        (None, {"MINIDL_VERBOSE": "2"}, 2),
+        (2, {"MINIDL_VERBOSE": "0"}, 2),
+        (None, {"TERM": "dumb"}, 2),
+    ],
 )
-def test_verbose_and_the_environment_choose_on_a_terminal_too(monkeypatch, verbose, variable, lines):
-    if variable:
-        monkeypatch.setenv("MINIDL_VERBOSE", variable)
+def test_verbose_and_the_environment_choose_on_a_terminal_too(monkeypatch, verbose, environment, lines):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     with terminal(200) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
         fit([dl.ProgressBar(verbose, file)])
     assert len(screen.lines()) == lines
     assert all(re.match(r"epoch \d/2  cost", line) for line in screen.lines())
-
-
-def test_a_dumb_terminal_gets_lines(monkeypatch):
-    monkeypatch.setenv("TERM", "dumb")
-    _, screen = shown(120)
-    assert [line[:11] for line in screen.lines()] == ["epoch 1/2  ", "epoch 2/2  ", "after"]
 
 
 PROGRAM = """
@@ -311,26 +293,9 @@ def test_the_variables_of_tqdm_hold(variable, value, pattern):
     assert re.fullmatch(pattern, "\n".join(screen.lines()))
 
 
-@pytest.mark.parametrize("verbose", [3, -1, True, 1.0, "1", io.StringIO()])
-def test_a_wrong_verbose_is_refused_at_once(verbose):
-    with pytest.raises(dl.InputError, match=r"verbose: expected 0 \(nothing\), 1 \(a bar\) or 2 \(lines\), got"):
-        dl.ProgressBar(verbose)
-
-
-def test_its_repr_is_how_it_was_made():
-    assert repr(dl.ProgressBar()) == "ProgressBar()"
-    assert repr(dl.ProgressBar(2)) == "ProgressBar(verbose=2)"
-
-
 def test_a_wrong_file_is_refused_at_once():
     with pytest.raises(dl.InputError, match="file: expected a text file, got 'log'"):
         dl.ProgressBar(file="log")
-
-
-def test_a_wrong_variable_is_refused_when_training_begins(monkeypatch):
-    monkeypatch.setenv("MINIDL_VERBOSE", "loud")
-    with pytest.raises(dl.InputError, match="MINIDL_VERBOSE: expected 0, 1 or 2, got 'loud'"):
-        fit([dl.ProgressBar()])
 
 
 # ---- in a notebook

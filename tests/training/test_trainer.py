@@ -94,15 +94,6 @@ def test_every_training_row_is_used_once_an_epoch_and_in_another_order_each_time
     assert first != second
 
 
-def test_the_penalty_shrinks_the_weights():
-    def size(strength):
-        trainer = make(regularizer=dl.L2(strength))
-        trainer.fit(blobs(), epochs=10, batch_size=10)
-        return sum(float((p.value**2).sum()) for p in trainer.model.parameters.values() if p.penalized)
-
-    assert size(1.0) < size(0.1) < size(0.0)
-
-
 def test_zero_epochs_do_nothing():
     trainer = make()
     before = weights(trainer)
@@ -196,7 +187,8 @@ def test_whatever_ends_training_every_callback_is_torn_down_and_the_history_stay
     assert caught.value.__context__ is error
     assert [page.split()[0] for page in pages] == ["train_begin", "epoch_begin", "batch_begin", "train_end"]
     trainer.callbacks = []
-    assert trainer.fit(blobs(40), epochs=1, batch_size=10)["epoch"] == [2]  # usable afterwards
+    # It is usable afterwards.
+    assert trainer.fit(blobs(40), epochs=1, batch_size=10)["epoch"] == [2]
 
 
 def test_only_what_has_begun_is_torn_down_and_the_first_error_is_the_one_shown():
@@ -279,12 +271,6 @@ MODEL, SGD = make().model, dl.SGD(0.1)
 def test_parts_in_the_wrong_place_are_named(arguments, words):
     with pytest.raises(dl.InputError, match=words):
         dl.Trainer(*arguments)
-
-
-def test_a_run_that_diverges_says_where():
-    words = r"epoch \d+, after step \d+: batch \d+: logits.* first met in the output of layer 2"
-    with pytest.raises(dl.NonFiniteError, match=words), np.errstate(all="ignore"):
-        make(learning_rate=1e30).fit(blobs(), epochs=50, batch_size=10)
 
 
 def test_a_step_that_is_refused_says_where_and_keeps_its_class():

@@ -177,13 +177,6 @@ def test_without_augmentation_training_is_as_before():
             np.testing.assert_array_equal(other.model.parameters[path].value, parameter.value)
 
 
-def test_another_seed_of_the_trainer_shows_other_pictures():
-    one, other = (trainer(seed) for seed in (1, 2))
-    for run in (one, other):
-        run.fit(numbered(), epochs=1, batch_size=20, augment=[dl.Mirror()])
-    assert (seen(one) != seen(other)).any()
-
-
 FLAT = dl.Dataset(np.zeros((4, 108), np.float32), [0, 1, 0, 1])
 
 

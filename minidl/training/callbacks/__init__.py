@@ -7,9 +7,9 @@ from minidl.training.callbacks.functions import LambdaCallback
 from minidl.training.callbacks.gradients import GradientMonitor
 from minidl.training.callbacks.live import LiveCurves
 from minidl.training.callbacks.logging import CSVLogger, JSONLLogger
-from minidl.training.callbacks.plateau import ReduceLROnPlateau
+from minidl.training.callbacks.patience import EarlyStopping, ReduceLROnPlateau
 from minidl.training.callbacks.progress import ProgressBar
-from minidl.training.callbacks.stopping import EarlyStopping, TerminateOnNaN
+from minidl.training.callbacks.stopping import TerminateOnNaN
 from minidl.training.callbacks.tensorboard import TensorBoard
 from minidl.training.callbacks.timing import Timer
 

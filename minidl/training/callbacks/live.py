@@ -4,7 +4,7 @@ import base64
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,11 @@ from minidl._core.bars import in_notebook
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
 from minidl._core.page import html_page
-from minidl._core.spelling import nearest
 from minidl._core.tables import cell, escape, html_table
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, write_whole
 from minidl.training.callbacks.base import Callback
-from minidl.training.history import BESIDES, Monitor
+from minidl.training.history import BESIDES, Monitor, metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,8 +82,7 @@ class LiveCurves(Callback):
     def on_train_begin(self, trainer: "Trainer") -> None:
         self._forget()
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
-        for name in self.quantities:
-            Monitor(name).check(trainer.expected_columns, self)
+        self._check(trainer.expected_columns)
         if self.path is not None:
             make_folder(Path(self.path).parent)
         import matplotlib.backends.backend_agg  # noqa: F401  (what cannot be drawn must not show after hours)
@@ -92,12 +90,14 @@ class LiveCurves(Callback):
         self._show(trainer, f"{_position(trainer)}: training has begun", renewed=True)
         self._begun = True
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
-        row = trainer.history.rows[-1]
+    def _check(self, columns: Collection[str] | None) -> None:
+        """Refuse a quantity of which an epoch has neither of both columns; with None, nobody knows them yet."""
+        names = None if columns is None else [name.removeprefix("val_") for name in columns]
         for name in self.quantities:
-            if name not in row and f"val_{name}" not in row:
-                near = ", ".join(nearest(name, row) or row)
-                raise InputError(f"{self!r}: an epoch has no {name!r}; the nearest names are {near}")
+            Monitor(name).check(names, self)
+
+    def on_epoch_end(self, trainer: "Trainer") -> None:
+        self._check(trainer.history.rows[-1])
         if trainer.epoch % self.every == 0 and perf_counter() >= self._rested:
             self._show(trainer, f"{_position(trainer)}: training goes on", renewed=True)
 
@@ -207,7 +207,6 @@ def _joint_figure(trainer: "Trainer", names: list[str], status: str) -> "Figure"
 
 def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[Any]]]:
     """Return the numbers of an epoch as a table: each metric in training and validation, then the rest."""
-    metrics = dict.fromkeys(name.removeprefix("val_") for name in row if name not in BESIDES)
-    rows: list[list[Any]] = [[name, row.get(name), row.get(f"val_{name}")] for name in metrics]
-    rows += [[name.replace("_", " "), row[name], None] for name in BESIDES if name in row]
-    return [f"epoch {row['epoch']}", "training", "validation"], [line for line in rows if line[0] != "epoch"]
+    rows: list[list[Any]] = [[name, row.get(name), row.get(f"val_{name}")] for name in metrics(row)]
+    rows += [[name.replace("_", " "), row[name], None] for name in BESIDES[1:] if name in row]
+    return [f"epoch {row['epoch']}", "training", "validation"], rows

@@ -1,9 +1,8 @@
 """CSVLogger and JSONLLogger: the history in a file while it grows."""
 
 import warnings
-from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
@@ -20,39 +19,35 @@ class _HistoryFile(Callback):
     """Writes the whole history of the trainer after each epoch; a subclass says how a file is written and read."""
 
     adds_logs = False
+    _write: "ClassVar[staticmethod[[History, PathLike], Path]]"
+    _read: "ClassVar[staticmethod[[PathLike], History]]"
 
     def __init__(self, path: PathLike) -> None:
         self.path = as_path("path", path)
         self._checked = False
 
-    @abstractmethod
-    def _write(self, history: History) -> Path:
-        """Write the file, whole or not at all."""
-
-    @abstractmethod
-    def _read(self) -> History:
-        """Return what the file holds; what is not as `_write` leaves it is a `DataError`."""
-
     def on_train_begin(self, trainer: "Trainer") -> None:
         if self.path.exists() and not self.path.is_file():
             raise InputError(f"{self!r}: expected a file or nothing at this place, there is something else")
-        make_folder(self.path.resolve().parent)  # what cannot be written must not show after the first epoch
+        # What cannot be written must not show after the first epoch.
+        make_folder(self.path.resolve().parent)
         self._checked = False
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
-        if not self._checked:  # not before: a resumed run has its history back after all callbacks have begun
+        # Not before: a resumed run has its history back after all callbacks have begun.
+        if not self._checked:
             self._checked = True
             reason = self._foreign(trainer)
             if reason and (aside := set_aside(self.path)) is not None:
                 warnings.warn(f"{self.path} {reason}; it is kept as {aside.name}", stacklevel=2)
-        self._write(trainer.history)
+        self._write(trainer.history, self.path)
 
     def _foreign(self, trainer: "Trainer") -> str:
         """Return why what is in the file must not be replaced by the rows of this trainer, "" if it may."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return ""
         try:
-            found = self._read().rows
+            found = self._read(self.path).rows
         except DataError as error:
             return f"is no history of this kind ({error})"
         before = trainer.history.rows[:-1]
@@ -91,11 +86,7 @@ class CSVLogger(_HistoryFile):
         If it cannot be written later, which ends training; what it held before is untouched.
     """
 
-    def _write(self, history: History) -> Path:
-        return history.to_csv(self.path)
-
-    def _read(self) -> History:
-        return History.from_csv(self.path)
+    _write, _read = staticmethod(History.to_csv), staticmethod(History.from_csv)
 
 
 class JSONLLogger(_HistoryFile):
@@ -110,8 +101,4 @@ class JSONLLogger(_HistoryFile):
         Folders are made if they are missing.
     """
 
-    def _write(self, history: History) -> Path:
-        return history.to_jsonl(self.path)
-
-    def _read(self) -> History:
-        return History.from_jsonl(self.path)
+    _write, _read = staticmethod(History.to_jsonl), staticmethod(History.from_jsonl)

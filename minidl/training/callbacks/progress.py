@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from minidl._core.bars import new_bar, verbosity
 from minidl._core.errors import InputError
 from minidl.training.callbacks.base import Callback
-from minidl.training.history import BESIDES
+from minidl.training.history import BESIDES, metrics
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
@@ -166,7 +166,7 @@ _FIRST = ("accuracy", "loss", "cost")
 
 def _pairs(logs: Mapping[str, float], digits: int) -> list[str]:
     """Return each metric once, as training/validation, the telling ones first."""
-    plain = dict.fromkeys(name.removeprefix("val_") for name in logs if name not in BESIDES)
-    names = [name for name in _FIRST if name in plain] + [name for name in plain if name not in _FIRST]
+    # Sorting keeps the order of all others.
+    names = sorted(metrics(logs), key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
     values = {name: [logs[key] for key in (name, f"val_{name}") if key in logs] for name in names}
     return [f"{name} {'/'.join(f'{value:.{digits}g}' for value in values[name])}" for name in names]

@@ -43,7 +43,25 @@ class ConstantRate(Schedule):
         return self.rate
 
 
-class StepDecay(Schedule):
+class _Decay(Schedule):
+    """``initial * factor**exponent``, or a refusal of the step at which a growing rate is past all floats."""
+
+    def __init__(self, initial: float, factor: float, every: int) -> None:
+        self.initial = as_number("initial", initial, 0, above=True)
+        self.factor = as_number("factor", factor, 0, above=True)
+        self.every = as_count("every", every)
+
+    def _rate(self, step: int, exponent: float) -> float:
+        try:
+            rate = self.initial * math.pow(self.factor, exponent)
+        except OverflowError:
+            rate = math.inf
+        if rate == math.inf:
+            raise InputError(f"{self!r}: step {step}: expected a finite rate, got an overflow; take a smaller factor")
+        return rate
+
+
+class StepDecay(_Decay):
     """``initial * factor**(step // every)``: a staircase.
 
     Examples
@@ -53,13 +71,8 @@ class StepDecay(Schedule):
     [1.0, 1.0, 0.5, 0.25]
     """
 
-    def __init__(self, initial: float, factor: float, every: int) -> None:
-        self.initial = as_number("initial", initial, 0, above=True)
-        self.factor = as_number("factor", factor, 0, above=True)
-        self.every = as_count("every", every)
-
     def __call__(self, step: int) -> float:
-        return _power(self, step, self.initial, self.factor, step // self.every)
+        return self._rate(step, step // self.every)
 
 
 class PiecewiseConstant(Schedule):
@@ -91,16 +104,14 @@ class PiecewiseConstant(Schedule):
         return self.rates[bisect_right(self.boundaries, step)]
 
 
-class ExponentialDecay(Schedule):
+class ExponentialDecay(_Decay):
     """``initial * factor**(step / every)``: as `StepDecay`, without the stairs."""
 
     def __init__(self, initial: float, factor: float, every: int = 1) -> None:
-        self.initial = as_number("initial", initial, 0, above=True)
-        self.factor = as_number("factor", factor, 0, above=True)
-        self.every = as_count("every", every)
+        super().__init__(initial, factor, every)
 
     def __call__(self, step: int) -> float:
-        return _power(self, step, self.initial, self.factor, step / self.every)
+        return self._rate(step, step / self.every)
 
 
 class InverseTimeDecay(Schedule):
@@ -292,17 +303,6 @@ class OneCycle(Schedule):
         if step < peak:
             return _cosine(start, self.maximum, step / peak)
         return _cosine(self.maximum, start / self.end_divisor, (min(step, last) - peak) / (last - peak))
-
-
-def _power(schedule: Schedule, step: int, initial: float, factor: float, exponent: float) -> float:
-    """Return ``initial * factor**exponent``, or refuse a step at which a growing rate is past all floats."""
-    try:
-        rate = initial * math.pow(factor, exponent)
-    except OverflowError:
-        rate = math.inf
-    if rate == math.inf:
-        raise InputError(f"{schedule!r}: step {step}: expected a finite rate, got an overflow; take a smaller factor")
-    return rate
 
 
 def _as_floor(minimum: float, initial: float) -> float:

@@ -1,0 +1,295 @@
+"""EarlyStopping, ReduceLROnPlateau, TerminateOnNaN: when they act, what they say, and what comes back on every exit."""
+
+import math
+
+import numpy as np
+import pytest
+from plateau_runs import measure, rates_along, trainer_with
+from screen import terminal
+from training_runs import fit, images, sgd_with_momentum
+
+import minidl as dl
+from minidl.testing import check_callback_contract
+
+NAN, INF = math.nan, math.inf
+
+
+class Measures(dl.Callback):
+    """Puts chosen values into the logs, and notes the weights of each epoch."""
+
+    def __init__(self, *values):
+        self.values, self.weights = values, []
+
+    def on_epoch_end(self, trainer):
+        trainer.logs["quality"] = self.values[len(self.weights)]
+        self.weights.append({name: array.copy() for name, array in trainer.model.weights().items()})
+
+
+def run(values, *others, **options):
+    measures, stopping = Measures(*values), dl.EarlyStopping("quality", **options)
+    trainer, arguments = sgd_with_momentum([measures, stopping, *others])
+    fit(trainer, arguments, len(values))
+    return trainer, measures, stopping
+
+
+def assert_weights(trainer, expected):
+    for name, array in trainer.model.weights().items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+# ---- EarlyStopping
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "epochs", "best", "told"),
+    [
+        ([3, 2, 1, 0], {"patience": 0}, 4, 4, ""),
+        (
+            [3, 2, 2, 1],
+            {"patience": 0},
+            3,
+            2,
+            "best quality 2 in epoch 2 (its weights are back), stopped after epoch 3",
+        ),
+        ([3, 2, 2, 1], {"patience": 1}, 4, 4, ""),
+        ([3, 2, 5, 5, 5, 1], {"patience": 2}, 5, 2, "best quality 2 in epoch 2"),
+        ([3, 2, 5, 1, 5, 5, 5], {"patience": 2}, 7, 4, "best quality 1 in epoch 4"),
+        (
+            [3, 2.95, 2.9, 2.85],
+            {"patience": 1, "min_delta": 0.07},
+            4,
+            3,
+            "best quality 2.9 in epoch 3 (its weights are b",
+        ),
+        ([NAN, 2, NAN, NAN], {"patience": 1}, 4, 2, "best quality 2 in epoch 2 (its weights are back), stopped after "),
+        ([1, 2, 3, 2, 2], {"patience": 1, "mode": "max"}, 5, 3, "best quality 3 in epoch 3"),
+        ([3, 2, INF, 1], {"patience": 0}, 3, 2, "best quality 2 in epoch 2"),
+        ([3, 0.25, 2], {"patience": 5, "mode": "max"}, 3, 1, "best quality 3 in epoch 1 (its weights are back)\n"),
+        ([1, 2, 3], {"patience": 0, "restore_best": False}, 2, 1, "best quality 1 in epoch 1, stopped after epoch 2\n"),
+        ([NAN, INF, NAN], {"patience": 1}, 2, None, "quality was never a finite number, stopped after epoch 2\n"),
+        ([1, 2, 3], {"patience": 0, "verbose": 0}, 2, 1, ""),
+    ],
+)
+def test_when_it_stops_what_comes_back_and_what_it_says(values, options, epochs, best, told, capsys):
+    trainer, measures, stopping = run(values, **options)
+    assert len(trainer.history) == epochs
+    assert stopping.best_epoch == best
+    assert stopping.stopped_epoch == (epochs if trainer.stopping else None)
+    assert trainer.stopping or epochs == len(values)
+    restored = best is not None and options.get("restore_best", True)
+    assert_weights(trainer, measures.weights[best - 1 if restored else -1])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"EarlyStopping: {told}") if told else err == ""
+    assert not told or err == f"EarlyStopping: {stopping}\n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_the_best_weights_come_back_after_an_error_too(error):
+    def end(trainer):
+        if trainer.step == 8:
+            raise error
+
+    measures, stopping = Measures(1, 2, 3), dl.EarlyStopping("quality")
+    trainer, arguments = sgd_with_momentum([measures, stopping, dl.LambdaCallback(on_batch_end=end)])
+    with pytest.raises(error):
+        fit(trainer, arguments)
+    assert stopping.best_epoch == 1
+    assert_weights(trainer, measures.weights[0])
+
+
+def test_a_second_fit_counts_anew():
+    measures, stopping = Measures(1, 2, 3, 4), dl.EarlyStopping("quality", patience=0)
+    trainer, arguments = sgd_with_momentum([measures, stopping])
+    fit(trainer, arguments, 4)
+    fit(trainer, arguments, 1)
+    assert stopping.best_epoch == 3
+    assert stopping.stopped_epoch is None
+
+
+def test_the_environment_may_want_nothing_said(capsys, monkeypatch):
+    monkeypatch.setenv("MINIDL_VERBOSE", "0")
+    run([1, 2, 3], patience=0)
+    assert capsys.readouterr().err == ""
+    assert str(dl.EarlyStopping("val_loss", patience=3)) == "EarlyStopping(patience=3)"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_it_says_does_not_spoil_a_bar(monkeypatch, first):
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal(100) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+        monkeypatch.setattr("sys.stderr", file)
+        bar, measures, stopping = dl.ProgressBar(), Measures(3, 2, 4, 5), dl.EarlyStopping("quality", patience=0)
+        callbacks = [bar, measures, stopping] if first else [measures, stopping, bar]
+        fit(*sgd_with_momentum(callbacks), 4)
+    lines = screen.lines() if first else screen.lines()[::-1]
+    assert [line.split()[0] for line in lines] == ["epoch", "EarlyStopping:"]
+    assert screen.wraps == 0
+
+
+# ---- ReduceLROnPlateau
+
+
+@pytest.mark.parametrize(
+    ("column", "options", "rates"),
+    [
+        ([1.0, 0.9, 0.9, 0.95, 0.91, 0.8, 0.8, 0.8], {"patience": 2}, [0.1] * 4 + [0.05] * 4),
+        ([1.0, 1.0, 1.0], {"patience": 0}, [0.1, 0.05, 0.025]),
+        ([1.0, 0.9995, 0.999, 0.9985], {"patience": 1, "min_delta": 1e-4}, [0.1] * 4),
+        ([1.0, 0.9995, 0.999, 0.9985], {"patience": 1, "min_delta": 1e-2}, [0.1, 0.1, 0.05, 0.05]),
+        ([NAN, NAN, 1.0, 1.0], {"patience": 0}, [0.05, 0.025, 0.025, 0.0125]),
+        ([1.0] * 6, {"patience": 0, "cooldown": 2}, [0.1, 0.05, 0.05, 0.05, 0.025, 0.025]),
+        ([1.0] * 4, {"patience": 0, "minimum": 0.03}, [0.1, 0.05, 0.03, 0.03]),
+        ([1.0] * 3, {"patience": 0, "minimum": 0.2}, [0.1] * 3),
+        ([1.0, 2.0, 1.5], {"patience": 0, "mode": "max"}, [0.1, 0.1, 0.05]),
+    ],
+)
+def test_when_the_rate_falls(column, options, rates):
+    assert rates_along(column, factor=0.5, **options) == rates
+
+
+def test_a_plateau_without_end_leaves_a_rate_above_zero():
+    assert min(rates_along([1.0] * 400, patience=0)) > 0
+
+
+def test_a_second_fit_goes_on_where_the_first_one_ended():
+    options = {"factor": 0.5, "patience": 3, "cooldown": 2}
+    column = [1.0] * 4 + [0.9] + [1.0] * 12
+    whole = rates_along(column, **options)
+    for cut in range(len(column)):
+        trainer = trainer_with()
+        got = []
+        for part in (column[:cut], column[cut:]):
+            plateau = dl.ReduceLROnPlateau(**options)
+            plateau.on_train_begin(trainer)
+            got += [measure(trainer, plateau, value) for value in part]
+        assert got == whole
+    assert len(set(whole)) == 3
+
+
+def test_it_serves_a_real_training():
+    plateau = dl.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=10.0)
+    trainer, arguments = sgd_with_momentum([plateau])
+    assert fit(trainer, arguments, 6)["learning_rate"] == [0.05, 0.05, 0.05, 0.025, 0.025, 0.0125]
+    check_callback_contract(lambda: dl.ReduceLROnPlateau("learning_rate", patience=0))
+
+
+def test_a_schedule_and_a_plateau_do_not_go_together():
+    with pytest.raises(dl.InputError, match=r"a number as learning rate, got ConstantRate\(0.1\); keep"):
+        dl.ReduceLROnPlateau().on_train_begin(trainer_with(dl.ConstantRate(0.1)))
+
+
+# ---- the name that is followed, and other options
+
+NO_STEP = dl.LambdaCallback(on_batch_begin=lambda trainer: pytest.fail("training has begun"))
+both = pytest.mark.parametrize("callback", [dl.EarlyStopping, dl.ReduceLROnPlateau])
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("val_acuracy", "the nearest names are val_accuracy"),
+        ("val_acc", "the nearest names are val_accuracy"),
+        ("acc", "the nearest names are accuracy"),
+        ("val_los", "the nearest names are val_loss"),
+        ("@", "the nearest names are epoch, learning_rate, seconds, cost, loss, accuracy, val_cost"),
+    ],
+)
+def test_a_name_that_is_not_there_is_refused_before_the_first_step(callback, name, hint):
+    trainer, arguments = sgd_with_momentum([dl.ProgressBar(0), callback(name), NO_STEP])
+    with pytest.raises(dl.InputError, match=rf"{callback.__name__}\(.*: an epoch has no '{name}'; {hint}"):
+        fit(trainer, arguments)
+
+
+@both
+def test_without_validation_data_it_asks_for_them_before_the_first_step(callback):
+    trainer, _ = sgd_with_momentum([callback("val_loss"), NO_STEP])
+    with pytest.raises(dl.InputError, match=r"no 'val_loss'; pass validation data to fit$"):
+        trainer.fit(images(), epochs=1, batch_size=16)
+
+
+@pytest.mark.parametrize("name", ["loss", "cost", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"])
+def test_every_name_of_the_history_is_known_before_the_first_step(name):
+    trainer, arguments = sgd_with_momentum([dl.EarlyStopping(name)])
+    assert name in fit(trainer, arguments, 1)
+
+
+def test_the_names_are_those_of_the_loss():
+    model = dl.Model(dl.Dense(3, 2, rng=0), dl.MeanSquaredError())
+    trainer = dl.Trainer(model, dl.SGD(0.1), [dl.EarlyStopping("accuracy"), NO_STEP])
+    with pytest.raises(dl.InputError, match="no 'accuracy'; the nearest names are"):
+        trainer.fit(dl.Dataset(np.zeros((4, 3)), np.zeros((4, 2))), epochs=1, batch_size=2)
+
+
+@both
+@pytest.mark.parametrize(
+    "adds",
+    [lambda: Measures(1), lambda: dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=1))],
+    ids=["class", "lambda"],
+)
+def test_where_another_callback_may_add_numbers_the_first_epoch_tells(callback, adds):
+    trainer, arguments = sgd_with_momentum([adds(), callback("quality")])
+    assert len(fit(trainer, arguments, 1)) == 1
+    trainer, arguments = sgd_with_momentum([adds(), callback("qualty")])
+    with pytest.raises(dl.InputError, match="no 'qualty'; the nearest names are quality"):
+        fit(trainer, arguments, 2)
+    assert len(trainer.history) == 1
+
+
+@pytest.mark.parametrize("callback", [dl.EarlyStopping, dl.TerminateOnNaN, dl.ProgressBar])
+def test_a_wrong_verbose(callback, monkeypatch):
+    with pytest.raises(dl.InputError, match="verbose: expected 0"):
+        callback(verbose=3)
+    monkeypatch.setenv("MINIDL_VERBOSE", "loud")
+    trainer, arguments = sgd_with_momentum([callback(), NO_STEP])
+    with pytest.raises(dl.InputError, match="MINIDL_VERBOSE"):
+        fit(trainer, arguments)
+
+
+@pytest.mark.parametrize(
+    ("callback", "options"),
+    [
+        *((dl.EarlyStopping, {name: wrong}) for name, wrong in [("patience", -1), ("min_delta", -1), ("mode", "up")]),
+        *((dl.ReduceLROnPlateau, {name: -1}) for name in ("patience", "min_delta", "minimum", "mode")),
+        *((dl.ReduceLROnPlateau, {"factor": wrong}) for wrong in (0, 1)),
+        *((callback, {"monitor": None}) for callback in (dl.EarlyStopping, dl.ReduceLROnPlateau)),
+        (dl.ReduceLROnPlateau, {"cooldown": 0.5}),
+    ],
+    ids=str,
+)
+def test_wrong_options(callback, options):
+    with pytest.raises(dl.InputError, match=f"{next(iter(options))}: expected"):
+        callback(**options)
+
+
+# ---- TerminateOnNaN
+
+
+@pytest.mark.parametrize("nonfinite", ["ignore", "skip"])
+def test_training_stops_after_the_epoch_of_the_first_nan(nonfinite, capsys):
+    def spoil(trainer):
+        if trainer.step == 4:
+            trainer.model.network.layers[1].weight.value[0, 0] = NAN
+
+    stop = dl.TerminateOnNaN()
+    trainer, arguments = sgd_with_momentum([dl.LambdaCallback(on_batch_begin=spoil), stop])
+    assert len(fit(trainer, arguments, 9, nonfinite=nonfinite)) == 2
+    assert trainer.step == 5
+    assert stop.stopped_at == (2, 2)
+    told = "epoch 2, batch 2: batch_cost is nan; training ends with this epoch"
+    assert str(stop) == told
+    assert capsys.readouterr().err == f"TerminateOnNaN: {told}\n"
+
+
+def test_what_only_measuring_shows_counts_too(capsys):
+    stop = dl.TerminateOnNaN(verbose=0)
+    late = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=INF))
+    trainer, arguments = sgd_with_momentum([late, stop])
+    assert len(fit(trainer, arguments, 9)) == 1
+    assert stop.stopped_at == (1, 0)
+    assert str(stop) == "epoch 1: quality is inf; training ends with this epoch"
+    fit(*sgd_with_momentum([stop]), 3)
+    assert stop.stopped_at is None
+    assert str(stop) == "TerminateOnNaN()"
+    assert capsys.readouterr().err == ""
