@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from mutant_families.models import Gathers
+from planted.models import Gathers
 
 import minidl as dl
 from minidl import Verdict

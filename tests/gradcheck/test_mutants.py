@@ -5,14 +5,109 @@ from functools import cache
 
 import numpy as np
 import pytest
-from mutants import LOOKALIKES, MUTANTS, TABLE, Mutant
+from mutants import TABLE
+from planted import LOOKALIKES, MUTANTS
 
-from minidl import L1, L2, Dense, ElasticNet, Model, ReLU, Sequential, SoftmaxCrossEntropy, gradcheck
-from minidl.gradcheck.report import GradientReport, Verdict
+from minidl import L1, L2, Dense, ElasticNet, Model, ReLU, Sequential, SoftmaxCrossEntropy, Verdict, gradcheck
+
+FINDINGS = {
+    "WeightedMean": "against the mean of its rows, the loss is",
+    "SpoilsTargets": "backward changed targets",
+    "Raises": "^forward raised ValueError: out of paper$",
+    "NoBackward": "^backward raised NotImplementedError$",
+    "ForgetsReturn": "^y: .*returned NoneType; is a return missing",
+    "SumsRows": "^y: .*a row for each of the 4 rows of x and returned shape",
+    "OtherShapeInTraining": r"^y: .*y of shape \(4, 3\) and .* shape \(4, 3, 1\)",
+    "Downcasts": "^y: .*must keep dtype float64 and returned float32",
+    "CountsTrainingCalls": r"^y.*two calls of forward\(train=True\) .*; it has no numpy.random.Generator to put back",
+    "RandomPrediction": "a prediction draws nothing at random",
+    "OtherRandomness": "^y.*; its random generators were put back",
+    "ChangesXInTraining": r"^x.*forward\(train=True\) changed x",
+    "ReturnsBuffer": "^y: .*returned a view of the buffer seen",
+    "BackwardIntoPrediction": "^y: backward wrote into what forward",
+    "WritesIntoPrediction": "^y.*: a later call changed y",
+    "ReplacesGradient": "^gain: .*another array in place of gain.grad",
+    "OwnCache": "a second backward after one forward must raise CallOrderError, .*raised AttributeError",
+    "Immortal": "silently accepted",
+    "LosesItToPrediction": r"^gain.grad.*: with a forward\(train=False\) between forward and backward",
+    "ParametersAloneChangeDy": "^dy.*: backward_parameters changed dy",
+    "DropsSmallGradients": "^dx.*: with dy times 5.96046e-08, .* dx is 0 and",
+    "AddsSomethingSmall": "^dx.*: with dy = 0, dx is not 0: backward must be linear in dy",
+    "NoOutputShape": r"^y.*: output_shape promises \(3,\) for a row",
+    "BadOutputShape": "^output_shape raised TypeError: ",
+    "NeedsContiguous": "with x and dy strided .*, forward raised ValueError",
+    "RefusesNegativeStrides": "dy with negative strides, backward raised",
+    "MistakesBroadcast": "^dx.*: with a broadcast dy, whose strides are 0, dx is",
+    "NeedsTwoRows": "with a batch of 1, forward raised IndexError",
+    "InfiniteForOneRow": "^y.*: with a batch of 1 the layer returned inf",
+    "MeanOfSmallBatches": "^gain.grad.*of a batch in two parts",
+    "OneLossARow": "must return a float and returned ndarray",
+    "RaisingLoss": "^backward raised ZeroDivisionError: ",
+    "CountingLossBackward": "^d outputs.*two calls of backward",
+    "ReturnsOutputs": "backward returned a view of outputs",
+    "FirstLoss": "^d outputs.*: after two forwards",
+    "PredictionTakesPlace": "^d outputs.*: with predictions between forward and backward",
+    "PredictsInPlace": "predict, .* changed outputs",
+    "BadProbabilities": "^probabilities raised TypeError",
+    "MemoryOrderLoss": "with outputs in column order, the loss is",
+    "OneRowAtLeast": r"empty batch of shape \(0, 3\), backward",
+    "PenaltyOfColumns": "penalty must return a float and returned ndarray",
+    "InfinitePenalty": "^penalty returned inf",
+    "NegativePenalty": "^penalty must be at least 0 and is -1",
+    "RaisingPenalty": "^penalty raised TypeError: ",
+    "NoisyPenalty": "two calls of penalty|penalty.*differ",
+    "SingleGradient": "gradient must keep dtype float64",
+    "EmptyGradient": "with an empty w of shape .* has shape",
+    "StepInBackward": "backward changed weight",
+    "NormalisesWeight": r"forward\(train=False\) changed weight",
+    "CentresInPlace": r"^x.*forward\(train=False\) changed x",
+    "BackwardSpoilsX": "^x.*backward changed x",
+    "HalvesDy": "^dy.*backward changed dy",
+    "BorrowsDy": "with x and dy read-only, backward raised ValueError",
+    "RunningMeanInEval": r"forward\(train=False\) changed running_mean",
+    "RunningMeanInBackward": "backward changed running_mean",
+    "Overwrites": "added to what was there before",
+    "ForgetsInForward": "added to what was there before",
+    "RunningTotal": "two calls of backward .* differ, in bias.grad",
+    "FirstForward": "with the rows in reverse order",
+    "KeepsInEval": r"a backward after only forward\(train=False\) must",
+    "FirstOfTwo": "after two forwards, of which the second counts",
+    "BackwardTwice": "a second backward after one forward must",
+    "BackwardOfNothing": "silently accepted",
+    "Workspace": r"wrote into what forward\(train=False\) had",
+    "UpcastsY": "float64",
+    "NoParameters": "by backward_parameters, .*grad is 0",
+    "MemoryOrder": "with x and dy in column order, y is",
+    "ListOfRows": "with an empty batch the layer must return y",
+    "MixesRows": "with a batch of 1 of the same rows, y is",
+    "NoisyForward": "in y .*; a prediction draws nothing",
+    "dense-nan": r"^weight.grad\[0, 0\]: backward returned nan",
+    "dense-float32-dx": "^dx: backward must keep dtype float64 and",
+    "dense-no-dx": "backward .*returned NoneType; is a return missing",
+    "dense-list-dx": "^dx: backward must return an array and returned list",
+    "dense-dx-summed": "backward must return dx of shape",
+    "dense-clip-far": r"^dx.*: with dy times 1.67772e\+07",
+    "HandsDyOn": "returned dy itself or a view of it",
+    "UnsummedGain": "^backward raised ShapeError: ",
+    "ReturnsParameter": "view of table, which",
+    "ReturnsGradient": "view of table.grad",
+    "RedrawnMask": "^dx.*two calls of backward .*its forward drew",
+    "NaiveLogSoftmax": "^forward returned (inf|nan) for finite",
+    "ShiftsInPlace": "forward changed outputs",
+    "FirstBatchLoss": "rows in reverse order, d outputs is",
+    "BackwardTwiceLoss": "a second backward after one forward",
+    "NoisyLoss": "two calls of forward .* differ, in the loss",
+    "SquaresInPlace": "penalty changed w",
+    "ScalesInPlace": "gradient changed w",
+    "ReturnsW": "must return a new array",
+    "FlatL2": "must return the gradient of shape",
+    "MemoryOrderL2": "with w in column order, the gradient is",
+}
+"""What a finding of some of them must say."""
 
 
 @cache
-def report_of(m: Mutant) -> GradientReport:
+def report_of(m):
     return m.check()
 
 
@@ -30,6 +125,8 @@ def test_a_bug_is_caught_for_what_it_is(m):
         assert report.findings[0].verdict is report.verdict
     if report.verdict is Verdict.FAIL_VALUE:
         assert m.tensor in {finding.tensor for finding in report.findings}
+    said = FINDINGS.get(m.name, "")
+    assert any(re.search(said, str(finding)) for finding in report.findings) or not said, str(report)
 
 
 @each(LOOKALIKES)

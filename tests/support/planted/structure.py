@@ -3,16 +3,12 @@
 import numpy as np
 
 from minidl import Dense, Flatten, Parallel, ReLU, Reshape, Residual, Sequential, Tanh
-from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, PASS, Mutant, X, mutant, signed
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, X, family, plant, signed
 
 IMAGES = signed(4, 3, 2, 2, seed=3)
 
 
-def structure(number, what, *verdicts, make=lambda c: c(), x=IMAGES, tensor="", into=MUTANTS):
-    return mutant(number, what, *verdicts, tensor=tensor, on=lambda c: (make(c), x), into=into)
+structure = family("layer", lambda c, make=lambda c: c(), x=IMAGES: (make(c), x))
 
 
 @structure(43, "dx is read in column order", FAIL_VALUE, tensor="x")
@@ -47,15 +43,20 @@ class SqueezingFlatten(Flatten):
         return super().forward(x, train).squeeze()
 
 
-@structure(39, "height and width are mixed up on the way back", FAIL_VALUE, tensor="x", x=signed(4, 12, seed=4),
-           make=lambda c: c((3, 4)))  # fmt: skip
+@structure(
+    39,
+    "height and width are mixed up on the way back",
+    FAIL_VALUE,
+    tensor="x",
+    x=signed(4, 12, seed=4),
+    make=lambda c: c((3, 4)),
+)
 class TurnedReshape(Reshape):
     def backward(self, dy):
         return super().backward(np.ascontiguousarray(dy.swapaxes(1, 2)).reshape(dy.shape))
 
 
-def residual(number, what, *verdicts, tensor="", body=lambda: Dense(4, 4, rng=0), shortcut=lambda: None):
-    return structure(number, what, *verdicts, tensor=tensor, x=X, make=lambda c: c(body(), shortcut()))
+residual = family("layer", lambda c, body=lambda: Dense(4, 4, rng=0), shortcut=lambda: None: (c(body(), shortcut()), X))
 
 
 @residual(60, "the way past the body gets no gradient", FAIL_VALUE, tensor="x")
@@ -72,8 +73,13 @@ class ForgetsBody(Residual):
         return dy.copy()
 
 
-@residual(60, "a shortcut's gradient goes on as if it were the identity", FAIL_VALUE, tensor="x",
-          shortcut=lambda: Dense(4, 4, rng=1))  # fmt: skip
+@residual(
+    60,
+    "a shortcut's gradient goes on as if it were the identity",
+    FAIL_VALUE,
+    tensor="x",
+    shortcut=lambda: Dense(4, 4, rng=1),
+)
 class PassesByShortcut(Residual):
     def backward(self, dy):
         self.kept()
@@ -81,8 +87,13 @@ class PassesByShortcut(Residual):
         return self.body.backward(dy) + dy
 
 
-@residual(60, "the shortcut gets what comes out of the body's backward", FAIL_VALUE, tensor="shortcut.weight",
-          shortcut=lambda: Dense(4, 4, rng=1))  # fmt: skip
+@residual(
+    60,
+    "the shortcut gets what comes out of the body's backward",
+    FAIL_VALUE,
+    tensor="shortcut.weight",
+    shortcut=lambda: Dense(4, 4, rng=1),
+)
 class ShortcutInARow(Residual):
     def backward(self, dy):
         self.kept()
@@ -107,11 +118,11 @@ class TrainsBodyAlone(Residual):
         self.body.backward_parameters(dy)
 
 
-def parallel(number, what, *verdicts, tensor="", branches=None, into=MUTANTS):
-    def make(c):
-        return c(*branches()) if branches else c(Dense(4, 3, rng=0), Tanh(), Dense(4, 1, rng=1))
+def three():
+    return Dense(4, 3, rng=0), Tanh(), Dense(4, 1, rng=1)
 
-    return structure(number, what, *verdicts, tensor=tensor, x=X, make=make, into=into)
+
+parallel = family("layer", lambda c, branches=three: (c(*branches()), X))
 
 
 @parallel(60, "the slices of dy are swapped", FAIL_VALUE, tensor="x", branches=lambda: (Dense(4, 4, rng=0), Tanh()))
@@ -138,8 +149,12 @@ class ShiftedParts(Parallel):
         return super()._parts(np.roll(dy, 1, axis=-1))
 
 
-@parallel(66, "dx is added up in the first branch's dx, which is a view of dy", FAIL_CONTRACT,
-          branches=lambda: (Flatten(), Tanh()))  # fmt: skip
+@parallel(
+    66,
+    "dx is added up in the first branch's dx, which is a view of dy",
+    FAIL_CONTRACT,
+    branches=lambda: (Flatten(), Tanh()),
+)
 class AddsIntoDy(Parallel):
     def backward(self, dy):
         first, *others = zip(self.branches, self._parts(dy), strict=True)
@@ -157,7 +172,7 @@ class HandsOnePartOn(Parallel):
 
 
 def right(number, name, what, make, x=X):
-    LOOKALIKES.append(Mutant(number, name, what, "layer", lambda: (make(), x), (PASS,)))
+    plant(number, name, what, "layer", lambda: (make(), x), PASS)
 
 
 right(66, "flatten", "y and dx are views of x and dy", Flatten, IMAGES)

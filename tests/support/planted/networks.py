@@ -1,17 +1,9 @@
 """Sequential: bugs in the way back through its layers."""
 
 from minidl import Dense, Layer, ReLU, Sequential
-from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, Mutant, X, mutant
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, X, family
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
-
-
-def network_class(number, what, *verdicts, tensor=""):
-    def on(c):
-        return c(Dense(4, 4, rng=0), ReLU(), Dense(4, 4, rng=1)), X
-
-    return mutant(number, what, *verdicts, tensor=tensor, on=on, into=MUTANTS)
+network_class = family("layer", lambda c: (c(Dense(4, 4, rng=0), ReLU(), Dense(4, 4, rng=1)), X))
 
 
 @network_class(60, "backward runs through the layers from the front", FAIL_VALUE, tensor="0.weight")

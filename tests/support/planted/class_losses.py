@@ -3,19 +3,7 @@
 import numpy as np
 
 from minidl import BinaryCrossEntropy, MulticlassHinge, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from mutant_families.mutant import (
-    FAIL_CONTRACT,
-    FAIL_VALUE,
-    LABELS,
-    PASS,
-    PASS_SUBGRADIENT,
-    Mutant,
-    mutant,
-    signed,
-)
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, LABELS, PASS, PASS_SUBGRADIENT, family, signed
 
 LOGITS = signed(5, 3)
 SHARES = np.array([[0.0, 1.0, 0.25]] * 4 + [[1.0, 0.5, 0.0]])
@@ -23,25 +11,9 @@ KINK = np.array([[1.0, 0.0, 0.25], [2.0, -1.0, 3.0], [0.5, 0.25, -0.125], [0.0, 
 """Scores of which one lies exactly a margin of 1 below its row's label 2, 0, 1, ... or above it."""
 
 
-def softmax(number, what, *verdicts, into=MUTANTS):
-    weights = [0.5, 1.0, 3.0]
-    return mutant(
-        number,
-        what,
-        *verdicts,
-        kind="loss",
-        tensor="outputs",
-        into=into,
-        on=lambda c: (c(0.25, weights), LOGITS, LABELS),
-    )
-
-
-def labelled(number, what, *verdicts, logits=LOGITS, into=MUTANTS):
-    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", into=into, on=lambda c: (c(), logits, LABELS))
-
-
-def shared(number, what, *verdicts, logits=LOGITS, into=MUTANTS):
-    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", into=into, on=lambda c: (c(), logits, SHARES))
+softmax = family("loss", lambda c: (c(0.25, [0.5, 1.0, 3.0]), LOGITS, LABELS), "outputs")
+labelled = family("loss", lambda c, logits=LOGITS: (c(), logits, LABELS), "outputs")
+shared = family("loss", lambda c, logits=LOGITS: (c(), logits, SHARES), "outputs")
 
 
 @softmax(2, "backward divides by the sum of the rows' class weights, forward by the rows", FAIL_VALUE)
@@ -93,7 +65,7 @@ class SmoothsForwardOnly(SoftmaxCrossEntropy):
         return w * (p - np.eye(3)[LABELS]) / len(p)
 
 
-@softmax(9, "right, with smoothing and class weights", PASS, into=LOOKALIKES)
+@softmax(9, "right, with smoothing and class weights", PASS)
 class SmoothedAndWeighted(SoftmaxCrossEntropy):
     pass
 
@@ -167,7 +139,7 @@ class OverflowingSoftplus(BinaryCrossEntropy):
             return float((np.log(1 + np.exp(outputs)) - outputs * targets).mean())
 
 
-@shared(76, "right, on logits of hundreds: most gradients are zero or tiny", PASS, logits=LOGITS * 300, into=LOOKALIKES)
+@shared(76, "right, on logits of hundreds: most gradients are zero or tiny", PASS, logits=LOGITS * 300)
 class SaturatedSigmoid(BinaryCrossEntropy):
     pass
 
@@ -197,12 +169,12 @@ class HingeWithoutMargin(MulticlassHinge):
         return gradient / len(labels)
 
 
-@labelled(30, "the sum is over the label too: a constant more, the same slopes", PASS, into=LOOKALIKES)
+@labelled(30, "the sum is over the label too: a constant more, the same slopes", PASS)
 class HingeWithOwnTerm(MulticlassHinge):
     def forward(self, outputs, targets):
         return super().forward(outputs, targets) + self.margin
 
 
-@labelled(21, "right, and scores exactly a margin apart", PASS_SUBGRADIENT, logits=KINK, into=LOOKALIKES)
+@labelled(21, "right, and scores exactly a margin apart", PASS_SUBGRADIENT, logits=KINK)
 class HingeAtTheKink(MulticlassHinge):
     pass

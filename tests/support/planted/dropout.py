@@ -7,14 +7,9 @@ dropout, and only a test of the mean of y can see it.
 import numpy as np
 
 from minidl import Dropout
-from mutant_families.mutant import FAIL_VALUE, NONDETERMINISTIC, PASS, STATE_CHANGED, WITH_ZEROS, Mutant, X, mutant
+from planted.fault import FAIL_VALUE, NONDETERMINISTIC, PASS, STATE_CHANGED, WITH_ZEROS, X, family
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
-
-
-def dropout(number, what, *verdicts, x=X, tensor="x", into=MUTANTS):
-    return mutant(number, what, *verdicts, tensor=tensor, on=lambda c: (c(0.5, rng=3), x), into=into)
+dropout = family("layer", lambda c, x=X: (c(0.5, rng=3), x), "x")
 
 
 @dropout(52, "backward hands everything through", FAIL_VALUE)
@@ -86,12 +81,12 @@ class MaskOfY(Dropout):
         return dy * (y != 0) / (1 - self.rate)
 
 
-@dropout(54, "right, with zeros in x", PASS, x=WITH_ZEROS, into=LOOKALIKES)
+@dropout(54, "right, with zeros in x", PASS, x=WITH_ZEROS)
 class ZerosAndDropout(Dropout):
     pass
 
 
-@dropout(52, "a rate of 0: x and dy are handed on", PASS, into=LOOKALIKES)
+@dropout(52, "a rate of 0: x and dy are handed on", PASS)
 class NothingDropped(Dropout):
     def __init__(self, rate, rng):
         super().__init__(0.0, rng=rng)

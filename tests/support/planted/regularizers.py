@@ -5,16 +5,9 @@ import math
 import numpy as np
 
 from minidl import L1, L2, ElasticNet
-from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, PASS_SUBGRADIENT, WITH_ZEROS, Mutant, X, mutant
+from planted.fault import FAIL_CONTRACT, PASS_SUBGRADIENT, WITH_ZEROS, X, family
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
-
-
-def regularizer_class(number, what, *verdicts, of=lambda c: c(0.3), w=X, into=MUTANTS):
-    return mutant(
-        number, what, *(verdicts or (FAIL_VALUE,)), kind="regularizer", tensor="w", on=lambda c: (of(c), w), into=into
-    )
+regularizer_class = family("regularizer", lambda c, of=lambda c: c(0.3), w=X: (of(c), w), "w")
 
 
 @regularizer_class(71, "strength * w: half of the gradient")
@@ -118,13 +111,13 @@ class NanAtZero(L1):
             return self.strength * w / np.abs(w)
 
 
-@regularizer_class(24, "sign(0) = 1", PASS_SUBGRADIENT, w=WITH_ZEROS, into=LOOKALIKES)
+@regularizer_class(24, "sign(0) = 1", PASS_SUBGRADIENT, w=WITH_ZEROS)
 class OneAtZero(L1):
     def gradient(self, w):
         return self.strength * np.where(w >= 0, 1.0, -1.0).astype(w.dtype)
 
 
-@regularizer_class(24, "sign(0) = -1/2", PASS_SUBGRADIENT, w=WITH_ZEROS, into=LOOKALIKES)
+@regularizer_class(24, "sign(0) = -1/2", PASS_SUBGRADIENT, w=WITH_ZEROS)
 class MinusHalfAtZero(L1):
     def gradient(self, w):
         return self.strength * (np.sign(w) - 0.5 * (w == 0)).astype(w.dtype)

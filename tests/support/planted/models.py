@@ -3,7 +3,7 @@
 import math
 
 from minidl import L2, Dense, Model, ReLU, Sequential, SoftmaxCrossEntropy
-from mutant_families.mutant import (
+from planted.fault import (
     FAIL_CONTRACT,
     FAIL_VALUE,
     LABELS,
@@ -12,15 +12,12 @@ from mutant_families.mutant import (
     PASS,
     PASS_SUBGRADIENT,
     STATE_CHANGED,
-    Mutant,
     X,
-    mutant,
+    family,
+    plant,
     signed,
 )
-from mutant_families.networks import LastLayerAlone
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.networks import LastLayerAlone
 
 
 def network(trained=True):
@@ -32,11 +29,9 @@ def network(trained=True):
     return layers
 
 
-def model_class(number, what, *verdicts, tensor="0.weight", trained=True, into=MUTANTS):
-    def on(c):
-        return c(network(trained), SoftmaxCrossEntropy(), L2(0.1)), X, LABELS
-
-    return mutant(number, what, *(verdicts or (FAIL_VALUE,)), kind="model", tensor=tensor, on=on, into=into)
+model_class = family(
+    "model", lambda c, trained=True: (c(network(trained), SoftmaxCrossEntropy(), L2(0.1)), X, LABELS), "0.weight"
+)
 
 
 def scaled_penalty(model, factor, penalized=(True,)):
@@ -45,7 +40,7 @@ def scaled_penalty(model, factor, penalized=(True,)):
             p.add_grad(factor * model.regularizer.gradient(p.value))
 
 
-model_class(76, "a model of two layers", PASS, PASS_SUBGRADIENT, into=LOOKALIKES)(Model)
+model_class(76, "a model of two layers", PASS, PASS_SUBGRADIENT)(Model)
 
 
 @model_class(73, "the regularizer is in the cost and not in the gradient")
@@ -159,14 +154,11 @@ class NoisyModel(Model):
         return result
 
 
-MUTANTS.append(
-    Mutant(
-        68,
-        "network-last-layer-alone",
-        "`backward_parameters` of the network reaches the last layer alone",
-        "model",
-        lambda: (Model(LastLayerAlone(*network().layers), SoftmaxCrossEntropy()), X, LABELS),
-        (FAIL_VALUE,),
-        "0.weight",
-    )
+plant(
+    68,
+    "network-last-layer-alone",
+    "`backward_parameters` of the network reaches the last layer alone",
+    "model",
+    lambda: (Model(LastLayerAlone(*network().layers), SoftmaxCrossEntropy()), X, LABELS),
+    tensor="0.weight",
 )

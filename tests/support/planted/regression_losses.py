@@ -5,20 +5,14 @@ import numpy as np
 from minidl import Huber
 from minidl import MeanAbsoluteError as AbsoluteLoss
 from minidl import MeanSquaredError as SquaredLoss
-from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, PASS, PASS_SUBGRADIENT, Mutant, mutant, signed
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, PASS_SUBGRADIENT, family, signed
 
 OUTPUTS = np.round(signed(5, 3) * 24) / 8  # few digits: the checker leaves them as they are
 TARGETS = np.round(signed(5, 3, seed=2) * 24) / 8 + 0.0625
 SOME_EQUAL = np.where(np.eye(5, 3, dtype=bool), OUTPUTS, TARGETS)
 
 
-def numbers(number, what, *verdicts, outputs=OUTPUTS, targets=TARGETS, into=MUTANTS):
-    return mutant(
-        number, what, *verdicts, kind="loss", tensor="outputs", into=into, on=lambda c: (c(), outputs, targets)
-    )
+numbers = family("loss", lambda c, outputs=OUTPUTS, targets=TARGETS: (c(), outputs, targets), "outputs")
 
 
 @numbers(12, "the gradient lacks the factor 2", FAIL_VALUE)
@@ -54,14 +48,24 @@ class Pairs(SquaredLoss):
         return float(((outputs - targets) ** 2).mean())
 
 
-@numbers(20, "every pair is compared, and the gradient has their shape", FAIL_CONTRACT,
-         outputs=signed(5, 1), targets=signed(5))  # fmt: skip
+@numbers(
+    20,
+    "every pair is compared, and the gradient has their shape",
+    FAIL_CONTRACT,
+    outputs=signed(5, 1),
+    targets=signed(5),
+)
 class PairsGradient(Pairs):
     pass
 
 
-@numbers(20, "every pair is compared, with the right gradient of that", FAIL_CONTRACT,
-         outputs=signed(5, 1), targets=signed(5))  # fmt: skip
+@numbers(
+    20,
+    "every pair is compared, with the right gradient of that",
+    FAIL_CONTRACT,
+    outputs=signed(5, 1),
+    targets=signed(5),
+)
 class PairsSummed(Pairs):
     def backward(self):
         return super().backward().sum(axis=1, keepdims=True)
@@ -94,14 +98,12 @@ class SlopeOfTwo(AbsoluteLoss):
         return np.where(residuals == 0, 2, np.sign(residuals))
 
 
-@numbers(24, "right, where r is 0: the slope 0 lies between those of both sides", PASS_SUBGRADIENT,
-         targets=SOME_EQUAL, into=LOOKALIKES)  # fmt: skip
+@numbers(24, "right, where r is 0: the slope 0 lies between those of both sides", PASS_SUBGRADIENT, targets=SOME_EQUAL)
 class AbsoluteAtTheKink(AbsoluteLoss):
     pass
 
 
-@numbers(24, "sign(0) = 1: one of the slopes of |r| at 0", PASS_SUBGRADIENT,
-         targets=SOME_EQUAL, into=LOOKALIKES)  # fmt: skip
+@numbers(24, "sign(0) = 1: one of the slopes of |r| at 0", PASS_SUBGRADIENT, targets=SOME_EQUAL)
 class SignOfZeroIsOne(AbsoluteLoss):
     def slopes(self, residuals):
         return np.where(residuals >= 0, 1, -1).astype(residuals.dtype)
@@ -125,7 +127,12 @@ class HuberOneSided(Huber):
         return np.where(np.abs(residuals) <= self.delta, residuals, self.delta)
 
 
-@numbers(30, "right, exactly at delta, where both pieces have one slope", PASS,
-         outputs=TARGETS.round() + np.sign(OUTPUTS), targets=TARGETS.round(), into=LOOKALIKES)  # fmt: skip
+@numbers(
+    30,
+    "right, exactly at delta, where both pieces have one slope",
+    PASS,
+    outputs=TARGETS.round() + np.sign(OUTPUTS),
+    targets=TARGETS.round(),
+)
 class HuberAtDelta(Huber):
     pass

@@ -3,16 +3,13 @@
 import numpy as np
 
 from minidl import AvgPool2D, GlobalAvgPool2D, MaxPool2D
-from mutant_families.mutant import FAIL_VALUE, PASS, PASS_SUBGRADIENT, Mutant, mutant, signed
+from planted.fault import PASS, PASS_SUBGRADIENT, family, signed
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
 IMAGES = signed(2, 5, 4, 2)
 EQUAL = np.array([[1.0, 1.0, -0.5, 2.0], [1.0, 0.25, 2.0, 2.0]])[None, :, :, None]
 
 
-def pool(number, what, *verdicts, x=IMAGES, into=MUTANTS, **options):
-    return mutant(number, what, *verdicts or (FAIL_VALUE,), tensor="x", on=lambda c: (c(**options), x), into=into)
+pool = family("layer", lambda c, x=IMAGES, **options: (c(**options), x), "x")
 
 
 class ByMask(MaxPool2D):
@@ -48,26 +45,26 @@ class ByMask(MaxPool2D):
         return self.crop(padded, x)
 
 
-pool(33, "by masks, windows that overlap", PASS, pool_size=2, stride=1, into=LOOKALIKES)(ByMask)
+pool(33, "by masks, windows that overlap", PASS, pool_size=2, stride=1)(ByMask)
 
 
-@pool(34, "by masks, with padding", PASS, pool_size=3, stride=2, padding=1, into=LOOKALIKES)
+@pool(34, "by masks, with padding", PASS, pool_size=3, stride=2, padding=1)
 class ByMaskPadded(ByMask):
     pass
 
 
-@pool(32, "of equal entries the first one gets all", PASS_SUBGRADIENT, pool_size=2, x=EQUAL, into=LOOKALIKES)
+@pool(32, "of equal entries the first one gets all", PASS_SUBGRADIENT, pool_size=2, x=EQUAL)
 class FirstOfEqual(ByMask):
     pass
 
 
-@pool(32, "of equal entries the last one gets all", PASS_SUBGRADIENT, pool_size=2, x=EQUAL, into=LOOKALIKES)
+@pool(32, "of equal entries the last one gets all", PASS_SUBGRADIENT, pool_size=2, x=EQUAL)
 class LastOfEqual(ByMask):
     def masks(self, taps, y):
         return reversed(list(super().masks(reversed(list(taps)), y)))
 
 
-@pool(32, "equal entries share", PASS_SUBGRADIENT, pool_size=2, x=EQUAL, into=LOOKALIKES)
+@pool(32, "equal entries share", PASS_SUBGRADIENT, pool_size=2, x=EQUAL)
 class EqualShares(ByMask):
     def masks(self, taps, y):
         masks = [tap == y for tap in taps]

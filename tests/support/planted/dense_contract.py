@@ -3,24 +3,9 @@
 import numpy as np
 
 from minidl import Dense
-from mutant_families.mutant import (
-    FAIL_CONTRACT,
-    FAIL_VALUE,
-    NOISE,
-    NONDETERMINISTIC,
-    PASS,
-    STATE_CHANGED,
-    Mutant,
-    X,
-    mutant,
-)
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, X, family
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
-
-
-def dense_class(number, what, *verdicts, tensor="", x=X, into=MUTANTS):
-    return mutant(number, what, *verdicts, tensor=tensor, on=lambda c: (c(4, 3, rng=0), x), into=into)
+dense_class = family("layer", lambda c, x=X: (c(4, 3, rng=0), x))
 
 
 @dense_class(16, "backward takes a step of its own", FAIL_CONTRACT)
@@ -105,7 +90,7 @@ class RunningMeanInBackward(RunningMeanInEval):
         super().backward_parameters(dy)
 
 
-@dense_class(47, "a running mean that moves in training alone is right", PASS, into=LOOKALIKES)
+@dense_class(47, "a running mean that moves in training alone is right", PASS)
 class RunningMeanInTraining(RunningMeanInEval):
     def forward(self, x, train=False):
         return RunningMeanInEval.forward(self, x, train) if train else Dense.forward(self, x, train)
@@ -162,7 +147,7 @@ class PastAddGrad(Dense):
         self.bias._grad += dy.sum(axis=0)
 
 
-@dense_class(63, "adding in place to `grad` is right", PASS, into=LOOKALIKES)
+@dense_class(63, "adding in place to `grad` is right", PASS)
 class IntoGrad(Dense):
     def backward_parameters(self, dy):
         (x,) = self.kept()
@@ -227,16 +212,13 @@ class Workspace(Dense):
         return self.work
 
 
-@dense_class(66, "what a training forward returns may live there", PASS, into=LOOKALIKES)
+@dense_class(66, "what a training forward returns may live there", PASS)
 class TrainingWorkspace(Workspace):
     always = False
 
 
 @dense_class(
-    67,
-    "y is float64 for a float32 x: `np.sqrt(0.5)` is no Python float",
-    FAIL_CONTRACT,
-    x=X.astype(np.float32),
+    67, "y is float64 for a float32 x: `np.sqrt(0.5)` is no Python float", FAIL_CONTRACT, x=X.astype(np.float32)
 )
 class UpcastsY(Dense):
     def forward(self, x, train=False):
@@ -276,7 +258,7 @@ class MemoryOrder(Dense):
         return super().forward(x.ravel(order="K").reshape(x.shape), train)
 
 
-@dense_class(70, "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", PASS, into=LOOKALIKES)
+@dense_class(70, "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", PASS)
 class StacksRows(Dense):
     def forward(self, x, train=False):
         super().forward(x, train)
@@ -300,7 +282,7 @@ class MixesRows(Dense):
         return dx - dx.sum(axis=0) / max(len(dx), 1)
 
 
-@dense_class(49, "the same is right in a layer that does not say so", PASS, into=LOOKALIKES)
+@dense_class(49, "the same is right in a layer that does not say so", PASS)
 class MixesRowsOpenly(MixesRows):
     batch_independent = False
 

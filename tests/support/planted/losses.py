@@ -3,20 +3,7 @@
 import numpy as np
 
 from minidl import SoftmaxCrossEntropy
-from mutant_families.mutant import (
-    FAIL_CONTRACT,
-    FAIL_VALUE,
-    LABELS,
-    NOISE,
-    NONDETERMINISTIC,
-    PASS,
-    Mutant,
-    mutant,
-    signed,
-)
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, LABELS, NOISE, NONDETERMINISTIC, PASS, family, plant, signed
 
 
 class SpoiledCrossEntropy(SoftmaxCrossEntropy):
@@ -29,11 +16,11 @@ class SpoiledCrossEntropy(SoftmaxCrossEntropy):
         return self.spoil(p, np.eye(p.shape[1], dtype=p.dtype)[labels], len(labels))
 
 
-def loss_mutant(number, name, what, spoil, *verdicts, into=MUTANTS, logits=signed(5, 3)):  # noqa: B008 (never changed)
-    verdicts = verdicts or (FAIL_VALUE,)
-    into.append(
-        Mutant(number, name, what, "loss", lambda: (SpoiledCrossEntropy(spoil), logits, LABELS), verdicts, "outputs")
-    )
+LOGITS = signed(5, 3)
+
+
+def loss_mutant(number, name, what, spoil, *verdicts, logits=LOGITS):
+    plant(number, name, what, "loss", lambda: (SpoiledCrossEntropy(spoil), logits, LABELS), *verdicts, tensor="outputs")
 
 
 # fmt: off
@@ -59,14 +46,13 @@ loss_mutant(67, "loss-float32", "the gradient is float32 for float64 logits",
 loss_mutant(68, "loss-none", "backward returns nothing", lambda p, t, n: None, FAIL_CONTRACT)
 loss_mutant(68, "loss-one-row", "the gradient is averaged over the rows", lambda p, t, n: (p - t).mean(axis=0),
             FAIL_CONTRACT)
-loss_mutant(76, "loss-right", "the same without a bug", lambda p, t, n: (p - t) / n, PASS, into=LOOKALIKES)
+loss_mutant(76, "loss-right", "the same without a bug", lambda p, t, n: (p - t) / n, PASS)
 loss_mutant(76, "loss-right-saturated", "right, on logits of hundreds: most gradients are zero or tiny",
-            lambda p, t, n: (p - t) / n, PASS, into=LOOKALIKES, logits=np.round(signed(5, 3) * 300))
+            lambda p, t, n: (p - t) / n, PASS, logits=np.round(LOGITS * 300))
 # fmt: on
 
 
-def loss_class(number, what, *verdicts, logits=signed(5, 3), into=MUTANTS):  # noqa: B008 (never changed)
-    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", on=lambda c: (c(), logits, LABELS), into=into)
+loss_class = family("loss", lambda c, logits=LOGITS: (c(), logits, LABELS), "outputs")
 
 
 @loss_class(1, "forward sums over the rows, backward averages", FAIL_VALUE)
@@ -75,7 +61,7 @@ class SumForward(SoftmaxCrossEntropy):
         return super().forward(outputs, targets) * len(outputs)
 
 
-@loss_class(7, "log(softmax): not finite at logits of 1000", FAIL_CONTRACT, logits=signed(5, 3) * 1000)
+@loss_class(7, "log(softmax): not finite at logits of 1000", FAIL_CONTRACT, logits=LOGITS * 1000)
 class NaiveLogSoftmax(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -99,7 +85,7 @@ class EpsilonForward(SoftmaxCrossEntropy):
         return float(-np.log(p[np.arange(len(labels)), labels] + 1e-7).mean())
 
 
-@loss_class(10, "probabilities are clipped at 0.01 in forward only", FAIL_VALUE, logits=signed(5, 3) * 5)
+@loss_class(10, "probabilities are clipped at 0.01 in forward only", FAIL_VALUE, logits=LOGITS * 5)
 class ClipForward(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)

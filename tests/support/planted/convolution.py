@@ -5,10 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from minidl import Conv2D, Layer
-from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, PASS, Mutant, mutant, signed
+from planted.fault import FAIL_CONTRACT, PASS, family, signed
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
 IMAGES = signed(2, 5, 4, 2)
 
 
@@ -61,34 +59,41 @@ class PixelByPixel(Conv2D):
     backward_parameters = Layer.backward_parameters
 
 
-def conv(number, what, *verdicts, tensor="x", into=MUTANTS, kernel=(2, 3), outputs=3, x=IMAGES, **options):
-    def on(cls):
-        return cls(x.shape[-1], outputs, kernel, rng=0, **options), x
-
-    return mutant(number, what, *verdicts or (FAIL_VALUE,), tensor=tensor, on=on, into=into)
+def arguments(cls, kernel=(2, 3), outputs=3, x=IMAGES, **options):
+    return cls(x.shape[-1], outputs, kernel, rng=0, **options), x
 
 
-conv(41, "the kernel's pixels one by one, windows that overlap", PASS, into=LOOKALIKES, padding=1)(PixelByPixel)
+conv = family("layer", arguments, "x")
 
 
-@conv(42, "the same with stride, dilation and groups", PASS, into=LOOKALIKES, stride=2, dilation=(2, 1), groups=2,
-      outputs=4, padding="same")  # fmt: skip
+conv(41, "the kernel's pixels one by one, windows that overlap", PASS, padding=1)(PixelByPixel)
+
+
+@conv(
+    42,
+    "the same with stride, dilation and groups",
+    PASS,
+    stride=2,
+    dilation=(2, 1),
+    groups=2,
+    outputs=4,
+    padding="same",
+)
 class WithEverything(PixelByPixel):
     pass
 
 
-@conv(37, "an even kernel with padding same: the odd row is at the bottom", PASS, into=LOOKALIKES, kernel=2,
-      padding="same")  # fmt: skip
+@conv(37, "an even kernel with padding same: the odd row is at the bottom", PASS, kernel=2, padding="same")
 class EvenKernelSame(PixelByPixel):
     pass
 
 
-@conv(40, "dx as a correlation with the turned kernel, by the layer itself", PASS, into=LOOKALIKES, padding=(1, 2))
+@conv(40, "dx as a correlation with the turned kernel, by the layer itself", PASS, padding=(1, 2))
 class Itself(Conv2D):
     pass
 
 
-@conv(43, "the weight in another memory order", PASS, into=LOOKALIKES)
+@conv(43, "the weight in another memory order", PASS)
 class FortranWeight(Conv2D):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)

@@ -5,10 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from minidl import Dense, Layer
-from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, PASS, Mutant, X, signed
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, X, plant, signed
 
 
 class SpoiledDense(Dense):
@@ -28,11 +25,8 @@ class SpoiledDense(Dense):
     backward_parameters = Layer.backward_parameters
 
 
-def dense_mutant(number, name, what, tensor, spoil, *verdicts, x=X, outputs=3, into=MUTANTS):
-    verdicts = verdicts or (FAIL_VALUE,)
-    into.append(
-        Mutant(number, name, what, "layer", lambda: (SpoiledDense(spoil, x.shape[1], outputs), x), verdicts, tensor)
-    )
+def dense_mutant(number, name, what, tensor, spoil, *verdicts, x=X, outputs=3):
+    plant(number, name, what, "layer", lambda: (SpoiledDense(spoil, x.shape[1], outputs), x), *verdicts, tensor=tensor)
 
 
 def one_entry(array, index, factor):
@@ -124,9 +118,9 @@ dense_mutant(74, "dense-clip-norm", "the weight's gradient is clipped to norm 1"
              lambda g: {"dweight": g.dweight / max(1.0, float(np.linalg.norm(g.dweight)))}, FAIL_VALUE)
 dense_mutant(74, "dense-clip-far", "dx is clipped to -1000 .. 1000", "x", lambda g: {"dx": np.clip(g.dx, -1e3, 1e3)},
              FAIL_CONTRACT)
-dense_mutant(76, "dense-right", "the same without a bug", "", lambda g: {}, PASS, into=LOOKALIKES)
+dense_mutant(76, "dense-right", "the same without a bug", "", lambda g: {}, PASS)
 dense_mutant(76, "dense-right-one-sample", "right, at batch 1 with one output", "", lambda g: {}, PASS, x=X[:1],
-             outputs=1, into=LOOKALIKES)
+             outputs=1)
 dense_mutant(76, "dense-right-column-order", "right, with dx in column order", "",
-             lambda g: {"dx": np.asfortranarray(g.dx)}, PASS, into=LOOKALIKES)
+             lambda g: {"dx": np.asfortranarray(g.dx)}, PASS)
 # fmt: on

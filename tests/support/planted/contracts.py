@@ -1,0 +1,450 @@
+"""Layers, losses and regularizers as a user writes them: what they may not do, whatever the values."""
+
+import numpy as np
+
+from minidl import CallOrderError, Layer, Loss, Regularizer, ShapeError
+from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, family, signed
+
+ROWS = np.array([[0.5, -1.5, 2.5], [-0.25, 0.75, 1.25], [3.5, -0.125, -2.0], [1.0, 0.375, -0.5]])
+
+
+class Scale(Layer):
+    """Right: each feature times its gain."""
+
+    def __init__(self, features=3):
+        self.gain = self.add_parameter("gain", np.linspace(1.0, 2.0, features))
+        self.seen = self.add_buffer("seen", np.zeros(1))
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return x * self.gain.value
+
+    def backward(self, dy):
+        (x,) = self.kept()
+        self.gain.add_grad((dy * x).sum(axis=0))
+        return dy * self.gain.value
+
+
+class Dropout(Layer):
+    """Right: draws from a generator that is an attribute."""
+
+    def __init__(self, rate=0.5, rng=0):
+        self.rate = rate
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x, train=False):
+        if not train:
+            return x
+        mask = (self.rng.random(x.shape) >= self.rate) / (1 - self.rate)
+        self.keep(mask)
+        return x * mask
+
+    def backward(self, dy):
+        (mask,) = self.kept()
+        return dy * mask
+
+
+own = family("layer", lambda c: (c(), ROWS))
+
+
+# ---- plain use
+
+
+@own(68, "forward raises", FAIL_CONTRACT)
+class Raises(Scale):
+    def forward(self, x, train=False):
+        raise ValueError("out of paper")
+
+
+@own(68, "backward is not written yet", FAIL_CONTRACT)
+class NoBackward(Scale):
+    def backward(self, dy):
+        raise NotImplementedError
+
+
+@own(68, "forward forgets its return", FAIL_CONTRACT)
+class ForgetsReturn(Scale):
+    def forward(self, x, train=False):
+        super().forward(x, train)
+
+
+@own(68, "forward sums over the rows", FAIL_CONTRACT)
+class SumsRows(Scale):
+    def forward(self, x, train=False):
+        return super().forward(x, train).sum(axis=0)
+
+
+@own(68, "y has another shape in training", FAIL_CONTRACT)
+class OtherShapeInTraining(Scale):
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        return y[..., np.newaxis] if train else y
+
+
+@own(67, "y is float32 for a float64 x", FAIL_CONTRACT)
+class Downcasts(Scale):
+    def forward(self, x, train=False):
+        return super().forward(x, train).astype(np.float32)
+
+
+@own(53, "forward counts its calls in training", NONDETERMINISTIC)
+class CountsTrainingCalls(Scale):
+    calls = 0
+
+    def forward(self, x, train=False):
+        self.calls += train
+        return super().forward(x, train) + self.calls * train
+
+
+@own(53, "a prediction draws from the layer's generator", NONDETERMINISTIC)
+class RandomPrediction(Dropout):
+    def forward(self, x, train=False):
+        return super().forward(x, train=True)
+
+
+@own(53, "one of two generators is out of reach", NONDETERMINISTIC)
+class OtherRandomness(Dropout):
+    def __init__(self):
+        super().__init__()
+        self.others = [np.random.default_rng(0)]
+
+    def forward(self, x, train=False):
+        return super().forward(x, train) + (self.others[0].random() if train else 0.0)
+
+
+@own(22, "forward doubles x in place, in training alone", FAIL_CONTRACT)
+class ChangesXInTraining(Scale):
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        if train:
+            x *= 2
+        return y
+
+
+@own(66, "y is a view of a buffer", FAIL_CONTRACT)
+class ReturnsBuffer(Scale):
+    def forward(self, x, train=False):
+        super().forward(x, train)
+        return np.broadcast_to(self.seen, x.shape)
+
+
+@own(66, "dx is written into the first prediction", FAIL_CONTRACT)
+class BackwardIntoPrediction(Scale):
+    predicted = None
+
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        if not train and self.predicted is None:
+            self.predicted = y
+        return y
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        if self.predicted is None or self.predicted.shape != dx.shape:
+            return dx
+        self.predicted[...] = dx
+        return self.predicted
+
+
+@own(66, "a training forward empties the last prediction", FAIL_CONTRACT)
+class WritesIntoPrediction(Scale):
+    predicted = None
+
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        if train and self.predicted is not None:
+            self.predicted[...] = 0.0
+        self.predicted = None if train else self.predicted if self.predicted is not None else y
+        return y
+
+
+@own(63, "the gradient's array is replaced", FAIL_CONTRACT)
+class ReplacesGradient(Scale):
+    def backward(self, dy):
+        (x,) = self.kept()
+        self.gain._grad = (dy * x).sum(axis=0)
+        return dy * self.gain.value
+
+
+# ---- other orders of calls
+
+
+@own(65, "a cache of one's own is missing by accident", FAIL_CONTRACT)
+class OwnCache(Scale):
+    def forward(self, x, train=False):
+        if train:
+            self.x = x
+        return x * self.gain.value
+
+    def backward(self, dy):
+        x = self.x
+        del self.x
+        self.gain.add_grad((dy * x).sum(axis=0))
+        return dy * self.gain.value
+
+
+@own(65, "without a forward, backward takes ones for x", FAIL_CONTRACT)
+class Immortal(Scale):
+    def backward(self, dy):
+        if self._kept is None:
+            self.keep(np.ones_like(dy))
+        return super().backward(dy)
+
+
+@own(64, "a prediction after a training forward takes the place of x", FAIL_CONTRACT)
+class LosesItToPrediction(Scale):
+    def forward(self, x, train=False):
+        if self._kept is not None or train:
+            self.keep(x)
+        return x * self.gain.value
+
+
+@own(64, "all instances share a gain, which training moves", FAIL_CONTRACT, NONDETERMINISTIC)
+class Shared(Scale):
+    gains = np.ones(3)
+
+    def forward(self, x, train=False):
+        if train:
+            Shared.gains += 1.0
+        return super().forward(x, train) * Shared.gains.astype(x.dtype)
+
+
+@own(68, "`backward_parameters` empties dy", FAIL_CONTRACT)
+class ParametersAloneChangeDy(Scale):
+    def backward_parameters(self, dy):
+        self.backward(dy)
+        dy *= 0
+
+
+@own(74, "gradients below 1e-6 are dropped", FAIL_CONTRACT)
+class DropsSmallGradients(Scale):
+    def backward(self, dy):
+        return super().backward(np.where(abs(dy) > 1e-6, dy, 0))
+
+
+@own(62, "dx has a tiny offset", FAIL_CONTRACT)
+class AddsSomethingSmall(Scale):
+    def backward(self, dy):
+        return super().backward(dy) + 1e-14
+
+
+# ---- shapes, batches and memory
+
+
+@own(68, "output_shape is that of the input", FAIL_CONTRACT)
+class NoOutputShape(Scale):
+    def forward(self, x, train=False):
+        return np.repeat(super().forward(x, train), 2, axis=1)
+
+    def backward(self, dy):
+        return super().backward(dy[:, ::2] + dy[:, 1::2])
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+
+@own(68, "output_shape takes no shape", FAIL_CONTRACT)
+class BadOutputShape(Scale):
+    def output_shape(self):
+        return (3,)
+
+
+@own(69, "x must be contiguous", FAIL_CONTRACT)
+class NeedsContiguous(Scale):
+    def forward(self, x, train=False):
+        if not x.flags.forc:
+            raise ValueError("not contiguous")
+        return super().forward(x, train)
+
+
+@own(69, "a dy that runs backwards is refused", FAIL_CONTRACT)
+class RefusesNegativeStrides(Scale):
+    def backward(self, dy):
+        if dy.strides[0] < 0:
+            raise ValueError("negative strides")
+        return super().backward(dy)
+
+
+@own(69, "wrong for a broadcast dy", FAIL_CONTRACT)
+class MistakesBroadcast(Scale):
+    def backward(self, dy):
+        return super().backward(dy) * (2 if 0 in dy.strides else 1)
+
+
+@own(18, "a batch of one is an IndexError", FAIL_CONTRACT)
+class NeedsTwoRows(Scale):
+    def forward(self, x, train=False):
+        if len(x) > 0:
+            x[1]
+        return super().forward(x, train)
+
+
+@own(49, "a batch of one gives infinity", FAIL_CONTRACT)
+class InfiniteForOneRow(Scale):
+    batch_independent = False
+
+    def forward(self, x, train=False):
+        return super().forward(x, train) + (0 if len(x) != 1 else np.inf)
+
+
+@own(18, "the gain's gradient is a mean for few rows", FAIL_CONTRACT)
+class MeanOfSmallBatches(Scale):
+    def backward(self, dy):
+        (x,) = self._kept
+        dx = super().backward(dy)
+        if len(x) in (2, 3):
+            self.gain.add_grad((dy * x).sum(axis=0) * (1 / len(x) - 1))
+        return dx
+
+
+@own(49, "a layer that mixes rows may refuse small batches", PASS)
+class Picky(Scale):
+    batch_independent = False
+
+    def forward(self, x, train=False):
+        if train and len(x) < 2:
+            raise ShapeError("Picky: expected at least two rows")
+        return super().forward(x, train)
+
+
+@own(65, "a cache of one's own that refuses as it should", PASS)
+class CarefulCache(OwnCache):
+    x = None
+
+    def forward(self, x, train=False):
+        if train:
+            self.x = x
+        return x * self.gain.value
+
+    def backward(self, dy):
+        if self.x is None:
+            raise CallOrderError("CarefulCache: call forward(x, train=True) first")
+        x, self.x = self.x, None
+        self.gain.add_grad((dy * x).sum(axis=0))
+        return dy * self.gain.value
+
+
+# ---- losses
+
+
+class Squares(Loss):
+    """Right: the sum of squares, averaged over the rows."""
+
+    def forward(self, outputs, targets):
+        targets = np.asarray(targets, outputs.dtype)
+        self.keep(outputs, targets)
+        return float(((outputs - targets) ** 2).sum() / max(1, len(outputs)))
+
+    def backward(self):
+        outputs, targets = self.kept()
+        return 2 * (outputs - targets) / max(1, len(outputs))
+
+
+squares = family("loss", lambda c: (c(), signed(4, 3), signed(4, 3, seed=2)), "outputs")
+squares(12, "a loss with sums of squares", PASS)(Squares)
+
+
+@squares(68, "forward returns a loss for each row", FAIL_CONTRACT)
+class OneLossARow(Squares):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        return ((outputs - targets) ** 2).sum(axis=1)
+
+
+@squares(68, "backward raises", FAIL_CONTRACT)
+class RaisingLoss(Squares):
+    def backward(self):
+        return super().backward() / (1 // 0)
+
+
+@squares(53, "backward counts its calls", NONDETERMINISTIC)
+class CountingLossBackward(Squares):
+    calls = 0
+
+    def backward(self):
+        self.calls += 1
+        return super().backward() * self.calls
+
+
+@squares(66, "the gradient is a view of the outputs", FAIL_CONTRACT)
+class ReturnsOutputs(Squares):
+    def backward(self):
+        outputs, _ = self.kept()
+        return outputs[:]
+
+
+@squares(64, "a second forward does not count", FAIL_CONTRACT)
+class FirstLoss(Squares):
+    def forward(self, outputs, targets):
+        first = self._kept
+        loss = super().forward(outputs, targets)
+        if first is not None and first[0].shape == outputs.shape:
+            self.keep(*first)
+        return loss
+
+
+@squares(64, "a prediction takes the place of what is kept", FAIL_CONTRACT)
+class PredictionTakesPlace(Squares):
+    def predict(self, outputs):
+        self.keep(np.zeros_like(outputs), np.zeros_like(outputs))
+        return outputs
+
+
+@squares(22, "predict doubles outputs in place", FAIL_CONTRACT)
+class PredictsInPlace(Squares):
+    def predict(self, outputs):
+        outputs *= 2
+        return outputs
+
+
+@squares(68, "probabilities raise", FAIL_CONTRACT)
+class BadProbabilities(Squares):
+    def probabilities(self, outputs):
+        return outputs / None
+
+
+@squares(69, "outputs are read in memory order", FAIL_CONTRACT)
+class MemoryOrderLoss(Squares):
+    def forward(self, outputs, targets):
+        return super().forward(outputs.ravel(order="K").reshape(outputs.shape), targets)
+
+
+@squares(70, "an empty batch has a gradient of one row", FAIL_CONTRACT)
+class OneRowAtLeast(Squares):
+    def backward(self):
+        gradient = super().backward()
+        return gradient if len(gradient) else np.zeros((1, *gradient.shape[1:]))
+
+
+# ---- regularizers
+
+
+class Sum(Regularizer):
+    """Right: the sum of squares."""
+
+    def penalty(self, w):
+        return float((w**2).sum())
+
+    def gradient(self, w):
+        return 2 * w
+
+
+sums = family("regularizer", lambda c: (c(), signed(4, 3)), "w")
+
+
+def sum_fault(number, name, what, verdict=FAIL_CONTRACT, **methods):
+    sums(number, what, verdict)(type(name, (Sum,), methods))
+
+
+# fmt: off
+sum_fault(68, "PenaltyOfColumns", "a penalty for each column", penalty=lambda self, w: (w**2).sum(axis=0))
+sum_fault(31, "InfinitePenalty", "the penalty is infinite", penalty=lambda self, w: np.inf)
+sum_fault(71, "NegativePenalty", "the penalty is negative", penalty=lambda self, w: -1.0)
+sum_fault(68, "RaisingPenalty", "penalty raises", penalty=lambda self, w: None + w)
+sum_fault(53, "NoisyPenalty", "the penalty draws at random", NONDETERMINISTIC, penalty=lambda self, w: NOISE.random())
+sum_fault(67, "SingleGradient", "the gradient is float32 for a float64 w",
+          gradient=lambda self, w: (w * 2).astype(np.float32))
+sum_fault(70, "EmptyGradient", "the gradient of no rows has three entries",
+          gradient=lambda self, w: 2 * w if len(w) else np.zeros(3))
+# fmt: on
