@@ -73,9 +73,7 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
     """
     wanted = "a finite number" if minimum == -math.inf else f"a finite number {'>' if above else '>='} {minimum:g}"
     wanted += f" or {instead}" if instead else ""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
-    number = float(value)
+    number = float(value) if _is_number(value) else math.nan
     if not math.isfinite(number) or number < minimum or (above and number == minimum):
         raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
     return number
@@ -83,10 +81,13 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
 
 def as_fraction(name: str, value: Any) -> float:
     """Return `value` as a float that is at least 0 and below 1."""
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not real or not 0.0 <= value < 1.0:
+    if not _is_number(value) or not 0.0 <= value < 1.0:
         raise InputError(f"{name}: expected a number in [0, 1), got {value!r:.80}")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def as_count(name: str, value: Any, minimum: int = 1) -> int:
@@ -130,39 +131,35 @@ def as_path(name: str, value: Any) -> Path:
 
 
 def check_type(where: str, name: str, value: Any, kind: type, hint: str = "") -> None:
-    """Refuse a `value` that is not an instance of `kind`; `hint` says what to do."""
-    if not isinstance(value, kind):
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
-        if isinstance(value, type) and issubclass(value, kind):
-            hint = f"write {_call(value)}"
-        elif isinstance(value, str) and (meant := _named_like(value, kind)):
-            hint = f"no name but an object, such as {meant}"
-        elif kind is Sequence and not isinstance(value, str):
-            hint = "write a list, [...]"
-        advice = f"; {hint}" if hint else ""
-        raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {_shown(value)}{advice}")
+    """Refuse a `value` that is not an instance of `kind`; `hint` says what to do if the mistake does not say more."""
+    if isinstance(value, kind):
+        return
+    ours = kind.__module__.startswith("minidl.")
+    if ours and isinstance(value, type) and issubclass(value, kind):
+        hint = f"write {_call(value)}"
+    elif ours and isinstance(value, str) and (meant := _named_like(value, kind)):
+        hint = f"no name but an object, such as {meant}"
+    elif kind is Sequence and not isinstance(value, str):
+        hint = "write a list, [...]"
+    article = "an" if kind.__name__[0] in "AEIOU" else "a"
+    advice = f"; {hint}" if hint else ""
+    raise InputError(f"{where}: expected {name} to be {article} {kind.__name__}, got {_shown(value)}{advice}")
 
 
 def _call(cls: type) -> str:
     """Return how an object of `cls` is made."""
-    try:
-        needed = any(p.default is p.empty for p in inspect.signature(cls).parameters.values())
-    except ValueError:  # of a class that is not written in Python
-        needed = False
+    needed = any(p.default is p.empty for p in inspect.signature(cls).parameters.values())
     return f"{cls.__name__}({'...' if needed else ''})"
 
 
 def _named_like(text: str, kind: type) -> str:
     """Return how objects are made of those kinds of `kind` whose names look most like `text`, if there are any."""
-    if not kind.__module__.startswith("minidl."):
-        return ""
-    kinds: list[type] = [kind]
-    known: dict[str, type] = {}
+    kinds = [kind]
     for cls in kinds:
         kinds += cls.__subclasses__()
-        if not inspect.isabstract(cls) and not cls.__name__.startswith("_"):
-            known[cls.__name__.lower()] = cls
-    return " or ".join(_call(known[name]) for name in nearest(text.lower().replace("_", ""), known))
+    known = {cls.__name__: cls for cls in kinds if not inspect.isabstract(cls)}
+    names = nearest(text.replace("_", ""), (name for name in known if not name.startswith("_")))
+    return " or ".join(_call(known[name]) for name in names)
 
 
 def _shown(value: Any) -> str:

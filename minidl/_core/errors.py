@@ -20,6 +20,11 @@ __all__ = [
 class MinidlError(Exception):
     """Base class of every error that minidl raises on purpose."""
 
+    def with_context(self, text: str) -> None:
+        """Put `text` before the message; an error of a class of a user's own stays as it is."""
+        if type(self).__module__ == __name__:
+            self.args = (f"{text}: {self}",)
+
 
 class InputError(MinidlError, ValueError):
     """An argument has the wrong type, value or range."""

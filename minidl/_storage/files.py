@@ -4,7 +4,6 @@ Each step is a call of `os`, so that a test can put something in its place that 
 """
 
 import errno
-import io
 import itertools
 import os
 import re
@@ -14,23 +13,32 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
 
 from minidl._core.errors import InputError
 from minidl._core.types import PathLike
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 _PART = re.compile(r"\.minidl-[0-9a-f]{16}\.part")
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # never a file that was there before
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+# Never a file that was there before.
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY
+
+
+class FileWriter:
+    """An open file that can only be written, from start to end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Write all of `data`; one call of the system may write less."""
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
 
 
 @contextmanager
-def replacing(path: PathLike) -> Iterator[IO[bytes]]:
+def replacing(path: PathLike) -> Iterator[FileWriter]:
     """Open a temporary file that takes the name `path` only when the block ends without an error.
 
     Folders are made if they are missing. Whoever opens `path` at any moment, also after a kill or a power cut, finds
@@ -38,46 +46,27 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     comes before the name is taken leaves the old file untouched and no temporary one. A link stays a link, and the
     permission bits of the old file are kept.
 
-    Parameters
-    ----------
-    path : str or PathLike
-        The file's final name.
-
-    Yields
-    ------
-    binary file object
-        Open for writing from start to end, without moving about, in the same folder as the file.
-
     Raises
     ------
     OSError
-        Where a folder or the file cannot be written. If the disk is full, the text says how much is free.
+        If a folder or the file cannot be written. If the disk is full, the text says how much is free.
     """
-    target = Path(os.path.realpath(path))  # behind all links
-    try:
-        mode = _permissions(target)
-        _make_folders(target.parent)
-        part = target.with_name(_part_name())  # beside it, since a rename cannot cross disks
-        raw = _RawFile(os.open(part, _CREATE, 0o666 if mode is None else mode))
+    with _changing(path) as (target, mode):
+        # Beside the target, since a rename cannot cross disks.
+        part = target.with_name(_part_name())
         try:
-            if mode is not None:
-                os.chmod(part, mode)  # `open` let the umask narrow it
-            file = io.BufferedWriter(raw)
-            yield file
-            file.flush()
-            os.fsync(raw.descriptor)  # the data must be on the disk before the name points at it
-            raw.close()
+            with _opened(part, _CREATE, 0o666 if mode is None else mode) as descriptor:
+                if mode is not None:
+                    # `open` lets the umask narrow the mode.
+                    os.chmod(part, mode)
+                yield FileWriter(descriptor)
+                # The data must be on the disk before the name points at it.
+                os.fsync(descriptor)
             os.replace(part, target)
         except BaseException:
             with suppress(OSError):
-                raw.close()  # not `file`, which would try once more to write what it holds
-            with suppress(OSError):
                 os.unlink(part)
             raise
-        _sync_folder(target.parent)
-    except OSError as error:
-        _tell_a_full_disk(error, target)
-        raise
 
 
 def write_whole(path: PathLike, content: bytes | str) -> Path:
@@ -96,30 +85,17 @@ def append_line(path: PathLike, line: str) -> None:
     Raises
     ------
     OSError
-        Where a folder or the file cannot be written. If the disk is full, the text says how much is free.
+        If a folder or the file cannot be written. If the disk is full, the text says how much is free.
     """
-    target = Path(os.path.realpath(path))
-    try:
-        _permissions(target)  # refuses what is no file
-        _make_folders(target.parent)
-        descriptor = os.open(target, _APPEND, 0o666)
+    with _changing(path) as (target, _), _opened(target, _APPEND) as descriptor:
+        size = os.fstat(descriptor).st_size
         try:
-            size = os.fstat(descriptor).st_size
-            try:
-                rest = f"{line}\n".encode()
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
-                os.fsync(descriptor)
-            except OSError:
-                with suppress(OSError):
-                    os.ftruncate(descriptor, size)
-                raise
-        finally:
-            os.close(descriptor)
-        _sync_folder(target.parent)  # each time: a new file's name may be there from an attempt that failed here
-    except OSError as error:
-        _tell_a_full_disk(error, target)
-        raise
+            FileWriter(descriptor).write(f"{line}\n".encode())
+            os.fsync(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise
 
 
 def set_aside(path: PathLike) -> Path | None:
@@ -127,16 +103,15 @@ def set_aside(path: PathLike) -> Path | None:
 
     If there is nothing at `path`, nothing is done. No other file is replaced.
     """
-    target = Path(os.path.realpath(path))
-    if _permissions(target) is None:
+    if not os.path.exists(path):
         return None
-    for number in itertools.count(1):
-        aside = target.with_name(f"{target.stem}-{number}{target.suffix}")
-        with suppress(FileExistsError):
-            os.close(os.open(aside, _CREATE))  # takes the name, so that no other process can
-            break
-    os.replace(target, aside)
-    _sync_folder(target.parent)
+    with _changing(path) as (target, _):
+        for number in itertools.count(1):
+            aside = target.with_name(f"{target.stem}-{number}{target.suffix}")
+            # The new file takes the name, so that no other process can.
+            with suppress(FileExistsError), _opened(aside, _CREATE):
+                break
+        os.replace(target, aside)
     return aside
 
 
@@ -152,16 +127,23 @@ def make_folder(path: PathLike) -> Path:
     """
     folder = Path(path)
     probe = folder / _part_name()
-    try:
+    with refusing(folder):
         _make_folders(folder)
-        descriptor = os.open(probe, _CREATE)
         try:
-            os.close(descriptor)
+            with _opened(probe, _CREATE):
+                pass
         finally:
-            os.unlink(probe)
+            remove(probe)
+    return folder
+
+
+@contextmanager
+def refusing(folder: Path) -> Iterator[None]:
+    """Make an OSError of the block an InputError that blames `folder`."""
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{folder}: expected a folder that can be written, but: {error.strerror}") from error
-    return folder
 
 
 def remove(path: PathLike) -> None:
@@ -189,79 +171,42 @@ def sweep_parts(folder: PathLike, older_than: float = 3600.0) -> list[Path]:
 
 
 @contextmanager
-def locked(folder: PathLike, file: str = "") -> Iterator[None]:
-    """Keep every other process that asks for this lock out of `folder` for as long as the block runs.
-
-    With the name of a `file`, the lock is for that file in the folder alone.
-
-    The lock is the system's, on a file ``.lock`` (or ``.name.lock``) that stays in the folder; that of a process that
-    died is free by itself. Where the platform or the file system has no such locks, there is none. A missing folder is
-    made.
-
-    Raises
-    ------
-    InputError
-        If another process has the lock, or the folder cannot be written.
-    """
-    path = make_folder(folder) / (f".{file}.lock" if file else ".lock")
-    kind = "file" if file else "folder"
+def _opened(path: PathLike, flags: int, mode: int = 0o666) -> Iterator[int]:
+    """Yield a descriptor that is closed after the block; an error of the block counts more than one of closing."""
+    descriptor = os.open(path, flags, mode)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be written, but: {error.strerror}") from error
-    try:
-        try:
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-            raise InputError(
-                f"{Path(folder, file)}: expected a {kind} that no other process writes into, but process {holder} "
-                f"does; wait until that has ended, or choose another {kind}"
-            ) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
-                raise
-        with suppress(OSError):  # the lock holds also where its file cannot say whose it is
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode())
-        yield
-    finally:
-        if fcntl is not None:
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing alone leaves it with a worker forked meanwhile
+        yield descriptor
+    except BaseException:
         with suppress(OSError):
             os.close(descriptor)
+        raise
+    # Only once: a close that failed has given the descriptor back.
+    os.close(descriptor)
 
 
-class _RawFile(io.RawIOBase):
-    """An open file that can only be written, by `os.write`; a buffer in front of it repeats what was written short."""
+@contextmanager
+def _changing(path: PathLike) -> Iterator[tuple[Path, int | None]]:
+    """Make what the block does to the name `path` durable, and say how much is free if the disk is full.
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
+    Yields the path behind all links, in a folder that is there, and the permission bits of the file (None: no file).
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = _permissions(target)
+        _make_folders(target.parent)
+        yield target, mode
+        # Each time, also after an append: a new file's name may be there from an attempt that failed here.
+        _sync_folder(target.parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # 5 ms of start-up, needed for a full disk alone.
+        import shutil
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:
-        return os.write(self.descriptor, data)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()  # first: a close that failed has given the descriptor back, and must not be repeated
-            os.close(self.descriptor)
-
-
-def _tell_a_full_disk(error: OSError, target: Path) -> None:
-    """Raise `error` with the number of bytes that are free if there are too few of them."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return
-    import shutil  # 5 ms of start-up, for a full disk alone
-
-    free = "an unknown number of"
-    with suppress(OSError):
-        free = str(shutil.disk_usage(target.parent).free)
-    raise OSError(error.errno, f"{error.strerror} ({free} bytes are free)", str(target)) from error
+        free = "an unknown number of"
+        with suppress(OSError):
+            free = str(shutil.disk_usage(target.parent).free)
+        raise OSError(error.errno, f"{error.strerror} ({free} bytes are free)", str(target)) from error
 
 
 def _part_name() -> str:
@@ -274,7 +219,8 @@ def _permissions(path: Path) -> int | None:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(mode):  # a rename would put a file in the place of /dev/null, if it may
+    # A rename would put a file in the place of /dev/null, if it may.
+    if not stat.S_ISREG(mode):
         raise FileExistsError(errno.EEXIST, "Expected a file, but this is a folder or a device", str(path))
     return mode & 0o777
 
@@ -284,24 +230,26 @@ def _make_folders(folder: Path) -> None:
     if os.path.isdir(folder) or folder == folder.parent:
         return
     _make_folders(folder.parent)
-    with suppress(FileExistsError):  # another process was faster; if it is a file, whoever writes below it is told
+    # Another process may be faster. If it makes a file, whoever writes below it gets an error.
+    with suppress(FileExistsError):
         os.mkdir(folder)
     try:
         _sync_folder(folder.parent)
     except OSError:
+        # So that the next attempt makes it, and its name durable.
         with suppress(OSError):
-            os.rmdir(folder)  # so that the next attempt makes it, and its name durable
+            os.rmdir(folder)
         raise
 
 
 def _sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable, where the platform can (Windows cannot open a folder)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
+    if os.name != "posix":
+        return
+    with _opened(folder, os.O_RDONLY) as descriptor:
         try:
             os.fsync(descriptor)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            # Some network file systems cannot.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
-        finally:
-            os.close(descriptor)

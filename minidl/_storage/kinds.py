@@ -1,4 +1,4 @@
-"""What a file is: opened only if it is a regular one, and told from its first bytes for an error message."""
+"""What a file is: opened only if it is a regular one, and recognised by its first bytes for an error message."""
 
 import errno
 import os
@@ -6,25 +6,20 @@ import stat
 
 from minidl._core.types import PathLike
 
-_KINDS = (
-    (b"version https://git-lfs", "a git-LFS pointer, not the file itself (run `git lfs pull`)"),
-    (b"<", "an HTML or XML page (a login page of the network?)"),
-    (b"{", "JSON text"),
-    (b"[", "JSON text"),
-    (b"MATLAB", "a MATLAB file; the Python version is needed"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"PK", "a zip file (as .npz, .pt, .pth and .keras are)"),
-    (b"\x93NUMPY", "a NumPy .npy file"),
-    (b"\x89HDF\r\n", "an HDF5 file (.h5)"),
-    (b"\x89PNG", "a PNG picture"),
-)
-_OTHER_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+_BEGINNINGS = {
+    b"version https://git-lfs": "a git-LFS pointer, not the file itself (run `git lfs pull`)",
+    b"<": "an HTML or XML page (a login page of the network?)",
+    b"{": "JSON text",
+    b"[": "JSON text",
+    b"MATLAB": "a MATLAB file; the Python version is needed",
+    b"\x1f\x8b": "a gzip file",
+    b"PK": "a zip file (as .npz, .pt, .pth and .keras are)",
+    b"\x93NUMPY": "a NumPy .npy file",
+    b"\x89HDF\r\n": "an HDF5 file (.h5)",
+    b"\x89PNG": "a PNG picture",
+}
+# By the first letter of `ls -l`.
+_SPECIAL = {"d": "a folder", "p": "a pipe", "s": "a socket", "c": "a device", "b": "a device"}
 
 
 def open_regular(path: PathLike) -> int:
@@ -33,21 +28,22 @@ def open_regular(path: PathLike) -> int:
     Raises
     ------
     OSError
-        Where it cannot be opened, or is of another kind; ``strerror`` says why.
+        If it cannot be opened, or is of another kind; ``strerror`` says why.
     """
-    _refuse_other_kinds(os.stat(path).st_mode)  # before it is opened: opening alone can set a device going
+    # Before it is opened, since opening alone can set a device going; and after, since the name may lead elsewhere now.
+    _refuse_special(os.stat(path).st_mode)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _refuse_other_kinds(os.fstat(descriptor).st_mode)  # by now the name may lead elsewhere
+        _refuse_special(os.fstat(descriptor).st_mode)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _refuse_other_kinds(mode: int) -> None:
+def _refuse_special(mode: int) -> None:
     if not stat.S_ISREG(mode):
-        kind = next((kind for is_kind, kind in _OTHER_KINDS if is_kind(mode)), "something else")
+        kind = _SPECIAL.get(stat.filemode(mode)[0], "something else")
         raise OSError(errno.EINVAL, f"expected a regular file, got {kind}")
 
 
@@ -60,7 +56,7 @@ def kind_of(head: bytes) -> str:
     if head[0] == 0x80 and head[1:2] in (b"\0", b"\1", b"\2", b"\3", b"\4", b"\5"):
         return f"a pickle of protocol {head[1]}"
     start = f"a file that starts with {head[:40]!r}"
-    for mark, kind in _KINDS:
-        if head.lstrip().startswith(mark):
+    for beginning, kind in _BEGINNINGS.items():
+        if head.lstrip().startswith(beginning):
             return f"{kind}: {start}"
     return start

@@ -35,13 +35,14 @@ EPILOG = """examples:
 
 exit status 1 if the gradient or the contract is wrong"""
 
-_ROWS = 4  # of a batch that is drawn
-_CHECKS: tuple[tuple[type, Callable[..., GradientReport]], ...] = (
-    (Layer, check_layer),
-    (Loss, check_loss),
-    (Regularizer, check_regularizer),
-    (Model, check_model),
-)
+# Of a batch that is drawn.
+_ROWS = 4
+_CHECKS: dict[type, Callable[..., GradientReport]] = {
+    Layer: check_layer,
+    Loss: check_loss,
+    Regularizer: check_regularizer,
+    Model: check_model,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def _checked(module: str, name: str, options: argparse.Namespace) -> GradientRep
     with _blamed(options.subject):
         made = _made(module, name, options.subject)
     subject, *inputs = made if isinstance(made, tuple) and made else (made,)
-    check = next((check for kind, check in _CHECKS if isinstance(subject, kind)), None)
+    check = next((check for kind, check in _CHECKS.items() if isinstance(subject, kind)), None)
     if check is None:
         raise InputError(
             f"{options.subject}: expected a Layer, Loss, Regularizer or Model, alone or first in a tuple with what it "
@@ -85,7 +86,8 @@ def _checked(module: str, name: str, options: argparse.Namespace) -> GradientRep
     try:
         with _blamed(options.subject, but=(TypeError,)):
             return check(subject, *inputs, seed=options.seed, every_entry=options.every_entry)
-    except TypeError as error:  # of the call itself: the checks turn what a subject raises into findings
+    except TypeError as error:
+        # The call itself raised it: the checks turn what a subject raises into findings.
         raise InputError(f"{options.subject}: a tuple of {len(inputs) + 1} does not fit: {error}") from None
 
 
@@ -97,7 +99,8 @@ def _made(module: str, name: str, subject: str) -> Any:
         if not path.is_file():
             raise InputError(f"{subject}: there is no file {module}")
         folder, module = path.absolute().parent, path.stem
-    sys.path.insert(0, str(folder))  # as `python FILE.py` does
+    # As `python FILE.py` does.
+    sys.path.insert(0, str(folder))
     imported = importlib.import_module(module)
     other = getattr(imported, "__file__", None)
     if path is not None and (other is None or not path.samefile(other)):
@@ -109,7 +112,8 @@ def _made(module: str, name: str, subject: str) -> Any:
         hint = f"; did you mean {' or '.join(likely)}?" if (likely := nearest(name, public, 2)) else ""
         raise InputError(f"{subject}: {module} has no {name}{hint}")
     made = found[name]
-    return made() if callable(made) else made
+    # A layer of the user's own may have a __call__, as those of PyTorch have: it is checked, and not called.
+    return made() if callable(made) and not isinstance(made, tuple(_CHECKS)) else made
 
 
 @contextmanager
@@ -141,7 +145,8 @@ def _drawn(subject: Any, shape: tuple[int, ...], rng: np.random.Generator) -> li
     try:
         loss.check_targets(labels, outputs.shape)
         return [x, labels]
-    except InputError:  # it is no loss of class labels
+    except InputError:
+        # It is no loss of class labels.
         return [x, rng.uniform(size=outputs.shape)]
 
 

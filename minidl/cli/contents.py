@@ -11,6 +11,7 @@ from minidl._core.types import Array
 from minidl._storage.kinds import open_regular
 from minidl._storage.tensors import read_tensors
 from minidl.sweeps.result import SweepResult
+from minidl.sweeps.trial import row_of
 from minidl.sweeps.trial_file import read_trials
 from minidl.training.checkpoint import read_checkpoint
 from minidl.training.history import History
@@ -51,17 +52,17 @@ def read_content(path: Path) -> Content | None:
 
 
 def _tensors(path: Path) -> Content:
-    arrays, texts = read_tensors(path)
+    arrays, texts = read_tensors(path, require_digest=False)
     if "minidl.state" not in texts:
         return Content("weights", {"numbers": sum(a.size for a in arrays.values()), **texts}, _shapes(arrays))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         weights, state = read_checkpoint(path)
     facts: dict[str, Any] = {"numbers": sum(a.size for a in weights.values())}
-    for group, names in [("counters", ("epoch", "step")), ("terms", ("network", "loss", "regularizer", "optimizer"))]:
+    terms = ("network", "loss", "regularizer", "optimizer")
+    for group, names in [("run", ("epoch", "step")), ("terms", terms), ("run", ("seed",))]:
         table = state.get(group)
         facts |= {name: table.get(name) for name in names} if isinstance(table, dict) else {}
-    facts["seed"] = state.get("seed")
     if told:
         facts["note"] = str(told[0].message).removeprefix(f"{path}: ")
     return Content("checkpoint", facts, _shapes(weights))
@@ -82,11 +83,7 @@ def _lines(path: Path) -> Content:
     if not first.startswith('{"run"'):
         return _history(History.from_jsonl(path))
     trials, _ = read_trials(path)
-    of_trial = ("key", "seed", "seconds", "host", "error")
-    done = [
-        {"run": run, **t.metrics, **t.config} | {f"trial_{name}": getattr(t, name) for name in of_trial}
-        for run, t in trials
-    ]
+    done = [{"run": run} | row_of(trial) for run, trial in trials]
     result = SweepResult(trial for _, trial in trials)
     facts = {"trials": len(result), "failed": len(result.failed)}
     return Content("sweep", facts, done, [*result.header, "trial_seconds"])

@@ -9,10 +9,10 @@ import numpy as np
 from minidl._core.checks import as_count, check_type
 from minidl._core.errors import InputError
 from minidl._core.types import Array
-from minidl.data.dataset import Dataset
+from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.layers import Dropout
 from minidl.nn.losses import Loss
-from minidl.nn.model import Model, check_dataset
+from minidl.nn.model import Model
 
 T = TypeVar("T")
 

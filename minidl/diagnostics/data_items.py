@@ -9,7 +9,7 @@ from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import some_rows
-from minidl.diagnostics.item import SanityItem, raised
+from minidl.diagnostics.item import SanityItem, judged, raised
 from minidl.diagnostics.overfit import contradiction
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -62,37 +62,32 @@ def _inputs(data: Dataset, rng: np.random.Generator) -> SanityItem:
         return SanityItem("inputs", "fault", f"{error}; leave such rows out, or mend them")
     rows = some_rows("sanity_check", data, _MEASURED, rng)
     some = x[rows].reshape(len(rows), -1).astype(np.float64)
-    if not some.any():
-        return SanityItem("inputs", "fault", f"all numbers are 0 in {len(rows)} rows: was the data read right?")
-    constant = np.ptp(some, axis=0) == 0
-    if len(rows) > 1 and constant.all():
-        return SanityItem("inputs", "fault", f"{len(rows)} rows of x are all the same: was the data read right?")
+    n, features = some.shape
+    constant = (np.ptp(some, axis=0) == 0) & (n > 1)
     low, high = float(x.min()), float(x.max())
+    extent = f"from {low:.4g} to {high:.4g}"
     sizes = np.sqrt(np.square(some).mean(axis=0))
     large = sizes > 10
-    if large.mean() > 0.5:
-        told = f"x is {x.dtype} from {low:.4g} to {high:.4g}, far from mean 0 and spread 1; {_STANDARDIZE}"
-    elif large.any():
-        told = f"{large.sum()} of {len(large)} features are far larger than 1, most of all number {sizes.argmax()}; "
-        told += f"{_STANDARDIZE}, and look for outliers (x goes from {low:.4g} to {high:.4g})"
-    elif sizes.max() < 0.01:
-        told = f"x is tiny, from {low:.4g} to {high:.4g}; {_STANDARDIZE}"
-    elif max(-low, high) > 1000:
-        told = f"x goes from {low:.4g} to {high:.4g}, far outside the rest: look for outliers"
-    elif constant.mean() > 0.5 and len(rows) > 1:
-        told = (
-            f"{constant.sum()} of {len(constant)} features are the same in all of {len(rows)} rows: is that meant so?"
-        )
-    else:
-        told = ""
-    if told:
-        return SanityItem("inputs", "warning", told)
     shape = " x ".join(map(str, x.shape[1:])) or "1"
     mean = round(float(some.mean()), 2) + 0.0  # not -0.0
-    told = (
-        f"{len(data)} rows of {shape}, from {low:.3g} to {high:.3g}, mean {mean:g}, standard deviation {some.std():.2g}"
+    many = f"{large.sum()} of {features} features are far larger than 1, most of all number {sizes.argmax()}"
+    same = f"{constant.sum()} of {features} features are the same in all of {n} rows"
+    return judged(
+        "inputs",
+        faults=[
+            (not some.any(), f"all numbers are 0 in {n} rows: was the data read right?"),
+            (constant.all(), f"{n} rows of x are all the same: was the data read right?"),
+        ],
+        warnings=[
+            (large.mean() > 0.5, f"x is {x.dtype} {extent}, far from mean 0 and spread 1; {_STANDARDIZE}"),
+            (large.any(), f"{many}; {_STANDARDIZE}, and look for outliers (x goes {extent})"),
+            (sizes.max() < 0.01, f"x is tiny, {extent}; {_STANDARDIZE}"),
+            (max(-low, high) > 1000, f"x goes {extent}, far outside the rest: look for outliers"),
+            (constant.mean() > 0.5, f"{same}: is that meant so?"),
+        ],
+        otherwise=f"{len(data)} rows of {shape}, from {low:.3g} to {high:.3g}, mean {mean:g}, "
+        f"standard deviation {some.std():.2g}",
     )
-    return SanityItem("inputs", "ok", told)
 
 
 def _labels(labels: Array, classes: int) -> SanityItem:
@@ -101,37 +96,37 @@ def _labels(labels: Array, classes: int) -> SanityItem:
         return SanityItem("labels", "fault", told)
     counts = np.bincount(labels, minlength=classes)
     most, n = int(counts.max()), len(labels)
-    if n > 1 and most == n:
-        return SanityItem("labels", "fault", f"all {n} labels are {labels[0]}: there is nothing to learn")
-    missing = np.flatnonzero(counts == 0)
-    if len(missing) and n >= 10 * classes:
-        named = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-        hint = "do labels count from 1?" if missing[0] == 0 else "has the network too many outputs?"
-        return SanityItem("labels", "warning", f"no row has label {named}, of {classes} classes: {hint}")
+    missing = np.flatnonzero(counts == 0).tolist()
+    named = ", ".join([str(label) for label in missing[:5]] + ["..."] * (len(missing) > 5))
+    hint = "do labels count from 1?" if 0 in missing else "has the network too many outputs?"
     sizes = f"{most}" if counts.min() == most else f"{counts.min()} to {most}"
-    told = f"{classes} classes of {sizes} rows each; always saying {counts.argmax()} would be right in {most / n:.1%}"
-    return SanityItem("labels", "ok", told)
+    right = f"always saying {counts.argmax()} would be right in {most / n:.1%}"
+    return judged(
+        "labels",
+        faults=[(1 < n == most, f"all {n} labels are {labels[0]}: there is nothing to learn")],
+        warnings=[(missing and n >= 10 * classes, f"no row has label {named}, of {classes} classes: {hint}")],
+        otherwise=f"{classes} classes of {sizes} rows each; {right}",
+    )
 
 
 def _targets(targets: Array) -> SanityItem:
     low, high = float(targets.min()), float(targets.max())
-    if len(targets) > 1 and low == high:
-        return SanityItem("targets", "fault", f"all targets are {low:.4g}: there is nothing to learn")
     size = math.sqrt(float(np.square(targets, dtype=np.float64).mean()))
-    if size > 10:
-        advice = "subtract their mean and divide by their standard deviation"
-        return SanityItem("targets", "warning", f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice}")
-    return SanityItem("targets", "ok", f"from {low:.3g} to {high:.3g}, mean {targets.mean():.2g}")
+    advice = "subtract their mean and divide by their standard deviation"
+    return judged(
+        "targets",
+        faults=[(len(targets) > 1 and low == high, f"all targets are {low:.4g}: there is nothing to learn")],
+        warnings=[(size > 10, f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice}")],
+        otherwise=f"from {low:.3g} to {high:.3g}, mean {targets.mean():.2g}",
+    )
 
 
 def _equal_rows(data: Dataset, rng: np.random.Generator) -> SanityItem:
     rows = some_rows("sanity_check", data, _LOOKED_UP, rng)
     if pair := contradiction(data.x[rows], data.y[rows]):
-        i, j = (int(rows[k]) for k in pair)
-        told = (
-            f"rows {i} and {j} are the same, but their targets are {data.y[i]} and {data.y[j]}: are the labels right?"
-        )
-        return SanityItem("equal rows", "warning", told)
+        i, j = rows[list(pair)].tolist()
+        told = f"rows {i} and {j} are the same, but their targets are {data.y[i]} and {data.y[j]}"
+        return SanityItem("equal rows", "warning", f"{told}: are the labels right?")
     return SanityItem("equal rows", "ok", f"no two of {len(rows)} rows are the same with different targets")
 
 
@@ -164,11 +159,8 @@ def _relation(data: Dataset, rng: np.random.Generator) -> SanityItem | None:
         above = (right - chance) / math.sqrt(max(chance * (1 - chance), 1e-12) / len(labels))
         if above > best:
             best, found = above, f"{rule} tells the label in {right:.0%} of {len(labels)} rows, by chance {chance:.0%}"
-    if best > _SIGNIFICANT:
-        return SanityItem("labels and x", "ok", found)
-    return SanityItem(
-        "labels and x", "warning", f"labels look unrelated to x ({found}): were rows and labels shuffled apart?"
-    )
+    advice = f"labels look unrelated to x ({found}): were rows and labels shuffled apart?"
+    return judged("labels and x", warnings=[(best <= _SIGNIFICANT, advice)], otherwise=found)
 
 
 def _distances(a: Array, b: Array) -> Array:

@@ -1,6 +1,7 @@
 """One line of a sanity check."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
 
 from minidl._core.errors import MinidlError
 
@@ -19,3 +20,13 @@ def raised(name: str, error: Exception) -> SanityItem:
     """Return the fault that something raised `error`: layers and losses of the user's own may raise anything."""
     told = str(error) if isinstance(error, MinidlError) else f"the model raised {type(error).__name__}: {error}"
     return SanityItem(name, "fault", told)
+
+
+Rule = tuple[Any, str]
+
+
+def judged(name: str, *, faults: Iterable[Rule] = (), warnings: Iterable[Rule] = (), otherwise: str) -> SanityItem:
+    """Return the item with the sentence of the first rule (whether it holds, sentence) that holds; else it is ok."""
+    rules: dict[Level, Iterable[Rule]] = {"fault": faults, "warning": warnings}
+    found = (SanityItem(name, level, sentence) for level in rules for holds, sentence in rules[level] if holds)
+    return next(found, SanityItem(name, "ok", otherwise))

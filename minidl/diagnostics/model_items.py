@@ -7,7 +7,7 @@ import numpy as np
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import some_rows, spread_rows, uninformed_loss
-from minidl.diagnostics.item import Level, SanityItem, raised
+from minidl.diagnostics.item import Level, SanityItem, judged, raised
 from minidl.diagnostics.overfit import overfit_tiny
 from minidl.diagnostics.units import dead_units
 from minidl.gradcheck import GradientReport, Verdict, check_function, check_model
@@ -15,6 +15,11 @@ from minidl.nn.losses import BinaryCrossEntropy, SigmoidCrossEntropy, SoftmaxCro
 from minidl.nn.model import Model
 
 _FAR = 5  # times the loss of knowing nothing; good initial weights before max-poolings may come to three times
+
+_UNDECIDED = {
+    Verdict.VACUOUS: "every gradient is 0 on four rows, so that nothing would be learnt",
+    Verdict.INCONCLUSIVE: "too close to kinks to decide; check it on other rows: print(dl.check_model(model, x, y))",
+}
 
 
 def model_items(model: Model, data: Dataset, *, trained: bool) -> list[SanityItem]:
@@ -41,12 +46,12 @@ def _initial_loss(model: Model, data: Dataset, *, trained: bool) -> SanityItem:
     if not expected > 0:
         return SanityItem(name, "ok", f"{loss:.4g}")
     known = f"{expected:.4g}, {_what_zero_outputs_mean(twin, outputs)}"
-    if loss > _FAR * expected:
-        advice = "smaller initial weights, or inputs that are standardized, bring it there"
-        return SanityItem(name, "warning", f"{loss:.4g}, far above {known}; {advice}")
+    advice = "smaller initial weights, or inputs that are standardized, bring it there"
+    told = f"{loss:.4g}, near {known}"
     if loss < 0.7 * expected:
-        return SanityItem(name, "ok", f"{loss:.4g}, below {known}: the model knows something already")
-    return SanityItem(name, "ok", f"{loss:.4g}, near {known}")
+        told = f"{loss:.4g}, below {known}: the model knows something already"
+    warning = f"{loss:.4g}, far above {known}; {advice}"
+    return judged(name, warnings=[(loss > _FAR * expected, warning)], otherwise=told)
 
 
 def _what_zero_outputs_mean(model: Model, outputs: Array) -> str:
@@ -76,21 +81,14 @@ def _gradient(model: Model, data: Dataset) -> SanityItem:
     if report.ok:
         count = len(model.parameters)
         return SanityItem("gradient", "ok", f"right along a direction through each of {count} parameters")
-    if report.verdict is Verdict.VACUOUS:
-        return SanityItem("gradient", "warning", "every gradient is 0 on four rows, so that nothing would be learnt")
-    if report.verdict is Verdict.INCONCLUSIVE:
-        told = "too close to kinks to decide; check it on other rows: print(dl.check_model(model, x, y))"
-        return SanityItem("gradient", "warning", told)
-    told = _told(report, list(model.parameters))
-    return SanityItem("gradient", "fault", f"{told}; find the layer with dl.check_layer")
-
-
-def _told(report: GradientReport, names: list[str]) -> str:
-    """Return the first finding in words; what was found along a direction is called by its parameter."""
+    if report.verdict in _UNDECIDED:
+        return SanityItem("gradient", "warning", _UNDECIDED[report.verdict])
     finding = report.findings[0]
-    if finding.tensor != "argument 0" or not finding.index:
-        return str(finding)
-    return f"{names[finding.index[0]]}, along a direction through all of it: {finding.reason}"
+    told = str(finding)
+    if finding.tensor == "argument 0" and finding.index:
+        name = list(model.parameters)[finding.index[0]]
+        told = f"{name}, along a direction through all of it: {finding.reason}"
+    return SanityItem("gradient", "fault", f"{told}; find the layer with dl.check_layer")
 
 
 def _along_directions(model: Model, x: Array, y: Array, seed: int) -> GradientReport:

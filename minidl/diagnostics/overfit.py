@@ -13,11 +13,18 @@ from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import copied, spread_rows, uninformed_loss, working_copy
 from minidl.nn.losses import SoftmaxCrossEntropy
 from minidl.nn.model import Model
-from minidl.training.nonfinite import check_gradients
 from minidl.training.optimizers import Adam
+from minidl.training.optimizers.base import check_gradients
 
 _PATIENCE = 100  # steps without a lower loss (by 0.1 %) after which training has come to rest
 _LEARNT = 0.01  # of the loss of knowing nothing: for ten classes 0.023, the right one has probability 0.977
+
+_NO_PARAMETER = "the model has no parameters, so that there is nothing to learn"
+_FROZEN = "every parameter is frozen: call unfreeze() on the layers that are to learn"
+_NOT_FELT = (
+    "every gradient is zero, so that nothing can move: are all hidden units dead (dl.dead_units tells), all weights "
+    "zero, or does a backward return zeros?"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +154,7 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     felt, broken = any(p.grad.any() for p in trainable), ""
     try:
         while trainable and felt and losses[-1] > goal and len(losses) <= steps:
-            check_gradients(model)
+            check_gradients(model.parameters)
             optimizer.step(model.parameters)
             losses.append(model.compute_gradients(x, y)[1])
             if len(losses) > 2 * _PATIENCE and min(losses[-_PATIENCE:]) > 0.999 * min(losses[:-_PATIENCE]):
@@ -160,17 +167,10 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     findings = _faults_of_rows(x, y, rows, learnt=learnt)
     if broken:
         findings.append(broken)
-    elif not learnt and not model.parameters:
-        findings.append("the model has no parameters, so that there is nothing to learn")
-    elif not learnt and not trainable:
-        findings.append("every parameter is frozen: call unfreeze() on the layers that are to learn")
-    elif not learnt and not felt:
-        findings.append(
-            "every gradient is zero, so that nothing can move: are all hidden units dead (dl.dead_units tells), "
-            "all weights zero, or does a backward return zeros?"
-        )
-    elif not learnt and not findings:
-        findings.append(_why(outputs, losses, goal))
+    elif not learnt:
+        nothing = _NO_PARAMETER if not model.parameters else _FROZEN if not trainable else "" if felt else _NOT_FELT
+        if nothing or not findings:
+            findings.append(nothing or _why(outputs, losses, goal))
     return OverfitResult(not findings, rows, losses, goal, metrics.get("accuracy"), findings)
 
 

@@ -11,11 +11,10 @@ from minidl._core.checks import as_count, as_number, check_finite, check_type
 from minidl._core.errors import InputError, NonFiniteError
 from minidl._core.randomness import keyed_generator
 from minidl._core.types import Array
-from minidl.data.dataset import Dataset
+from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import copied
-from minidl.nn.model import check_dataset
 from minidl.plotting import plot_learning_rates
-from minidl.training.nonfinite import check_gradients
+from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -132,26 +131,26 @@ def find_learning_rate(
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []
     smoothed: list[float] = []
-    mean, diverged = 0.0, False
+    mean, diverged = 0.0, True
     batches = _endless(data, batch_size, trainer.seed)
     with np.errstate(all="ignore"):  # what overflows shows in the loss
         for i, rate in enumerate(rates.tolist()):
             optimizer.learning_rate = rate
             try:
                 _, loss = model.compute_gradients(*next(batches))
-                check_gradients(model)
+                check_gradients(model.parameters)
                 optimizer.step(model.parameters)
             except NonFiniteError:
                 if i == 0:
                     raise
-                diverged = True
                 break
             mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
             losses.append(loss)
             smoothed.append(mean / (1 - _SMOOTHING ** (i + 1)))
             if not smoothed[-1] <= _DIVERGED * min(smoothed):
-                diverged = True
                 break
+        else:
+            diverged = False
     lowest_at = int(np.argmin(smoothed))
     fell = smoothed[lowest_at] < _FALLEN * np.mean(losses[:10])
     suggestion = float(rates[lowest_at]) / 10 if fell else None

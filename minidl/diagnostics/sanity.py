@@ -1,18 +1,16 @@
 """Before a long training: what is most often wrong with data, labels, initial weights and gradients."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from minidl._core.checks import check_type
 from minidl._core.tables import html_table
-from minidl.data.dataset import Dataset
+from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import working_copy
 from minidl.diagnostics.data_items import data_items
 from minidl.diagnostics.item import SanityItem
 from minidl.diagnostics.model_items import model_items
-from minidl.nn.model import check_dataset
 from minidl.training.trainer import Trainer
 
 _HEADER = ("what", "verdict", "what was found, and what to do")
@@ -48,10 +46,9 @@ class SanityReport:
     @property
     def sentence(self) -> str:
         """How many faults and warnings there are."""
-        counts = Counter(item.verdict for item in self.items)
-        told = [f"{counts[kind]} {kind}{'s' if counts[kind] > 1 else ''}" for kind in ("fault", "warning")]
-        bad = [text for text in told if not text.startswith("0")]
-        return f"sanity check: {' and '.join(bad) or 'nothing looks wrong'}"
+        bad = [found for found in (self.faults, self.warnings) if found]
+        told = [f"{len(found)} {found[0].verdict}{'s' if len(found) > 1 else ''}" for found in bad]
+        return f"sanity check: {' and '.join(told) or 'nothing looks wrong'}"
 
     def __bool__(self) -> bool:
         return self.ok

@@ -61,9 +61,8 @@ class UnitReport:
             return "the network has no activation layer, so no hidden unit can be dead or saturated"
         bad = next((layer for layer in self.layers if layer.idle), None)
         if bad is None:
-            units = sum(layer.units for layer in self.layers)
-            dead = sum(layer.dead for layer in self.layers)
-            saturated = sum(layer.saturated for layer in self.layers)
+            counts = [row[2:] for row in self.layers]
+            units, dead, saturated = map(sum, zip(*counts, strict=True))
             return f"{dead} of {units} hidden units are dead and {saturated} saturated for {self.rows} rows"
         where = f"layer {bad.path}, {bad.kind}" if bad.path else bad.kind
         if bad.dead >= bad.saturated:
@@ -86,11 +85,8 @@ class UnitReport:
         return f"{html_table(_HEADER, self._cells())}\n<p>{self.sentence}</p>"
 
     def _cells(self) -> list[tuple[str, ...]]:
-        def share(count: int, units: int) -> str:
-            return f"{count} ({count / units:.0%})"
-
         return [
-            (r.path or "-", r.kind, str(r.units), share(r.dead, r.units), share(r.saturated, r.units))
+            (r.path or "-", r.kind, str(r.units), *(f"{n} ({n / r.units:.0%})" for n in (r.dead, r.saturated)))
             for r in self.layers
         ]
 

@@ -3,6 +3,7 @@
 import ast
 import copy
 from collections.abc import Callable, Sequence
+from operator import methodcaller
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -11,46 +12,28 @@ import numpy as np
 from minidl._core.checks import as_array, as_count, check_finite, check_type
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.contracts import (
-    behaviour_of_layer,
-    behaviour_of_loss,
-    behaviour_of_regularizer,
-    purity_of_layer,
-    purity_of_loss,
-    purity_of_regularizer,
-)
-from minidl.gradcheck.contracts_call import (
-    behaviour_of_function,
-    behaviour_of_model,
-    purity_of_function,
-    purity_of_model,
-)
-from minidl.gradcheck.contracts_precision import (
-    agreement_of_single_precision,
-    loss_keeps_single_precision,
-    regularizer_keeps_single_precision,
-)
-from minidl.gradcheck.guard import Broken, attempt, words_of
+from minidl.gradcheck import call_probes, layer_probes, loss_probes
+from minidl.gradcheck.compare import Comparison
+from minidl.gradcheck.precision import agreement_of_single_precision
+from minidl.gradcheck.probing import Broken, attempt, random_upstream, words_of
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.gradcheck.slopes import few_digits
 from minidl.gradcheck.subjects import (
     CostSubject,
     FunctionSubject,
     LayerSubject,
-    LossSubject,
     PartedCostSubject,
-    RegularizerSubject,
     Subject,
     move_parameters,
-    random_upstream,
+    subject_of_loss,
+    subject_of_regularizer,
 )
-from minidl.gradcheck.values import Comparison
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
 from minidl.nn.regularizers import Regularizer
 
-Probe = Callable[[], Sequence[Finding]]
+Probe = Callable[..., Sequence[Finding]]
 T = TypeVar("T")
 
 
@@ -88,20 +71,19 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
     check_type("check_layer", "layer", layer, Layer)
     x = _batch("x", x)
     run = _Run("check_layer", {"layer": layer, "x": x}, f"x of shape {x.shape}", seed, every_entry)
-    rng = run.rng
-    twin = _copied(layer, lambda: layer.astype(np.float64))
+    twin = _copied(layer, methodcaller("astype", np.float64))
 
-    def purity() -> Sequence[Finding]:
+    def purity(twin: Layer, x: Array, rng: np.random.Generator) -> Sequence[Finding]:
         # What is wrong with x, the layer says itself.
         y = attempt("forward", lambda: twin.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
-        shape = y.shape if isinstance(y, np.ndarray) else ()  # which is told there
-        return purity_of_layer(twin.astype(np.float64), x, random_upstream(shape, rng))
+        dy = random_upstream(y.shape if isinstance(y, np.ndarray) else (), rng)
+        return layer_probes.purity_of_layer(twin, x, dy)
 
-    return run.through(
-        purity,
-        lambda: LayerSubject(twin, x, rng),
-        lambda: [*behaviour_of_layer(twin, x, rng), *agreement_of_single_precision(layer, x, rng)],
-    )
+    def single_precision(twin: Layer, x: Array, rng: np.random.Generator) -> Sequence[Finding]:
+        return agreement_of_single_precision(layer, x, rng)
+
+    behaviour = layer_probes.behaviour_of_layer, single_precision
+    return run.through(purity, LayerSubject, behaviour, twin, x, run.rng)
 
 
 def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -110,12 +92,9 @@ def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_e
     z = _batch("outputs", outputs)
     inputs = {"loss": loss, "outputs": z, "targets": targets}
     run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", seed, every_entry)
-    twin = _copied(loss, lambda: copy.deepcopy(loss))
-    return run.through(
-        lambda: purity_of_loss(twin, z, targets),
-        lambda: LossSubject(twin, z, targets),
-        lambda: [*behaviour_of_loss(twin, z, targets), *loss_keeps_single_precision(twin, z, targets)],
-    )
+    behaviour = loss_probes.behaviour_of_loss, loss_probes.loss_keeps_single_precision
+    twin = _copied(loss, copy.deepcopy)
+    return run.through(loss_probes.purity_of_loss, subject_of_loss, behaviour, twin, z, targets)
 
 
 def check_regularizer(regularizer: Regularizer, w: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -123,12 +102,9 @@ def check_regularizer(regularizer: Regularizer, w: Any, *, seed: int = 0, every_
     check_type("check_regularizer", "regularizer", regularizer, Regularizer)
     w = _point("w", w)
     run = _Run("check_regularizer", {"regularizer": regularizer, "w": w}, f"w of shape {w.shape}", seed, every_entry)
-    twin = _copied(regularizer, lambda: copy.deepcopy(regularizer))
-    return run.through(
-        lambda: purity_of_regularizer(twin, w),
-        lambda: RegularizerSubject(twin, w),
-        lambda: [*behaviour_of_regularizer(twin, w), *regularizer_keeps_single_precision(twin, w)],
-    )
+    behaviour = loss_probes.behaviour_of_regularizer, loss_probes.regularizer_keeps_single_precision
+    twin = _copied(regularizer, copy.deepcopy)
+    return run.through(loss_probes.purity_of_regularizer, subject_of_regularizer, behaviour, twin, w)
 
 
 def check_function(
@@ -159,17 +135,14 @@ def check_function(
     for name, value in [("f", f), ("vjp", vjp)]:
         if not callable(value):
             raise InputError(f"check_function: expected {name} to be callable, got {value!r:.80}")
-    points = [_point(f"argument {i}", argument) for i, argument in enumerate(arguments)]
+    points = {f"argument {i}": _point(f"argument {i}", argument) for i, argument in enumerate(arguments)}
     if not points:
         raise InputError("check_function: expected at least one argument to differentiate by")
-    shapes = ", ".join(str(point.shape) for point in points)
-    inputs = {"f": f, "vjp": vjp} | {f"argument_{i}": point for i, point in enumerate(points)}
+    shapes = ", ".join(str(point.shape) for point in points.values())
+    inputs = {"f": f, "vjp": vjp} | {name.replace(" ", "_"): point for name, point in points.items()}
     run = _Run("check_function", inputs, f"arguments of shape {shapes}", seed, every_entry)
-    return run.through(
-        lambda: purity_of_function(f, vjp, points, run.rng),
-        lambda: FunctionSubject(f, vjp, points, run.rng),
-        lambda: behaviour_of_function(f, vjp, points, run.rng),
-    )
+    behaviour = (call_probes.behaviour_of_function,)
+    return run.through(call_probes.purity_of_function, FunctionSubject, behaviour, f, vjp, points, run.rng)
 
 
 def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -181,24 +154,26 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     check_type("check_model", "model", model, Model)
     x = _batch("x", x)
     run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
-    twin = _copied(model, lambda: model.astype(np.float64))
+    twin = _copied(model, methodcaller("astype", np.float64))
 
-    def purity() -> Sequence[Finding]:
+    def purity(twin: Model, x: Array, y: Any) -> Sequence[Finding]:
         move_parameters(twin.parameters.values(), run.rng)
-        attempt("compute_loss", lambda: twin.compute_loss(x, y), (MinidlError,))  # which say what is wrong with x or y
-        return purity_of_model(twin, x, y)
+        # What is wrong with x or y, the model says itself.
+        attempt("compute_loss", lambda: twin.compute_loss(x, y), (MinidlError,))
+        return call_probes.purity_of_model(twin, x, y)
 
     def as_predicted() -> bool:
         """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
-    whole = run.through(
-        purity,
-        lambda: (CostSubject if as_predicted() else PartedCostSubject)(twin, x, y),
-        lambda: behaviour_of_model(twin, x, y) if as_predicted() else [],
-        entries=False,
-    )
-    return run.through(list, lambda: PartedCostSubject(twin, x, y), list) if whole.ok else whole
+    def subject(twin: Model, x: Array, y: Any) -> Subject:
+        return (CostSubject if as_predicted() else PartedCostSubject)(twin, x, y)
+
+    def behaviour(twin: Model, x: Array, y: Any) -> Sequence[Finding]:
+        return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
+
+    whole = run.through(purity, subject, (behaviour,), twin, x, y, entries=False)
+    return run.through(None, PartedCostSubject, (), twin, x, y) if whole.ok else whole
 
 
 class _Run:
@@ -218,36 +193,39 @@ class _Run:
         self.forwards = self.backwards = 0
 
     def through(
-        self, purity: Probe, subject: Callable[[], Subject], behaviour: Probe, *, entries: bool = True
+        self,
+        purity: Probe | None,
+        subject: Callable[..., Subject],
+        behaviour: Sequence[Probe],
+        *given: Any,
+        entries: bool = True,
     ) -> GradientReport:
-        """Return the report of the first stage that finds something, or of all; without `entries`, of directions."""
-        with np.errstate(all="ignore"):  # results are looked at; what overflows on the way is the author's business
+        """Return the report of the first stage that finds something in what is `given`, or of all three.
+
+        Without `entries`, slopes are compared along directions alone.
+        """
+        # Results are looked at; what overflows on the way is the author's business.
+        with np.errstate(all="ignore"):
             try:
-                if findings := purity():
+                if purity is not None and (findings := purity(*given)):
                     return self.report(findings)
-                checked = subject()
+                checked = subject(*given)
                 rng = np.random.default_rng(self.seed)
                 options = {"every_entry": self.every_entry} if entries else {"few": 0}
                 comparison = Comparison(checked, rng, **options)
                 self.forwards += checked.forwards
                 self.backwards += checked.backwards
-                findings = list(comparison.findings) or list(behaviour())
-                return self.report(findings, comparison.verdict(), **comparison.numbers())
+                findings = comparison.findings or [finding for probe in behaviour for finding in probe(*given)]
+                return self.report(findings, *comparison.outcome())
             except Broken as broken:
                 return self.report([broken.finding])
 
-    def report(self, findings: Sequence[Finding], verdict: Verdict = Verdict.PASS, **numbers: Any) -> GradientReport:
-        return GradientReport(
-            self.subject,
-            findings[0].verdict if findings else verdict,
-            list(findings),
-            seed=self.seed,
-            forwards=self.forwards,
-            backwards=self.backwards,
-            seconds=perf_counter() - self.start,
-            reproduce=self.reproduce,
-            **numbers,
-        )
+    def report(
+        self, findings: Sequence[Finding], verdict: Verdict = Verdict.PASS, numbers: dict[str, Any] | None = None
+    ) -> GradientReport:
+        about: dict[str, Any] = {"seed": self.seed, "reproduce": self.reproduce} | (numbers or {})
+        about |= {"forwards": self.forwards, "backwards": self.backwards, "seconds": perf_counter() - self.start}
+        return GradientReport(self.subject, findings[0].verdict if findings else verdict, list(findings), **about)
 
 
 def _point(name: str, value: Any) -> Array:
@@ -269,9 +247,9 @@ def _batch(name: str, value: Any) -> Array:
     return array
 
 
-def _copied(original: Any, copying: Callable[[], T]) -> T:
+def _copied(original: T, copying: Callable[[T], T]) -> T:
     try:
-        return copying()
+        return copying(original)
     except Exception as error:
         raise InputError(
             f"{type(original).__name__}: expected it to be copyable by copy.deepcopy, since a copy is checked; "

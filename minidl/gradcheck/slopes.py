@@ -11,7 +11,7 @@ Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4, 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,16 +19,18 @@ from minidl._core.types import Array
 
 _EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 0.25
-_RATIO = 4.0  # a power of two, like the first step: x + h is then exact for an x of few digits (see `few_digits`)
-_STAGES = (2, 3, 6, 11)  # how many steps of the ladder are taken before it is asked whether a line is clean
-_CHUNK = 4096  # numbers of one step's outputs that are held at once, for all lines of a chunk
+# A power of two, like the first step: x + h is then exact for an x of few digits (see `few_digits`).
+_RATIO = 4.0
+# How many steps of the ladder are taken before it is asked whether a line is clean.
+_STAGES = (2, 3, 6, 11)
+# Numbers of one step's outputs that are held at once, for all lines of a chunk.
+_CHUNK = 4096
 
 Line = tuple[Array, "tuple[int, ...] | None", "Array | float"]
 """An array to move (in place, and put back), the index of one entry or None for all, and the direction."""
 
 
-@dataclass(frozen=True)
-class Slopes:
+class Slopes(NamedTuple):
     """Slopes of outputs along lines, all arrays of shape (lines, outputs).
 
     Attributes
@@ -47,8 +49,7 @@ class Slopes:
     @property
     def kink(self) -> Array:
         """Whether the point is at a kink of the output along the line."""
-        kinked: Array = self.low < self.high
-        return kinked
+        return self.low < self.high
 
 
 def few_digits(x: Array) -> Array:
@@ -82,14 +83,13 @@ def slopes(
     least : float
         The size of numbers that the outputs are made of, if larger than theirs: their rounding is in the outputs too.
     """
-    with np.errstate(all="ignore"):  # a step may leave the domain; what is not finite there gets an infinite bar
+    # A step may leave the domain; what is not finite there gets an infinite bar.
+    with np.errstate(all="ignore"):
         center = np.array(outputs(), dtype=np.float64).reshape(-1)
         size = max(1, _CHUNK // max(1, center.size))
         chunks = [lines[i : i + size] for i in range(0, len(lines), size)]
         parts = [_chunk(outputs, center, chunk, wanted, first_step, least) for chunk in chunks]
-    if not parts:
-        return Slopes(*(np.zeros((0, center.size)) for _ in range(4)))
-    return Slopes(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("value", "bar", "low", "high")))
+    return Slopes(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _chunk(
@@ -108,8 +108,8 @@ def _chunk(
         found = _extrapolate(plus, minus, center, steps, least)
         clean: Array = np.all((found.bar <= wanted) & ~found.kink, axis=1) | (stage == _STAGES[-1])
         rows = [i for i, done in zip(open_lines, clean, strict=True) if done]
-        for name in ("value", "bar", "low", "high"):
-            getattr(result, name)[rows] = getattr(found, name)[clean]
+        for kept, fresh in zip(result, found, strict=True):
+            kept[rows] = fresh[clean]
         open_lines = [i for i, done in zip(open_lines, clean, strict=True) if not done]
         plus, minus, steps = (array[:, ~clean] for array in (plus, minus, steps))
         if not open_lines:
@@ -145,13 +145,16 @@ def unit_of(x: Array) -> Array:
 
 def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: float) -> Slopes:
     """Return slopes from outputs (levels, lines, outputs) at the points plus and minus each step (levels, lines, 1)."""
-    rough = (plus - minus) / (2 * steps)  # with errors in h**2, h**4, ...: each extrapolation takes one of them away
+    # Its errors are in h**2, h**4, ...: each extrapolation takes one of them away.
+    rough = (plus - minus) / (2 * steps)
     fine = _richer(rough, 2)
     if len(steps) > 2:
         rough, fine = fine, _richer(fine, 4)
-    size = np.fmax.reduce([*np.abs(plus), *np.abs(minus), np.abs(center) + 0 * steps[0]])  # of those that are numbers
+    # The largest of those that are numbers.
+    size = np.fmax.reduce([*np.abs(plus), *np.abs(minus), np.abs(center) + 0 * steps[0]])
     # Rounding of an output, at least; where it is the result of larger numbers that cancel, the finest steps show it.
-    finest, factor = (3, 10) if len(steps) == _STAGES[-1] else (1, 4)  # a line that gets so far is a noisy one
+    # A line that gets to the last stage is a noisy one.
+    finest, factor = (3, 10) if len(steps) == _STAGES[-1] else (1, 4)
     scatter = (np.abs(rough[-finest:] - rough[-finest - 1 : -1]) * steps[-finest:]).max(axis=0)
     rounding = 3 * _EPS * size
     noise = np.maximum(rounding, factor * scatter)
@@ -165,7 +168,8 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     bars = np.abs(fine - rough[1:]) + floors[-len(fine) :]
     # The gap of the one-sided slopes shrinks with the step where the output is smooth. Where it does not, a kink is
     # within the step, and its two sides may agree on a wrong slope in between.
-    stays = gap[1:] > 0.3 * gap[:-1]  # a quarter is left of what shrinks
+    # A quarter is left of what shrinks.
+    stays = gap[1:] > 0.3 * gap[:-1]
     bars = np.where(stays[-len(fine) :], np.maximum(bars, gap[-len(fine) :]), bars)
     bars[~np.isfinite(bars)] = np.inf
     value, bar = fine[-1].copy(), bars[-1].copy()
@@ -190,15 +194,10 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     edge = np.maximum(rounding / steps[-1], 4 * np.abs(rough[-1] - rough[-2]))
     spread = np.abs(ahead[-1] - ahead[-2]) + np.abs(back[-1] - back[-2]) + 4 * edge
     value[~np.isfinite(value)] = 0.0
-    return Slopes(
-        value=value,
-        bar=np.where(kink, spread, bar),
-        low=np.where(kink, np.minimum(left, right), value),
-        high=np.where(kink, np.maximum(left, right), value),
-    )
+    low, high = (np.where(kink, side, value) for side in (np.minimum(left, right), np.maximum(left, right)))
+    return Slopes(value, np.where(kink, spread, bar), low, high)
 
 
 def _richer(rough: Array, order: int) -> Array:
     """Return estimates without the error of `order` in the step, one fewer than there were (Richardson)."""
-    finer: Array = rough[1:] + (rough[1:] - rough[:-1]) / (_RATIO**order - 1)
-    return finer
+    return rough[1:] + (rough[1:] - rough[:-1]) / (_RATIO**order - 1)

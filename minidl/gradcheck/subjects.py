@@ -1,16 +1,15 @@
 """What can be checked: a layer, loss, regularizer, model or function, each as outputs that depend on tensors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.guard import Broken, attempt, fail, words_of
+from minidl.gradcheck.probing import Broken, Snapshot, attempt, fail, largest, random_upstream, words_of
 from minidl.gradcheck.slopes import few_digits, slopes
-from minidl.gradcheck.state import Snapshot, changed_arrays, copies
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -46,7 +45,7 @@ class Subject(ABC):
 
     def largest(self) -> float:
         """Return the size of the largest number that the outputs are made of, at least 1."""
-        return max(1.0, *(float(np.abs(t).max(initial=0.0)) for t in self.tensors.values()))
+        return largest(*self.tensors.values())
 
     def outputs(self) -> Array:
         """Return the outputs at the present tensors; once they are known, NaN where they are refused.
@@ -93,12 +92,6 @@ class Subject(ABC):
     def _gradients(self) -> dict[str, Array]: ...
 
 
-def random_upstream(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return signed, uneven numbers: ones would hide errors in whatever sums to a constant, such as a softmax."""
-    upstream: Array = rng.integers(8, 33, shape) / 16.0 * rng.choice([-1.0, 1.0], shape)
-    return upstream
-
-
 def move_parameters(parameters: Iterable[Parameter], rng: np.random.Generator) -> None:
     """Move parameters a little from where they start, in place.
 
@@ -121,10 +114,10 @@ class LayerSubject(Subject):
         move_parameters(layer.named_parameters().values(), rng)
         self.tensors = {"x": self.x} | {path: p.value for path, p in layer.named_parameters().items()}
         self._snapshot = Snapshot(layer, parameters=False)
-        before = copies(layer)
         self.dy = random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
-        self._idle = [name for name in layer.named_buffers() if name not in changed_arrays(layer, before)]
+        changed = self._snapshot.changed()
+        self._idle = [path for path in self._snapshot.buffers if path not in changed]
 
     def notes(self) -> list[str]:
         notes = super().notes()
@@ -133,7 +126,8 @@ class LayerSubject(Subject):
         return notes
 
     def _outputs(self) -> Array:
-        self._snapshot.restore()  # a dropout draws the same mask each time, running statistics do not wander
+        # A dropout draws the same mask each time, and running statistics do not wander.
+        self._snapshot.restore()
         return np.array(self.layer.forward(self.x.copy(), train=True))
 
     def _gradients(self) -> dict[str, Array]:
@@ -145,67 +139,50 @@ class LayerSubject(Subject):
         return {"x": dx} | {path: p.grad for path, p in parameters.items()}
 
 
-class LossSubject(Subject):
-    """A loss: its outputs argument against its value."""
-
-    upstream = np.ones(1)
-
-    def __init__(self, loss: Loss, outputs: Array, targets: Any) -> None:
-        self.loss = loss
-        self.targets = targets
-        self.point = few_digits(outputs)
-        self.tensors = {"outputs": self.point}
-
-    def _outputs(self) -> Array:
-        return np.array([self.loss.forward(self.point.copy(), self.targets)])
-
-    def _gradients(self) -> dict[str, Array]:
-        self._outputs()
-        return {"outputs": self.loss.backward()}
-
-
-class RegularizerSubject(Subject):
-    """A regularizer: a weight against its penalty."""
-
-    upstream = np.ones(1)
-
-    def __init__(self, regularizer: Regularizer, w: Array) -> None:
-        self.regularizer = regularizer
-        self.w = few_digits(w)
-        self.tensors = {"w": self.w}
-
-    def _outputs(self) -> Array:
-        return np.array([self.regularizer.penalty(self.w.copy())])
-
-    def _gradients(self) -> dict[str, Array]:
-        return {"w": self.regularizer.gradient(self.w.copy())}
-
-
 class FunctionSubject(Subject):
-    """Any function of arrays, with its vector-Jacobian product ``vjp(dy, *arguments)``."""
+    """Any function of arrays, with its vector-Jacobian product ``vjp(dy, *arguments)``; without `rng`, dy is 1."""
 
     def __init__(
-        self, f: Callable[..., Any], vjp: Callable[..., Any], arguments: Sequence[Array], rng: np.random.Generator
+        self,
+        f: Callable[..., Any],
+        vjp: Callable[..., Any],
+        arguments: Mapping[str, Array],
+        rng: np.random.Generator | None = None,
     ) -> None:
         self.f = f
         self.vjp = vjp
-        self.arguments = [few_digits(argument) for argument in arguments]
-        self.tensors = {f"argument {i}": argument for i, argument in enumerate(self.arguments)}
-        self.dy = random_upstream(self.outputs().shape, rng)
+        self.tensors = {name: few_digits(argument) for name, argument in arguments.items()}
+        self.dy = np.ones(()) if rng is None else random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
 
     def _outputs(self) -> Array:
-        return np.array(self.f(*(argument.copy() for argument in self.arguments)), dtype=np.float64)
+        return np.array(self.f(*(argument.copy() for argument in self.tensors.values())), dtype=np.float64)
 
     def _gradients(self) -> dict[str, Array]:
-        found = self.vjp(self.dy.copy(), *(argument.copy() for argument in self.arguments))
-        return dict(zip(self.tensors, as_gradients(found, self.arguments), strict=True))
+        found = gradients_of(self.vjp, self.dy.copy(), [argument.copy() for argument in self.tensors.values()])
+        return dict(zip(self.tensors, found, strict=True))
 
 
-def as_gradients(found: Any, arguments: Sequence[Array]) -> tuple[Any, ...]:
-    """Return what a vjp returned as a tuple; a gradient that is alone may be a list of numbers."""
+def gradients_of(vjp: Callable[..., Any], dy: Array, arguments: Sequence[Array]) -> tuple[Any, ...]:
+    """Return what a vjp returns as a tuple; a gradient that is alone may be a list of numbers."""
+    found = vjp(dy, *arguments)
     alone = len(arguments) == 1 and not isinstance(found, tuple) and np.shape(found) == arguments[0].shape
     return tuple(found) if isinstance(found, tuple | list) and not alone else (found,)
+
+
+def subject_of_loss(loss: Loss, outputs: Array, targets: Any) -> Subject:
+    """Return a loss as a function of its outputs."""
+
+    def gradient(dy: Array, z: Array) -> Array:
+        loss.forward(z, targets)
+        return loss.backward()
+
+    return FunctionSubject(lambda z: loss.forward(z, targets), gradient, {"outputs": outputs})
+
+
+def subject_of_regularizer(regularizer: Regularizer, w: Array) -> Subject:
+    """Return a regularizer as a function of the weight."""
+    return FunctionSubject(regularizer.penalty, lambda dy, w: regularizer.gradient(w), {"w": w})
 
 
 class CostSubject(Subject):
@@ -244,8 +221,7 @@ class PartedCostSubject(CostSubject):
     def renew(self) -> None:
         z = attempt("forward", self._network, (MinidlError,)).copy()
         entries = [(z, index, 1.0) for index in np.ndindex(z.shape)]
-        largest = max(1.0, float(np.abs(z).max(initial=0.0)))
-        found = slopes(lambda: np.array([self.model.loss.forward(z.copy(), self.y)]), entries, least=largest)
+        found = slopes(lambda: np.array([self.model.loss.forward(z.copy(), self.y)]), entries, least=largest(z))
         self.upstream = np.append(found.value[:, 0], 1.0)
         self.upstream_bar = np.append(found.bar[:, 0], 0.0)
 

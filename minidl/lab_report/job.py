@@ -45,11 +45,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def load_data(options: argparse.Namespace) -> tuple[dl.Dataset, dl.Dataset, dl.Dataset]:
     """Return training, validation and test images: uint8 (n, 3072)."""
     n = 2000 if options.quick else 10_000
-    if (
-        options.dataset == "cifar10"
-        or options.data_dir is not None
-        or (options.dataset == "auto" and not options.quick)
-    ):
+    wanted = options.dataset == "cifar10" or options.data_dir is not None
+    if wanted or (options.dataset == "auto" and not options.quick):
         try:
             train, validation, test = dl.datasets.load_cifar10_course_split(options.data_dir)
             return train[:n], validation[:n], test[:n]

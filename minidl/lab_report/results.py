@@ -13,24 +13,22 @@ from minidl.lab_report.runs import GradientCheck, Outcome
 
 def write_results(out: Path, train: Dataset, checks: list[GradientCheck], outcomes: list[Outcome]) -> dict[str, Any]:
     """Write results.json and results.csv, an entry for each run, and return what the first one holds."""
-    results = {
+    results: dict[str, Any] = {
         "dataset": {"name": train.name, "source": train.source, "training_images": len(train)},
         "gradient_check": [
-            {
-                "lambda": c.lam,
-                "parameter": c.parameter,
-                **c.report.tensors[c.parameter],
-                "verdict": c.report.verdict.name,
-            }
+            {"lambda": c.lam, "parameter": c.parameter}
+            | c.report.tensors[c.parameter]
+            | {"verdict": c.report.verdict.name}
             for c in checks
         ],
         "settings": [_entry(o) for o in outcomes],
     }
     write_whole(out / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
-    rows = [{name: value for name, value in _entry(o).items() if name != "figures"} for o in outcomes]
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerows([list(row) for row in rows[:1]] + [list(row.values()) for row in rows])
+    names = [name for name in results["settings"][0] if name != "figures"]
+    table = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(results["settings"])
     write_whole(out / "results.csv", text.getvalue())
     return results
 

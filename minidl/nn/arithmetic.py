@@ -1,5 +1,10 @@
-"""Products of a large matrix with a narrow one, as the last layer of a classifier has them."""
+"""Fast and exact arithmetic: what layers, losses and optimizers need beyond the operations of NumPy.
 
+Products in pieces, work in blocks that stay in the cache, sums that stay accurate for any number of rows, and special
+functions. Each docstring gives the measured gain.
+"""
+
+from collections.abc import Iterator
 from threading import Thread
 
 import numpy as np
@@ -42,7 +47,8 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
         np.matmul(a, b, out=out)
         return out
     if b.shape[1] > NARROW >= len(a):
-        product(b.T, a.T, out.T)  # the columns of b are the rows of its transpose
+        # The columns of b are the rows of its transpose.
+        product(b.T, a.T, out.T)
         return out
     pieces = -(-a.size * b.shape[1] // PIECE)
     rows = len(a) // max(pieces, 1)
@@ -65,3 +71,153 @@ def _by_pieces(a: Array, b: Array, out: Array, rows: int) -> None:
     np.matmul(a[:whole].reshape(-1, rows, a.shape[1]), b, out=out[:whole].reshape(-1, rows, b.shape[1]))
     if whole < len(a):
         np.matmul(a[whole:], b, out=out[whole:])
+
+
+BLOCK = 2**15
+"""Entries of a block. A rule of several operations takes half the time, and its temporaries are no larger."""
+
+
+def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Yield views of the same part of each array, one part after the other, to be changed in place.
+
+    Parameters
+    ----------
+    *arrays : array
+        Of one shape; in whatever memory order.
+
+    Examples
+    --------
+    >>> w, g = np.zeros(3), np.ones(3)
+    >>> for part, gradient in blocks(w, g):
+    ...     part -= 0.5 * gradient
+    >>> w
+    array([-0.5, -0.5, -0.5])
+    """
+    first = arrays[0]
+    if first.size <= BLOCK:
+        yield arrays
+        return
+    # A part of this axis lies in one piece.
+    axis = int(np.argmax(first.strides))
+    turned = [np.moveaxis(array, axis, 0) for array in arrays]
+    rows = BLOCK * len(turned[0]) // first.size
+    if rows == 0:
+        for parts in zip(*turned, strict=True):
+            yield from blocks(*parts)
+        return
+    for start in range(0, len(turned[0]), rows):
+        yield tuple(array[start : start + rows] for array in turned)
+
+
+SUM_BLOCK = 64
+"""So many rows are added up in the data's own precision; sums of blocks are added in float64."""
+
+
+def column_sums(*tables: Array) -> Array:
+    """Return the sum over the rows of a table, or of the product of two, in float64: one pass, no temporaries.
+
+    Parameters
+    ----------
+    *tables : array, shape (..., rows, columns)
+        One, or two of one shape.
+
+    Returns
+    -------
+    array of float64, shape (..., columns)
+
+    Examples
+    --------
+    >>> column_sums(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([4., 6.])
+    """
+    terms = ",".join("...nd" for _ in tables) + "->...d"
+    # Sums in float16 would have next to no digits, and end at 65504.
+    tables = tuple(table.astype(np.promote_types(table.dtype, np.float32), copy=False) for table in tables)
+    *stack, n, d = tables[0].shape
+    whole = n - n % SUM_BLOCK
+    blocks = np.einsum(
+        terms, *(table[..., :whole, :].reshape(*stack, whole // SUM_BLOCK, SUM_BLOCK, d) for table in tables)
+    )
+    rest = np.einsum(terms, *(table[..., whole:, :] for table in tables))
+    sums: Array = blocks.sum(axis=-2, dtype=np.float64) + rest
+    return sums
+
+
+# Cody's rational functions, coefficients from the highest power down. All of them are positive, and so is what they
+# are evaluated at: no digit is lost in a sum.
+_CENTRE = (
+    (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
+    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
+)
+# fmt: off
+_TAIL = (
+    (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1, 2.98635138197400131e2,
+     8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3, 1.23033935479799725e3),
+    (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
+     3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3),
+)
+# fmt: on
+_BORDER = 0.46875
+# 1 - erf(6) is 2e-17, less than half of the last bit of 1.
+_ONE_FROM = 6.0
+
+
+def erf(x: Array) -> Array:
+    """Return the error function of each entry, ``2 / sqrt(pi) * integral of exp(-t**2) from 0 to x``.
+
+    For ``|x| < 0.46875`` it is x times a rational function of ``x**2``, otherwise
+    ``sign(x) * (1 - exp(-x**2) * a rational function of |x|)``. The relative error is below 1e-15 in float64.
+
+    Parameters
+    ----------
+    x : array of floating-point numbers, any shape
+
+    Returns
+    -------
+    array, shape and dtype of x
+        Infinities give 1 and -1, NaN gives NaN.
+
+    References
+    ----------
+    W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation 23, 1969.
+
+    Examples
+    --------
+    >>> erf(np.array([-np.inf, 0.0, 0.5])).round(4)
+    array([-1.    ,  0.    ,  0.5205])
+    """
+    # In float16 the polynomials would overflow.
+    wide = x.astype(np.result_type(x, np.float32), copy=False)
+    size = np.minimum(np.abs(wide), _ONE_FROM)
+    square = size * size
+    centre = size * _ratio(_CENTRE, square)
+    tail = 1.0 - np.exp(-square) * _ratio(_TAIL, size)
+    y: Array = np.copysign(np.where(size < _BORDER, centre, tail), wide)
+    return y.astype(x.dtype, copy=False)
+
+
+def sigmoid(x: Array) -> Array:
+    """Return the logistic function of each entry, ``1 / (1 + exp(-x))``, in x's dtype.
+
+    Computed as ``exp(min(x, 0)) / (1 + exp(-|x|))``, in which no exponential overflows.
+
+    Examples
+    --------
+    >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
+    array([0. , 0.5, 1. ])
+    """
+    y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
+    return y
+
+
+def _ratio(polynomials: tuple[tuple[float, ...], tuple[float, ...]], t: Array) -> Array:
+    """Return the numerator over the denominator, by Horner's scheme."""
+    above, below = (np.full_like(t, polynomial[0]) for polynomial in polynomials)
+    # In place, which takes half the time: new memory for each step is dear.
+    for a, b in zip(polynomials[0][1:], polynomials[1][1:], strict=True):
+        above *= t
+        above += a
+        below *= t
+        below += b
+    above /= below
+    return above

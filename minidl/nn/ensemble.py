@@ -8,10 +8,10 @@ import numpy as np
 from minidl._core.checks import as_array, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
-from minidl.data.dataset import Dataset
+from minidl.data.dataset import Dataset, measured_batches
 from minidl.nn.losses import Loss
 from minidl.nn.metrics import accuracy
-from minidl.nn.model import Model, check_dataset, measured_rows
+from minidl.nn.model import Model
 
 
 class Ensemble:
@@ -71,16 +71,13 @@ class Ensemble:
 
     def evaluate(self, dataset: Dataset, batch_size: int | None = None) -> dict[str, float]:
         """Return the accuracy over the whole dataset."""
-        check_dataset("Ensemble.evaluate", dataset)
-        predicted = [
-            self.predict(x) for x, _ in dataset.batches(measured_rows(dataset) if batch_size is None else batch_size)
-        ]
+        predicted = [self.predict(x) for x, _ in measured_batches("Ensemble.evaluate", dataset, batch_size)]
         return {"accuracy": accuracy(np.concatenate(predicted), dataset.y)}
 
     def _vote(self, i: int, x: Any) -> Array:
         """Return what model i says of each row, shape (n, classes)."""
         model = self.models[i]
-        outputs = model._finite_outputs(x)
+        outputs = model.finite_outputs(x)
         labels = as_array("predictions", model.loss.predict(outputs))
         wide = outputs.ndim == 2 and outputs.shape[1] > 1
         if not wide or labels.shape != outputs.shape[:1] or labels.dtype.kind not in "iu":

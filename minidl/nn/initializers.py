@@ -9,10 +9,11 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from minidl._core.checks import as_number
+from minidl._core.checks import as_number, check_returned, check_type
 from minidl._core.errors import InputError
+from minidl._core.randomness import as_generator
 from minidl._core.reprs import constructor_call
-from minidl._core.types import Array
+from minidl._core.types import Array, Seed
 
 
 class Initializer(ABC):
@@ -24,6 +25,13 @@ class Initializer(ABC):
 
     def __repr__(self) -> str:
         return constructor_call(self)
+
+
+def drawn(where: str, init: Initializer | None, usual: Initializer, shape: tuple[int, ...], rng: Seed) -> Array:
+    """Return a weight of `shape` drawn by `init`, or as usual where that is None; errors blame `where`."""
+    init = usual if init is None else init
+    check_type(where, "weight_init", init, Initializer, "such as Normal(0.01)")
+    return check_returned(repr(init), init(shape, as_generator(rng)), shape)
 
 
 class Normal(Initializer):
@@ -131,7 +139,8 @@ class Orthogonal(Initializer):
         self.gain = as_number("gain", gain, 0)
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        _fans(shape)  # refuses fewer than two axes
+        # This refuses fewer than two axes.
+        _fans(shape)
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
         q *= np.where(r.diagonal() < 0, -self.gain, self.gain)
@@ -142,5 +151,6 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return how many inputs feed one output and how many outputs one input feeds; the last two axes are in and out."""
     if len(shape) < 2:
         raise InputError(f"expected a weight of at least two axes (in, out), got shape {shape}")
-    window = math.prod(shape[:-2])  # the height and width of a convolution's kernel, 1 for a dense layer
+    # The height and width of a convolution's kernel; 1 for a dense layer.
+    window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]

@@ -143,7 +143,8 @@ def confusion_matrix(predictions: Any, targets: Any, classes: int) -> Array:
     n = len(np.atleast_1d(as_array("targets", targets)))
     if n == 0:
         raise ShapeError("confusion_matrix: expected predictions and targets of one shape (n,), n >= 1, got no rows")
-    targets = as_labels("confusion_matrix", "targets", targets, n, classes).astype(np.int64)  # uint8 would wrap below
+    # In uint8 the products below would wrap.
+    targets = as_labels("confusion_matrix", "targets", targets, n, classes).astype(np.int64)
     predictions = as_labels("confusion_matrix", "predictions", predictions, n, classes)
     pairs = np.bincount(targets * classes + predictions.astype(np.int64), minlength=classes * classes)
     return pairs.reshape(classes, classes).astype(np.int64, copy=False)

@@ -11,7 +11,7 @@ from minidl._core.errors import CheckpointError, InputError, NonFiniteError, Sha
 from minidl._core.tables import escape
 from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
-from minidl.data.dataset import Dataset
+from minidl.data.dataset import Dataset, measured_batches
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -52,7 +52,8 @@ class Model:
             check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")
         seen: dict[int, str] = {}
         for path, layer in network.walk():
-            if id(layer) in seen:  # it could keep only one of its two inputs for backward
+            # A layer in two places could keep only one of its two inputs for backward.
+            if id(layer) in seen:
                 raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
             seen[id(layer)] = repr(path[:-1])
         self.network = network
@@ -66,19 +67,35 @@ class Model:
         outputs = self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
         return check_returned("forward", outputs, of=self.network)
 
+    def finite_outputs(self, x: Any) -> Array:
+        """Return the outputs for the batch `x`, or refuse NaN and infinity in x or in the outputs."""
+        x = as_array("x", x)
+        check_finite("x", x)
+        try:
+            outputs = self.forward(x)
+        except ShapeError as error:
+            if not takes(self.network, x.shape):
+                raise
+            raise ShapeError(f"{error}; x looks like one row: keep the batch axis, as in x[:1]") from error
+        check_finite("outputs", outputs)
+        return outputs
+
     def predict(self, x: Any) -> Array:
         """Return the prediction for each row of `x`: for a classifier its class, shape (n,)."""
-        return self.loss.predict(self._finite_outputs(x))
+        return self.loss.predict(self.finite_outputs(x))
 
     def predict_proba(self, x: Any) -> Array:
         """Return the probability of each class for each row of `x`, shape (n, classes)."""
-        return self.loss.probabilities(self._finite_outputs(x))
+        return self.loss.probabilities(self.finite_outputs(x))
 
     def penalty(self) -> float:
         """Return the regularizer's sum over the penalized parameters, 0 without one."""
-        if self.regularizer is None:
-            return 0.0
-        return sum(self.regularizer.penalty(p.value) for p in self.parameters.values() if p.penalized)
+        penalty = 0.0
+        if self.regularizer is not None:
+            for parameter in self.parameters.values():
+                if parameter.penalized:
+                    penalty += self.regularizer.penalty(parameter.value)
+        return penalty
 
     def compute_loss(self, x: Any, y: Any) -> float:
         """Return the mean loss of the batch."""
@@ -113,9 +130,8 @@ class Model:
             Rows at a time, which bounds the memory; means are weighted by the rows, so it changes only the rounding.
             None is 2500 flat rows, or 250 images.
         """
-        check_dataset("Model.evaluate", dataset)
         sums: dict[str, float] = {}
-        for x, y in dataset.batches(measured_rows(dataset) if batch_size is None else batch_size):
+        for x, y in measured_batches("Model.evaluate", dataset, batch_size):
             outputs = self.forward(x)
             means = {"loss": self._loss(x, outputs, y), **self.loss.metrics(outputs, y)}
             for name, mean in means.items():
@@ -155,7 +171,7 @@ class Model:
         CheckpointError
             If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
         """
-        tensors, _ = read_tensors(path)
+        tensors, _ = read_tensors(path, require_digest=False)
         # What begins with @ is the state that a checkpoint has besides.
         found = {name: array for name, array in tensors.items() if not name.startswith("@")}
         self.check_weights(found, path)
@@ -167,37 +183,23 @@ class Model:
         weights = self.weights()
         faults = [f"no {name!r}" for name in weights if name not in found]
         faults += [f"a {name!r} that the model has not" for name in found if name not in weights]
-        for name, array in weights.items():
-            if name in found and (found[name].shape != array.shape or not np.can_cast(found[name].dtype, array.dtype)):
-                kind = f"{found[name].shape} {found[name].dtype}"
-                faults.append(f"{name!r} of {kind} where the model has {array.shape} {array.dtype}")
-        if faults:
-            told = "; ".join(faults[:8])
-            fits = weights.keys() == found.keys() and all(found[name].shape == weights[name].shape for name in weights)
-            hint = "; none is rounded: load them into model.astype(numpy.float64)" if fits else ""
+        others, hint = _mismatches(weights, found), ""
+        if others and not faults and all(found[name].shape == weights[name].shape for name in weights):
+            hint = "; none is rounded: load them into model.astype(numpy.float64)"
+        if faults or others:
+            told = "; ".join([*faults, *others][:8])
             raise CheckpointError(f"{source}: these weights are not of {self!r:.80}: it has {told}{hint}")
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:
             loss = self.loss.forward(outputs, y)
         except NonFiniteError:
-            check_finite("x", as_array("x", x))  # if that is why, the error should say so
+            # If x is the reason, the error should say so.
+            check_finite("x", as_array("x", x))
             raise
         if not isinstance(loss, float | np.floating):
             raise InputError(f"{self.loss!r}.forward: expected it to return a float, got {type(loss).__name__}")
         return float(loss)
-
-    def _finite_outputs(self, x: Any) -> Array:
-        x = as_array("x", x)
-        check_finite("x", x)
-        try:
-            outputs = self.forward(x)
-        except ShapeError as error:
-            if not takes(self.network, x.shape):
-                raise
-            raise ShapeError(f"{error}; x looks like one row: keep the batch axis, as in x[:1]") from error
-        check_finite("outputs", outputs)
-        return outputs
 
     def __repr__(self) -> str:
         regularizer = f", {self.regularizer!r}" if self.regularizer else ""
@@ -211,19 +213,10 @@ class Model:
         return f"{layers_as_html(self.network)}\n<p>{escape(text)}</p>"
 
 
-def measured_rows(dataset: Dataset) -> int:
-    """Return how many rows of `dataset` to measure at a time: 2500 flat ones or 250 images.
-
-    10,000 rows through one layer take 11 ms so, 17 by 1000. What a convolution makes of images should not leave the
-    cache on the way to the next layer: 2,000 of them through two convolutions take 0.6 s, 1.1 by 1000.
-    """
-    return 2500 if dataset.x.ndim <= 2 else 250
-
-
-def check_dataset(where: str, dataset: Any) -> None:
-    """Refuse what is no Dataset, or has no rows."""
-    if not isinstance(dataset, Dataset):
-        got = f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
-        raise InputError(f"{where}: expected a Dataset with at least one row, got {got}")
-    if len(dataset) == 0:
-        raise InputError(f"{where}: expected a Dataset with at least one row, got {dataset!r}")
+def _mismatches(weights: dict[str, Array], found: dict[str, Array]) -> list[str]:
+    """Return in words which arrays of the same name differ in shape, or would have to be rounded."""
+    return [
+        f"{name!r} of {found[name].shape} {found[name].dtype} where the model has {array.shape} {array.dtype}"
+        for name, array in weights.items()
+        if name in found and (found[name].shape != array.shape or not np.can_cast(found[name].dtype, array.dtype))
+    ]

@@ -1,4 +1,4 @@
-"""Parameter: an array that training changes, with its gradient."""
+"""Parameter: an array that training changes, with its gradient; and what a forward keeps for its backward."""
 
 import copy
 from typing import Any, Self
@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.checks import as_float_dtype
-from minidl._core.errors import ShapeError
+from minidl._core.errors import CallOrderError, ShapeError
 from minidl._core.types import Array
+from minidl.nn.arithmetic import product
 
 
 class Parameter:
@@ -56,8 +57,9 @@ class Parameter:
 
     @value.setter
     def value(self, new: Array) -> None:
-        if new is not self._value:  # `p.value -= step` has already changed the array in place
-            self._check_shape("value", new)
+        # `p.value -= step` has already changed the array in place.
+        if new is not self._value:
+            check_shape(self.name, "a value", self._value.shape, np.shape(new))
             self._value[...] = new
 
     @property
@@ -74,22 +76,23 @@ class Parameter:
 
     def add_grad(self, gradient: Array) -> None:
         """Add `gradient`, an array of the value's shape, to `grad`."""
-        self._check_shape("gradient", gradient)
+        check_shape(self.name, "a gradient", self._value.shape, np.shape(gradient))
         if self._stale:
             self._grad[...] = gradient
             self._stale = False
         else:
             self._grad += gradient
 
-    def take_grad(self) -> Array | None:
-        """Return the memory of the gradient for the caller to overwrite, if it was forgotten; else None: `add_grad`.
-
-        What computes a large gradient into it at once saves a copy, 10 us for the 30,720 weights of the main job.
-        """
+    def add_product(self, a: Array, b: Array) -> None:
+        """Add ``a @ b`` to `grad`, computed in the value's dtype."""
+        check_shape(self.name, "a gradient", self._value.shape, (len(a), b.shape[1]))
+        # The first product after `zero_grad` is written to the gradient's own memory, which saves a copy: 2 % of a step
+        # of the main job, 3 to 7 % of one of a network 3072-256-128-10.
+        gradient = self._grad if self._stale else np.empty_like(self._grad)
+        product(a, b, gradient)
         if not self._stale:
-            return None
+            self._grad += gradient
         self._stale = False
-        return self._grad
 
     def with_grad(self, gradient: Array) -> Self:
         """Return a parameter with the same value in the same memory, and another gradient."""
@@ -97,11 +100,39 @@ class Parameter:
         twin._grad, twin._stale = gradient, False
         return twin
 
-    def _check_shape(self, what: str, array: Array) -> None:
-        if np.shape(array) != self._value.shape:
-            raise ShapeError(f"{self.name}: expected a {what} of shape {self._value.shape}, got {np.shape(array)}")
-
     def __repr__(self) -> str:
         marks = "" if self.penalized else ", not penalized"
         marks += "" if self.trainable else ", frozen"
         return f"Parameter({self.name!r}, shape {self._value.shape}, {self._value.dtype}{marks})"
+
+
+class ForwardMemory:
+    """One slot that `forward` fills and `backward` empties: stale values can never be used twice."""
+
+    _kept: tuple[Any, ...] | None = None
+
+    def keep(self, *values: Any) -> None:
+        """Keep `values` for the next backward, in place of what was kept before."""
+        self._kept = values
+
+    def kept(self) -> tuple[Any, ...]:
+        """Return what the last forward kept, and forget it.
+
+        Raises
+        ------
+        CallOrderError
+            If there was no such forward, or a backward has already used it.
+        """
+        if self._kept is None:
+            raise CallOrderError(
+                f"{self!r}: backward needs a forward before it (a layer's with train=True), and each forward allows "
+                "one backward"
+            )
+        kept, self._kept = self._kept, None
+        return kept
+
+
+def check_shape(where: object, what: str, expected: tuple[int, ...], got: tuple[int, ...]) -> None:
+    """Refuse an array whose shape is not the expected one; the error blames `where`."""
+    if got != expected:
+        raise ShapeError(f"{where!s:.80}: expected {what} of shape {expected}, got {got}")

@@ -39,7 +39,8 @@ class L2(Regularizer):
         self.strength = as_number("strength", strength, 0)
 
     def penalty(self, w: Array) -> float:
-        flat = w.ravel(order="K")  # a view in memory order; the default would copy a weight in column order
+        # A view in memory order: the default would copy a weight in column order.
+        flat = w.ravel(order="K")
         return self.strength * float(flat @ flat)
 
     def gradient(self, w: Array) -> Array:

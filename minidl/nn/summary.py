@@ -59,7 +59,8 @@ def layers_as_html(network: Layer) -> str:
     rows = []
     for path, layer in network.walk():
         own = {name: p.value for name, p in layer.named_parameters().items() if "." not in name}
-        if own or len(list(layer.walk())) == 1:  # no mere container
+        # A mere container has no row.
+        if own or len(list(layer.walk())) == 1:
             shapes = ", ".join(f"{name} {value.shape}" for name, value in own.items())
             count = f"{sum(value.size for value in own.values()):,}"
             rows.append((path.rstrip(".") or "-", repr(layer), shapes, count))
@@ -79,7 +80,8 @@ def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:
     sizes = input_shape if isinstance(input_shape, tuple | list) else [input_shape]
     shape = tuple(as_count("input_shape", size) for size in sizes)
     try:
-        network.output_shape(shape)  # refuses what does not fit, with its place in the network
+        # This refuses what does not fit, with its place in the network.
+        network.output_shape(shape)
     except ShapeError as error:
         if len(shape) < 2 or not takes(network, shape[1:]):
             raise
@@ -106,7 +108,8 @@ def takes(network: Layer, input_shape: tuple[int, ...]) -> bool:
     """Return whether the network's layers take rows of `input_shape`."""
     try:
         network.output_shape(input_shape)
-    except Exception:  # a user's layer may refuse in words of its own
+    # A user's layer may raise an error of another class.
+    except Exception:
         return False
     return True
 

@@ -4,16 +4,18 @@ Only matplotlib's objects are used, never `pyplot`: no window, no display, no fi
 changed. Importing this package does not import matplotlib.
 """
 
-from minidl.plotting.confusion import plot_confusion_matrix, plot_most_confused, plot_per_class_accuracy
-from minidl.plotting.curves import plot_curves, plot_schedule
-from minidl.plotting.gallery import plot_gallery
+from minidl.plotting.classes import (
+    plot_confusion_matrix,
+    plot_most_confused,
+    plot_per_class_accuracy,
+    plot_true_class_probability,
+)
+from minidl.plotting.curves import plot_curves, plot_runs
+from minidl.plotting.gallery import plot_gallery, plot_weight_templates, template_images
 from minidl.plotting.layers import plot_gradient_norms, plot_update_ratios
-from minidl.plotting.probabilities import plot_true_class_probability
-from minidl.plotting.rates import plot_learning_rates
-from minidl.plotting.runs import plot_runs
+from minidl.plotting.rates import plot_learning_rates, plot_schedule
 from minidl.plotting.style import save_figure
 from minidl.plotting.sweeps import plot_sweep
-from minidl.plotting.templates import plot_weight_templates, template_images
 
 __all__ = [
     "plot_confusion_matrix",

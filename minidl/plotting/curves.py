@@ -1,25 +1,24 @@
-"""Learning curves, and the learning rates of a schedule."""
+"""Learning curves of one run, and of several runs in one figure."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minidl._core.checks import as_count
 from minidl._core.errors import InputError
-from minidl._core.reprs import told
+from minidl._core.types import Array
 from minidl.plotting.lines import (
     Columns,
     blow_up,
+    draw_curves,
     epochs_of,
-    line_style,
-    marked_points,
+    gaps_in,
+    label_ends,
     quantity_label,
-    set_axes,
     with_gaps,
 )
-from minidl.plotting.style import BLUE, figure_of, new_axes, put_legend_above, title_style
+from minidl.plotting.style import begin, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,55 +60,63 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes |
     if not curves:
         raise InputError(f"plot_curves: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
     epochs = epochs_of("plot_curves", history, list(curves.values()))
-
-    notes = ["epoch"]
-    for name, values in curves.items():
-        if gaps := int(np.isnan(values).sum()):
-            notes.append(f"{name}: no finite value in {gaps} of {len(epochs)} epochs")
-    reason = blow_up(quantity, list(curves.values()))
-    if reason:
-        notes.append(f"log scale: {reason}")
-    title = textwrap.fill(title, 44)
-    ax = new_axes(1 + title.count("\n") + len(notes)) if ax is None else ax
-    for name, values in curves.items():
-        style = line_style(0 if name == "training" else 1)
-        ax.plot(epochs, values, label=name, markevery=marked_points(values), **style)
-    set_axes(ax, epochs, np.concatenate(list(curves.values())), log=bool(reason))
-    ax.set_xlabel("\n".join(notes), parse_math=False)
+    notes = ["epoch", *(f"{name}: no finite value {gaps}" for name, gaps in _gaps(curves).items())]
     label = quantity_label(quantity)
-    ax.set_ylabel(f"{label}, log scale" if reason else label, parse_math=False)
-    put_legend_above(ax, title)
-    return figure_of(ax)
+    if reason := blow_up(quantity, list(curves.values())):
+        notes.append(f"log scale: {reason}")
+        label += ", log scale"
+    ax = begin(ax, title, 1 + len(notes))
+    draw_curves(ax, [epochs] * len(curves), curves, first=0 if "training" in curves else 1, log=bool(reason))
+    return finish(ax, "\n".join(notes), label, legend=True)
 
 
-def plot_schedule(
-    schedule: Callable[[int], float], steps: int, *, title: str = "", ax: "Axes | None" = None
-) -> "Figure":
-    """Draw the learning rates of steps 0 .. steps - 1.
+def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
+    """Draw one column of several histories over the epochs: a line a run, its name at the line's end.
+
+    When the axis becomes logarithmic, and what a gap is, see `plot_curves`.
 
     Parameters
     ----------
-    schedule : Schedule
-        Or any other function of a step.
-    steps : int
-        At least 1.
+    runs : mapping of str to History or dict of lists
+        One a name. They may differ in length; those without the column are left out, and the figure says so.
+    quantity : str
+        The column, such as ``"val_loss"``.
     title : str
-        Above the axes; "" is the schedule itself.
+        Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure.
+        Where to draw; None makes a new figure. Names are written to the right of it.
 
     Returns
     -------
     matplotlib Figure
         The new figure, or the one that `ax` belongs to.
+
+    Raises
+    ------
+    InputError
+        If no run has such a column.
     """
-    at = np.arange(as_count("steps", steps))
-    rates = np.array([schedule(step) for step in at.tolist()], dtype=np.float64)
-    title = textwrap.fill(title or told(schedule), 44)
-    ax = new_axes(title.count("\n")) if ax is None else ax
-    ax.plot(at, rates, color=BLUE, linewidth=1.4, marker="o" if steps == 1 else None)
-    set_axes(ax, at, rates, log=False)
-    ax.set_xlabel("step")
-    ax.set_ylabel("learning rate")
-    ax.set_title(title, **title_style(title))
-    return figure_of(ax)
+    if not isinstance(runs, Mapping):
+        raise InputError(f"plot_runs: expected runs to be a dict of histories by name, got {type(runs).__name__}")
+    curves = {name: with_gaps(run[quantity]) for name, run in runs.items() if quantity in run and len(run[quantity])}
+    if not curves:
+        got = ", ".join(f"{name}: {run!r:.80}" for name, run in runs.items()) or "no run"
+        raise InputError(f"plot_runs: expected a run with {quantity!r}, got {got:.400}")
+    epochs = [epochs_of(f"plot_runs, {name!r}", runs[name], [values]) for name, values in curves.items()]
+    missing = [str(name) for name in runs if name not in curves]
+    notes, label = ["epoch"], quantity_label(quantity)
+    if gaps := [f"{name} {epochs}" for name, epochs in _gaps(curves).items()]:
+        notes.append(textwrap.fill(f"no finite value: {', '.join(gaps)}", 56))
+    if missing:
+        notes.append(textwrap.fill(f"without {quantity}: {', '.join(missing)}", 56))
+    if reason := blow_up(quantity, list(curves.values())):
+        notes.append(f"log scale: {reason}")
+        label = f"{label.partition(' (')[0]}, log scale"
+    note = "\n".join(notes)
+    ax = begin(ax, title, 2 + note.count("\n"), width=6.0, height=max(3.0, 0.16 * len(curves)))
+    label_ends(ax, draw_curves(ax, epochs, curves, log=bool(reason)), 24)
+    return finish(ax, note, label)
+
+
+def _gaps(curves: Mapping[str, Array]) -> dict[str, str]:
+    return gaps_in({name: np.isnan(values) for name, values in curves.items()})

@@ -1,6 +1,5 @@
-"""A gallery of what a classifier took for what, with its probabilities."""
+"""Pictures side by side: what a classifier took for what, and the columns of a weight."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +10,7 @@ from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.metrics import true_class_probabilities
 from minidl.plotting.pictures import MOST_PICTURES, picture_grid, pictures_from, stretched
-from minidl.plotting.style import class_labels, figure_of, new_axes, title_style, write_inside
+from minidl.plotting.style import begin, class_labels, figure_of, write_inside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +75,10 @@ def plot_gallery(
     sureness = probabilities.max(axis=1)
     found = np.flatnonzero((guesses != targets) if which == "wrong" else (guesses == targets))
     if len(found) == 0:
-        return _nothing(f"none of {len(targets):,} rows is classified {which}ly", title)
+        ax = begin(None, title, 0, height=1.0)
+        ax.set_axis_off()
+        write_inside(ax, f"none of {len(targets):,} rows is classified {which}ly")
+        return figure_of(ax)
     rows = found[np.argsort(-sureness[found], kind="stable")][:count]
     labels = [f"{names[targets[row]]} /\n{names[guesses[row]]} ({sureness[row]:.2f})" for row in rows]
     pictures, scaling = _drawable(pictures_from("plot_gallery", images[rows], image_shape))
@@ -97,10 +99,49 @@ def _drawable(pictures: Array) -> tuple[Array, list[str]]:
     return stretched(pictures), notes if np.isfinite(pictures).all() else [*notes, "grey where not finite"]
 
 
-def _nothing(text: str, title: str) -> "Figure":
-    title = textwrap.fill(title, 44)
-    ax = new_axes(title.count("\n"), height=1.0)
-    ax.set_axis_off()
-    write_inside(ax, text)
-    ax.set_title(title, **title_style(title))
-    return figure_of(ax)
+def plot_weight_templates(
+    weight: Any, *, class_names: Sequence[str] = (), image_shape: tuple[int, ...] | None = None, title: str = ""
+) -> "Figure":
+    """Draw each column of a weight matrix as the picture that its class responds to most.
+
+    Every template is shifted and scaled to [0, 1] by its own minimum and maximum. What is lost: the sign and the size
+    of the weights, so that brightness cannot be compared between templates, and a zero weight has no colour of its own.
+    A constant template is mid-grey, and so is a weight that is not finite.
+
+    Parameters
+    ----------
+    weight : array_like, shape (in_features, n_classes)
+        Such as ``dense.weight.value``. Of more than 100 columns the first 100 are drawn, and the figure says so.
+    class_names : sequence of str
+        One a column; without them the columns are numbered from 0.
+    image_shape : tuple of int, optional
+        (height, width), (3, height, width) or (height, width, 3); None finds a square: (3, s, s) or else (s, s).
+    title : str
+        Above the pictures; long ones are wrapped.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    ShapeError
+        If the weight is not a matrix, its columns do not fill the image, or there is not one name a column.
+    """
+    pictures = template_images(weight, image_shape)
+    total = len(pictures)
+    labels = class_labels("plot_weight_templates", class_names, total, one_a="column")
+    notes = ["each scaled to its own minimum and maximum"]
+    if not np.isfinite(weight).all():
+        notes.append("grey where not finite")
+    if total > MOST_PICTURES:
+        notes.append(f"the first {MOST_PICTURES} of {total}")
+    return picture_grid(pictures[:MOST_PICTURES], labels[:MOST_PICTURES], title=title, note="; ".join(notes))
+
+
+def template_images(weight: Any, image_shape: tuple[int, ...] | None = None) -> Array:
+    """Return the columns of `weight` as pictures in [0, 1], (n, height, width[, 3]), each scaled by its own range."""
+    weight = as_array("weight", weight)
+    if weight.ndim != 2 or weight.size == 0:
+        raise ShapeError(f"weight templates: expected a weight (in_features, n_classes), got shape {weight.shape}")
+    return stretched(pictures_from("weight templates", weight.T, image_shape))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minidl._core.errors import InputError, ShapeError
-from minidl.plotting.lines import LINE_STYLES, MARKERS, label_ends, marked_points, set_axes
-from minidl.plotting.style import figure_of, new_axes, shortened, title_style
+from minidl.plotting.lines import gaps_in, label_ends, line_style, marked_points, set_axes
+from minidl.plotting.style import begin, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,9 +49,7 @@ def plot_gradient_norms(
     InputError, ShapeError
         If there is no parameter or no epoch, not one number an epoch, or one below 0.
     """
-    ax = _parameter_lines("plot_gradient_norms", norms, epochs, title, ax)
-    ax.set_ylabel("norm of the gradient, log scale")
-    return figure_of(ax)
+    return _draw("plot_gradient_norms", norms, epochs, "norm of the gradient, log scale", title, ax)
 
 
 def plot_update_ratios(
@@ -91,19 +89,19 @@ def plot_update_ratios(
     ----------
     Stanford CS231n, course notes, "Neural networks part 3", ratio of weights and updates.
     """
-    ax = _parameter_lines("plot_update_ratios", ratios, epochs, title, ax, band=(10**-3.5, 10**-2.5))
-    ax.set_ylabel("update / weight (ratio of norms)")
-    return figure_of(ax)
+    label = "update / weight (ratio of norms)"
+    return _draw("plot_update_ratios", ratios, epochs, label, title, ax, band=(10**-3.5, 10**-2.5))
 
 
-def _parameter_lines(
+def _draw(
     where: str,
     values: Mapping[str, Sequence[float]],
     epochs: Sequence[int] | None,
+    label: str,
     title: str,
     ax: "Axes | None",
     band: tuple[float, float] | None = None,
-) -> "Axes":
+) -> "Figure":
     """Draw a line a parameter on a logarithmic axis, and a band that stays in sight."""
     from matplotlib import colormaps
 
@@ -119,40 +117,30 @@ def _parameter_lines(
             raise InputError(f"{where}: expected numbers of at least 0 for {path!r}, got {column.min():g}")
     drawable = {path: np.where(np.isfinite(column) & (column > 0), column, np.nan) for path, column in numbers.items()}
     everything = np.concatenate(list(drawable.values()))
-    band = None if np.isnan(everything).all() else band
-    notes = ["epoch", "grey band: around 0.001"] if band else ["epoch"]
+    note = "epoch"
+    if band is not None and not np.isnan(everything).all():
+        note += "\ngrey band: around 0.001"
+        everything = np.append(everything, band)
+    else:
+        band = None
     zeros = {path: column == 0 for path, column in numbers.items()}
     others = {path: ~np.isfinite(column) for path, column in numbers.items()}
     for what, gaps in (("zero", zeros), ("not finite", others)):
-        found = [f"{path} in {gap.sum()} of {len(at)} epochs" for path, gap in gaps.items() if gap.any()]
-        found[3:] = [f"{len(found) - 3} more"] if len(found) > 4 else found[3:]
-        notes += [textwrap.fill(f"{what}: {', '.join(found)}", 60)] if found else []
-    note, title = "\n".join(notes), textwrap.fill(title, 44)
-    if ax is None:
-        ax = new_axes(2 + title.count("\n") + note.count("\n"), width=6.0, height=max(3.0, 0.16 * len(numbers)))
-
+        if found := [f"{path} {epochs}" for path, epochs in gaps_in(gaps).items()]:
+            found[3:] = [f"{len(found) - 3} more"] if len(found) > 4 else found[3:]
+            note += "\n" + textwrap.fill(f"{what}: {', '.join(found)}", 60)
+    ax = begin(ax, title, 2 + note.count("\n"), width=6.0, height=max(3.0, 0.16 * len(numbers)))
     owners = list(dict.fromkeys(path.rpartition(".")[0] for path in numbers))
     kinds = list(dict.fromkeys(path.rpartition(".")[2] for path in numbers))
     lines = []
     for path, column in drawable.items():
         owner, _, kind = path.rpartition(".")
-        depth, number = owners.index(owner) / max(1, len(owners) - 1), kinds.index(kind)
-        lines += ax.plot(
-            at,
-            column,
-            color=colormaps["cividis"](0.82 * depth),  # the last part is too pale for lines
-            linestyle=LINE_STYLES[number % len(LINE_STYLES)],
-            marker=MARKERS[number % len(MARKERS)],
-            markersize=3,
-            linewidth=1.2,
-            markevery=marked_points(column),
-            label=path,
-        )
+        depth = owners.index(owner) / max(1, len(owners) - 1)
+        # The last part of the colours is too pale for lines.
+        style = line_style(kinds.index(kind)) | {"color": colormaps["cividis"](0.82 * depth), "linewidth": 1.2}
+        lines += ax.plot(at, column, label=path, markevery=marked_points(column), **style)
     if band is not None:
-        everything = np.append(everything, band)
         ax.axhspan(*band, color="0.9", zorder=0)
     set_axes(ax, at, everything, log=True)
-    ax.set_xlabel(note, parse_math=False)
-    ax.set_title(title, **title_style(title))
-    label_ends(ax, lines, [shortened(path, 28) for path in numbers])
-    return ax
+    label_ends(ax, lines, 28)
+    return finish(ax, note, label)

@@ -1,14 +1,14 @@
 """Lines over epochs: their axes, when these become logarithmic, and the names at the lines' ends."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from minidl._core.errors import ShapeError
 from minidl._core.types import Array
-from minidl.plotting.style import PALETTE, figure_of, write_inside
+from minidl.plotting.style import PALETTE, figure_of, shortened, write_inside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +45,11 @@ def epochs_of(where: str, columns: Columns, curves: Sequence[Array]) -> Array:
         if len(values) != len(epochs):
             raise ShapeError(f"{where}: expected one number an epoch, got {len(values)} for {len(epochs)} epochs")
     return epochs
+
+
+def gaps_in(gaps: Mapping[str, Array]) -> dict[str, str]:
+    """Return in how many epochs each line has a gap, in words, for those that have any."""
+    return {name: f"in {gap.sum()} of {len(gap)} epochs" for name, gap in gaps.items() if gap.any()}
 
 
 def quantity_label(quantity: str) -> str:
@@ -91,15 +96,24 @@ def _times(factor: float) -> str:
     return f"{factor:,.0f}" if 10 <= factor < 1e6 else f"{factor:.2g}"
 
 
+def draw_curves(
+    ax: "Axes", epochs: Sequence[Array], curves: Mapping[str, Array], *, first: int = 0, log: bool = False
+) -> list["Line2D"]:
+    """Draw each curve over its epochs, in the style of line number `first` and those after it."""
+    lines: list[Line2D] = []
+    for number, (at, (name, values)) in enumerate(zip(epochs, curves.items(), strict=True), first):
+        lines += ax.plot(at, values, label=name, markevery=marked_points(values), **line_style(number))
+    set_axes(ax, np.concatenate(epochs), np.concatenate(list(curves.values())), log=log)
+    return lines
+
+
 def set_axes(ax: "Axes", epochs: Array, values: Array, *, log: bool) -> None:
-    """Give `ax` its limits, whole epochs as ticks, a grid, and readable ticks where it is logarithmic."""
+    """Give `ax` its limits, whole epochs as ticks, and readable ticks where it is logarithmic."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     margin = max(0.5, 0.02 * (epochs.max() - epochs.min()))
     ax.set_xlim(epochs.min() - margin, epochs.max() + margin)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.grid(alpha=0.3, linewidth=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
     if np.isnan(values).all():
         ax.set_yticks([])
         write_inside(ax, "nothing finite to draw")
@@ -115,24 +129,25 @@ def set_axes(ax: "Axes", epochs: Array, values: Array, *, log: bool) -> None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def label_ends(ax: "Axes", lines: Sequence["Line2D"], names: Sequence[str]) -> None:
-    """Write each line's name to the right of the axes, level with the line's last point as far as there is room.
+def label_ends(ax: "Axes", lines: Sequence["Line2D"], most: int) -> None:
+    """Write each line's label to the right of the axes, level with the line's last point as far as there is room.
 
-    A thin line leads from the point to the name. The limits of the axes must be final.
+    A thin line leads from the point to the label, of which at most so many letters are written. The limits of the axes
+    must be final.
     """
     size, ends = 8.0, []
-    for line, name in zip(lines, names, strict=True):
+    for line in lines:
         points = np.column_stack(line.get_data(orig=False))
         points = points[~np.isnan(points[:, 1])]
         if len(points):
             level = ax.transAxes.inverted().transform(ax.transData.transform(points[-1]))[1]
-            ends.append((float(level), name, line, points[-1]))
+            ends.append((float(level), line, points[-1]))
     ends.sort(key=lambda end: end[0])
     height = ax.get_window_extent().height / figure_of(ax).dpi * 72
     step = min(1.3 * size / height, 1.0 / max(1, len(ends) - 1))
-    for level, (_, name, line, point) in zip(spread([end[0] for end in ends], step), ends, strict=True):
+    for level, (_, line, point) in zip(spread([end[0] for end in ends], step), ends, strict=True):
         ax.annotate(
-            name,
+            shortened(line.get_label(), most),
             point,
             (1.05, level),
             textcoords="axes fraction",

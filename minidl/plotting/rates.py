@@ -1,18 +1,48 @@
-"""The sweep of a learning-rate test."""
+"""Learning rates: those of a schedule, and the sweep of a learning-rate test."""
 
-import textwrap
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl._core.checks import as_array
+from minidl._core.checks import as_array, as_count
 from minidl._core.errors import ShapeError
-from minidl.plotting.lines import with_gaps
-from minidl.plotting.style import BLUE, VERMILLION, figure_of, new_axes, put_legend_above, write_inside
+from minidl._core.reprs import told
+from minidl.plotting.lines import set_axes, with_gaps
+from minidl.plotting.style import BLUE, VERMILLION, begin, finish, write_inside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+def plot_schedule(
+    schedule: Callable[[int], float], steps: int, *, title: str = "", ax: "Axes | None" = None
+) -> "Figure":
+    """Draw the learning rates of steps 0 .. steps - 1.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Or any other function of a step.
+    steps : int
+        At least 1.
+    title : str
+        Above the axes; "" is the schedule itself.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to.
+    """
+    at = np.arange(as_count("steps", steps))
+    rates = np.array([schedule(step) for step in at.tolist()], dtype=np.float64)
+    ax = begin(ax, title or told(schedule), 0)
+    ax.plot(at, rates, color=BLUE, linewidth=1.4, marker="o" if steps == 1 else None)
+    set_axes(ax, at, rates, log=False)
+    return finish(ax, "step", "learning rate")
 
 
 def plot_learning_rates(
@@ -49,17 +79,14 @@ def plot_learning_rates(
     ShapeError
         If the three are not of one length.
     """
-    rates, losses, smoothed = (
-        as_array(name, value) for name, value in (("rates", rates), ("losses", losses), ("smoothed", smoothed))
-    )
+    rates, losses, smoothed = as_array("rates", rates), as_array("losses", losses), as_array("smoothed", smoothed)
     if rates.ndim != 1 or len(rates) == 0 or not rates.shape == losses.shape == smoothed.shape:
         raise ShapeError(
             "plot_learning_rates: expected rates, losses and smoothed of one shape (steps,), got "
             f"{rates.shape}, {losses.shape} and {smoothed.shape}"
         )
     losses, smoothed = with_gaps(losses), with_gaps(smoothed)
-    title = textwrap.fill(title, 44)
-    ax = new_axes(1 + title.count("\n")) if ax is None else ax
+    ax = begin(ax, title, 1)
     ax.plot(rates, losses, color="0.5", linewidth=0.8, linestyle=":", label="each batch")
     ax.plot(rates, smoothed, color=BLUE, linewidth=1.6, label="smoothed")
     ax.set_xscale("log")
@@ -71,9 +98,4 @@ def plot_learning_rates(
         write_inside(ax, "nothing finite to draw")
     if suggestion is not None:
         ax.axvline(suggestion, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"suggestion: {suggestion:.2g}")
-    ax.set_xlabel("learning rate, log scale")
-    ax.set_ylabel("loss of a batch")
-    ax.grid(alpha=0.3, linewidth=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
-    put_legend_above(ax, title)
-    return figure_of(ax)
+    return finish(ax, "learning rate, log scale", "loss of a batch", legend=True)

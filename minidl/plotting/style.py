@@ -2,6 +2,7 @@
 
 import io
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +19,50 @@ if TYPE_CHECKING:
 BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"
 PALETTE = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#000000", "#E69F00", SKY)
 
+_METADATA = {"png": ["Software"], "svg": ["Date", "Creator"]}
+"""The kinds of file, and what would differ between two files of the same figure."""
 
-def new_axes(lines: int, *, width: float = 5.0, height: float = 3.0) -> "Axes":
-    """Return the axes of a new figure, with room for so many lines of text above and below them.
 
-    The room comes on top of the axes' height (in inches), so that they never shrink to nothing.
+def begin(
+    ax: "Axes | None",
+    title: str,
+    lines: int,
+    *,
+    wrap: int = 44,
+    points: float = 310,
+    width: float = 5,
+    height: float = 3,
+) -> "Axes":
+    """Return `ax`, or the axes of a new figure, under a title wrapped to so many letters and no wider than `points`.
+
+    A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the axes'
+    height (in inches), so that they never shrink to nothing.
     """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height + 0.2 * lines), layout="constrained", facecolor="white").add_subplot()
+    title = textwrap.fill(title, wrap)
+    if ax is None:
+        size = width, height + 0.2 * (lines + title.count("\n"))
+        ax = Figure(figsize=size, layout="constrained", facecolor="white").add_subplot()
+    ax.set_title(title, **title_style(title, points))
+    return ax
+
+
+def finish(ax: "Axes", x: str, y: str, *, grid: bool = True, box: bool = False, legend: bool = False) -> "Figure":
+    """Label the two axes, and return the figure; the axes are open above and at the right unless they are a `box`.
+
+    A legend stands between axes and title, where it covers no data, whatever the curves do.
+    """
+    ax.set_xlabel(x, parse_math=False)
+    ax.set_ylabel(y, parse_math=False)
+    if not box:
+        ax.spines[["top", "right"]].set_visible(False)
+    if grid:
+        ax.grid(alpha=0.3, linewidth=0.6)
+    if legend:
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, borderaxespad=0.1, fontsize=9)
+        ax.set_title(ax.get_title(), pad=22, **title_style(ax.get_title()))
+    return figure_of(ax)
 
 
 def class_labels(where: str, names: Sequence[str], count: int, *, one_a: str = "class", most: int = 15) -> list[str]:
@@ -43,12 +79,6 @@ def shortened(name: object, most: int = 15) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def put_legend_above(ax: "Axes", title: str) -> None:
-    """Put the legend between axes and title, where it covers no data, whatever the curves do."""
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, borderaxespad=0.1, fontsize=9)
-    ax.set_title(title, pad=22, **title_style(title))
-
-
 def write_inside(ax: "Axes", text: str) -> None:
     """Write `text` in the middle of axes in which there is nothing to draw."""
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
@@ -62,7 +92,7 @@ def figure_of(ax: "Axes") -> "Figure":
 
 def png_of(figure: "Figure", dpi: int) -> bytes:
     """Return the figure as the content of a PNG file."""
-    return _content(figure, "png", dpi, {"Software": None})
+    return _content(figure, "png", dpi)
 
 
 def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
@@ -80,16 +110,13 @@ def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
     from matplotlib import rc_context
 
     stem = os.fspath(path).removesuffix(".png").removesuffix(".svg")  # with_suffix would eat the end of "lambda=0.1"
-    paths = []
     with rc_context({"svg.hashsalt": "minidl", "svg.fonttype": "path"}):
-        for kind, metadata in [("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})]:
-            paths.append(write_whole(f"{stem}.{kind}", _content(figure, kind, 150, metadata)))
-    return paths
+        return [write_whole(f"{stem}.{kind}", _content(figure, kind, 150)) for kind in _METADATA]
 
 
-def _content(figure: "Figure", kind: str, dpi: int, metadata: dict[str, Any]) -> bytes:
+def _content(figure: "Figure", kind: str, dpi: int) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format=kind, dpi=dpi, metadata=metadata)
+    figure.savefig(content, format=kind, dpi=dpi, metadata=dict.fromkeys(_METADATA[kind]))
     return content.getvalue()
 
 

@@ -1,6 +1,5 @@
 """What a sweep found: a metric over a parameter."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from minidl._core.types import Array
 from minidl.plotting.lines import line_style, quantity_label
-from minidl.plotting.style import PALETTE, figure_of, new_axes, shortened, title_style, write_inside
+from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,11 +61,10 @@ def plot_sweep(
     of, of_names = _positions(result[by]) if by is not None else (np.zeros(len(values)), [y])
     shown = np.isfinite(values) & np.isfinite(at) & np.isfinite(of)
     notes = [x] + [f"not drawn for want of a number: {np.sum(~shown)} of {len(shown)} trials"] * (not shown.all())
-    title = textwrap.fill(title, 44)
     ticks = [shortened(name, 24) for name in names]
     upright = sum(map(len, ticks)) > 45  # lying, so many letters would run into each other
     room = round(0.4 * max(map(len, ticks))) if upright else 0
-    ax = new_axes(1 + title.count("\n") + len(notes) + room) if ax is None else ax
+    ax = begin(ax, title, 1 + len(notes) + room)
     levels = np.unique(of[shown])
     if by is not None and not of_names and len(levels) > len(PALETTE):
         _draw_scale(ax, at[shown], values[shown], of[shown], by)
@@ -77,7 +75,6 @@ def plot_sweep(
             _draw_series(ax, at[chosen], values[chosen], number, label)
         if by is not None and shown.any():
             _put_legend_beside(ax, by)
-    ax.set_title(title, **title_style(title))
     if names:
         ax.set_xticks(range(len(ticks)), ticks, rotation=90 if upright else 0, parse_math=False)
     elif scale := _scale(at[shown]):
@@ -88,11 +85,7 @@ def plot_sweep(
         label += ", log scale"
     if not shown.any():
         write_inside(ax, "nothing finite to draw")
-    ax.set_xlabel("\n".join(notes), parse_math=False)
-    ax.set_ylabel(label, parse_math=False)
-    ax.grid(alpha=0.3, linewidth=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
-    return figure_of(ax)
+    return finish(ax, "\n".join(notes), label)
 
 
 def _positions(values: Sequence[Any]) -> tuple[Array, list[str]]:

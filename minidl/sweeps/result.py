@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from minidl._core.checks import as_count, as_path
-from minidl._core.errors import DataError, InputError
-from minidl._core.spelling import nearest
+from minidl._core.errors import DataError
+from minidl._core.spelling import check_known
 from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
-from minidl.sweeps.trial import Trial
+from minidl.sweeps.trial import OF_TRIAL, Trial, row_of
 from minidl.sweeps.trial_file import read_trials
-from minidl.training.callbacks.monitor import Monitor
+from minidl.training.history import Monitor
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -77,7 +77,7 @@ class SweepResult:
         InputError
             If there is no such column; the message names the nearest ones.
         """
-        _check_name("column", column, self.header)
+        check_known("SweepResult", "column", column, self.header)
         return [(trial.metrics | trial.config).get(column, math.nan) for trial in self.trials if trial.ok]
 
     def __contains__(self, column: object) -> bool:
@@ -105,16 +105,15 @@ class SweepResult:
             If no trial has such a metric; the message names the nearest ones.
         """
         monitor = Monitor(metric, mode)
-        _check_name("metric", metric, [name for trial in self.trials for name in trial.metrics])
+        check_known("SweepResult", "metric", metric, self._names("metrics"))
         trials = [trial for trial in self.trials if trial.ok]
-        trials.sort(key=lambda trial: monitor.turned(trial.metrics.get(metric, math.nan)))
+        trials.sort(key=lambda trial: monitor.minimised(trial.metrics.get(metric, math.nan)))
         return SweepResult(trials[: as_count("count", count)])
 
     @property
     def header(self) -> list[str]:
         """The names of the columns: parameters first, then metrics, each as first seen."""
-        parameters = dict.fromkeys(name for trial in self.trials for name in trial.config)
-        return list(parameters | dict.fromkeys(name for trial in self.trials for name in trial.metrics))
+        return list(dict.fromkeys([*self._names("config"), *self._names("metrics")]))
 
     @property
     def rows(self) -> list[list[Any]]:
@@ -134,38 +133,29 @@ class SweepResult:
             from pandas import DataFrame
         except ImportError as error:
             raise ImportError("SweepResult.to_frame needs pandas: pip install 'minidl[pandas]'") from error
-        of_trial = ("key", "seed", "seconds", "host", "error")
-        return DataFrame(
-            [t.metrics | t.config | {f"trial_{name}": getattr(t, name) for name in of_trial} for t in self.trials],
-            columns=[*self.header, *(f"trial_{name}" for name in of_trial)],
-        )
+        columns = [*self.header, *(f"trial_{name}" for name in OF_TRIAL)]
+        return DataFrame(map(row_of, self.trials), columns=columns)
 
     def __str__(self) -> str:
-        more = [f"... and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
-        return "\n".join([text_table(self.header, self.rows[:_SHOWN]), *more, *self._failures()])
+        return "\n".join([text_table(self.header, self.rows[:_SHOWN]), *self._notes()])
 
     def _repr_html_(self) -> str:
-        more = [f"... and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
-        notes = "".join(f"\n<p>{escape(line)}</p>" for line in [*more, *self._failures()])
+        notes = "".join(f"\n<p>{escape(line)}</p>" for line in self._notes())
         return html_table(self.header, self.rows[:_SHOWN]) + notes
 
-    def _failures(self) -> list[str]:
-        """Return a line that counts the failed trials and some that name them."""
-        failed = self.failed
-        if not failed:
-            return []
-        more = [f"  ... and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
-        return [f"failed: {len(failed)} of {len(self)}", *(f"  {trial}" for trial in failed[:_SHOWN]), *more]
+    def _notes(self) -> list[str]:
+        """Return how many trials the table leaves out, how many failed, and which ones."""
+        notes = [f"... and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+        if failed := self.failed:
+            notes += [f"failed: {len(failed)} of {len(self)}", *(f"  {trial}" for trial in failed[:_SHOWN])]
+            notes += [f"  ... and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
+        return notes
 
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
         trials = f"{len(self)} trial{'' if len(self) == 1 else 's'}"
         return f"SweepResult({trials}{failed}: {', '.join(self.header) or 'empty'})"
 
-
-def _check_name(what: str, name: object, known: Iterable[str]) -> None:
-    """Refuse a name that is not `known`, with the nearest one."""
-    known = list(dict.fromkeys(known))
-    if name not in known:
-        hint = f"; did you mean {meant[0]!r}?" if (meant := nearest(name, known, 1)) else ""
-        raise InputError(f"SweepResult: no {what} {name!r}, there is {', '.join(known) or 'nothing'}{hint}")
+    def _names(self, of: str) -> list[str]:
+        """Return the names in "config" or "metrics" of the trials, each once, as first seen."""
+        return list(dict.fromkeys(name for trial in self.trials for name in getattr(trial, of)))

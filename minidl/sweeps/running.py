@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError, SweepError
 from minidl._core.types import PathLike
-from minidl._storage.files import locked, set_aside
+from minidl._storage.files import set_aside
+from minidl._storage.locks import locked
 from minidl.sweeps.progress import Progress
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.search import Search, as_search
@@ -150,29 +151,24 @@ def _as_engine(executor: Any, workers: int | None, blas_threads: int | None) -> 
 def _known_trials(path: Path, name: str) -> list[Trial]:
     """Return the trials in the file `path`, after its last line is made whole; refuse those of another function."""
     trials = mended_trials(path)
-    for other, _ in trials:
-        if other != name:
-            raise InputError(
-                f"{path}: expected trials of {name}, but there are some of {other}; choose another file as out, or let "
-                "resume=False keep this one under another name"
-            )
+    if others := [other for other, _ in trials if other != name]:
+        raise InputError(
+            f"{path}: expected trials of {name}, but there are some of {others[0]}; choose another file as out, or let "
+            "resume=False keep this one under another name"
+        )
     return list({trial.key: trial for _, trial in trials}.values())  # of a key the last one counts
 
 
 def _check_that_it_arrives(run: Run, name: str, engine: Submits) -> None:
     """Send `run` to a worker before any trial, since what cannot be sent would fail in every one of them."""
     try:
-        engine.submit(_arrives, run).result()
+        engine.submit(callable, run).result()
     except Exception as error:
         raise InputError(
             f"run: {name} does not arrive in a worker ({type(error).__name__}: {error}). Define it at the top level of "
             "a module that the workers can import, not as a lambda, inside of a function or in a notebook; and a "
             "script's own work belongs under: if __name__ == '__main__':"
         ) from error
-
-
-def _arrives(run: Run) -> bool:
-    return callable(run)
 
 
 def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[[Trial], None]) -> None:

@@ -12,7 +12,7 @@ from minidl._core.errors import InputError
 from minidl._core.randomness import keyed_generator
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.trial import Trial
-from minidl.training.callbacks.monitor import Monitor
+from minidl.training.history import Monitor
 
 
 class Search(Protocol):
@@ -131,19 +131,14 @@ class CoarseToFine:
     def next_round(self, rounds: Sequence[Sequence[Trial]], seed: int) -> list[dict[str, Any]]:
         """Return the trials of the next round; none after the last one, or where all failed so far."""
         number = len(rounds)
-        if number == self.rounds:
+        if number == 0:
+            return RandomSearch(self.ranges, self.trials).next_round(rounds, seed)
+        done = SweepResult(itertools.chain.from_iterable(rounds))
+        if number == self.rounds or len(done.failed) == len(done):
             return []
         rng = keyed_generator(seed, "search", number)
-        if number == 0:
-            return [_draw(self.ranges, rng) for _ in range(self.trials)]
-        done = SweepResult(itertools.chain.from_iterable(rounds))
-        best = (
-            [trial.config for trial in done.best(self.metric, self.mode, self.keep)] if any(t.ok for t in done) else []
-        )
-        return [
-            _draw(self._around(config, 4.0**-number), rng)
-            for config in itertools.islice(itertools.cycle(best), self.trials)
-        ]
+        best = itertools.cycle(done.best(self.metric, self.mode, self.keep))
+        return [_draw(self._around(next(best).config, 4.0**-number), rng) for _ in range(self.trials)]
 
     def _around(self, config: dict[str, Any], share: float) -> dict[str, LogUniform | list[Any]]:
         return {

@@ -19,6 +19,9 @@ Config = dict[str, Any]
 Run = Callable[[Config, int], Mapping[str, Any]]
 
 
+OF_TRIAL = ("key", "seed", "seconds", "host", "error")
+
+
 class Plan(NamedTuple):
     """A trial before it is done."""
 
@@ -65,6 +68,11 @@ class Trial(NamedTuple):
         config = ", ".join(f"{name}={value}" for name, value in self.config.items())
         outcome = "  ".join(f"{name} {cell(value)}" for name, value in self.metrics.items())
         return f"{config}: {outcome if self.ok else self.error.splitlines()[-1]}"
+
+
+def row_of(trial: Trial) -> dict[str, Any]:
+    """Return metrics, config and, with "trial_" before its name, all else of a trial, as one row of a table."""
+    return trial.metrics | trial.config | {f"trial_{name}": getattr(trial, name) for name in OF_TRIAL}
 
 
 def plan(config: Any, seed: int) -> Plan:

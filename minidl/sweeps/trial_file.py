@@ -15,7 +15,8 @@ _START = b'{"run": '  # of each line
 
 def append_trial(path: Path, run: str, trial: Trial) -> None:
     """Add the line of a trial of the function that is called `run`, durable when this returns."""
-    metrics = {name: value if _is_json(value) else json.dumps(value) for name, value in trial.metrics.items()}
+    # JSON has no NaN and no infinity: they are texts.
+    metrics = {name: n if -math.inf < n < math.inf else json.dumps(n) for name, n in trial.metrics.items()}
     row: dict[str, Any] = {"run": run, "key": trial.key, "config": trial.config, "seed": trial.seed}
     row |= {"status": "ok" if trial.ok else "failed", "metrics": metrics}
     row |= {"seconds": trial.seconds, "host": trial.host} | ({} if trial.ok else {"error": trial.error})
@@ -79,7 +80,3 @@ def _is_torn(line: bytes) -> bool:
     begins = rest[: len(_START)] == _START[: len(rest)]
     whole = line.endswith(b"\n") and b"\0" not in line  # though no trial
     return (begins and not whole) or (line.startswith(b"\0") and (rest == b"\n" or rest.endswith(b"}\n")))
-
-
-def _is_json(value: float) -> bool:
-    return isinstance(value, int) or math.isfinite(value)

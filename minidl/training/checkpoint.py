@@ -20,16 +20,24 @@ from minidl._core.errors import CheckpointError, InputError
 from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import packed, read_tensors, write_tensors
 
-FORMAT = 1
-"""Version of the tree's layout; a file of a later one is refused."""
+FORMAT = "2"
+"""Version of the tree's layout; a file of another one is refused."""
 SUFFIX = ".safetensors"
 BEST = f"best{SUFFIX}"
 _PREFIX = "checkpoint-"
 _ARRAY, _GENERATOR, _SAME = "@array", "@generator", "@same"
 _MOST_LEVELS = 32
+_GENERATORS: dict[str, tuple[dict[str, int], int]] = {
+    "PCG64": ({}, 0),
+    "PCG64DXSM": ({}, 0),
+    "SFC64": ({}, 0),
+    "MT19937": ({"key": 624}, 624),
+    "Philox": ({"counter": 4, "key": 2, "buffer": 4}, 4),
+}
+"""Of each bit generator the arrays in its state with their lengths, and the last position that it can be at."""
 
 Weights = dict[str, Array]
-State = dict[str, Any]
+Tree = dict[str, Any]
 """A tree of dict, list, None, bool, int, float, str, array and Generator."""
 
 
@@ -50,26 +58,30 @@ def steps_of(path: Path) -> int:
     return int(number) if number.isascii() and number.isdigit() and len(number) < 20 else -1
 
 
-def write_checkpoint(path: PathLike, weights: Mapping[str, Array], state: State) -> None:
-    """Write weights and state to one file, whole or not at all.
+def write_checkpoint(path: PathLike, weights: Mapping[str, Array], tree: Tree) -> None:
+    """Write weights and tree to one file, whole or not at all.
 
     Raises
     ------
     CheckpointError
         If the file cannot be written; an older one of that name is still there then.
     InputError
-        If the state holds something that is not as in `State`; nothing has been written then.
+        If the tree holds something that is not as in `Tree`; nothing has been written then.
     """
-    tensors, metadata = _encoded(weights, state)
     try:
-        write_tensors(path, tensors, metadata)
+        write_tensors(path, *_encoded(weights, tree))
     except OSError as error:
-        told = error.strerror or str(error)
-        raise CheckpointError(f"{path}: this checkpoint is not saved: {told}; those before it are untouched") from error
+        reason = error.strerror or error
+        raise CheckpointError(f"{path}: could not save checkpoint: {reason}; earlier ones are intact") from error
 
 
-def read_checkpoint(path: PathLike) -> tuple[Weights, State]:
-    """Return the weights and the state of a file that is as it was written.
+def check_checkpoint(weights: Mapping[str, Array], tree: Tree) -> None:
+    """Refuse what `write_checkpoint` could not write, without touching the disk."""
+    packed("checkpoint", *_encoded(weights, tree))
+
+
+def read_checkpoint(path: PathLike) -> tuple[Weights, Tree]:
+    """Return the weights and the tree of a file that is as it was written.
 
     Warns
     -----
@@ -79,35 +91,34 @@ def read_checkpoint(path: PathLike) -> tuple[Weights, State]:
     Raises
     ------
     CheckpointError
-        If the file is missing, damaged, no checkpoint, or of a later format.
+        If the file is missing, damaged, no checkpoint, or of another format.
     """
-    tensors, metadata = read_tensors(path)
-    if "minidl.state" not in metadata:
+    tensors, texts = read_tensors(path)
+    if "minidl.state" not in texts:
         raise CheckpointError(f"{path}: expected a checkpoint, got weights alone; read them by Model.load_weights")
-    version = metadata.get("minidl.format", "")
-    if not (version.isascii() and version.isdigit() and len(version) < 6) or not 1 <= int(version) <= FORMAT:
+    if texts.get("minidl.format") != FORMAT:
         raise CheckpointError(
-            f"{path}: a checkpoint of format {version!r:.20}, this version of minidl reads up to {FORMAT}"
+            f"{path}: expected a checkpoint of format {FORMAT!r}, got {texts.get('minidl.format')!r:.20}; resume it "
+            "with the version of minidl that wrote it"
         )
     try:
-        state = _decoded(json.loads(metadata["minidl.state"]), tensors, [])
-        before = json.loads(metadata["minidl.machine"])
-        if not isinstance(state, dict) or not isinstance(before, dict):
+        tree = _decoded(json.loads(texts["minidl.state"]), tensors, [])
+        before = json.loads(texts["minidl.machine"])
+        if not isinstance(tree, dict) or not isinstance(before, dict):
             raise ValueError("its state is no table")
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected a checkpoint of minidl; {error!r:.200}") from error
-    changes = [f"{name} {before.get(name)!r:.80} is now {now!r:.80}" for name, now in machine().items()]
-    changes = [
-        change for change, (name, now) in zip(changes, machine().items(), strict=True) if before.get(name) != now
-    ]
+    changes = [f"{k} {before.get(k)!r:.80} is now {v!r:.80}" for k, v in machine().items() if before.get(k) != v]
     if changes:
         warnings.warn(
-            f"{path}: written elsewhere, so the run will go on with other roundings: {'; '.join(changes)}", stacklevel=3
+            f"{path}: written on a different machine, NumPy or thread count, so the resumed run will not match bit for "
+            f"bit: {'; '.join(changes)}",
+            stacklevel=3,
         )
-    return {name: array for name, array in tensors.items() if not name.startswith("@")}, state
+    return {name: array for name, array in tensors.items() if not name.startswith("@")}, tree
 
 
-def find_checkpoint(place: PathLike) -> tuple[Path, Weights, State] | None:
+def find_checkpoint(place: PathLike) -> tuple[Path, Weights, Tree] | None:
     """Return the checkpoint `place`, or the newest whole one in the directory `place`; None if that holds none.
 
     The best one of a directory comes last: it is older than the newest, or was written when there was no other yet.
@@ -140,11 +151,6 @@ def find_checkpoint(place: PathLike) -> tuple[Path, Weights, State] | None:
     return None
 
 
-def check_checkpoint(weights: Mapping[str, Array], state: State) -> None:
-    """Refuse what `write_checkpoint` could not write, without touching the disk."""
-    packed("checkpoint", *_encoded(weights, state))
-
-
 def machine() -> dict[str, Any]:
     """Return what decides how sums are rounded on this machine, apart from the program."""
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
@@ -155,24 +161,27 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _encoded(weights: Mapping[str, Array], state: State) -> tuple[Weights, dict[str, str]]:
+def _encoded(weights: Mapping[str, Array], tree: Tree) -> tuple[Weights, dict[str, str]]:
     """Return all arrays by the names they get, and all the rest as texts."""
     encoder = _Encoder()
+    plain = encoder.plain(tree, ())
     try:
-        text = json.dumps(encoder.plain(state, ()))
-    except ValueError as error:  # an integer of thousands of digits
+        text = json.dumps(plain)
+    except ValueError as error:
+        # An integer may have thousands of digits.
         raise InputError(f"checkpoint: {error}") from error
-    texts = {"minidl.format": str(FORMAT), "minidl.state": text, "minidl.machine": json.dumps(machine())}
+    texts = {"minidl.format": FORMAT, "minidl.state": text, "minidl.machine": json.dumps(machine())}
     return {**weights, **encoder.arrays}, texts
 
 
 class _Encoder:
-    """Makes JSON of a state, and collects its arrays. What is one object in two places is one again when it is read."""
+    """Makes JSON of a tree, and collects its arrays. What is one object in two places is one again when it is read."""
 
     def __init__(self) -> None:
         self.arrays: Weights = {}
-        self._places: dict[int, int] = {}  # of arrays and generators, in the order in which they are met
-        self._alive: list[Any] = []  # those objects, so that none of them gives its id to another
+        # Arrays and generators with their places, in the order in which they are met. Each is kept alive, so that none
+        # of them gives its id to another.
+        self._met: dict[int, tuple[int, Any]] = {}
 
     def plain(self, value: Any, keys: tuple[str, ...]) -> Any:
         if value is None or type(value) in (int, float, str, bool):
@@ -180,14 +189,20 @@ class _Encoder:
         where = ".".join(keys)
         if len(keys) > _MOST_LEVELS:
             raise InputError(f"checkpoint: {where:.80}...: expected at most {_MOST_LEVELS} levels, got more")
-        if isinstance(value, np.float64 | np.integer | np.bool_):  # as Python's own numbers they compute the same
+        if isinstance(value, np.float64 | np.integer | np.bool_):
+            # They compute the same as Python's own numbers.
             return value.item()
         if type(value) in (np.ndarray, np.random.Generator):
-            if id(value) in self._places:
-                return {_SAME: self._places[id(value)]}
-            self._places[id(value)] = len(self._places)
-            self._alive.append(value)
-            return self._array(value, keys) if isinstance(value, np.ndarray) else self._generator(value, keys)
+            if id(value) in self._met:
+                return {_SAME: self._met[id(value)][0]}
+            self._met[id(value)] = len(self._met), value
+            if isinstance(value, np.random.Generator):
+                return {_GENERATOR: self.plain(value.bit_generator.state, keys)}
+            name = "@" + "/".join(keys)
+            if name in self.arrays:
+                raise InputError(f"checkpoint: two arrays would be called {name!r}; rename one")
+            self.arrays[name] = value
+            return {_ARRAY: name}
         if type(value) is dict and all(isinstance(key, str) and not key.startswith("@") for key in value):
             return {key: self.plain(item, (*keys, key)) for key, item in value.items()}
         if type(value) in (list, tuple):
@@ -197,51 +212,36 @@ class _Encoder:
             f"tuple or dict of these with names as keys, got {type(value).__name__}; convert it"
         )
 
-    def _array(self, array: Array, keys: tuple[str, ...]) -> dict[str, str]:
-        name = "@" + "/".join(keys)
-        if name in self.arrays:
-            raise InputError(f"checkpoint: two arrays would be called {name!r}; rename one")
-        self.arrays[name] = array
-        return {_ARRAY: name}
 
-    def _generator(self, generator: np.random.Generator, keys: tuple[str, ...]) -> dict[str, Any]:
-        state = generator.bit_generator.state
-        return {_GENERATOR: self.plain(state, keys)}
-
-
-def _decoded(value: Any, tensors: Mapping[str, Array], seen: list[Any], level: int = 0) -> Any:
-    """Return what `_Encoder.plain` was given; `seen` are the arrays and generators so far, in the same order."""
+def _decoded(value: Any, tensors: Mapping[str, Array], met: list[Any], level: int = 0) -> Any:
+    """Return what `_Encoder.plain` was given; `met` are the arrays and generators so far, in the same order."""
     if level > 2 * _MOST_LEVELS:
         raise ValueError("its state is nested too deep")
     if isinstance(value, list):
-        return [_decoded(item, tensors, seen, level + 1) for item in value]
+        return [_decoded(item, tensors, met, level + 1) for item in value]
     if not isinstance(value, dict):
         return value
     if set(value) == {_SAME}:
-        return seen[value[_SAME]]
+        return met[value[_SAME]]
     if set(value) == {_ARRAY}:
-        seen.append(tensors[value[_ARRAY]])
-        return seen[-1]
+        met.append(tensors[value[_ARRAY]])
+        return met[-1]
     if set(value) == {_GENERATOR}:
-        place = len(seen)
-        seen += [None]
-        seen[place] = _generator(_decoded(value[_GENERATOR], tensors, seen, level + 1))
-        return seen[place]
-    return {key: _decoded(item, tensors, seen, level + 1) for key, item in value.items()}
+        place = len(met)
+        met.append(None)
+        met[place] = _generator(_decoded(value[_GENERATOR], tensors, met, level + 1))
+        return met[place]
+    return {key: _decoded(item, tensors, met, level + 1) for key, item in value.items()}
 
 
-def _generator(state: State) -> np.random.Generator:
-    """Return the generator in `state`, which NumPy itself would take without a look at what it could not be in."""
-    kinds = {"PCG64": 0, "PCG64DXSM": 0, "SFC64": 0, "MT19937": 624, "Philox": 4}
-    kind = state["bit_generator"]
-    inner = state["state"]
-    position = inner["pos"] if kind == "MT19937" else state["buffer_pos"] if kind == "Philox" else 0
-    sizes = {"MT19937": {"key": 624}, "Philox": {"counter": 4, "key": 2}}.get(kind, {})
-    wrong = [name for name, size in sizes.items() if np.shape(inner[name]) != (size,)]
-    if kind == "Philox" and np.shape(state["buffer"]) != (4,):
-        wrong.append("buffer")
-    if not isinstance(position, int) or not 0 <= position <= kinds[kind] or wrong:
-        raise ValueError(f"a generator {kind} in a state that it cannot be in")
-    bits: np.random.BitGenerator = getattr(np.random, kind)(0)
+def _generator(state: Tree) -> np.random.Generator:
+    """Return the generator in `state`. NumPy itself would take a state that it cannot be in without a look at it."""
+    sizes, last = _GENERATORS[state["bit_generator"]]
+    parts = {**state, **state["state"]}
+    position = parts.get("pos", parts.get("buffer_pos", 0))
+    right = all(np.shape(parts[name]) == (size,) for name, size in sizes.items())
+    if not right or not isinstance(position, int) or not 0 <= position <= last:
+        raise ValueError(f"a generator {state['bit_generator']} in a state that it cannot be in")
+    bits: np.random.BitGenerator = getattr(np.random, state["bit_generator"])(0)
     bits.state = state
     return np.random.Generator(bits)

@@ -8,7 +8,7 @@ from minidl._core.checks import check_type
 from minidl._core.errors import InputError
 from minidl._core.spelling import nearest
 from minidl._core.tables import html_table, text_table
-from minidl.training.history import History
+from minidl.training.history import History, Monitor
 
 Cell = str | int | float | None
 
@@ -77,33 +77,27 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
     if isinstance(quantities, str):
         raise InputError(f"compare_runs: expected quantities to be a list of columns, got {quantities!r:.80}")
     columns = list(dict.fromkeys(column for run in runs.values() for column in run.columns))
-    chosen = list(quantities)
-    for quantity in chosen:
-        if quantity not in columns:
-            near = ", ".join(nearest(quantity, columns) or columns)
-            hint = f"the nearest columns are {near}" if near else "there is no column yet"
-            raise InputError(f"compare_runs: no run has {quantity!r}; {hint}")
     usual = [f"val_{name}" if f"val_{name}" in columns else name for name in ("loss", "accuracy")]
-    chosen = chosen or [name for name in usual if name in columns]
+    chosen = [Monitor(name) for name in list(quantities) or [name for name in usual if name in columns]]
     header = ["run", "epochs"]
-    for name in chosen:
-        header += [name, "highest" if _rising(name) else "lowest", "in epoch"]
+    for column in chosen:
+        if column.name not in columns:
+            near = ", ".join(nearest(column.name, columns) or columns)
+            hint = f"the nearest columns are {near}" if near else "there is no column yet"
+            raise InputError(f"compare_runs: no run has {column.name!r}; {hint}")
+        header += [column.name, "highest" if column.larger_is_better else "lowest", "in epoch"]
     rows = [[str(name), len(run), *_cells(run, chosen), _seconds(run)] for name, run in runs.items()]
     return Comparison([*header, "seconds"], rows)
 
 
-def _rising(name: str) -> bool:
-    return name.endswith("accuracy")
-
-
-def _cells(run: History, names: Sequence[str]) -> list[Cell]:
+def _cells(run: History, columns: Sequence[Monitor]) -> list[Cell]:
     """Return for each column the last value, the best one and its epoch, None where there is none."""
     cells: list[Cell] = []
-    for name in names:
-        measured = [(row[name], row["epoch"]) for row in run if name in row]
-        finite = [pair for pair in measured if math.isfinite(pair[0])]
-        best = (max if _rising(name) else min)(finite, key=lambda pair: pair[0], default=(None, None))
-        cells += [measured[-1][0] if measured else None, *best]
+    for column in columns:
+        measured = [(row[column.name], row["epoch"]) for row in run if column.name in row]
+        finite = [(column.minimised(value), epoch, value) for value, epoch in measured if math.isfinite(value)]
+        _, epoch, best = min(finite, default=(None, None, None))
+        cells += [measured[-1][0] if measured else None, best, epoch]
     return cells
 
 

@@ -27,49 +27,43 @@ def describe_run(history: History) -> str:
     """
     if len(history) == 0:
         return "No epoch was finished."
-    epochs, costs = history["epoch"], _column(history, "cost")
+    epochs = history["epoch"]
+    costs, losses, val_losses = (_column(history, name) for name in ("cost", "loss", "val_loss"))
     sentences = [
         *_smoothness(epochs, costs),
-        _gap("loss", _column(history, "loss"), _column(history, "val_loss")),
+        _gap("loss", losses, val_losses),
         _gap("accuracy", _column(history, "accuracy"), _column(history, "val_accuracy")),
-        _lowest(epochs, _column(history, "val_loss")),
-        _penalty(costs, _column(history, "loss")),
+        _lowest(epochs, val_losses),
+        _penalty(costs, losses),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
 def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
-    """Tell the way of the training cost from the first epoch to the last."""
-    sentences = []
+    """Describe the way of the training cost from the first epoch to the last."""
+    # A cost may be NaN or infinite, or not have been measured.
     bad = [epoch for epoch, cost in zip(epochs, costs, strict=False) if not math.isfinite(cost)]
     if len(bad) == len(costs):
         return ["There is no finite training cost for any epoch."] if bad else []
-    if bad:
-        # (It may be NaN or infinite, or not have been measured.)
-        sentences.append(
-            f"There is no finite training cost for {len(bad)} of {len(costs)} epochs, the first being epoch {bad[0]}."
-        )
-    elif len(costs) == 1:
+    if len(costs) == 1:
         return [f"The training cost after the only epoch was {_number(costs[0])}."]
-    else:
-        way = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went {_from_to(costs[0], costs[-1])}."
-        sentences.append(way)
-
-    pairs = zip(costs[:-1], costs[1:], epochs[1:], strict=True)
-    steps = [(b - a, a, b, epoch) for a, b, epoch in pairs if math.isfinite(a) and math.isfinite(b)]
+    way = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went {_from_to(costs[0], costs[-1])}."
+    if bad:
+        count = f"{len(bad)} of {len(costs)} epochs"
+        way = f"There is no finite training cost for {count}, the first being epoch {bad[0]}."
+    steps = [step for step in zip(costs[:-1], costs[1:], epochs[1:], strict=True) if all(map(math.isfinite, step))]
+    rises = [(after - before, before, after, epoch) for before, after, epoch in steps if after > before]
     subject = "Elsewhere it" if bad else "It"
-    rises = [step for step in steps if step[0] > 0]
-    if rises:
-        rise, before, after, epoch = max(rises)
-        spiky = len(rises) >= len(steps) / 4 and 0 < 0.1 * before <= rise
-        sentences.append(
-            f"{subject} {'was spiky: it ' if spiky else ''}rose in {len(rises)} of {len(steps)} "
-            f"step{'' if len(steps) == 1 else 's'} from one epoch to the next, most in epoch {epoch}, "
-            f"by {_rise(before, after)} ({_from_to(before, after)})."
-        )
-    elif steps:
-        sentences.append(f"{subject} never rose from one epoch to the next.")
-    return sentences
+    if not rises:
+        return [way, f"{subject} never rose from one epoch to the next."] if steps else [way]
+    rise, before, after, epoch = max(rises)
+    spiky = len(rises) >= len(steps) / 4 and 0 < 0.1 * before <= rise
+    return [
+        way,
+        f"{subject} {'was spiky: it ' if spiky else ''}rose in {len(rises)} of {len(steps)} "
+        f"step{'' if len(steps) == 1 else 's'} from one epoch to the next, most in epoch {epoch}, "
+        f"by {_rise(before, after)} ({_from_to(before, after)}).",
+    ]
 
 
 def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) -> str:
@@ -77,9 +71,8 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
     if not training or not validation:
         return ""
     a, b = training[-1], validation[-1]
-    for name, value in [("training", a), ("validation", b)]:
-        if not math.isfinite(value):
-            return f"At the end there is no finite {name} {quantity}."
+    if not (math.isfinite(a) and math.isfinite(b)):
+        return f"At the end there is no finite {'validation' if math.isfinite(a) else 'training'} {quantity}."
     if quantity == "accuracy":
         texts, difference = [f"{100 * value:.2f} %" for value in (a, b)], f"{abs(100 * (b - a)):.2f} percentage points"
     else:
@@ -118,9 +111,7 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
 
 
 def _column(history: History, name: str) -> list[float]:
-    if name not in history:
-        return []
-    return list(history[name])
+    return list(history[name]) if name in history else []
 
 
 def _number(value: float) -> str:

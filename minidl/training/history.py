@@ -1,10 +1,10 @@
-"""History: what was measured, one row an epoch."""
+"""History: what was measured, one row an epoch; and which of two values of a column is better."""
 
 import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,7 +66,7 @@ class History:
             printable text.
         """
         check_type("History", "row", row, Mapping, "one an epoch, {column: number}")
-        self.rows.append({"epoch": len(self) + 1} | {_name(name): _number(name, value) for name, value in row.items()})
+        self.rows.append({"epoch": len(self) + 1} | as_row(row))
 
     @property
     def columns(self) -> list[str]:
@@ -143,20 +143,18 @@ class History:
             If the file is missing or damaged; the message names the file and the row.
         """
         try:
-            lines = list(csv.reader(io.StringIO(_read(path), newline=""), strict=True))
+            header, *lines = csv.reader(io.StringIO(_read(path), newline=""), strict=True)
         except (csv.Error, ValueError) as error:
             raise DataError(f"{path}: expected a table with a header ({error})") from None
-        header, *lines = lines or [[]]
-        if "epoch" not in header:
-            raise DataError(f"{path}: expected a table with a column epoch, got the header {', '.join(header)!r:.80}")
-        if len(set(header)) != len(header):
-            raise DataError(f"{path}: the header names a column twice: {', '.join(header)}")
-        history = cls()
+        if "epoch" not in header or len(set(header)) != len(header):
+            raise DataError(
+                f"{path}: expected a table with a column epoch and no column twice, got the header {header!r:.80}"
+            )
         for number, cells in enumerate(lines, 1):
             if len(cells) != len(header):
                 raise DataError(f"{path}, row {number}: expected {len(header)} cells, got {len(cells)}")
-            history._append_read(path, number, {k: v for k, v in zip(header, cells, strict=True) if v})
-        return history
+        # What is missing is an empty cell.
+        return cls._from_rows(path, ({k: v for k, v in zip(header, cells, strict=True) if v} for cells in lines))
 
     def to_json(self, path: PathLike) -> Path:
         """Write a list of rows, one line each; what JSON has no number for is "NaN", "Infinity" or "-Infinity"."""
@@ -172,16 +170,10 @@ class History:
         DataError
             If the file is missing or damaged; the message names the file and the row.
         """
-        try:
-            rows = json.loads(_read(path))
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: expected a list of rows in JSON ({error})") from None
+        rows = _parsed(path, _read(path))
         if not isinstance(rows, list):
             raise DataError(f"{path}: expected a list of rows, got {type(rows).__name__}")
-        history = cls()
-        for number, row in enumerate(rows, 1):
-            history._append_read(path, number, row)
-        return history
+        return cls._from_rows(path, rows)
 
     def to_jsonl(self, path: PathLike) -> Path:
         """Write a JSON object an epoch, each on a line of its own; numbers are as in `to_json`."""
@@ -196,42 +188,107 @@ class History:
         DataError
             If the file is missing or damaged; the message names the file and the row.
         """
+        lines = _read(path).splitlines()
+        return cls._from_rows(path, (_parsed(f"{path}, row {n}", line) for n, line in enumerate(lines, 1)))
+
+    @classmethod
+    def _from_rows(cls, path: PathLike, rows: Iterable[Any]) -> Self:
+        """Return the history of the rows of a file, whose texts stand for numbers."""
         history = cls()
-        try:
-            lines = _read(path).splitlines()
-        except ValueError as error:
-            raise DataError(f"{path}: expected rows in JSON ({error})") from None
-        for number, line in enumerate(lines, 1):
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, row {number}: expected a row of named numbers, got {row!r:.80}")
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}, row {number}: expected a row in JSON ({error})") from None
-            history._append_read(path, number, row)
+                history.append({k: _as_number(v) if isinstance(v, str) else v for k, v in row.items()})
+            except ValueError as error:
+                raise DataError(f"{path}, row {number}: {error}") from None
         return history
 
-    def _append_read(self, path: PathLike, number: int, row: Any) -> None:
-        """Append row `number` of a file, whose texts stand for numbers."""
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, row {number}: expected a row of named numbers, got {row!r:.80}")
-        try:
-            self.append({name: _parse(value) if isinstance(value, str) else value for name, value in row.items()})
-        except ValueError as error:
-            raise DataError(f"{path}, row {number}: {error}") from None
+
+class Monitor:
+    """A column that somebody follows, and which of two of its values is better.
+
+    Parameters
+    ----------
+    name : str
+        A column of the history, or a number that a callback puts into the logs.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
+    """
+
+    def __init__(self, name: str, mode: str = "auto") -> None:
+        if mode not in ("auto", "min", "max"):
+            raise InputError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
+        if not isinstance(name, str):
+            raise InputError(f"monitor: expected the name of a column of the history, got {name!r:.80}")
+        self.name = name
+        self.larger_is_better = mode == "max" or (mode == "auto" and name.endswith("accuracy"))
+
+    def minimised(self, value: float) -> float:
+        """Return `value` turned so that smaller is better; NaN counts as infinitely bad."""
+        return math.inf if math.isnan(value) else (-1.0 if self.larger_is_better else 1.0) * value
+
+    def read(self, logs: Mapping[str, float], owner: object) -> float:
+        """Return the epoch's value, `minimised`, or refuse as `check` does."""
+        self.check(logs, owner)
+        return self.minimised(logs[self.name])
+
+    def check(self, names: Collection[str] | None, owner: object) -> None:
+        """Refuse the name if it is none of those that an epoch has; with None, nobody knows them yet.
+
+        Raises
+        ------
+        InputError
+            Says the nearest names, and whose the name is.
+        """
+        if names is None or self.name in names:
+            return
+        hint = f"the nearest names are {', '.join(nearest(self.name, names) or names)}"
+        if self.name.startswith("val_") and not any(name.startswith("val_") for name in names):
+            hint = "pass validation data to fit"
+        raise InputError(f"{owner!r}: an epoch has no {self.name!r}; {hint}")
 
 
-def _name(name: Any) -> str:
-    # A line break in a name would make the line of a CSV file something else than the row.
-    if not isinstance(name, str) or not name or not name.isprintable():
-        raise InputError(f"History: expected a column name of printable text, got {name!r}")
-    return name
+def as_row(logs: Mapping[str, Any]) -> Row:
+    """Return `logs` as a row of a history has them: names of printable text, and Python's own numbers."""
+    for name, value in logs.items():
+        # A line break in a name would make the line of a CSV file something else than the row.
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise InputError(f"History: expected a column name of printable text, got {name!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            raise InputError(f"History: expected a number for {name!r}, got {value!r:.80}")
+    return {name: int(v) if isinstance(v, int | np.integer) else float(v) for name, v in logs.items()}
 
 
-def _number(name: str, value: Any) -> int | float:
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(value)
-    raise InputError(f"History: expected a number for {name!r}, got {value!r:.80}")
+def as_columns(history: History) -> dict[str, dict[str, Any]]:
+    """Return each column as what it has in each row (0: nothing, 1: an int, 2: a float), its ints and its floats."""
+    rows = history.rows
+    # Nearly all of them are plain already, and there may be many.
+    if not all(type(value) in (int, float) for row in rows for value in row.values()):
+        rows = [as_row(row) for row in rows]
+    columns: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        cells = [row.get(name) for row in rows]
+        ints = [cell for cell in cells if type(cell) is int]
+        columns[name] = {
+            "kinds": np.array([(type(None), int, float).index(type(cell)) for cell in cells], np.uint8),
+            # 64 bits hold all that is usual, and a list holds the rest.
+            "ints": np.array(ints, np.int64) if all(abs(number) < 2**63 for number in ints) else ints,
+            "floats": np.array([cell for cell in cells if type(cell) is float], np.float64),
+        }
+    return columns
+
+
+def from_columns(columns: Mapping[str, Mapping[str, Any]]) -> History:
+    """Return the history that `as_columns` was given."""
+    rows: list[dict[str, Any]] = []
+    for name, column in columns.items():
+        cells = {1: iter(column["ints"]), 2: iter(column["floats"])}
+        rows = rows or [{} for _ in column["kinds"]]
+        for row, kind in zip(rows, column["kinds"].tolist(), strict=True):
+            if kind:
+                row[name] = next(cells[kind], None)
+    return History(rows)
 
 
 def _plain(row: Row) -> dict[str, int | float | str]:
@@ -243,7 +300,14 @@ def _json(row: Row) -> str:
     return json.dumps(_plain(row), ensure_ascii=False, allow_nan=False)
 
 
-def _parse(text: str) -> int | float:
+def _parsed(where: PathLike, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: expected rows in JSON ({error})") from None
+
+
+def _as_number(text: str) -> int | float:
     try:
         return int(text)
     except ValueError:
@@ -252,6 +316,9 @@ def _parse(text: str) -> int | float:
 
 def _read(path: PathLike) -> str:
     try:
-        return Path(path).read_bytes().decode("utf-8-sig")  # spreadsheets like to put a byte order mark first
+        # Spreadsheets put a byte order mark first.
+        return Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: expected text in UTF-8 ({error})") from None

@@ -2,46 +2,31 @@
 
 import math
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_path, check_finite, check_type
-from minidl._core.errors import CallOrderError, InputError, MinidlError, NonFiniteError
+from minidl._core.checks import as_count, as_path, check_type
+from minidl._core.errors import CallOrderError, InputError, NonFiniteError
 from minidl._core.randomness import as_seed, keyed_generator
 from minidl._core.types import Array, PathLike, Seed
-from minidl.data.augmentation import Augmentation, augmenter, check_augmentations
+from minidl.data.augmentation import Augmentation, augmenter
 from minidl.data.dataset import Dataset
 from minidl.data.prefetch import WORTHWHILE_BYTES, one_ahead
 from minidl.nn.arithmetic import IN_PIECES
 from minidl.nn.model import Model
 from minidl.training.callbacks.base import Callback
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
-from minidl.training.history import History
-from minidl.training.nonfinite import check_gradients, check_weights, first_place
+from minidl.training.history import BESIDES, History
+from minidl.training.nonfinite import check_weights, first_place
 from minidl.training.optimizers import Optimizer
-from minidl.training.resume import Restored, captured, run_terms
+from minidl.training.optimizers.base import check_gradients
 from minidl.training.signals import Interrupts
-
-
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """What a call of `fit` was given; a checkpoint is of this work."""
-
-    train: Dataset
-    validation: Dataset | None
-    batch_size: int
-    train_metrics: bool
-    augment: list[Augmentation]
-    nonfinite: str
-
-    @property
-    def batches_per_epoch(self) -> int:
-        return -(-len(self.train) // self.batch_size)
+from minidl.training.state import Restored, RunState, Work, captured
 
 
 class Trainer:
@@ -58,36 +43,20 @@ class Trainer:
 
     Attributes
     ----------
-    epoch, step : int
-        How many epochs have begun and how many batches are done, over all calls of `fit`.
-    batch : int
-        How many batches of the running epoch are done; 0 between epochs.
-    skipped_steps : int
-        Of how many batches the step was left out, see `fit`.
-    stopping : bool
-        Whether `stop` was called.
-    logs : dict of str to float
-        The numbers of the moment: a step's or an epoch's.
-    history : History
-        One row an epoch, over all calls of `fit`.
-    seed : int
-        The seed of all its randomness; the same seed gives the same run, bit for bit, on one machine.
+    state : RunState
+        What the run is at this moment: all that is written into a checkpoint besides model, optimizer and callbacks.
+    train_data, validation_data : Dataset or None
+        What the running (or last) `fit` was given.
+    epochs, last_epoch, batches_per_epoch : int
+        What the running (or last) `fit` is to do.
     own_directories : set of Path
         Where checkpoints of this run lie: it has written them or was resumed from them.
     went_back_to : (Path, int) or None
-        Directory and steps of the checkpoint that the running (or last) `fit` was told to go on from, if one was named.
-    train_data, validation_data : Dataset or None
-        What the running (or last) `fit` was given.
-    epochs, first_epoch, last_epoch, batches_per_epoch : int
-        What the running (or last) `fit` is to do; `first_epoch` is the number of epochs before it.
+        Directory and steps of the checkpoint that the running (or last) `fit` resumes, if one was named.
     """
 
     def __init__(
-        self,
-        model: Model,
-        optimizer: Optimizer,
-        callbacks: Sequence[Callback] = (),
-        rng: Seed = None,
+        self, model: Model, optimizer: Optimizer, callbacks: Sequence[Callback] = (), rng: Seed = None
     ) -> None:
         check_type("Trainer", "model", model, Model, "make one of network and loss: Model(network, loss)")
         check_type("Trainer", "optimizer", optimizer, Optimizer, "such as SGD(0.1)")
@@ -97,30 +66,68 @@ class Trainer:
         self.model = model
         self.optimizer = optimizer
         self.callbacks = list(callbacks)
-        self.seed = as_seed(rng)
         self.seed_given = isinstance(rng, int | np.integer)
-        self.epoch = 0
-        self.batch = 0
-        self.step = 0
-        self.skipped_steps = 0
-        self.epoch_seconds = 0.0
-        self.logs: dict[str, float] = {}
-        self.history = History()
+        self.state = RunState(as_seed(rng))
         self.train_data: Dataset | None = None
         self.validation_data: Dataset | None = None
-        self.epochs = 0
-        self.first_epoch = 0
-        self.last_epoch = 0
-        self.batches_per_epoch = 0
+        self.epochs = self.last_epoch = self.batches_per_epoch = 0
         self.nonfinite = "raise"
-        self.stopping = False
-        self._running = False
-        self._unbegun = False
-        self._buffers: dict[str, Array] = {}
         self.own_directories: set[Path] = set()
         self.went_back_to: tuple[Path, int] | None = None
-        self._work: _Work | None = None
-        self._terms: dict[str, str] = {}
+        self._work: Work | None = None
+        self._buffers: list[Array] = []
+        self._running = False
+        self._stepless = False
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs have begun, over all calls of `fit`."""
+        return self.state.epoch
+
+    @property
+    def first_epoch(self) -> int:
+        """How many epochs there were before the running (or last) `fit`."""
+        return self.state.first_epoch
+
+    @property
+    def batch(self) -> int:
+        """How many batches of the running epoch are done; 0 between epochs."""
+        return self.state.batch
+
+    @property
+    def step(self) -> int:
+        """How many batches are done, over all calls of `fit`."""
+        return self.state.step
+
+    @property
+    def skipped_steps(self) -> int:
+        """Of how many batches the step was left out, see `fit`."""
+        return self.state.skipped_steps
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self.state.stopping
+
+    @property
+    def epoch_seconds(self) -> float:
+        """How long the running epoch has taken up to its last step."""
+        return self.state.seconds
+
+    @property
+    def logs(self) -> dict[str, float]:
+        """The numbers of the moment: a step's or an epoch's. A callback may add its own to those of an epoch."""
+        return self.state.logs
+
+    @property
+    def history(self) -> History:
+        """One row per epoch, over all calls of `fit`."""
+        return self.state.history
+
+    @property
+    def seed(self) -> int:
+        """The seed of all its randomness; the same seed gives the same run, bit for bit, on one machine."""
+        return self.state.seed
 
     def fit(
         self,
@@ -185,71 +192,51 @@ class Trainer:
         """
         if self._running:
             raise CallOrderError("Trainer.fit: already running; a callback cannot start another fit of this trainer")
-        for name, data in [("train", train)] + ([("validation", validation)] if validation is not None else []):
-            check_type("Trainer.fit", name, data, Dataset, "put x and y into one: dl.Dataset(x, y)")
-            if len(data) == 0:
-                raise InputError(f"Trainer.fit: expected {name} to have at least one row, got {data!r}")
-            check_finite(f"{name}.x", data.x)
-            place = f"{name}, its first row"
-            try:
-                output_shape = self.model.forward(data.x[:1]).shape[1:]
-                place = name
-                self.model.loss.check_targets(data.y, (len(data), *output_shape))
-            except InputError as error:  # the same words, and which of the two sets
-                raise type(error)(f"Trainer.fit: {place}: {error}") from None
-        check_augmentations("Trainer.fit", augment, train.x)
-        if nonfinite not in ("raise", "skip", "ignore"):
-            raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {nonfinite!r:.80}")
         epochs, batch_size = as_count("epochs", epochs, 0), as_count("batch_size", batch_size)
-        work = _Work(train, validation, batch_size, train_metrics, list(augment), nonfinite)
-        before, self._work, self._terms = (self._work, self._terms), work, {}
-        try:
-            restored = self._restored(resume_from, epochs, work.batches_per_epoch)
-        except BaseException:
-            self._work, self._terms = before
-            raise
-        self.epochs, self.first_epoch, self.last_epoch = epochs, self.epoch, self.epoch + epochs
-        self.batches_per_epoch, self.nonfinite = work.batches_per_epoch, nonfinite
-        self.batch, self.epoch_seconds, self._unbegun, self.stopping = 0, 0.0, False, False
-        self.train_data, self.validation_data = train, validation
-        self._buffers = self.model.network.named_buffers()
+        # `sorted` keeps the order of the list among those that are to be last, and among all others.
+        parts = self.model, self.optimizer, sorted(self.callbacks, key=attrgetter("runs_last"))
+        work = Work(*parts, train, validation, batch_size, train_metrics, augment, nonfinite)
+        work.check()
+        restored = self._restored(resume_from, epochs, work)
+        self._set_out(work, epochs)
+        state = self.state
         begun: list[Callback] = []
-
-        def end(callback: Callback) -> None:
-            if any(callback is other for other in begun):
-                callback.on_train_end(self)
-
-        with Interrupts() as interrupts, ExitStack() as teardown:
-            self._running = True
-            teardown.callback(setattr, self, "_running", False)
-            callbacks = sorted(self.callbacks, key=_turn)
-            for callback in reversed(callbacks):  # a stack unwinds backwards: they end in the order in which they begin
-                teardown.callback(end, callback)
-            for callback in callbacks:
-                begun.append(callback)
-                callback.on_train_begin(self)
-            if restored is not None:
-                restored.apply()
-                self.last_epoch = self.first_epoch + epochs
-            while self.batch or (self.epoch < self.last_epoch and not self.stopping):
-                self._run_epoch(work, interrupts)
-                if interrupts.received is not None:
-                    self._notify("on_interrupt")
-                    break
+        with Interrupts() as interrupts:
+            try:
+                for callback in work.callbacks:
+                    begun.append(callback)
+                    callback.on_train_begin(self)
+                if restored is not None:
+                    restored.apply()
+                    state.go_on_from(restored.state)
+                    self.last_epoch = state.first_epoch + epochs
+                while state.batch or (state.epoch < self.last_epoch and not state.stopping):
+                    self._run_epoch(work, interrupts)
+                    if interrupts.received is not None:
+                        self._notify("on_interrupt")
+                        break
+            finally:
+                self._end(begun)
         interrupts.deliver()
-        return self.history
+        return state.history
 
     def stop(self) -> None:
         """End training after the running step; the epoch is still measured and recorded."""
-        self.stopping = True
+        self.state.stopping = True
 
     @property
     def terms(self) -> dict[str, str]:
         """What must be the same for a checkpoint to be of this run, in words."""
-        if self._work is None:
-            raise CallOrderError("Trainer: a checkpoint is of a running or finished fit; call fit first")
-        self._terms = self._terms or run_terms(self, **vars(self._work))
-        return self._terms
+        return self._last_work.terms
+
+    @property
+    def expected_columns(self) -> list[str] | None:
+        """The columns that each epoch of the running `fit` will have; None while a callback may add some."""
+        work = self._last_work
+        if any(callback.adds_logs for callback in work.callbacks):
+            return None
+        measured = self._measures(work.train)
+        return [*BESIDES, *measured, *(f"val_{name}" for name in measured if work.validation is not None)]
 
     def save_checkpoint(self, path: PathLike) -> None:
         """Write all that `fit` needs to go on exactly to one file, whole or not at all.
@@ -266,80 +253,109 @@ class Trainer:
         NonFiniteError
             If a weight is NaN or infinite.
         """
-        if self._unbegun:
+        if self._stepless:
             raise CallOrderError("Trainer.save_checkpoint: an epoch has begun without a step yet; call it after one")
         check_weights(self.model)
-        write_checkpoint(path, self.model.weights(), captured(self))
+        write_checkpoint(path, self.model.weights(), captured(self.state, self._last_work))
         self.own_directories.add(as_path("path", path).parent.resolve())
 
     def check_checkpoint(self) -> None:
         """Refuse what `save_checkpoint` could not write: a callback that remembers something no file can hold."""
-        check_checkpoint(self.model.weights(), captured(self))
+        check_checkpoint(self.model.weights(), captured(self.state, self._last_work))
 
-    def _restored(self, resume_from: PathLike | None, epochs: int, batches_per_epoch: int) -> Restored | None:
-        """Return the checkpoint to go on from, if there is one; it fits, but nothing has changed yet."""
+    @property
+    def _last_work(self) -> Work:
+        """What the running (or last) `fit` works on."""
+        if self._work is None:
+            raise CallOrderError("Trainer: a checkpoint is of a running or finished fit; call fit first")
+        return self._work
+
+    def _restored(self, resume_from: PathLike | None, epochs: int, work: Work) -> Restored | None:
+        """Return the checkpoint to go on from, if there is one; it fits, but has changed nothing of the run yet."""
         self.went_back_to = None
         if resume_from is None or (found := find_checkpoint(resume_from)) is None:
             return None
-        restored = Restored(self, *found, batches_per_epoch)
-        if restored.epochs > epochs:
-            raise InputError(f"epochs: expected at least {restored.epochs}, as many as {found[0]} has, got {epochs}")
-        directory = found[0].parent.resolve()
+        restored = Restored(*found, work, self.seed if self.seed_given else None)
+        path, saved = restored.path, restored.state
+        if (least := saved.epoch - saved.first_epoch) > epochs:
+            raise InputError(f"epochs: expected at least {least}, as many as {path} has, got {epochs}")
+        directory = path.parent.resolve()
         self.own_directories.add(directory)
-        self.went_back_to = (directory, restored.step) if found[0] == as_path("resume_from", resume_from) else None
+        if path == as_path("resume_from", resume_from):
+            self.went_back_to = (directory, saved.step)
         return restored
 
-    def _run_epoch(self, work: _Work, interrupts: Interrupts) -> None:
-        start = perf_counter() - self.epoch_seconds
-        if self.batch == 0:  # else a checkpoint was taken in the middle of this epoch
-            self.epoch += 1
-            self._unbegun = True
+    def _set_out(self, work: Work, epochs: int) -> None:
+        """Take what `fit` was given for what the run is to do from here."""
+        state, self._work, self._running = self.state, work, True
+        state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
+        self.epochs, self.last_epoch = epochs, state.epoch + epochs
+        self.train_data, self.validation_data, self.nonfinite = work.train, work.validation, work.nonfinite
+        self.batches_per_epoch, self._stepless = work.batches_per_epoch, False
+        self._buffers = list(self.model.network.named_buffers().values())
+
+    def _end(self, callbacks: list[Callback]) -> None:
+        """End each of `callbacks` in order, whatever those before it raise, and then the run."""
+        if not callbacks:
+            self._running = False
+            return
+        try:
+            callbacks[0].on_train_end(self)
+        finally:
+            self._end(callbacks[1:])
+
+    def _run_epoch(self, work: Work, interrupts: Interrupts) -> None:
+        state = self.state
+        start = perf_counter() - state.seconds
+        # Otherwise a checkpoint was taken in the middle of this epoch.
+        if state.batch == 0:
+            state.epoch += 1
+            self._stepless = True
             self._notify("on_epoch_begin")
         try:
             with closing(self._batches(work)) as batches:
                 for x, y in batches:
-                    if self.stopping:
+                    if state.stopping:
                         break
                     self._notify("on_batch_begin")
                     cost, loss = self._step(x, y)
-                    self.step += 1
-                    self.batch += 1
-                    self._unbegun = False
-                    self.epoch_seconds = perf_counter() - start
-                    self.logs = {"batch_cost": cost, "batch_loss": loss}
+                    state.step += 1
+                    state.batch += 1
+                    state.seconds = perf_counter() - start
+                    state.logs = {"batch_cost": cost, "batch_loss": loss}
+                    self._stepless = False
                     self._notify("on_batch_end")
                     if interrupts.received is not None:
                         return
-            row: dict[str, float] = {"epoch": self.epoch}
+            row: dict[str, float] = {"epoch": state.epoch}
             if work.train_metrics:
                 row |= self._measured(work.train)
             if work.validation is not None:
                 row |= {f"val_{name}": value for name, value in self._measured(work.validation).items()}
         except (InputError, NonFiniteError) as error:
-            if type(error).__module__ != MinidlError.__module__:  # one of a user's own, who knows how it is made?
-                raise
-            raise type(error)(f"epoch {self.epoch}, after step {self.step}: {error}") from error
+            error.with_context(f"epoch {state.epoch}, after step {state.step}")
+            raise
         row |= {"learning_rate": self.optimizer.current_learning_rate, "seconds": perf_counter() - start}
-        self.batch, self.epoch_seconds, self._unbegun = 0, 0.0, False
-        self.logs = row
-        self.history.append(row)
+        state.batch, state.seconds, state.logs, self._stepless = 0, 0.0, row, False
+        state.history.append(row)
         self._notify("on_epoch_end")
 
     def _step(self, x: Array, y: Array) -> tuple[float, float]:
         """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
         model = self.model
-        statistics = {path: buffer.copy() for path, buffer in self._buffers.items()}
+        # A forward with NaN spoils running statistics.
+        statistics = list(map(np.copy, self._buffers))
         try:
             cost, loss = model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
-                check_gradients(model)
+                check_gradients(model.parameters)
             self.optimizer.step(model.parameters)
         except NonFiniteError as error:
-            for path, buffer in self._buffers.items():  # the forward has changed them, and may have spoilt them
-                buffer[...] = statistics[path]
+            for buffer, before in zip(self._buffers, statistics, strict=True):
+                buffer[...] = before
             if self.nonfinite == "raise":
                 raise NonFiniteError(f"batch {self.batch + 1}: {error}{self._blame(x, error)}") from error
-            self.skipped_steps += 1
+            self.state.skipped_steps += 1
             return math.nan, math.nan
         return cost, loss
 
@@ -353,10 +369,15 @@ class Trainer:
         except NonFiniteError as error:
             if self.nonfinite == "raise":
                 raise NonFiniteError(f"{error}{self._blame(data.x[:1], error)}") from error
-            outputs = np.zeros_like(self.model.forward(data.x[:1]))
-            return dict.fromkeys(("cost", "loss", *self.model.loss.metrics(outputs, data.y[:1])), math.nan)
+            return dict.fromkeys(self._measures(data), math.nan)
 
-    def _batches(self, work: _Work) -> Generator[tuple[Array, Array]]:
+    def _measures(self, data: Dataset) -> list[str]:
+        """Return the names of what the model measures on `data`."""
+        outputs = np.zeros_like(self.model.forward(data.x[:8]))
+        with np.errstate(all="ignore"):
+            return ["cost", "loss", *self.model.loss.metrics(outputs, data.y[:8])]
+
+    def _batches(self, work: Work) -> Generator[tuple[Array, Array]]:
         """Yield the batches of the running epoch that are still to do, shuffled and augmented."""
         train, augment = work.train, work.augment
         transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
@@ -366,14 +387,10 @@ class Trainer:
         yield from one_ahead(batches) if ahead else batches
 
     def _notify(self, moment: str) -> None:
-        for callback in sorted(self.callbacks, key=_turn):
+        for callback in self._last_work.callbacks:
             getattr(callback, moment)(self)
 
     def __repr__(self) -> str:
         options = f", callbacks={self.callbacks!r}" if self.callbacks else ""
         options += f", rng={self.seed}" if self.seed_given else ""
         return f"Trainer({self.model!r}, {self.optimizer!r}{options})"
-
-
-def _turn(callback: Callback) -> bool:
-    return callback.runs_last

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
+from minidl.cli import main
 from minidl.data.datasets.cifar10_content import NAMES
 
 LAYERS = """
@@ -75,6 +76,14 @@ def raising_model():
     return dl.Model(Raising(5), dl.SoftmaxCrossEntropy())
 
 nothing = ()
+
+def called(cls, *arguments, **options):
+    return type("Called" + cls.__name__, (cls,), {"__call__": lambda self, x: x})(*arguments, **options)
+
+called_layer = called(Scale, 5)
+called_loss = called(dl.MeanSquaredError)
+called_regularizer = called(dl.L2, 0.1)
+called_model = called(dl.Model, dl.Dense(5, 3, rng=0), dl.SoftmaxCrossEntropy())
 """
 
 
@@ -96,6 +105,26 @@ def strict(text):
         raise AssertionError(word)
 
     return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture
+def here(capsys, monkeypatch, tmp_path):
+    """A function that runs the program in this process, in an empty home."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("MINIDL_DATA_DIR", "XDG_CACHE_HOME", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*arguments):
+        try:
+            status = main(list(map(str, arguments)))
+        except SystemExit as left:
+            status = left.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return subprocess.CompletedProcess(arguments, status, out, err)
+
+    return run
 
 
 @pytest.fixture
@@ -136,11 +165,10 @@ def run_folder(tmp_path_factory):
         (["data", "fetch", "--data-dir", "x"], 2, "fetch fills the cache"),
         (["checkgrad", "layers"], 2, "expected MODULE:NAME or FILE.py:NAME, got 'layers'"),
         (["checkgrad", "layers:make_right", "--input-shape", "0"], 2, "expected whole numbers from 1 on"),
-        (["checkgrad", "layers:make_right"], 2, "layers:make_right says not what it is given"),
     ],
 )
-def test_help_and_wrong_use(arguments, code, words, layers):
-    done = minidl(*arguments, cwd=layers)
+def test_help_and_wrong_use(here, arguments, code, words):
+    done = here(*arguments)
     assert done.returncode == code, done.stderr
     assert words in " ".join((done.stderr if code else done.stdout).split())
     assert (done.stdout if code else done.stderr) == ""
@@ -149,11 +177,7 @@ def test_help_and_wrong_use(arguments, code, words, layers):
 def test_the_command_of_the_package_is_the_same_program():
     from importlib.metadata import entry_points
 
-    (command,) = [c for c in entry_points(group="console_scripts") if c.name == "minidl"] or pytest.skip(
-        "minidl was installed before it had a command"
-    )
-    from minidl.cli import main
-
+    (command,) = entry_points(group="console_scripts", name="minidl")
     assert command.load() is main
 
 
@@ -165,18 +189,9 @@ def test_importing_minidl_brings_no_command_line():
 # -- report ------------------------------------------------------------------------------------------------------------
 
 
-def test_report_in_json_is_what_results_json_holds(tmp_path):
-    done = minidl("report", "--quick", "--epochs", "1", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "runs" / "cifar_softmax_quick"
-    assert strict(done.stdout) == strict((folder / "results.json").read_text())
-    assert "Gradient check: PASS" in done.stderr
-    assert {"report.html", "report.md"} <= {path.name for path in folder.iterdir()}
-
-
-def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path):
+def test_a_report_that_cannot_be_written_is_one_sentence(here, tmp_path):
     (tmp_path / "file").touch()
-    done = minidl("report", "--quick", "--out", "file", "--json", cwd=tmp_path)
+    done = here("report", "--quick", "--out", "file", "--json")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("InputError: file: expected a folder that can be written")
     assert done.stderr.count("\n") == 1
@@ -206,40 +221,33 @@ def test_ctrl_c_keeps_what_was_finished(tmp_path):
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def test_data_says_where_it_would_look(tmp_path):
-    done = minidl("data", cwd=tmp_path)
-    assert done.returncode == 0
-    assert done.stdout.splitlines() == [
-        f"{tmp_path}/.cache/minidl/cifar-10 (the cache)",
-        "There is nothing of CIFAR-10; `minidl data fetch` downloads it into the cache.",
-    ]
-    there = minidl("data", "where", "--json", cwd=tmp_path, MINIDL_DATA_DIR="some/where")
-    assert strict(there.stdout) == {"place": f"{tmp_path}/some/where", "named_by": "MINIDL_DATA_DIR", "files": {}}
+def test_data_says_where_it_would_look(here, tmp_path, monkeypatch):
+    place, advice = here("data").stdout.splitlines()
+    assert place == f"{tmp_path}/.cache/minidl/cifar-10 (the cache)"
+    assert "`minidl data fetch`" in advice
+    monkeypatch.setenv("MINIDL_DATA_DIR", "some/where")
+    found = strict(here("data", "where", "--json").stdout)
+    assert found == {"place": f"{tmp_path}/some/where", "named_by": "MINIDL_DATA_DIR", "files": {}}
 
 
-def test_verify_tells_batch_by_batch_what_is_wrong(tmp_path):
+def test_verify_tells_batch_by_batch_what_is_wrong(here, tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     np.zeros(30_730_000, np.uint8).tofile(folder / "test_batch.u8")
     (folder / "data_batch_1.u8").write_bytes(b"short")
-    done = minidl("data", "verify", "--data-dir", "data", "--json", cwd=tmp_path)
+    done = here("data", "verify", "--data-dir", "data", "--json")
     found = strict(done.stdout)
-    assert done.returncode == 1
+    assert done.returncode == here("data", "verify", "--data-dir", "data").returncode == 1
     assert found["files"] == {"data_batch_1.u8": 5, "test_batch.u8": 30_730_000}
     assert list(found["batches"]) == list(NAMES)
     assert "expected 30730000 bytes, got 5" in found["batches"]["data_batch_1"]
     assert "SHA-256" in found["batches"]["test_batch"]
-    words = minidl("data", "verify", "--data-dir", "data", cwd=tmp_path)
-    assert words.returncode == 1
-    assert "Traceback" not in words.stderr
 
 
-def test_verify_says_so_where_all_is_as_published(tmp_path, monkeypatch, capsys):
-    from minidl.cli import data, main
-
-    monkeypatch.setattr(data, "read_place", lambda place, names: ({}, "folder"))
-    assert main(["data", "verify", "--data-dir", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.count("as it was published") == 6
+def test_verify_says_so_where_all_is_as_published(here, monkeypatch):
+    monkeypatch.setattr("minidl.cli.data.read_place", lambda place, names: ({}, "folder"))
+    done = here("data", "verify", "--data-dir", ".")
+    assert (done.returncode, done.stdout.count("as it was published")) == (0, 6)
 
 
 # -- checkgrad ---------------------------------------------------------------------------------------------------------
@@ -254,12 +262,22 @@ def test_verify_says_so_where_all_is_as_published(tmp_path, monkeypatch, capsys)
         ("layers:make_loss", 0, "PASS  check_loss(MeanSquaredError()"),
         ("layers:make_regularizer", 0, "PASS  check_regularizer(L2(0.1)"),
         ("layers:make_model", 0, "PASS  check_model("),
+        ("layers:called_layer", 0, "PASS  check_layer(CalledScale("),
+        ("layers:called_loss", 0, "PASS  check_loss(CalledMeanSquaredError("),
+        ("layers:called_regularizer", 0, "PASS  check_regularizer(CalledL2("),
+        ("layers:called_model", 0, "PASS  check_model("),
     ],
 )
 def test_checkgrad_prints_the_report_and_its_verdict_is_the_status(subject, code, verdict, layers):
     done = minidl("checkgrad", subject, "--input-shape", "5", cwd=layers)
     assert done.returncode == code, done.stderr
     assert done.stdout.startswith(verdict)
+
+
+def test_checkgrad_needs_to_know_what_a_layer_is_given(layers):
+    done = minidl("checkgrad", "layers:make_right", cwd=layers)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "layers:make_right says not what it is given" in done.stderr
 
 
 def test_checkgrad_in_json_is_the_report(layers):
@@ -329,8 +347,8 @@ def test_what_does_not_fit_into_memory_is_told(layers):
 # -- show --------------------------------------------------------------------------------------------------------------
 
 
-def test_show_tells_what_a_run_left(run_folder):
-    done = minidl("show", run_folder, cwd=run_folder)
+def test_show_tells_what_a_run_left(here, run_folder):
+    done = here("show", run_folder)
     assert done.returncode == 0, done.stderr
     blocks = {block.split(":")[0]: block for block in done.stdout.split("\n\n")}
     assert "the last 5 of 8" in blocks["history-a.csv"]
@@ -341,72 +359,70 @@ def test_show_tells_what_a_run_left(run_folder):
     assert "few images (drawn)" in blocks["results.json"]
     assert "0.39" in blocks["results.json"]
     assert "Also there: 1 .html" in done.stdout
-
-
-def test_show_in_json_gives_every_row(run_folder):
-    found = strict(minidl("show", run_folder, "--json", cwd=run_folder).stdout)
+    found = strict(here("show", run_folder, "--json").stdout)
     assert [row["epoch"] for row in found["files"]["history-a.csv"]["rows"]] == list(range(1, 9))
     assert found["files"]["checkpoint-000000024.safetensors"]["step"] == 24
-    assert found["damaged"] == {}
-    assert found["others"] == ["report.html"]
+    assert (found["damaged"], found["others"]) == ({}, ["report.html"])
 
 
-def test_show_takes_one_file_and_numbers_that_json_lacks(tmp_path):
+def test_show_takes_one_file_and_numbers_that_json_lacks(here, tmp_path):
     dl.History([{"loss": float("nan")}, {"loss": float("inf")}]).to_csv(tmp_path / "history.csv")
-    done = minidl("show", "history.csv", "--json", cwd=tmp_path)
-    assert [row["loss"] for row in strict(done.stdout)["files"]["history.csv"]["rows"]] == ["NaN", "Infinity"]
-    assert "not a number" in minidl("show", "history.csv", cwd=tmp_path).stdout
+    found = strict(here("show", "history.csv", "--json").stdout)
+    assert [row["loss"] for row in found["files"]["history.csv"]["rows"]] == ["NaN", "Infinity"]
+    assert "not a number" in here("show", "history.csv").stdout
 
 
-def test_show_reads_a_sweep(tmp_path):
+def test_show_reads_a_sweep(here, tmp_path):
     def run(config, seed):
-        if config["rate"] > 1:
-            raise ValueError("too high")
-        return {"accuracy": config["rate"]}
+        return {"accuracy": 1 / max(0, 2 - config["rate"])}
 
-    dl.sweep(run, {"rate": [0.1, 2.0], "seed": [42]}, out=tmp_path / "s.jsonl")
-    found = strict(minidl("show", "s.jsonl", "--json", cwd=tmp_path).stdout)["files"]["s.jsonl"]
+    dl.sweep(run, {"rate": [1, 2], "seed": [42]}, out=tmp_path / "s.jsonl", verbose=0)
+    found = strict(here("show", "s.jsonl", "--json").stdout)["files"]["s.jsonl"]
     assert (found["kind"], found["trials"], found["failed"]) == ("sweep", 2, 1)
-    assert {row["rate"]: row.get("accuracy") for row in found["rows"]} == {0.1: 0.1, 2.0: None}
+    assert {row["rate"]: row.get("accuracy") for row in found["rows"]} == {1: 1.0, 2: None}
     assert [row["seed"] for row in found["rows"]] == [42, 42]  # as it is in the config
-    assert ["rate", "seed", "accuracy", "trial_seconds"] in [
-        line.split() for line in minidl("show", "s.jsonl", cwd=tmp_path).stdout.splitlines()
-    ]
+    lines = [line.split() for line in here("show", "s.jsonl").stdout.splitlines()]
+    assert ["rate", "seed", "accuracy", "trial_seconds"] in lines
 
 
-def test_what_is_damaged_is_told_and_the_rest_is_shown(run_folder, tmp_path):
-    for name in ("history-a.csv", "weights.safetensors", "results.json"):
-        (tmp_path / name).write_bytes((run_folder / name).read_bytes())
-    content = bytearray((tmp_path / "weights.safetensors").read_bytes())
+def test_what_is_damaged_is_told_and_the_rest_is_shown(here, run_folder, tmp_path):
+    content = bytearray((run_folder / "weights.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "weights.safetensors").write_bytes(content)
+    (tmp_path / "history-a.csv").write_bytes((run_folder / "history-a.csv").read_bytes())
     (tmp_path / "results.json").write_text("{")
-    done = minidl("show", tmp_path, cwd=tmp_path)
+    done = here("show", tmp_path)
     assert done.returncode == 1
     assert "weights.safetensors: DAMAGED: " in done.stdout
     assert "results.json: DAMAGED: " in done.stdout
     assert "history-a.csv: history" in done.stdout
-    found = strict(minidl("show", tmp_path, "--json", cwd=tmp_path).stdout)
-    assert set(found["damaged"]) == {"results.json", "weights.safetensors"}
+    damaged = strict(here("show", tmp_path, "--json").stdout)["damaged"]
+    assert set(damaged) == {"results.json", "weights.safetensors"}
 
 
-def test_a_file_cannot_steer_the_terminal(tmp_path):
+def test_a_file_cannot_steer_the_terminal(here, tmp_path):
     (tmp_path / "x.json").write_text(json.dumps({"note": "\x1b[2J\x07"}))
-    done = minidl("show", ".", cwd=tmp_path)
-    assert "note: ?[2J?" in done.stdout
+    assert "note: ?[2J?" in here("show", ".").stdout
 
 
-@pytest.mark.parametrize(("name", "words"), [("nowhere", "there is no such file"), ("a.txt", "expected a file that")])
-def test_show_refuses_what_it_does_not_know(name, words, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere", "there is no such file"),
+        ("a.txt", "expected a file that a run writes"),
+        # A device could be read for ever.
+        ("/dev/zero", "expected a file that a run writes" if os.name == "posix" else "there is no such file"),
+    ],
+)
+def test_show_refuses_what_it_does_not_know(here, name, words, tmp_path):
     (tmp_path / "a.txt").touch()
-    done = minidl("show", name, cwd=tmp_path)
+    done = here("show", name)
     assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
 
 
-def test_an_empty_folder_is_said_to_be_empty(tmp_path):
-    (tmp_path / "empty").mkdir()
-    assert minidl("show", "empty", cwd=tmp_path).stdout == "There is nothing in it.\n"
+def test_an_empty_folder_is_said_to_be_empty(here):
+    assert here("show", ".").stdout == "There is nothing in it.\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes a pipe of POSIX")
@@ -429,13 +445,6 @@ def test_a_closed_standard_output_is_no_reason_to_fail(tmp_path):
     command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-W", "error", "-m", "minidl", "data"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment(tmp_path), timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="shows a device of POSIX")
-def test_a_device_is_no_file_of_a_run(tmp_path):
-    done = minidl("show", "/dev/zero", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "expected a file that a run writes" in done.stderr
 
 
 def test_a_terminal_without_greek_letters_is_no_reason_to_fail(tmp_path):

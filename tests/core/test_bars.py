@@ -1,7 +1,6 @@
 """bars: how much is said, where a bar can be drawn, and lines that do not spoil one."""
 
 import io
-import os
 import subprocess
 import sys
 
@@ -135,9 +134,3 @@ def test_without_standard_error_a_download_goes_on(monkeypatch):
     with download_bar(10) as bar:
         bar.update(10)
     assert bar.disable
-
-
-def test_importing_it_brings_no_tqdm():
-    code = "import sys, minidl._core.bars; print('tqdm' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
-    assert run.stdout == "False\n"

@@ -18,8 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidl._core.errors import DataError
-from minidl.data.datasets.cifar10_archive import batches_in
-from minidl.data.datasets.cifar10_npm import read_png
+from minidl.data.datasets.cifar10_formats import batches_in, read_png
 
 OFFICIAL = files.official_tgz()
 ONE = ("data_batch_1",)
@@ -90,7 +89,7 @@ def test_a_damaged_tar_header_is_refused_or_changes_nothing(header: bytes, at: i
         (b'{"message": "Not Found"}', "JSON"),
         (files.tar({"data_batch_1": b""}), "expected a .tar.gz archive, got a file that starts with b'data_batch_1"),
         (b"PK\3\4", "a zip file"),
-        (gzip.compress(b"<html>" * 200), "expected the header of a file in a tar archive, got an HTML"),
+        (gzip.compress(b"<html>" * 200), "cut or damaged: .*header"),
         (OFFICIAL + b"garbage", "cut or damaged"),
         (OFFICIAL[:-8] + b"\0\0\0\0" + OFFICIAL[-4:], "CRC check failed"),
         (OFFICIAL[:-4] + b"\1\0\0\0", "Incorrect length"),
@@ -170,9 +169,9 @@ def test_no_member_is_ever_written_whatever_its_path(
     assert list(tmp_path.rglob("*")) == [tmp_path / "inner"]
 
 
-def test_a_pax_header_cannot_change_the_size_of_a_member() -> None:
-    content = b"12 size=-999\n"
-    pax = special(b"x", "pax", b"%011o" % len(content)) + content.ljust(512, b"\0")
+@pytest.mark.parametrize("record", [b"12 size=-999\n", b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n"])
+def test_a_pax_header_cannot_change_what_a_member_is(record: bytes) -> None:
+    pax = special(b"x", "pax", b"%011o" % len(record)) + record.ljust(512, b"\0")
     assert read(gzip.compress(pax + GOOD_TAR)) == files.CONTENTS
 
 

@@ -207,7 +207,7 @@ _LOADER = """
 import json, os, signal, sys, traceback
 sys.path += sys.argv[1].split()
 import test_data_directory as tests
-import tqdm, urllib.request, minidl.data.datasets.cifar10_archive
+import tqdm, urllib.request, minidl.data.datasets.cifar10_formats
 
 with tests.files.tiny_cifar10():
     for line in sys.stdin:

@@ -24,7 +24,12 @@ def test_without_its_peers_it_prints_the_table(monkeypatch, capsys):
     assert "SciPy: not installed" in printed
 
 
-@pytest.mark.parametrize("case", EXAMPLE.cases(), ids=lambda case: case.what)
+def marked(case):
+    """The mutants `function-mean-of-dy` and `function-rolled` are the large ones in the default suite."""
+    return pytest.param(case, marks=pytest.mark.nightly if case.x.size >= 10_000 else (), id=case.what)
+
+
+@pytest.mark.parametrize("case", [marked(case) for case in EXAMPLE.cases()])
 def test_minidl_catches_the_bugs_and_raises_no_false_alarm(case):
     expected = "undecided" if case.what in UNDECIDED else "ok" if case.right else "caught"
     assert EXAMPLE.outcome(case, "minidl") == expected

@@ -40,7 +40,6 @@ FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}
 # A callback is handed its trainer; the trainer calls its callbacks. This one arrow is for type checkers alone.
 KNOWN_CIRCLES = {
     ("minidl.training.callbacks.base", "minidl.training.trainer"),
-    ("minidl.training.resume", "minidl.training.trainer"),
 }
 
 
@@ -157,7 +156,9 @@ def test_nothing_in_the_package_unpickles_evaluates_or_extracts():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-                assert not {"pickle", "marshal", "shelve"} & set(names), path
+                # There the unpickler can call nothing but stand-ins that record their arguments.
+                allowed = {"pickle"} if path.name == "cifar10_formats.py" else set()
+                assert not {"pickle", "marshal", "shelve"} & set(names) - allowed, path
             if isinstance(node, ast.Call):
                 called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
                 assert called not in {"eval", "exec", "extractall", "system"}, f"{path}:{node.lineno}"

@@ -4,9 +4,7 @@ import csv
 import html
 import importlib
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,30 +16,10 @@ from minidl import History, lab_report
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "cifar_softmax.py"
 
 
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLE), *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env={k: v for k, v in os.environ.items() if k != "MINIDL_DATA_DIR"} | {"HOME": str(cwd), "PYTHONUTF8": "1"},
-        timeout=120,
-    )
-
-
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("quick")
-    finished = run("--quick", "--epochs", "3", "--seeds", "2", cwd=folder)
-    assert finished.returncode == 0, finished.stderr
-    return folder / "runs" / "cifar_softmax_quick", finished
-
-
 def test_results_have_the_promised_form(quick):
     out, _ = quick
     results = json.loads((out / "results.json").read_text())
-    assert results["dataset"]["name"] == "synthetic images"
-    assert results["dataset"]["source"] == "drawn by minidl"
+    assert (results["dataset"]["name"], results["dataset"]["source"]) == ("synthetic images", "drawn by minidl")
     assert [(c["lambda"], c["parameter"], c["entries"]) for c in results["gradient_check"]] == [
         (0, "weight", 3000), (0, "bias", 10), (0.1, "weight", 3000), (0.1, "bias", 10)
     ]  # fmt: skip
@@ -83,15 +61,25 @@ def test_histories_can_be_read_back_and_end_on_the_results(quick):
 
 def test_the_report_says_what_it_was_made_from_and_compares_nothing_that_cannot_be(quick):
     out, _ = quick
-    page = (out / "report.html").read_text()
-    assert "synthetic images" in page
-    assert "nothing to compare with" in page
+    page = (out / "report.html").read_text(encoding="utf-8")
     assert "39.13" not in page
     assert page.count("data:image/") == 12
-    assert "mean ± standard deviation over 2 seeds" in page
-    assert "(300 pixels of each)" in page
-    rates = [s["test_accuracy"] for s in json.loads((out / "results.json").read_text())["settings"][:2]]
-    assert f"{50 * sum(rates):.2f} ± {100 * abs(rates[0] - rates[1]) / 2**0.5:.2f} %" in page
+    text = html.unescape(re.sub("<[^>]+>", " ", page))
+    for words in (
+        "A one-layer softmax classifier on synthetic images",
+        "nothing to compare with",
+        "mean ± standard deviation over 2 seeds",
+        "(300 pixels of each)",
+        "λ = 0.1, η = 0.001",
+        "Environment",
+        "42, 43",
+    ):
+        assert words in text
+    results = json.loads((out / "results.json").read_text())
+    first, second = (entry["test_accuracy"] for entry in results["settings"][:2])
+    assert f"{50 * (first + second):.2f} ± {100 * abs(first - second) / 2**0.5:.2f} %" in text
+    for entry in results["gradient_check"]:
+        assert f"{entry['mean_relative_error']:.1e}" in text
 
 
 def test_the_terminal_shows_the_table_and_the_progress_goes_to_standard_error(quick):
@@ -103,10 +91,14 @@ def test_the_terminal_shows_the_table_and_the_progress_goes_to_standard_error(qu
     assert "epoch 3/3" in finished.stderr
 
 
-def test_a_second_run_gives_the_same_numbers(quick, tmp_path):
-    finished = run("--quick", "--epochs", "3", "--out", "again", cwd=tmp_path)
-    assert finished.returncode == 0
-    again = json.loads((tmp_path / "again" / "results.json").read_text())
+def test_the_command_does_the_same_job_and_prints_what_results_json_holds(quick, run, tmp_path):
+    options = ["--quick", "--epochs", "3", "--out", "again", "--json"]
+    finished = run("-m", "minidl", "report", *options, cwd=tmp_path, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert finished.returncode == 0, finished.stderr
+    again = json.loads(finished.stdout)
+    assert again == json.loads((tmp_path / "again" / "results.json").read_text())
+    assert {"report.html", "report.md"} <= {path.name for path in (tmp_path / "again").iterdir()}
+    assert "Gradient check: PASS" in finished.stderr
     first = json.loads((quick[0] / "results.json").read_text())
     measured = [
         [{k: v for k, v in s.items() if k != "seconds"} for s in results["settings"] if s["seed"] == 42]
@@ -116,50 +108,53 @@ def test_a_second_run_gives_the_same_numbers(quick, tmp_path):
     assert first["gradient_check"] == again["gradient_check"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (["--epochs", "0"], 2, "expected an integer >= 1, got 0"),
-        (["--seeds", "two"], 2, "invalid int value: 'two'"),
-        (["--seed", "-1"], 2, "expected an integer >= 0, got -1"),
-        (["--dataset", "mnist"], 2, "invalid choice"),
-        (["--quick", "--data-dir", "nowhere"], 1, "DataError: "),
-    ],
-)
-def test_wrong_arguments_end_in_a_sentence(arguments, code, words, tmp_path):
-    finished = run(*arguments, cwd=tmp_path)
-    assert finished.returncode == code
-    assert words in finished.stderr
-    assert "Traceback" not in finished.stderr
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-@pytest.mark.parametrize("out", ["file", "file/below"])
-def test_a_folder_that_cannot_be_written_is_refused_at_once(out, tmp_path):
-    (tmp_path / "file").touch()
-    finished = run("--quick", "--out", out, cwd=tmp_path)
-    assert finished.returncode == 1
-    assert "expected a folder that can be written" in finished.stderr
-    assert finished.stdout == ""
-
-
-def test_a_terminal_without_greek_letters_is_no_reason_to_fail(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    finished = run("--quick", "--epochs", "1", cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    assert "Gradient check: PASS, ? = 0" in finished.stdout
-
-
 @pytest.fixture
 def example(monkeypatch, tmp_path):
-    """The main job as a module, with small sets that can be told apart in place of CIFAR-10."""
+    """The main job as a module, without drawing, with small sets that can be told apart in place of CIFAR-10."""
     monkeypatch.syspath_prepend(EXAMPLE.parent)
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module("cifar_softmax")
     sets = [dl.datasets.synthetic_images(n, rng=n) for n in (300, 200, 100)]
     sets = [dl.Dataset(d.x, d.y, name="CIFAR-10", source="test", class_names=d.class_names) for d in sets]
     monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", lambda data_dir: tuple(sets))
+
+    def save(figure, path):
+        paths = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
+        for file in paths:
+            file.touch()
+        return paths
+
+    monkeypatch.setattr("minidl.plotting.save_figure", save)
     return module, sets
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("--epochs 0", 2, "expected an integer >= 1, got 0"),
+        ("--seeds two", 2, "invalid int value: 'two'"),
+        ("--seed -1", 2, "expected an integer >= 0, got -1"),
+        ("--dataset mnist", 2, "invalid choice"),
+        ("--quick --dataset synthetic --data-dir nowhere", 2, "--data-dir: the synthetic images are drawn"),
+        ("--quick --out file", 1, "expected a folder that can be written"),
+        ("--quick --out file/below", 1, "expected a folder that can be written"),
+    ],
+)
+def test_wrong_arguments_end_in_a_sentence_and_write_nothing(example, capsys, arguments, code, words):
+    module, _ = example
+    Path("file").touch()
+    with pytest.raises(SystemExit) as ended:
+        sys.exit(module.ended(lambda: module.main(arguments.split())))
+    assert ended.value.code == code
+    assert words in capsys.readouterr().err
+    assert [path.name for path in Path().rglob("*")] == ["file"]
+
+
+def test_a_folder_without_data_is_an_error_in_a_sentence(run, tmp_path):
+    finished = run(EXAMPLE, "--quick", "--data-dir", "nowhere", cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("DataError: ")
+    assert "Traceback" not in finished.stderr
 
 
 def test_the_settings_are_those_of_the_published_report(example):
@@ -190,20 +185,11 @@ def test_it_trains_scales_validates_and_tests_on_the_set_meant_for_it(example):
     assert "nothing to compare with" not in page
 
 
-def test_the_job_itself_is_in_the_package_and_the_example_adds_nothing(quick):
+def test_the_job_itself_is_in_the_package_and_the_example_adds_nothing():
     source = EXAMPLE.read_text()
     assert "minidl/lab_report/job.py" in source
     assert (EXAMPLE.parent.parent / "minidl/lab_report/job.py").exists()
     assert len(source.splitlines()) < 40
-
-
-def test_the_report_holds_what_was_found(quick):
-    out, _ = quick
-    text = html.unescape(re.sub("<[^>]+>", " ", (out / "report.html").read_text(encoding="utf-8")))
-    for words in ("A one-layer softmax classifier on synthetic images", "λ = 0.1, η = 0.001", "Environment", "42, 43"):
-        assert words in text
-    for entry in json.loads((out / "results.json").read_text())["gradient_check"]:
-        assert f"{entry['mean_relative_error']:.1e}" in text
 
 
 def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkeypatch, capsys):
@@ -213,7 +199,7 @@ def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkey
         raise dl.DownloadError("no source delivered it")
 
     monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", no_network)
-    options = module.parse([])
+    options = module.parse(["--quick", "--data-dir", "d"])
     assert {data.name for data in lab_report.load_data(options)} == {"synthetic images"}
     assert "CIFAR-10 cannot be had, so this run uses synthetic images" in capsys.readouterr().err
     with pytest.raises(dl.DownloadError):

@@ -1,101 +1,203 @@
+"""Losses: their values, gradients, refusals, and how they relate to each other."""
+
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from small_parts import SquaredError
 
-from minidl import InputError, NonFiniteError, ShapeError, SoftmaxCrossEntropy, numerical_gradient
+import minidl as dl
+from minidl import InputError, NonFiniteError, ShapeError, testing
+
+CLASS_LOSSES = (
+    dl.SoftmaxCrossEntropy(),
+    dl.SoftmaxCrossEntropy(label_smoothing=0.1),
+    dl.SoftmaxCrossEntropy(class_weights=[0.5, 0.0, 3.0]),
+    dl.SoftmaxCrossEntropy(0.25, [0.5, 0.0, 3.0]),
+    dl.SigmoidCrossEntropy(),
+    dl.MulticlassHinge(),
+    dl.MulticlassHinge(0.25),
+)
+NUMBER_LOSSES = (dl.BinaryCrossEntropy(), dl.MeanSquaredError(), dl.MeanAbsoluteError(), dl.Huber(), dl.Huber(0.25))
+LOSSES = CLASS_LOSSES + NUMBER_LOSSES
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=repr)
+each_number_loss = pytest.mark.parametrize("loss", NUMBER_LOSSES, ids=repr)
+each_class_loss = pytest.mark.parametrize("loss", CLASS_LOSSES, ids=repr)
+
+
+def takes_labels(loss):
+    return isinstance(loss, tuple(type(other) for other in CLASS_LOSSES))
+
+
+def fresh(loss):
+    """A new one of the same options."""
+    return eval(repr(loss), vars(dl))
+
+
+def targets_for(loss, rng):
+    return rng.integers(0, 3, 4) if takes_labels(loss) else rng.uniform(0.1, 0.9, (4, 3))
 
 
 @st.composite
-def batches(draw, dtype=np.float32, bound=1e4):
-    """Logits (n, classes) up to `bound` and labels that fit."""
-    n, classes = draw(st.integers(1, 6)), draw(st.integers(1, 6))
-    width = np.finfo(dtype).bits
-    z = draw(arrays(dtype, (n, classes), elements=st.floats(-bound, bound, width=width)))
-    y = draw(arrays(np.int64, n, elements=st.integers(0, classes - 1)))
-    return z, y
+def batches(draw, loss, dtype=np.float32, bound=1e4):
+    """Outputs (n, 3) up to `bound`, and targets that fit the loss."""
+    n = draw(st.integers(1, 5))
+    z = draw(arrays(dtype, (n, 3), elements=st.floats(-bound, bound, width=np.finfo(dtype).bits)))
+    if takes_labels(loss):
+        return z, draw(arrays(np.int64, n, elements=st.integers(0, 2)))
+    return z, draw(arrays(np.float64, (n, 3), elements=st.floats(0, 1)))
 
 
-def reference(z, y):
-    """The definition in exact sums of Python floats, with the largest logit taken out."""
-    total = 0.0
-    for row, label in zip(z.astype(float).tolist(), y.tolist(), strict=True):
-        top = max(row)
-        total += math.log(math.fsum(math.exp(v - top) for v in row)) + top - row[label]
-    return total / len(y)
+def mean_of(rows, z, y):
+    """The mean over rows of a row's loss, written for lists of Python floats."""
+    return math.fsum(rows(*row) for row in zip(z.tolist(), y.tolist(), strict=True)) / len(z)
 
 
-@given(batches())
-def test_loss_is_finite_and_not_negative_up_to_logits_of_ten_thousand(batch):
-    loss = SoftmaxCrossEntropy()
-    value = loss.forward(*batch)
-    assert math.isfinite(value)
-    assert value >= 0
-    assert np.isfinite(loss.backward()).all()
+def log_softmax(z):
+    top = max(z)
+    total = math.log(math.fsum(math.exp(v - top) for v in z))
+    return [v - top - total for v in z]
 
 
-@given(batches(np.float64))
-def test_loss_is_the_mean_of_minus_log_probability(batch):
-    assert SoftmaxCrossEntropy().forward(*batch) == pytest.approx(reference(*batch), rel=1e-12, abs=1e-12)
+def smoothed(z, y):
+    weights, s = [0.5, 0.0, 3.0], 0.25
+    targets = [(1 - s) * (j == y) + s / 3 for j in range(3)]
+    return -math.fsum(w * t * v for w, t, v in zip(weights, targets, log_softmax(z), strict=True))
 
 
-@given(batches(np.float64, 20.0), st.floats(-100, 100))
+def binary(z, t):
+    return t * math.log1p(math.exp(-z)) + (1 - t) * math.log1p(math.exp(z))
+
+
+def huber(r, delta):
+    return r * r / 2 if abs(r) <= delta else delta * (abs(r) - delta / 2)
+
+
+DEFINITIONS = {
+    "SoftmaxCrossEntropy()": lambda z, y: -log_softmax(z)[y],
+    "SoftmaxCrossEntropy(label_smoothing=0.1)": (
+        lambda z, y: -0.9 * log_softmax(z)[y] - 0.1 * math.fsum(log_softmax(z)) / 3
+    ),
+    "SoftmaxCrossEntropy(class_weights=[0.5, 0.0, 3.0])": lambda z, y: -[0.5, 0.0, 3.0][y] * log_softmax(z)[y],
+    "SoftmaxCrossEntropy(label_smoothing=0.25, class_weights=[0.5, 0.0, 3.0])": smoothed,
+    "SigmoidCrossEntropy()": lambda z, y: math.fsum(binary(v, float(j == y)) for j, v in enumerate(z)) / 3,
+    "MulticlassHinge()": lambda z, y: math.fsum(max(0, v - z[y] + 1) for j, v in enumerate(z) if j != y),
+    "MulticlassHinge(0.25)": lambda z, y: math.fsum(max(0, v - z[y] + 0.25) for j, v in enumerate(z) if j != y),
+    "BinaryCrossEntropy()": lambda z, t: math.fsum(map(binary, z, t)) / 3,
+    "MeanSquaredError()": lambda z, t: math.fsum((a - b) ** 2 for a, b in zip(z, t, strict=True)) / 3,
+    "MeanAbsoluteError()": lambda z, t: math.fsum(abs(a - b) for a, b in zip(z, t, strict=True)) / 3,
+    "Huber()": lambda z, t: math.fsum(huber(a - b, 1.0) for a, b in zip(z, t, strict=True)) / 3,
+    "Huber(0.25)": lambda z, t: math.fsum(huber(a - b, 0.25) for a, b in zip(z, t, strict=True)) / 3,
+}
+
+
+# ---- what holds for every loss
+
+
+@each_loss
+def test_the_loss_is_the_mean_of_its_definition(loss):
+    definition = DEFINITIONS[repr(loss)]
+
+    @given(batches(loss, np.float64, 30.0))
+    def holds(batch):
+        assert loss.forward(*batch) == pytest.approx(mean_of(definition, *batch), rel=1e-11, abs=1e-12)
+
+    holds()
+
+
+@each_loss
+def test_the_contract_is_kept_and_the_representation_makes_the_loss_again(loss, rng):
+    testing.check_loss_contract(lambda: fresh(loss), rng.normal(size=(4, 3)) * 2, targets_for(loss, rng))
+    assert repr(fresh(loss)) == repr(loss)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@each_loss
+def test_loss_and_gradient_are_finite_up_to_outputs_of_ten_thousand(loss, dtype):
+    @settings(max_examples=20)
+    @given(batches(loss, dtype))
+    def finite(batch):
+        value = loss.forward(*batch)
+        assert isinstance(value, float)
+        assert 0 <= value < math.inf
+        gradient = loss.backward()
+        assert np.isfinite(gradient).all()
+        assert gradient.dtype == dtype
+
+    finite()
+
+
+@each_loss
+def test_callers_arrays_are_neither_changed_nor_returned(loss, rng):
+    z, targets = rng.normal(size=(4, 3)).astype(np.float32), targets_for(loss, rng)
+    z.flags.writeable = targets.flags.writeable = False
+    loss.forward(z, targets)
+    gradient = loss.backward()
+    assert gradient.flags.writeable
+    assert not any(np.shares_memory(gradient, array) for array in (z, targets))
+    loss.metrics(z, targets)
+    loss.predict(z)
+
+
+@pytest.mark.parametrize("target_dtype", [np.float64, np.float32, np.int64, np.uint8, bool])
+@each_number_loss
+def test_targets_of_any_dtype_leave_the_gradient_in_that_of_the_outputs(loss, target_dtype, rng):
+    targets = rng.integers(0, 2, (4, 3))
+    for dtype in (np.float16, np.float32, np.float64):
+        z = rng.normal(size=(4, 3)).astype(dtype)
+        assert loss.forward(z, targets.astype(target_dtype)) == loss.forward(z, targets)
+        assert loss.backward().dtype == dtype
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@each_loss
+def test_outputs_that_are_not_finite_are_refused(loss, bad):
+    z = np.array([[0.0, 1.0, 2.0], [bad, 0.0, 1.0]])
+    targets = [0, 1] if takes_labels(loss) else np.zeros((2, 3))
+    if bad == -np.inf and isinstance(loss, dl.SoftmaxCrossEntropy) and not loss.label_smoothing:
+        assert math.isfinite(loss.forward(z, targets))  # a certain no
+        return
+    with pytest.raises(NonFiniteError, match=f"expected finite numbers, .*{bad}"):
+        loss.forward(z, targets)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros((2, 0)), np.zeros((2, 3), int), [[0.0, 1.0, 2.0]], 1.5])
+@each_loss
+def test_outputs_that_are_no_batch_are_refused(loss, bad):
+    with pytest.raises(ShapeError, match="expected a floating-point array of shape"):
+        loss.forward(bad, np.zeros(np.shape(bad)[: 1 if takes_labels(loss) else None], int))
+
+
+# ---- softmax
+
+
+@given(batches(dl.SoftmaxCrossEntropy(), np.float64, 20.0), st.floats(-100, 100))
 def test_a_shift_of_all_logits_of_a_row_changes_nothing(batch, shift):
     z, y = batch
-    loss = SoftmaxCrossEntropy()
+    loss = dl.SoftmaxCrossEntropy()
     np.testing.assert_allclose(loss.probabilities(z + shift), loss.probabilities(z), atol=1e-12)
     assert loss.forward(z + shift, y) == pytest.approx(loss.forward(z, y), abs=1e-11)
 
 
-@given(batches(np.float64, 20.0), st.data())
-def test_the_batch_mean_is_the_weighted_mean_of_its_parts(batch, data):
-    z, y = batch
-    loss = SoftmaxCrossEntropy()
-    if len(y) == 1:
-        return
-    cut = data.draw(st.integers(1, len(y) - 1))
-    parts = cut * loss.forward(z[:cut], y[:cut]) + (len(y) - cut) * loss.forward(z[cut:], y[cut:])
-    assert loss.forward(z, y) == pytest.approx(parts / len(y), rel=1e-12, abs=1e-12)
-
-
-@given(batches(np.float64, 3.0))
-def test_gradient_agrees_with_central_differences(batch):
-    z, y = batch
-    loss = SoftmaxCrossEntropy()
-    loss.forward(z, y)
-    np.testing.assert_allclose(loss.backward(), numerical_gradient(lambda z: loss.forward(z, y), z), atol=1e-8)
-
-
-@given(batches())
+@given(batches(dl.SoftmaxCrossEntropy()))
 def test_probabilities_sum_to_one_and_their_largest_is_the_prediction(batch):
     z, _ = batch
-    loss = SoftmaxCrossEntropy()
+    loss = dl.SoftmaxCrossEntropy()
     p = loss.probabilities(z)
     np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-5)
     rows = np.arange(len(z))
     assert (p[rows, loss.predict(z)] == p.max(axis=1)).all()
 
 
-@given(batches())
-def test_dtype_is_kept_and_callers_arrays_are_not_changed(batch):
-    z, y = batch
-    z.flags.writeable = y.flags.writeable = False
-    loss = SoftmaxCrossEntropy()
-    loss.forward(z, y)
-    assert loss.backward().dtype == np.float32
-    assert loss.probabilities(z).dtype == np.float32
-
-
 def test_equal_logits_cost_the_logarithm_of_the_number_of_classes():
-    assert SoftmaxCrossEntropy().forward(np.full((3, 10), 1e4, np.float32), [0, 5, 9]) == pytest.approx(math.log(10))
+    assert dl.SoftmaxCrossEntropy().forward(np.full((3, 10), 1e4, np.float32), [0, 5, 9]) == pytest.approx(math.log(10))
 
 
 def test_minus_infinity_off_the_label_is_a_certain_no():
-    loss = SoftmaxCrossEntropy()
+    loss = dl.SoftmaxCrossEntropy()
     assert loss.forward(np.array([[0.0, -np.inf]]), [0]) == 0.0
     assert loss.backward().tolist() == [[0.0, 0.0]]
 
@@ -103,12 +205,132 @@ def test_minus_infinity_off_the_label_is_a_certain_no():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_logits_that_are_not_finite_are_named_with_their_row(bad):
     with pytest.raises(NonFiniteError, match=f"got {bad} in row 1"):
-        SoftmaxCrossEntropy().forward(np.array([[0.0, 1.0], [bad, 0.0]]), [0, 1])
+        dl.SoftmaxCrossEntropy().forward(np.array([[0.0, 1.0], [bad, 0.0]]), [0, 1])
 
 
 def test_a_row_of_minus_infinities_has_no_softmax():
     with pytest.raises(NonFiniteError, match="row 0"):
-        SoftmaxCrossEntropy().probabilities(np.array([[-np.inf, -np.inf]]))
+        dl.SoftmaxCrossEntropy().probabilities(np.array([[-np.inf, -np.inf]]))
+
+
+def test_small_unsigned_labels_do_not_wrap():
+    z = np.zeros((2, 300))
+    loss = dl.SoftmaxCrossEntropy()
+    assert loss.forward(z, np.array([255, 0], np.uint8)) == pytest.approx(math.log(300))
+    assert loss.backward()[0, 255] < 0
+
+
+# ---- what one loss says of another
+
+
+@given(batches(dl.MulticlassHinge(), np.float64, 30.0))
+def test_options_that_change_nothing(batch):
+    plain, other = dl.SoftmaxCrossEntropy(), dl.SoftmaxCrossEntropy(class_weights=np.ones(3))
+    assert other.forward(*batch) == pytest.approx(plain.forward(*batch), rel=1e-12, abs=1e-13)
+    np.testing.assert_allclose(other.backward(), plain.backward(), atol=1e-14)
+
+
+def test_class_weights_multiply_rows_and_do_not_change_the_number_that_they_are_divided_by():
+    z, y = np.array([[0.5, -1.0], [2.0, 0.25]]), np.array([0, 1])
+    rows = [dl.SoftmaxCrossEntropy().forward(z[i : i + 1], y[i : i + 1]) for i in range(2)]
+    loss = dl.SoftmaxCrossEntropy(class_weights=[3, 0.5])
+    assert loss.forward(z, y) == pytest.approx((3 * rows[0] + 0.5 * rows[1]) / 2, rel=1e-14)
+    assert loss.forward(z[1:], y[1:]) == pytest.approx(0.5 * rows[1], rel=1e-14)
+
+
+def test_a_class_of_weight_0_has_no_gradient_and_may_be_impossible():
+    loss = dl.SoftmaxCrossEntropy(class_weights=[0, 1])
+    assert loss.forward(np.array([[-np.inf, 1.0]]), [1]) == 0.0
+    assert loss.backward().tolist() == [[0, 0]]
+    assert loss.forward(np.array([[3.0, 1.0]]), [0]) == 0.0
+    assert loss.backward().tolist() == [[0, 0]]
+
+
+def test_the_smoothed_gradient_vanishes_at_the_smoothed_targets():
+    targets = np.full((2, 4), 0.2 / 4)
+    targets[[0, 1], [3, 0]] += 0.8
+    loss = dl.SoftmaxCrossEntropy(label_smoothing=0.2)
+    entropy = -(targets[0] * np.log(targets[0])).sum()
+    assert loss.forward(np.log(targets) + 5, [3, 0]) == pytest.approx(entropy, rel=1e-13)
+    np.testing.assert_allclose(loss.backward(), 0, atol=1e-15)
+
+
+@given(arrays(np.float64, (4, 2), elements=st.floats(-50, 50)), arrays(np.int64, 4, elements=st.integers(0, 1)))
+def test_a_softmax_of_two_is_a_sigmoid_of_the_difference(z, y):
+    two, one = dl.SoftmaxCrossEntropy(), dl.BinaryCrossEntropy()
+    difference = z[:, 1] - z[:, 0]
+    assert one.forward(difference, y) == pytest.approx(two.forward(z, y), rel=1e-12, abs=1e-13)
+    np.testing.assert_allclose(one.backward(), two.backward()[:, 1], atol=1e-14)
+    np.testing.assert_allclose(one.probabilities(difference), two.probabilities(z)[:, 1], rtol=1e-12)
+
+
+def test_the_sigmoids_of_classes_are_binary_losses_of_one_hot_rows(rng):
+    z, y = rng.normal(size=(5, 4)), rng.integers(0, 4, 5)
+    classes, binary = dl.SigmoidCrossEntropy(), dl.BinaryCrossEntropy()
+    assert classes.forward(z, y) == binary.forward(z, np.eye(4)[y])
+    np.testing.assert_array_equal(classes.backward(), binary.backward())
+    np.testing.assert_array_equal(classes.predict(z), z.argmax(axis=1))
+    assert classes.metrics(z, y) == {"accuracy": np.mean(z.argmax(axis=1) == y)}
+
+
+def test_huber_lies_between_half_the_square_and_the_absolute_error(rng):
+    z, t = rng.normal(size=(2, 5, 3))
+    assert dl.Huber(1e6).forward(z, t) == pytest.approx(dl.MeanSquaredError().forward(z, t) / 2, rel=1e-14)
+    assert dl.Huber(1e-9).forward(z, t) / 1e-9 == pytest.approx(dl.MeanAbsoluteError().forward(z, t), rel=1e-8)
+
+
+def test_nothing_cancels_in_float32_where_the_answer_is_nearly_certain():
+    z = np.array([20.0, -20.0, 100.0, -80.0], np.float32)
+    t = [1, 0, 1, 0]
+    exact = math.fsum(math.log1p(math.exp(-v)) for v in (20, 20, 100, 80)) / 4
+    assert dl.BinaryCrossEntropy().forward(z, t) == pytest.approx(exact, rel=1e-6)
+
+
+def test_squares_of_large_float32_numbers_do_not_overflow():
+    loss = dl.MeanSquaredError()
+    assert loss.forward(np.full((2, 1), 1e30, np.float32), np.zeros((2, 1))) == pytest.approx(1e60, rel=1e-6)
+    assert np.isfinite(loss.backward()).all()
+    assert dl.Huber(2).forward(np.full((2, 1), 1e30, np.float32), np.zeros((2, 1))) == pytest.approx(2e30, rel=1e-6)
+
+
+# ---- kinks, predictions, probabilities
+
+
+def test_the_slope_at_a_kink_is_the_one_that_is_documented():
+    absolute, hinge = dl.MeanAbsoluteError(), dl.MulticlassHinge()
+    absolute.forward(np.array([1.0, 2.0]), [1, 1])
+    assert absolute.backward().tolist() == [0, 0.5]
+    hinge.forward(np.array([[2.0, 1.0, 1.5]]), [0])
+    assert hinge.backward().tolist() == [[-1, 0, 1]]
+
+
+def test_probabilities_are_sigmoids_or_refused():
+    z = np.array([[0.0, -800.0, 800.0]])
+    for loss in (dl.SigmoidCrossEntropy(), dl.BinaryCrossEntropy()):
+        assert loss.probabilities(z).tolist() == [[0.5, 0, 1]]
+        assert loss.probabilities(z.astype(np.float32)).dtype == np.float32
+    for loss in (dl.MulticlassHinge(), dl.MeanSquaredError()):
+        with pytest.raises(InputError, match="stand for no probabilities"):
+            loss.probabilities(z)
+
+
+def test_binary_predictions_are_ones_above_a_half():
+    loss = dl.BinaryCrossEntropy()
+    z = np.array([[-0.5, 0.0], [0.25, 3.0]])
+    assert loss.predict(z).tolist() == [[0, 0], [1, 1]]
+    assert loss.metrics(z, [[0, 1], [1, 1]]) == {"accuracy": 0.75}
+    assert loss.metrics(z, [[0.0, 0.5], [1.0, 0.5]]) == {"accuracy": 0.5}  # a half is never predicted
+    assert loss.metrics(z, np.array([[False, True], [True, True]])) == {"accuracy": 0.75}
+
+
+@each_class_loss
+def test_the_predicted_class_is_the_first_of_the_largest(loss):
+    z = np.array([[0.5, 2.0, 2.0], [1.0, 1.0, 0.0]])
+    assert loss.predict(z).tolist() == [1, 0]
+    assert loss.metrics(z, [1, 1]) == {"accuracy": 0.5}
+
+
+# ---- what is refused
 
 
 @pytest.mark.parametrize(
@@ -129,34 +351,103 @@ def test_a_row_of_minus_infinities_has_no_softmax():
         ([0], ShapeError, r"shape \(2,\), got \(1,\)"),
     ],
 )
-def test_targets_that_are_not_labels_are_refused(targets, error, words):
+@each_class_loss
+def test_targets_that_are_not_labels_are_refused(loss, targets, error, words):
     with pytest.raises(error, match=words):
-        SoftmaxCrossEntropy().forward(np.zeros((2, 3)), targets)
+        loss.forward(np.zeros((2, 3)), targets)
 
 
-def test_small_unsigned_labels_do_not_wrap():
-    z = np.zeros((2, 300))
-    loss = SoftmaxCrossEntropy()
-    assert loss.forward(z, np.array([255, 0], np.uint8)) == pytest.approx(math.log(300))
-    assert loss.backward()[0, 255] < 0
+@each_class_loss
+def test_labels_need_outputs_for_each_class(loss):
+    with pytest.raises(ShapeError, match=r"expected outputs of shape \(n, classes\), got \(2,\)"):
+        loss.check_targets([0, 1], (2,))
 
 
 @pytest.mark.parametrize(
-    "outputs", [np.zeros((0, 3)), np.zeros((2, 0)), np.zeros(2), [[0.0]], np.zeros((2, 3), np.uint8)]
+    ("outputs", "targets", "words"),
+    [
+        ((3, 1), (3,), r"shape \(3, 1\), got \(3,\); give each row its own: targets\[:, None\]"),
+        ((3, 2, 1), (3, 2), r"give each row its own: targets\[..., None\]"),
+        ((3, 2), (3,), r"one output, Dense\(..., 1\), and pass targets\[:, None\]"),
+        ((3,), (3, 1), r"shape \(3,\), got \(3, 1\); drop the last axis: targets\[..., 0\]"),
+        ((3, 2), (2, 3), r"shape \(3, 2\), got \(2, 3\)$"),
+        ((3, 2), (2,), r"shape \(3, 2\), got \(2,\)$"),
+        ((3, 2), (), r"shape \(3, 2\), got \(\)$"),
+    ],
 )
-def test_logits_are_floating_point_numbers_of_at_least_one_row_and_class(outputs):
-    with pytest.raises(ShapeError, match=r"logits: expected a floating-point array of shape \(n, classes\), both >= 1"):
-        SoftmaxCrossEntropy().forward(outputs, np.zeros(len(outputs), int))
+@each_number_loss
+def test_targets_of_another_shape_are_refused(loss, outputs, targets, words):
+    with pytest.raises(ShapeError, match=words):
+        loss.forward(np.zeros(outputs), np.zeros(targets))
 
 
-def test_accuracy_is_measured_beside_the_loss():
-    assert SoftmaxCrossEntropy().metrics(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 1])) == {"accuracy": 0.5}
+@each_number_loss
+def test_targets_that_are_not_finite_are_refused(loss):
+    with pytest.raises(NonFiniteError, match=r"targets: .* index \(1, 0\): nan"):
+        loss.forward(np.zeros((2, 1)), [[0.0], [np.nan]])
+
+
+@pytest.mark.parametrize("targets", [[0.0, 1.5], [-0.25, 1.0]])
+def test_binary_targets_are_shares(targets):
+    with pytest.raises(InputError, match=r"BinaryCrossEntropy\(\): expected targets in \[0, 1\], got"):
+        dl.BinaryCrossEntropy().forward(np.zeros(2), targets)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: dl.SoftmaxCrossEntropy(label_smoothing=1), r"label_smoothing: expected a number in \[0, 1\), got 1"),
+        (
+            lambda: dl.SoftmaxCrossEntropy(label_smoothing=-0.1),
+            r"label_smoothing: expected a number in \[0, 1\), got -",
+        ),
+        (lambda: dl.SoftmaxCrossEntropy(class_weights=[1, -1]), "class_weights: expected numbers >= 0"),
+        (lambda: dl.SoftmaxCrossEntropy(class_weights=[0, 0]), "not all 0"),
+        (lambda: dl.SoftmaxCrossEntropy(class_weights=[[1, 2]]), r"shape \(classes,\)"),
+        (lambda: dl.SoftmaxCrossEntropy(class_weights={0: 1}), "class_weights: expected an array"),
+        (lambda: dl.MulticlassHinge(0), "margin: expected a finite number > 0"),
+        (lambda: dl.Huber(-1), "delta: expected a finite number > 0"),
+    ],
+)
+def test_options_out_of_range_are_refused(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def test_class_weights_are_copied_finite_and_as_many_as_classes():
+    weights = np.array([1.0, 2.0])
+    loss = dl.SoftmaxCrossEntropy(class_weights=weights)
+    weights[:] = 0
+    assert loss.class_weights.tolist() == [1, 2]
+    with pytest.raises(ShapeError, match="class_weights for the 3 classes, got 2"):
+        loss.forward(np.zeros((1, 3)), [0])
+    with pytest.raises(NonFiniteError, match="class_weights"):
+        dl.SoftmaxCrossEntropy(class_weights=[1, np.nan])
+
+
+@pytest.mark.parametrize("loss", [dl.MeanSquaredError(), dl.Huber(0.5)], ids=repr)
+def test_a_linear_model_finds_the_line_it_is_shown(loss, rng):
+    x = rng.normal(size=(64, 2)).astype(np.float32)
+    y = x @ [[1.5], [-0.5]] + 0.25
+    model = dl.Model(dl.Dense(2, 1, rng=0), loss)
+    dl.Trainer(model, dl.SGD(0.3), rng=0).fit(dl.Dataset(x, y), epochs=80, batch_size=16)
+    np.testing.assert_allclose(model.predict(x), y, atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", CLASS_LOSSES[1:2] + CLASS_LOSSES[4:], ids=repr)
+def test_a_classifier_learns_with_every_loss_of_classes(loss, rng):
+    y = rng.integers(0, 3, 90)
+    x = (np.eye(3)[y] + 0.1 * rng.normal(size=(90, 3))).astype(np.float32)
+    model = dl.Model(dl.Dense(3, 3, rng=0), loss)
+    history = dl.Trainer(model, dl.SGD(0.5), rng=0).fit(dl.Dataset(x, y), epochs=20, batch_size=10)
+    assert history["accuracy"][-1] > 0.95
+    assert history["loss"][-1] < history["loss"][0]
 
 
 def test_a_loss_of_ones_own_needs_two_methods(rng):
     loss, z, t = SquaredError(), rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
     loss.forward(z, t)
-    np.testing.assert_allclose(loss.backward(), numerical_gradient(lambda z: loss.forward(z, t), z), atol=1e-8)
+    np.testing.assert_allclose(loss.backward(), dl.numerical_gradient(lambda z: loss.forward(z, t), z), atol=1e-8)
     assert loss.predict(z) is z
     assert loss.metrics(z, t) == {}
     with pytest.raises(InputError, match="no probabilities"):

@@ -8,17 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from minidl import (
-    InputError,
-    NonFiniteError,
-    ShapeError,
-    accuracy,
-    confusion_matrix,
-    mean_true_class_probability,
-    most_confused,
-    per_class_accuracy,
-    top_k_accuracy,
-)
+import minidl as dl
 
 
 @st.composite
@@ -43,19 +33,19 @@ def test_top_k_counts_the_rows_whose_target_is_among_the_first_k_of_the_ranking(
     k = data.draw(st.integers(1, scores.shape[1]))
     rankings = [sorted(range(len(row)), key=lambda j, row=row: (-row[j], j)) for row in scores.tolist()]
     hits = [target in ranking[:k] for ranking, target in zip(rankings, targets.tolist(), strict=True)]
-    assert top_k_accuracy(scores, targets, k) == pytest.approx(sum(hits) / len(hits), rel=1e-15)
+    assert dl.top_k_accuracy(scores, targets, k) == pytest.approx(sum(hits) / len(hits), rel=1e-15)
 
 
 @given(scored())
 def test_the_top_one_is_the_accuracy_and_all_classes_are_certain(case):
     scores, targets = case
-    assert top_k_accuracy(scores, targets, 1) == accuracy(scores.argmax(axis=1), targets)
-    assert top_k_accuracy(scores, targets, scores.shape[1]) == 1.0
+    assert dl.top_k_accuracy(scores, targets, 1) == dl.accuracy(scores.argmax(axis=1), targets)
+    assert dl.top_k_accuracy(scores, targets, scores.shape[1]) == 1.0
 
 
 def test_scores_that_are_all_alike_earn_nothing():
     targets = np.arange(10)
-    assert top_k_accuracy(np.zeros((10, 10)), targets, 3) == 0.3
+    assert dl.top_k_accuracy(np.zeros((10, 10)), targets, 3) == 0.3
 
 
 @given(predicted())
@@ -64,32 +54,32 @@ def test_the_confusion_matrix_counts_pairs(case):
     expected = np.zeros((classes, classes), int)
     for p, t in zip(predictions, targets, strict=True):
         expected[t, p] += 1
-    counts = confusion_matrix(*case)
+    counts = dl.confusion_matrix(*case)
     np.testing.assert_array_equal(counts, expected)
     assert counts.dtype == np.int64
-    assert counts.trace() == round(accuracy(predictions, targets) * len(targets))
+    assert counts.trace() == round(dl.accuracy(predictions, targets) * len(targets))
 
 
 @given(predicted())
 def test_the_accuracy_of_a_class_is_that_of_its_rows(case):
     predictions, targets, classes = case
-    shares = per_class_accuracy(*case)
+    shares = dl.per_class_accuracy(*case)
     assert shares.shape == (classes,)
     for c in range(classes):
         rows = targets == c
-        expected = accuracy(predictions[rows], targets[rows]) if rows.any() else math.nan
+        expected = dl.accuracy(predictions[rows], targets[rows]) if rows.any() else math.nan
         np.testing.assert_equal(shares[c], expected)
 
 
 def test_many_classes_do_not_wrap_in_small_dtypes():
     labels = np.arange(200, dtype=np.uint8)
-    np.testing.assert_array_equal(confusion_matrix(labels, labels, 200), np.eye(200))
+    np.testing.assert_array_equal(dl.confusion_matrix(labels, labels, 200), np.eye(200))
 
 
 @given(predicted(), st.integers(1, 30))
 def test_the_most_confused_pairs_are_the_largest_counts_off_the_diagonal(case, count):
-    counts = confusion_matrix(*case)
-    pairs = most_confused(counts, count=count)
+    counts = dl.confusion_matrix(*case)
+    pairs = dl.most_confused(counts, count=count)
     expected = sorted((-int(n), t, p) for (t, p), n in np.ndenumerate(counts) if t != p and n)
     assert [(-pair.rows, pair.target, pair.predicted) for pair in pairs] == expected[:count]
     for pair in pairs:
@@ -99,8 +89,8 @@ def test_the_most_confused_pairs_are_the_largest_counts_off_the_diagonal(case, c
 
 def test_confused_pairs_are_called_by_their_names():
     matrix = np.array([[5, 1], [3, 1]], dtype=np.uint8)
-    assert most_confused(matrix, ("cat", "dog")) == [("dog", "cat", 3, 0.75), ("cat", "dog", 1, 1 / 6)]
-    assert most_confused(np.eye(3, dtype=int)) == []
+    assert dl.most_confused(matrix, ("cat", "dog")) == [("dog", "cat", 3, 0.75), ("cat", "dog", 1, 1 / 6)]
+    assert dl.most_confused(np.eye(3, dtype=int)) == []
     np.testing.assert_array_equal(matrix, [[5, 1], [3, 1]])
 
 
@@ -109,30 +99,31 @@ def test_the_mean_true_class_probability_is_a_mean_of_one_a_row(case):
     scores, targets = case
     p = 1 / (1 + np.exp(-scores))
     expected = math.fsum(p[i, t] for i, t in enumerate(targets)) / len(targets)
-    assert mean_true_class_probability(p, targets) == pytest.approx(expected, rel=1e-14)
-    assert mean_true_class_probability(p.astype(np.float32), targets) == pytest.approx(expected, rel=1e-6)
+    assert dl.mean_true_class_probability(p, targets) == pytest.approx(expected, rel=1e-14)
+    assert dl.mean_true_class_probability(p.astype(np.float32), targets) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: top_k_accuracy([1.0, 2.0], [0, 1]), ShapeError, r"scores of shape \(n, classes\).* got \(2,\)"),
-        (lambda: top_k_accuracy(np.zeros((0, 3)), []), ShapeError, "both >= 1"),
-        (lambda: top_k_accuracy(np.zeros((2, 3)), [0, 1], 4), InputError, "at most the 3 classes, got 4"),
-        (lambda: top_k_accuracy(np.zeros((2, 3)), [0, 1], 0), InputError, "k: expected an integer >= 1"),
-        (lambda: top_k_accuracy(np.zeros((2, 3)), [0, 3], 1), InputError, "labels in 0..2, got 3 in row 1"),
-        (lambda: top_k_accuracy([[np.nan, 1.0]], [0], 1), NonFiniteError, "got NaN"),
-        (lambda: confusion_matrix([0, 1], [0], 2), ShapeError, r"predictions of shape \(1,\), got \(2,\)"),
-        (lambda: confusion_matrix([[0]], [[0]], 2), ShapeError, r"targets of shape \(1,\), got \(1, 1\)"),
-        (lambda: confusion_matrix(0, 0, 2), ShapeError, r"targets of shape \(1,\), got \(\)"),
-        (lambda: confusion_matrix([], [], 2), ShapeError, "got no rows"),
-        (lambda: confusion_matrix([2], [0], 2), InputError, "predictions: expected labels in 0..1, got 2"),
-        (lambda: most_confused([[1, 0], [0, 1]], count=0), InputError, "count: expected an integer >= 1"),
-        (lambda: per_class_accuracy([0], [-1], 2), InputError, "targets: expected labels in 0..1, got -1"),
-        (lambda: per_class_accuracy([0.0], [0], 2), InputError, "integer class labels as predictions"),
-        (lambda: mean_true_class_probability([[1.5, 0.0]], [0]), InputError, "loss.probabilities"),
-        (lambda: mean_true_class_probability([[np.nan, 0.0]], [0]), InputError, "in \\[0, 1\\], got nan"),
-        (lambda: mean_true_class_probability([[0.5, 0.5]], [[0]]), ShapeError, r"targets of shape \(1,\)"),
+        (lambda: dl.top_k_accuracy([1.0, 2.0], [0, 1]), dl.ShapeError, r"scores of shape \(n, classes\).* got \(2,\)"),
+        (lambda: dl.top_k_accuracy(np.zeros((0, 3)), []), dl.ShapeError, "both >= 1"),
+        (lambda: dl.top_k_accuracy(np.zeros((2, 3)), [0, 1], 4), dl.InputError, "at most the 3 classes, got 4"),
+        (lambda: dl.top_k_accuracy(np.zeros((2, 3)), [0, 1], 0), dl.InputError, "k: expected an integer >= 1"),
+        (lambda: dl.top_k_accuracy(np.zeros((2, 3)), [0, 3], 1), dl.InputError, "labels in 0..2, got 3 in row 1"),
+        (lambda: dl.top_k_accuracy([[np.nan, 1.0]], [0], 1), dl.NonFiniteError, "got NaN"),
+        (lambda: dl.confusion_matrix([0, 1], [0], 2), dl.ShapeError, r"predictions of shape \(1,\), got \(2,\)"),
+        (lambda: dl.confusion_matrix([[0]], [[0]], 2), dl.ShapeError, r"targets of shape \(1,\), got \(1, 1\)"),
+        (lambda: dl.confusion_matrix(0, 0, 2), dl.ShapeError, r"targets of shape \(1,\), got \(\)"),
+        (lambda: dl.confusion_matrix([], [], 2), dl.ShapeError, "got no rows"),
+        (lambda: dl.confusion_matrix([2], [0], 2), dl.InputError, "predictions: expected labels in 0..1, got 2"),
+        (lambda: dl.most_confused([[1, -1], [0, 1]]), dl.InputError, "expected a matrix of counts"),
+        (lambda: dl.most_confused([[1, 0], [0, 1]], count=0), dl.InputError, "count: expected an integer >= 1"),
+        (lambda: dl.per_class_accuracy([0], [-1], 2), dl.InputError, "targets: expected labels in 0..1, got -1"),
+        (lambda: dl.per_class_accuracy([0.0], [0], 2), dl.InputError, "integer class labels as predictions"),
+        (lambda: dl.mean_true_class_probability([[1.5, 0.0]], [0]), dl.InputError, "loss.probabilities"),
+        (lambda: dl.mean_true_class_probability([[np.nan, 0.0]], [0]), dl.InputError, "in \\[0, 1\\], got nan"),
+        (lambda: dl.mean_true_class_probability([[0.5, 0.5]], [[0]]), dl.ShapeError, r"targets of shape \(1,\)"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(call, error, words):

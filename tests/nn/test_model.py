@@ -2,35 +2,20 @@ import numpy as np
 import pytest
 from small_parts import SquaredError
 
-from minidl import (
-    L1,
-    L2,
-    Dataset,
-    Dense,
-    Flatten,
-    InputError,
-    Loss,
-    Model,
-    NonFiniteError,
-    ReLU,
-    Sequential,
-    ShapeError,
-    SoftmaxCrossEntropy,
-    numerical_gradient,
-)
+import minidl as dl
 
 
 def two_layers(regularizer=None, dtype=np.float64):
-    network = Sequential(Dense(4, 5, rng=0, dtype=dtype), ReLU(), Dense(5, 3, rng=1, dtype=dtype))
-    return Model(network, SoftmaxCrossEntropy(), regularizer)
+    network = dl.Sequential(dl.Dense(4, 5, rng=0, dtype=dtype), dl.ReLU(), dl.Dense(5, 3, rng=1, dtype=dtype))
+    return dl.Model(network, dl.SoftmaxCrossEntropy(), regularizer)
 
 
 @pytest.fixture
 def data(rng):
-    return Dataset(rng.normal(size=(7, 4)), rng.integers(0, 3, 7))
+    return dl.Dataset(rng.normal(size=(7, 4)), rng.integers(0, 3, 7))
 
 
-@pytest.mark.parametrize("regularizer", [None, L2(0.1), L1(0.1)], ids=repr)
+@pytest.mark.parametrize("regularizer", [None, dl.L2(0.1), dl.L1(0.1)], ids=repr)
 def test_the_gradient_is_that_of_the_cost(regularizer, data):
     model = two_layers(regularizer)
     for parameter in model.parameters.values():
@@ -46,12 +31,12 @@ def test_the_gradient_is_that_of_the_cost(regularizer, data):
             parameter.value = value
             return model.compute_cost(data.x, data.y)
 
-        np.testing.assert_allclose(parameter.grad, numerical_gradient(cost_at, original), atol=1e-8, err_msg=path)
+        np.testing.assert_allclose(parameter.grad, dl.numerical_gradient(cost_at, original), atol=1e-8, err_msg=path)
         parameter.value = original
 
 
 def test_cost_is_loss_plus_the_penalty_of_the_weights_and_not_of_the_biases(data):
-    model = two_layers(L2(0.5))
+    model = two_layers(dl.L2(0.5))
     model.parameters["0.bias"].value += 10.0
     squares = sum((model.parameters[path].value ** 2).sum() for path in ("0.weight", "2.weight"))
     assert model.penalty() == pytest.approx(0.5 * squares)
@@ -60,7 +45,7 @@ def test_cost_is_loss_plus_the_penalty_of_the_weights_and_not_of_the_biases(data
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
 def test_evaluate_is_the_mean_over_all_rows_however_they_are_cut(batch_size, data):
-    model = two_layers(L2(0.1))
+    model = two_layers(dl.L2(0.1))
     result = model.evaluate(data, batch_size)
     assert set(result) == {"cost", "loss", "accuracy"}
     assert result["loss"] == pytest.approx(model.compute_loss(data.x, data.y), rel=1e-13)
@@ -88,7 +73,7 @@ def test_inputs_are_cast_to_the_models_dtype_and_never_changed():
 
 
 def test_measuring_changes_no_weight_and_no_gradient(data):
-    model = two_layers(L2(0.1))
+    model = two_layers(dl.L2(0.1))
     model.compute_gradients(data.x, data.y)
     before = {path: (p.value.copy(), p.grad.copy()) for path, p in model.parameters.items()}
     model.evaluate(data)
@@ -100,34 +85,34 @@ def test_measuring_changes_no_weight_and_no_gradient(data):
 
 
 def test_a_layer_has_one_place():
-    relu = ReLU()
-    with pytest.raises(InputError, match=r"ReLU\(\) stands at '0' and at '1.0'; make two layers"):
-        Model(Sequential(relu, Sequential(relu)), SoftmaxCrossEntropy())
+    relu = dl.ReLU()
+    with pytest.raises(dl.InputError, match=r"ReLU\(\) stands at '0' and at '1.0'; make two layers"):
+        dl.Model(dl.Sequential(relu, dl.Sequential(relu)), dl.SoftmaxCrossEntropy())
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((SoftmaxCrossEntropy(), Dense(2, 2)), "expected network to be a Layer"),
-        ((Dense(2, 2), L2(0.1)), "expected loss to be a Loss"),
-        ((Dense(2, 2), SoftmaxCrossEntropy(), 0.1), "expected regularizer to be a Regularizer, got 0"),
+        ((dl.SoftmaxCrossEntropy(), dl.Dense(2, 2)), "expected network to be a Layer"),
+        ((dl.Dense(2, 2), dl.L2(0.1)), "expected loss to be a Loss"),
+        ((dl.Dense(2, 2), dl.SoftmaxCrossEntropy(), 0.1), "expected regularizer to be a Regularizer, got 0"),
     ],
 )
 def test_parts_in_the_wrong_place_are_named(arguments, words):
-    with pytest.raises(InputError, match=words):
-        Model(*arguments)
+    with pytest.raises(dl.InputError, match=words):
+        dl.Model(*arguments)
 
 
 def test_predicting_from_nan_is_refused_with_its_place():
-    with pytest.raises(NonFiniteError, match=r"x: expected finite numbers, got 1 .* index \(1, 2\): nan"):
+    with pytest.raises(dl.NonFiniteError, match=r"x: expected finite numbers, got 1 .* index \(1, 2\): nan"):
         two_layers().predict([[0.0] * 4, [0.0, 0.0, np.nan, 0.0]])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_inputs_that_are_not_finite_are_blamed_and_not_the_training(bad):
     model, x = two_layers(), np.full((1, 4), bad)
-    for measure in (model.compute_loss, model.compute_gradients, lambda x, y: model.evaluate(Dataset(x, y))):
-        with pytest.raises(NonFiniteError, match=r"x: expected finite"), np.errstate(all="ignore"):
+    for measure in (model.compute_loss, model.compute_gradients, lambda x, y: model.evaluate(dl.Dataset(x, y))):
+        with pytest.raises(dl.NonFiniteError, match=r"x: expected finite"), np.errstate(all="ignore"):
             measure(x, [0])
 
 
@@ -135,11 +120,11 @@ def test_a_network_that_has_diverged_predicts_nothing():
     model = two_layers()
     model.parameters["2.bias"].value += np.nan
     for predict in (model.predict, model.predict_proba):
-        with pytest.raises(NonFiniteError, match=r"outputs: expected finite"):
+        with pytest.raises(dl.NonFiniteError, match=r"outputs: expected finite"):
             predict(np.zeros((1, 4)))
 
 
-class Wrong(Dense):
+class Wrong(dl.Dense):
     """A layer in which a return was forgotten, or all the shapes of a loss confused."""
 
     def __init__(self, method):
@@ -157,17 +142,20 @@ class Wrong(Dense):
     ("network", "words"),
     [
         (lambda: Wrong("forward"), r"Wrong\(4, 3\).forward: expected it to return an array, got NoneType; is a return"),
-        (lambda: Sequential(Wrong("forward"), ReLU()), r"Wrong\(4, 3\).forward: expected it to return an array"),
-        (lambda: Sequential(Dense(4, 4), Wrong("backward")), r"Wrong\(4, 3\).backward: expected it to return an array"),
+        (lambda: dl.Sequential(Wrong("forward"), dl.ReLU()), r"Wrong\(4, 3\).forward: expected it to return an array"),
+        (
+            lambda: dl.Sequential(dl.Dense(4, 4), Wrong("backward")),
+            r"Wrong\(4, 3\).backward: expected it to return an array",
+        ),
     ],
 )
 def test_a_forgotten_return_is_blamed_on_the_layer_that_forgot_it(network, words):
-    with pytest.raises(InputError, match=words):
-        Model(network(), SoftmaxCrossEntropy()).compute_gradients(np.zeros((2, 4)), [0, 1])
+    with pytest.raises(dl.InputError, match=words):
+        dl.Model(network(), dl.SoftmaxCrossEntropy()).compute_gradients(np.zeros((2, 4)), [0, 1])
 
 
 def test_a_loss_whose_gradient_or_value_has_the_wrong_form_is_blamed_itself():
-    class Broadcast(Loss):
+    class Broadcast(dl.Loss):
         def forward(self, outputs, targets):
             self.keep(outputs - targets)  # (n, 1) - (n,) is (n, n)
             return float((self._kept[0] ** 2).mean())
@@ -181,59 +169,62 @@ def test_a_loss_whose_gradient_or_value_has_the_wrong_form_is_blamed_itself():
 
     x, t = np.zeros((5, 2)), np.zeros(5)
     with pytest.raises(
-        ShapeError, match=r"Broadcast\(\).backward: expected it to return .* shape \(5, 1\), got \(5, 5\)"
+        dl.ShapeError, match=r"Broadcast\(\).backward: expected it to return .* shape \(5, 1\), got \(5, 5\)"
     ):
-        Model(Dense(2, 1), Broadcast()).compute_gradients(x, t)
-    with pytest.raises(InputError, match=r"Rows\(\).forward: expected it to return a float, got ndarray"):
-        Model(Dense(2, 1), Rows()).compute_loss(x, t)
+        dl.Model(dl.Dense(2, 1), Broadcast()).compute_gradients(x, t)
+    with pytest.raises(dl.InputError, match=r"Rows\(\).forward: expected it to return a float, got ndarray"):
+        dl.Model(dl.Dense(2, 1), Rows()).compute_loss(x, t)
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (Dataset(np.zeros((0, 4)), []), r"got Dataset\(x \(0, 4\) float64, y \(0,\) float64\)$"),
+        (dl.Dataset(np.zeros((0, 4)), []), r"got Dataset\(x \(0, 4\) float64, y \(0,\) float64\)$"),
         ((np.zeros((900, 4)), np.zeros(900)), r"got tuple; put x and y into one: Dataset\(x, y\)$"),
         (None, "got NoneType; "),
     ],
 )
 def test_evaluate_wants_a_dataset_with_rows(data, words):
-    with pytest.raises(InputError, match=r"Model.evaluate: expected a Dataset with at least one row, " + words):
+    with pytest.raises(dl.InputError, match=r"Model.evaluate: expected a Dataset with at least one row, " + words):
         two_layers().evaluate(data)
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 def test_a_single_row_is_told_from_a_batch(method):
     dense = two_layers()
-    flat = Model(Sequential(Flatten(), *dense.network.layers), SoftmaxCrossEntropy())
+    flat = dl.Model(dl.Sequential(dl.Flatten(), *dense.network.layers), dl.SoftmaxCrossEntropy())
     for model, x in [(dense, np.ones((3, 4))), (flat, np.ones((3, 2, 2)))]:
         predict = getattr(model, method)
         with pytest.raises(
-            ShapeError, match=r"layer \d: Dense\(4, 5\).*x looks like one row: keep the batch axis, as in"
+            dl.ShapeError, match=r"layer \d: Dense\(4, 5\).*x looks like one row: keep the batch axis, as in"
         ):
             predict(x[0])
         assert len(predict(x[:1])) == 1
     for model, x in [(dense, np.ones((3, 5))), (dense, np.ones(5)), (flat, np.ones((3, 2, 3)))]:
-        with pytest.raises(ShapeError) as refusal:
+        with pytest.raises(dl.ShapeError) as refusal:
             getattr(model, method)(x)
         assert "one row" not in str(refusal.value)
 
 
 def test_a_users_layer_that_cannot_say_its_shape_keeps_the_refusal_as_it_is():
-    class Pictures(ReLU):
+    class Pictures(dl.ReLU):
         def output_shape(self, input_shape):
             _, _, channels = input_shape
             return (channels,)
 
-    with pytest.raises(ShapeError, match=r"Dense\(4, 5\)"):
-        Model(Sequential(Pictures(), *two_layers().network.layers), SoftmaxCrossEntropy()).predict(np.ones((3, 5)))
+    with pytest.raises(dl.ShapeError, match=r"Dense\(4, 5\)"):
+        dl.Model(dl.Sequential(Pictures(), *two_layers().network.layers), dl.SoftmaxCrossEntropy()).predict(
+            np.ones((3, 5))
+        )
 
 
 def test_a_loss_without_metrics_is_evaluated_too(rng):
     x, t = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
-    assert set(Model(Dense(2, 1), SquaredError()).evaluate(Dataset(x, t))) == {"cost", "loss"}
+    assert set(dl.Model(dl.Dense(2, 1), SquaredError()).evaluate(dl.Dataset(x, t))) == {"cost", "loss"}
 
 
 def test_representation_reads_like_the_code():
     assert (
-        repr(Model(Dense(2, 3), SoftmaxCrossEntropy(), L2(0.1))) == "Model(Dense(2, 3), SoftmaxCrossEntropy(), L2(0.1))"
+        repr(dl.Model(dl.Dense(2, 3), dl.SoftmaxCrossEntropy(), dl.L2(0.1)))
+        == "Model(Dense(2, 3), SoftmaxCrossEntropy(), L2(0.1))"
     )

@@ -2,27 +2,13 @@ import copy
 
 import numpy as np
 import pytest
-from cases import strategy_for
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl import (
-    BatchNorm,
-    CallOrderError,
-    Dense,
-    InputError,
-    LayerNorm,
-    ReLU,
-    Sequential,
-    ShapeError,
-    Verdict,
-    check_layer,
-    testing,
-)
-from minidl.nn.layers.sums import BLOCK, column_sums
+import minidl as dl
+from minidl.nn.arithmetic import SUM_BLOCK, column_sums
 
-KINDS = pytest.mark.parametrize("cls", [BatchNorm, LayerNorm])
-VALUES = (testing.off_kinks, testing.ties, testing.zeros, testing.extremes)
+KINDS = pytest.mark.parametrize("cls", [dl.BatchNorm, dl.LayerNorm])
 
 
 def normalised(x, axis, epsilon=1e-5):
@@ -32,66 +18,25 @@ def normalised(x, axis, epsilon=1e-5):
 # ---- contract and gradients
 
 
-@pytest.mark.parametrize(
-    ("make", "shape"),
-    [
-        (lambda: BatchNorm(4), (4,)),
-        (lambda: BatchNorm(3, momentum=0.5, epsilon=0.1), (2, 4, 3)),
-        (lambda: BatchNorm(3), (1, 1, 3)),
-        (lambda: BatchNorm(2, dtype=np.float64), (5, 2)),
-        (lambda: LayerNorm(4), (4,)),
-        (lambda: LayerNorm(3, epsilon=0.1), (2, 2, 3)),
-        (lambda: LayerNorm(1), (1,)),
-        (lambda: Sequential(Dense(3, 4, rng=0), BatchNorm(4), ReLU(), LayerNorm(4)), (3,)),
-    ],
-)
-def test_they_keep_the_layer_contract(make, shape):
-    testing.check_layer_contract(make, shape)
-
-
-@KINDS
-@pytest.mark.parametrize("values", VALUES, ids=lambda values: values.__name__)
-def test_gradients_agree_with_numerical_ones(cls, values):
-    verdicts = []
-
-    @settings(max_examples=settings().max_examples // 2)  # 25 by default, 500 at night
-    @given(strategy_for(cls, values))
-    def never_fails(case):
-        report = check_layer(*case)
-        verdicts.append(report.verdict)
-        if report.verdict is not Verdict.INCONCLUSIVE:  # next to no variance, and all slopes drown in rounding
-            report.assert_ok()
-
-    never_fails()
-    assert verdicts.count(Verdict.PASS) >= 0.8 * len(verdicts)
-
-
-@pytest.mark.parametrize("rows", [2, 3, 8, 33])
-def test_a_net_in_single_precision_passes_at_several_batch_sizes(rows, rng):
-    net = Sequential(Dense(5, 6, rng=0), BatchNorm(6), ReLU(), Dense(6, 4, rng=1), BatchNorm(4), LayerNorm(4))
-    report = check_layer(net, rng.normal(size=(rows, 5)).astype(np.float32))
-    assert report.verdict is Verdict.PASS, str(report)
-
-
 # ---- what they compute
 
 
 @pytest.mark.parametrize("shape", [(7, 3), (5, 2, 3), (4, 3, 2, 3)])
 def test_forward_is_the_formula(shape, rng):
     x = rng.normal(3.0, 2.0, shape)
-    for layer, axis in ((BatchNorm(3, dtype=np.float64), tuple(range(len(shape) - 1))), (LayerNorm(3), -1)):
+    for layer, axis in ((dl.BatchNorm(3, dtype=np.float64), tuple(range(len(shape) - 1))), (dl.LayerNorm(3), -1)):
         layer.gamma.value, layer.beta.value = [0.5, 2.0, -1.0], [1.0, 0.0, -2.0]
         expected = normalised(x, axis) * layer.gamma.value + layer.beta.value
         np.testing.assert_allclose(layer.forward(x, train=True), expected, rtol=1e-12, atol=1e-13)
 
 
 def test_layer_norm_predicts_as_it_trains(rng):
-    layer, x = LayerNorm(4), rng.normal(size=(3, 4))
+    layer, x = dl.LayerNorm(4), rng.normal(size=(3, 4))
     np.testing.assert_array_equal(layer.forward(x), layer.forward(x, train=True))
 
 
 def test_batch_norm_predicts_with_running_statistics(rng):
-    layer, x = BatchNorm(3, epsilon=0.1, dtype=np.float64), rng.normal(size=(6, 3))
+    layer, x = dl.BatchNorm(3, epsilon=0.1, dtype=np.float64), rng.normal(size=(6, 3))
     np.testing.assert_allclose(layer.forward(x), x / np.sqrt(1.1))  # mean 0 and variance 1 at first
     layer.running_mean[...], layer.running_variance[...] = [1.0, 2.0, 3.0], [4.0, 0.5, 1.0]
     expected = (x - [1.0, 2.0, 3.0]) / np.sqrt([4.1, 0.6, 1.1])
@@ -100,7 +45,7 @@ def test_batch_norm_predicts_with_running_statistics(rng):
 
 
 def test_running_statistics_are_what_the_docstring_says(rng):
-    layer = BatchNorm(2, momentum=0.75, dtype=np.float64)
+    layer = dl.BatchNorm(2, momentum=0.75, dtype=np.float64)
     mean, variance = np.zeros(2), np.ones(2)
     for n in (2, 5, 3):
         x = rng.normal(2.0, 3.0, (n, 4, 1, 2))
@@ -112,7 +57,7 @@ def test_running_statistics_are_what_the_docstring_says(rng):
 
 
 def test_running_statistics_come_near_those_of_the_data(rng):
-    layer = BatchNorm(2)
+    layer = dl.BatchNorm(2)
     for _ in range(200):
         layer.forward(rng.normal([5.0, -1.0], [0.1, 10.0], (500, 2)).astype(np.float32), train=True)
     np.testing.assert_allclose(layer.running_mean, [5.0, -1.0], atol=0.5)
@@ -120,7 +65,7 @@ def test_running_statistics_come_near_those_of_the_data(rng):
 
 
 def test_momentum_0_keeps_the_last_batch_alone(rng):
-    layer, x = BatchNorm(2, momentum=0.0, dtype=np.float64), rng.normal(size=(9, 2))
+    layer, x = dl.BatchNorm(2, momentum=0.0, dtype=np.float64), rng.normal(size=(9, 2))
     layer.forward(1e6 + x, train=True)
     layer.forward(x, train=True)
     np.testing.assert_allclose(layer.running_mean, x.mean(axis=0))
@@ -128,7 +73,7 @@ def test_momentum_0_keeps_the_last_batch_alone(rng):
 
 
 def test_prediction_and_backward_leave_the_running_statistics_alone(rng):
-    layer, x = BatchNorm(3), rng.normal(size=(4, 3)).astype(np.float32)
+    layer, x = dl.BatchNorm(3), rng.normal(size=(4, 3)).astype(np.float32)
     layer.forward(x, train=True)
     before = copy.deepcopy(layer.named_buffers())
     layer.forward(10 + x)
@@ -138,7 +83,7 @@ def test_prediction_and_backward_leave_the_running_statistics_alone(rng):
 
 
 def test_running_statistics_are_buffers_of_the_layers_dtype_and_place(rng):
-    layer = BatchNorm(2)
+    layer = dl.BatchNorm(2)
     buffers = layer.named_buffers()
     layer.forward(rng.normal(size=(4, 2)).astype(np.float32), train=True)
     assert list(buffers) == ["running_mean", "running_variance"]
@@ -148,12 +93,12 @@ def test_running_statistics_are_buffers_of_the_layers_dtype_and_place(rng):
 
 
 def test_a_refused_batch_leaves_no_trace():
-    layer = BatchNorm(2)
-    with pytest.raises(InputError):
+    layer = dl.BatchNorm(2)
+    with pytest.raises(dl.InputError):
         layer.forward(np.ones((1, 2)), train=True)
     assert layer.running_mean.tolist() == [0, 0]
     assert layer.running_variance.tolist() == [1, 1]
-    with pytest.raises(CallOrderError):
+    with pytest.raises(dl.CallOrderError):
         layer.backward(np.ones((1, 2)))
 
 
@@ -178,7 +123,7 @@ def offset_data(rng, rows, features):
 @pytest.mark.parametrize("shape", [(100_000, 3), (100, 32, 32, 8)])
 def test_single_precision_statistics_of_100_000_offset_rows_are_accurate(shape, rng):
     x, exact = offset_data(rng, int(np.prod(shape[:-1])), shape[-1])
-    layer = BatchNorm(shape[-1], momentum=0.0)
+    layer = dl.BatchNorm(shape[-1], momentum=0.0)
     y = layer.forward(x.reshape(shape), train=True)
     np.testing.assert_allclose(layer.running_mean, exact.mean(axis=0), rtol=2e-7)
     np.testing.assert_allclose(layer.running_variance, exact.var(axis=0, ddof=1), rtol=2e-6)
@@ -191,14 +136,14 @@ def test_single_precision_gradients_of_100_000_rows_are_accurate(rng):
     dy = rng.normal(0.5, 1.0, x.shape).astype(np.float32)
     results = []
     for dtype in (np.float32, np.float64):
-        layer = BatchNorm(4, dtype=dtype)
+        layer = dl.BatchNorm(4, dtype=dtype)
         layer.forward(x.astype(dtype), train=True)
         results.append([layer.backward(dy.astype(dtype)), layer.gamma.grad, layer.beta.grad])
     for single, exact in zip(*results, strict=True):
         assert np.abs(single - exact).max() <= 1e-5 * np.abs(exact).max()
 
 
-@given(st.integers(0, 3 * BLOCK), st.integers(1, 3), st.sampled_from(["C", "F"]))
+@given(st.integers(0, 3 * SUM_BLOCK), st.integers(1, 3), st.sampled_from(["C", "F"]))
 def test_column_sums_are_sums_over_columns(rows, columns, order):
     a = np.asarray(np.arange(rows * columns, dtype=np.float32).reshape(rows, columns) % 7, order=order)
     assert column_sums(a).dtype == np.float64
@@ -207,7 +152,7 @@ def test_column_sums_are_sums_over_columns(rows, columns, order):
 
 
 def test_column_sums_of_a_stack_and_of_half_precision():
-    a = np.full((2, 3 * BLOCK + 5, 3), 1000, np.float16)  # float16 ends at 65504
+    a = np.full((2, 3 * SUM_BLOCK + 5, 3), 1000, np.float16)  # float16 ends at 65504
     np.testing.assert_array_equal(column_sums(a), np.full((2, 3), 1000 * a.shape[1]))
 
 
@@ -217,83 +162,27 @@ def test_column_sums_of_a_stack_and_of_half_precision():
 @KINDS
 def test_channels_first_gets_a_hint(cls):
     for call in (lambda: cls(3).forward(np.zeros((2, 3, 8, 8))), lambda: cls(3).output_shape((3, 8, 8))):
-        with pytest.raises(ShapeError, match=r"channels come last: np.moveaxis\(x, 1, -1\)$"):
+        with pytest.raises(dl.ShapeError, match=r"channels come last: np.moveaxis\(x, 1, -1\)$"):
             call()
-
-
-@KINDS
-@pytest.mark.parametrize("own", [np.float32, np.float64])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_y_has_the_dtype_of_x_and_dx_that_of_dy(cls, own, dtype, rng):
-    layer = cls(4, dtype=own)
-    x = rng.normal(size=(3, 4)).astype(dtype)
-    assert layer.forward(x).dtype == dtype
-    assert layer.forward(x, train=True).dtype == dtype
-    for other in (np.float32, np.float64):
-        layer.forward(x, train=True)
-        assert layer.backward(rng.normal(size=(3, 4)).astype(other)).dtype == other
-
-
-@KINDS
-def test_nothing_of_the_callers_is_written_or_handed_on(cls, rng):
-    layer, x, dy = cls(4), rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
-    x_before, dy_before = x.copy(), dy.copy()
-    y = layer.forward(x, train=True)
-    y_before = y.copy()
-    dx = layer.backward(dy)
-    np.testing.assert_array_equal(x, x_before)
-    np.testing.assert_array_equal(dy, dy_before)
-    np.testing.assert_array_equal(y, y_before)
-    for one, other in ((y, x), (dx, dy), (dx, x), (dx, y)):
-        assert not np.shares_memory(one, other)
 
 
 def test_one_value_per_feature_is_refused_in_training_alone():
     for shape in ((1, 3), (1, 1, 1, 3), (0, 3), (0, 4, 4, 3)):
         with pytest.raises(
-            InputError, match=r"BatchNorm\(3.*at least 2 values per feature in training.*choose a batch_size"
+            dl.InputError, match=r"BatchNorm\(3.*at least 2 values per feature in training.*choose a batch_size"
         ):
-            BatchNorm(3).forward(np.ones(shape), train=True)
-        assert BatchNorm(3).forward(np.ones(shape)).shape == shape
-    assert BatchNorm(3).forward(np.ones((1, 2, 1, 3)), train=True).shape == (1, 2, 1, 3)
-
-
-def test_layer_norm_takes_an_empty_batch():
-    layer, x = LayerNorm(3), np.zeros((0, 2, 3), np.float32)
-    assert layer.forward(x, train=True).shape == x.shape
-    assert layer.backward(x).shape == x.shape
-    assert layer.gamma.grad.tolist() == [0, 0, 0]
+            dl.BatchNorm(3).forward(np.ones(shape), train=True)
+        assert dl.BatchNorm(3).forward(np.ones(shape)).shape == shape
+    assert dl.BatchNorm(3).forward(np.ones((1, 2, 1, 3)), train=True).shape == (1, 2, 1, 3)
 
 
 @KINDS
 @pytest.mark.parametrize("shape", [(5, 4), (3,), (), (2, 3, 1), (3, 5)])
 def test_rows_of_another_width_are_refused(cls, shape):
-    with pytest.raises(ShapeError, match=r"Norm\(3\): expected x of shape \(n, \.\.\., 3\), got"):
+    with pytest.raises(dl.ShapeError, match=r"Norm\(3\): expected rows of shape \(\.\.\., 3\), got"):
         cls(3).forward(np.zeros(shape))
-    with pytest.raises(ShapeError, match=r"expected rows of shape \(\.\.\., 3\), got"):
+    with pytest.raises(dl.ShapeError, match=r"expected rows of shape \(\.\.\., 3\), got"):
         cls(3).output_shape(shape[1:])
-
-
-@KINDS
-def test_output_shape_is_that_of_the_input(cls):
-    assert cls(3).output_shape((3,)) == (3,)
-    assert cls(3).output_shape((4, 5, 3)) == (4, 5, 3)
-
-
-@KINDS
-@pytest.mark.parametrize("shape", [(4, 2), (3, 3), (3,), (1, 3)])
-def test_a_wrong_dy_is_refused(cls, shape):
-    layer = cls(3)
-    layer.forward(np.arange(12.0).reshape(4, 3), train=True)
-    with pytest.raises(ShapeError, match=r"expected dy of shape \(4, 3\), got"):
-        layer.backward(np.zeros(shape))
-
-
-@KINDS
-@pytest.mark.parametrize("x", [np.zeros((2, 3), int), [[0.0, 0.0, 0.0]], None])
-def test_only_floating_point_arrays_are_taken(cls, x):
-    with pytest.raises(InputError, match="floating-point array"):
-        cls(3).forward(x)
 
 
 @KINDS
@@ -309,22 +198,17 @@ def test_only_floating_point_arrays_are_taken(cls, x):
     ],
 )
 def test_impossible_arguments_are_refused(cls, wrong, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(dl.InputError, match=message):
         cls(**{"features": 3, **wrong})
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.0, 1.5, np.nan, "0.9", None])
 def test_momentum_is_a_share_of_the_past(momentum):
-    with pytest.raises(InputError, match="momentum: expected a"):
-        BatchNorm(3, momentum=momentum)
-
-
-def test_representations_show_the_arguments():
-    assert repr(BatchNorm(3, momentum=0.5)) == "BatchNorm(3, momentum=0.5)"
-    assert repr(LayerNorm(3)) == "LayerNorm(3)"
+    with pytest.raises(dl.InputError, match="momentum: expected a"):
+        dl.BatchNorm(3, momentum=momentum)
 
 
 @pytest.mark.parametrize("value", [3333.333, 3e4, 1e-3, 1e8])
 def test_a_row_without_differences_is_zero_however_long(value):
     x = np.full((2, 1000), value, np.float32)
-    assert not LayerNorm(1000).forward(x).any()
+    assert not dl.LayerNorm(1000).forward(x).any()

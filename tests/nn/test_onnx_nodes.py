@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
-from minidl.nn.special import erf
+from minidl.nn.arithmetic import erf
 
 onnx = pytest.importorskip("onnx", reason="needs the extra oracle: pip install onnx")
 

@@ -19,37 +19,33 @@ def test_float32_unless_said_otherwise():
     assert Parameter([1.0], dtype=np.float64).grad.dtype == np.float64
 
 
-def test_gradients_add_up_and_zero_grad_starts_again():
-    parameter = Parameter(np.zeros(2))
-    parameter.add_grad(np.array([1.0, 2.0]))
-    parameter.add_grad(np.array([1.0, 2.0]))
+def test_gradients_add_up_and_zero_grad_forgets_even_a_nan():
+    parameter, given = Parameter(np.zeros(2)), np.array([1.0, 2.0])
+    parameter.add_grad(given)
+    parameter.add_grad(given)
     assert parameter.grad.tolist() == [2, 4]
+    assert given.tolist() == [1, 2]
+    for added in (given, 0 * given):
+        parameter.add_grad(np.array([np.nan, 1.0]))
+        parameter.zero_grad()
+        if added.any():
+            parameter.add_grad(added)
+        assert parameter.grad.tolist() == added.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_are_added_like_gradients_in_the_values_dtype(dtype, rng):
+    parameter = Parameter(np.asfortranarray(np.ones((3, 2))), dtype=dtype)
+    memory, a, b = parameter.grad, rng.normal(size=(3, 5)), rng.normal(size=(5, 2))
+    for times in (1, 2):
+        parameter.add_product(a, b)
+        np.testing.assert_allclose(parameter.grad, times * (a @ b), rtol=1e-6)
     parameter.zero_grad()
-    parameter.add_grad(np.array([5.0, 5.0]))
-    assert parameter.grad.tolist() == [5, 5]
-
-
-def test_a_gradient_nobody_added_to_since_zero_grad_is_zero():
-    parameter = Parameter(np.zeros(2))
-    parameter.add_grad(np.array([np.nan, 1.0]))
-    parameter.zero_grad()
-    assert parameter.grad.tolist() == [0, 0]
-
-
-def test_the_first_addition_overwrites_even_a_nan():
-    parameter = Parameter(np.zeros(2))
-    parameter.add_grad(np.array([np.nan, 1.0]))
-    parameter.zero_grad()
-    parameter.add_grad(np.array([1.0, 1.0]))
-    assert parameter.grad.tolist() == [1, 1]
-
-
-def test_add_grad_does_not_keep_the_callers_array():
-    parameter, given = Parameter(np.zeros(2)), np.ones(2)
-    parameter.zero_grad()
-    parameter.add_grad(given)
-    parameter.add_grad(given)
-    assert given.tolist() == [1, 1]
+    parameter.add_product(2 * a, b)
+    np.testing.assert_allclose(parameter.grad, 2 * (a @ b), rtol=1e-6)
+    assert parameter.grad is memory
+    with pytest.raises(ShapeError, match=r"expected a gradient of shape \(3, 2\), got \(5, 2\)"):
+        parameter.add_product(a.T, b)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((3, 2)), np.zeros(3), np.zeros((1, 1)), np.float64(1.0)])

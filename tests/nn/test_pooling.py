@@ -1,4 +1,4 @@
-"""What poolings give; their contract and wrong use are in `test_convolution`."""
+"""What poolings give; their contract and wrong use are in `test_layers` and `test_convolution`."""
 
 import numpy as np
 import pytest

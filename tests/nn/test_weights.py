@@ -1,12 +1,9 @@
 """Saving and loading weights: whole, verified, or not at all."""
 
-import json
-
 import numpy as np
 import pytest
 
 import minidl as dl
-from minidl._storage.tensors import read_tensors, write_tensors
 
 
 def make(seed=0, dtype="float32"):
@@ -76,31 +73,28 @@ def test_a_loaded_run_predicts_and_goes_on_to_the_last_bit(saved):
         assert other.parameters[name].grad.tobytes() == parameter.grad.tobytes()
 
 
-def test_another_tool_reads_the_file(saved):
-    safetensors = pytest.importorskip("safetensors.numpy", reason="needs the package safetensors")
-    model, path = saved
-    found = safetensors.load_file(path)
-    assert set(found) == set(arrays_of(model))
-    for name, array in arrays_of(model).items():
-        assert np.array_equal(found[name], array)
-
-
-def test_every_flipped_bit_and_every_cut_is_noticed(saved):
-    _, path = saved
+def test_every_flipped_bit_and_every_cut_is_noticed_or_changes_no_weight(saved):
+    saved_model, path = saved
     content = path.read_bytes()
-    model, weights = make(seed=1), arrays_of(make(seed=1))
     rng = np.random.default_rng(0)
     damaged = [content[:n] for n in rng.integers(0, len(content), 50)] + [content + b"\0"]
     for bit in rng.choice(8 * len(content), 300, replace=False):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << (bit % 8)
         damaged.append(bytes(flipped))
+    refused = 0
     for data in damaged:
+        model, expected = make(seed=1), arrays_of(saved_model)
         path.write_bytes(data)
-        with pytest.raises(dl.CheckpointError):
+        try:
+            # A flip in the digest's name alone makes a file without one.
             model.load_weights(path)
-    for name, array in arrays_of(model).items():
-        assert np.array_equal(array, weights[name])
+            assert b"minidl.sha256" not in data
+        except dl.CheckpointError:
+            refused += 1
+            expected = arrays_of(make(seed=1))
+        assert all(np.array_equal(array, expected[name]) for name, array in arrays_of(model).items())
+    assert refused > 0.95 * len(damaged)
 
 
 def test_what_does_not_fit_is_told_in_one_go_and_changes_nothing(saved):
@@ -143,72 +137,52 @@ def test_casts_of_a_model_take_each_others_weights_and_count_on_exactly(tmp_path
             assert np.array_equal(arrays_of(other)[name], array)
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
-def test_a_file_of_another_tool_is_refused_with_what_to_do(metadata, tmp_path):
-    header = {"__metadata__": metadata} if metadata else {}
-    header["0.weight"] = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
-    text = json.dumps(header).encode()
-    (tmp_path / "file").write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
-    with pytest.raises(dl.CheckpointError, match=r"no digest 'minidl.sha256'.*model.parameters\[name\].*save_weights"):
-        make().load_weights(tmp_path / "file")
+def test_a_file_of_another_tool_is_loaded_where_names_shapes_and_numbers_are_right(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy", reason="needs the package safetensors")
+    model, other = trained(), make(seed=1)
+    arrays = {name: array.copy() for name, array in arrays_of(model).items()}
+
+    def load(changes):
+        safetensors.save_file({**arrays, **changes}, tmp_path / "file", {"format": "np"})
+        other.load_weights(tmp_path / "file")
+
+    load({})
+    for name, array in arrays_of(model).items():
+        assert arrays_of(other)[name].tobytes() == array.tobytes()
+    for changes, message in [
+        ({"5.weight": np.ones(3, np.float32)}, "a '5.weight' that the model has not"),
+        ({"0.weight": np.ones((5, 4), np.float32)}, r"'0.weight' of \(5, 4\) float32"),
+        ({"0.bias": np.ones(5)}, "'0.bias' of .* float64"),
+        ({"0.bias": np.full(5, np.nan, np.float32)}, "'0.bias': expected finite numbers"),
+    ]:
+        with pytest.raises(dl.CheckpointError, match=message):
+            load(changes)
+    for name, array in arrays_of(model).items():
+        assert arrays_of(other)[name].tobytes() == array.tobytes()
 
 
-def test_texts_and_shapes_of_all_kinds_come_back(tmp_path):
-    arrays = {
-        "number": np.float64(3.5),
-        "nothing": np.zeros((0, 3), np.float32),
-        "columns": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-        "counts": np.arange(4),
-        "flags": np.array([True, False]),
-        "strange": np.array([np.nan, -0.0, np.inf]),
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "float16"])
+def test_weights_of_pytorch_are_loaded(kind, tmp_path):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    safetensors = pytest.importorskip("safetensors.torch", reason="needs the package safetensors")
+    weights = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3)).state_dict()
+    weights = {
+        name: tensor.to(getattr(torch, kind)).permute(*range(tensor.ndim)[::-1]).contiguous()
+        for name, tensor in weights.items()
     }
-    write_tensors(tmp_path / "file", {k: np.asarray(v) for k, v in arrays.items()}, {"note": 'ä "quoted"'})
-    found, metadata = read_tensors(tmp_path / "file")
-    assert metadata == {"note": 'ä "quoted"'}
-    for name, array in arrays.items():
-        assert found[name].tobytes() == np.ascontiguousarray(array).tobytes()
-        assert found[name].dtype == np.asarray(array).dtype
-    with pytest.raises(dl.CheckpointError, match="dtype is complex128"):
-        write_tensors(tmp_path / "file", {"z": np.array([1j])})
+    safetensors.save_file(weights, tmp_path / "file")
+    model = dl.Model(dl.Sequential(dl.Dense(4, 5), dl.ReLU(), dl.Dense(5, 3)), dl.SoftmaxCrossEntropy())
+    model.load_weights(tmp_path / "file")
+    for name, array in model.weights().items():
+        assert array.dtype == np.float32
+        assert np.array_equal(array, weights[name].float().numpy())
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        b"",
-        b"[]",
-        b"{}",
-        b"[" * 100_000,
-        b'{"__metadata__": {"minidl.sha256": 3}}',
-        b'{"__metadata__": {"minidl.sha256": ""}, "a": {}}',
-        b'{"__metadata__": {"minidl.sha256": "00"}, "__metadata__": {}}',
-        b"\xff\xfe",
-    ],
-)
-def test_a_hostile_header_is_refused(header, tmp_path):
-    (tmp_path / "file").write_bytes(len(header).to_bytes(8, "little") + header)
-    with pytest.raises(dl.CheckpointError):
-        read_tensors(tmp_path / "file")
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]},
-        {"dtype": "F32", "shape": [-1, -1], "data_offsets": [0, 4]},
-        {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
-        {"dtype": "O", "shape": [1], "data_offsets": [0, 8]},
-        {"dtype": "F32", "shape": "1", "data_offsets": [0, 4]},
-        {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]},
-    ],
-)
-def test_a_hostile_entry_with_a_right_digest_is_refused(entry, tmp_path):
-    import hashlib
-
-    def content(digest):
-        header = json.dumps({"__metadata__": {"minidl.sha256": digest}, "a": entry}).encode()
-        return len(header).to_bytes(8, "little") + header + bytes(4)
-
-    (tmp_path / "file").write_bytes(content(hashlib.sha256(content("0" * 64)).hexdigest()))
-    with pytest.raises(dl.CheckpointError):
-        read_tensors(tmp_path / "file")
+def test_a_checkpoint_without_its_digest_is_no_checkpoint(tmp_path):
+    model, data = make(), dl.Dataset(np.ones((4, 4)), [0, 1, 2, 0])
+    dl.Trainer(model, dl.SGD(0.1), [dl.Checkpoint(tmp_path)]).fit(data, epochs=1, batch_size=4)
+    (path,) = tmp_path.glob("*.safetensors")
+    path.write_bytes(path.read_bytes().replace(b"minidl.sha256", b"another.words"))
+    model.load_weights(path)
+    with pytest.raises(dl.CheckpointError, match="no digest"):
+        dl.Trainer(model, dl.SGD(0.1)).fit(data, epochs=2, batch_size=4, resume_from=path)

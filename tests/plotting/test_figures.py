@@ -1,181 +1,151 @@
 """LearningCurves and WeightTemplates at the end of real and of broken runs."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minidl._core.errors import InputError, ShapeError
-from minidl.data.dataset import Dataset
-from minidl.nn.layers import BatchNorm, Conv2D, Dense, Flatten, Layer, ReLU, Sequential
-from minidl.nn.losses import SoftmaxCrossEntropy
-from minidl.nn.model import Model
-from minidl.training.callbacks.base import Callback
-from minidl.training.callbacks.figures import LearningCurves, WeightTemplates
-from minidl.training.optimizers import SGD
-from minidl.training.trainer import Trainer
+import minidl as dl
+from minidl import LearningCurves, WeightTemplates
 
-
-class Fail(Callback):
-    """Raises in the given epoch, before its measurement."""
-
-    def __init__(self, epoch: int, error: type[BaseException]) -> None:
-        self.epoch = epoch
-        self.error = error
-
-    def on_batch_end(self, trainer: Trainer) -> None:
-        if trainer.epoch == self.epoch:
-            raise self.error("on purpose")
+BATCH = {"epochs": 1, "batch_size": 10}
 
 
 @pytest.fixture
-def data(rng: np.random.Generator) -> Dataset:
+def data(rng):
     x = rng.normal(size=(30, 12)).astype(np.float32)
-    return Dataset(x, rng.integers(0, 3, 30), name="noise", class_names=("ant", "bee", "cow"))
-
-
-def trainer_with(*callbacks: Callback, features: int = 12) -> Trainer:
-    return Trainer(Model(Dense(features, 3, rng=1), SoftmaxCrossEntropy()), SGD(0.1), callbacks, rng=0)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-
-
-def test_curves_and_templates_are_written_when_training_ends(tmp_path: Path, data: Dataset) -> None:
-    curves = LearningCurves(tmp_path, prefix="a-", title="A run")
-    templates = WeightTemplates(tmp_path, prefix="a-")
-    trainer_with(curves, templates).fit(data, data, epochs=2, batch_size=10)
-    assert names(tmp_path) == [f"a-{name}.{kind}" for name in ("cost", "loss", "weights") for kind in ("png", "svg")]
-    assert curves.paths == {name: [tmp_path / f"a-{name}.png", tmp_path / f"a-{name}.svg"] for name in ("cost", "loss")}
-    assert templates.paths == {"weights": [tmp_path / "a-weights.png", tmp_path / "a-weights.svg"]}
-
-
-def test_constructing_writes_nothing(tmp_path: Path) -> None:
-    assert LearningCurves(tmp_path / "a").paths == {}
-    assert WeightTemplates(tmp_path / "a").paths == {}
-    assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_an_interrupted_run_has_its_figures(tmp_path: Path, data: Dataset, error: type[BaseException]) -> None:
-    curves, templates = LearningCurves(tmp_path), WeightTemplates(tmp_path)
-    with pytest.raises(error, match="on purpose"):
-        trainer_with(curves, templates, Fail(2, error)).fit(data, epochs=3, batch_size=10)
-    assert set(curves.paths) == {"cost", "loss"}
-    assert set(templates.paths) == {"weights"}
-
-
-def test_a_run_without_a_finished_epoch_has_none(tmp_path: Path, data: Dataset) -> None:
-    curves, templates = LearningCurves(tmp_path), WeightTemplates(tmp_path)
-    with pytest.raises(ValueError, match="on purpose"):
-        trainer_with(curves, templates, Fail(1, ValueError)).fit(data, epochs=3, batch_size=10)
-    trainer_with(curves, templates).fit(data, epochs=0, batch_size=10)
-    assert curves.paths == templates.paths == {}
-    assert names(tmp_path) == []
-
-
-def test_paths_are_those_of_the_last_fit(tmp_path: Path, data: Dataset) -> None:
-    curves, templates = LearningCurves(tmp_path), WeightTemplates(tmp_path)
-    trainer_with(curves, templates).fit(data, epochs=1, batch_size=10)
-    trainer_with(curves, templates).fit(data, epochs=0, batch_size=10)
-    assert curves.paths == templates.paths == {}
-
-
-def test_validation_alone_is_drawn(tmp_path: Path, data: Dataset) -> None:
-    curves = LearningCurves(tmp_path)
-    trainer_with(curves).fit(data, data, epochs=1, batch_size=10, train_metrics=False)
-    assert set(curves.paths) == {"cost", "loss"}
+    return dl.Dataset(x, rng.integers(0, 3, 30), name="noise", class_names=("ant", "bee", "cow"))
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, object]]:
-    """What the figures were drawn from."""
+def drawn(monkeypatch, tmp_path):
+    """What figures are drawn from; none is drawn, and saving one makes empty files."""
     monkeypatch.chdir(tmp_path)
-    calls: list[dict[str, object]] = []
+    calls = []
 
-    def plot_weight_templates(weight: np.ndarray, **options: object) -> str:
-        calls.append({"shape": weight.shape, **options})
-        return "figure"
+    def drawing(first, *rest, **options):
+        calls.append({"shape": first.shape, **options} if isinstance(first, np.ndarray) else (*rest, options))
 
-    monkeypatch.setattr("minidl.plotting.plot_weight_templates", plot_weight_templates)
-    monkeypatch.setattr("minidl.plotting.save_figure", lambda figure, path: [path])
+    def save(figure, path):
+        paths = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
+        for file in paths:
+            file.touch()
+        return paths
+
+    monkeypatch.setattr("minidl.plotting.plot_weight_templates", drawing)
+    monkeypatch.setattr("minidl.plotting.plot_curves", drawing)
+    monkeypatch.setattr("minidl.plotting.save_figure", save)
     return calls
 
 
-def test_names_and_title_are_those_of_the_training_data(drawn: list[dict[str, object]], data: Dataset) -> None:
-    trainer_with(WeightTemplates("f")).fit(data, epochs=1, batch_size=10)
-    assert drawn[-1] == {
-        "shape": (12, 3),
-        "class_names": ("ant", "bee", "cow"),
-        "image_shape": None,
-        "title": "noise",
-    }
+def trainer_with(*callbacks, network=None):
+    model = dl.Model(network or dl.Dense(12, 3, rng=1), dl.SoftmaxCrossEntropy())
+    return dl.Trainer(model, dl.SGD(0.1), callbacks, rng=0)
 
 
-def test_what_was_asked_for_goes_first(drawn: list[dict[str, object]], data: Dataset) -> None:
-    options = {"class_names": ["a", "b", "c"], "image_shape": (3, 4), "title": "mine"}
-    trainer_with(WeightTemplates("f", parameter="weight", **options)).fit(data, epochs=1, batch_size=10)
-    assert drawn[-1] == {"shape": (12, 3), **options}
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
 
 
-def test_hidden_units_are_not_called_classes(drawn: list[dict[str, object]], data: Dataset) -> None:
-    network = Sequential(Dense(12, 5, rng=1), ReLU(), Dense(5, 3, rng=2))
-    Trainer(Model(network, SoftmaxCrossEntropy()), SGD(0.1), [WeightTemplates("f")], rng=0).fit(
-        data, epochs=1, batch_size=10
-    )
-    assert drawn[-1]["shape"] == (12, 5)
-    assert drawn[-1]["class_names"] == ()
-
-
-def test_what_cannot_be_drawn_is_refused_before_the_first_step(tmp_path: Path, data: Dataset) -> None:
-    trainer = trainer_with(WeightTemplates(tmp_path, parameter="0.weigth"))
-    with pytest.raises(InputError, match=r"a parameter '0.weigth', the model has weight, bias"):
-        trainer.fit(data, epochs=1, batch_size=10)
-    assert trainer.step == 0
-    trainer = trainer_with(WeightTemplates(tmp_path), features=11)
-    with pytest.raises(ShapeError, match="11 features are no square image; pass image_shape"):
-        trainer.fit(Dataset(data.x[:, :11], data.y), epochs=1, batch_size=10)
-    assert trainer.step == 0
+def test_curves_and_templates_are_written_when_training_ends(tmp_path, data):
+    curves = LearningCurves(tmp_path / "f", prefix="a-", title="A run")
+    templates = WeightTemplates(tmp_path / "f", prefix="a-")
     assert names(tmp_path) == []
+    assert curves.paths == templates.paths == {}
+    trainer_with(curves, templates).fit(data, data, **BATCH)
+    paths = curves.paths | templates.paths
+    assert list(paths) == ["cost", "loss", "weights"]
+    for name, (png, svg) in paths.items():
+        assert (png, svg) == (tmp_path / "f" / f"a-{name}.png", tmp_path / "f" / f"a-{name}.svg")
+        assert png.read_bytes().startswith(b"\x89PNG")
+        assert svg.read_bytes().startswith(b"<?xml")
 
 
-def test_a_dense_behind_flatten_sees_the_pictures(drawn: list[dict[str, object]], data: Dataset) -> None:
-    network = Sequential(Flatten(), ReLU(), Dense(12, 3, rng=1))
-    pictures = Dataset(data.x.reshape(-1, 2, 2, 3), data.y)
-    Trainer(Model(network, SoftmaxCrossEntropy()), SGD(0.1), [WeightTemplates("f")], rng=0).fit(
-        pictures, epochs=1, batch_size=10
-    )
-    assert drawn[-1]["shape"] == (12, 3)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize(("epoch", "written"), [(1, set()), (2, {"cost", "loss", "weights"})])
+def test_a_broken_run_has_its_figures_if_an_epoch_was_finished(drawn, data, error, epoch, written):
+    def fail(trainer):
+        if trainer.epoch == epoch:
+            raise error("on purpose")
+
+    curves, templates = LearningCurves("f"), WeightTemplates("f")
+    with pytest.raises(error, match="on purpose"):
+        trainer_with(curves, templates, dl.LambdaCallback(on_batch_end=fail)).fit(data, epochs=3, batch_size=10)
+    assert {*curves.paths, *templates.paths} == written
+    assert {name.partition(".")[0] for name in names("f")} == written
+
+
+def test_paths_are_those_of_the_last_fit(drawn, data):
+    curves, templates = LearningCurves("f"), WeightTemplates("f")
+    trainer_with(curves, templates).fit(data, **BATCH)
+    assert curves.paths
+    assert templates.paths
+    trainer_with(curves, templates).fit(data, epochs=0, batch_size=10)
+    assert curves.paths == templates.paths == {}
+
+
+def test_validation_alone_is_drawn(drawn, data):
+    curves = LearningCurves("f")
+    trainer_with(curves).fit(data, data, **BATCH, train_metrics=False)
+    assert set(curves.paths) == {"cost", "loss"}
+    assert drawn == [(name, {"title": "noise"}) for name in ("cost", "loss")]
+
+
+def templates_of(data, *layers, folder="f", **options):
+    """Train a network, which takes pictures unless it begins with Dense, and draw its templates."""
+    if not isinstance(layers[0], dl.Dense):
+        data = data.map(lambda x: x.reshape(-1, 2, 2, 3))
+    trainer = trainer_with(WeightTemplates(folder, **options), network=dl.Sequential(*layers))
+    try:
+        trainer.fit(data, **BATCH)
+    finally:
+        assert trainer.step == (3 if names(folder) else 0)
+
+
+def dense(columns, rows=12):
+    return dl.Dense(rows, columns, rng=1)
+
+
+MINE = {"class_names": ["a", "b", "c"], "image_shape": (3, 4), "title": "mine"}
+OF_DATA = {"class_names": ("ant", "bee", "cow"), "image_shape": None, "title": "noise"}
 
 
 @pytest.mark.parametrize(
-    ("first", "words"),
+    ("layers", "options", "expected"),
     [
-        (
-            lambda: Conv2D(3, 4, 1, rng=1),
-            r"'0.weight' of shape \(1, 1, 3, 4\); .* of 0.weight, 0.bias, 2.weight, 2.bias",
-        ),
-        (lambda: BatchNorm(3), r"'0.gamma' of shape \(3,\); .* of 0.gamma, 0.beta, 2.weight, 2.bias"),
+        ([dense(3)], {}, {"shape": (12, 3), **OF_DATA}),
+        ([dense(3)], {"parameter": "0.weight", **MINE}, {"shape": (12, 3), **MINE}),
+        # Hidden units are not called classes.
+        ([dense(5), dl.ReLU(), dense(3, 5)], {}, {"shape": (12, 5), **OF_DATA, "class_names": ()}),
+        ([dl.Flatten(), dl.ReLU(), dense(3)], {}, {"shape": (12, 3), **OF_DATA}),
+        ([dl.BatchNorm(3), dl.Flatten(), dense(3)], {"parameter": "2.weight"}, {"shape": (12, 3), **OF_DATA}),
     ],
 )
-def test_a_later_matrix_is_drawn_only_when_it_is_named(
-    tmp_path: Path, data: Dataset, first: Callable[[], Layer], words: str
-) -> None:
-    pictures = Dataset(data.x.reshape(-1, 2, 2, 3), data.y)
-    features = 16 if isinstance(first(), Conv2D) else 12
-    model = Model(Sequential(first(), Flatten(), Dense(features, 3, rng=1)), SoftmaxCrossEntropy())
-    trainer = Trainer(model, SGD(0.1), [WeightTemplates(tmp_path)], rng=0)
-    with pytest.raises(InputError, match="first parameter to have two axes, got " + words):
-        trainer.fit(pictures, epochs=1, batch_size=10)
-    assert trainer.step == 0
+def test_templates_are_of_the_weight_that_sees_the_pictures(drawn, data, layers, options, expected):
+    templates_of(data, *layers, **options)
+    assert drawn[-1] == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "error", "words"),
+    [
+        ([dense(3)], {"parameter": "0.weigth"}, dl.InputError, "'0.weigth', the model has 0.weight, 0.bias"),
+        ([dense(11), dense(3, 11)], {"parameter": "1.weight"}, dl.ShapeError, "11 features .*pass image_shape"),
+        (
+            [dl.Conv2D(3, 3, 1, rng=1), dl.Flatten(), dense(3)],
+            {},
+            dl.InputError,
+            r"two axes, got '0.weight' of shape \(1, 1, 3, 3\); .* of 0.weight, 0.bias, 2.weight, 2.bias",
+        ),
+        ([dl.BatchNorm(3), dl.Flatten(), dense(3)], {}, dl.InputError, r"two axes, got '0.gamma' of shape \(3,\)"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_before_the_first_step(tmp_path, data, layers, options, error, words):
+    with pytest.raises(error, match=words):
+        templates_of(data, *layers, folder=tmp_path, **options)
     assert names(tmp_path) == []
-    named = WeightTemplates(tmp_path, parameter="2.weight")
-    Trainer(model, SGD(0.1), [named], rng=0).fit(pictures, epochs=1, batch_size=10)
-    assert names(tmp_path) == ["weights.png", "weights.svg"]
 
 
-def test_a_model_without_parameters_has_no_templates(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected a parameter, the model has none"):
+def test_a_model_without_parameters_has_no_templates(tmp_path):
+    with pytest.raises(dl.InputError, match="expected a parameter, the model has none"):
         WeightTemplates(tmp_path)._find({})

@@ -10,10 +10,9 @@ import matplotlib
 import numpy as np
 import pytest
 from figures import axes_of
-from matplotlib.figure import Figure
 from PIL import Image
 
-from minidl._core.errors import InputError, ShapeError
+from minidl._core.errors import ShapeError
 from minidl.plotting import plot_curves, plot_weight_templates, save_figure, template_images
 from minidl.training.history import History
 
@@ -47,10 +46,6 @@ def test_one_of_the_two_columns_is_enough() -> None:
     for names in (["loss"], ["val_loss"]):
         (line,) = axes_of(plot_curves({name: [2.0, 1.0] for name in names}, "loss")).lines
         assert line.get_label() == ("training" if names == ["loss"] else "validation")
-    with pytest.raises(InputError, match="expected a history with 'loss' or 'val_loss'"):
-        plot_curves(History(), "loss")
-    with pytest.raises(InputError, match="expected a history with 'loss' or 'val_loss'"):
-        plot_curves({"loss": []}, "loss")
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 40, 1000])
@@ -126,40 +121,10 @@ def test_a_curve_of_nothing_finite_says_so() -> None:
     assert [text.get_text() for text in ax.texts] == ["nothing finite to draw"]
 
 
-@pytest.mark.parametrize(
-    "title", ["CIFAR-10: λ = 0.1, η = 0.001, batch 100, 40 epochs, seed 42, on one core", "W" * 90]
-)
-def test_no_text_is_clipped(title: str) -> None:
-    wild = {"cost": [3.0, 8.0, math.nan] * 5, "val_cost": [4.0, 9.0, math.inf] * 5}
-    templates = plot_weight_templates(np.eye(12, 10), title=title, image_shape=(3, 4), class_names=["automobile"] * 10)
-    for figure in (plot_curves(wild, "cost", title=title), templates):
-        figure.draw_without_rendering()
-        box = figure.bbox
-        for ax in figure.axes:
-            inner = ax.get_tightbbox()
-            assert inner.x0 >= box.x0 - 1
-            assert inner.x1 <= box.x1 + 1
-            assert inner.y0 >= box.y0 - 1
-            assert inner.y1 <= box.y1 + 1
-        for text in figure.texts:
-            extent = text.get_window_extent()
-            assert box.x0 <= extent.x0 <= extent.x1 <= box.x1
-
-
 def test_a_title_is_no_formula() -> None:
     figure = plot_curves(smooth(), "cost", title="$100 and_1 $\\frac")
     figure.draw_without_rendering()  # matplotlib would take what stands between dollars as a formula, and fail
     assert axes_of(figure).get_title() == "$100 and_1 $\\frac"
-
-
-def test_curves_are_drawn_where_they_are_told_to() -> None:
-    figure = Figure()
-    left, right = figure.subplots(1, 2)
-    assert plot_curves(smooth(), "cost", ax=right) is figure
-    assert len(right.lines) == 2
-    assert not left.lines
-    inner = figure.subfigures(1, 1).add_subplot()
-    assert plot_curves(smooth(), "cost", ax=inner) is figure
 
 
 def test_templates_are_a_grid_of_named_pictures(rng: np.random.Generator) -> None:

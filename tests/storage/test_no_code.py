@@ -1,4 +1,4 @@
-"""No file that minidl reads can make it run code, and one module alone writes: shown on the source, by its syntax."""
+"""No file that minidl reads can make it run code, and one room alone writes: shown on the source, by its syntax."""
 
 import ast
 from collections.abc import Iterator
@@ -11,43 +11,33 @@ import minidl
 ROOT = Path(minidl.__file__).parent
 SOURCES = {path.relative_to(ROOT.parent).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
-UNPICKLERS = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dbm", "dill", "cloudpickle", "joblib", "jsonpickle"}
-UNPICKLERS |= {"yaml", "copyreg", "runpy", "code", "codeop", "tarfile", "zipfile"}
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
+UNPICKLERS = _words("pickle _pickle cPickle marshal shelve dbm dill cloudpickle joblib jsonpickle yaml copyreg")
+UNPICKLERS |= {"runpy", "code", "codeop", "tarfile", "zipfile"}
 EVALUATORS = {"eval", "exec", "compile", "__import__", "execfile"}
 RUNNERS = {"os.system", "os.popen", "os.fork", "os.execv", "os.execve", "os.execvp", "os.spawnv", "os.startfile"}
 NUMPY_LOADERS = {"load", "save", "savez", "savez_compressed", "loadtxt", "genfromtxt", "DataSource", "memmap"}
 FORMAT_READERS = {"read_array", "write_array", "read_array_header_1_0", "read_array_header_2_0"}
 EXTRACTORS = {"extract", "extractall", "unpack_archive"}
-WRITERS = {
-    "unlink",
-    "rename",
-    "renames",
-    "mkdir",
-    "makedirs",
-    "rmdir",
-    "removedirs",
-    "touch",
-    "write_text",
-    "write_bytes",
-}
-WRITERS |= {"symlink_to", "hardlink_to", "chmod", "tofile", "truncate", "link", "symlink", "TemporaryFile"}
-WRITERS |= {
-    "NamedTemporaryFile",
-    "SpooledTemporaryFile",
-    "TemporaryDirectory",
-    "mkstemp",
-    "mkdtemp",
-    "rmtree",
-    "copyfile",
-}
+WRITERS = _words("unlink rename renames mkdir makedirs rmdir removedirs touch write_text write_bytes symlink_to")
+WRITERS |= _words("hardlink_to chmod tofile truncate link symlink mkstemp mkdtemp rmtree copyfile TemporaryFile")
+WRITERS |= {"NamedTemporaryFile", "SpooledTemporaryFile", "TemporaryDirectory"}
 
 ALLOWED = {
-    # The one door to the disk.
+    # The one door to the disk, and the file that a lock is on.
     ("minidl/_storage/files.py", "writes"),
+    ("minidl/_storage/locks.py", "writes"),
     # An npm process writes its package and its messages into a folder and a nameless file of its own, both gone at the
     # end; where that folder may lie has to be there before.
     ("minidl/data/datasets/download.py", "writes"),
     ("minidl/data/datasets/download.py", "starts a process"),
+    # CIFAR-10 is published as pickles in a .tar.gz. The unpickler sees them after a scan of their opcodes, and can call
+    # stand-ins that record their arguments, and nothing else; tarfile reads a stream and writes nothing.
+    ("minidl/data/datasets/cifar10_formats.py", "imports what runs or unpacks code"),
     # `minidl checkgrad` runs the module that its user names on the command line, as `python` does; no file names one.
     ("minidl/cli/checkgrad.py", "imports what runs or unpacks code"),
     # The package imports its own modules, by a table of constants, when they are first asked for.
@@ -92,13 +82,12 @@ def _faults_of(node: ast.AST) -> Iterator[str]:
 
 def _imported(names: Iterator[str] | list[str]) -> Iterator[str]:
     for name in names:
-        if name.split(".")[0] in UNPICKLERS or name.startswith(
-            ("numpy.lib.format", "numpy.lib.npyio", "importlib.util")
-        ):
+        first, last = name.split(".")[0], name.split(".")[-1]
+        if first in UNPICKLERS or name.startswith(("numpy.lib.format", "numpy.lib.npyio", "importlib.util")):
             yield "imports what runs or unpacks code"
-        if name.split(".")[-1] in EVALUATORS - {"compile"} | EXTRACTORS | {"mktemp"} or name in RUNNERS:
+        if last in EVALUATORS - {"compile"} | EXTRACTORS | {"mktemp"} or name in RUNNERS:
             yield "imports what runs or unpacks code"
-        if name.split(".")[-1] in NUMPY_LOADERS and name.startswith("numpy."):
+        if last in NUMPY_LOADERS and name.startswith("numpy."):
             yield "reads pickled arrays"
 
 
@@ -126,7 +115,7 @@ def _called(function: str, arguments: list[ast.expr], keywords: list[ast.keyword
         yield from ["writes"] if set("wax+") & set(str(arguments[0].value)) else []
 
 
-def test_no_module_runs_what_it_reads_and_one_alone_writes() -> None:
+def test_no_module_runs_what_it_reads_and_one_room_alone_writes() -> None:
     assert len(SOURCES) > 100
     found = [
         f"{name}:{line}: {fault}: {text}"
@@ -138,78 +127,44 @@ def test_no_module_runs_what_it_reads_and_one_alone_writes() -> None:
 
 
 def test_every_exception_is_still_needed() -> None:
-    for name, allowed in ALLOWED:
-        assert any(fault == allowed for _, fault, _ in faults(SOURCES[name].read_text(encoding="utf-8"))), (
-            name,
-            allowed,
-        )
+    needed = {(name, fault) for name, _ in ALLOWED for _, fault, _ in faults(SOURCES[name].read_text(encoding="utf-8"))}
+    assert needed >= ALLOWED
+
+
+PLANTED = {
+    "imports what runs or unpacks code": """
+        import pickle ~ import pickle as json ~ import os, marshal ~ from pickle import loads ~
+        if f: from dill import load ~ import shelve ~ import joblib.numpy_pickle ~ import cloudpickle ~
+        import tarfile ~ from shutil import unpack_archive ~ from numpy.lib import format ~
+        from numpy.lib.format import read_array ~ from builtins import eval as f ~ from tempfile import mktemp ~
+        from os import system ~ importlib.import_module(name)
+    """,
+    "evaluates": """
+        eval(text) ~ exec(text) ~ compile(text, '', 'exec') ~ f = eval ~ map(exec, lines) ~ __import__(name) ~
+        builtins.exec(text)
+    """,
+    "reads pickled arrays": """
+        np.load(path) ~ np.load(path, allow_pickle=True) ~ numpy.save(path, array) ~ from numpy import load ~
+        read = np.load ~ f(path, allow_pickle=flag) ~ np.lib.format.read_array(file)
+    """,
+    "extracts": "archive.extract(member) ~ archive.extractall() ~ shutil.unpack_archive(path)",
+    "mktemp": "tempfile.mktemp()",
+    "starts a shell": "subprocess.run(text, shell=True) ~ run(text, shell=flag) ~ os.system(text) ~ os.popen(text)",
+    "starts a process": "subprocess.Popen(['npm'])",
+    "writes": """
+        open(path, 'w') ~ open(path, mode='ab') ~ open(path, 'r+b') ~ open(path, mode) ~ io.open(path, 'x') ~
+        Path(path).open('w') ~ path.write_text(text) ~ path.write_bytes(content) ~ path.unlink() ~
+        path.rename(other) ~ path.replace(other) ~ path.mkdir() ~ path.touch() ~ os.replace(path, other) ~
+        os.remove(path) ~ os.open(path, os.O_WRONLY | os.O_CREAT) ~ os.open(path, _CREATE) ~
+        shutil.move(path, other) ~ array.tofile(path) ~ figure.savefig(path) ~ TemporaryFile() ~
+        tempfile.NamedTemporaryFile()
+    """,
+}
 
 
 @pytest.mark.parametrize(
     ("source", "fault"),
-    [
-        ("import pickle", "imports what runs or unpacks code"),
-        ("import pickle as json", "imports what runs or unpacks code"),
-        ("import os, marshal", "imports what runs or unpacks code"),
-        ("from pickle import loads", "imports what runs or unpacks code"),
-        ("def f():\n    from dill import load", "imports what runs or unpacks code"),
-        ("import shelve", "imports what runs or unpacks code"),
-        ("import joblib.numpy_pickle", "imports what runs or unpacks code"),
-        ("import cloudpickle", "imports what runs or unpacks code"),
-        ("import tarfile", "imports what runs or unpacks code"),
-        ("from shutil import unpack_archive", "imports what runs or unpacks code"),
-        ("from numpy.lib import format", "imports what runs or unpacks code"),
-        ("from numpy.lib.format import read_array", "imports what runs or unpacks code"),
-        ("from builtins import eval as f", "imports what runs or unpacks code"),
-        ("from tempfile import mktemp", "imports what runs or unpacks code"),
-        ("from os import system", "imports what runs or unpacks code"),
-        ("importlib.import_module(name)", "imports what runs or unpacks code"),
-        ("eval(text)", "evaluates"),
-        ("exec(text)", "evaluates"),
-        ("compile(text, '', 'exec')", "evaluates"),
-        ("f = eval", "evaluates"),
-        ("map(exec, lines)", "evaluates"),
-        ("__import__(name)", "evaluates"),
-        ("builtins.exec(text)", "evaluates"),
-        ("np.load(path)", "reads pickled arrays"),
-        ("np.load(path, allow_pickle=True)", "reads pickled arrays"),
-        ("numpy.save(path, array)", "reads pickled arrays"),
-        ("from numpy import load", "reads pickled arrays"),
-        ("read = np.load", "reads pickled arrays"),
-        ("f(path, allow_pickle=flag)", "reads pickled arrays"),
-        ("np.lib.format.read_array(file)", "reads pickled arrays"),
-        ("archive.extract(member)", "extracts"),
-        ("archive.extractall()", "extracts"),
-        ("shutil.unpack_archive(path)", "extracts"),
-        ("tempfile.mktemp()", "mktemp"),
-        ("subprocess.run(text, shell=True)", "starts a shell"),
-        ("run(text, shell=flag)", "starts a shell"),
-        ("os.system(text)", "starts a shell"),
-        ("os.popen(text)", "starts a shell"),
-        ("subprocess.Popen(['npm'])", "starts a process"),
-        ("open(path, 'w')", "writes"),
-        ("open(path, mode='ab')", "writes"),
-        ("open(path, 'r+b')", "writes"),
-        ("open(path, mode)", "writes"),
-        ("io.open(path, 'x')", "writes"),
-        ("Path(path).open('w')", "writes"),
-        ("path.write_text(text)", "writes"),
-        ("path.write_bytes(content)", "writes"),
-        ("path.unlink()", "writes"),
-        ("path.rename(other)", "writes"),
-        ("path.replace(other)", "writes"),
-        ("path.mkdir()", "writes"),
-        ("path.touch()", "writes"),
-        ("os.replace(path, other)", "writes"),
-        ("os.remove(path)", "writes"),
-        ("os.open(path, os.O_WRONLY | os.O_CREAT)", "writes"),
-        ("os.open(path, _CREATE)", "writes"),
-        ("shutil.move(path, other)", "writes"),
-        ("array.tofile(path)", "writes"),
-        ("figure.savefig(path)", "writes"),
-        ("TemporaryFile()", "writes"),
-        ("tempfile.NamedTemporaryFile()", "writes"),
-    ],
+    [(source.strip(), fault) for fault, sources in PLANTED.items() for source in sources.split(" ~")],
 )
 def test_a_planted_fault_is_found(source: str, fault: str) -> None:
     assert fault in {found for _, found, _ in faults(source)}

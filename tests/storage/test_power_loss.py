@@ -2,13 +2,12 @@
 
 import copy
 import errno
-import itertools
 import os
-from pathlib import Path
 
 import pytest
 from faulty_os import Disk, FaultyOs, Operation, RecordingOs, standing_in
 from hypothesis import settings
+from places import PLACES, content, numbered_folders
 
 from minidl._storage import files
 
@@ -18,38 +17,13 @@ pytestmark = [
 ]
 
 CUTS = settings().max_examples // 5  # 10, and between any two bytes under `pytest -m nightly`
-OLD, NEW, NEWER = b"the old file, whole", bytes(range(1, 90)), b"#" * 50
-
-
-def old_file(folder):
-    (folder / "a").write_bytes(OLD)
-    return "a", OLD
-
-
-def new_file(folder):
-    return "a", None
-
-
-def new_folders(folder):
-    (folder / "beside").write_bytes(b"")
-    return "x/y/a", None
-
-
-def linked_file(folder):
-    (folder / "there").mkdir()
-    (folder / "there" / "b").write_bytes(OLD)
-    (folder / "a").symlink_to(Path("there") / "b")
-    return "a", OLD
-
-
-PLACES = [old_file, new_file, new_folders, linked_file]
+NEW, NEWER = bytes(range(1, 90)), b"#" * 50
 
 
 def save(path, content):
     with files.replacing(path) as file:
         for start in range(0, len(content), 40):
             file.write(content[start : start + 40])
-            file.flush()
 
 
 class Saves:
@@ -57,17 +31,16 @@ class Saves:
 
     def __init__(self, folder, place):
         self.folder = folder
-        name, before = place(folder)
-        self.path = folder / name
-        self.contents, self.operations, self.returned = [before], [], []
+        self.path = place(folder)
+        self.contents, self.operations, self.returned = [content(self.path)], [], []
         self.disk = Disk(folder, CUTS)
 
-    def save(self, content):
+    def save(self, new):
         with standing_in(RecordingOs()) as recording:
-            save(self.path, content)
+            save(self.path, new)
         self.operations += recording.operations
         self.returned.append(len(self.operations))
-        self.contents.append(content)
+        self.contents.append(new)
 
     def without(self, number):
         """The same with one operation left out."""
@@ -97,15 +70,14 @@ class Saves:
 @pytest.fixture(params=PLACES, ids=lambda place: place.__name__)
 def saves(tmp_path, request):
     saves = Saves(tmp_path, request.param)
-    for content in (NEW, NEWER):
-        saves.save(content)
+    for new in (NEW, NEWER):
+        saves.save(new)
     return saves
 
 
 def test_a_power_cut_at_any_moment_leaves_the_old_or_the_new_file_and_after_the_save_the_new_one(saves):
     assert list(saves.wrong_states()) == []
     assert saves.counted > 150
-    print(f"{len(saves.operations)} operations, {saves.counted} states")
 
 
 def test_without_any_single_fsync_a_power_cut_could_lose_the_file(saves):
@@ -127,9 +99,7 @@ def test_a_name_taken_before_the_data_is_durable_could_lose_the_file(saves):
 @pytest.mark.parametrize("error", [errno.EIO, None], ids=["EIO", "short write"])
 @pytest.mark.parametrize("place", PLACES)
 def test_neither_a_failed_save_nor_the_one_after_it_can_lose_the_file(tmp_path, place, error):
-    for number in itertools.count(1):
-        folder = tmp_path / str(number)
-        folder.mkdir()
+    for number, folder in numbered_folders(tmp_path):
         saves = Saves(folder, place)
         raised = False
         with standing_in(FaultyOs(number, error)) as faulty:
@@ -167,7 +137,6 @@ def test_while_old_files_are_removed_the_newest_one_saved_can_never_be_lost(tmp_
             assert saved is None or saved in state
             assert all(state[name] == bytes([int(name)]) * 80 for name in state if name.isdigit())
     assert counted > 500
-    print(f"{len(operations)} operations, {counted} states")
 
 
 def test_the_model_knows_what_is_durable_and_what_is_not(tmp_path):

@@ -1,6 +1,6 @@
 """Stand-ins for the module `os` that note each disk operation, and make one fail or kill the process at it.
 
-They take the place of `os` in the one module that writes, so that nothing else notices::
+They take the place of `os` in the modules that write, so that nothing else notices::
 
     monkeypatch.setattr(files, "os", recording := RecordingOs())
     write_whole(path, "new")
@@ -32,7 +32,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-from minidl._storage import files
+from minidl._storage import files, locks
 
 _OF_FILES = {"open", "write", "fsync", "close", "chmod", "fchmod", "truncate", "ftruncate"}
 WRITING = frozenset(_OF_FILES | {"replace", "rename", "link", "symlink", "unlink", "rmdir", "mkdir"})
@@ -145,12 +145,13 @@ class FaultyOs(RecordingOs):
 
 @contextmanager
 def standing_in(stand_in: Any) -> Iterator[Any]:
-    """Put `stand_in` in the place of ``minidl._storage.files.os`` while the block runs, and yield it."""
-    before, files.os = files.os, stand_in
+    """Put `stand_in` in the place of ``os`` in the modules that write while the block runs, and yield it."""
+    before = files.os
+    files.os = locks.os = stand_in
     try:
         yield stand_in
     finally:
-        files.os = before
+        files.os = locks.os = before
 
 
 def in_child(action: Callable[[], object], stand_in: Any = os) -> int:

@@ -25,6 +25,7 @@ from training_runs import RUNS, everything, fit, seeded
 
 import minidl as dl
 from minidl._storage import files
+from minidl.training.checkpoint import checkpoint_paths
 
 KILLED = -signal.SIGKILL
 
@@ -32,7 +33,7 @@ KILLED = -signal.SIGKILL
 def attempt(run, directory, answer, epochs, **checkpointing):
     """In a child: train to the end, going on from what is in `directory`, and write what came out to `answer`."""
     # Each attempt draws seeds of its own where the program gives none; only a checkpoint can bring the first ones back.
-    make = seeded if not dl.checkpoint.checkpoint_paths(directory) else lambda run, callbacks: run(callbacks)
+    make = seeded if not checkpoint_paths(directory) else lambda run, callbacks: run(callbacks)
     trainer, arguments = make(run, [dl.Checkpoint(directory, **checkpointing)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,5 +1,6 @@
 """Functions that sweeps try: at the top level of a module, so that every kind of worker can import them."""
 
+import json
 import os
 import signal
 import time
@@ -8,6 +9,16 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
+
+
+def told(result):
+    """Return what must not depend on who did the trials, and when."""
+    return [(t.config, t.key, t.seed, t.metrics, t.ok) for t in result]
+
+
+def rows(path):
+    """Return the lines of a sweep's file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def noisy(config, seed):

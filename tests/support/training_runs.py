@@ -3,8 +3,10 @@
 import itertools
 
 import numpy as np
+import pytest
 
 import minidl as dl
+from minidl.training.checkpoint import checkpoint_paths
 
 BATCH = 16
 
@@ -56,6 +58,48 @@ RUNS = {
 }
 
 
+class Death(Exception):  # noqa: N818 (it is none)
+    """The end of the process, as far as the run can tell: nothing is saved any more."""
+
+
+class DieAt(dl.Callback):
+    """Dies after some steps, or after an epoch that ends with such a step."""
+
+    runs_last = True
+
+    def __init__(self, *steps, moment="step"):
+        self.steps, self.moment = steps, moment
+
+    def on_batch_end(self, trainer):
+        if self.moment == "step" and trainer.step in self.steps:
+            raise Death
+
+    def on_epoch_end(self, trainer):
+        if self.moment == "epoch" and trainer.step in self.steps:
+            raise Death
+
+
+class Measures(dl.Callback):
+    """Puts a value for each epoch into the logs."""
+
+    def __init__(self, *values, name="quality"):
+        self.values, self.name = values, name
+
+    def on_epoch_end(self, trainer):
+        trainer.logs[self.name] = self.values[trainer.epoch - 1]
+
+
+def killed(run, directory, *steps, epochs=3, resume_from=None, **checkpointing):
+    """Let a seeded run with checkpoints die."""
+    trainer, arguments = seeded(run, [dl.Checkpoint(directory, **checkpointing), DieAt(*steps)])
+    with pytest.raises(Death):
+        fit(trainer, arguments, epochs, resume_from=resume_from)
+
+
+def saved_steps(directory):
+    return [int(path.stem.split("-")[1]) for path in checkpoint_paths(directory)]
+
+
 def seeded(run, callbacks=()):
     """Return trainer and arguments of a run whose own fresh seeds are fixed, so that two of them can be compared."""
     trainer, arguments = run(callbacks)
@@ -63,7 +107,7 @@ def seeded(run, callbacks=()):
         if isinstance(layer, dl.Dropout):
             layer.seed = 77
     if not trainer.seed_given:
-        trainer.seed = 78
+        trainer.state.seed = 78
     return trainer, arguments
 
 

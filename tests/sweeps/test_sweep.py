@@ -1,11 +1,12 @@
 """Sweeps: every trial once, the same numbers whoever does them in whatever order, and nothing that is done is lost."""
 
 import errno
+import io
 import itertools
-import json
 import os
 import random
 import signal
+import sys
 import threading
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
@@ -15,30 +16,12 @@ import numpy as np
 import pytest
 import sweep_runs
 from faulty_os import TAKES_SPACE, FaultyOs, standing_in
+from sweep_runs import rows, told
 
 import minidl as dl
-from minidl._storage import files
+from minidl._storage.locks import locked
 
 GRID = {"x": [0, 1, 2, 3], "y": ["a", "b"]}
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "sweep.jsonl"
-
-
-@pytest.fixture
-def sweep(out):
-    return partial(dl.sweep, out=out, verbose=0)
-
-
-def told(result):
-    """What must not depend on who did the trials, and when."""
-    return [(t.config, t.key, t.seed, t.metrics, t.ok) for t in result]
-
-
-def rows(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_a_grid_is_tried_in_its_order_and_every_trial_is_a_line(sweep, out):
@@ -174,28 +157,16 @@ def test_of_a_trial_that_was_tried_again_the_last_line_counts(sweep, out):
 
 
 @pytest.mark.parametrize(
-    ("returned", "told"),
-    [
-        (None, "got None"),
-        (0.5, "got 0.5"),
-        ({"a": "0.5"}, "got '0.5' as 'a'"),
-        ({"a": True}, "got True as 'a'"),
-        ({1: 0.5}, "got 0.5 as 1"),
-        ({"a": np.zeros(2)}, "as 'a'"),
-    ],
+    "returned", [None, 0.5, {"a": "0.5"}, {"a": True}, {1: 0.5}, {"a": np.zeros(2)}, {"a\n": 1}], ids=repr
 )
-def test_what_is_no_dict_of_numbers_is_a_failure(sweep, returned, told):
+def test_what_is_no_dict_of_numbers_is_a_failure(sweep, returned):
     (trial,) = sweep(lambda config, seed: returned, [{}])
     assert not trial.ok
     assert "run: expected it to return a dict of numbers, got " in trial.error
-    assert told in trial.error
 
 
 def test_a_trial_that_leaves_by_sys_exit_has_failed(sweep):
-    def leave(config, seed):
-        raise SystemExit(3)
-
-    assert "SystemExit: 3" in str(sweep(leave, {"x": [1]}))
+    assert "SystemExit: 3" in str(sweep(lambda config, seed: sys.exit(3), {"x": [1]}))
 
 
 def test_numbers_that_json_lacks_and_those_of_numpy_come_back_exactly(sweep, out):
@@ -211,10 +182,7 @@ def test_numbers_that_json_lacks_and_those_of_numpy_come_back_exactly(sweep, out
 def test_the_trials_of_another_function_are_refused_and_can_be_set_aside(sweep, out):
     sweep(sweep_runs.noisy, {"x": [1]})
     before = out.read_bytes()
-    message = (
-        r"expected trials of sweep_runs.odd_ones_fail, but .* of sweep_runs.noisy; .* another file .* resume=False"
-    )
-    with pytest.raises(dl.InputError, match=message):
+    with pytest.raises(dl.InputError, match=r"sweep_runs.odd_ones_fail, but .* of sweep_runs.noisy; .*resume=False"):
         sweep(sweep_runs.odd_ones_fail, {"x": [1]})
     assert out.read_bytes() == before
     (out.parent / "sweep-1.jsonl").write_text("somebody else's")
@@ -232,8 +200,8 @@ def test_what_is_given_by_a_partial_is_no_part_of_the_trial(sweep):
     assert told(sweep(partial(run, folder="data/elsewhere"), {"x": [1]})) == told(here)
 
 
-@pytest.mark.parametrize("engine", ["here", "threads"])
-def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, engine):
+@pytest.mark.parametrize("threads", [0, 2])
+def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, threads):
     ran, gate = [], threading.Event()
 
     def run(config, seed):
@@ -244,16 +212,12 @@ def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, engine):
             gate.wait(30)
         return {"a": 1}
 
-    if engine == "here":
+    with ThreadPoolExecutor(2) as executor:
         with pytest.raises(KeyboardInterrupt):
-            sweep(run, {"x": range(50)})
-        assert ran == [0, 1, 2, 3]
-    else:
-        with ThreadPoolExecutor(2) as executor:
-            with pytest.raises(KeyboardInterrupt):
-                sweep(run, {"x": range(50)}, executor=executor)
-            gate.set()
-        assert len(ran) < 10  # the others were cancelled
+            sweep(run, {"x": range(50)}, executor=executor if threads else None)
+        gate.set()
+    assert ran[:4] == [0, 1, 2, 3]
+    assert len(ran) <= 3 * threads + 4  # the others were cancelled
     assert [row["config"]["x"] for row in rows(out)] == [0, 1, 2]
 
 
@@ -269,10 +233,9 @@ def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sw
 
         model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
         callback = dl.LambdaCallback(on_batch_end=terminate)
-        history = dl.Trainer(model, dl.SGD(0.1), [callback], rng=0).fit(
-            dl.Dataset(np.eye(2), [0, 1]), epochs=1, batch_size=2
-        )
-        return {"loss": history["loss"][-1]}
+        trainer = dl.Trainer(model, dl.SGD(0.1), [callback], rng=0)
+        trainer.fit(dl.Dataset(np.eye(2), [0, 1]), epochs=1, batch_size=2)
+        return {"loss": trainer.history["loss"][-1]}
 
     with pytest.raises(SystemExit) as ended:
         sweep(train, {"x": [1, 2, 3]})
@@ -311,9 +274,7 @@ class Breaking:
     ids=["broken", "broken at submit", "shut down", "cancelled"],
 )
 def test_an_executor_that_breaks_down_loses_nothing_and_blames_no_trial(sweep, out, executor):
-    with pytest.raises(
-        dl.SweepError, match=r"Breaking broke down .* with 5 of 8 trials not done; the others are saved"
-    ):
+    with pytest.raises(dl.SweepError, match=r"Breaking broke down .* 5 of 8 trials not done"):
         sweep(sweep_runs.noisy, GRID, executor=executor)
     assert [row["status"] for row in rows(out)] == ["ok"] * 3
     assert [t.ok for t in sweep(sweep_runs.noisy, GRID)] == [True] * 8
@@ -353,39 +314,39 @@ def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
 
 def test_two_sweeps_do_not_write_into_one_file(sweep, out):
     pytest.importorskip("fcntl", reason="this platform has no such locks")
-    with files.locked(out.parent, out.name), pytest.raises(dl.InputError, match=r"sweep.jsonl: .*no other process"):
+    with locked(out.parent, out.name), pytest.raises(dl.InputError, match=r"sweep.jsonl: .*no other process"):
         sweep(sweep_runs.noisy, GRID)
     assert not out.exists()
-    with files.locked(out.parent), files.locked(out.parent, "other.jsonl"):
+    with locked(out.parent), locked(out.parent, "other.jsonl"):
         sweep(sweep_runs.noisy, GRID)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"run": None}, "run: expected a function of a config and a seed, got None"),
-        ({"space": 3}, r"space: expected a grid such as .*, a RandomSearch, .* or a list of configs, got 3"),
-        ({"space": "lam"}, "space: expected a grid"),
-        ({"space": dl.RandomSearch}, "space: expected a grid"),
-        ({"space": []}, r"space: expected at least one config, got \[\]"),
-        ({"space": {"lam": 0.1}}, r"space\['lam'\]: expected a sequence of at least one value, got 0.1"),
-        ({"space": {"lam": []}}, r"space\['lam'\]: expected a sequence of at least one value, got \[\]"),
-        ({"space": {"loss": "hinge"}}, r"space\['loss'\]: expected a sequence .* got 'hinge'"),
-        ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: a grid has no ranges; write RandomSearch"),
-        ({"space": [0.1, 1]}, "space: expected each config to be a dict whose keys are printable texts, got 0.1"),
-        ({"space": [{1: 2}]}, "space: expected each config to be a dict whose keys"),
-        ({"space": [{"lam": float("nan")}]}, "space: expected configs of numbers, texts and lists of them, got"),
+        ({"run": None}, "run: .*a function of a config and a seed, got None"),
+        ({"space": 3}, "space: .*a grid such as .*, a RandomSearch, .* or a list of configs, got 3"),
+        ({"space": "lam"}, "space: .*a grid"),
+        ({"space": dl.RandomSearch}, "space: .*a grid"),
+        ({"space": []}, r"space: .*at least one config, got \[\]"),
+        ({"space": {"lam": 0.1}}, r"space\['lam'\]: .*a sequence of at least one value, got 0.1"),
+        ({"space": {"lam": []}}, r"space\['lam'\]: .*at least one value, got \[\]"),
+        ({"space": {"loss": "hinge"}}, r"space\['loss'\]: .*a sequence .* got 'hinge'"),
+        ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: .* write RandomSearch"),
+        ({"space": [0.1, 1]}, "space: .*each config .* a dict whose keys are printable texts, got 0.1"),
+        ({"space": [{1: 2}]}, "space: .*each config .* a dict whose keys"),
+        ({"space": [{"lam": float("nan")}]}, "space: .*configs of numbers, texts and lists of them"),
         ({"space": {"x": [np.zeros(2)]}}, "JSON has no ndarray"),
         ({"space": {"x": [dl.ReLU()]}}, "JSON has no ReLU"),
-        ({"seed": -1}, "seed: expected an integer >= 0, got -1"),
-        ({"seed": None}, "seed: expected an integer >= 0, got None"),
-        ({"out": ""}, "out: expected the name of a file"),
-        ({"workers": 0}, "workers: expected an integer >= 1, got 0"),
-        ({"workers": 2, "blas_threads": 0}, "blas_threads: expected an integer >= 1, got 0"),
+        ({"seed": -1}, "seed: .* >= 0, got -1"),
+        ({"seed": None}, "seed: .* got None"),
+        ({"out": ""}, "out: .*the name of a file"),
+        ({"workers": 0}, "workers: .* >= 1, got 0"),
+        ({"workers": 2, "blas_threads": 0}, "blas_threads: .* >= 1, got 0"),
         ({"verbose": 3}, "verbose: expected 0"),
-        ({"executor": 4}, "executor: expected a concurrent.futures.Executor, got 4"),
-        ({"executor": ThreadPoolExecutor}, "executor: expected a concurrent.futures.Executor, got <class"),
-        ({"executor": Shuffled(0), "workers": 2}, "workers: an executor has its own; give one of the two"),
+        ({"executor": 4}, "executor: .*concurrent.futures.Executor, got 4"),
+        ({"executor": ThreadPoolExecutor}, "executor: .*concurrent.futures.Executor, got <class"),
+        ({"executor": Shuffled(0), "workers": 2}, "workers: an executor has its own"),
     ],
 )
 def test_wrong_arguments_are_refused_in_a_sentence(out, changed, message):
@@ -411,9 +372,6 @@ def test_one_line_a_trial_where_there_is_no_terminal_and_nothing_when_told(sweep
 
 
 def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
-    import io
-    import sys
-
     class Terminal(io.StringIO):
         def isatty(self):
             return True
@@ -433,6 +391,6 @@ def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
 
 def test_all_of_many_trials_are_done_and_written(sweep, out):
     with ThreadPoolExecutor(2) as executor:
-        result = sweep(lambda config, seed: {"a": config["x"]}, {"x": range(500)}, executor=executor)
-    assert result["a"] == list(range(500))
-    assert len(rows(out)) == 500
+        result = sweep(lambda config, seed: {"a": config["x"]}, {"x": range(200)}, executor=executor)
+    assert result["a"] == list(range(200))
+    assert len(rows(out)) == 200

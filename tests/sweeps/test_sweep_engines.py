@@ -1,6 +1,5 @@
 """Sweeps on real workers: processes, Dask, MPI and loky, with workers that are killed while they work."""
 
-import json
 import os
 import shutil
 import signal
@@ -9,36 +8,18 @@ import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import sweep_runs
+from sweep_runs import rows, told
 
 import minidl as dl
 from minidl.sweeps.workers import WorkerProcesses
 
 TESTS = Path(__file__).parent.parent / "support"
 posix = pytest.mark.skipif(os.name != "posix", reason="these signals are those of POSIX")
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "sweep.jsonl"
-
-
-@pytest.fixture
-def sweep(out):
-    return partial(dl.sweep, out=out, verbose=0)
-
-
-def told(result):
-    return [(t.config, t.seed, t.metrics, t.ok) for t in result]
-
-
-def rows(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def start(tmp_path, program, *command):
@@ -117,11 +98,13 @@ def test_a_worker_has_one_thread_for_linear_algebra_unless_told_otherwise(sweep,
 @pytest.mark.parametrize(
     "run", [lambda config, seed: {}, sweep_runs.noisy.__class__(sweep_runs.noisy.__code__, {}, "n")]
 )
-def test_a_function_that_cannot_be_sent_is_refused_before_anything_starts(sweep, out, run):
-    with pytest.raises(
-        dl.InputError, match=r"does not arrive in a worker \(.*\). Define it at the top level of a module"
+@pytest.mark.parametrize("own", [True, False])
+def test_a_function_that_cannot_be_sent_is_refused_before_anything_starts(sweep, out, run, own):
+    with (
+        ProcessPoolExecutor(1, get_context("spawn")) as pool,
+        pytest.raises(dl.InputError, match=r"does not arrive in a worker \(.*\). Define it at the top level"),
     ):
-        sweep(run, {"x": [1]}, workers=1)
+        sweep(run, {"x": [1]}, **({"workers": 1} if own else {"executor": pool}))
     assert not out.exists()
 
 
@@ -229,25 +212,16 @@ def test_a_task_that_begins_while_the_workers_are_stopped_is_refused():
 
 @posix
 def test_a_pool_that_a_killed_worker_breaks_loses_no_trial_that_is_done(sweep, out, tmp_path):
+    space = {"x": range(4), "folder": [str(tmp_path)]}
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as pool,
-        pytest.raises(
-            dl.SweepError, match=r"ProcessPoolExecutor broke down .* with 2 of 4 trials not done.* workers=N"
-        ),
+        pytest.raises(dl.SweepError, match=r"ProcessPoolExecutor broke down .* 2 of 4 trials not done.* workers=N"),
     ):
-        sweep(sweep_runs.killed_once, {"x": range(4), "folder": [str(tmp_path)]}, executor=pool)
+        sweep(sweep_runs.killed_once, space, executor=pool)
     assert [(row["config"]["x"], row["status"]) for row in rows(out)] == [(0, "ok"), (1, "ok")]
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        result = sweep(sweep_runs.killed_once, {"x": range(4), "folder": [str(tmp_path)]}, executor=pool)
-    assert told(result) == told(
-        sweep(sweep_runs.noisy, {"x": range(4), "folder": [str(tmp_path)]}, out=tmp_path / "here")
-    )
-
-
-def test_a_lambda_is_refused_by_a_pool_of_processes(sweep, out):
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool, pytest.raises(dl.InputError, match="does not arrive"):
-        sweep(lambda config, seed: {}, {"x": [1]}, executor=pool)
-    assert not out.exists()
+        result = sweep(sweep_runs.killed_once, space, executor=pool)
+    assert told(result) == told(sweep(sweep_runs.noisy, space, out=tmp_path / "here"))
 
 
 def test_loky_runs_even_a_lambda(sweep):
@@ -274,6 +248,11 @@ if __name__ == "__main__":
 """
 
 
+def check_against_here(sweep, out, trials):
+    here = sweep(sweep_runs.noisy, {"x": range(trials), "folder": ["."]}, out=out.with_name("here"))
+    assert {row["key"]: row["metrics"] for row in rows(out)} == {t.key: t.metrics for t in here}
+
+
 def dask(tmp_path, run):
     pytest.importorskip("distributed", reason="pip install 'minidl[dask]'")
     # As a program of its own, since what it starts in the background warns about much when it is stopped.
@@ -289,9 +268,7 @@ def test_on_dask_a_killed_worker_costs_nothing(sweep, out, tmp_path):
     assert printed.startswith("SweepResult(5 trials: x, folder, value, draw)\n")
     assert "write client.get_executor(pure=False)" in printed
     assert (tmp_path / "was here").exists()
-    space = {"x": range(5), "folder": ["."]}
-    here = sweep(sweep_runs.noisy, space, out=tmp_path / "here")
-    assert {row["key"]: row["metrics"] for row in rows(out)} == {t.key: t.metrics for t in here}
+    check_against_here(sweep, out, 5)
 
 
 @posix
@@ -336,5 +313,4 @@ def test_on_mpi_a_killed_worker_ends_the_job_and_the_next_one_does_what_is_missi
     assert program.returncode == 0, errors
     assert rows(out)[: len(done)] == done
     assert len(rows(out)) == 5
-    here = sweep(sweep_runs.noisy, {"x": range(5), "folder": ["."]}, out=tmp_path / "here")
-    assert {row["key"]: row["metrics"] for row in rows(out)} == {t.key: t.metrics for t in here}
+    check_against_here(sweep, out, 5)

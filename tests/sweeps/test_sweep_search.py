@@ -43,9 +43,8 @@ def test_near_a_value_the_range_is_narrower_and_within_the_old_one(share, place)
 
 
 def test_a_random_search_draws_each_parameter_and_more_trials_keep_those_before():
-    few, many, other = (
-        dl.RandomSearch(RANGES, trials).next_round([], seed) for trials, seed in ((5, 0), (40, 0), (5, 1))
-    )
+    asked = ((5, 0), (40, 0), (5, 1))
+    few, many, other = (dl.RandomSearch(RANGES, trials).next_round([], seed) for trials, seed in asked)
     assert many[:5] == few
     assert not any(config in few for config in other)
     assert all(list(config) == ["lam", "eta", "units"] for config in many)
@@ -124,15 +123,12 @@ def test_a_search_of_ones_own_has_one_method(tmp_path):
     assert abs(result["x"][-1] - math.sqrt(2)) < 1e-5
 
 
-def test_a_search_may_give_its_configs_one_by_one(tmp_path):
+def test_configs_may_come_one_by_one(tmp_path):
     class Two:
         def next_round(self, rounds, seed):
             return iter([{"x": 1}, {"x": 2}] if not rounds else [])
 
     assert dl.sweep(lambda config, seed: {}, Two(), out=tmp_path / "a", verbose=0)["x"] == [1, 2]
-
-
-def test_configs_may_come_one_by_one():
     assert as_search({"lam": x} for x in (1, 2)).next_round([], 0) == [{"lam": 1}, {"lam": 2}]
     assert as_search({"lam": range(2), "a": (3,)}).next_round([], 0) == [{"lam": 0, "a": 3}, {"lam": 1, "a": 3}]
 
@@ -158,12 +154,10 @@ def test_wrong_arguments_are_refused_in_a_sentence(make, message):
 
 
 def test_a_search_shows_what_it_does():
-    assert repr(dl.RandomSearch({"lam": dl.LogUniform(1e-5, 0.1)}, 3)) == (
-        "RandomSearch({'lam': LogUniform(1e-05, 0.1)}, trials=3)"
-    )
-    assert repr(dl.CoarseToFine({"lam": dl.LogUniform(1e-5, 0.1)}, "val_accuracy")) == (
-        "CoarseToFine({'lam': LogUniform(1e-05, 0.1)}, 'val_accuracy', trials=20, rounds=2)"
-    )
+    ranges = {"lam": dl.LogUniform(1e-5, 0.1)}
+    assert repr(dl.RandomSearch(ranges, 3)) == "RandomSearch({'lam': LogUniform(1e-05, 0.1)}, trials=3)"
+    shown = "CoarseToFine({'lam': LogUniform(1e-05, 0.1)}, 'val_accuracy', trials=20, rounds=2)"
+    assert repr(dl.CoarseToFine(ranges, "val_accuracy")) == shown
 
 
 values = st.recursive(

@@ -42,10 +42,13 @@ def test_a_report_takes_it():
     assert "| first | 2 | 4 | 3 | 1 |" in dl.Report("R").table(table.header, table.rows).to_markdown()
 
 
-def test_without_validation_it_is_the_training():
-    assert dl.compare_runs({"a": run(loss=[2.0], cost=[3.0], accuracy=[0.5])}).header == [
+def test_without_validation_it_is_the_training_and_of_equal_values_the_first_is_the_best():
+    table = dl.compare_runs({"a": run(loss=[2.0, 2.0], cost=[3.0, 3.0], accuracy=[0.5, 0.75])})
+    assert table.header == [
         *("run", "epochs", "loss", "lowest", "in epoch", "accuracy", "highest", "in epoch", "seconds")
     ]
+    assert table.rows == [["a", 2, 2.0, 2.0, 1, 0.75, 0.75, 2, None]]
+    assert dl.compare_runs({"a": FIRST}, iter(["val_loss"])).header[2] == "val_loss"
 
 
 def test_what_is_not_finite_is_never_the_best():
@@ -61,14 +64,6 @@ def test_a_run_without_epochs_and_epochs_that_lack_numbers():
     table = dl.compare_runs({"none": dl.History(), "gaps": gaps}, ["loss"])
     assert table.rows == [["none", 0, None, None, None, None], ["gaps", 3, 3.0, 2.0, 1, None]]
     assert dl.compare_runs({"none": dl.History()}).rows == [["none", 0, None]]
-
-
-def test_the_first_of_equal_values_is_the_best():
-    assert dl.compare_runs({"a": run(accuracy=[0.5, 0.75, 0.75])}).rows[0][2:5] == [0.75, 0.75, 2]
-
-
-def test_quantities_may_come_one_by_one():
-    assert dl.compare_runs({"a": run(loss=[1.0], cost=[2.0])}, iter(["cost"])).header[2] == "cost"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.training.describe import describe_run
-from minidl.training.history import History
+from minidl import History, describe_run
 
 
 def run(**columns: list[float]) -> str:
@@ -56,22 +55,42 @@ def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
     assert f"rose in 1 of {len(costs) - 1} steps" in run(cost=costs)
 
 
-def test_singular_and_plural() -> None:
-    assert "rose in 1 of 1 step from" in run(cost=[1.0, 2.0])
-    assert run(cost=[2.5]) == "The training cost after the only epoch was 2.500."
-    assert describe_run(History()) == "No epoch was finished."
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"cost": [1.0, 2.0]}, "rose in 1 of 1 step from"),
+        ({"cost": [2.0, 4000.0, 1.0]}, "by a factor of 2,000 (from 2.000 to 4000)"),
+        ({"cost": [2.0, 2e30, 1.0]}, "by a factor of 1.0e+30 (from"),
+        ({"cost": [2.0, 2.0001, 1.0]}, "by less than 0.1 %"),
+        ({"cost": [-1.0, 2.0]}, "by 3 (from -1.000 to 2.000)"),
+        ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "From epoch 41 to 42 "),
+        ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "most in epoch 42"),
+        ({"val_loss": [1.0, 1.0]}, "after epoch 2 (1.000), the last one"),
+        ({"val_loss": [1.0, 1.00001]}, "ended less than 0.1 % higher"),
+        (
+            {"loss": [1.0], "val_loss": [1.00001]},
+            "1.000 in training and 1.000 in validation (equal to the digits shown",
+        ),
+        ({"accuracy": [0.5], "val_accuracy": [0.5]}, "50.00 % in training and 50.00 % in validation (equal to the dig"),
+    ],
+)
+def test_what_is_said_of_corners(columns: dict[str, list[float]], words: str) -> None:
+    assert words in run(**columns)
 
 
-def test_a_large_rise_is_a_factor_and_a_tiny_one_is_not_zero() -> None:
-    assert "by a factor of 2,000 (from 2.000 to 4000)" in run(cost=[2.0, 4000.0, 1.0])
-    assert "by a factor of 1.0e+30 (from" in run(cost=[2.0, 2e30, 1.0])
-    assert "by less than 0.1 %" in run(cost=[2.0, 2.0001, 1.0])
-    assert "by 3 (from -1.000 to 2.000)" in run(cost=[-1.0, 2.0])
-
-
-def test_resumed_epochs_keep_their_numbers() -> None:
-    assert run(epoch=[41, 42], cost=[2.0, 3.0]).startswith("From epoch 41 to 42 ")
-    assert "most in epoch 42" in run(epoch=[41, 42], cost=[2.0, 3.0])
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ({}, "No epoch was finished."),
+        ({"cost": [2.5]}, "The training cost after the only epoch was 2.500."),
+        ({"seconds": [1.0, 2.0]}, ""),
+        ({"val_loss": [2.0]}, ""),
+        ({"cost": [math.nan, math.inf]}, "There is no finite training cost for any epoch."),
+        ({"cost": [1.0, math.nan]}, "There is no finite training cost for 1 of 2 epochs, the first being epoch 2."),
+    ],
+)
+def test_what_is_said_of_little(columns: dict[str, list[float]], text: str) -> None:
+    assert run(**columns) == text
 
 
 def test_what_is_not_finite_is_told_and_not_compared() -> None:
@@ -84,27 +103,13 @@ def test_what_is_not_finite_is_told_and_not_compared() -> None:
         "At the end there is no finite training loss. "
         "The validation loss was lowest after epoch 1 (1.000)."
     )
-    assert run(cost=[nan, inf]) == "There is no finite training cost for any epoch."
-    assert run(cost=[1.0, nan]) == "There is no finite training cost for 1 of 2 epochs, the first being epoch 2."
 
 
 def test_nothing_is_said_of_what_was_not_measured() -> None:
-    assert run(seconds=[1.0, 2.0]) == ""
     assert "validation" not in run(cost=[2.0, 1.0], loss=[2.0, 1.0], accuracy=[0.1, 0.2])
     assert "training" not in run(val_loss=[2.0, 1.0])
     assert "penalty" not in run(cost=[2.0, 1.0])
-
-
-def test_equal_sides_are_called_equal() -> None:
-    text = run(loss=[1.0, 1.0], val_loss=[1.0, 1.00001], accuracy=[0.5, 0.5], val_accuracy=[0.5, 0.5])
-    assert "1.000 in training and 1.000 in validation (equal to the digits shown)" in text
-    assert "50.00 % in training and 50.00 % in validation (equal to the digits shown)" in text
-    assert "ended less than 0.1 % higher" in text
-    assert "after epoch 2 (1.000), the last one" in run(val_loss=[1.0, 1.0])
-
-
-def test_a_cost_below_the_loss_is_no_penalty() -> None:
-    assert "penalty" not in run(cost=[1.0, 0.9], loss=[1.0, 1.0])
+    assert "penalty" not in run(cost=[1.0, 0.9], loss=[1.0, 1.0])  # a cost below the loss is none
 
 
 NUMBERS = st.floats(width=32)

@@ -2,8 +2,9 @@
 
 import json
 import math
+import re
 import sys
-from html.parser import HTMLParser
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl._core.errors import DataError, InputError
-from minidl.training.history import History
+from minidl.training.history import History, Monitor, as_columns, from_columns
 
 NAMES = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
 ROWS = st.lists(st.dictionaries(NAMES | st.sampled_from(["loss", "val_loss"]), st.integers() | st.floats(), max_size=5))
@@ -72,30 +73,36 @@ def test_repr_is_short() -> None:
     assert repr(History([{"loss": 1.0}])) == "History(1 epoch: epoch, loss)"
 
 
+def of_types(history: History) -> list[dict[str, tuple[type, str]]]:
+    return [{name: (type(value), repr(value)) for name, value in row.items()} for row in history]
+
+
 @given(rows=ROWS)
-@pytest.mark.parametrize("kind", ["csv", "json", "jsonl"])
-def test_files_give_back_every_number(kind: str, rows: list[dict[str, float]], tmp_path_factory) -> None:
+@pytest.mark.parametrize("kind", ["csv", "json", "jsonl", "columns"])
+def test_files_and_checkpoints_give_back_every_number(
+    kind: str, rows: list[dict[str, float]], tmp_path_factory
+) -> None:
     history = History(rows)
     path = tmp_path_factory.getbasetemp() / f"history.{kind}"
-    getattr(history, f"to_{kind}")(path)
-    back = getattr(History, f"from_{kind}")(path)
+    if kind == "columns":
+        back = from_columns(as_columns(history))
+    else:
+        getattr(history, f"to_{kind}")(path)
+        back = getattr(History, f"from_{kind}")(path)
     assert back == history
     assert back.columns == history.columns
-    for row, other in zip(history.rows, back.rows, strict=True):
-        assert {name: (type(value), repr(value)) for name, value in row.items()} == {
-            name: (type(value), repr(value)) for name, value in other.items()
-        }
+    assert of_types(back) == of_types(history)
 
 
-def test_json_stays_valid_with_numbers_that_it_lacks(tmp_path: Path) -> None:
-    def refuse(constant: str) -> float:
-        raise AssertionError(f"{constant} is not JSON")
-
-    history = History([{"a": math.nan, "b": math.inf, "c": -math.inf}])
-    expected = [{"epoch": 1, "a": "NaN", "b": "Infinity", "c": "-Infinity"}]
-    assert json.loads(history.to_json(tmp_path / "h.json").read_text(), parse_constant=refuse) == expected
-    (line,) = history.to_jsonl(tmp_path / "h.jsonl").read_text().splitlines()
-    assert [json.loads(line, parse_constant=refuse)] == expected
+def test_json_is_strict_and_a_jsonl_file_has_a_line_an_epoch(tmp_path: Path) -> None:
+    history = History([{"a": math.nan, "b": math.inf, "c": -math.inf}, {"a": 0.1}])
+    first, second = {"epoch": 1, "a": "NaN", "b": "Infinity", "c": "-Infinity"}, {"epoch": 2, "a": 0.1}
+    text = history.to_json(tmp_path / "h.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == [first, second]
+    text = history.to_jsonl(tmp_path / "h.jsonl").read_text()
+    assert [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()] == [first, second]
+    assert History().to_jsonl(tmp_path / "h.jsonl").read_text() == ""
+    assert History.from_jsonl(tmp_path / "h.jsonl") == History()
 
 
 def test_csv_is_a_plain_table_with_empty_cells(tmp_path: Path) -> None:
@@ -103,52 +110,46 @@ def test_csv_is_a_plain_table_with_empty_cells(tmp_path: Path) -> None:
     assert path.read_text() == "epoch,loss,val_loss\n1,2.5,\n2,0.1,NaN\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.csv", b"", "a.csv: expected a table"),
-        ("a.csv", b"epoch,loss\n1,2.0\n2\n", "a.csv, row 2: expected 2 cells, got 1"),
-        ("a.csv", b"epoch,loss\n1,2.0\n2,x2.0\n", "a.csv, row 2: .*x2.0"),
-        ("a.csv", b"epoch,epoch\n1,2\n", "a.csv: the header names a column twice"),
-        ("a.csv", b'epoch,loss\n1,"2', "a.csv: expected a table"),
-        ("a.csv", b"\xff\xfe", "a.csv: expected a table"),
-        ("a.json", b"", "a.json: expected a list of rows"),
-        ("a.json", b'[{"epoch": 1}', "a.json: expected a list of rows"),
-        ("a.json", b'{"epoch": 1}', "a.json: expected a list of rows, got dict"),
-        ("a.json", b'[{"epoch": 1}, 3]', "a.json, row 2: expected a row of named numbers, got 3"),
-        ("a.json", b'[{"epoch": 1}, {"loss": [1]}]', "a.json, row 2: .*'loss'"),
-        ("a.json", b"[" * 100_000, "a.json: expected a list of rows"),
-        ("a.jsonl", b'{"epoch": 1}\n{"epoch": 2, "lo', "a.jsonl, row 2: expected a row in JSON"),
-        ("a.jsonl", b'{"epoch": 1}\n\n{"epoch": 2}\n', "a.jsonl, row 2: expected a row in JSON"),
-        ("a.jsonl", b'{"epoch": 1}\n3\n', "a.jsonl, row 2: expected a row of named numbers, got 3"),
-        ("a.jsonl", b'{"epoch": 1, "loss": null}\n', "a.jsonl, row 1: .*'loss'"),
-        ("a.jsonl", b"[" * 100_000, "a.jsonl, row 1: expected a row in JSON"),
-        ("a.jsonl", b"\xff\xfe", "a.jsonl: expected rows in JSON"),
+DAMAGED = {
+    "csv": [
+        (b"", "expected a table"),
+        (b'epoch,loss\n1,"2', "expected a table"),
+        (b"loss\n2.0\n", "column epoch"),
+        (b"epoch,epoch\n1,2\n", "no column twice"),
+        (b"epoch,loss\n1,2.0\n2\n", "row 2: expected 2 cells, got 1"),
+        (b"epoch,loss\n1,2.0\n2,x2.0\n", "row 2: .*x2.0"),
     ],
-)
-def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, name: str, content: bytes, message: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=message):
-        getattr(History, f"from_{name.partition('.')[2]}")(path)
+    "json": [
+        *((content, "expected rows in JSON") for content in (b"", b'[{"epoch": 1}', b"[" * 100_000)),
+        (b'{"epoch": 1}', "expected a list of rows, got dict"),
+        (b'[{"epoch": 1}, 3]', "row 2: expected a row of named numbers, got 3"),
+        (b'[{"epoch": 1}, {"loss": [1]}]', "row 2: .*'loss'"),
+    ],
+    "jsonl": [
+        (b'{"epoch": 1}\n{"epoch": 2, "lo', "row 2: expected rows in JSON"),
+        (b'{"epoch": 1}\n\n{"epoch": 2}\n', "row 2: expected rows in JSON"),
+        (b"[" * 100_000, "row 1: expected rows in JSON"),
+        (b'{"epoch": 1}\n3\n', "row 2: expected a row of named numbers, got 3"),
+        (b'{"epoch": 1, "loss": null}\n', "row 1: .*'loss'"),
+    ],
+}
 
 
-def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no\.csv: No such file"):
-        History.from_csv(tmp_path / "no.csv")
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    with pytest.raises(DataError, match=f"a.{kind}: No such file"):
+        getattr(History, f"from_{kind}")(path)
+    for content, message in [*DAMAGED[kind], (b"\xff\xfe", "expected text in UTF-8")]:
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=rf"a\.{kind}[,:] (.*: )?.*{message}"):
+            getattr(History, f"from_{kind}")(path)
 
 
 def test_a_spreadsheet_may_have_saved_the_table(tmp_path: Path) -> None:
     path = tmp_path / "h.csv"
     path.write_bytes(b"\xef\xbb\xbfepoch,loss\r\n1,2.5\r\n")
     assert History.from_csv(path).rows == [{"epoch": 1, "loss": 2.5}]
-
-
-def test_a_jsonl_file_has_a_line_an_epoch(tmp_path: Path) -> None:
-    path = History([{"loss": 2.5}, {"loss": 0.1, "val_loss": math.nan}]).to_jsonl(tmp_path / "h.jsonl")
-    assert path.read_text() == '{"epoch": 1, "loss": 2.5}\n{"epoch": 2, "loss": 0.1, "val_loss": "NaN"}\n'
-    assert History().to_jsonl(path).read_text() == ""
-    assert History.from_jsonl(path) == History()
 
 
 def test_a_frame_is_indexed_by_epoch() -> None:
@@ -170,28 +171,15 @@ def test_without_pandas_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatc
         History([{"loss": 1.0}]).to_frame()
 
 
-class Table(HTMLParser):
-    """The texts of the cells of an HTML table, row by row."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: object) -> None:
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("th", "td"):
-            self.rows[-1].append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.rows and data.strip():
-            self.rows[-1][-1] += data
+def cells(html: str) -> list[list[str]]:
+    """Return the texts of the cells of an HTML table, row by row."""
+    rows = re.findall("<tr>(.*?)</tr>", html, re.DOTALL)
+    return [[unescape(text) for text in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
 
 
 def test_a_notebook_shows_a_table() -> None:
     html = History([{"loss": 2.5, "a<b": 1}, {"loss": math.nan}])._repr_html_()
-    assert Table(html).rows == [["epoch", "loss", "a<b"], ["1", "2.5", "1"], ["2", "not a number", "-"]]
+    assert cells(html) == [["epoch", "loss", "a<b"], ["1", "2.5", "1"], ["2", "not a number", "-"]]
     assert "left out" not in html
     assert History()._repr_html_() == "<p>History(0 epochs: empty)</p>"
 
@@ -199,6 +187,32 @@ def test_a_notebook_shows_a_table() -> None:
 def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
     html = History({"loss": float(i)} for i in range(1, 101))._repr_html_()
     table, _, told = html.partition("</table>")
-    assert [row[0] for row in Table(table).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
+    assert [row[0] for row in cells(table)[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
     assert "100 epochs; those from 11 to 90 are left out" in told
     assert table.count('class="number"') == 2 * 22
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "larger"),
+    [
+        ("loss", "auto", False),
+        ("val_accuracy", "auto", True),
+        ("my_accuracy_at_5", "auto", False),
+        ("loss", "max", True),
+        ("accuracy", "min", False),
+    ],
+)
+def test_which_of_two_values_is_better(name: str, mode: str, larger: bool) -> None:
+    column = Monitor(name, mode)
+    assert column.larger_is_better is larger
+    assert (column.minimised(2.0) < column.minimised(1.0)) is larger
+    assert column.minimised(math.nan) == math.inf
+    assert column.read({name: 0.5}, "owner") == (-0.5 if larger else 0.5)
+
+
+def test_a_followed_name_that_is_not_there_is_refused_where_the_names_are_known() -> None:
+    Monitor("qualty").check(None, "owner")
+    with pytest.raises(InputError, match="'owner': an epoch has no 'qualty'; the nearest names are quality"):
+        Monitor("qualty").check(["loss", "quality"], "owner")
+    with pytest.raises(InputError, match="pass validation data"):
+        Monitor("val_loss").read({"loss": 1.0}, "owner")

@@ -7,13 +7,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
-from training_runs import RUNS, everything, fit, seeded, sgd_with_momentum
+from training_runs import RUNS, Death, DieAt, everything, fit, saved_steps, seeded, sgd_with_momentum
 
 import minidl as dl
-from minidl.training.checkpoint import checkpoint_paths
 
 EXITS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}
 
@@ -31,11 +31,6 @@ class SignalAt(dl.Callback):
 
     def on_train_end(self, trainer):
         self.at_end = trainer.step, trainer.batch
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 @pytest.fixture(autouse=True)
@@ -60,108 +55,93 @@ def test_the_step_is_finished_and_the_run_goes_on_later(tmp_path, run, number, s
     trainer, arguments = seeded(run, [note, dl.Checkpoint(tmp_path, every_epochs=None, every_steps=1000)])
     with pytest.raises(EXITS[number]) as exit:
         fit(trainer, arguments)
-    if number == signal.SIGTERM:
-        assert exit.value.code == 143
+    assert getattr(exit.value, "code", 143) == 143
     assert trainer.step == step
     assert note.at_end == (step, step % 3 or 3)  # all three batches of an epoch may be done, and not yet measured
     assert len(trainer.history) == (step - 1) // 3
-    assert [path.name for path in checkpoint_paths(tmp_path)] == [f"checkpoint-{step:09d}.safetensors"]
+    assert saved_steps(tmp_path) == [step]
     again, arguments = run([SignalAt(0), dl.Checkpoint(tmp_path)])
     fit(again, arguments, resume_from=tmp_path)
     assert everything(again) == everything(whole)
 
 
-def test_after_ctrl_c_the_session_goes_on_with_the_same_trainer(tmp_path):
-    trainer, arguments = seeded(sgd_with_momentum, [SignalAt(5, signal.SIGINT)])
-    with pytest.raises(KeyboardInterrupt):
-        fit(trainer, arguments)
-    assert len(trainer.history) == 1
+def interrupted(*callbacks, error=KeyboardInterrupt, **options):
+    """Return a trainer whose fit ended by this error."""
+    trainer, arguments = seeded(sgd_with_momentum, callbacks)
+    with pytest.raises(error):
+        fit(trainer, arguments, **options)
+    return trainer
+
+
+def test_after_ctrl_c_the_session_goes_on_with_the_same_trainer():
+    trainer = interrupted(SignalAt(5, signal.SIGINT))
+    assert trainer.history["epoch"] == [1]
     assert 0 <= trainer.model.evaluate(trainer.train_data)["accuracy"] <= 1
-    fit(trainer, arguments, 1)
-    assert [row["epoch"] for row in trainer.history] == [1, 3]  # the second one was not finished
+    fit(trainer, {}, 1)
+    assert trainer.history["epoch"] == [1, 3]  # the second one was not finished
 
 
 def test_the_bar_is_closed():
     from tqdm import tqdm
 
-    terminal = Terminal()
-    trainer, arguments = sgd_with_momentum([dl.ProgressBar(file=terminal), SignalAt(5, signal.SIGINT)])
-    with pytest.raises(KeyboardInterrupt):
-        fit(trainer, arguments)
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    interrupted(dl.ProgressBar(file=terminal), SignalAt(5, signal.SIGINT))
     assert terminal.getvalue().endswith("\n")
     assert not tqdm._instances
 
 
 def test_a_second_signal_does_not_wait(tmp_path):
-    trainer, arguments = sgd_with_momentum([SignalAt(5, signal.SIGINT, signal.SIGINT), dl.Checkpoint(tmp_path)])
-    with pytest.raises(KeyboardInterrupt):
-        fit(trainer, arguments)
+    trainer = interrupted(SignalAt(5, signal.SIGINT, signal.SIGINT), dl.Checkpoint(tmp_path))
     assert trainer.step == 4
-    assert len(checkpoint_paths(tmp_path)) == 1  # of the first epoch
+    assert saved_steps(tmp_path) == [3]
 
 
 def test_a_signal_while_an_epoch_is_measured_is_heeded_after_it(tmp_path):
-    class Late(dl.Callback):
-        def on_epoch_end(self, trainer):
-            signal.raise_signal(signal.SIGTERM)
-
-    trainer, arguments = sgd_with_momentum([Late(), dl.Checkpoint(tmp_path, every_epochs=2)])
-    with pytest.raises(SystemExit):
-        fit(trainer, arguments)
-    assert len(trainer.history) == 1
-    assert len(checkpoint_paths(tmp_path)) == 1
+    late = dl.LambdaCallback(on_epoch_end=lambda trainer: signal.raise_signal(signal.SIGTERM))
+    trainer = interrupted(late, dl.Checkpoint(tmp_path, every_epochs=2), error=SystemExit)
+    assert trainer.history["epoch"] == [1]
+    assert saved_steps(tmp_path) == [3]
 
 
-def test_a_handler_of_the_programs_own_is_called_once_all_is_saved(tmp_path):
+def test_an_error_and_a_signal_at_once_show_the_error():
+    interrupted(SignalAt(2, signal.SIGINT), DieAt(2), error=Death)
+
+
+@pytest.fixture
+def handle(request):
+    """Sets a handler for as long as the test runs."""
+
+    def set_for_now(number, handler):
+        request.addfinalizer(partial(signal.signal, number, signal.signal(number, handler)))
+
+    return set_for_now
+
+
+def test_a_handler_of_the_programs_own_is_called_once_all_is_saved(tmp_path, handle):
     calls = []
-    signal.signal(signal.SIGTERM, lambda number, frame: calls.append(len(checkpoint_paths(tmp_path))))
-    try:
-        trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGTERM), dl.Checkpoint(tmp_path)])
-        history = fit(trainer, arguments)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    assert calls == [1]
-    assert trainer.step == 2
-    assert len(history) == 0
+    handle(signal.SIGTERM, lambda number, frame: calls.append(saved_steps(tmp_path)))
+    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGTERM), dl.Checkpoint(tmp_path)])
+    assert len(fit(trainer, arguments)) == 0
+    assert calls == [[2]]
 
 
-def test_a_signal_that_is_ignored_stays_ignored():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGINT)])
-        fit(trainer, arguments)
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def test_a_signal_that_is_ignored_stays_ignored(handle):
+    handle(signal.SIGINT, signal.SIG_IGN)
+    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGINT)])
+    fit(trainer, arguments)
     assert trainer.step == 9
 
 
 def test_outside_the_main_thread_handlers_are_left_alone():
-    seen, outcome = [], []
-
-    class Look(dl.Callback):
-        def on_batch_end(self, trainer):
-            seen.append(signal.getsignal(signal.SIGINT))
-
-    def work():
-        trainer, arguments = sgd_with_momentum([Look()])
-        outcome.append(len(fit(trainer, arguments)))
-
+    seen = []
+    look = dl.LambdaCallback(on_batch_end=lambda trainer: seen.append(signal.getsignal(signal.SIGINT)))
+    trainer, arguments = sgd_with_momentum([look])
     before = signal.getsignal(signal.SIGINT)
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=fit, args=(trainer, arguments))
     thread.start()
     thread.join()
-    assert outcome == [3]
-    assert set(seen) == {before}
-
-
-def test_an_error_and_a_signal_at_once_show_the_error():
-    class Bug(dl.Callback):
-        def on_batch_end(self, trainer):
-            raise RuntimeError("a bug")
-
-    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGINT), Bug()])
-    with pytest.raises(RuntimeError, match="a bug"):
-        fit(trainer, arguments)
+    assert seen == [before] * 9
 
 
 PROGRAM = """
@@ -183,10 +163,11 @@ PROGRAM = """
 """
 
 
+SUPPORT = Path(__file__).parent.parent / "support"
+
+
 def start(directory, sleep=0.05):
-    text = textwrap.dedent(
-        PROGRAM.format(tests=str(Path(__file__).parent.parent / "support"), directory=str(directory), sleep=sleep)
-    )
+    text = textwrap.dedent(PROGRAM.format(tests=str(SUPPORT), directory=str(directory), sleep=sleep))
     return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -206,7 +187,7 @@ def test_a_program_leaves_with_the_status_that_a_shell_expects(tmp_path, number)
     # Python ends itself by SIGINT after an uncaught KeyboardInterrupt; a shell shows 130 for that.
     assert program.returncode == {signal.SIGTERM: 143, signal.SIGINT: -signal.SIGINT}[number], error
     left = int(out.split("left after")[1])
-    assert [path.name for path in checkpoint_paths(tmp_path)] == [f"checkpoint-{left:09d}.safetensors"]
+    assert saved_steps(tmp_path) == [left]
 
 
 def test_a_shell_shows_130(tmp_path):
@@ -215,10 +196,7 @@ def test_a_shell_shows_130(tmp_path):
     text = "import signal, minidl as dl; from test_interrupts import *; "
     text += "t, a = sgd_with_momentum([SignalAt(2, signal.SIGINT)]); fit(t, a)"
     command = ["sh", "-c", '"$0" -c "$1" 2> /dev/null; echo $?', sys.executable, text]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{Path(__file__).parent.parent / 'support'}{os.pathsep}{Path(__file__).parent}",
-    }
+    environment = {**os.environ, "PYTHONPATH": f"{SUPPORT}{os.pathsep}{Path(__file__).parent}"}
     answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert answer.stdout.strip() == "130"
 
@@ -236,7 +214,7 @@ def test_a_second_sigterm_ends_a_program_at_once(tmp_path):
             except subprocess.TimeoutExpired:
                 continue
         assert program.returncode == -signal.SIGTERM
-    assert checkpoint_paths(tmp_path) == []
+    assert saved_steps(tmp_path) == []
 
 
 def test_killed_by_terms_at_many_moments_it_always_leaves_a_checkpoint(tmp_path):
@@ -250,5 +228,5 @@ def test_killed_by_terms_at_many_moments_it_always_leaves_a_checkpoint(tmp_path)
         assert program.returncode == 143, error
         left = int(out.split("left after")[1])
         assert left >= done + pause
-        assert checkpoint_paths(tmp_path)[0].name == f"checkpoint-{left:09d}.safetensors"
+        assert saved_steps(tmp_path)[0] == left
         done = left

@@ -110,14 +110,14 @@ def test_tiny_and_huge_gradients_have_a_length():
     for size in (1e-30, 1e30):
         trainer = plain(monitor)
         parameter = trainer.model.parameters["3.bias"]
-        trainer.epoch = trainer.first_epoch = 0
+        trainer.state.epoch = trainer.state.first_epoch = 0
         monitor.on_train_begin(trainer)
         monitor.on_batch_begin(trainer)
         for p in trainer.model.parameters.values():
             p.zero_grad()
             p.add_grad(np.zeros_like(p.value))
         parameter.add_grad(np.array([3, 4, 0], np.float32) * np.float32(size))
-        trainer.logs = {"batch_cost": 1.0}
+        trainer.state.logs = {"batch_cost": 1.0}
         monitor.on_batch_end(trainer)
         monitor.on_epoch_end(trainer)
         assert monitor.norms["3.bias"] == pytest.approx([5 * size])

@@ -9,7 +9,7 @@ from minidl.training.checkpoint import checkpoint_paths
 
 
 class Bad(dl.Layer):
-    """Hands on what it gets, but spoils one entry of y, or of dx or of a gradient, in one training forward."""
+    """Hands on what it gets, but spoils one entry of y, of dx or of a gradient, in one training forward or backward."""
 
     saved_attributes = ("calls",)
 
@@ -41,29 +41,35 @@ class Bad(dl.Layer):
         return "Bad()"  # a run that is resumed without the fault is the same run
 
 
-def make(where, call, callbacks=(), value=np.nan):
-    network = dl.Sequential(
-        dl.Flatten(), dl.Dense(72, 4, rng=1), dl.BatchNorm(4), Bad(where, call, value), dl.Dense(4, 3, rng=2)
-    )
-    return dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(0.01, momentum=0.5), callbacks, rng=3), {}
+def make(where, call, callbacks=(), value=np.nan, clip_norm=None):
+    # What it spoils goes on into the running statistics.
+    layers = dl.Flatten(), dl.Dense(72, 4, rng=1), Bad(where, call, value), dl.BatchNorm(4), dl.Dense(4, 3, rng=2)
+    optimizer = dl.SGD(0.01, momentum=0.5, clip_norm=clip_norm)
+    return dl.Trainer(dl.Model(dl.Sequential(*layers), dl.SoftmaxCrossEntropy()), optimizer, callbacks, rng=3), {}
 
 
 WORDS = {
-    "forward": r"epoch 2, after step 4: batch 2: logits: expected finite numbers, got nan in row 1",
-    "gradient": r"epoch 2, after step 4: batch 2: the gradient of 3.gain: expected finite .* 1 .* index \(3,\): nan",
+    "forward": r"epoch 2, after step 4: batch 2: logits: expected finite numbers, got nan in row 0",
+    "gradient": r"epoch 2, after step 4: batch 2: the gradient of 2.gain: expected finite .* 1 .* index \(3,\): nan",
     "backward": r"epoch 2, after step 4: batch 2: the gradient of 1.weight: expected finite numbers, got .* nan",
 }
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with np.errstate(invalid="ignore"):
+        yield
 
 
 @pytest.mark.parametrize("where", WORDS)
 def test_the_step_that_would_spread_it_is_not_taken(tmp_path, where):
     trainer, arguments = make(where, 5, [dl.Checkpoint(tmp_path, every_steps=1)])
-    with pytest.raises(dl.NonFiniteError, match=WORDS[where]), np.errstate(invalid="ignore"):
+    with pytest.raises(dl.NonFiniteError, match=WORDS[where]) as told:
         fit(trainer, arguments)
+    assert "running" not in str(told.value)
     assert trainer.step == trainer.optimizer.steps == 4
-    assert all(np.isfinite(parameter.value).all() for parameter in trainer.model.parameters.values())
-    before, _ = make("nowhere", 0)
-    fit(before, arguments, 1)
+    assert all(np.isfinite(array).all() for array in trainer.model.weights().values())
+    trainer.model.evaluate(trainer.train_data)
     assert checkpoint_paths(tmp_path)[0].name.endswith("4.safetensors")
     good, _ = make("nowhere", 0)  # the last good checkpoint can be gone on from
     fit(good, arguments, resume_from=tmp_path)
@@ -72,60 +78,57 @@ def test_the_step_that_would_spread_it_is_not_taken(tmp_path, where):
     assert everything(good)["weights"] == everything(whole)["weights"]
 
 
-@pytest.mark.parametrize("where", WORDS)
+class LeaveOut(dl.Callback):
+    """What skipping should come to: the fifth batch never was."""
+
+    def on_batch_begin(self, trainer):
+        if trainer.step == 4:
+            trainer._step = lambda x, y: (0.0, 0.0)
+
+    def on_batch_end(self, trainer):
+        trainer.__dict__.pop("_step", None)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_skip_leaves_the_step_out_and_nothing_behind(where, value):
-    trainer, arguments = make(where, 5, value=value)
-    with np.errstate(invalid="ignore"):
-        fit(trainer, arguments, 2, nonfinite="skip")
-    assert trainer.skipped_steps == 1
-    assert trainer.step == 6
-    assert trainer.optimizer.steps == 5
-
-    class LeaveOut(dl.Callback):
-        """What skipping should come to: the fifth batch never was."""
-
-        def on_batch_begin(self, trainer):
-            if trainer.step == 4:
-                trainer._step = lambda x, y: (0.0, 0.0)
-
-        def on_batch_end(self, trainer):
-            trainer.__dict__.pop("_step", None)
-
-    expected, _ = make("nowhere", 0, [LeaveOut()])
+@pytest.mark.parametrize("where", WORDS)
+def test_skip_leaves_the_step_out_and_nothing_behind(where, value, clip_norm):
+    losses = []
+    look = dl.LambdaCallback(on_batch_end=lambda trainer: losses.append(trainer.logs["batch_loss"]))
+    trainer, arguments = make(where, 5, [look], value, clip_norm)
+    fit(trainer, arguments, 2, nonfinite="skip")
+    assert (trainer.skipped_steps, trainer.step, trainer.optimizer.steps) == (1, 6, 5)
+    assert np.isnan(losses).tolist() == [False] * 4 + [True, False]
+    expected, _ = make("nowhere", 0, [LeaveOut()], clip_norm=clip_norm)
     fit(expected, arguments, 2)
     assert everything(trainer)["weights"] == everything(expected)["weights"]
     assert everything(trainer)["slots"] == everything(expected)["slots"]
 
 
-def test_a_skipped_batch_is_told_in_the_logs():
-    seen = []
-
-    class Look(dl.Callback):
-        def on_batch_end(self, trainer):
-            seen.append(trainer.logs["batch_loss"])
-
-    trainer, arguments = make("gradient", 2, [Look()])
-    fit(trainer, arguments, 1, nonfinite="skip")
-    assert [np.isnan(loss) for loss in seen] == [False, True, False]
+@pytest.mark.parametrize("where", ["gradient", "backward"])
+@pytest.mark.parametrize("choice", ["skip", "ignore"])
+def test_clipping_by_the_norm_does_not_end_a_run_that_is_to_go_on(where, choice):
+    trainer, arguments = make(where, 5, clip_norm=1.0)
+    fit(trainer, arguments, nonfinite=choice)
+    assert trainer.skipped_steps == 1
 
 
-def test_ignore_goes_on_whatever_comes():
+def test_ignore_goes_on_whatever_comes(tmp_path):
     trainer, arguments = make("gradient", 2)
-    with np.errstate(invalid="ignore"):
-        history = fit(trainer, arguments, 2, nonfinite="ignore")
-    assert np.isnan(trainer.model.parameters["3.gain"].value[3])
+    history = fit(trainer, arguments, 2, nonfinite="ignore")
+    assert np.isnan(trainer.model.parameters["2.gain"].value[3])
     assert trainer.optimizer.steps == 6
-    assert len(history) == 2
     assert np.isfinite(history["loss"]).all()  # nothing reads that gain
-    trainer, arguments = make("backward", 2)
-    with np.errstate(invalid="ignore"):
+    names = "accuracy", "val_accuracy", "val_loss"
+    follow = [dl.EarlyStopping(names[0]), dl.ReduceLROnPlateau(names[1]), dl.Checkpoint(tmp_path, monitor=names[2])]
+    trainer, arguments = make("backward", 2, follow)
+    with pytest.warns(UserWarning, match="not saved"):
         history = fit(trainer, arguments, 2, nonfinite="ignore")
-    assert np.isnan(history["loss"]).all()
-    assert np.isnan(history["val_cost"]).all()
+    assert len(history) == 2
+    assert all(np.isnan(history[name]).all() for name in ("loss", "val_cost", *names))
 
 
-def test_the_layer_is_named_that_makes_it(rng):
+def test_the_layer_is_named_that_makes_it():
     network = dl.Sequential(
         dl.Flatten(), dl.Dense(72, 8, rng=1), dl.Sequential(dl.ReLU(), dl.Dense(8, 8, rng=1)), dl.Dense(8, 3, rng=2)
     )
@@ -159,9 +162,8 @@ def test_only_in_validation():
     trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(1e-3), rng=1)
     large = images(20, 1)
     large.x[3, 2, 2, 1] = 100
-    arguments = {"epochs": 1, "batch_size": BATCH}
-    with pytest.raises(dl.NonFiniteError, match=r"epoch 1, after step 3: logits"), np.errstate(invalid="ignore"):
-        trainer.fit(images(), large, **arguments)
+    with pytest.raises(dl.NonFiniteError, match="epoch 1, after step 3: logits"):
+        trainer.fit(images(), large, epochs=1, batch_size=BATCH)
 
 
 @pytest.mark.parametrize("value", ["stop", None, True])

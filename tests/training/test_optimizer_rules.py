@@ -11,8 +11,8 @@ from planted.optimizers import BUGS, RIGHT
 from small_parts import Momentum
 
 import minidl as dl
+from minidl.nn.arithmetic import BLOCK, blocks
 from minidl.testing import check_optimizer_contract
-from minidl.training.optimizers.blocks import BLOCK, blocks
 
 OPTIMIZERS = (dl.SGD, dl.Adagrad, dl.RMSProp, dl.Adam, dl.AdamW, dl.NAdam)
 every_case = pytest.mark.parametrize("case", CASES)
@@ -169,7 +169,7 @@ def test_the_length_of_huge_float32_gradients_is_found():
 
 @pytest.mark.parametrize(
     ("gradient", "message"),
-    [([1.0, np.nan], "gradient of parameter.*index"), ([1e200, 1e200], "clip_norm: expected gradients of a finite")],
+    [([1.0, np.nan], "gradient of w:.*index"), ([1e200, 1e200], "clip_norm: expected gradients of a finite")],
 )
 def test_gradients_without_a_length_are_refused(gradient, message):
     parameter = parameter_with(gradient)

@@ -93,7 +93,7 @@ def test_without_validation_data_the_error_asks_for_them():
 
 
 def test_a_schedule_and_a_plateau_do_not_go_together():
-    with pytest.raises(dl.InputError, match=r"a number as learning rate, got ConstantRate\(rate=0.1\); keep"):
+    with pytest.raises(dl.InputError, match=r"a number as learning rate, got ConstantRate\(0.1\); keep"):
         dl.ReduceLROnPlateau().on_train_begin(trainer_with(dl.ConstantRate(0.1)))
 
 

@@ -1,40 +1,40 @@
 """A run that was interrupted anywhere and resumed ends bit for bit as if it had not been."""
 
+import functools
 import json
+import operator
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import BATCH, RUNS, adam_with_schedule, everything, fit, images, seeded, sgd_with_momentum
+import training_runs
+from screen import terminal
+from training_runs import (
+    BATCH,
+    RUNS,
+    Death,
+    DieAt,
+    Measures,
+    everything,
+    fit,
+    images,
+    killed,
+    seeded,
+    sgd_with_momentum,
+)
 
 import minidl as dl
-from minidl.training import resume
-from minidl.training.checkpoint import checkpoint_path, checkpoint_paths, read_checkpoint
+from minidl.training.checkpoint import checkpoint_path, checkpoint_paths, read_checkpoint, write_checkpoint
+from minidl.training.state import Restored, fingerprint
 
-STEPS = 9
 CAMPAIGN = Path(__file__).parent.parent / "support" / "kill_campaign.py"
-
-
-class Death(Exception):  # noqa: N818 (it is none)
-    pass
-
-
-class DieAt(dl.Callback):
-    """Ends the process after so many steps, as far as the run can tell: nothing is saved any more."""
-
-    runs_last = True
-
-    def __init__(self, *steps):
-        self.steps = steps
-
-    def on_batch_end(self, trainer):
-        if trainer.step in self.steps:
-            raise Death
 
 
 @pytest.fixture(params=RUNS.values(), ids=RUNS.keys())
@@ -48,16 +48,18 @@ def undisturbed(run, epochs=3):
     return everything(trainer)
 
 
-def killed(run, directory, step, **checkpointing):
-    trainer, arguments = seeded(run, [dl.Checkpoint(directory, **checkpointing), DieAt(step)])
-    with pytest.raises(Death):
-        fit(trainer, arguments)
-
-
-def resumed(run, directory, epochs=3, callbacks=(), **checkpointing):
-    trainer, arguments = run([dl.Checkpoint(directory, **checkpointing), *callbacks])
+def resumed(run, directory, epochs=3, **checkpointing):
+    trainer, arguments = run([dl.Checkpoint(directory, **checkpointing)])
     fit(trainer, arguments, epochs, resume_from=directory)
     return trainer
+
+
+def with_callback(make):
+    """Return a run with a callback of `make` before all others."""
+    return lambda callbacks=(): sgd_with_momentum([make(), *callbacks])
+
+
+# ---- killed anywhere
 
 
 @pytest.mark.parametrize("checkpointing", [{"every_steps": 1}, {"every_steps": 2, "every_epochs": None}, {}])
@@ -72,30 +74,26 @@ def test_killed_at_any_step(run, tmp_path, checkpointing):
 
 def test_killed_again_and_again(run, tmp_path):
     expected = undisturbed(run)
-    trainer, arguments = seeded(run, [dl.Checkpoint(tmp_path, every_steps=1), DieAt(1)])
+    killed(run, tmp_path, 1, every_steps=1)
     for step in range(2, expected["counters"][2] + 1):
-        with pytest.raises(Death):
-            fit(trainer, arguments, resume_from=tmp_path)
-        trainer, arguments = run([dl.Checkpoint(tmp_path, every_steps=1), DieAt(step)])
-    with pytest.raises(Death):
-        fit(trainer, arguments, resume_from=tmp_path)
+        killed(run, tmp_path, step, every_steps=1, resume_from=tmp_path)
     assert everything(resumed(run, tmp_path)) == expected
 
 
 def test_in_the_same_session_with_the_same_trainer(run, tmp_path):
     trainer, arguments = seeded(run, [dl.Checkpoint(tmp_path, every_steps=1), DieAt(2, 5)])
+    history = trainer.history
     for _ in range(2):
         with pytest.raises(Death):
             fit(trainer, arguments, resume_from=tmp_path)
-    fit(trainer, arguments, resume_from=tmp_path)
+    assert fit(trainer, arguments, resume_from=tmp_path) is history
     assert everything(trainer) == undisturbed(run)
 
 
 def test_a_finished_run_is_left_as_it_is_and_can_be_made_longer(run, tmp_path):
     trainer, arguments = seeded(run, [dl.Checkpoint(tmp_path)])
     fit(trainer, arguments)
-    again = resumed(run, tmp_path)
-    assert everything(again) == everything(trainer) == undisturbed(run)
+    assert everything(resumed(run, tmp_path)) == everything(trainer) == undisturbed(run)
     longer = resumed(run, tmp_path, epochs=5)
     stopped = trainer.stopping  # by EarlyStopping: then that run has no more epochs
     assert len(longer.history) == (len(trainer.history) if stopped else 5)
@@ -110,12 +108,46 @@ def test_the_early_stopping_run_does_stop():
     assert trainer.callbacks[0].best_epoch == 1
 
 
+def campaign(*arguments, timeout=600):
+    """Run the campaign in a process of its own, whose BLAS has one thread, and return its counts."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(CAMPAIGN), *map(str, arguments)]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    assert answer.returncode == 0, answer.stderr
+    counts = json.loads(answer.stdout)
+    print(" ".join(map(str, arguments)), counts)
+    assert counts["different"] == 0
+    return counts
+
+
+NIGHTLY = [pytest.param(name, marks=pytest.mark.nightly) for name in ("sgd_with_momentum", "adam_with_schedule")]
+
+
+@pytest.mark.parametrize("name", ["batch_norm_dropout_augmentation", "early_stopping_and_plateau", *NIGHTLY])
+def test_killed_at_every_file_operation(name):
+    assert campaign("operations", name)["kills"] >= 80
+
+
+def test_killed_at_random_instants():
+    counts = campaign("random", "batch_norm_dropout_augmentation", 30, 1)
+    assert counts["kills"] >= 30
+    assert counts["longest_chain"] >= 3
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", RUNS)
+def test_killed_at_many_random_instants(name):
+    assert campaign("random", name, 250, 2, timeout=3600)["kills"] >= 250
+
+
+# ---- what comes back
+
+
 def test_what_was_drawn_afresh_comes_back(tmp_path):
-    trainer, arguments = RUNS["batch_norm_dropout_augmentation"]([dl.Checkpoint(tmp_path)])
+    run = RUNS["batch_norm_dropout_augmentation"]
+    trainer, arguments = run([dl.Checkpoint(tmp_path)])
     fit(trainer, arguments, 1)
-    seed = trainer.model.network.layers[5].seed
-    again = resumed(RUNS["batch_norm_dropout_augmentation"], tmp_path)
-    assert again.model.network.layers[5].seed == seed
+    assert resumed(run, tmp_path).model.network.layers[5].seed == trainer.model.network.layers[5].seed
 
 
 def test_a_directory_without_a_checkpoint_begins_the_run(run, tmp_path):
@@ -125,28 +157,177 @@ def test_a_directory_without_a_checkpoint_begins_the_run(run, tmp_path):
         assert everything(trainer) == undisturbed(run)
 
 
-def test_what_a_callback_froze_stays_frozen(tmp_path):
-    class Freezes(dl.Callback):
-        def on_epoch_begin(self, trainer):
-            if trainer.epoch == 2:
-                trainer.model.network.layers[1].freeze()
+class Freezes(dl.Callback):
+    def on_epoch_begin(self, trainer):
+        if trainer.epoch == 2:
+            trainer.model.network.layers[1].freeze()
 
-    def run(callbacks):
-        trainer, arguments = sgd_with_momentum([Freezes(), *callbacks])
-        return trainer, arguments
 
-    whole, arguments = run([])
+class Decay(dl.Callback):
+    """Changes at the beginning what a checkpoint has: that must not outlive a resume."""
+
+    def on_train_begin(self, trainer):
+        trainer.optimizer.learning_rate = 0.1
+        trainer.model.parameters["1.weight"].value *= 0
+
+    def on_epoch_end(self, trainer):
+        trainer.optimizer.learning_rate *= 0.5
+
+
+class Draws(dl.Callback):
+    saved_attributes = ("rng", "numbers", "table", "seen", "mean", "best", "flag")
+
+    def on_train_begin(self, trainer):
+        self.rng, self.numbers, self.table, self.seen = np.random.default_rng(6), [], {}, (0, "none")
+        self.mean, self.best, self.flag = 0.0, 0, False
+
+    def on_batch_end(self, trainer):
+        self.numbers.append(self.rng.random())
+        self.table[str(trainer.step)] = np.full((2, 2), trainer.step)
+        self.seen = (trainer.step, "some")
+
+    def on_epoch_end(self, trainer):
+        # A number may become an array.
+        self.mean = self.mean + trainer.model.parameters["3.bias"].value
+        self.best = np.argmin(trainer.history["loss"])
+        self.flag = self.best > 0
+
+
+@pytest.mark.parametrize("make", [Freezes, Decay, Draws])
+def test_what_callbacks_do_comes_back(tmp_path, make):
+    run = with_callback(make)
+    whole, arguments = run()
     fit(whole, arguments)
-    killed(run, tmp_path, 5, every_steps=1)
-    assert everything(resumed(run, tmp_path)) == everything(whole)
+    killed(run, tmp_path, 5, every_steps=2)
+    found = resumed(run, tmp_path)
+    assert everything(found) == everything(whole)
+    assert repr(vars(found.callbacks[0]) | {"rng": 0}) == repr(vars(whole.callbacks[0]) | {"rng": 0})
+    fit(found, arguments, resume_from=tmp_path)  # what is there now is of these kinds too
 
 
-def test_seconds_of_an_epoch_add_up_over_the_interruption(tmp_path):
+def test_a_plateau_of_a_number_that_the_history_does_not_have(tmp_path):
+    def run(callbacks=()):
+        plateau = dl.ReduceLROnPlateau("quality", factor=0.5, patience=1)
+        return sgd_with_momentum([Measures(3, 4, 2, 5, 5, 5), plateau, *callbacks])
+
+    whole, arguments = run()
+    fit(whole, arguments, 6)
+    assert whole.optimizer.learning_rate == 0.025
+    killed(run, tmp_path, 14, epochs=6)
+    assert everything(resumed(run, tmp_path, 6)) == everything(whole)
+
+
+def test_a_checkpoint_from_before_the_first_epoch(tmp_path):
+    trainer, arguments = sgd_with_momentum()
+    fit(trainer, arguments, 0)
+    trainer.save_checkpoint(tmp_path / "c.safetensors")
+    again, _ = sgd_with_momentum()
+    fit(again, arguments, resume_from=tmp_path / "c.safetensors")
+    assert everything(again) == undisturbed(sgd_with_momentum)
+
+
+def test_a_stop_before_the_first_epoch_outlives_a_resume(tmp_path):
+    killed(sgd_with_momentum, tmp_path, 4)
+    trainer, arguments = sgd_with_momentum([dl.LambdaCallback(on_train_begin=lambda trainer: trainer.stop())])
+    assert len(fit(trainer, arguments, resume_from=tmp_path)) == 1
+
+
+def test_seconds_and_logs_of_a_step_come_back(tmp_path):
     killed(sgd_with_momentum, tmp_path, 2, every_steps=1)
-    _, state = read_checkpoint(checkpoint_paths(tmp_path)[0])
-    assert state["seconds"] > 0
-    row = resumed(sgd_with_momentum, tmp_path).history.rows[0]
-    assert row["seconds"] > state["seconds"]
+    _, tree = read_checkpoint(checkpoint_paths(tmp_path)[0])
+    assert set(tree["run"]["logs"]) == {"batch_cost", "batch_loss"}
+    assert resumed(sgd_with_momentum, tmp_path).history["seconds"][0] > tree["run"]["seconds"] > 0
+
+
+def test_a_history_of_many_rows_of_every_kind_comes_back_as_it_was(tmp_path):
+    trainer, arguments = sgd_with_momentum()
+    fit(trainer, arguments, 1)
+    rows = [{"epoch": i, "loss": 1 / i, "val_loss": float(i), "seconds": 0.001} for i in range(1, 60_001)]
+    rows[7] |= {"note": 1, "cost": float("nan")}
+    rows[8] |= {"note": -0.5, "count": 2**63}
+    rows[9] |= {"note": np.float32(0.5), "cost": float("-inf"), "count": -(2**63)}
+    trainer.history.rows[:] = rows
+    trainer.state.epoch, trainer.state.first_epoch = 60_000, 59_999
+    start = time.process_time()
+    trainer.save_checkpoint(tmp_path / "c.safetensors")
+    again, _ = sgd_with_momentum()
+    fit(again, arguments, 1, resume_from=tmp_path / "c.safetensors")
+    assert time.process_time() - start < 30
+    rows[9]["note"] = 0.5
+    assert again.history.columns == trainer.history.columns
+    assert [*map(repr, again.history)] == [*map(repr, rows)]
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), 3, float("nan")])
+def test_numbers_that_callbacks_put_into_logs_and_history_come_back(tmp_path, value):
+    def note(trainer):
+        trainer.logs["note"] = trainer.history.rows[-1]["note"] = value
+
+    run = with_callback(lambda: dl.LambdaCallback(on_epoch_end=note))
+    trainer, arguments = run([dl.Checkpoint(tmp_path)])
+    fit(trainer, arguments, 1)
+    np.testing.assert_array_equal(resumed(run, tmp_path, 2).history["note"], [value] * 2)
+
+
+@pytest.mark.parametrize("value", [True, "good", None, [1]])
+def test_what_is_no_number_in_the_logs_is_refused(tmp_path, value):
+    note = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(note=value))
+    trainer, arguments = sgd_with_momentum([note, dl.Checkpoint(tmp_path)])
+    with pytest.raises(dl.InputError, match="expected a number for 'note'"):
+        fit(trainer, arguments, 1)
+
+
+# ---- which checkpoint is taken
+
+
+def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
+    killed(sgd_with_momentum, tmp_path, 7, every_steps=1)
+    newest, second, third = checkpoint_paths(tmp_path)
+    newest.write_bytes(newest.read_bytes()[:-1])
+    second.write_bytes(b"")
+    trainer, arguments = sgd_with_momentum()
+    with pytest.warns(UserWarning, match=third.name) as told:
+        fit(trainer, arguments, resume_from=tmp_path)
+    for path, warning in zip((newest, second), told, strict=True):
+        assert re.search(f"{path.name}: .*{third.name}", str(warning.message))
+    assert everything(trainer) == undisturbed(sgd_with_momentum)
+    third.write_bytes(third.read_bytes() + b"0")
+    trainer, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
+    with pytest.raises(dl.CheckpointError, match="no checkpoint in it is whole"):
+        fit(trainer, arguments, resume_from=tmp_path)
+    assert checkpoint_paths(tmp_path) == [newest, second, third]
+
+
+def test_one_file_can_be_named(tmp_path):
+    killed(sgd_with_momentum, tmp_path, 7, every_steps=1)
+    trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path / "new")])
+    fit(trainer, arguments, resume_from=str(checkpoint_path(tmp_path, 5)))
+    assert everything(trainer) == undisturbed(sgd_with_momentum)
+    trainer.model.save_weights(tmp_path / "weights.safetensors")
+    for name, words in [("none.safetensors", "No such file"), ("weights.safetensors", "got weights alone")]:
+        with pytest.raises(dl.CheckpointError, match=words):
+            fit(trainer, arguments, resume_from=tmp_path / name)
+
+
+def test_another_machine_is_told_and_the_same_one_is_not(tmp_path, monkeypatch):
+    killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resumed(sgd_with_momentum, tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    with pytest.warns(UserWarning, match="not match bit for bit: threads .* is now .*77"):
+        resumed(sgd_with_momentum, tmp_path)
+
+
+# ---- another run is refused, and a refusal changes nothing
+
+
+def unchanged_by(error, words, trainer, **arguments):
+    before = everything(trainer)
+    usual = {"train": images(), "validation": images(20, 1), "epochs": 3, "batch_size": BATCH}
+    with pytest.raises(error, match=words):
+        trainer.fit(**usual | arguments)
+    assert everything(trainer) == before
 
 
 CHANGES = {
@@ -160,14 +341,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("words", CHANGES)
-def test_other_arguments_are_refused_and_nothing_changes(tmp_path, words):
+def test_other_arguments_are_refused(tmp_path, words):
     killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
     trainer, _ = sgd_with_momentum()
-    before = everything(trainer)
-    arguments = {"train": images(), "validation": images(20, 1), "epochs": 3, "batch_size": BATCH}
-    with pytest.raises(dl.CheckpointError, match=f"a checkpoint of another run: {words}"):
-        trainer.fit(**{**arguments, **CHANGES[words]}, resume_from=tmp_path)
-    assert everything(trainer) == before
+    words = f"a checkpoint of another run: {words}"
+    unchanged_by(dl.CheckpointError, words, trainer, resume_from=tmp_path, **CHANGES[words.partition("run: ")[2]])
     fit(trainer, {}, resume_from=tmp_path)
     assert everything(trainer) == undisturbed(sgd_with_momentum)
 
@@ -178,217 +356,141 @@ def other(network=None, loss=None, regularizer=None, optimizer=None, callbacks=(
     return dl.Trainer(model, optimizer or usual.optimizer, callbacks, rng=rng)
 
 
-@pytest.mark.parametrize(
-    ("trainer", "words"),
-    [
-        (other(loss=dl.SoftmaxCrossEntropy(0.1)), "loss was SoftmaxCrossEntropy"),
-        (other(regularizer=dl.L2(0.02)), r"regularizer was L2\(0.01\) and is L2\(0.02\)"),
-        (other(optimizer=dl.SGD(0.05, momentum=0.8)), "optimizer was SGD"),
-        (other(optimizer=dl.Adam(0.05)), "optimizer was SGD"),
-        (other(optimizer=dl.SGD(dl.ExponentialDecay(0.05, 0.9), momentum=0.9)), "optimizer was SGD"),
-        (other(network=dl.Sequential(dl.Flatten(), dl.Dense(72, 3))), "weights are not of Model"),
-        (other(rng=4), "rng was 3 and is 4"),
-        (other(callbacks=[dl.EarlyStopping()]), "callbacks that remember something were none and are EarlySt"),
-    ],
-    ids=["loss", "regularizer", "momentum", "rule", "schedule", "network", "seed", "callbacks"],
-)
-def test_another_run_is_refused_and_nothing_changes(tmp_path, trainer, words):
+OTHERS = {
+    "loss was SoftmaxCrossEntropy": {"loss": dl.SoftmaxCrossEntropy(0.1)},
+    r"regularizer was L2\(0.01\) and is L2\(0.02\)": {"regularizer": dl.L2(0.02)},
+    "optimizer was SGD.*0.8": {"optimizer": dl.SGD(0.05, momentum=0.8)},
+    "optimizer was SGD.*Adam": {"optimizer": dl.Adam(0.05)},
+    "optimizer was SGD.*Decay": {"optimizer": dl.SGD(dl.ExponentialDecay(0.05, 0.9), momentum=0.9)},
+    "weights are not of Model": {"network": dl.Sequential(dl.Flatten(), dl.Dense(72, 3))},
+    "rng was 3 and is 4": {"rng": np.int64(4)},
+    r"callbacks was \[\] and is \[EarlyStopping": {"callbacks": [dl.EarlyStopping()]},
+}
+
+
+@pytest.mark.parametrize("words", OTHERS)
+def test_another_run_is_refused(tmp_path, words):
     killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
-    before = everything(trainer)
-    with pytest.raises(dl.CheckpointError, match=words):
-        fit(trainer, {}, resume_from=tmp_path)
-    assert everything(trainer) == before
+    unchanged_by(dl.CheckpointError, words, other(**OTHERS[words]), resume_from=tmp_path)
+
+
+def test_the_same_in_other_words_is_the_same_run(tmp_path):
+    first, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
+    fit(first, {"augment": (dl.Mirror(),)}, 1)
+    second = other(callbacks=[dl.Checkpoint(tmp_path)], rng=np.int64(3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_runs, "BATCH", np.int64(BATCH))
+        fit(second, {"augment": [dl.Mirror()]}, 2, resume_from=tmp_path)
+    assert len(second.history) == 2
 
 
 def test_fewer_epochs_than_are_done(tmp_path):
     trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path)])
     fit(trainer, arguments)
     again, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
-    with pytest.raises(dl.InputError, match=r"epochs: expected at least 3, as many as .* has, got 2"):
-        fit(again, arguments, epochs=2, resume_from=tmp_path)
-    assert again.epoch == 0
+    words = r"epochs: expected at least 3, as many as .* has, got 2"
+    unchanged_by(dl.InputError, words, again, epochs=2, resume_from=tmp_path)
 
 
-def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
-    killed(sgd_with_momentum, tmp_path, 7, every_steps=1)
-    newest, second, third = checkpoint_paths(tmp_path)
-    newest.write_bytes(newest.read_bytes()[:-1])
-    second.write_bytes(b"")
-    trainer, arguments = sgd_with_momentum()
-    with pytest.warns(UserWarning, match="going on from") as told:
-        fit(trainer, arguments, resume_from=tmp_path)
-    for path, warning in zip((newest, second), told, strict=True):
-        assert re.search(f"{path.name}: .*; going on from {third.name}", str(warning.message))
-    assert everything(trainer) == undisturbed(sgd_with_momentum)
-    assert newest.exists()
-    third.write_bytes(third.read_bytes() + b"0")
-    trainer, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
-    with pytest.raises(dl.CheckpointError, match="no checkpoint in it is whole"):
-        fit(trainer, arguments, resume_from=tmp_path)
-    assert checkpoint_paths(tmp_path) == [newest, second, third]
+@pytest.mark.parametrize("place", [123, True, "", "a\0b", b"bytes"])
+def test_what_names_no_file(place):
+    unchanged_by(dl.InputError, "resume_from: expected the name of a file", other(), resume_from=place)
 
 
-def test_one_file_can_be_named(tmp_path):
-    killed(sgd_with_momentum, tmp_path, 7, every_steps=1)
-    trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path / "new")])
-    fit(trainer, arguments, resume_from=str(checkpoint_path(tmp_path, 5)))
-    assert everything(trainer) == undisturbed(sgd_with_momentum)
-    with pytest.raises(dl.CheckpointError, match="No such file"):
-        fit(trainer, arguments, resume_from=checkpoint_path(tmp_path, 77))
-    trainer.model.save_weights(tmp_path / "weights.safetensors")
-    with pytest.raises(dl.CheckpointError, match="expected a checkpoint, got weights alone"):
-        fit(trainer, arguments, resume_from=tmp_path / "weights.safetensors")
+def test_a_failed_resume_leaves_the_terms_of_the_run(tmp_path):
+    trainer, arguments = seeded(sgd_with_momentum)
+    fit(trainer, arguments, 1)
+    trainer.save_checkpoint(tmp_path / "a.safetensors")
+    unchanged_by(dl.CheckpointError, "nonfinite", trainer, resume_from=tmp_path / "a.safetensors", nonfinite="skip")
+    trainer.save_checkpoint(tmp_path / "b.safetensors")
+    fit(trainer, arguments, 3, resume_from=tmp_path / "b.safetensors")
 
 
-def test_a_callback_of_ones_own_goes_on(tmp_path):
-    class Draws(dl.Callback):
-        saved_attributes = ("rng", "numbers", "table", "seen")
-
+def test_a_refusal_in_on_train_begin_comes_before_the_checkpoint_is_taken(tmp_path):
+    class Refuses(dl.Callback):
         def on_train_begin(self, trainer):
-            self.rng, self.numbers, self.table, self.seen = np.random.default_rng(6), [], {}, (0, "none")
+            raise dl.InputError("no")
 
-        def on_batch_end(self, trainer):
-            self.numbers.append(self.rng.random())
-            self.table[str(trainer.step)] = np.full((2, 2), trainer.step)
-            self.seen = (trainer.step, "some")
-
-    def run(callbacks):
-        trainer, arguments = sgd_with_momentum([Draws(), *callbacks])
-        return trainer, arguments
-
-    whole, arguments = run([])
-    fit(whole, arguments)
-    killed(run, tmp_path, 5, every_steps=2)
-    found, expected = resumed(run, tmp_path).callbacks[0], whole.callbacks[0]
-    assert found.numbers == expected.numbers
-    assert found.seen == expected.seen
-    assert found.table.keys() == expected.table.keys()
-    assert all((found.table[key] == expected.table[key]).all() for key in expected.table)
-
-
-def test_what_no_file_can_hold_is_refused_before_the_first_step(tmp_path):
-    class Holds(dl.Callback):
-        saved_attributes = ("thing",)
-        thing = object()
-
-    trainer, arguments = sgd_with_momentum([Holds(), dl.Checkpoint(tmp_path)])
-    with pytest.raises(dl.InputError, match=r"checkpoint: callbacks.0.1.thing: expected .* got object"):
-        fit(trainer, arguments)
-    assert trainer.step == 0
-
-
-def test_another_machine_is_told(tmp_path, monkeypatch):
     killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
-    monkeypatch.setenv("OMP_NUM_THREADS", "77")
-    trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path)])
-    with pytest.warns(UserWarning, match="with other roundings: threads .* is now .*77"):
-        fit(trainer, arguments, resume_from=tmp_path)
+    unchanged_by(dl.InputError, "no", other(callbacks=[Refuses()]), resume_from=tmp_path)
 
 
-def forged(path, change):
-    """Give a checkpoint another state, with a digest that fits: whoever can write the file can do that."""
-    weights, state = read_checkpoint(path)
-    change(state)
-    dl.checkpoint.write_checkpoint(path, weights, state)
+def test_a_signal_while_the_checkpoint_is_taken_waits(tmp_path, monkeypatch):
+    killed(sgd_with_momentum, tmp_path, 4)
+    apply = Restored.apply
+
+    def interrupted(self):
+        signal.raise_signal(signal.SIGINT)
+        apply(self)
+
+    monkeypatch.setattr(Restored, "apply", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        resumed(sgd_with_momentum, tmp_path)
+    monkeypatch.undo()
+    assert checkpoint_paths(tmp_path)[0] == checkpoint_path(tmp_path, 4)
+    assert everything(resumed(sgd_with_momentum, tmp_path)) == undisturbed(sgd_with_momentum)
 
 
+def test_the_bar_of_a_resumed_run_ends_full(tmp_path, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
+    with terminal(120) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+        second, arguments = sgd_with_momentum([dl.ProgressBar(file=file), dl.Checkpoint(tmp_path)])
+        fit(second, arguments, resume_from=tmp_path)
+    assert re.match(r"epoch 3/3 \|█+\| in ", screen.lines()[-1])
+
+
+# ---- a forged state, with a digest that fits: whoever can write the file can do that
+
+
+HISTORY = {"kinds": np.array([2], np.uint8), "ints": [], "floats": np.ones(1)}
 FORGERIES = {
-    "a count below 0": lambda state: state["counters"].update(epoch=-1),
-    "a count that is none": lambda state: state["counters"].update(step="4"),
-    "a count that is true": lambda state: state["counters"].update(batch=True),
-    "no counts": lambda state: state.pop("counters"),
-    "a seed below 0": lambda state: state.update(seed=-3),
-    "a history of text": lambda state: state.update(history="long"),
-    "a history of lists": lambda state: state.update(history=[{"loss": 1.0}]),
-    "a row of text": lambda state: state.update(history='[{"loss": "low"}]'),
-    "a row that is none": lambda state: state.update(history="[5]"),
-    "logs of lists": lambda state: state.update(logs={"loss": [1]}),
-    "a rate below 0": lambda state: state["optimizer"].update(learning_rate=-1.0),
-    "a rate of NaN": lambda state: state["optimizer"].update(learning_rate=float("nan")),
-    "a slot too small": lambda state: state["optimizer"]["state"]["1.weight"].update(velocity=np.ones(2)),
-    "a slot that is a number": lambda state: state["optimizer"]["state"]["1.weight"].update(velocity=2),
-    "a slot of nothing": lambda state: state["optimizer"]["state"].update(other={}),
-    "frozen what is not there": lambda state: state.update(frozen=["9.weight"]),
-    "a layer too many": lambda state: state.update(layers={"5.": {"seed": 1}}),
-    "callbacks of text": lambda state: state.update(callbacks=["Checkpoint"]),
-    "an attribute of another kind": lambda state: state["callbacks"][0][1].update(_best="low"),
-    "a callback without its attribute": lambda state: state["callbacks"][0].__setitem__(1, {}),
-    "terms of numbers": lambda state: state.update(terms=5),
-    "no rate": lambda state: state["optimizer"].update(learning_rate=0.0),
-    "more batches than an epoch has": lambda state: state["counters"].update(batch=4),
-    "more epochs before than in all": lambda state: state["counters"].update(first_epoch=9),
-    "stopping by text": lambda state: state.update(stopping="no"),
-}
+    "run/epoch": [-1, ...], "run/step": ["4"], "run/batch": [True, 4], "run/first_epoch": [9], "run/seed": [-3],
+    "run/stopping": ["no"], "run/seconds": [1, -1.0, float("nan")], "run/logs": [{"loss": [1]}], "run/other": [1],
+    "run": [..., 5],
+    "run/history": ["long", [{"loss": 1.0}], {"loss": {}}],
+    "run/history/loss": [
+        HISTORY | {"floats": np.ones(0)}, HISTORY | {"kinds": np.array([3], np.uint8)}, HISTORY | {"kinds": "2"},
+        HISTORY | {"kinds": np.array([[2]], np.uint8)}, HISTORY | {"floats": ["low"]}, HISTORY | {"floats": [None]},
+        HISTORY | {"kinds": np.array([2, 2], np.uint8), "floats": np.ones(2)},
+    ],
+    "optimizer/learning_rate": [-1.0, 0.0, float("nan"), None], "optimizer/steps": [-1, 0.5],
+    "optimizer/state/1.weight/velocity": [np.ones(2), 2], "optimizer/state/1.weight/other": [np.ones(2)],
+    "optimizer/state/other": [{}],
+    "frozen": [["9.weight"]], "terms": [5, {}],
+    "attributes/layer 5.": [{"seed": 1}], "attributes": [["Checkpoint"]],
+    "attributes/callback 0": [..., {}], "attributes/callback 0/_best": ["low", ...],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("change", FORGERIES.values(), ids=FORGERIES.keys())
-def test_a_forged_state_is_refused_and_nothing_changes(tmp_path, change):
-    def run(callbacks):
-        trainer, arguments = sgd_with_momentum([dl.EarlyStopping(), *callbacks])
-        return trainer, arguments
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run")
+    killed(with_callback(dl.EarlyStopping), directory, 5, every_steps=1)
+    return checkpoint_paths(directory)[0]
 
-    killed(run, tmp_path, 5, every_steps=1)
-    path = checkpoint_paths(tmp_path)[0]
-    forged(path, change)
-    trainer, arguments = run([dl.Checkpoint(tmp_path)])
-    before = everything(trainer)
-    with pytest.raises(dl.CheckpointError, match=path.name):
-        fit(trainer, arguments, resume_from=path)
-    assert everything(trainer) == before
+
+@pytest.mark.parametrize(("path", "value"), [(path, v) for path, values in FORGERIES.items() for v in values])
+def test_a_forged_state_is_refused_and_nothing_changes(tmp_path, checkpoint, path, value):
+    weights, tree = read_checkpoint(checkpoint)
+    *way, last = path.split("/")
+    place = functools.reduce(operator.getitem, way, tree)
+    place[last] = value
+    if value is ...:
+        del place[last]
+    write_checkpoint(tmp_path / "forged.safetensors", weights, tree)
+    trainer, _ = with_callback(dl.EarlyStopping)([dl.Checkpoint(tmp_path)])
+    unchanged_by(dl.CheckpointError, "forged.safetensors", trainer, resume_from=tmp_path / "forged.safetensors")
 
 
 def test_the_fingerprint_sees_targets_shapes_and_rows():
     data = images()
-    seen = {resume.fingerprint(data), resume.fingerprint(data[:39])}
+    seen = {fingerprint(data), fingerprint(data[:39])}
     targets = data.y.copy()
     targets[7] = (targets[7] + 1) % 3
     pixels = data.x.copy()
     pixels[3, 2, 2, 1] += 1
-    seen |= {resume.fingerprint(dl.Dataset(data.x, targets)), resume.fingerprint(dl.Dataset(pixels, data.y))}
-    seen.add(resume.fingerprint(dl.Dataset(data.x.astype(np.float64), data.y)))
+    seen |= {fingerprint(dl.Dataset(data.x, targets)), fingerprint(dl.Dataset(pixels, data.y))}
+    seen.add(fingerprint(dl.Dataset(data.x.astype(np.float64), data.y)))
     assert len(seen) == 5
-    assert resume.fingerprint(dl.Dataset(data.x.copy(order="F"), data.y)) == resume.fingerprint(data)
-
-
-def campaign(*arguments, timeout=600):
-    """Run the campaign in a process of its own, whose BLAS has one thread, and return its counts."""
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(CAMPAIGN), *map(str, arguments)]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
-    assert answer.returncode == 0, answer.stderr
-    counts = json.loads(answer.stdout)
-    print(" ".join(map(str, arguments)), counts)
-    return counts
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_killed_at_every_file_operation(name, capsys):
-    with capsys.disabled():
-        counts = campaign("operations", name)
-    assert counts["kills"] >= 80
-    assert counts["different"] == 0
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_killed_at_random_instants(name, capsys):
-    with capsys.disabled():
-        counts = campaign("random", name, 50, 1)
-    assert counts["kills"] >= 50
-    assert counts["longest_chain"] >= 3
-    assert counts["different"] == 0
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", RUNS)
-def test_killed_at_many_random_instants(name, capsys):
-    with capsys.disabled():
-        counts = campaign("random", name, 250, 2, timeout=3600)
-    assert counts["kills"] >= 250
-    assert counts["different"] == 0
-
-
-def test_resuming_warns_of_nothing_on_the_same_machine(tmp_path):
-    killed(adam_with_schedule, tmp_path, 5, every_steps=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        resumed(adam_with_schedule, tmp_path)
+    assert fingerprint(dl.Dataset(data.x.copy(order="F"), data.y)) == fingerprint(data)

@@ -77,8 +77,8 @@ def test_the_best_weights_come_back_after_an_error_too(error):
 
 
 def test_an_accuracy_is_better_when_larger():
-    assert dl.EarlyStopping("val_accuracy")._monitor.sign == -1
-    assert dl.EarlyStopping("val_loss")._monitor.sign == 1
+    assert dl.EarlyStopping("val_accuracy")._monitor.larger_is_better
+    assert not dl.EarlyStopping("val_loss")._monitor.larger_is_better
 
 
 def test_a_second_fit_counts_anew():

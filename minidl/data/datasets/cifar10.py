@@ -157,7 +157,7 @@ def cache_folder() -> Path | None:
 
 def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:
     """Fetch all six batches into the cache, and return the contents of `names` and where they came from."""
-    from minidl.data.datasets.cifar10_archive import batches_in  # here: what downloads need takes 50 ms to import
+    from minidl.data.datasets.cifar10_formats import batches_in  # here: what downloads need takes 50 ms to import
     from minidl.data.datasets.download import try_in_turn
 
     def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:

@@ -66,8 +66,7 @@ def read_cached(path: Path, name: str) -> Array:
 
 
 def _read_official(path: Path, name: str) -> Array:
-    from minidl.data.datasets.cifar10_archive import MOST_BATCH_BYTES
-    from minidl.data.datasets.cifar10_pickle import read_pickled_batch
+    from minidl.data.datasets.cifar10_formats import MOST_BATCH_BYTES, read_pickled_batch
 
     with _opened(path) as (file, size):
         if size > MOST_BATCH_BYTES:
@@ -77,7 +76,7 @@ def _read_official(path: Path, name: str) -> Array:
 
 
 def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
-    from minidl.data.datasets.cifar10_archive import batches_in  # here: the cache, the usual case, does without
+    from minidl.data.datasets.cifar10_formats import batches_in  # here: the cache, the usual case, does without
 
     with _opened(path) as (file, _):
         return dict(batches_in(file, names, str(path)))

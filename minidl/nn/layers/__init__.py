@@ -1,6 +1,6 @@
 """Layers: differentiable functions with parameters, a file for each family."""
 
-from minidl.nn.layers.activations import ELU, Activation, LeakyReLU, ReLU, Sigmoid, Tanh
+from minidl.nn.layers.activations import ELU, GELU, Activation, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
 from minidl.nn.layers.base import Layer
 from minidl.nn.layers.containers import Parallel, Residual, Sequential
 from minidl.nn.layers.convolution import Conv2D
@@ -9,7 +9,6 @@ from minidl.nn.layers.dropout import Dropout
 from minidl.nn.layers.normalization import BatchNorm, LayerNorm
 from minidl.nn.layers.pooling import AvgPool2D, GlobalAvgPool2D, MaxPool2D
 from minidl.nn.layers.shape import Flatten, Reshape
-from minidl.nn.layers.smooth_relus import GELU, SiLU, Softplus
 from minidl.nn.layers.softmax import LogSoftmax, Softmax
 
 __all__ = [

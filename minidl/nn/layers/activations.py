@@ -1,14 +1,19 @@
 """Activations: nonlinear functions of each entry alone."""
 
+import math
 from abc import abstractmethod
 
 import numpy as np
 
 from minidl._core.checks import as_number
-from minidl._core.errors import ShapeError
+from minidl._core.errors import InputError
 from minidl._core.types import Array
+from minidl.nn.arithmetic import erf, sigmoid
 from minidl.nn.layers.base import Layer
-from minidl.nn.special import sigmoid
+from minidl.nn.parameter import check_shape
+
+_ROOT = math.sqrt(2 / math.pi)
+_CUBIC = 0.044715
 
 
 class ReLU(Layer):
@@ -30,9 +35,9 @@ class ReLU(Layer):
 
     def backward(self, dy: Array) -> Array:
         (positive,) = self.kept()
-        if dy.shape != positive.shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {positive.shape}, got {dy.shape}")
-        dx: Array = dy * positive  # ten times faster than np.where on a mask without pattern
+        check_shape(self, "dy", positive.shape, dy.shape)
+        # A product is ten times faster than np.where on a mask without a pattern.
+        dx: Array = dy * positive
         return dx
 
 
@@ -73,10 +78,10 @@ class Activation(Layer):
 
     def backward(self, dy: Array) -> Array:
         (kept,) = self.kept()
-        if dy.shape != kept.shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {kept.shape}, got {dy.shape}")
+        check_shape(self, "dy", kept.shape, dy.shape)
         slopes = self.derivative(kept).astype(dy.dtype, copy=False)
-        shared = np.may_share_memory(slopes, kept)  # a derivative that returns x itself has made nothing to write to
+        # A derivative that returns x itself has made no array that could be written to.
+        shared = np.may_share_memory(slopes, kept)
         dx: Array = np.multiply(slopes, dy, out=None if shared else slopes)
         return dx
 
@@ -101,9 +106,7 @@ class LeakyReLU(Activation):
         self.slope = as_number("slope", slope)
 
     def function(self, x: Array) -> Array:
-        y: Array = np.minimum(x, 0)
-        y *= self.slope
-        y += np.maximum(x, 0)
+        y: Array = self.slope * np.minimum(x, 0) + np.maximum(x, 0)
         return y
 
     def derivative(self, x: Array) -> Array:
@@ -132,14 +135,12 @@ class ELU(Activation):
         self.alpha = as_number("alpha", alpha)
 
     def function(self, x: Array) -> Array:
-        y: Array = np.expm1(np.minimum(x, 0))  # of positive numbers it could overflow
-        y *= self.alpha
-        y += np.maximum(x, 0)
+        # Of positive numbers the exponential could overflow.
+        y: Array = self.alpha * np.expm1(np.minimum(x, 0)) + np.maximum(x, 0)
         return y
 
     def derivative(self, x: Array) -> Array:
-        slopes: Array = np.exp(np.minimum(x, 0))  # 1 where x > 0
-        slopes *= _one_or(self.alpha, x)
+        slopes: Array = np.exp(np.minimum(x, 0)) * _one_or(self.alpha, x)
         return slopes
 
 
@@ -155,8 +156,7 @@ class Sigmoid(Activation):
         return sigmoid(x)
 
     def derivative(self, y: Array) -> Array:
-        slopes: Array = 1 - y
-        slopes *= y
+        slopes: Array = y * (1 - y)
         return slopes
 
 
@@ -173,9 +173,108 @@ class Tanh(Activation):
         return y
 
     def derivative(self, y: Array) -> Array:
-        slopes: Array = y * y
-        np.subtract(1, slopes, out=slopes)
+        slopes: Array = 1 - y * y
         return slopes
+
+
+class Softplus(Activation):
+    """Smooth ReLU, ``y = log(1 + exp(x))``.
+
+    Computed as ``max(x, 0) + log(1 + exp(-|x|))``, which neither overflows nor loses what is left for negative x.
+    Gradient: ``dx = sigmoid(x) * dy``.
+
+    References
+    ----------
+    Dugas, Bengio, Bélisle, Nadeau and Garcia, "Incorporating second-order functional knowledge for better option
+    pricing", NIPS 2000.
+    """
+
+    def function(self, x: Array) -> Array:
+        y: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+        return y
+
+    def derivative(self, x: Array) -> Array:
+        return sigmoid(x)
+
+
+class SiLU(Activation):
+    """Sigmoid linear unit, also called swish, ``y = x * sigmoid(x)``.
+
+    Gradient: ``dx = s * (1 + x * (1 - s)) * dy`` with ``s = sigmoid(x)``.
+
+    References
+    ----------
+    Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415, 2016.
+    """
+
+    def function(self, x: Array) -> Array:
+        y: Array = x * sigmoid(x)
+        return y
+
+    def derivative(self, x: Array) -> Array:
+        s = sigmoid(x)
+        slopes: Array = s * (1 + x * (1 - s))
+        return slopes
+
+
+class GELU(Activation):
+    """Gaussian error linear unit, ``y = x * P(x)``, where P is the distribution function of the standard normal.
+
+    ``P(x) = (1 + erf(x / sqrt(2))) / 2``. With ``approximate="tanh"`` it is ``P(x) = (1 + tanh(u)) / 2``,
+    ``u = sqrt(2 / pi) * (x + 0.044715 * x**3)``: quicker, and y is off by at most 5e-4.
+    Gradient: ``dx = (P(x) + x * P'(x)) * dy``, of the same P.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+
+    References
+    ----------
+    Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415, 2016.
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise InputError(f'GELU: expected approximate to be "none" or "tanh", got {approximate!r:.80}')
+        self.approximate = approximate
+
+    def function(self, x: Array) -> Array:
+        y = self._twice_p(_near(x))
+        y *= 0.5
+        y *= x
+        return y
+
+    def derivative(self, x: Array) -> Array:
+        # In place, which takes two thirds of the time of the formulas (0.8 million entries: 11 ms, not 16).
+        x = _near(x)
+        twice_p = self._twice_p(x)
+        square = x * x
+        if self.approximate == "none":
+            twice_density = np.exp(-0.5 * square)
+            twice_density *= _ROOT
+        else:
+            # (1 - tanh(u)**2) * u', where tanh(u) is twice_p - 1
+            twice_density = (2 - twice_p) * twice_p
+            square *= 3 * _CUBIC * _ROOT
+            square += _ROOT
+            twice_density *= square
+        twice_density *= x
+        twice_p += twice_density
+        twice_p *= 0.5
+        return twice_p
+
+    def _twice_p(self, x: Array) -> Array:
+        if self.approximate == "none":
+            y = erf(x * math.sqrt(0.5))
+        else:
+            y = x * x
+            y *= _CUBIC * _ROOT
+            y += _ROOT
+            y *= x
+            np.tanh(y, out=y)
+        y += 1
+        return y
 
 
 def _one_or(left: float, x: Array) -> Array:
@@ -184,3 +283,9 @@ def _one_or(left: float, x: Array) -> Array:
     slopes: Array = positive.astype(x.dtype)
     slopes += np.multiply(~positive, left, dtype=x.dtype)
     return slopes
+
+
+def _near(x: Array) -> Array:
+    """Return x within -100 .. 100: beyond, P(x) is 0 or 1, and the square of x may overflow."""
+    near: Array = np.clip(x, -100.0, 100.0)
+    return near

@@ -13,8 +13,7 @@ from minidl._core.checks import as_buffer_dtype, as_float_dtype, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array
-from minidl.nn.memory import ForwardMemory
-from minidl.nn.parameter import Parameter
+from minidl.nn.parameter import ForwardMemory, Parameter
 
 Shape = tuple[int, ...]
 L = TypeVar("L", bound="Layer")

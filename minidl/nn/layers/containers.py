@@ -1,6 +1,8 @@
 """Containers: layers made of layers."""
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -8,6 +10,9 @@ from minidl._core.checks import check_returned, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
+from minidl.nn.parameter import check_shape
+
+T = TypeVar("T")
 
 
 class Sequential(Layer):
@@ -34,7 +39,8 @@ class Sequential(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         if train:
-            self.keep()  # nothing, but that there was a forward: its layers keep the rest
+            # Nothing but the fact that there was a forward: the layers keep the rest.
+            self.keep()
         for i, layer in enumerate(self.layers):
             try:
                 x = check_returned("forward", layer.forward(x, train), of=layer)
@@ -44,19 +50,17 @@ class Sequential(Layer):
 
     def backward(self, dy: Array) -> Array:
         self.kept()
-        return self._backward(self.layers, dy)
+        for layer in reversed(self.layers):
+            dy = check_returned("backward", layer.backward(dy), of=layer)
+        return dy
 
     def backward_parameters(self, dy: Array) -> None:
         self.kept()
-        dy = self._backward(self.layers[1:], dy)
-        for layer in self.layers[:1]:  # none, in an empty network
-            layer.backward_parameters(dy)
-
-    @staticmethod
-    def _backward(layers: tuple[Layer, ...], dy: Array) -> Array:
-        for layer in reversed(layers):
+        for layer in reversed(self.layers[1:]):
             dy = check_returned("backward", layer.backward(dy), of=layer)
-        return dy
+        # Not in an empty network.
+        for layer in self.layers[:1]:
+            layer.backward_parameters(dy)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         for i, layer in enumerate(self.layers):
@@ -74,7 +78,8 @@ class Sequential(Layer):
     def _refusal(self, error: InputError, i: int, input_shape: Shape) -> InputError:
         """Return the refusal of layer i with its place, and with where the refused shape comes from."""
         placed = _placed(f"layer {i}", error)
-        if isinstance(error, ShapeError) and i > 0 and not self.layers[i]._layers:  # a container has said more already
+        # A container has said more already.
+        if isinstance(error, ShapeError) and i > 0 and not self.layers[i]._layers:
             return ShapeError(
                 f"{placed}; layer {i - 1}, {self.layers[i - 1]!r:.80}, gives it rows of shape {input_shape}"
             )
@@ -84,7 +89,55 @@ class Sequential(Layer):
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
 
-class Residual(Layer):
+class _Ways(Layer):
+    """What `Residual` and `Parallel` share: layers that all take the same x; dx is the sum of their dx."""
+
+    @abstractmethod
+    def _parts(self, dy: Array) -> list[Array]:
+        """Return the gradient with respect to each layer's y."""
+
+    def _places(self) -> list[tuple[str, Layer]]:
+        """Return each layer with its name in errors."""
+        return list(self._layers.items())
+
+    def _outputs(self, x: Array, train: bool) -> list[Array]:
+        """Return each layer's y."""
+        self.check_input(x)
+        return [
+            check_returned(f"{place}.forward", _at(place, layer.forward, x, train)) for place, layer in self._places()
+        ]
+
+    def _row_shapes(self, input_shape: Shape) -> list[Shape]:
+        """Return the shape of one row of each layer's y."""
+        return [_at(place, layer.output_shape, input_shape) for place, layer in self._places()]
+
+    def _terms(self, dy: Array) -> list[Array]:
+        """Return each layer's dx."""
+        terms: list[Array] = []
+        for (place, layer), part in zip(self._places(), self._parts(dy), strict=True):
+            shape = terms[0].shape if terms else None
+            terms.append(check_returned(f"{place}.backward", layer.backward(part), shape))
+        return terms
+
+    def backward(self, dy: Array) -> Array:
+        first, *others = self._terms(dy)
+        # Never the first itself: it may be a view of dy.
+        return sum(others, first) if others else first.copy()
+
+    def backward_parameters(self, dy: Array) -> None:
+        for (_, layer), part in zip(self._places(), self._parts(dy), strict=True):
+            layer.backward_parameters(part)
+
+    def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
+        for name, layer in self._layers.items():
+            yield from layer.output_shapes(input_shape, f"{path}{name}.")
+        yield path, self, self.output_shape(input_shape)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._layers.values()))})"
+
+
+class Residual(_Ways):
     """A body and a way past it, ``y = body(x) + shortcut(x)``.
 
     Gradient: ``dx`` is the sum of both ways' dx.
@@ -119,38 +172,32 @@ class Residual(Layer):
         self.shortcut = None if shortcut is None else self.add_layer("shortcut", shortcut)
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self.check_input(x)
-        if train:
-            self.keep()  # as in Sequential
-        y = _forward("body", self.body, x, train)
-        past = x if self.shortcut is None else _forward("shortcut", self.shortcut, x, train)
+        # Without a shortcut, x itself is the second way.
+        y, past = [*self._outputs(x, train), x][:2]
         self._check_same(y.shape[1:], past.shape[1:])
-        return y + past  # not in place: the body may keep its y, or hand on x
+        if train:
+            # As in Sequential.
+            self.keep()
+        # Not in place: the body may keep its y, or hand on x.
+        total: Array = y + past
+        return total
 
-    def backward(self, dy: Array) -> Array:
+    def _parts(self, dy: Array) -> list[Array]:
         self.kept()
-        dx = check_returned("body.backward", self.body.backward(dy))
-        if self.shortcut is not None:
-            return dx + check_returned("shortcut.backward", self.shortcut.backward(dy), dx.shape)
-        if dy.shape != dx.shape:  # a body that does not ask would have it broadcast
-            raise ShapeError(f"{self!r:.80}: expected dy of shape {dx.shape}, got {dy.shape}")
-        return dx + dy
+        return [dy] * len(self._layers)
 
-    def backward_parameters(self, dy: Array) -> None:
-        self.kept()
-        for layer in self._layers.values():
-            layer.backward_parameters(dy)
+    def _terms(self, dy: Array) -> list[Array]:
+        terms = super()._terms(dy)
+        if self.shortcut is None:
+            # A body that does not ask would have dy broadcast.
+            check_shape(self, "dy", terms[0].shape, dy.shape)
+            terms.append(dy)
+        return terms
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        shape = _output_shape("body", self.body, input_shape)
-        past = input_shape if self.shortcut is None else _output_shape("shortcut", self.shortcut, input_shape)
+        shape, past = [*self._row_shapes(input_shape), input_shape][:2]
         self._check_same(shape, past)
         return shape
-
-    def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
-        for name, layer in self._layers.items():
-            yield from layer.output_shapes(input_shape, f"{path}{name}.")
-        yield path, self, self.output_shape(input_shape)
 
     def _check_same(self, body: Shape, past: Shape) -> None:
         if body != past:
@@ -160,11 +207,8 @@ class Residual(Layer):
                 f"{hint} that turns rows of x into {body}, such as a Dense or a 1x1 convolution"
             )
 
-    def __repr__(self) -> str:
-        return f"Residual({', '.join(map(repr, self._layers.values()))})"
 
-
-class Parallel(Layer):
+class Parallel(_Ways):
     """Branches side by side, ``y = [branch_0(x), branch_1(x), ...]``, concatenated along the last axis.
 
     Gradient: each branch gets its part of dy; ``dx`` is the sum of what they return.
@@ -200,39 +244,22 @@ class Parallel(Layer):
         self.branches = tuple(_add_item(self, i, "branch", branch) for i, branch in enumerate(branches))
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self.check_input(x)
-        parts = [_forward(f"branch {i}", branch, x, train) for i, branch in enumerate(self.branches)]
-        shape = x.shape[:1] + self._joined([part.shape[1:] for part in parts])
+        outputs = self._outputs(x, train)
+        shape = x.shape[:1] + self._joined([y.shape[1:] for y in outputs])
         if train:
-            self.keep(np.array(shape), np.cumsum([part.shape[-1] for part in parts[:-1]], dtype=int))
-        return np.concatenate(parts, axis=-1)
+            self.keep(shape, np.cumsum([y.shape[-1] for y in outputs[:-1]], dtype=int))
+        return np.concatenate(outputs, axis=-1)
 
-    def backward(self, dy: Array) -> Array:
-        first, *others = zip(self.branches, self._parts(dy), strict=True)
-        dx = check_returned("branch 0.backward", first[0].backward(first[1])).copy()  # it may be a view of dy
-        for i, (branch, part) in enumerate(others, 1):
-            dx += check_returned(f"branch {i}.backward", branch.backward(part), dx.shape)
-        return dx
-
-    def backward_parameters(self, dy: Array) -> None:
-        for branch, part in zip(self.branches, self._parts(dy), strict=True):
-            branch.backward_parameters(part)
+    def _places(self) -> list[tuple[str, Layer]]:
+        return [(f"branch {i}", branch) for i, branch in enumerate(self.branches)]
 
     def _parts(self, dy: Array) -> list[Array]:
-        """Return each branch's part of dy."""
         shape, borders = self.kept()
-        if dy.shape != tuple(shape):
-            raise ShapeError(f"{self!r:.80}: expected dy of shape {tuple(shape.tolist())}, got {dy.shape}")
+        check_shape(self, "dy", shape, dy.shape)
         return np.split(dy, borders, axis=-1)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        shapes = [_output_shape(f"branch {i}", branch, input_shape) for i, branch in enumerate(self.branches)]
-        return self._joined(shapes)
-
-    def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
-        for name, layer in self._layers.items():
-            yield from layer.output_shapes(input_shape, f"{path}{name}.")
-        yield path, self, self.output_shape(input_shape)
+        return self._joined(self._row_shapes(input_shape))
 
     def _joined(self, shapes: list[Shape]) -> Shape:
         """Return the shape of the rows that are made of rows of `shapes`, or refuse them."""
@@ -242,9 +269,6 @@ class Parallel(Layer):
                 f"{self!r:.80}: expected branches whose rows differ in their last axis alone, got shapes {got}"
             )
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
-
-    def __repr__(self) -> str:
-        return f"Parallel({', '.join(map(repr, self.branches))})"
 
 
 def _add_item(container: Layer, i: int, item: str, layer: Layer) -> Layer:
@@ -257,16 +281,10 @@ def _add_item(container: Layer, i: int, item: str, layer: Layer) -> Layer:
     return container.add_layer(str(i), layer)
 
 
-def _forward(place: str, layer: Layer, x: Array, train: bool) -> Array:
+def _at(place: str, call: Callable[..., T], *arguments: Any) -> T:
+    """Return what `call` returns, or put the place before its refusal."""
     try:
-        return check_returned(f"{place}.forward", layer.forward(x, train))
-    except InputError as error:
-        raise _placed(place, error) from error
-
-
-def _output_shape(place: str, layer: Layer, input_shape: Shape) -> Shape:
-    try:
-        return layer.output_shape(input_shape)
+        return call(*arguments)
     except InputError as error:
         raise _placed(place, error) from error
 

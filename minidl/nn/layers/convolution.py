@@ -5,14 +5,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_count, check_returned, check_type
-from minidl._core.errors import InputError, ShapeError
-from minidl._core.randomness import as_generator
+from minidl._core.checks import as_count
+from minidl._core.errors import InputError
 from minidl._core.types import Array, Seed
-from minidl.nn.initializers import He, Initializer
+from minidl.nn.initializers import He, Initializer, drawn
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.layers.correlation import correlate, correlate_input_gradient, correlate_weight_gradient
 from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, same_padding, show_pair
+from minidl.nn.parameter import check_shape
 
 
 class Conv2D(Layer):
@@ -97,10 +97,8 @@ class Conv2D(Layer):
                 f"groups: expected a divisor of in_channels and out_channels, got {groups} for {in_channels} and "
                 f"{out_channels}"
             )
-        weight_init = He() if weight_init is None else weight_init
-        check_type("Conv2D", "weight_init", weight_init, Initializer, "such as He()")
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
-        weight = check_returned(repr(weight_init), weight_init(shape, as_generator(rng)), shape)
+        weight = drawn("Conv2D", weight_init, He(), shape, rng)
         self.weight = self.add_parameter("weight", weight, dtype=dtype)
         self.bias = self.add_parameter("bias", np.zeros(out_channels), penalized=False, dtype=dtype) if bias else None
 
@@ -125,11 +123,11 @@ class Conv2D(Layer):
         (x,) = self.kept()
         windows = self._windows(x.shape[1:])
         shape = (len(x), *windows.output_size(*x.shape[1:3]), self.out_channels)
-        if dy.shape != shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {shape}, got {dy.shape}")
+        check_shape(self, "dy", shape, dy.shape)
         self.weight.add_grad(correlate_weight_gradient(x, dy, windows, self.groups))
         if self.bias is not None:
-            self.bias.add_grad(np.einsum("nhwc->c", dy))  # a quarter of the time of dy.sum(axis=(0, 1, 2))
+            # A quarter of the time of dy.sum(axis=(0, 1, 2)).
+            self.bias.add_grad(np.einsum("nhwc->c", dy))
         height, width = x.shape[1:3]
         return height, width
 

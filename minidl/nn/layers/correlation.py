@@ -83,7 +83,8 @@ def _columns(x: Array, windows: Windows, groups: int) -> Iterator[tuple[tuple[sl
     """
     n, height, width, channels = x.shape
     (high, wide), (kh, kw) = windows.output_size(height, width), windows.kernel_size
-    numbers = COLUMN_BYTES // (wide * kh * kw * channels * x.itemsize)  # how many rows of windows make a block
+    # How many rows of windows make a block.
+    numbers = COLUMN_BYTES // (wide * kh * kw * channels * x.itemsize)
     rows, images = min(high, max(1, numbers)), max(1, min(n, numbers // high))
     # The border of zeros is written once; each block fills the inside.
     frame = np.zeros((images, *windows.padded_size(height, width), channels), x.dtype) if windows.padded else x
@@ -98,7 +99,8 @@ def _columns(x: Array, windows: Windows, groups: int) -> Iterator[tuple[tuple[sl
         seen = view[:, : len(part)] if windows.padded else view[:, start : start + images]
         for top in range(0, high, rows):
             columns = seen[:, :, top : top + rows]
-            if kh * kw > 1:  # else a window is a pixel, and the image itself has it as a row
+            # Otherwise a window is a pixel, and the image itself has it as a row.
+            if kh * kw > 1:
                 columns = memory[: columns.size].reshape(columns.shape)
                 columns[...] = seen[:, :, top : top + rows]
             block = slice(start, start + images), slice(top, top + rows)

@@ -3,13 +3,12 @@
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_count, check_returned, check_type
-from minidl._core.errors import ShapeError
-from minidl._core.randomness import as_generator
+from minidl._core.checks import as_count
 from minidl._core.types import Array, Seed
 from minidl.nn.arithmetic import product
-from minidl.nn.initializers import Initializer, Xavier
+from minidl.nn.initializers import Initializer, Xavier, drawn
 from minidl.nn.layers.base import Layer, Shape
+from minidl.nn.parameter import check_shape
 
 
 class Dense(Layer):
@@ -51,11 +50,8 @@ class Dense(Layer):
         super().__init__()
         self.in_features = as_count("in_features", in_features)
         self.out_features = as_count("out_features", out_features)
-        weight_init = Xavier() if weight_init is None else weight_init
-        check_type("Dense", "weight_init", weight_init, Initializer, "such as Normal(0.01)")
-        weight = weight_init((in_features, out_features), as_generator(rng))
-        check_returned(repr(weight_init), weight, (in_features, out_features))
-        # Column order: both x @ weight and the gradient (dy.T @ x).T then read and write memory in sequence.
+        weight = drawn("Dense", weight_init, Xavier(), (in_features, out_features), rng)
+        # Column order: the products x @ weight and x.T @ dy then read and write memory in sequence.
         self.weight = self.add_parameter("weight", np.asfortranarray(weight), dtype=dtype)
         self.bias = self.add_parameter("bias", np.zeros(out_features), penalized=False, dtype=dtype) if bias else None
 
@@ -75,19 +71,13 @@ class Dense(Layer):
 
     def backward_parameters(self, dy: Array) -> None:
         (x,) = self.kept()
-        if dy.shape != (len(x), self.out_features):
-            raise ShapeError(f"{self!r}: expected dy of shape {(len(x), self.out_features)}, got {dy.shape}")
-        memory = self.weight.take_grad() if dy.dtype == self.weight.value.dtype else None
-        if memory is None:
-            self.weight.add_grad(product(dy.T, x).T)
-        else:
-            product(dy.T, x, memory.T)
+        check_shape(self, "dy", (len(x), self.out_features), dy.shape)
+        self.weight.add_product(x.T, dy)
         if self.bias is not None:
             self.bias.add_grad(dy.sum(axis=0))
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        if input_shape != (self.in_features,):
-            raise ShapeError(f"{self!r}: expected rows of shape {(self.in_features,)}, got {input_shape}")
+        check_shape(self, "rows", (self.in_features,), input_shape)
         return (self.out_features,)
 
     def __repr__(self) -> str:

@@ -3,10 +3,10 @@
 import numpy as np
 
 from minidl._core.checks import as_fraction
-from minidl._core.errors import ShapeError
 from minidl._core.randomness import as_seed, keyed_generator
 from minidl._core.types import Array, Seed
 from minidl.nn.layers.base import Layer
+from minidl.nn.parameter import check_shape
 
 
 class Dropout(Layer):
@@ -45,7 +45,8 @@ class Dropout(Layer):
     """
 
     saved_attributes = ("seed",)
-    batch_independent = False  # what is dropped in a row depends on its place in the batch
+    # What is dropped in a row depends on its place in the batch.
+    batch_independent = False
 
     def __init__(self, rate: float, *, rng: Seed = None) -> None:
         super().__init__()
@@ -70,8 +71,7 @@ class Dropout(Layer):
 
     def backward(self, dy: Array) -> Array:
         (kept,) = self.kept()
-        if dy.shape != kept.shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {kept.shape}, got {dy.shape}")
+        check_shape(self, "dy", kept.shape, dy.shape)
         if self.rate == 0.0:
             return dy
         dx: Array = np.multiply(dy, kept, dtype=dy.dtype)

@@ -6,8 +6,9 @@ from numpy.typing import DTypeLike
 from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
+from minidl.nn.arithmetic import column_sums
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.layers.sums import column_sums
+from minidl.nn.parameter import check_shape
 
 
 class _Normalization(Layer):
@@ -22,26 +23,20 @@ class _Normalization(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape[-1:] != (self.features,):
-            hint = self._hint(input_shape)
+            turned = len(input_shape) == 3 and input_shape[0] == self.features
+            hint = "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
             raise ShapeError(f"{self!r}: expected rows of shape (..., {self.features}), got {input_shape}{hint}")
         return input_shape
 
     def _table(self, x: Array) -> Array:
         """Return x as a table, the features in its columns."""
         self.check_input(x)
-        if x.ndim < 2 or x.shape[-1] != self.features:
-            hint = self._hint(x.shape[1:])
-            raise ShapeError(f"{self!r}: expected x of shape (n, ..., {self.features}), got {x.shape}{hint}")
+        self.output_shape(x.shape[1:])
         return x.reshape(-1, self.features)
-
-    def _hint(self, row: Shape) -> str:
-        turned = len(row) == 3 and row[0] == self.features
-        return "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
 
     def _tables(self, dy: Array, kept: Array) -> tuple[Array, Array]:
         """Return dy and what forward kept as tables."""
-        if dy.shape != kept.shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {kept.shape}, got {dy.shape}")
+        check_shape(self, "dy", kept.shape, dy.shape)
         return dy.reshape(-1, self.features), kept.reshape(-1, self.features)
 
 
@@ -133,7 +128,8 @@ class BatchNorm(_Normalization):
         total, along = column_sums(table), column_sums(table, dx)
         self.gamma.add_grad(along * inverse_std)
         self.beta.add_grad(total)
-        dx = dx.astype(dy.dtype, copy=False)  # as a rule no copy: what was kept becomes dx, in place
+        # As a rule this is no copy: what was kept becomes dx, in place.
+        dx = dx.astype(dy.dtype, copy=False)
         dx *= (-along / len(table) * inverse_std**2).astype(dy.dtype)
         dx += table
         dx -= (total / len(table)).astype(dy.dtype)
@@ -182,7 +178,8 @@ class LayerNorm(_Normalization):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         table = self._table(x)
-        normal = table - table[:, :1]  # so that a row without differences is exactly 0, however its sum is rounded
+        # A row without differences becomes exactly 0, however its sum is rounded.
+        normal = table - table[:, :1]
         normal -= _row_means(normal)
         inverse_std = 1.0 / np.sqrt(_row_means(normal, normal) + self.epsilon)
         normal *= inverse_std

@@ -1,29 +1,16 @@
 """Pooling: one number for each window of an image, channel by channel."""
 
-from abc import abstractmethod
-
 import numpy as np
 
-from minidl._core.errors import InputError, ShapeError
+from minidl._core.errors import InputError
 from minidl._core.types import Array
+from minidl.nn.arithmetic import column_sums
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.layers.sums import column_sums
 from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, show_pair
+from minidl.nn.parameter import check_shape
 
 
-class _Pooling(Layer):
-    """What poolings share: x is (n, height, width, channels), and dy must have the shape of y."""
-
-    @abstractmethod
-    def output_shape(self, input_shape: Shape) -> Shape: ...
-
-    def _check_dy(self, dy: Array, x_shape: Shape) -> None:
-        shape = x_shape[:1] + self.output_shape(x_shape[1:])
-        if dy.shape != shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {shape}, got {dy.shape}")
-
-
-class _WindowPooling(_Pooling):
+class _WindowPooling(Layer):
     """A pooling over windows of one size."""
 
     def __init__(self, pool_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
@@ -92,19 +79,20 @@ class MaxPool2D(_WindowPooling):
                 np.maximum(which, (tap > y) * which.dtype.type(k), out=which)
             np.maximum(y, tap, out=y)
         if train:
-            self.keep(which, np.array(x.shape))
+            self.keep(which, x.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
         which, x_shape = self.kept()
-        n, height, width, channels = x_shape.tolist()
-        self._check_dy(dy, (n, height, width, channels))
+        n, height, width, channels = x_shape
+        check_shape(self, "dy", (n, *self.output_shape(x_shape[1:])), dy.shape)
         padded = np.zeros((n, *self._windows.padded_size(height, width), channels), dy.dtype)
         for k, tap in enumerate(self._windows.taps(padded)):
             if self._windows.overlap:
                 tap += dy * (which == k)
             else:
-                np.multiply(dy, which == k, out=tap)  # half the time
+                # Without overlap nothing needs to be added: half the time.
+                np.multiply(dy, which == k, out=tap)
         return self._windows.interior(padded, height, width)
 
 
@@ -145,13 +133,13 @@ class AvgPool2D(_WindowPooling):
             y += tap
         y /= 1 + len(others)
         if train:
-            self.keep(np.array(x.shape))
+            self.keep(x.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
         (x_shape,) = self.kept()
-        n, height, width, channels = x_shape.tolist()
-        self._check_dy(dy, (n, height, width, channels))
+        n, height, width, channels = x_shape
+        check_shape(self, "dy", (n, *self.output_shape(x_shape[1:])), dy.shape)
         padded = np.zeros((n, *self._windows.padded_size(height, width), channels), dy.dtype)
         share = dy / (self.pool_size[0] * self.pool_size[1])
         for tap in self._windows.taps(padded):
@@ -159,7 +147,7 @@ class AvgPool2D(_WindowPooling):
         return self._windows.interior(padded, height, width)
 
 
-class GlobalAvgPool2D(_Pooling):
+class GlobalAvgPool2D(Layer):
     """The mean of each channel over the whole image: ``y[n, c] = mean over i, j of x[n, i, j, c]``.
 
     It takes images of any size. Gradient: ``dx[n, i, j, c] = dy[n, c] / (height * width)``.
@@ -183,7 +171,7 @@ class GlobalAvgPool2D(_Pooling):
         self.check_input(x)
         self.output_shape(x.shape[1:])
         if train:
-            self.keep(np.array(x.shape))
+            self.keep(x.shape)
         n, height, width, channels = x.shape
         pixels = height * width
         means: Array = column_sums(x.reshape(n, pixels, channels)) / pixels
@@ -191,8 +179,8 @@ class GlobalAvgPool2D(_Pooling):
 
     def backward(self, dy: Array) -> Array:
         (x_shape,) = self.kept()
-        n, height, width, channels = x_shape.tolist()
-        self._check_dy(dy, (n, height, width, channels))
+        n, height, width, channels = x_shape
+        check_shape(self, "dy", (n, *self.output_shape(x_shape[1:])), dy.shape)
         dx = np.empty((n, height, width, channels), dy.dtype)
         dx[...] = dy[:, None, None, :] / (height * width)
         return dx

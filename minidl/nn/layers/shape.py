@@ -1,14 +1,12 @@
 """Layers that give rows another shape and leave their entries alone."""
 
 import math
-from abc import abstractmethod
-
-import numpy as np
 
 from minidl._core.checks import as_count
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
+from minidl.nn.parameter import check_shape
 
 
 class _Reshaping(Layer):
@@ -17,20 +15,16 @@ class _Reshaping(Layer):
     y and dx are views of x and dy wherever NumPy can do without a copy.
     """
 
-    @abstractmethod
-    def output_shape(self, input_shape: Shape) -> Shape: ...
-
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x)
         y = x.reshape(x.shape[:1] + self.output_shape(x.shape[1:]))
         if train:
-            self.keep(np.array(x.shape), np.array(y.shape))
+            self.keep(x.shape, y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        x_shape, y_shape = (tuple(shape.tolist()) for shape in self.kept())
-        if dy.shape != y_shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {y_shape}, got {dy.shape}")
+        x_shape, y_shape = self.kept()
+        check_shape(self, "dy", y_shape, dy.shape)
         return dy.reshape(x_shape)
 
 

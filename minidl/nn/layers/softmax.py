@@ -5,9 +5,27 @@ import numpy as np
 from minidl._core.errors import ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
+from minidl.nn.parameter import check_shape
 
 
-class Softmax(Layer):
+class _OverClasses(Layer):
+    """What both have: rows of (..., classes), from which their largest number is taken off first."""
+
+    def _shifted(self, x: Array) -> Array:
+        self.check_input(x)
+        self.output_shape(x.shape[1:])
+        y: Array = x - x.max(axis=-1, keepdims=True)
+        return y
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if not input_shape or input_shape[-1] == 0:
+            raise ShapeError(
+                f"{self!r}: expected rows of shape (..., classes), with at least one class, got {input_shape}"
+            )
+        return input_shape
+
+
+class Softmax(_OverClasses):
     """Probabilities out of scores, ``y = exp(x) / sum(exp(x))``, the sum over the last axis.
 
     The maximum of each row is taken off first: y is the same, and no exponential overflows.
@@ -34,9 +52,7 @@ class Softmax(Layer):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self.check_input(x)
-        self.output_shape(x.shape[1:])
-        y: Array = x - x.max(axis=-1, keepdims=True)
+        y = self._shifted(x)
         np.exp(y, out=y)
         y /= y.sum(axis=-1, keepdims=True)
         if train:
@@ -45,18 +61,14 @@ class Softmax(Layer):
 
     def backward(self, dy: Array) -> Array:
         (y,) = self.kept()
-        if dy.shape != y.shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {y.shape}, got {dy.shape}")
+        check_shape(self, "dy", y.shape, dy.shape)
         y = y.astype(dy.dtype, copy=False)
         dx: Array = dy - (dy * y).sum(axis=-1, keepdims=True)
         dx *= y
         return dx
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return _with_classes(self, input_shape)
 
-
-class LogSoftmax(Layer):
+class LogSoftmax(_OverClasses):
     """Logarithms of probabilities, ``y = x - log(sum(exp(x)))``, the sum over the last axis.
 
     The maximum of each row is taken off first: no exponential overflows, and no logarithm of 0 is taken.
@@ -77,9 +89,7 @@ class LogSoftmax(Layer):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self.check_input(x)
-        self.output_shape(x.shape[1:])
-        y: Array = x - x.max(axis=-1, keepdims=True)
+        y = self._shifted(x)
         y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
         if train:
             self.keep(y)
@@ -87,20 +97,8 @@ class LogSoftmax(Layer):
 
     def backward(self, dy: Array) -> Array:
         (y,) = self.kept()
-        if dy.shape != y.shape:
-            raise ShapeError(f"{self!r}: expected dy of shape {y.shape}, got {dy.shape}")
+        check_shape(self, "dy", y.shape, dy.shape)
         dx: Array = np.exp(y, dtype=dy.dtype)
         dx *= -dy.sum(axis=-1, keepdims=True)
         dx += dy
         return dx
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return _with_classes(self, input_shape)
-
-
-def _with_classes(layer: Layer, input_shape: Shape) -> Shape:
-    if not input_shape or input_shape[-1] == 0:
-        raise ShapeError(
-            f"{layer!r}: expected rows of shape (..., classes), with at least one class, got {input_shape}"
-        )
-    return input_shape

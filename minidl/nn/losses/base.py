@@ -1,15 +1,15 @@
-"""Loss: what every loss is, and what all classifiers' losses share."""
+"""Loss: what every loss is, and what losses of numbers share."""
 
 from abc import ABC, abstractmethod
 from typing import Any
 
-from minidl._core.checks import as_array, as_labels
+import numpy as np
+
+from minidl._core.checks import as_array, check_finite
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array
-from minidl.nn.losses.common import check_logits
-from minidl.nn.memory import ForwardMemory
-from minidl.nn.metrics import accuracy
+from minidl.nn.parameter import ForwardMemory
 
 
 class Loss(ForwardMemory, ABC):
@@ -46,21 +46,36 @@ class Loss(ForwardMemory, ABC):
         return constructor_call(self)
 
 
-class ClassLoss(Loss):
-    """A loss of scores, shape (n, classes), whose targets are integer class labels, shape (n,)."""
+class NumberLoss(Loss):
+    """A loss of numbers, shape (n, ...), whose targets are numbers of the same shape."""
 
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
-        """Return `targets` as an array of labels, one a row, each the number of an output."""
-        if len(output_shape) != 2:
-            raise ShapeError(f"{self!r}: expected outputs of shape (n, classes), got {output_shape}")
-        return as_labels(self, "targets", targets, *output_shape)
+        """Return `targets` as an array of finite numbers, one for each output."""
+        array = as_array("targets", targets)
+        # Broadcasting (n,) against (n, 1) would compare every pair.
+        if array.shape != output_shape:
+            hint = ""
+            if output_shape == (*array.shape, 1):
+                hint = f"; give each row its own: {'targets[:, None]' if array.ndim == 1 else 'targets[..., None]'}"
+            elif array.ndim == 1 and len(output_shape) == 2 and len(array) == output_shape[0]:
+                hint = (
+                    "; for one target a row, end the network with one output, Dense(..., 1), and pass targets[:, None]"
+                )
+            elif array.shape == (*output_shape, 1):
+                hint = "; drop the last axis: targets[..., 0]"
+            raise ShapeError(
+                f"{self!r}: expected targets of the outputs' shape {output_shape}, got {array.shape}{hint}"
+            )
+        check_finite("targets", array)
+        return array
 
-    def predict(self, outputs: Array) -> Array:
-        """Return the class of the largest output of each row, shape (n,); the first of equal ones."""
-        check_logits(outputs)  # refuses what is no batch of scores
-        labels: Array = outputs.argmax(axis=1)
-        return labels
 
-    def metrics(self, outputs: Array, targets: Any) -> dict[str, float]:
-        """Return the accuracy."""
-        return {"accuracy": accuracy(self.predict(outputs), targets)}
+def check_outputs(outputs: Any, *, classes: bool = False) -> None:
+    """Refuse outputs that are not a batch of finite floating-point numbers; with `classes`, not a table of them."""
+    name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
+    array = isinstance(outputs, np.ndarray)
+    rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
+    if not rows or (classes and outputs.ndim != 2):
+        got = f"{outputs.dtype} {outputs.shape}" if array else type(outputs).__name__
+        raise ShapeError(f"{name}: expected a floating-point array of shape {wanted}, got {got}")
+    check_finite(name, outputs)

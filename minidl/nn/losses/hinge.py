@@ -6,8 +6,8 @@ import numpy as np
 
 from minidl._core.checks import as_number
 from minidl._core.types import Array
-from minidl.nn.losses.base import ClassLoss
-from minidl.nn.losses.common import check_logits, check_outputs
+from minidl.nn.losses.base import check_outputs
+from minidl.nn.losses.softmax import ClassLoss
 
 
 class MulticlassHinge(ClassLoss):
@@ -49,8 +49,7 @@ class MulticlassHinge(ClassLoss):
         self.margin = as_number("margin", margin, 0, above=True)
 
     def forward(self, outputs: Array, targets: Any) -> float:
-        check_logits(outputs)  # for its words about shapes
-        check_outputs(outputs)
+        check_outputs(outputs, classes=True)
         labels = self.check_targets(targets, outputs.shape)
         rows = np.arange(len(labels))
         shortfalls = outputs - outputs[rows, labels, np.newaxis]

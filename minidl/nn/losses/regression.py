@@ -7,11 +7,10 @@ import numpy as np
 
 from minidl._core.checks import as_number
 from minidl._core.types import Array
-from minidl.nn.losses.base import Loss
-from minidl.nn.losses.common import as_targets_like, check_outputs
+from minidl.nn.losses.base import NumberLoss, check_outputs
 
 
-class ResidualLoss(Loss):
+class ResidualLoss(NumberLoss):
     """A function of each residual ``r = outputs - targets``; the mean over the entries of a row, then over rows."""
 
     @abstractmethod
@@ -34,10 +33,6 @@ class ResidualLoss(Loss):
         gradient = self.slopes(residuals)
         gradient /= residuals.size
         return gradient
-
-    def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
-        """Return `targets` as an array of finite numbers, one for each output."""
-        return as_targets_like(self, targets, output_shape)
 
 
 class MeanSquaredError(ResidualLoss):

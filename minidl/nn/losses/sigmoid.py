@@ -6,9 +6,9 @@ import numpy as np
 
 from minidl._core.errors import InputError
 from minidl._core.types import Array
-from minidl.nn.losses.base import ClassLoss, Loss
-from minidl.nn.losses.common import as_targets_like, check_logits, check_outputs
-from minidl.nn.special import sigmoid
+from minidl.nn.arithmetic import sigmoid
+from minidl.nn.losses.base import NumberLoss, check_outputs
+from minidl.nn.losses.softmax import ClassLoss
 
 
 class SigmoidCrossEntropy(ClassLoss):
@@ -42,8 +42,7 @@ class SigmoidCrossEntropy(ClassLoss):
     """
 
     def forward(self, outputs: Array, targets: Any) -> float:
-        check_logits(outputs)  # for its words about shapes
-        check_outputs(outputs)
+        check_outputs(outputs, classes=True)
         labels = self.check_targets(targets, outputs.shape)
         onehot = np.zeros(outputs.shape, outputs.dtype)
         onehot[np.arange(len(labels)), labels] = 1
@@ -59,7 +58,7 @@ class SigmoidCrossEntropy(ClassLoss):
         return sigmoid(outputs)
 
 
-class BinaryCrossEntropy(Loss):
+class BinaryCrossEntropy(NumberLoss):
     """Cross-entropy of the sigmoids of logits, ``-t * log(p) - (1 - t) * log(1 - p)`` with ``p = 1 / (1 + exp(-z))``.
 
     The mean over the outputs of a row, then over rows. Computed as ``max(z, 0) - z * t + log(1 + exp(-|z|))``, which
@@ -99,7 +98,7 @@ class BinaryCrossEntropy(Loss):
 
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
         """Return `targets` as an array of numbers in [0, 1], one for each output."""
-        array = as_targets_like(self, targets, output_shape)
+        array = super().check_targets(targets, output_shape)
         if array.size and (array.min() < 0 or array.max() > 1):
             raise InputError(f"{self!r}: expected targets in [0, 1], got {array.min()} to {array.max()}")
         return array
@@ -122,14 +121,11 @@ class BinaryCrossEntropy(Loss):
 
 
 def _mean_cross_entropy(z: Array, t: Array) -> float:
-    losses = np.maximum(z, 0)
-    losses -= z * t  # exactly 0 for a large z and t = 1: nothing cancels
-    losses += np.log1p(np.exp(-np.abs(z)))
+    # Nothing cancels: for a large z and t = 1 the difference is exactly 0.
+    losses = np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z)))
     return float(losses.mean(dtype=np.float64))
 
 
 def _gradient(z: Array, t: Array) -> Array:
-    gradient = sigmoid(z)
-    gradient -= t
-    gradient /= z.size
+    gradient: Array = (sigmoid(z) - t) / z.size
     return gradient

@@ -1,14 +1,43 @@
-"""Softmax with cross-entropy: one class of several."""
+"""Losses of class labels: what they share, and the softmax with cross-entropy."""
 
 from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, as_fraction, check_finite
-from minidl._core.errors import InputError, ShapeError
+from minidl._core.checks import as_array, as_fraction, as_labels, check_finite
+from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
-from minidl.nn.losses.base import ClassLoss
-from minidl.nn.losses.common import shifted_logits
+from minidl.nn.losses.base import Loss, check_outputs
+from minidl.nn.metrics import accuracy
+
+SHORT_ROW = 32
+"""Up to so many numbers a row counts as short."""
+
+
+class ClassLoss(Loss):
+    """A loss of scores, shape (n, classes), whose targets are integer class labels, shape (n,)."""
+
+    class_weights: Array | None = None
+    """How much each class counts, in a loss that takes such weights."""
+
+    def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
+        """Return `targets` as an array of labels, one a row, each the number of an output."""
+        if len(output_shape) != 2:
+            raise ShapeError(f"{self!r}: expected outputs of shape (n, classes), got {output_shape}")
+        if self.class_weights is not None and len(self.class_weights) != output_shape[1]:
+            raise ShapeError(
+                f"{self!r}: expected class_weights for the {output_shape[1]} classes, got {len(self.class_weights)}"
+            )
+        return as_labels(self, "targets", targets, *output_shape)
+
+    def predict(self, outputs: Array) -> Array:
+        """Return the class of the largest output of each row, shape (n,); the first of equal ones."""
+        labels: Array = shifted_logits(outputs).argmax(axis=1)
+        return labels
+
+    def metrics(self, outputs: Array, targets: Any) -> dict[str, float]:
+        """Return the accuracy."""
+        return {"accuracy": accuracy(self.predict(outputs), targets)}
 
 
 class SoftmaxCrossEntropy(ClassLoss):
@@ -55,34 +84,37 @@ class SoftmaxCrossEntropy(ClassLoss):
     """
 
     def __init__(self, label_smoothing: float = 0.0, class_weights: Any = None) -> None:
-        self.label_smoothing = as_fraction("label_smoothing", label_smoothing)  # at 1 the labels would not matter
+        # At a smoothing of 1 the labels would not matter.
+        self.label_smoothing = as_fraction("label_smoothing", label_smoothing)
         self.class_weights = None if class_weights is None else _as_class_weights(class_weights)
+        # Without options only the label's term of each sum is not 0. To leave out the others saves 4 % of a step of the
+        # main job.
         self._plain = self.label_smoothing == 0 and self.class_weights is None
 
     def forward(self, outputs: Array, targets: Any) -> float:
-        shifted = shifted_logits(outputs)
-        labels = self.check_targets(targets, outputs.shape)
-        exponentials = np.exp(shifted)
-        sums = exponentials.sum(axis=1, keepdims=True)
-        exponentials /= sums
+        z = shifted_logits(outputs)
+        y = self.check_targets(targets, outputs.shape)
+        p = np.exp(z)
+        sums = p.sum(axis=1, keepdims=True)
+        p /= sums
         if self._plain:
-            self.keep(exponentials, labels)
-            losses = np.log(sums[:, 0]) - shifted[np.arange(len(labels)), labels]
+            self.keep(p, y)
+            losses = np.log(sums[:, 0]) - z[np.arange(len(y)), y]
         else:
-            wanted = self._wanted(labels, outputs)
-            self.keep(exponentials, wanted)
-            surprise = np.log(sums) - shifted
-            losses = np.multiply(wanted, surprise, out=np.zeros_like(wanted), where=wanted > 0).sum(axis=1)
-        return float(losses.sum(dtype=np.float64)) / len(labels)
+            q = self._wanted(y, outputs)
+            self.keep(p, q)
+            losses = np.multiply(q, np.log(sums) - z, out=np.zeros_like(q), where=q > 0).sum(axis=1)
+        return float(losses.sum(dtype=np.float64)) / len(y)
 
     def backward(self) -> Array:
-        gradient, targets = self.kept()
-        if targets.ndim == 1:
-            gradient[np.arange(len(targets)), targets] -= 1.0
+        gradient: Array
+        gradient, wanted = self.kept()
+        if self._plain:
+            gradient[np.arange(len(wanted)), wanted] -= 1.0
         else:
-            gradient *= targets.sum(axis=1, keepdims=True)
-            gradient -= targets
-        gradient /= len(targets)
+            gradient *= wanted.sum(axis=1, keepdims=True)
+            gradient -= wanted
+        gradient /= len(wanted)
         return gradient
 
     def probabilities(self, outputs: Array) -> Array:
@@ -92,19 +124,11 @@ class SoftmaxCrossEntropy(ClassLoss):
         p /= p.sum(axis=1, keepdims=True)
         return p
 
-    def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
-        """Return `targets` as an array of labels, one a row, each the number of an output."""
-        labels = super().check_targets(targets, output_shape)
-        if self.class_weights is not None and len(self.class_weights) != output_shape[1]:
-            raise ShapeError(
-                f"{self!r}: expected class_weights for the {output_shape[1]} classes, got {len(self.class_weights)}"
-            )
-        return labels
-
     def _wanted(self, labels: Array, outputs: Array) -> Array:
         """Return q, the weighted and smoothed targets, shape (n, classes)."""
+        # Where every class is wanted a little, none may be impossible.
         if self.label_smoothing:
-            check_finite("logits", outputs)  # where every class is wanted a little, none may be impossible
+            check_finite("logits", outputs)
         q = np.full(outputs.shape, self.label_smoothing / outputs.shape[1], outputs.dtype)
         q[np.arange(len(labels)), labels] += 1 - self.label_smoothing
         if self.class_weights is not None:
@@ -123,3 +147,24 @@ def _as_class_weights(value: Any) -> Array:
     if weights.ndim != 1 or not (weights >= 0).all() or not weights.any():
         raise InputError(f"class_weights: expected numbers >= 0, shape (classes,), not all 0, got {value!r:.80}")
     return weights
+
+
+def shifted_logits(logits: Array) -> Array:
+    """Return a new array of each row less its largest logit, shape (n, classes).
+
+    Refused is what no class can be chosen by: no batch of rows, or a row whose largest logit is not finite.
+    """
+    table = isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.size > 0 and logits.dtype.kind == "f"
+    if not table:
+        check_outputs(logits, classes=True)
+    # Short rows in column order: NumPy starts anew for each row that it sums or takes the largest of. For 1000 rows of
+    # ten that is 50 us in row order, 3 in column order, and 5 for the copy.
+    if logits.shape[1] <= SHORT_ROW:
+        logits = np.asfortranarray(logits)
+    top = logits.max(axis=1, keepdims=True)
+    finite = np.isfinite(top)
+    if not finite.all():
+        row = int(finite[:, 0].argmin())
+        raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
+    shifted: Array = logits - top
+    return shifted

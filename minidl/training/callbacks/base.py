@@ -26,6 +26,14 @@ class Callback:
     runs_last: ClassVar[bool] = False
     """Whether its turn is after all other callbacks, whatever its place in the list."""
 
+    @property
+    def adds_logs(self) -> bool:
+        """Whether it may add numbers to the logs of an epoch; a class that never does may say ``adds_logs = False``.
+
+        While no callback does, a name that a callback follows can be refused before the first epoch.
+        """
+        return getattr(self.on_epoch_end, "__func__", None) is not Callback.on_epoch_end
+
     def on_train_begin(self, trainer: "Trainer") -> None:
         """Before the first epoch of a `fit`."""
 

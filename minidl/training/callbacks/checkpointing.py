@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.types import PathLike
-from minidl._storage.files import locked, make_folder, remove, sweep_parts
+from minidl._storage.files import make_folder, remove, sweep_parts
+from minidl._storage.locks import locked
 from minidl.training.callbacks.base import Callback
-from minidl.training.callbacks.monitor import Monitor
 from minidl.training.checkpoint import BEST, checkpoint_path, checkpoint_paths, read_checkpoint, steps_of
+from minidl.training.history import Monitor
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
@@ -53,6 +54,7 @@ class Checkpoint(Callback):
         Instead of saving weights with NaN or infinity.
     """
 
+    adds_logs = False
     runs_last = True
 
     def __init__(
@@ -71,35 +73,37 @@ class Checkpoint(Callback):
         self.every_steps = None if every_steps is None else as_count("every_steps", every_steps)
         self.keep = as_count("keep", keep)
         self.monitor = monitor
-        follows = Monitor("val_loss" if monitor is None else monitor, mode)
-        self._monitor = None if monitor is None else follows
+        self.mode = mode
+        self._monitor = None if monitor is None else Monitor(monitor, mode)
         self._best = math.inf
         self._lock = ExitStack()
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         if self._monitor is not None:
-            self._monitor.check(trainer, self)
+            self._monitor.check(trainer.expected_columns, self)
         make_folder(self.directory)
         self._lock.enter_context(locked(self.directory))
         sweep_parts(self.directory)
         self._refuse_other_runs(trainer)
         self._best = self._best_so_far()
-        trainer.check_checkpoint()  # what cannot be saved must not show after hours of training
+        # What cannot be saved must not show after hours of training.
+        trainer.check_checkpoint()
 
     def _refuse_other_runs(self, trainer: "Trainer") -> None:
         there = [*checkpoint_paths(self.directory), *self.directory.glob(BEST)]
-        other = "another directory, or remove them"
-        directory = self.directory.resolve()
-        if there and directory not in trainer.own_directories:
+        if not there:
+            return
+        directory, newest = self.directory.resolve(), there[0]
+        if directory not in trainer.own_directories:
             raise InputError(
-                f"{self!r}: there is a run in this directory already, with {there[0].name}; go on with it by "
-                f"fit(..., resume_from={str(self.directory)!r}), or choose {other}"
+                f"{self!r}: there is a run in this directory already, with {newest.name}; resume it by "
+                f"fit(..., resume_from={str(self.directory)!r}), or choose another directory, or remove them"
             )
         place, step = trainer.went_back_to or (None, 0)
-        if there and place == directory and steps_of(there[0]) > step:
+        if place == directory and steps_of(newest) > step:
             raise InputError(
-                f"{self!r}: going on from step {step}, but there are later checkpoints such as {there[0].name}, which "
-                f"a restart would take; choose {other}"
+                f"{self!r}: resuming from step {step}, but there are later checkpoints such as {newest.name}, which "
+                "a restart would take; choose another directory, or remove them"
             )
 
     def _best_so_far(self) -> float:
@@ -107,8 +111,7 @@ class Checkpoint(Callback):
         if self._monitor is None or not path.exists():
             return math.inf
         try:
-            _, state = read_checkpoint(path)
-            return self._monitor.turned(float(state["logs"][self._monitor.name]))
+            return self._monitor.read(read_checkpoint(path)[1]["run"]["logs"], self)
         except (CheckpointError, LookupError, TypeError, ValueError) as error:
             warnings.warn(f"the best checkpoint so far cannot be read, another takes its place: {error}", stacklevel=2)
             return math.inf
@@ -118,7 +121,7 @@ class Checkpoint(Callback):
             self._save(trainer)
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
-        if self._monitor is not None and (value := self._monitor.read(trainer, self)) < self._best:
+        if self._monitor is not None and (value := self._monitor.read(trainer.logs, self)) < self._best:
             self._best = value
             self._write(trainer, self.directory / BEST)
         due = self.every_epochs is not None and trainer.epoch % self.every_epochs == 0
@@ -133,10 +136,11 @@ class Checkpoint(Callback):
 
     def _save(self, trainer: "Trainer") -> None:
         self._write(trainer, checkpoint_path(self.directory, trainer.step))
-        # One of more steps than this run has done is damaged, else the run would have gone on from it.
+        # One of more steps than this run has done is damaged: otherwise the run would have been resumed from it.
         mine = [path for path in checkpoint_paths(self.directory) if steps_of(path) <= trainer.step]
         for old in mine[self.keep :]:
-            with suppress(OSError):  # it is tried again after the next one
+            # What fails is tried again after the next save.
+            with suppress(OSError):
                 remove(old)
 
     def _write(self, trainer: "Trainer", path: Path) -> None:

@@ -29,7 +29,7 @@ class _Figures(Callback):
         self.paths = {}
         make_folder(self.directory)
 
-    def save(self, name: str, figure: "Figure") -> None:
+    def write(self, name: str, figure: "Figure") -> None:
         """Write the figure, and note its paths under this name."""
         from minidl.plotting import save_figure
 
@@ -72,7 +72,7 @@ class LearningCurves(_Figures):
         history = trainer.history
         for quantity in ("cost", "loss"):
             if quantity in history or f"val_{quantity}" in history:
-                self.save(quantity, plot_curves(history, quantity, title=self.title_of(trainer)))
+                self.write(quantity, plot_curves(history, quantity, title=self.title_of(trainer)))
 
 
 class WeightTemplates(_Figures):
@@ -129,7 +129,7 @@ class WeightTemplates(_Figures):
 
     def on_train_end(self, trainer: "Trainer") -> None:
         if len(trainer.history):
-            self.save("weights", self._draw(trainer))
+            self.write("weights", self._draw(trainer))
 
     def _draw(self, trainer: "Trainer") -> "Figure":
         from minidl.plotting import plot_weight_templates

@@ -8,8 +8,8 @@ import numpy as np
 from minidl._core.checks import as_count
 from minidl._core.tables import text_table
 from minidl._core.types import Array
+from minidl.nn.arithmetic import blocks
 from minidl.training.callbacks.base import Callback
-from minidl.training.optimizers.blocks import blocks
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
@@ -50,6 +50,7 @@ class GradientMonitor(Callback):
     weights, and 0.001 as what to look for.
     """
 
+    adds_logs = False
     saved_attributes = ("epochs", "norms", "ratios", "total_norms", "clipped", "_sums", "_total", "_measured", "_cut")
 
     def __init__(self, every: int = 10) -> None:

@@ -18,8 +18,7 @@ from minidl._core.tables import cell, escape, html_table
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, write_whole
 from minidl.training.callbacks.base import Callback
-from minidl.training.callbacks.monitor import Monitor
-from minidl.training.history import BESIDES
+from minidl.training.history import BESIDES, Monitor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,6 +60,8 @@ class LiveCurves(Callback):
         Once, if the file cannot be written later on: training is worth more than its picture.
     """
 
+    adds_logs = False
+
     def __init__(self, path: PathLike | None = "live.html", *, quantities: Sequence[str] = (), every: int = 1) -> None:
         self.path = path
         if path is not None:
@@ -83,7 +84,7 @@ class LiveCurves(Callback):
         self._forget()
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
         for name in self.quantities:
-            Monitor(name).check(trainer, self)
+            Monitor(name).check(trainer.expected_columns, self)
         if self.path is not None:
             make_folder(Path(self.path).parent)
         import matplotlib.backends.backend_agg  # noqa: F401  (what cannot be drawn must not show after hours)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class _HistoryFile(Callback):
     """Writes the whole history of the trainer after each epoch; a subclass says how a file is written and read."""
 
+    adds_logs = False
+
     def __init__(self, path: PathLike) -> None:
         self.path = as_path("path", path)
         self._checked = False

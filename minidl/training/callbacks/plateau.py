@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
 from minidl.training.callbacks.base import Callback
-from minidl.training.callbacks.monitor import Monitor
+from minidl.training.history import Monitor
 from minidl.training.optimizers.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class ReduceLROnPlateau(Callback):
         epoch, where only that can tell (another callback may add numbers to the logs).
     """
 
+    adds_logs = False
     saved_attributes = ("_best", "_bad_epochs", "_rest")
 
     def __init__(
@@ -73,14 +74,14 @@ class ReduceLROnPlateau(Callback):
                 f"{self!r}: expected an optimizer with a number as learning rate, got "
                 f"{trainer.optimizer.learning_rate!r}; keep the schedule or this callback"
             )
-        self._monitor.check(trainer, self)
+        self._monitor.check(trainer.expected_columns, self)
         self._forget()
         for row in trainer.history:
             if self.monitor in row:
-                self._is_time(self._monitor.turned(row[self.monitor]))
+                self._is_time(self._monitor.minimised(row[self.monitor]))
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
-        if self._is_time(self._monitor.read(trainer, self)):
+        if self._is_time(self._monitor.read(trainer.logs, self)):
             rate = trainer.optimizer.current_learning_rate
             # Without a minimum the rate would in the end be 0, which is no rate.
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate

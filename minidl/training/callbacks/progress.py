@@ -38,6 +38,8 @@ class ProgressBar(Callback):
         If an argument is not as above; when training begins, if ``MINIDL_VERBOSE`` is not.
     """
 
+    adds_logs = False
+
     def __init__(self, verbose: int | None = None, file: TextIO | None = None) -> None:
         if verbose is not None:
             verbosity(verbose)

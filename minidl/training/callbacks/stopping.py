@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from minidl._core.bars import say, verbosity
 from minidl._core.checks import as_count, as_number
 from minidl.training.callbacks.base import Callback
-from minidl.training.callbacks.monitor import Monitor
+from minidl.training.history import Monitor
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
@@ -52,6 +52,7 @@ class EarlyStopping(Callback):
     Prechelt, "Early stopping - but when?", in Neural networks: tricks of the trade, Springer, 1998.
     """
 
+    adds_logs = False
     saved_attributes = ("best_epoch", "stopped_epoch", "_best", "_bad_epochs", "_best_weights")
 
     def __init__(
@@ -86,10 +87,10 @@ class EarlyStopping(Callback):
     def on_train_begin(self, trainer: "Trainer") -> None:
         self._forget()
         verbosity(self._verbose)  # a wrong variable must not show after hours of training
-        self._monitor.check(trainer, self)
+        self._monitor.check(trainer.expected_columns, self)
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
-        value = self._monitor.read(trainer, self)
+        value = self._monitor.read(trainer.logs, self)
         if value < self._best - self.min_delta:
             self._best, self.best_epoch, self._bad_epochs = value, trainer.epoch, 0
             if self.restore_best:
@@ -113,7 +114,7 @@ class EarlyStopping(Callback):
             return repr(self)
         best = f"{self.monitor} was never a finite number"
         if self.best_epoch is not None:
-            best = f"best {self.monitor} {self._monitor.turned(self._best):.4g} in epoch {self.best_epoch}"
+            best = f"best {self.monitor} {self._monitor.minimised(self._best):.4g} in epoch {self.best_epoch}"
         weights = " (its weights are back)" if self._restored else ""
         stopped = f", stopped after epoch {self.stopped_epoch}" if self.stopped_epoch is not None else ""
         return best + weights + stopped
@@ -137,6 +138,8 @@ class TerminateOnNaN(Callback):
         Epoch and batch in it, counted from 1, after which it ended training, if it did; batch 0 is the measuring after
         the epoch.
     """
+
+    adds_logs = False
 
     def __init__(self, *, verbose: int | None = None) -> None:
         if verbose is not None:

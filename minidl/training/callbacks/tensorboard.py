@@ -38,6 +38,8 @@ class TensorBoard(Callback):
         If the writer has no method ``add_scalar``.
     """
 
+    adds_logs = False
+
     def __init__(self, writer: ScalarWriter) -> None:
         if isinstance(writer, type) or not callable(getattr(writer, "add_scalar", None)):
             raise InputError(

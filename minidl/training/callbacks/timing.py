@@ -33,6 +33,8 @@ class Timer(Callback):
         Rows trained on in a second of ``steps`` and ``between``, one number an epoch.
     """
 
+    adds_logs = False
+
     def __init__(self) -> None:
         self._forget()
 

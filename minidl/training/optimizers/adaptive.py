@@ -5,9 +5,9 @@ from typing import Unpack
 import numpy as np
 
 from minidl._core.checks import as_fraction, as_number
+from minidl.nn.arithmetic import blocks
 from minidl.nn.parameter import Parameter
 from minidl.training.optimizers.base import Clipping, Optimizer, State
-from minidl.training.optimizers.blocks import blocks
 from minidl.training.optimizers.schedules import Schedule
 
 

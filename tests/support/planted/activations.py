@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
-from minidl.nn.special import sigmoid
+from minidl.nn.arithmetic import sigmoid
 from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, PASS_SUBGRADIENT, WITH_ZEROS, X, family, plant
 
 FAR = np.array([[-800.0, 800.0, -2.0], [1.0, -1000.0, 1000.0]])

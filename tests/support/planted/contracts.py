@@ -36,7 +36,7 @@ class Dropout(Layer):
     def forward(self, x, train=False):
         if not train:
             return x
-        mask = (self.rng.random(x.shape) >= self.rate) / (1 - self.rate)
+        mask = ((self.rng.random(x.shape) >= self.rate) / (1 - self.rate)).astype(x.dtype)
         self.keep(mask)
         return x * mask
 

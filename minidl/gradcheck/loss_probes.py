@@ -1,4 +1,4 @@
-"""Contract probes of losses and regularizers; see `minidl.gradcheck.contracts`."""
+"""Contract probes of losses and regularizers; see `minidl.gradcheck.probing`."""
 
 from contextlib import suppress
 from functools import partial
@@ -9,18 +9,22 @@ import numpy as np
 from minidl._core.checks import as_array
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.contracts_common import (
+from minidl.gradcheck.probing import (
+    Errors,
+    attempt,
     check_array,
     check_close,
+    check_empty,
     check_float,
     check_refused,
     check_same,
-    check_unchanged,
+    collect,
+    fail,
     largest,
     layouts,
     take_rows,
+    watch,
 )
-from minidl.gradcheck.guard import attempt, collect, fail
 from minidl.gradcheck.report import Finding
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -28,42 +32,45 @@ from minidl.nn.regularizers import Regularizer
 
 def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
     """Return the first rule that `loss` breaks in plain use: empty, or one finding."""
-    return collect(lambda: _LossProbes(loss, outputs, targets).purity())
+    return collect(_LossProbes(loss, outputs, targets).plain_use)
 
 
 def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
     """Return what `loss` breaks in uses out of the ordinary."""
     subject = _LossProbes(loss, outputs, targets)
+    by_rows = (
+        # Before batches of other sizes, which may renew what is wrongly kept.
+        subject.other_order,
+        subject.empty_batch,
+        subject.mean_of_parts,
+    )
     return collect(
         subject.consumes,
         subject.last_forward_counts,
         subject.predictions_between,
         subject.memory_layouts,
-        subject.other_order,  # before batches of other sizes, which may renew what is wrongly kept
-        subject.empty_batch,
-        subject.mean_of_parts,
+        *(by_rows if subject.has_rows else ()),
     )
 
 
 def purity_of_regularizer(regularizer: Regularizer, w: Array) -> list[Finding]:
     """Return the first rule that `regularizer` breaks in plain use: empty, or one finding."""
 
-    def probe() -> None:
+    def plain_use() -> None:
         given = w.copy()
-        penalty, again = (check_float("penalty", attempt("penalty", lambda: regularizer.penalty(given))) for _ in "ab")
-        check_unchanged("penalty", "w", given, w)
-        check_same("penalty", "the penalty", np.array(penalty), np.array(again))
+        penalties = watch("penalty", lambda: [regularizer.penalty(given) for _ in range(2)], {"w": given})
+        penalty, again = (check_float("penalty", value) for value in penalties)
+        check_same("penalty", "the penalty", penalty, again)
         if penalty < 0:
             fail(f"penalty must be at least 0 and is {penalty:.12g}")
-        first, second = (attempt("gradient", lambda: regularizer.gradient(given)) for _ in "ab")
-        check_unchanged("gradient", "w", given, w)
+        first, second = watch("gradient", lambda: [regularizer.gradient(given) for _ in range(2)], {"w": given})
         for gradient in (first, second):
             check_array("gradient", "the gradient", gradient, w.shape, w.dtype)
         check_same("gradient", "the gradient", first, second)
         if np.shares_memory(first, given) or np.shares_memory(first, second):
             fail("gradient must return a new array, and returned w or memory that it returned before")
 
-    return collect(probe)
+    return collect(plain_use)
 
 
 def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> list[Finding]:
@@ -74,20 +81,36 @@ def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> list[Finding
         for layout, laid in layouts(w).items():
             when = f"with w {layout}"
             laid_penalty = attempt(f"{when}, penalty", partial(regularizer.penalty, laid))
-            check_close(when, "the penalty", np.array(laid_penalty), np.array(penalty), largest(w))
+            check_close(when, "the penalty", laid_penalty, np.array(penalty), largest(w))
             laid_gradient = attempt(f"{when}, gradient", partial(regularizer.gradient, laid))
-            check_close(when, "the gradient", np.asarray(laid_gradient), gradient, largest(w))
+            check_close(when, "the gradient", laid_gradient, gradient, largest(w))
 
     def empty_weight() -> None:
         empty = w[:0]
-        try:
-            gradient = regularizer.gradient(empty)
-        except Exception:  # a mean or a largest of nothing: refused loudly, however it is called
-            return
-        if np.shape(gradient) != empty.shape:
-            fail(f"with an empty w of shape {empty.shape}, the gradient has shape {np.shape(gradient)}")
+        check_empty("w", "the gradient has shape", lambda: regularizer.gradient(empty), empty.shape)
 
     return collect(memory_layouts, empty_weight) if w.ndim else []
+
+
+def loss_keeps_single_precision(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
+    """Return whether the gradient is float32 where the outputs are."""
+
+    def gradient() -> Array:
+        loss.forward(outputs.astype(np.float32), targets)
+        return loss.backward()
+
+    return collect(lambda: _check_single(attempt("in float32, forward or backward", gradient)))
+
+
+def regularizer_keeps_single_precision(regularizer: Regularizer, w: Array) -> list[Finding]:
+    """Return whether the gradient is float32 where the weight is."""
+    single = w.astype(np.float32)
+    return collect(lambda: _check_single(attempt("in float32, gradient", lambda: regularizer.gradient(single))))
+
+
+def _check_single(gradient: Array) -> None:
+    if gradient.dtype != np.float32:
+        fail(f"with float32 numbers the gradient is {gradient.dtype}, not float32")
 
 
 class _LossProbes:
@@ -95,40 +118,36 @@ class _LossProbes:
         self.loss = loss
         self.outputs = outputs
         self.targets = targets
-        with suppress(InputError):  # a loss may take targets that are no array; they are not then taken apart
+        # A loss may take targets that are no array; they are not taken apart then.
+        with suppress(InputError):
             self.targets = as_array("targets", targets)
+        self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
 
-    def run(
-        self, outputs: Array, targets: Any, when: str = "", let_through: tuple[type[Exception], ...] = ()
-    ) -> tuple[Array, Array]:
+    def run(self, outputs: Array, targets: Any, when: str = "", let_through: Errors = ()) -> tuple[Array, Array]:
         """Return the loss as an array, and a copy of its gradient."""
         value = attempt(f"{when}forward", lambda: self.loss.forward(outputs, targets), let_through)
         gradient = attempt(f"{when}backward", lambda: np.array(self.loss.backward()))
-        return np.array(check_float(f"{when}forward", value)), gradient
+        return check_float(f"{when}forward", value), gradient
 
     def plain(self) -> tuple[Array, Array]:
         return self.run(self.outputs.copy(), self.targets)
 
-    def purity(self) -> None:
+    def plain_use(self) -> None:
         given, targets = self.outputs.copy(), self.targets
-        watched = [("outputs", given, self.outputs)]
+        watched = {"outputs": given}
         if isinstance(targets, np.ndarray):
-            targets = targets.copy()
-            watched.append(("targets", targets, self.targets))
+            watched["targets"] = targets = targets.copy()
         results = []
         for _ in range(2):
-            # These are the loss's own word about outputs and targets, and so for the caller.
-            value = attempt("forward", lambda: self.loss.forward(given, targets), (MinidlError,))
-            value = check_float("forward", value)
-            for name, now, before in watched:
-                check_unchanged("forward", name, now, before)
-            gradient = attempt("backward", self.loss.backward)
+            # A MinidlError is the loss's own word about outputs and targets, and so for the caller.
+            value = watch("forward", lambda: self.loss.forward(given, targets), watched, let_through=(MinidlError,))
+            number = check_float("forward", value)
+            gradient = watch("backward", self.loss.backward, watched)
             check_array("backward", "d outputs", gradient, given.shape, given.dtype)
-            for name, now, before in watched:
-                check_unchanged("backward", name, now, before)
-                if np.shares_memory(gradient, now):
+            for name, array in watched.items():
+                if np.shares_memory(gradient, array):
                     fail(f"backward returned a view of {name}, which are the caller's; return a new array", name)
-            results.append((np.array(value), gradient.copy()))
+            results.append((number, gradient.copy()))
         check_same("forward", "the loss", results[0][0], results[1][0])
         check_same("backward", "d outputs", results[0][1], results[1][1])
 
@@ -149,14 +168,18 @@ class _LossProbes:
     def predictions_between(self) -> None:
         want = self.plain()
         given = self.outputs.copy()
+
+        def predict() -> None:
+            attempt("predict", lambda: self.loss.predict(given))
+            attempt("metrics", lambda: self.loss.metrics(given, self.targets))
+            # Not every loss has probabilities.
+            with suppress(MinidlError):
+                attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
+
         attempt("forward", lambda: self.loss.forward(given, self.targets))
-        attempt("predict", lambda: self.loss.predict(given))
-        attempt("metrics", lambda: self.loss.metrics(given, self.targets))
-        with suppress(MinidlError):  # not every loss has them
-            attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
-        check_unchanged("predict, metrics or probabilities", "outputs", given, self.outputs)
+        watch("predict, metrics or probabilities", predict, {"outputs": given})
         gradient = attempt("with predictions between, backward", self.loss.backward)
-        self.compare("with predictions between forward and backward", (want[0], np.asarray(gradient)), want)
+        self.compare("with predictions between forward and backward", (want[0], gradient), want)
 
     def memory_layouts(self) -> None:
         want = self.plain()
@@ -165,28 +188,22 @@ class _LossProbes:
             self.compare(when, self.run(laid, self.targets, f"{when}, "), want)
 
     def other_order(self) -> None:
-        if self._by_rows():
-            loss, gradient = self.plain()
-            when = "with the rows in reverse order"
-            got = self.run(self.outputs[::-1].copy(), self.targets[::-1].copy(), f"{when}, ")
-            self.compare(when, got, (loss, gradient[::-1]))
+        loss, gradient = self.plain()
+        when = "with the rows in reverse order"
+        got = self.run(self.outputs[::-1].copy(), self.targets[::-1].copy(), f"{when}, ")
+        self.compare(when, got, (loss, gradient[::-1]))
 
     def empty_batch(self) -> None:
-        if not self._by_rows():
-            return
         empty = self.outputs[:0]
-        try:
+
+        def gradient() -> Array:
             self.loss.forward(empty, self.targets[:0])
-            gradient = self.loss.backward()
-        except Exception:  # there is no mean of nothing: refused loudly, however it is called
-            return
-        if np.shape(gradient) != empty.shape:
-            fail(f"with an empty batch of shape {empty.shape}, backward returned shape {np.shape(gradient)}")
+            return self.loss.backward()
+
+        check_empty("batch", "backward returned shape", gradient, empty.shape)
 
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""
-        if not self._by_rows():
-            return
         rows = max(2, len(self.outputs))
         z, t = take_rows(self.outputs, rows), take_rows(self.targets, rows)
         parts = (slice(None), slice(1), slice(1, None))
@@ -195,9 +212,5 @@ class _LossProbes:
         except MinidlError:
             return
         of_head, of_tail = 1 / rows, 1 - 1 / rows
-        loss = np.array(of_head * head[0] + of_tail * tail[0])
         gradient = np.concatenate([of_head * head[1], of_tail * tail[1]])
-        self.compare("against the mean of its rows", whole, (loss, gradient))
-
-    def _by_rows(self) -> bool:
-        return isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == self.outputs.shape[:1]
+        self.compare("against the mean of its rows", whole, (of_head * head[0] + of_tail * tail[0], gradient))

@@ -1,11 +1,12 @@
 """A gradient beside the slopes that were measured: what agrees, what is wrong, what is at a kink."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from minidl._core.types import Array
+from minidl.gradcheck.numerical import relative_error
 from minidl.gradcheck.slopes import Line, slopes
 from minidl.gradcheck.subjects import Subject
 
@@ -32,29 +33,37 @@ class Compared:
     rounding: Array
 
     @property
+    def margin(self) -> Array:
+        """How far apart the two may be."""
+        return 4 * self.bar + self.rounding
+
+    @property
     def wrong(self) -> Array:
         """Where the gradient is outside four bars around the slope, or around the one-sided slopes at a kink."""
-        margin = 4 * self.bar + self.rounding
-        outside: Array = ~((self.analytic >= self.low - margin) & (self.analytic <= self.high + margin))
-        return outside  # "not inside", so that NaN counts as wrong
+        # "Not inside", so that NaN counts as wrong.
+        return ~((self.analytic >= self.low - self.margin) & (self.analytic <= self.high + self.margin))
 
     @property
     def kinked(self) -> Array:
         """Where the one-sided slopes differ."""
-        kinked: Array = self.low < self.high
-        return kinked
+        return self.low < self.high
 
     @property
     def settled(self) -> Array:
         """Where the gradient lies between one-sided slopes that differ: then it matters little how sharp they are."""
-        inside: Array = self.kinked & (self.analytic >= self.low) & (self.analytic <= self.high)
+        inside = self.kinked & (self.analytic >= self.low) & (self.analytic <= self.high)
         return inside & np.isfinite(self.bar)
 
     @property
     def seen(self) -> Array:
         """Where there is a slope that stands out of its bar."""
-        seen: Array = np.abs(self.numeric) > 4 * self.bar + self.rounding
-        return seen
+        return np.abs(self.numeric) > self.margin
+
+    @classmethod
+    def joined(cls, parts: Iterable["Compared"]) -> "Compared":
+        """Return all parts as one, in their order."""
+        listed = list(parts)
+        return cls(*(np.concatenate([np.zeros(0), *(getattr(p, f.name) for p in listed)]) for f in fields(cls)))
 
     def at(self, places: Array) -> "Compared":
         """Return the part of it at these indices, as copies."""
@@ -65,21 +74,18 @@ class Compared:
         for name in ("numeric", "bar", "low", "high"):
             getattr(self, name)[places] = getattr(other, name)[chosen]
 
-    def relative_errors(self) -> Array:
-        """Return ``|ga - gn| / max(1e-6, |ga| + |gn|)`` where there is no kink, and so one right number."""
-        a, n = self.analytic[~self.kinked], self.numeric[~self.kinked]
-        errors: Array = np.abs(a - n) / np.maximum(1e-6, np.abs(a) + np.abs(n))
-        return errors
+    def summary(self) -> dict[str, float]:
+        """Return the number of entries, and the relative errors where there is no kink, and so one right number."""
+        smooth = ~self.kinked
+        errors = relative_error(self.analytic[smooth], self.numeric[smooth])
+        mean = float(errors.mean()) if len(errors) else 0.0
+        largest = float(errors.max(initial=0.0))
+        return {"entries": len(errors), "mean_relative_error": mean, "max_relative_error": largest}
 
 
 def project(gradient: Array, lines: Sequence[Line]) -> Array:
     """Return the slope along each line that `gradient` claims."""
-    return np.array(
-        [
-            (gradient * direction).sum() if index is None else gradient[index] * direction
-            for _, index, direction in lines
-        ]
-    )
+    return np.array([(gradient * d).sum() if index is None else gradient[index] * d for _, index, d in lines])
 
 
 def measure(
@@ -88,16 +94,11 @@ def measure(
     """Return the slopes of the weighted outputs along `lines` beside `analytic`; see `slopes` for the steps."""
     weights = subject.upstream
     found = slopes(subject.outputs, lines, wanted=wanted, first_step=first_step, least=subject.largest())
-    bar = np.where(weights != 0, found.bar, 0.0) @ np.abs(weights)  # 0 * infinity is no number
+    # An output without weight does not count: 0 times an infinite bar is no number.
+    bar = np.where(weights != 0, found.bar, 0.0) @ np.abs(weights)
     if np.any(subject.upstream_bar):
         bar = bar + (np.abs(found.value) + found.bar) @ subject.upstream_bar
     # At a kink each output may take any slope between its one-sided ones, whatever the others take.
     ends = found.low * weights, found.high * weights
-    return Compared(
-        analytic=analytic,
-        numeric=found.value @ weights,
-        bar=bar,
-        low=np.minimum(*ends).sum(axis=1),
-        high=np.maximum(*ends).sum(axis=1),
-        rounding=rounding,
-    )
+    low, high = np.minimum(*ends).sum(axis=1), np.maximum(*ends).sum(axis=1)
+    return Compared(analytic, found.value @ weights, bar, low, high, rounding)

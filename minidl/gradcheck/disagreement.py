@@ -1,4 +1,4 @@
-"""A gradient that is wrong at a point, looked at right beside it: is it a fault, or a choice where pieces meet?
+"""Where a gradient disagrees with its slopes: is it a fault, or a choice where pieces meet, and what may be its cause?
 
 A function may have several kinks at one point: a row of zeros in a two-layer network, ties in a sort. What the chain
 rule gives there need not lie between the one-sided slopes along a line. It is judged by its neighbours: a right
@@ -17,14 +17,19 @@ import numpy as np
 
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.compared import Compared, project
-from minidl.gradcheck.guard import Broken
+from minidl.gradcheck.measured import Compared, project
+from minidl.gradcheck.probing import Broken
+from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.slopes import Line, few_digits, unit_of
 from minidl.gradcheck.subjects import Subject
 
 _NEIGHBOURS = 8
-_LINES = 8  # that are measured at each neighbour
-_MOVE = 2.0**-10  # how far away a neighbour is at most, in units of the number that moves
+# Lines that are measured at each neighbour.
+_LINES = 8
+# How far away a neighbour is at most, in units of the number that moves.
+_MOVE = 2.0**-10
+# Wrong entries that get a finding each.
+_SHOWN = 4
 
 Measure = Callable[[list[Line], Array, Array], Compared]
 
@@ -61,12 +66,13 @@ def judge(
                 claimed = project(subject.gradients()[name], lines)
                 some = rng.permutation(len(lines))[:_LINES]
                 found = measure([lines[i] for i in some], claimed[some], compared.rounding[some])
-            except (Broken, MinidlError):  # beyond what the function takes
+            except (Broken, MinidlError):
+                # The neighbour is beyond what the function takes.
                 continue
         if (found.wrong & ~found.kinked).any():
             return [Kind.WRONG] * len(lines)
         # A neighbour is a witness where it would have shown as large a disagreement.
-        if ((4 * found.bar + found.rounding < 0.5 * off[some]) & ~found.kinked).any():
+        if ((found.margin < 0.5 * off[some]) & ~found.kinked).any():
             claims.append(claimed)
     if not claims:
         return [Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR] * len(lines)
@@ -93,9 +99,8 @@ def _moved(subject: Subject, rng: np.random.Generator, *, absolute: bool) -> Ite
         size = unit_of(tensor) * smallness(tensor)
         if not absolute:
             size = np.where(tensor == 0, size, np.abs(tensor))
-        steps.append(
-            few_digits(rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape) * size * _MOVE)
-        )
+        share = rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape)
+        steps.append(few_digits(share * size * _MOVE))
     upstream = subject.upstream, subject.upstream_bar
     try:
         with _stepped(subject, steps):
@@ -108,13 +113,13 @@ def _moved(subject: Subject, rng: np.random.Generator, *, absolute: bool) -> Ite
 @contextmanager
 def _stepped(subject: Subject, steps: list[Array]) -> Iterator[None]:
     """Add a step to each tensor, and put all of them back."""
-    saved = [tensor.copy() for tensor in subject.tensors.values()]
+    saved = [(tensor, tensor.copy()) for tensor in subject.tensors.values()]
     try:
-        for tensor, step in zip(subject.tensors.values(), steps, strict=True):
+        for (tensor, _), step in zip(saved, steps, strict=True):
             tensor += step
         yield
     finally:
-        for tensor, original in zip(subject.tensors.values(), saved, strict=True):
+        for tensor, original in saved:
             tensor[...] = original
 
 
@@ -145,3 +150,89 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
             if at.size and np.isfinite(second).all():
                 noise[name] = max(noise[name], min(8 * float(second.max()), 1e-6 * float(np.abs(at).max())))
     return noise
+
+
+def diagnose(
+    name: str, tensor: Array, gradient: Array, indices: Sequence[tuple[int, ...]], entries: Compared
+) -> Iterator[Finding]:
+    """Yield a finding for each of the worst entries, the first with a guess at the cause.
+
+    Parameters
+    ----------
+    name : str
+        The tensor's.
+    tensor, gradient : array
+        The point, and the gradient that was checked.
+    indices : sequence of tuple
+        The entries that were compared, in the order of `entries`.
+    entries : Compared
+    """
+    excess = np.abs(entries.analytic - entries.numeric) / np.maximum(1e-300, entries.bar + entries.rounding)
+    order = np.argsort(-np.where(entries.wrong, excess, -1.0), kind="stable")
+    worst = order[entries.wrong[order]]
+    guess = _cause(tensor, gradient, indices, entries)
+    for rank, i in enumerate(worst[:_SHOWN]):
+        a, n, bar = float(entries.analytic[i]), float(entries.numeric[i]), float(entries.bar[i])
+        slope = f"the slope is {n:.10g} ± {bar:.1g}"
+        if entries.kinked[i]:
+            slope = f"at this kink the slopes are {entries.low[i]:.6g} and {entries.high[i]:.6g}"
+        cause = f" ({guess})" if rank == 0 and guess else ""
+        yield Finding(Verdict.FAIL_VALUE, f"the gradient is {a:.10g}, {slope}{cause}", name, indices[i], a, n, bar)
+    if len(worst) > _SHOWN:
+        yield Finding(Verdict.FAIL_VALUE, f"{len(worst)} of the {len(indices)} entries examined are wrong", name)
+
+
+def _cause(tensor: Array, gradient: Array, indices: Sequence[tuple[int, ...]], entries: Compared) -> str:
+    """Return the first explanation that fits every wrong entry, or "" if none does."""
+    wrong = entries.wrong
+    a, n, bar = entries.analytic, entries.numeric, entries.bar
+    at = np.array(indices).reshape(len(indices), tensor.ndim)
+    axes = [axis for axis in range(tensor.ndim) if tensor.shape[axis] > 1]
+    clear = np.abs(n) > 100 * bar + 1e-9 * np.abs(n).max()
+    if clear.any() and wrong[clear].all() and not wrong[~clear].any():
+        ratio = a[clear] / n[clear]
+        if np.ptp(ratio) <= 1e-6 * abs(ratio[0]) + (200 * bar[clear] / np.abs(n[clear])).max():
+            return _factor(float(np.median(ratio)))
+    # With larger bars anything would fit.
+    sharp = 10 * bar.max() < 0.1 * np.abs(a - n).max()
+    if len(indices) == tensor.size and sharp:
+        numeric = n.reshape(tensor.shape)
+        near = 1e-3 * np.abs(a - n).max() + 10 * bar.max()
+        if tensor.ndim == 2 and tensor.shape == tensor.shape[::-1] and np.allclose(gradient, numeric.T, 0, near):
+            return "it is the transpose of the right one"
+        difference = gradient - numeric
+        for axis in axes:
+            if np.allclose(gradient, np.flip(numeric, axis), 0, near):
+                return f"it is reversed along axis {axis}"
+            if np.allclose(difference, difference.mean(axis, keepdims=True), 0, near):
+                return f"it is off by the same amount all along axis {axis}: is a mean or sum over it missing?"
+    if wrong.sum() == 1 and len(wrong) > 2:
+        return "no other entry examined is wrong"
+    if not wrong.all():
+        point = tensor[tuple(at.T)]
+        for condition, words in [(point < 0, "negative"), (point > 0, "positive"), (point == 0, "zero")]:
+            if condition.any() and (wrong == condition).all():
+                return f"it is wrong exactly where x is {words}"
+        for axis in axes:
+            rows = np.unique(at[wrong, axis])
+            if len(rows) == 1:
+                which = {0: "first", tensor.shape[axis] - 1: "last"}.get(int(rows[0]), f"number {rows[0]}")
+                return f"only the {which} of axis {axis} is wrong"
+    return ""
+
+
+def _factor(ratio: float) -> str:
+    if abs(ratio) < 1e-9:
+        return "it is zero: is a term, or the whole gradient, missing?"
+    if abs(ratio + 1) < 1e-6:
+        return "the sign is wrong"
+    share = round(1 / abs(ratio))
+    if share > 1 and abs(abs(ratio * share) - 1) < 1e-6:
+        sign = "-" if ratio < 0 else ""
+        return f"all of it by the factor {sign}1/{share}: is a mean taken where a sum is meant?"
+    if abs(ratio - 1) < 1e-3:
+        return f"all of it by the factor 1 {'+' if ratio > 1 else '-'} {abs(ratio - 1):.2g}"
+    if abs(ratio - round(ratio)) < 1e-6 * abs(ratio):
+        more = ": added twice?" if round(ratio) == 2 else ": is a mean missing?" if ratio > 2 else ""
+        return f"all of it by the factor {round(ratio)}{more}"
+    return f"all of it by the factor {ratio:.9g}"

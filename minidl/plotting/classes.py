@@ -1,7 +1,6 @@
-"""Which classes are taken for which, and how often each is recognised."""
+"""Classes: which are taken for which, how often each is recognised, and how probable the truth is found."""
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,8 @@ import numpy as np
 from minidl._core.checks import as_array
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
-from minidl.nn.metrics import as_confusion_matrix, most_confused
-from minidl.plotting.style import SKY, class_labels, figure_of, new_axes, title_style, write_inside
+from minidl.nn.metrics import as_confusion_matrix, most_confused, true_class_probabilities
+from minidl.plotting.style import BLUE, SKY, VERMILLION, begin, class_labels, figure_of, finish, write_inside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,12 +20,7 @@ _SMALLEST = 6.0  # points: what would have to be smaller is not written
 
 
 def plot_confusion_matrix(
-    matrix: Any,
-    *,
-    class_names: Sequence[str] = (),
-    normalize: bool = False,
-    title: str = "",
-    ax: "Axes | None" = None,
+    matrix: Any, *, class_names: Sequence[str] = (), normalize: bool = False, title: str = "", ax: "Axes | None" = None
 ) -> "Figure":
     """Draw a confusion matrix: a row for each target, a column for each prediction, the darker the more often.
 
@@ -62,16 +56,15 @@ def plot_confusion_matrix(
     shown = counts.astype(np.float64)
     if normalize:
         shown = np.divide(100.0 * counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
-    title = textwrap.fill(title, 36)
-    notes = ["predicted class", f"{counts.trace():,} of {counts.sum():,} rows right"]
     unit = "% of the target's rows" if normalize else "rows"
+    notes = ["predicted class", f"{counts.trace():,} of {counts.sum():,} rows right"]
     notes += [f"in the cells: {unit}"] if normalize else []
     if ax is None:
         side = max(2.6, 0.42 * classes if classes <= 20 else min(9.0, 4.0 + 0.07 * classes))
-        ax = new_axes(len(notes) + title.count("\n"), width=max(5.0, side + 1.6), height=side + 0.8)
     else:
         extent = ax.get_window_extent()
         side = min(extent.width, extent.height) / figure_of(ax).dpi
+    ax = begin(ax, title, len(notes), wrap=36, width=max(5.0, side + 1.6), height=side + 0.8)
     _draw_cells(ax, shown, 72 * side / classes, 100.0 if normalize else max(1.0, shown.max()), unit)
 
     size = max(7.0, min(9.0, 60 * side / classes))
@@ -82,10 +75,7 @@ def plot_confusion_matrix(
     own = [f"{names[k]} (no rows)" if rows[k, 0] == 0 else names[k] for k in ticks]
     ax.set_yticks(ticks, own, fontsize=size, parse_math=False)
     ax.tick_params(length=0 if step == 1 else 3)
-    ax.set_xlabel("\n".join(notes))
-    ax.set_ylabel("target class")
-    ax.set_title(title, **title_style(title))
-    return figure_of(ax)
+    return finish(ax, "\n".join(notes), "target class", grid=False, box=True)
 
 
 def _draw_cells(ax: "Axes", shown: Array, points: float, top: float, unit: str) -> None:
@@ -117,12 +107,7 @@ def _draw_cells(ax: "Axes", shown: Array, points: float, top: float, unit: str) 
 
 
 def plot_most_confused(
-    matrix: Any,
-    *,
-    class_names: Sequence[str] = (),
-    count: int = 10,
-    title: str = "",
-    ax: "Axes | None" = None,
+    matrix: Any, *, class_names: Sequence[str] = (), count: int = 10, title: str = "", ax: "Axes | None" = None
 ) -> "Figure":
     """Draw how often the most confused pairs of classes are confused, as bars; see `minidl.most_confused`.
 
@@ -160,20 +145,14 @@ def plot_most_confused(
     ax = _bars(labels, values, texts, title=title, ax=ax)
     ax.set_xlim(0, 1.35 * max([1.0, *values]))
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    ax.set_xlabel("rows\n(share of the target's rows)")
     if not pairs:
         ax.set_axis_off()
         write_inside(ax, "no class is taken for another")
-    return figure_of(ax)
+    return finish(ax, "rows\n(share of the target's rows)", "", grid=False)
 
 
 def plot_per_class_accuracy(
-    shares: Any,
-    *,
-    class_names: Sequence[str] = (),
-    sort: bool = False,
-    title: str = "",
-    ax: "Axes | None" = None,
+    shares: Any, *, class_names: Sequence[str] = (), sort: bool = False, title: str = "", ax: "Axes | None" = None
 ) -> "Figure":
     """Draw the accuracy within each class as bars, and its mean over the classes as a line.
 
@@ -217,16 +196,14 @@ def plot_per_class_accuracy(
         mean = shares[known].mean()
         ax.axvline(mean, color="black", linestyle="--", linewidth=1.4)
         notes.append(f"dashed: the mean over classes, {mean:.3f}")
-    ax.set_xlabel("\n".join(notes))
-    return figure_of(ax)
+    return finish(ax, "\n".join(notes), "", grid=False)
 
 
 def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: str, ax: "Axes | None") -> "Axes":
     """Return axes with a labelled horizontal bar for each value, from the top down, and a text at its end."""
-    title = textwrap.fill(title, 36)
-    if ax is None:
-        width = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0))
-        ax = new_axes(3 + title.count("\n"), width=width, height=max(1.0, 0.2 * len(labels)))
+    width = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0))
+    # The title is centred over the bars, which long labels push aside: it has less room.
+    ax = begin(ax, title, 3, wrap=36, points=230, width=width, height=max(1.0, 0.2 * len(labels)))
     places = np.arange(len(labels))
     bars = ax.barh(places, values, height=0.7, color=SKY)
     ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # so that a line behind a text does not cross it
@@ -234,6 +211,34 @@ def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: 
     ax.set_yticks(places, labels, fontsize=9, parse_math=False)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(title, **title_style(title, 230))  # centred over the bars, which long labels push aside
     return ax
+
+
+def plot_true_class_probability(
+    probabilities: Any, targets: Any, *, title: str = "", ax: "Axes | None" = None
+) -> "Figure":
+    """Draw histograms of the probability of the true class, for rows classified rightly and wrongly.
+
+    Parameters
+    ----------
+    probabilities : array_like, shape (n, classes)
+    targets : array_like of int, shape (n,)
+    title : str
+        Above the axes; long ones are wrapped.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to.
+    """
+    true = true_class_probabilities(probabilities, targets)
+    right = as_array("probabilities", probabilities).argmax(axis=1) == as_array("targets", targets)
+    ax = begin(ax, title, 1)
+    bins = np.linspace(0.0, 1.0, 26).tolist()
+    for rows, name, color, hatch in [(right, "right", BLUE, ""), (~right, "wrong", VERMILLION, "///")]:
+        label = f"classified {name} ({rows.sum():,})"
+        ax.hist(true[rows], bins, histtype="stepfilled", alpha=0.45, color=color, hatch=hatch, label=label)
+    ax.set_xlim(0, 1)
+    return finish(ax, "probability of the true class", "rows", grid=False, legend=True)

@@ -1,0 +1,376 @@
+"""Contract probes of layers: rules that are exact, and need no numerical derivative; see `minidl.gradcheck.probing`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property, partial
+
+import numpy as np
+
+from minidl._core.errors import InputError, MinidlError
+from minidl._core.types import Array
+from minidl.gradcheck.probing import (
+    Broken,
+    Errors,
+    Snapshot,
+    attempt,
+    check_array,
+    check_close,
+    check_refused,
+    check_same,
+    check_unchanged,
+    collect,
+    fail,
+    first_difference,
+    largest,
+    layouts,
+    take_rows,
+    watch,
+)
+from minidl.gradcheck.report import Finding, Verdict
+from minidl.nn.layers import Layer
+from minidl.nn.parameter import Parameter
+
+EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
+LAYOUTS = tuple(layouts(np.zeros(1)))
+
+
+def purity_of_layer(layer: Layer, x: Array, dy: Array) -> list[Finding]:
+    """Return the first rule that a float64 copy of `layer` breaks in plain use: empty, or one finding."""
+    subject = _Purity(layer)
+    return collect(subject.everything_is_registered) or collect(partial(subject.plain_use, x, dy))
+
+
+def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:
+    """Return what a float64 copy of `layer`, better fresh than used, breaks in uses out of the ordinary."""
+    subject = _Behaviour(layer, x, rng)
+    return collect(
+        subject.before_any_forward,
+        subject.linear,
+        subject.adds_up,
+        subject.consumes,
+        subject.keeps_nothing_for_prediction,
+        subject.last_forward_counts,
+        subject.prediction_between,
+        subject.parameters_alone,
+        subject.shape_promised,
+        *(partial(subject.memory_layout, layout) for layout in LAYOUTS),
+        subject.broadcast_dy,
+        # Before batches of other sizes, which may renew what is wrongly kept.
+        subject.other_order,
+        subject.empty_batch,
+        subject.small_batches,
+        subject.split_batch,
+    )
+
+
+class _LayerProbes(Snapshot):
+    """A copy of a layer, whose state is put back before every run."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer.astype(np.float64)
+        super().__init__(self.layer)
+
+    def gradients(self) -> dict[str, Array]:
+        return {f"{path}.grad": parameter.grad for path, parameter in self.parameters.items()}
+
+    def reset(self) -> None:
+        self.restore()
+        for parameter in self.parameters.values():
+            parameter.zero_grad()
+
+
+class _Purity(_LayerProbes):
+    def everything_is_registered(self) -> None:
+        """What is kept as an attribute alone is neither trained nor saved, and no gradient shows it."""
+        known = {id(part) for _, part in self.layer.walk()} | {id(p) for p in self.parameters.values()}
+        for path, part in self.layer.walk():
+            for name, value in vars(part).items():
+                for item in value if isinstance(value, list | tuple) else (value,):
+                    trains = isinstance(item, Parameter) or (isinstance(item, Layer) and item.named_parameters())
+                    if trains and id(item) not in known:
+                        adder = "add_layer" if isinstance(item, Layer) else "add_parameter"
+                        reason = f"register it with {adder}, or it is never trained"
+                        fail(f"it is kept as an attribute alone: {reason}", path + name)
+
+    def plain_use(self, x: Array, dy: Array) -> None:
+        predicted = self.forward(x, False)
+        kept = predicted.copy()
+        self.stir()
+        again = self.forward(x, False)
+        check_same(EVAL, "y", kept, again, "; a prediction draws nothing at random")
+        self.own_memory(EVAL, "y", predicted)
+        for path, buffer in self.buffers.items():
+            if np.shares_memory(predicted, buffer):
+                fail(f"{EVAL} returned a view of the buffer {path}: it would change later", "y")
+
+        self.reset()
+        x_given = x.copy()
+        y = self.forward(x_given, True)
+        self.own_memory(TRAIN, "y", y)
+        check_array(TRAIN, "y", y, predicted.shape, x.dtype)
+        forwarded = y.copy()
+        y_views_x = np.shares_memory(y, x_given)
+        dy_given = dy.copy()
+        dx = self.backward(dy_given, x_given)
+        self.own_memory("backward", "dx", dx)
+        # Where forward hands x on, as a reshape does, backward may hand dy on: both are only read.
+        if np.shares_memory(dx, dy_given) and not y_views_x:
+            fail("backward returned dy itself or a view of it, which is the caller's; return a new array", "dx")
+        for call, later in ((EVAL, again), (TRAIN, y), ("backward", dx)):
+            if np.shares_memory(predicted, later):
+                fail(f"{call} wrote into what {EVAL} had returned, which is the caller's to keep", "y")
+        check_unchanged("a later call", "y", predicted, kept)
+        first = {name: value.copy() for name, value in ({"dx": dx} | self.gradients()).items()}
+
+        self.reset()
+        x_given = x.copy()
+        drawn = "its random generators were put back"
+        hint = drawn if self.generators else "it has no numpy.random.Generator to put back"
+        check_same(TRAIN, "y", forwarded, self.forward(x_given, True), f"; {hint}")
+        self.stir()
+        second = {"dx": self.backward(dy.copy(), x_given)} | self.gradients()
+        for name, value in first.items():
+            check_same("backward", name, value, second[name], "; it must use what its forward drew and kept")
+
+        self.reset()
+        if (index := first_difference(self.forward(x, False), kept)) is not None:
+            reason = (
+                f"{TRAIN} changed what {EVAL} returns, although parameters, buffers and generators were put back: "
+                "state is kept elsewhere; register it with add_buffer, so that it is saved and copied"
+            )
+            fail(reason, "y", index, Verdict.STATE_CHANGED)
+
+    def forward(self, x: Array, train: bool) -> Array:
+        """Return y, if nothing was changed on the way but, in training, buffers."""
+        what, given = TRAIN if train else EVAL, x if train else x.copy()
+        owned = {} if train else self.buffers
+        # An InputError is the layer's own word about x, and so for the caller.
+        y = watch(
+            what,
+            lambda: self.layer.forward(given, train),
+            *(self.values, owned, self.gradients(), {"x": given}),
+            let_through=(InputError,),
+            state=self.buffers,
+        )
+        check_array(what, "y", y, None, x.dtype)
+        if y.shape[:1] != x.shape[:1]:
+            fail(f"{what} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
+        return y
+
+    def backward(self, dy: Array, x: Array) -> Array:
+        """Return dx, if nothing was changed on the way but gradients; x is what forward was given."""
+        gradients = self.gradients()
+        watched = (self.values, self.buffers, {"dy": dy, "x": x})
+        dx = watch("backward", lambda: self.layer.backward(dy), *watched, state=self.buffers)
+        check_array("backward", "dx", dx, x.shape, x.dtype)
+        for path, parameter in self.parameters.items():
+            if parameter.grad is not gradients[f"{path}.grad"]:
+                fail(f"backward put another array in place of {path}.grad; use add_grad", path)
+            check_array("backward", f"{path}.grad", parameter.grad, parameter.value.shape, parameter.value.dtype)
+        return dx
+
+    def stir(self) -> None:
+        """Let the layer's random generators move on."""
+        for generator in self.generators:
+            generator.random()
+
+    def own_memory(self, what: str, name: str, result: Array) -> None:
+        for part, array in (self.values | self.gradients()).items():
+            if np.shares_memory(result, array):
+                fail(f"{what} returned a view of {part}, which training writes; return a new array", name)
+
+
+class _Behaviour(_LayerProbes):
+    def __init__(self, layer: Layer, x: Array, rng: np.random.Generator) -> None:
+        super().__init__(layer)
+        self.x = x
+        self.rng = rng
+        self.scale = largest(x, *(parameter.value for parameter in self.parameters.values()))
+        self.independent = all(part.batch_independent for _, part in layer.walk())
+        # Another batch of the same rows: in reverse order, or more of them.
+        self.other_x = x[::-1].copy() if len(x) > 1 else take_rows(x, 2)
+
+    @cached_property
+    def dy(self) -> Array:
+        return _signed(attempt(EVAL, lambda: self.layer.forward(self.x.copy())).shape, self.rng)
+
+    @cached_property
+    def plain(self) -> dict[str, Array]:
+        """y, dx and gradients of one forward and one backward."""
+        return self.run("in plain use", self.x, self.dy)
+
+    @cached_property
+    def random(self) -> bool:
+        """Whether forward draws from the layer's generators: then y may depend on the shape and layout of x too."""
+        self.reset()
+        before = [str(generator.bit_generator.state) for generator in self.generators]
+        self.forward(self.x)
+        return before != [str(generator.bit_generator.state) for generator in self.generators]
+
+    def forward(self, x: Array, train: bool = True) -> Array:
+        return attempt(TRAIN if train else EVAL, lambda: self.layer.forward(x.copy(), train))
+
+    def run(
+        self, when: str, x: Array, dy: Array, let_through: Errors = (), *, between: Callable[[], object] = lambda: None
+    ) -> dict[str, Array]:
+        """Return copies of y, dx and gradients, from the state as it was found."""
+        self.reset()
+        y = attempt(f"{when}, forward", lambda: np.array(self.layer.forward(x, train=True)), let_through)
+        between()
+        dx = attempt(f"{when}, backward", lambda: np.array(self.layer.backward(dy)), let_through)
+        return {"y": y, "dx": dx} | {path: gradient.copy() for path, gradient in self.gradients().items()}
+
+    def compare(self, when: str, got: dict[str, Array], want: dict[str, Array], dy_scale: float = 1.0) -> None:
+        scale = max(self.scale * dy_scale, largest(*want.values()))
+        for name, value in want.items():
+            check_close(when, name, got[name], value, scale)
+
+    def compare_rows(self, when: str, got: dict[str, Array], want: dict[str, Array]) -> None:
+        """Compare what must agree if each row of y depends on its own row of x alone."""
+        try:
+            self.compare(when, got, want)
+        except Broken as broken:
+            hint = "; if its rows are meant to mix, set batch_independent = False"
+            raise Broken(replace(broken.finding, reason=broken.finding.reason + hint)) from None
+
+    def check_shapes(self, when: str, got: dict[str, Array], rows: int) -> None:
+        for name, value in got.items():
+            shape = (rows, *self.plain[name].shape[1:]) if name in ("y", "dx") else value.shape
+            check_array(f"{when} the layer", name, value, shape, self.x.dtype)
+
+    def before_any_forward(self) -> None:
+        try:
+            self.layer.backward(np.ones(self.dy.shape))
+        except (AttributeError, TypeError) as error:
+            # So a cache that is not there shows.
+            fail(f"a backward before any forward must raise CallOrderError, and raised {type(error).__name__}: {error}")
+        except Exception:
+            # It is refused; or the layer was used before, and its forward had other rows.
+            return
+
+    def linear(self) -> None:
+        u, w = self.dy, _signed(self.dy.shape, self.rng)
+        a, b = 1.5, -0.75
+        at_u, at_w = _without(self.plain, "y"), self.run("in plain use", self.x, w)
+        want = {name: a * value + b * at_w[name] for name, value in at_u.items()}
+        self.compare("with dy = 1.5 u - 0.75 w, and backward linear", self.run("with dy", self.x, a * u + b * w), want)
+        # Powers of two are exact in floating point; these are beyond what is clipped or cut off.
+        for factor in (2.0**24, 2.0**-24):
+            got = self.run(f"with dy times {factor:g}", self.x, factor * u)
+            want = {name: factor * value for name, value in at_u.items()}
+            self.compare(f"with dy times {factor:g}, and backward linear", got, want, max(1.0, factor))
+        at_zero = self.run("with dy = 0", self.x, np.zeros_like(u))
+        for name, value in _without(at_zero, "y").items():
+            if value.any():
+                fail(f"with dy = 0, {name} is not 0: backward must be linear in dy", name)
+
+    def adds_up(self) -> None:
+        gathered = {path: _signed(p.value.shape, self.rng) for path, p in self.parameters.items()}
+        self.reset()
+        for path, parameter in self.parameters.items():
+            parameter.add_grad(gathered[path])
+        self.forward(self.x)
+        attempt("backward", lambda: self.layer.backward(self.dy.copy()))
+        found = self.gradients()
+        for path, before in gathered.items():
+            name = f"{path}.grad"
+            check_close("added to what was there before", name, found[name], before + self.plain[name], self.scale)
+
+    def consumes(self) -> None:
+        self.run("in plain use", self.x, self.dy)
+        check_refused("a second backward after one forward", lambda: self.layer.backward(self.dy.copy()))
+
+    def keeps_nothing_for_prediction(self) -> None:
+        self.run("in plain use", self.x, self.dy)
+        self.forward(self.x, False)
+        check_refused(f"a backward after only {EVAL}", lambda: self.layer.backward(self.dy.copy()))
+
+    def last_forward_counts(self) -> None:
+        self.reset()
+        self.forward(self.other_x)
+        when = "after two forwards, of which the second counts"
+        self.compare(when, self.run(when, self.x.copy(), self.dy.copy()), self.plain)
+
+    def prediction_between(self) -> None:
+        when = f"with a {EVAL} between forward and backward"
+        got = self.run(when, self.x.copy(), self.dy, between=lambda: self.forward(self.other_x, False))
+        self.compare(when, got, self.plain)
+
+    def parameters_alone(self) -> None:
+        self.reset()
+        self.forward(self.x)
+        dy = self.dy.copy()
+        watch("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy})
+        want = _without(self.plain, "y", "dx")
+        self.compare("by backward_parameters", self.gradients(), want)
+
+    def shape_promised(self) -> None:
+        promised = attempt("output_shape", lambda: tuple(self.layer.output_shape(self.x.shape[1:])))
+        got = self.plain["y"].shape
+        # Two methods make a layer: one that does not speak of shapes, or has such parts, has promised nothing.
+        silent = any(type(part).output_shape is Layer.output_shape for _, part in self.layer.walk())
+        if (len(self.x), *promised) != got and not silent:
+            fail(f"output_shape promises {promised} for a row, and forward returns {got} for {len(self.x)} rows", "y")
+
+    def memory_layout(self, layout: str) -> None:
+        when = f"with x and dy {layout}"
+        got = self.run(when, layouts(self.x)[layout], layouts(self.dy)[layout])
+        if not self.random:
+            self.compare(when, got, self.plain)
+
+    def broadcast_dy(self) -> None:
+        when, dy = "with a broadcast dy, whose strides are 0", np.broadcast_to(-0.625, self.dy.shape)
+        self.compare(when, self.run(when, self.x.copy(), dy), self.run("in plain use", self.x, dy.copy()))
+
+    def other_order(self) -> None:
+        if self.independent and not self.random:
+            when = "with the rows in reverse order"
+            want = self.plain | {name: self.plain[name][::-1] for name in ("y", "dx")}
+            self.compare_rows(when, self.run(when, self.x[::-1].copy(), self.dy[::-1].copy()), want)
+
+    def empty_batch(self) -> None:
+        # There are no statistics of nothing.
+        if not self.independent:
+            return
+        self.reset()
+        try:
+            self.layer.forward(self.x[:0].copy(), train=True)
+        except Exception:
+            # It is refused loudly, however that is called.
+            return
+        when = "with an empty batch"
+        self.check_shapes(when, self.run(when, self.x[:0].copy(), self.dy[:0].copy()), 0)
+
+    def small_batches(self) -> None:
+        for rows in (1, 2, 3):
+            when = f"with a batch of {rows}"
+            try:
+                got = self.run(when, take_rows(self.x, rows), take_rows(self.dy, rows), (MinidlError,))
+            except MinidlError:
+                # One row may be too few for a layer that mixes them.
+                continue
+            self.check_shapes(when, got, rows)
+            if self.independent and not self.random:
+                want = {name: take_rows(self.plain[name], rows) for name in ("y", "dx")}
+                self.compare_rows(f"{when} of the same rows", got, want)
+
+    def split_batch(self) -> None:
+        if not self.independent or self.random:
+            return
+        x, dy = (take_rows(a, max(2, len(a))) for a in (self.x, self.dy))
+        parts = (slice(None), slice(1), slice(1, None))
+        try:
+            whole, head, tail = (self.run("with part of a batch", x[p], dy[p], (MinidlError,)) for p in parts)
+        except MinidlError:
+            return
+        want = _without(whole, "y", "dx")
+        self.compare_rows("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want)
+
+
+def _without(results: dict[str, Array], *names: str) -> dict[str, Array]:
+    return {name: value for name, value in results.items() if name not in names}
+
+
+def _signed(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Return odd sixteenths between -2 and 2: never 0, of both signs, not all the same, exact in sums."""
+    return (2.0 * rng.integers(-16, 16, shape) + 1.0) / 16.0

@@ -1,0 +1,134 @@
+"""Locks: one process at a time, free again whatever ends it, and none where there can be none."""
+
+import errno
+import os
+import signal
+import time
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+from faulty_os import FaultyOs, ended, standing_in, start_child
+from hypothesis import settings
+from places import descriptors, numbered_folders
+
+from minidl import InputError
+from minidl._storage import locks
+from minidl._storage.locks import locked
+
+ROUNDS = settings().max_examples // 5  # 10, and 200 under `pytest -m nightly`
+pytestmark = [pytest.mark.scaled, pytest.mark.skipif(locks.fcntl is None, reason="this platform has no such locks")]
+
+
+def test_a_lock_is_free_again_after_the_block_and_after_an_error_and_names_its_holder(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="inside"), locked(tmp_path / "new"):
+            raise ValueError("inside")
+    assert os.listdir(tmp_path / "new") == [".lock"]
+    (tmp_path / "new" / ".lock").write_text("12345678901234567890\n")
+    with locked(tmp_path / "new"):
+        assert (tmp_path / "new" / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_folder_that_cannot_be_written_cannot_be_locked(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder" / ".lock").mkdir(parents=True)
+    for name in ("file", "folder"):
+        with pytest.raises(InputError, match=f"{name}: expected a folder that can be written"):
+            locked(tmp_path / name).__enter__()
+
+
+def test_what_is_locked_is_not_locked_again_and_other_files_are(tmp_path):
+    with locked(tmp_path), locked(tmp_path, "a"), locked(tmp_path, "b"):
+        for _ in range(2):  # the first refusal does not free it
+            with pytest.raises(InputError, match=f"{tmp_path}: .*process {os.getpid()} does; .*another folder"):
+                locked(tmp_path).__enter__()
+            with pytest.raises(InputError, match=r"a: expected a file that no other process .*another file"):
+                locked(tmp_path, "a").__enter__()
+
+
+def test_where_the_platform_has_no_locks_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "fcntl", None)
+    with locked(tmp_path), locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize(("error", "raised"), [(errno.ENOTSUP, False), (errno.ENOSYS, False), (errno.EIO, True)])
+def test_a_file_system_that_has_no_locks_is_no_error_and_a_broken_one_is(tmp_path, monkeypatch, error, raised):
+    def refuse(descriptor, operation):
+        raise OSError(error, "no locks")
+
+    monkeypatch.setattr(locks, "fcntl", SimpleNamespace(flock=refuse, LOCK_EX=2, LOCK_NB=4, LOCK_UN=8))
+    opened = descriptors()
+    with pytest.raises(OSError, match="no locks") if raised else nullcontext(), locked(tmp_path):
+        pass
+    assert descriptors() == opened
+
+
+def test_a_lock_that_fails_at_any_operation_is_refused_or_holds_and_is_free_afterwards(tmp_path):
+    for number, folder in numbered_folders(tmp_path):
+        opened, message = descriptors(), ""
+        with standing_in(FaultyOs(number, errno.EIO)) as faulty:
+            try:
+                with locked(folder), standing_in(os), pytest.raises(InputError, match="no other process"):
+                    locked(folder).__enter__()
+            except InputError as error:
+                message = str(error)
+        assert descriptors() == opened
+        with locked(folder):
+            pass
+        if not faulty.reached:
+            break
+        refused = f"{folder}: expected a folder that can be written, but: {os.strerror(errno.EIO)}"
+        # The first four make the folder and open the lock's file; what the file says decides nothing.
+        assert message == (refused if number <= 4 else "")
+    assert number > 5
+
+
+def test_a_lock_is_free_when_its_process_is_killed(tmp_path):
+    reading, writing = os.pipe()
+
+    def hold():
+        with locked(tmp_path):
+            os.write(writing, b"!")
+            time.sleep(60)
+
+    child = start_child(hold)
+    os.close(writing)
+    try:
+        assert os.read(reading, 1) == b"!"
+        with pytest.raises(InputError, match=rf"process {child} does; wait"):
+            locked(tmp_path).__enter__()
+    finally:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)
+    assert ended(child) == -signal.SIGKILL
+    with locked(tmp_path):
+        pass
+
+
+def test_a_worker_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path):
+    with locked(tmp_path):
+        worker = start_child(lambda: time.sleep(60))
+    try:
+        with locked(tmp_path):
+            pass
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        ended(worker)
+
+
+def test_of_many_processes_one_at_a_time_has_the_lock(tmp_path):
+    def work():
+        done = 0
+        while done < ROUNDS:
+            try:
+                with locked(tmp_path):
+                    os.close(os.open(tmp_path / "inside", os.O_CREAT | os.O_EXCL))
+                    time.sleep(0)
+                    os.unlink(tmp_path / "inside")
+                    done += 1
+            except InputError:
+                time.sleep(0.001)
+
+    assert [ended(child) for child in [start_child(work) for _ in range(4)]] == [0] * 4

@@ -1,0 +1,502 @@
+"""The tensor file: what it takes, what other tools read and write, and that no damage and no forgery is believed."""
+
+import json
+import os
+import pickle
+import signal
+import socket
+import time
+import tracemalloc
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fuzzing import OPENING, sealed
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from places import descriptors
+
+from minidl._core.errors import CheckpointError
+from minidl._storage import tensors
+from minidl._storage.tensors import packed, read_tensors, write_tensors
+
+ARRAYS = {
+    "0.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "step": np.asarray(7),
+    "empty": np.zeros((0, 3), np.float32),
+    "also": np.zeros(0),
+    "mask": np.array([True, False, True]),
+    "half": np.array([1.5], np.float16),
+    "picture": np.arange(200, dtype=np.uint8),
+}
+TEXTS = {"state": '{"epoch": 3, "note": "\\u00e4 \\"x\\""}', "zeros": "0" * 64, "": "𝛌"}
+DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting():
+    """End a test that waits for a pipe or reads a device without end."""
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture
+def file(tmp_path):
+    write_tensors(tmp_path / "file", ARRAYS, TEXTS)
+    return tmp_path / "file"
+
+
+def plain(arrays):
+    return [(name, array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()]
+
+
+def same(path, **options):
+    arrays, texts = read_tensors(path, **options)
+    return texts == TEXTS and plain(arrays) == plain(ARRAYS)
+
+
+def entry(name="a", dtype="F32", shape="[1]", offsets="[0, 4]"):
+    return f', "{name}": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": {offsets}}}'.encode()
+
+
+def unsealed(header, data=b""):
+    """Return the file that `sealed` makes, with a text in the place of the digest."""
+    header = OPENING.replace(b"minidl.sha256", b"another.words") + b"0" * 64 + b'"' + header
+    return len(header).to_bytes(8, "little") + header + data
+
+
+class peak_below:  # noqa: N801 - reads as a statement
+    """Fail where the block allocates more than `limit` bytes at a time."""
+
+    def __init__(self, limit):
+        self.limit = limit
+
+    def __enter__(self):
+        tracemalloc.start()
+
+    def __exit__(self, *_):
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < self.limit
+
+
+# What is written is read again.
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
+
+
+@given(
+    st.dictionaries(TEXT, st.sampled_from(DTYPES).flatmap(lambda kind: hnp.arrays(kind, SHAPES)), max_size=4),
+    st.dictionaries(TEXT, TEXT, max_size=4),
+    st.sampled_from("<>"),
+)
+def test_arrays_and_texts_come_back_bit_for_bit(tmp_path_factory, arrays, texts, order):
+    path = tmp_path_factory.getbasetemp() / "tensors"
+    write_tensors(path, {name: a.astype(a.dtype.newbyteorder(order), order="F") for name, a in arrays.items()}, texts)
+    found, words = read_tensors(path)
+    assert words == texts
+    assert plain(found) == plain(arrays)
+    for array in found.values():
+        assert array.flags.writeable
+        assert array.flags.c_contiguous
+
+
+def test_numbers_views_and_long_texts_come_back(tmp_path):
+    history = json.dumps([{"epoch": k, "loss": 1 / (k + 1), "name": 'ü"\\\n\u2028𝛌'} for k in range(20_000)])
+    arrays = {"a": np.float64(3.5), "steps": np.arange(9)[::-2], "same": np.broadcast_to(np.float32(3), (2, 2))}
+    write_tensors(tmp_path / "file", arrays, {"history": history})
+    found, texts = read_tensors(tmp_path / "file")
+    assert texts == {"history": history}
+    assert plain(found) == plain(arrays)
+
+
+def test_the_first_files_of_this_format_are_read_for_ever(tmp_path):
+    content = (
+        b'\xf8\0\0\0\0\0\0\0{"__metadata__": {"minidl.sha256": '
+        b'"c5141b3097882cda8dea1454ef7c4d2cd390ed639bb38d021ca66b75df3bb5dd"}, "0.weight": {"dtype": "F32", "shape": '
+        b'[1, 2], "data_offsets": [0, 8]}, "1.count": {"dtype": "I64", "shape": [], "data_offsets": [8, 16]}}       '
+        b"\0\0\x80?\0\0 \xc0\x07\0\0\0\0\0\0\0"
+    )
+    (tmp_path / "file").write_bytes(content)
+    arrays, texts = read_tensors(tmp_path / "file")
+    assert texts == {}
+    np.testing.assert_array_equal(arrays["0.weight"], [[1, -2.5]])
+    assert (arrays["1.count"].shape, int(arrays["1.count"])) == ((), 7)
+    assert b"".join(packed("file", arrays)) == content
+
+
+def test_arrays_that_change_while_they_are_written_give_the_file_of_before(tmp_path, monkeypatch):
+    array, replacing = np.zeros(5), tensors.replacing
+
+    def meanwhile(path):
+        array[...] = 1
+        return replacing(path)
+
+    monkeypatch.setattr(tensors, "replacing", meanwhile)
+    write_tensors(tmp_path / "file", {"a": array})
+    np.testing.assert_array_equal(read_tensors(tmp_path / "file")[0]["a"], np.zeros(5))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "texts", "message"),
+    [
+        *(
+            ({"a": np.zeros(2, kind)}, {}, "'a': its dtype is .* the format has .*float32")
+            for kind in ("O", "c16", "U1", "S1", "M8[s]", "g", "V3", [("x", "f4")])
+        ),
+        ({"a": np.ma.masked_array([1.0, 2.0], [True, False])}, {}, "expected a NumPy array, got MaskedArray"),
+        *(({"a": value}, {}, "expected a NumPy array") for value in ([1.0, 2.0], 3.0, None)),
+        ({3: np.zeros(2)}, {}, "names and texts have to be strings, got 3"),
+        ({"\ud800": np.zeros(2)}, {}, "surrogates"),
+        ({"__metadata__": np.zeros(2)}, {}, "'__metadata__' are names that the format needs"),
+        ({}, {"minidl.sha256": "x"}, "'minidl.sha256' .* names that the format needs"),
+        *(({}, {"n": value}, "have to be strings, got") for value in (3, b"x", None)),
+        ({}, {"n": "\udfff"}, "surrogates"),
+        ({}, {None: "x"}, "have to be strings, got None"),
+        ({}, dict.fromkeys(map(str, range(40_000)), ""), "too many names"),
+        ({}, {"n": "x" * (1 << 24)}, "expected at most 16777216 bytes of names and texts"),
+    ],
+)
+def test_what_could_not_be_read_again_is_refused_before_the_disk_is_touched(arrays, texts, message, tmp_path, file):
+    for path in (file, tmp_path / "new folder" / "file"):
+        with pytest.raises(CheckpointError, match=f"{path}: cannot be written: .*{message}"):
+            write_tensors(path, {"good": np.zeros(3), **arrays}, texts)
+    assert same(file)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_is_larger_than_the_largest_file_is_neither_written_nor_read(tmp_path, monkeypatch):
+    size = len(b"".join(packed("file", {"a": np.zeros(125)})))
+    monkeypatch.setattr(tensors, "_LARGEST_FILE", size)
+    write_tensors(tmp_path / "file", {"a": np.zeros(125)})
+    assert read_tensors(tmp_path / "file")[0]["a"].shape == (125,)
+    monkeypatch.setattr(tensors, "_LARGEST_FILE", size - 1)
+    with pytest.raises(CheckpointError, match=f"a file of {size - 1}, got .* in {size}"):
+        write_tensors(tmp_path / "new", {"a": np.zeros(125)})
+    with pytest.raises(CheckpointError, match=f"a file of {size - 1}, got .* in {size}"):
+        read_tensors(tmp_path / "file")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+# Other tools.
+
+
+def test_other_tools_read_what_is_written(file):
+    safetensors = pytest.importorskip("safetensors", reason="needs the package safetensors")
+    with safetensors.safe_open(file, "numpy") as opened:
+        assert plain({name: opened.get_tensor(name) for name in ARRAYS}) == plain(ARRAYS)
+        assert {name: opened.metadata()[name] for name in TEXTS} == TEXTS
+
+
+@pytest.mark.parametrize("kind", DTYPES)
+@pytest.mark.parametrize("metadata", [None, {"format": "np"}])
+def test_what_other_tools_write_is_read(kind, metadata, tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy", reason="needs the package safetensors")
+    arrays = {"b": np.array([[0, 1, 1], [1, 0, 1]], kind), "a": np.ones(1, kind), "c": np.ones((), kind)}
+    safetensors.save_file(arrays, tmp_path / "file", metadata)
+    found, texts = read_tensors(tmp_path / "file", require_digest=False)
+    assert texts == (metadata or {})
+    assert sorted(plain(found)) == sorted(plain(arrays))
+    with pytest.raises(CheckpointError, match=r"no digest 'minidl.sha256'"):
+        read_tensors(tmp_path / "file")
+
+
+def test_bfloat16_becomes_float32_and_loses_nothing(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    safetensors = pytest.importorskip("safetensors.torch", reason="needs the package safetensors")
+    values = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    values = values[values.isfinite()]
+    written = {"a": values.reshape(2, -1), "b": values[77].clone(), "c": torch.arange(3.0)}
+    safetensors.save_file(written, tmp_path / "file")
+    found, _ = read_tensors(tmp_path / "file", require_digest=False)
+    for name, tensor in written.items():
+        assert found[name].dtype == np.float32
+        assert found[name].shape == tuple(tensor.shape)
+        assert found[name].tobytes() == tensor.float().numpy().tobytes()
+
+
+def test_arrays_may_lie_in_another_order_than_their_names(tmp_path):
+    names = entry("b", "U8", "[2]", "[1, 3]") + entry("a", "U8", "[1]", "[0, 1]") + entry("c", "U8", "[0]", "[1, 1]")
+    for content in (sealed(b"}" + names + b"}", b"xyz"), unsealed(b"}" + names + b"}", b"xyz")):
+        (tmp_path / "file").write_bytes(content)
+        arrays, _ = read_tensors(tmp_path / "file", require_digest=False)
+        assert {name: array.tobytes() for name, array in arrays.items()} == {"a": b"x", "b": b"yz", "c": b""}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", ["F16", "F32", "F64", "BF16"])
+def test_numbers_that_are_not_finite_are_damage_where_no_digest_says_otherwise(kind, value, tmp_path):
+    array = np.array([1, value, 2], "f4" if kind == "BF16" else f"f{int(kind[1:]) // 8}")
+    data = array.tobytes() if kind != "BF16" else array.view("<u2")[1::2].tobytes()
+    names = b"}" + entry("a", kind, "[3]", f"[0, {len(data)}]") + b"}"
+    (tmp_path / "file").write_bytes(unsealed(names, data))
+    with pytest.raises(CheckpointError, match="'a': expected finite numbers"):
+        read_tensors(tmp_path / "file", require_digest=False)
+    (tmp_path / "file").write_bytes(sealed(names, data))
+    np.testing.assert_array_equal(read_tensors(tmp_path / "file")[0]["a"], array)
+
+
+# Damage.
+
+
+def test_every_flipped_bit_and_every_cut_is_noticed(file):
+    content = file.read_bytes()
+    assert 900 < len(content) < 1500
+    with open(file, "r+b", buffering=0) as raw:
+        for at, byte in enumerate(content):
+            for bit in range(8):
+                os.pwrite(raw.fileno(), bytes([byte ^ 1 << bit]), at)
+                with pytest.raises(CheckpointError):
+                    read_tensors(file)
+            os.pwrite(raw.fileno(), bytes([byte]), at)
+    assert same(file)
+    for damaged in [*(content[:end] for end in range(len(content))), content + b"\0", content + b" ", 2 * content]:
+        file.write_bytes(damaged)
+        for require_digest in (True, False):
+            with pytest.raises(CheckpointError, match=r"empty file|cut short|a file that starts with"):
+                read_tensors(file, require_digest=require_digest)
+
+
+def test_a_digest_in_capitals_or_another_one_is_refused(file):
+    content = file.read_bytes()
+    at = 8 + len(OPENING)
+    digest = content[at : at + 64]
+    for other in (digest.upper(), b"0" * 64, digest[::-1], b""):
+        length = len(other) - 64 + int.from_bytes(content[:8], "little")
+        file.write_bytes(length.to_bytes(8, "little") + content[8:at] + other + content[at + 64 :])
+        with pytest.raises(CheckpointError, match="does not have the digest"):
+            read_tensors(file, require_digest=False)
+    # The digest's text once more: as the name of a text whose own zeros would give the same sum.
+    write_tensors(file, {}, {digest.decode(): "0" * 64})
+    assert read_tensors(file)[1] == {digest.decode(): "0" * 64}
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused_or_was_read_before(file, tmp_path, monkeypatch):
+    parsed, big = tensors._parsed, tmp_path / "big"
+
+    def read_while(change, path):
+        with monkeypatch.context() as patch:
+            patch.setattr(tensors, "_parsed", lambda *arguments: (change(), parsed(*arguments))[1])
+            return same(path)
+
+    def overwrite():
+        with open(big, "r+b") as raw:
+            raw.seek(700_000)
+            raw.write(b"\1")
+
+    assert read_while(lambda: write_tensors(file, {"other": np.arange(1000)}), file)
+    assert list(read_tensors(file)[0]) == ["other"]
+    for change, message in [
+        (lambda: os.truncate(big, 400_000), "became shorter while it was read"),
+        (overwrite, "does not have the digest"),
+    ]:
+        write_tensors(big, {"a": np.zeros(100_000)})
+        with pytest.raises(CheckpointError, match=message):
+            read_while(change, big)
+
+
+def test_too_little_memory_is_a_checkpoint_error(file, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(tensors, "np", SimpleNamespace(**vars(np) | {"empty": full}))
+    with pytest.raises(CheckpointError, match="less free memory than its arrays take"):
+        read_tensors(file)
+
+
+# Forgeries: the digest is true, or there is none.
+
+TAKEN = "expected a dtype among .*BF16, a shape of at most 64 whole numbers and the two data_offsets"
+FORGED = [
+    # JSON that is no header.
+    (b"", b"", "delimiter"),
+    (b"}}]", b"", "Extra data"),
+    (b', "n": Infinity}}', b"", "strings, got inf"),
+    (b', "n": 3}}', b"", "strings, got 3"),
+    (b', "n": null}}', b"", "strings, got None"),
+    (b', "n": ' + b"9" * 5000 + b"}}", b"", "a number of 20 digits"),
+    (b', "n": ' + b"[" * 60_000, b"", "recursion depth"),
+    (b', "n": ' + b"[" * 100_000, b"", "too many names"),
+    (b', "n": ' + b'{"a":' * 20_000, b"", "recursion depth"),
+    (b', "n": "\\ud800"}}', b"", "surrogates"),
+    (b', "\\udc00\\ud800": ""}}', b"", "surrogates"),
+    (b', "n": "\\x"}}', b"", "escape"),
+    (b', "n": "\n"}}', b"", "control character"),
+    (b', "n": "never ended', b"", "Unterminated string"),
+    (b', "n": "' + b'\\"' * 300_000, b"", "Unterminated string"),
+    (b', "n": "\xff\xfe"}}', b"", "can't decode byte 0xff"),
+    (b', "n": "1", "n": "2"}}', b"", "a name stands twice"),
+    (b', "n": "1", "\\u006e": "2"}}', b"", "a name stands twice"),
+    (b'}, "__metadata__": {}}', b"", "a name stands twice"),
+    (b"}" + entry() + entry(offsets="[4, 8]") + b"}", bytes(8), "a name stands twice"),
+    (b"".join(b', "%d": ""' % k for k in range(32_767)) + b"}}", b"", "too many names"),
+    # Entries that say no array.
+    *((b"}" + entry(dtype=code) + b"}", bytes(4), TAKEN) for code in ("O", "F8_E4M3", "C64", "S" * 1000, "bf16")),
+    *(
+        (b"}" + entry(shape=shape) + b"}", bytes(4), TAKEN)
+        for shape in ("[true]", "[1e0]", "[1.0]", "[-1, -1]", '"1"', "[[1]]", "1", "null", f"[{'1, ' * 64}1]", "[NaN]")
+    ),
+    (b"}" + entry(shape="[01]") + b"}", bytes(4), "delimiter"),
+    (b"}" + entry(shape="[4294967296, 4294967296, 4294967296]") + b"}", bytes(4), TAKEN),
+    (b"}" + entry(shape="[0, 9223372036854775807]", offsets="[0, 0]") + b"}", b"", TAKEN),
+    (b"}" + entry(shape="[0, 4294967296, 4294967296]", offsets="[0, 0]") + b"}", b"", "array is too big"),
+    *(
+        (b"}" + entry(offsets=offsets) + b"}", bytes(8), TAKEN)
+        for offsets in ("[4, 0]", "[-4, 0]", "[0, 8]", "[0, 9999999999999999999]", "[0]", "[0, 4, 8]", "[false, 4]")
+    ),
+    (b"}" + entry(offsets="[4, 8]") + b"}", bytes(8), "'a': expected data_offsets from 0 on, .* got 4"),
+    (b"}" + entry() + entry("b") + b"}", bytes(4), "'b': expected data_offsets from 4 on, .* got 0"),
+    (b"}" + entry() + entry("b", offsets="[2, 6]") + b"}", bytes(8), "got 2"),
+    (b"}" + entry() + entry("b", offsets="[5, 9]") + b"}", bytes(9), "got 5"),
+    (b"}" + entry("z", shape="[0]", offsets="[1, 1]") + entry() + b"}", bytes(4), "'z': .* from 4 on, .* got 1"),
+    (b'}, "' + b"n" * 100_000 + b'": {}}', b"", TAKEN),
+    (b'}, "a": []}', b"", TAKEN),
+    (b'}, "a": {"dtype": "F32", "shape": [1]}}', bytes(4), TAKEN),
+    # A true header, and other data.
+    (b"}" + entry() + b"}", bytes(3), "3 bytes of arrays, and its header tells of 4: cut short"),
+    (b"}" + entry() + b"}", bytes(5), "5 bytes of arrays, and its header tells of 4"),
+    (b"}" + entry(shape="[1000000000]", offsets="[0, 4000000000]") + b"}", bytes(4), "tells of 4000000000"),
+    (b"}" + entry(dtype="BOOL", shape="[4]") + b"}", b"\0\1\2\1", "'a': expected bytes 0 and 1, got 2"),
+]
+
+
+@pytest.mark.parametrize("seal", [sealed, unsealed])
+@pytest.mark.parametrize(("header", "data", "message"), FORGED)
+def test_a_forged_file_is_refused(seal, header, data, message, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(seal(header, data))
+    started = time.thread_time()
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_tensors(path, require_digest=False)
+    assert str(caught.value).startswith(f"{path}: expected a safetensors file, whole and unchanged; ")
+    assert len(str(caught.value)) < len(str(path)) + 600
+    assert time.thread_time() - started < 5
+
+
+@pytest.mark.parametrize("seal", [sealed, unsealed])
+def test_what_the_forgeries_are_made_of_is_otherwise_sound(seal, tmp_path):
+    axes = "[" + ", ".join("1" * 64) + "]"
+    names = entry() + entry("b", "U8", "[0]", "[4, 4]") + entry("c", "U8", axes, "[4, 5]")
+    (tmp_path / "file").write_bytes(seal(b', "n": "x"}' + names + b"}  ", bytes(5)))
+    arrays, texts = read_tensors(tmp_path / "file", require_digest=False)
+    assert texts["n"] == "x"
+    assert {name: array.shape for name, array in arrays.items()} == {"a": (1,), "b": (0,), "c": (1,) * 64}
+    (tmp_path / "file").write_bytes(seal(b"".join(b', "%d": ""' % k for k in range(32_766)) + b"}}"))
+    assert len(read_tensors(tmp_path / "file", require_digest=False)[1]) >= 32_766
+
+
+TRUE = sealed(b"}" + entry() + b"}", bytes(4))
+
+
+@pytest.mark.parametrize(
+    ("content", "size", "message"),
+    [
+        (b"", 0, "it is an empty file"),
+        (b"", 8, "it is a file that starts with"),
+        (bytes(8) + b"{", 9, "Expecting value"),
+        (b"\2" + bytes(7) + b"{}", 10, "no digest 'minidl.sha256'"),
+        ((1 << 63).to_bytes(8, "little") + b"{}", 10, "at most 16777216 bytes of names .*, got 9223372036854775808"),
+        (((1 << 24) + 1).to_bytes(8, "little") + b"{}", 10, "at most 16777216 bytes of names .*, got 16777217"),
+        ((1 << 24).to_bytes(8, "little") + b"{}", 10, "it ends at byte 10, and its header at byte 16777224"),
+        (b"\3" + bytes(7) + b"{}", 10, "it ends at byte 10, and its header at byte 11"),
+        (b"\2" + bytes(7) + b"[]", 10, "it is a file that starts with"),
+        (b"", 1 << 40, "it is a file that starts with"),
+        (TRUE, 1 << 40, "a file of 4294967296, got .* in 1099511627776"),
+        (TRUE, 1 << 31, "bytes of arrays, and its header tells of 4"),
+        ((1 << 30).to_bytes(8, "little") + b"{", 1 << 31, "got 1073741824 in"),
+    ],
+)
+def test_a_length_that_cannot_be_is_refused_before_memory_is_taken(content, size, message, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    os.truncate(tmp_path / "file", size)
+    with peak_below(200_000), pytest.raises(CheckpointError, match=message):
+        read_tensors(tmp_path / "file")
+
+
+MANY = {
+    "arrays": b"}" + b"".join(entry(str(k), "U8", "[0]", "[0, 0]") for k in range(4096)),
+    "texts": b"".join(b', "%d": ""' % k for k in range(32_000)) + b"}",
+    "escapes": b', "a": "' + b'\\"' * 500_000 + b'"}',
+    "text": b', "a": "' + b"a" * 1_000_000 + b"\xf0\x9d\x9b\x8c" + b'"}',
+    "lists": b'}, "a": [' + b"[], " * 30_000 + b"1]",
+    "more lists": b'}, "a": [' + b"[], " * 3_000_000 + b"1]",
+    "tables": b'}, "a": [' + b", ".join(b'{"%d": 1}' % k for k in range(16_000)) + b"]",
+    "numbers": b"}" + entry(shape="[" + "1000, " * 60_000 + "1]"),
+    "data": b"}" + entry(shape="[1000000]", offsets="[0, 4000000]"),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_memory_stays_below_ten_files_and_eight_megabytes(kind, tmp_path):
+    content = unsealed(MANY[kind] + b"}", bytes(4_000_000) if kind == "data" else b"")
+    (tmp_path / "file").write_bytes(content)
+    read = kind in ("arrays", "texts", "escapes", "text", "data")
+    with peak_below(10 * len(content) + 8_000_000):
+        try:
+            read_tensors(tmp_path / "file", require_digest=False)
+        except CheckpointError:
+            assert not read
+        else:
+            assert read
+
+
+# Files of other kinds.
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\3\4" + bytes(100), "a zip file"),
+        (b"\x93NUMPY\1\0" + bytes(100), "a NumPy .npy file"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
+        (b"\x1f\x8b\x08" + bytes(100), "a gzip file"),
+        *((pickle.dumps({"weight": [1.0] * 9}, n), f"a pickle of protocol {n}") for n in (2, 3, 4, 5)),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "a git-LFS pointer.*git lfs pull"),
+        (b"/annex/objects/SHA256E-s31--c99cafc152244af7\n", "a git-annex pointer.*git annex get"),
+        (b"<!DOCTYPE html><html></html>", "an HTML or XML page"),
+        (b'{"weights": [1, 2, 3]}', "JSON text"),
+    ],
+)
+def test_a_file_of_another_format_is_named(content, kind, tmp_path):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"whole and unchanged; it is {kind}"):
+        read_tensors(tmp_path / "file")
+
+
+def test_only_a_regular_file_is_read_and_nothing_waits(tmp_path, file):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    (tmp_path / "link").symlink_to(file)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(tmp_path / "socket"))  # a socket's absolute path may be too long
+        for name, message in {
+            "pipe": "expected a regular file, got a pipe",
+            "folder": "expected a regular file, got a folder",
+            "socket": "expected a regular file, got a socket",
+            "zeros": "expected a regular file, got a device",
+            "loop": "Too many levels of symbolic links",
+            "lost": "No such file or directory",
+            "n" * 5000: "File name too long",
+        }.items():
+            with pytest.raises(CheckpointError, match=f"cannot be read: {message}"):
+                read_tensors(tmp_path / name)
+    with pytest.raises(CheckpointError, match="null byte"):
+        read_tensors(str(tmp_path / "a\0b"))
+    assert same(tmp_path / "link")
+
+
+def test_a_pipe_that_takes_the_files_place_after_the_look_at_it_does_not_block(tmp_path, file, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    look = os.stat(file)
+    opened = descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr("minidl._storage.kinds.os.stat", lambda _: look)
+        with pytest.raises(CheckpointError, match="got a pipe"):
+            read_tensors(tmp_path / "pipe")
+    assert descriptors() == opened

@@ -1,0 +1,51 @@
+"""Places where a file is written: over an old one, anew, below folders that are missing, through a link."""
+
+import itertools
+import os
+from pathlib import Path
+
+OLD = b"the first line\nthe second\n"
+
+
+def old_file(folder):
+    (folder / "a").write_bytes(OLD)
+    return folder / "a"
+
+
+def new_file(folder):
+    return folder / "a"
+
+
+def new_folders(folder):
+    return folder / "x" / "y" / "a"
+
+
+def linked_file(folder):
+    (folder / "there").mkdir()
+    (folder / "there" / "b").write_bytes(OLD)
+    (folder / "a").symlink_to(Path("there") / "b")
+    return folder / "a"
+
+
+PLACES = [old_file, new_file, new_folders, linked_file]
+
+
+def content(path):
+    return path.read_bytes() if path.exists() else None
+
+
+def parts(folder):
+    """Return the temporary files that are left in `folder`."""
+    return sorted(folder.rglob("*.part"))
+
+
+def descriptors():
+    """Return the open descriptors of this process, where the system lists them."""
+    return os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []
+
+
+def numbered_folders(tmp_path):
+    """Yield a number from 1 on and a new folder of that name, each time."""
+    for number in itertools.count(1):
+        (tmp_path / str(number)).mkdir()
+        yield number, tmp_path / str(number)
