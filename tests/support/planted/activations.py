@@ -4,7 +4,7 @@ import numpy as np
 
 from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from minidl.nn.arithmetic import sigmoid
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, PASS_SUBGRADIENT, WITH_ZEROS, X, family, plant
+from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, WITH_ZEROS, Family, X, plant
 
 FAR = np.array([[-800.0, 800.0, -2.0], [1.0, -1000.0, 1000.0]])
 LOGITS = np.array([[1000.0, 1001.0, 999.0], [-1000.0, -1001.5, 5.0]])
@@ -74,7 +74,7 @@ right(4, "softmax-square", "as many classes as rows", Softmax, X[:4])
 # fmt: on
 
 
-activation = family("layer", lambda c, x=X: (c(), x))
+activation = Family("layer", lambda c, x=X: (c(), x))
 
 
 @activation(67, "a NumPy scalar makes y float64 for a float32 x", FAIL_CONTRACT)
@@ -93,21 +93,21 @@ class SpentTanh(Tanh):
         return super().derivative(y) * dy
 
 
-@activation(3, "the diagonal of the Jacobian alone", FAIL_VALUE, tensor="x")
+@activation(3, "the diagonal of the Jacobian alone")
 class DiagonalSoftmax(Softmax):
     def backward(self, dy):
         (y,) = self.kept()
         return dy * y * (1 - y)
 
 
-@activation(3, "the sum of dy, not weighted with y", FAIL_VALUE, tensor="x")
+@activation(3, "the sum of dy, not weighted with y")
 class UnweightedSoftmax(Softmax):
     def backward(self, dy):
         (y,) = self.kept()
         return y * (dy - dy.sum(axis=-1, keepdims=True))
 
 
-@activation(4, "the sum in backward runs over the rows", FAIL_VALUE, tensor="x")
+@activation(4, "the sum in backward runs over the rows")
 class WrongAxisSoftmax(Softmax):
     def backward(self, dy):
         (y,) = self.kept()
@@ -142,14 +142,14 @@ class LogOfSoftmax(LogSoftmax):
         return y
 
 
-@activation(8, "dy - p * dy in place of dy - p * sum(dy)", FAIL_VALUE, tensor="x")
+@activation(8, "dy - p * dy in place of dy - p * sum(dy)")
 class UnsummedLogSoftmax(LogSoftmax):
     def backward(self, dy):
         (y,) = self.kept()
         return dy - np.exp(y) * dy
 
 
-@activation(8, "the softmax's backward after the logarithm's forward", FAIL_VALUE, tensor="x")
+@activation(8, "the softmax's backward after the logarithm's forward")
 class SoftmaxBackward(LogSoftmax):
     def backward(self, dy):
         (y,) = self.kept()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl import CallOrderError, Layer, Loss, Regularizer, ShapeError
-from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, family, signed
+from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, Family, signed
 
 ROWS = np.array([[0.5, -1.5, 2.5], [-0.25, 0.75, 1.25], [3.5, -0.125, -2.0], [1.0, 0.375, -0.5]])
 
@@ -45,50 +45,38 @@ class Dropout(Layer):
         return dy * mask
 
 
-own = family("layer", lambda c: (c(), ROWS))
+own = Family("layer", lambda c: (c(), ROWS))
 
 
 # ---- plain use
 
 
-@own(68, "forward raises", FAIL_CONTRACT)
+@own(68, "forward raises", FAIL_CONTRACT, says="^forward raised ValueError: out of paper$")
 class Raises(Scale):
     def forward(self, x, train=False):
         raise ValueError("out of paper")
 
 
-@own(68, "backward is not written yet", FAIL_CONTRACT)
+@own(68, "backward is not written yet", FAIL_CONTRACT, says="^backward raised NotImplementedError$")
 class NoBackward(Scale):
     def backward(self, dy):
         raise NotImplementedError
 
 
-@own(68, "forward forgets its return", FAIL_CONTRACT)
+@own(68, "forward forgets its return", FAIL_CONTRACT, says="^y: .*returned NoneType; is a return missing")
 class ForgetsReturn(Scale):
     def forward(self, x, train=False):
         super().forward(x, train)
 
 
-@own(68, "forward sums over the rows", FAIL_CONTRACT)
-class SumsRows(Scale):
-    def forward(self, x, train=False):
-        return super().forward(x, train).sum(axis=0)
-
-
-@own(68, "y has another shape in training", FAIL_CONTRACT)
+@own(68, "y has another shape in training", FAIL_CONTRACT, says=r"^y: .*y of shape \(4, 3\) and .* shape \(4, 3, 1\)")
 class OtherShapeInTraining(Scale):
     def forward(self, x, train=False):
         y = super().forward(x, train)
         return y[..., np.newaxis] if train else y
 
 
-@own(67, "y is float32 for a float64 x", FAIL_CONTRACT)
-class Downcasts(Scale):
-    def forward(self, x, train=False):
-        return super().forward(x, train).astype(np.float32)
-
-
-@own(53, "forward counts its calls in training", NONDETERMINISTIC)
+@own(53, "forward counts its calls in training", NONDETERMINISTIC, says=r"^y.*\(train=True\) .*; it has no numpy")
 class CountsTrainingCalls(Scale):
     calls = 0
 
@@ -97,13 +85,7 @@ class CountsTrainingCalls(Scale):
         return super().forward(x, train) + self.calls * train
 
 
-@own(53, "a prediction draws from the layer's generator", NONDETERMINISTIC)
-class RandomPrediction(Dropout):
-    def forward(self, x, train=False):
-        return super().forward(x, train=True)
-
-
-@own(53, "one of two generators is out of reach", NONDETERMINISTIC)
+@own(53, "one of two generators is out of reach", NONDETERMINISTIC, says="^y.*; its random generators were put back")
 class OtherRandomness(Dropout):
     def __init__(self):
         super().__init__()
@@ -113,7 +95,7 @@ class OtherRandomness(Dropout):
         return super().forward(x, train) + (self.others[0].random() if train else 0.0)
 
 
-@own(22, "forward doubles x in place, in training alone", FAIL_CONTRACT)
+@own(22, "forward doubles x in place, in training alone", FAIL_CONTRACT, says=r"^x.*forward\(train=True\) changed x")
 class ChangesXInTraining(Scale):
     def forward(self, x, train=False):
         y = super().forward(x, train)
@@ -122,14 +104,14 @@ class ChangesXInTraining(Scale):
         return y
 
 
-@own(66, "y is a view of a buffer", FAIL_CONTRACT)
+@own(66, "y is a view of a buffer", FAIL_CONTRACT, says="^y: .*returned a view of the buffer seen")
 class ReturnsBuffer(Scale):
     def forward(self, x, train=False):
         super().forward(x, train)
         return np.broadcast_to(self.seen, x.shape)
 
 
-@own(66, "dx is written into the first prediction", FAIL_CONTRACT)
+@own(66, "dx is written into the first prediction", FAIL_CONTRACT, says="^y: backward wrote into what forward")
 class BackwardIntoPrediction(Scale):
     predicted = None
 
@@ -147,7 +129,7 @@ class BackwardIntoPrediction(Scale):
         return self.predicted
 
 
-@own(66, "a training forward empties the last prediction", FAIL_CONTRACT)
+@own(66, "a training forward empties the last prediction", FAIL_CONTRACT, says="^y.*: a later call changed y")
 class WritesIntoPrediction(Scale):
     predicted = None
 
@@ -159,7 +141,7 @@ class WritesIntoPrediction(Scale):
         return y
 
 
-@own(63, "the gradient's array is replaced", FAIL_CONTRACT)
+@own(63, "the gradient's array is replaced", FAIL_CONTRACT, says="^gain: .*another array in place of gain.grad")
 class ReplacesGradient(Scale):
     def backward(self, dy):
         (x,) = self.kept()
@@ -170,7 +152,7 @@ class ReplacesGradient(Scale):
 # ---- other orders of calls
 
 
-@own(65, "a cache of one's own is missing by accident", FAIL_CONTRACT)
+@own(65, "a cache of one's own is missing by accident", FAIL_CONTRACT, says="CallOrderError, .*raised AttributeError")
 class OwnCache(Scale):
     def forward(self, x, train=False):
         if train:
@@ -184,7 +166,7 @@ class OwnCache(Scale):
         return dy * self.gain.value
 
 
-@own(65, "without a forward, backward takes ones for x", FAIL_CONTRACT)
+@own(65, "without a forward, backward takes ones for x", FAIL_CONTRACT, says="silently accepted")
 class Immortal(Scale):
     def backward(self, dy):
         if self._kept is None:
@@ -192,12 +174,29 @@ class Immortal(Scale):
         return super().backward(dy)
 
 
-@own(64, "a prediction after a training forward takes the place of x", FAIL_CONTRACT)
+@own(64, "a prediction after a training forward replaces x", FAIL_CONTRACT, says=r"^gain.grad.*\(train=False\) between")
 class LosesItToPrediction(Scale):
     def forward(self, x, train=False):
         if self._kept is not None or train:
             self.keep(x)
         return x * self.gain.value
+
+
+@own(64, "a prediction throws away what the training forward kept", FAIL_CONTRACT)
+class EvalForgets(Scale):
+    def forward(self, x, train=False):
+        self._kept = None
+        return super().forward(x, train)
+
+
+@own(64, "shifts by the mean of the first training batch it ever saw", STATE_CHANGED, FAIL_CONTRACT, NONDETERMINISTIC)
+class StaleMean(Scale):
+    mean = None
+
+    def forward(self, x, train=False):
+        if train and self.mean is None:
+            self.mean = x.mean()
+        return super().forward(x, train) + (0.0 if self.mean is None else self.mean)
 
 
 @own(64, "all instances share a gain, which training moves", FAIL_CONTRACT, NONDETERMINISTIC)
@@ -210,29 +209,17 @@ class Shared(Scale):
         return super().forward(x, train) * Shared.gains.astype(x.dtype)
 
 
-@own(68, "`backward_parameters` empties dy", FAIL_CONTRACT)
+@own(68, "`backward_parameters` empties dy", FAIL_CONTRACT, says="^dy.*: backward_parameters changed dy")
 class ParametersAloneChangeDy(Scale):
     def backward_parameters(self, dy):
         self.backward(dy)
         dy *= 0
 
 
-@own(74, "gradients below 1e-6 are dropped", FAIL_CONTRACT)
-class DropsSmallGradients(Scale):
-    def backward(self, dy):
-        return super().backward(np.where(abs(dy) > 1e-6, dy, 0))
-
-
-@own(62, "dx has a tiny offset", FAIL_CONTRACT)
-class AddsSomethingSmall(Scale):
-    def backward(self, dy):
-        return super().backward(dy) + 1e-14
-
-
 # ---- shapes, batches and memory
 
 
-@own(68, "output_shape is that of the input", FAIL_CONTRACT)
+@own(68, "output_shape is that of the input", FAIL_CONTRACT, says=r"^y.*: output_shape promises \(3,\) for a row")
 class NoOutputShape(Scale):
     def forward(self, x, train=False):
         return np.repeat(super().forward(x, train), 2, axis=1)
@@ -244,13 +231,7 @@ class NoOutputShape(Scale):
         return input_shape
 
 
-@own(68, "output_shape takes no shape", FAIL_CONTRACT)
-class BadOutputShape(Scale):
-    def output_shape(self):
-        return (3,)
-
-
-@own(69, "x must be contiguous", FAIL_CONTRACT)
+@own(69, "x must be contiguous", FAIL_CONTRACT, says="with x and dy strided .*, forward raised ValueError")
 class NeedsContiguous(Scale):
     def forward(self, x, train=False):
         if not x.flags.forc:
@@ -258,7 +239,7 @@ class NeedsContiguous(Scale):
         return super().forward(x, train)
 
 
-@own(69, "a dy that runs backwards is refused", FAIL_CONTRACT)
+@own(69, "a dy that runs backwards is refused", FAIL_CONTRACT, says="dy with negative strides, backward raised")
 class RefusesNegativeStrides(Scale):
     def backward(self, dy):
         if dy.strides[0] < 0:
@@ -266,13 +247,7 @@ class RefusesNegativeStrides(Scale):
         return super().backward(dy)
 
 
-@own(69, "wrong for a broadcast dy", FAIL_CONTRACT)
-class MistakesBroadcast(Scale):
-    def backward(self, dy):
-        return super().backward(dy) * (2 if 0 in dy.strides else 1)
-
-
-@own(18, "a batch of one is an IndexError", FAIL_CONTRACT)
+@own(18, "a batch of one is an IndexError", FAIL_CONTRACT, says="with a batch of 1, forward raised IndexError")
 class NeedsTwoRows(Scale):
     def forward(self, x, train=False):
         if len(x) > 0:
@@ -280,15 +255,7 @@ class NeedsTwoRows(Scale):
         return super().forward(x, train)
 
 
-@own(49, "a batch of one gives infinity", FAIL_CONTRACT)
-class InfiniteForOneRow(Scale):
-    batch_independent = False
-
-    def forward(self, x, train=False):
-        return super().forward(x, train) + (0 if len(x) != 1 else np.inf)
-
-
-@own(18, "the gain's gradient is a mean for few rows", FAIL_CONTRACT)
+@own(18, "the gain's gradient is a mean for few rows", FAIL_CONTRACT, says="^gain.grad.*of a batch in two parts")
 class MeanOfSmallBatches(Scale):
     def backward(self, dy):
         (x,) = self._kept
@@ -341,24 +308,18 @@ class Squares(Loss):
         return 2 * (outputs - targets) / max(1, len(outputs))
 
 
-squares = family("loss", lambda c: (c(), signed(4, 3), signed(4, 3, seed=2)), "outputs")
+squares = Family("loss", lambda c: (c(), signed(4, 3), signed(4, 3, seed=2)), "outputs")
 squares(12, "a loss with sums of squares", PASS)(Squares)
 
 
-@squares(68, "forward returns a loss for each row", FAIL_CONTRACT)
+@squares(68, "forward returns a loss for each row", FAIL_CONTRACT, says="must return a float and returned ndarray")
 class OneLossARow(Squares):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
         return ((outputs - targets) ** 2).sum(axis=1)
 
 
-@squares(68, "backward raises", FAIL_CONTRACT)
-class RaisingLoss(Squares):
-    def backward(self):
-        return super().backward() / (1 // 0)
-
-
-@squares(53, "backward counts its calls", NONDETERMINISTIC)
+@squares(53, "backward counts its calls", NONDETERMINISTIC, says="^d outputs.*two calls of backward")
 class CountingLossBackward(Squares):
     calls = 0
 
@@ -367,14 +328,14 @@ class CountingLossBackward(Squares):
         return super().backward() * self.calls
 
 
-@squares(66, "the gradient is a view of the outputs", FAIL_CONTRACT)
+@squares(66, "the gradient is a view of the outputs", FAIL_CONTRACT, says="backward returned a view of outputs")
 class ReturnsOutputs(Squares):
     def backward(self):
         outputs, _ = self.kept()
         return outputs[:]
 
 
-@squares(64, "a second forward does not count", FAIL_CONTRACT)
+@squares(64, "a second forward does not count", FAIL_CONTRACT, says="^d outputs.*: after two forwards")
 class FirstLoss(Squares):
     def forward(self, outputs, targets):
         first = self._kept
@@ -384,33 +345,21 @@ class FirstLoss(Squares):
         return loss
 
 
-@squares(64, "a prediction takes the place of what is kept", FAIL_CONTRACT)
+@squares(64, "a prediction replaces what is kept", FAIL_CONTRACT, says="^d outputs.*: with predictions between")
 class PredictionTakesPlace(Squares):
     def predict(self, outputs):
         self.keep(np.zeros_like(outputs), np.zeros_like(outputs))
         return outputs
 
 
-@squares(22, "predict doubles outputs in place", FAIL_CONTRACT)
+@squares(22, "predict doubles outputs in place", FAIL_CONTRACT, says="predict, .* changed outputs")
 class PredictsInPlace(Squares):
     def predict(self, outputs):
         outputs *= 2
         return outputs
 
 
-@squares(68, "probabilities raise", FAIL_CONTRACT)
-class BadProbabilities(Squares):
-    def probabilities(self, outputs):
-        return outputs / None
-
-
-@squares(69, "outputs are read in memory order", FAIL_CONTRACT)
-class MemoryOrderLoss(Squares):
-    def forward(self, outputs, targets):
-        return super().forward(outputs.ravel(order="K").reshape(outputs.shape), targets)
-
-
-@squares(70, "an empty batch has a gradient of one row", FAIL_CONTRACT)
+@squares(70, "an empty batch has a gradient of one row", FAIL_CONTRACT, says=r"empty batch of shape \(0, 3\), backward")
 class OneRowAtLeast(Squares):
     def backward(self):
         gradient = super().backward()
@@ -430,21 +379,55 @@ class Sum(Regularizer):
         return 2 * w
 
 
-sums = family("regularizer", lambda c: (c(), signed(4, 3)), "w")
-
-
-def sum_fault(number, name, what, verdict=FAIL_CONTRACT, **methods):
-    sums(number, what, verdict)(type(name, (Sum,), methods))
+sums = Family("regularizer", lambda c: (c(), signed(4, 3)), "w")
 
 
 # fmt: off
-sum_fault(68, "PenaltyOfColumns", "a penalty for each column", penalty=lambda self, w: (w**2).sum(axis=0))
-sum_fault(31, "InfinitePenalty", "the penalty is infinite", penalty=lambda self, w: np.inf)
-sum_fault(71, "NegativePenalty", "the penalty is negative", penalty=lambda self, w: -1.0)
-sum_fault(68, "RaisingPenalty", "penalty raises", penalty=lambda self, w: None + w)
-sum_fault(53, "NoisyPenalty", "the penalty draws at random", NONDETERMINISTIC, penalty=lambda self, w: NOISE.random())
-sum_fault(67, "SingleGradient", "the gradient is float32 for a float64 w",
-          gradient=lambda self, w: (w * 2).astype(np.float32))
-sum_fault(70, "EmptyGradient", "the gradient of no rows has three entries",
-          gradient=lambda self, w: 2 * w if len(w) else np.zeros(3))
+own.row(68, "SumsRows", "forward sums over the rows", Scale,
+    {"forward": lambda self, x, train=False: Scale.forward(self, x, train).sum(axis=0)}, FAIL_CONTRACT,
+    says="^y: .*a row for each of the 4 rows of x and returned shape")
+own.row(67, "Downcasts", "y is float32 for a float64 x", Scale,
+    {"forward": lambda self, x, train=False: Scale.forward(self, x, train).astype(np.float32)}, FAIL_CONTRACT,
+    says="^y: .*must keep dtype float64 and returned float32")
+own.row(53, "RandomPrediction", "a prediction draws from the layer's generator", Dropout,
+    {"forward": lambda self, x, train=False: Dropout.forward(self, x, train=True)}, NONDETERMINISTIC,
+    says="a prediction draws nothing at random")
+own.row(74, "DropsSmallGradients", "gradients below 1e-6 are dropped", Scale,
+    {"backward": lambda self, dy: Scale.backward(self, np.where(abs(dy) > 1e-6, dy, 0))}, FAIL_CONTRACT,
+    says="^dx.*: with dy times 5.96046e-08, .* dx is 0 and")
+own.row(62, "AddsSomethingSmall", "dx has a tiny offset", Scale,
+    {"backward": lambda self, dy: Scale.backward(self, dy) + 1e-14}, FAIL_CONTRACT,
+    says="^dx.*: with dy = 0, dx is not 0: backward must be linear in dy")
+own.row(68, "BadOutputShape", "output_shape takes no shape", Scale, {"output_shape": lambda self: (3,)}, FAIL_CONTRACT,
+    says="^output_shape raised TypeError: ")
+own.row(69, "MistakesBroadcast", "wrong for a broadcast dy", Scale,
+    {"backward": lambda self, dy: Scale.backward(self, dy) * (2 if 0 in dy.strides else 1)}, FAIL_CONTRACT,
+    says="^dx.*: with a broadcast dy, whose strides are 0, dx is")
+own.row(49, "InfiniteForOneRow", "a batch of one gives infinity", Scale,
+    {"batch_independent": False, "forward": lambda self, x, train=False:
+     Scale.forward(self, x, train) + (0 if len(x) != 1 else np.inf)}, FAIL_CONTRACT,
+    says="^y.*: with a batch of 1 the layer returned inf")
+squares.row(68, "RaisingLoss", "backward raises", Squares, {"backward": lambda self: Squares.backward(self) / (1 // 0)},
+    FAIL_CONTRACT, says="^backward raised ZeroDivisionError: ")
+squares.row(68, "BadProbabilities", "probabilities raise", Squares,
+    {"probabilities": lambda self, outputs: outputs / None}, FAIL_CONTRACT, says="^probabilities raised TypeError")
+squares.row(69, "MemoryOrderLoss", "outputs are read in memory order", Squares,
+    {"forward": lambda self, outputs, targets:
+     Squares.forward(self, outputs.ravel(order="K").reshape(outputs.shape), targets)}, FAIL_CONTRACT,
+    says="with outputs in column order, the loss is")
+sums.row(68, "PenaltyOfColumns", "a penalty for each column", Sum, {"penalty": lambda self, w: (w**2).sum(axis=0)},
+    FAIL_CONTRACT, says="penalty must return a float and returned ndarray")
+sums.row(31, "InfinitePenalty", "the penalty is infinite", Sum, {"penalty": lambda self, w: np.inf}, FAIL_CONTRACT,
+    says="^penalty returned inf")
+sums.row(71, "NegativePenalty", "the penalty is negative", Sum, {"penalty": lambda self, w: -1.0}, FAIL_CONTRACT,
+    says="^penalty must be at least 0 and is -1")
+sums.row(68, "RaisingPenalty", "penalty raises", Sum, {"penalty": lambda self, w: None + w}, FAIL_CONTRACT,
+    says="^penalty raised TypeError: ")
+sums.row(53, "NoisyPenalty", "the penalty draws at random", Sum, {"penalty": lambda self, w: NOISE.random()},
+    NONDETERMINISTIC, says="two calls of penalty|penalty.*differ")
+sums.row(67, "SingleGradient", "the gradient is float32 for a float64 w", Sum,
+    {"gradient": lambda self, w: (w * 2).astype(np.float32)}, FAIL_CONTRACT, says="gradient must keep dtype float64")
+sums.row(70, "EmptyGradient", "the gradient of no rows has three entries", Sum,
+    {"gradient": lambda self, w: 2 * w if len(w) else np.zeros(3)}, FAIL_CONTRACT,
+    says="with an empty w of shape .* has shape")
 # fmt: on

@@ -3,26 +3,26 @@
 import numpy as np
 
 from minidl import Dense
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, X, family
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, Family, X
 
-dense_class = family("layer", lambda c, x=X: (c(4, 3, rng=0), x))
+dense = Family("layer", lambda c, x=X: (c(4, 3, rng=0), x))
 
 
-@dense_class(16, "backward takes a step of its own", FAIL_CONTRACT)
+@dense(16, "backward takes a step of its own", FAIL_CONTRACT, says="backward changed weight")
 class StepInBackward(Dense):
     def backward_parameters(self, dy):
         super().backward_parameters(dy)
         self.weight.value -= 0.1 * self.weight.grad
 
 
-@dense_class(16, "forward normalises the weight in place", FAIL_CONTRACT)
+@dense(16, "forward normalises the weight in place", FAIL_CONTRACT, says=r"forward\(train=False\) changed weight")
 class NormalisesWeight(Dense):
     def forward(self, x, train=False):
         self.weight.value /= np.linalg.norm(self.weight.value)
         return super().forward(x, train)
 
 
-@dense_class(16, "dx uses the weight as it was at the start", FAIL_VALUE, FAIL_CONTRACT, tensor="x")
+@dense(16, "dx uses the weight as it was at the start", FAIL_VALUE, FAIL_CONTRACT)
 class WeightAtStart(Dense):
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
@@ -33,14 +33,14 @@ class WeightAtStart(Dense):
         return np.matmul(dy, self.transposed, dtype=dy.dtype)
 
 
-@dense_class(22, "forward centres x in place", FAIL_CONTRACT)
+@dense(22, "forward centres x in place", FAIL_CONTRACT, says=r"^x.*forward\(train=False\) changed x")
 class CentresInPlace(Dense):
     def forward(self, x, train=False):
         x -= x.mean()
         return super().forward(x, train)
 
 
-@dense_class(22, "backward negates the x that was handed in", FAIL_CONTRACT)
+@dense(22, "backward negates the x that was handed in", FAIL_CONTRACT, says="^x.*backward changed x")
 class BackwardSpoilsX(Dense):
     def backward(self, dy):
         (x,) = self._kept
@@ -49,7 +49,7 @@ class BackwardSpoilsX(Dense):
         return dx
 
 
-@dense_class(22, "backward halves dy in place", FAIL_CONTRACT)
+@dense(22, "backward halves dy in place", FAIL_CONTRACT, says="^dy.*backward changed dy")
 class HalvesDy(Dense):
     def backward(self, dy):
         dx = super().backward(dy)
@@ -57,7 +57,7 @@ class HalvesDy(Dense):
         return dx
 
 
-@dense_class(22, "backward doubles dy in place and halves it again: fails for a read-only one", FAIL_CONTRACT)
+@dense(22, "backward doubles dy in place and halves it again", FAIL_CONTRACT, says="dy read-only, backward raised")
 class BorrowsDy(Dense):
     def backward(self, dy):
         self.backward_parameters(dy)
@@ -67,7 +67,7 @@ class BorrowsDy(Dense):
         return dx
 
 
-@dense_class(47, "a forward for prediction moves a running mean", STATE_CHANGED)
+@dense(47, "a forward for prediction moves a running mean", STATE_CHANGED, says=r"\(train=False\) changed running_mean")
 class RunningMeanInEval(Dense):
     def __init__(self, *arguments, **keywords):
         super().__init__(*arguments, **keywords)
@@ -79,7 +79,7 @@ class RunningMeanInEval(Dense):
         return super().forward(x, train)
 
 
-@dense_class(47, "backward moves a running mean", STATE_CHANGED)
+@dense(47, "backward moves a running mean", STATE_CHANGED, says="backward changed running_mean")
 class RunningMeanInBackward(RunningMeanInEval):
     def forward(self, x, train=False):
         return Dense.forward(self, x, train)
@@ -90,13 +90,7 @@ class RunningMeanInBackward(RunningMeanInEval):
         super().backward_parameters(dy)
 
 
-@dense_class(47, "a running mean that moves in training alone is right", PASS)
-class RunningMeanInTraining(RunningMeanInEval):
-    def forward(self, x, train=False):
-        return RunningMeanInEval.forward(self, x, train) if train else Dense.forward(self, x, train)
-
-
-@dense_class(62, "backward overwrites the gradient instead of adding to it", FAIL_CONTRACT)
+@dense(62, "backward overwrites the gradient instead of adding to it", FAIL_CONTRACT, says="added to what was there")
 class Overwrites(Dense):
     def backward_parameters(self, dy):
         self.weight.zero_grad()
@@ -104,14 +98,14 @@ class Overwrites(Dense):
         super().backward_parameters(dy)
 
 
-@dense_class(62, "the bias alone overwrites its gradient", FAIL_CONTRACT)
+@dense(62, "the bias alone overwrites its gradient", FAIL_CONTRACT)
 class OverwritesBias(Dense):
     def backward_parameters(self, dy):
         self.bias.zero_grad()
         super().backward_parameters(dy)
 
 
-@dense_class(62, "a forward forgets the gradient gathered so far", FAIL_CONTRACT)
+@dense(62, "a forward forgets the gradient gathered so far", FAIL_CONTRACT, says="added to what was there before")
 class ForgetsInForward(Dense):
     def forward(self, x, train=False):
         if train:
@@ -119,7 +113,7 @@ class ForgetsInForward(Dense):
         return super().forward(x, train)
 
 
-@dense_class(62, "the weight's gradient is added twice", FAIL_VALUE, tensor="weight")
+@dense(62, "the weight's gradient is added twice", tensor="weight")
 class AddsTwice(Dense):
     def backward_parameters(self, dy):
         (x,) = self._kept
@@ -127,7 +121,7 @@ class AddsTwice(Dense):
         self.weight.add_grad(x.T @ dy)
 
 
-@dense_class(62, "backward adds its own running total", NONDETERMINISTIC, tensor="bias")
+@dense(62, "backward adds its own running total", NONDETERMINISTIC, tensor="bias", says="calls of backward .*in bias")
 class RunningTotal(Dense):
     total = 0.0
 
@@ -137,9 +131,7 @@ class RunningTotal(Dense):
         self.total = self.total + dy.sum(axis=0)
 
 
-@dense_class(
-    63, "the gradient is written past `add_grad`, which loses it after `zero_grad`", FAIL_VALUE, tensor="weight"
-)
+@dense(63, "the gradient is written past `add_grad`, which loses it after `zero_grad`", tensor="weight")
 class PastAddGrad(Dense):
     def backward_parameters(self, dy):
         (x,) = self.kept()
@@ -147,7 +139,7 @@ class PastAddGrad(Dense):
         self.bias._grad += dy.sum(axis=0)
 
 
-@dense_class(63, "adding in place to `grad` is right", PASS)
+@dense(63, "adding in place to `grad` is right", PASS)
 class IntoGrad(Dense):
     def backward_parameters(self, dy):
         (x,) = self.kept()
@@ -155,25 +147,17 @@ class IntoGrad(Dense):
             np.add(p.grad, gradient, out=p.grad, casting="same_kind")
 
 
-@dense_class(64, "backward uses the first forward's x for ever", FAIL_CONTRACT)
+@dense(64, "backward uses the first x of each batch size for ever", FAIL_CONTRACT, says="the rows in reverse order")
 class FirstForward(Dense):
-    first = None
-
     def forward(self, x, train=False):
         y = super().forward(x, train)
         if train:
-            self.first = x.copy() if self.first is None or self.first.shape != x.shape else self.first
-            self.keep(self.first)
+            self.first = getattr(self, "first", {})
+            self.keep(self.first.setdefault(len(x), x.copy()))
         return y
 
 
-@dense_class(64, "a forward for prediction, between the two, takes the place of the kept x", FAIL_CONTRACT)
-class KeepsInEval(Dense):
-    def forward(self, x, train=False):
-        return super().forward(x, train=True)
-
-
-@dense_class(64, "a second forward does not take the place of the first", FAIL_CONTRACT)
+@dense(64, "a second forward does not take the place of the first", FAIL_CONTRACT, says="after two forwards, of which")
 class FirstOfTwo(Dense):
     def forward(self, x, train=False):
         before = self._kept
@@ -183,7 +167,7 @@ class FirstOfTwo(Dense):
         return y
 
 
-@dense_class(65, "a second backward is not refused", FAIL_CONTRACT)
+@dense(65, "a second backward is not refused", FAIL_CONTRACT, says="a second backward after one forward must")
 class BackwardTwice(Dense):
     def backward_parameters(self, dy):
         kept = self._kept
@@ -191,13 +175,7 @@ class BackwardTwice(Dense):
         self.keep(*kept)
 
 
-@dense_class(65, "a backward without a forward returns zeros", FAIL_CONTRACT)
-class BackwardOfNothing(Dense):
-    def backward(self, dy):
-        return np.zeros((len(dy), self.in_features), dy.dtype) if self._kept is None else super().backward(dy)
-
-
-@dense_class(66, "predictions live in memory that the next prediction writes", FAIL_CONTRACT)
+@dense(66, "predictions live in memory of the next one", FAIL_CONTRACT, says=r"wrote into .*\(train=False\) had")
 class Workspace(Dense):
     always = True
     work = None
@@ -212,14 +190,12 @@ class Workspace(Dense):
         return self.work
 
 
-@dense_class(66, "what a training forward returns may live there", PASS)
+@dense(66, "what a training forward returns may live there", PASS)
 class TrainingWorkspace(Workspace):
     always = False
 
 
-@dense_class(
-    67, "y is float64 for a float32 x: `np.sqrt(0.5)` is no Python float", FAIL_CONTRACT, x=X.astype(np.float32)
-)
+@dense(67, "y is float64 for a float32 x: np.sqrt is no float", FAIL_CONTRACT, x=X.astype(np.float32), says="float64")
 class UpcastsY(Dense):
     def forward(self, x, train=False):
         return super().forward(x, train) * np.sqrt(0.5)
@@ -231,7 +207,7 @@ class UpcastsY(Dense):
         super().backward_parameters(dy)
 
 
-@dense_class(68, "`backward_parameters` forgets the bias", FAIL_CONTRACT)
+@dense(68, "`backward_parameters` forgets the bias", FAIL_CONTRACT)
 class ForgetsBias(Dense):
     def backward(self, dy):
         self.bias.add_grad(dy.sum(axis=0))
@@ -242,7 +218,7 @@ class ForgetsBias(Dense):
         self.weight.add_grad(x.T @ dy)
 
 
-@dense_class(68, "`backward_parameters` does nothing", FAIL_CONTRACT)
+@dense(68, "`backward_parameters` does nothing", FAIL_CONTRACT, says="by backward_parameters, .*grad is 0")
 class NoParameters(Dense):
     def backward(self, dy):
         Dense.backward_parameters(self, dy)
@@ -252,27 +228,21 @@ class NoParameters(Dense):
         pass
 
 
-@dense_class(69, "x is read in memory order: wrong unless C-contiguous", FAIL_CONTRACT)
-class MemoryOrder(Dense):
-    def forward(self, x, train=False):
-        return super().forward(x.ravel(order="K").reshape(x.shape), train)
-
-
-@dense_class(70, "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", PASS)
+@dense(70, "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", PASS)
 class StacksRows(Dense):
     def forward(self, x, train=False):
         super().forward(x, train)
         return np.stack([row @ self.weight.value + self.bias.value for row in x]).astype(x.dtype)
 
 
-@dense_class(70, "an empty batch gives y of shape (0,)", FAIL_CONTRACT)
+@dense(70, "an empty batch gives y of shape (0,)", FAIL_CONTRACT, says="with an empty batch the layer must")
 class ListOfRows(Dense):
     def forward(self, x, train=False):
         super().forward(x, train)
         return np.array([row @ self.weight.value + self.bias.value for row in x], dtype=x.dtype)
 
 
-@dense_class(49, "each row sees the others, in a layer that says batch_independent", FAIL_CONTRACT)
+@dense(49, "rows see each other, in a layer that says batch_independent", FAIL_CONTRACT, says="1 of the same rows")
 class MixesRows(Dense):
     def forward(self, x, train=False):
         return super().forward(x - x.sum(axis=0) / max(len(x), 1), train)
@@ -282,24 +252,31 @@ class MixesRows(Dense):
         return dx - dx.sum(axis=0) / max(len(dx), 1)
 
 
-@dense_class(49, "the same is right in a layer that does not say so", PASS)
-class MixesRowsOpenly(MixesRows):
-    batch_independent = False
-
-
-@dense_class(53, "forward is noisy", NONDETERMINISTIC)
-class NoisyForward(Dense):
-    def forward(self, x, train=False):
-        return super().forward(x, train) + 1e-6 * NOISE.normal()
-
-
-@dense_class(53, "backward is noisy", NONDETERMINISTIC)
-class NoisyBackward(Dense):
-    def backward(self, dy):
-        return super().backward(dy) * (1 + 1e-8 * NOISE.normal())
-
-
-@dense_class(53, "the weight's gradient is noisy", NONDETERMINISTIC)
+@dense(53, "the weight's gradient is noisy", NONDETERMINISTIC)
 class NoisyWeightGradient(Dense):
     def backward_parameters(self, dy):
         super().backward_parameters(dy * (1 + 1e-8 * NOISE.normal()))
+
+
+# fmt: off
+dense.row(47, "RunningMeanInTraining", "a running mean that moves in training alone is right", RunningMeanInEval,
+    {"forward": lambda self, x, train=False:
+     RunningMeanInEval.forward(self, x, train) if train else Dense.forward(self, x, train)}, PASS)
+dense.row(64, "KeepsInEval", "a forward for prediction, between the two, takes the place of the kept x", Dense,
+    {"forward": lambda self, x, train=False: Dense.forward(self, x, train=True)}, FAIL_CONTRACT,
+    says=r"a backward after only forward\(train=False\) must")
+dense.row(65, "BackwardOfNothing", "a backward without a forward returns zeros", Dense,
+    {"backward": lambda self, dy:
+     np.zeros((len(dy), self.in_features), dy.dtype) if self._kept is None else Dense.backward(self, dy)},
+    FAIL_CONTRACT, says="silently accepted")
+dense.row(69, "MemoryOrder", "x is read in memory order: wrong unless C-contiguous", Dense,
+    {"forward": lambda self, x, train=False: Dense.forward(self, x.ravel(order="K").reshape(x.shape), train)},
+    FAIL_CONTRACT, says="with x and dy in column order, y is")
+dense.row(49, "MixesRowsOpenly", "the same is right in a layer that does not say so", MixesRows,
+    {"batch_independent": False}, PASS)
+dense.row(53, "NoisyForward", "forward is noisy", Dense,
+    {"forward": lambda self, x, train=False: Dense.forward(self, x, train) + 1e-6 * NOISE.normal()}, NONDETERMINISTIC,
+    says="in y .*; a prediction draws nothing")
+dense.row(53, "NoisyBackward", "backward is noisy", Dense,
+    {"backward": lambda self, dy: Dense.backward(self, dy) * (1 + 1e-8 * NOISE.normal())}, NONDETERMINISTIC)
+# fmt: on

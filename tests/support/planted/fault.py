@@ -19,8 +19,8 @@ class Fault:
     """A subject for one of the `check_...` functions, with the verdicts that it may get.
 
     `number` is the one in the list of classic backward bugs, `kind` the check ("layer" for `check_layer`, ...), `make`
-    returns the subject and the other arguments of that check, and `tensor` is what a FAIL_VALUE must name. With a
-    verdict that is ok, it only looks like a fault.
+    returns the subject and the other arguments of that check, `tensor` is what a FAIL_VALUE must name, and `says` a
+    pattern for one of the findings. With a verdict that is ok, it only looks like a fault.
     """
 
     number: int
@@ -30,6 +30,7 @@ class Fault:
     make: Callable[[], tuple[Any, ...]]
     verdicts: tuple[Verdict, ...] = (FAIL_VALUE,)
     tensor: str = ""
+    says: str = ""
 
     def check(self):
         """Return the checker's report."""
@@ -39,23 +40,34 @@ class Fault:
 FAULTS: list[Fault] = []
 
 
-def plant(number, name, what, kind, make, *verdicts, tensor=""):
+def plant(number, name, what, kind, make, *verdicts, tensor="", says=""):
     """Add a fault to the list; without a verdict it must get FAIL_VALUE."""
-    FAULTS.append(Fault(number, name, what, kind, make, verdicts or (FAIL_VALUE,), tensor))
+    FAULTS.append(Fault(number, name, what, kind, make, verdicts or (FAIL_VALUE,), tensor, says))
 
 
-def family(kind, arguments, tensor=""):
-    """Return a decorator of faulty classes: ``arguments(cls, **options)`` are those of the check."""
+@dataclass(frozen=True)
+class Family:
+    """Faults that are checked alike: ``arguments(cls, **options)`` are those of the check.
 
-    def planted(number, what, *verdicts, tensor=tensor, **options):
+    Called with a number and a text, it is a decorator of a faulty class; `row` makes the class, of a right one and what
+    is overridden.
+    """
+
+    kind: str
+    arguments: Callable[..., tuple[Any, ...]]
+    tensor: str = "x"
+
+    def __call__(self, number, what, *verdicts, tensor=None, says="", **options):
         def add(cls):
-            make = partial(arguments, cls, **options)
-            plant(number, cls.__name__, what, kind, make, *verdicts, tensor=tensor)
+            make = partial(self.arguments, cls, **options)
+            named = self.tensor if tensor is None else tensor
+            plant(number, cls.__name__, what, self.kind, make, *verdicts, tensor=named, says=says)
             return cls
 
         return add
 
-    return planted
+    def row(self, number, name, what, right, overridden, *verdicts, **options):
+        self(number, what, *verdicts, **options)(type(name, (right,), overridden))
 
 
 def signed(*shape, seed=1):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl import SoftmaxCrossEntropy
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, LABELS, NOISE, NONDETERMINISTIC, PASS, family, plant, signed
+from planted.fault import FAIL_CONTRACT, LABELS, NOISE, NONDETERMINISTIC, PASS, Family, plant, signed
 
 
 class SpoiledCrossEntropy(SoftmaxCrossEntropy):
@@ -52,16 +52,10 @@ loss_mutant(76, "loss-right-saturated", "right, on logits of hundreds: most grad
 # fmt: on
 
 
-loss_class = family("loss", lambda c, logits=LOGITS: (c(), logits, LABELS), "outputs")
+loss = Family("loss", lambda c, logits=LOGITS: (c(), logits, LABELS), "outputs")
 
 
-@loss_class(1, "forward sums over the rows, backward averages", FAIL_VALUE)
-class SumForward(SoftmaxCrossEntropy):
-    def forward(self, outputs, targets):
-        return super().forward(outputs, targets) * len(outputs)
-
-
-@loss_class(7, "log(softmax): not finite at logits of 1000", FAIL_CONTRACT, logits=LOGITS * 1000)
+@loss(7, "log(softmax): not finite at logits of 1000", FAIL_CONTRACT, logits=LOGITS * 1000, says="^forward returned ")
 class NaiveLogSoftmax(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -70,14 +64,14 @@ class NaiveLogSoftmax(SoftmaxCrossEntropy):
             return float(-np.log(p[np.arange(len(targets)), targets]).mean())
 
 
-@loss_class(9, "labels are smoothed in forward only", FAIL_VALUE)
+@loss(9, "labels are smoothed in forward only")
 class SmoothForward(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
         return float(0.9 * super().forward(outputs, targets) - 0.1 * np.log(self._kept[0]).mean())
 
 
-@loss_class(10, "log(p + 1e-7) in forward only", FAIL_VALUE)
+@loss(10, "log(p + 1e-7) in forward only")
 class EpsilonForward(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -85,7 +79,7 @@ class EpsilonForward(SoftmaxCrossEntropy):
         return float(-np.log(p[np.arange(len(labels)), labels] + 1e-7).mean())
 
 
-@loss_class(10, "probabilities are clipped at 0.01 in forward only", FAIL_VALUE, logits=LOGITS * 5)
+@loss(10, "probabilities are clipped at 0.01 in forward only", logits=LOGITS * 5)
 class ClipForward(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -93,14 +87,14 @@ class ClipForward(SoftmaxCrossEntropy):
         return float(-np.log(np.clip(p[np.arange(len(labels)), labels], 0.01, 0.99)).mean())
 
 
-@loss_class(22, "forward subtracts the maximum in place", FAIL_CONTRACT)
+@loss(22, "forward subtracts the maximum in place", FAIL_CONTRACT, says="forward changed outputs")
 class ShiftsInPlace(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         outputs -= outputs.max(axis=1, keepdims=True)
         return super().forward(outputs, targets)
 
 
-@loss_class(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT)
+@loss(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT, says="reverse order, d outputs")
 class FirstBatchLoss(SoftmaxCrossEntropy):
     first = None
 
@@ -113,7 +107,7 @@ class FirstBatchLoss(SoftmaxCrossEntropy):
         return loss
 
 
-@loss_class(65, "a second backward gives something else instead of refusing", FAIL_CONTRACT)
+@loss(65, "a second backward gives something else instead of refusing", FAIL_CONTRACT, says="a second backward after")
 class BackwardTwiceLoss(SoftmaxCrossEntropy):
     def backward(self):
         kept = self._kept
@@ -122,7 +116,11 @@ class BackwardTwiceLoss(SoftmaxCrossEntropy):
         return gradient
 
 
-@loss_class(76, "forward is noisy", NONDETERMINISTIC)
-class NoisyLoss(SoftmaxCrossEntropy):
-    def forward(self, outputs, targets):
-        return super().forward(outputs, targets) + 1e-6 * float(NOISE.normal())
+# fmt: off
+loss.row(1, "SumForward", "forward sums over the rows, backward averages", SoftmaxCrossEntropy,
+    {"forward": lambda self, outputs, targets: SoftmaxCrossEntropy.forward(self, outputs, targets) * len(outputs)})
+loss.row(76, "NoisyLoss", "forward is noisy", SoftmaxCrossEntropy,
+    {"forward": lambda self, outputs, targets:
+     SoftmaxCrossEntropy.forward(self, outputs, targets) + 1e-6 * float(NOISE.normal())}, NONDETERMINISTIC,
+    says="two calls of forward .* differ, in the loss")
+# fmt: on

@@ -1,12 +1,12 @@
 """Sequential: bugs in the way back through its layers."""
 
 from minidl import Dense, Layer, ReLU, Sequential
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, X, family
+from planted.fault import FAIL_CONTRACT, Family, X
 
-network_class = family("layer", lambda c: (c(Dense(4, 4, rng=0), ReLU(), Dense(4, 4, rng=1)), X))
+network = Family("layer", lambda c: (c(Dense(4, 4, rng=0), ReLU(), Dense(4, 4, rng=1)), X))
 
 
-@network_class(60, "backward runs through the layers from the front", FAIL_VALUE, tensor="0.weight")
+@network(60, "backward runs through the layers from the front", tensor="0.weight")
 class FromTheFront(Sequential):
     def backward(self, dy):
         for layer in self.layers:
@@ -16,15 +16,7 @@ class FromTheFront(Sequential):
     backward_parameters = Layer.backward_parameters
 
 
-@network_class(60, "every layer gets the network's dy", FAIL_VALUE, tensor="0.weight")
-class SameDy(Sequential):
-    def backward(self, dy):
-        return [layer.backward(dy) for layer in reversed(self.layers)][-1]
-
-    backward_parameters = Layer.backward_parameters
-
-
-@network_class(60, "backward passes by the activations", FAIL_VALUE, tensor="0.weight")
+@network(60, "backward passes by the activations", tensor="0.weight")
 class PassesByReLU(Sequential):
     def backward(self, dy):
         self.layers[1].backward(dy)
@@ -33,7 +25,7 @@ class PassesByReLU(Sequential):
     backward_parameters = Layer.backward_parameters
 
 
-@network_class(60, "backward leaves the first layer out", FAIL_VALUE, tensor="0.weight")
+@network(60, "backward leaves the first layer out", tensor="0.weight")
 class LeavesFirstOut(Sequential):
     def backward(self, dy):
         for layer in reversed(self.layers[1:]):
@@ -43,7 +35,15 @@ class LeavesFirstOut(Sequential):
     backward_parameters = backward
 
 
-@network_class(68, "`backward_parameters` reaches the last layer alone", FAIL_CONTRACT)
+@network(68, "`backward_parameters` reaches the last layer alone", FAIL_CONTRACT)
 class LastLayerAlone(Sequential):
     def backward_parameters(self, dy):
         self.layers[-1].backward_parameters(dy)
+
+
+# fmt: off
+network.row(60, "SameDy", "every layer gets the network's dy", Sequential,
+    {"backward": lambda self, dy:
+     [layer.backward(dy) for layer in reversed(self.layers)][-1], "backward_parameters": Layer.backward_parameters},
+    tensor="0.weight")
+# fmt: on

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl import BatchNorm, LayerNorm
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, STATE_CHANGED, X, family, plant, signed
+from planted.fault import FAIL_CONTRACT, PASS, STATE_CHANGED, Family, X, plant, signed
 
 IMAGES = signed(3, 2, 3, 4)
 FLAT_COLUMN = np.column_stack([X[:, :3], np.full(5, 0.75)])
@@ -88,18 +88,18 @@ spoiled(48, "batchnorm-per-pixel-backward", "on images, backward takes means ove
 # fmt: on
 
 
-batch_norm = family("layer", lambda c, x=X: (c(4, epsilon=0.01), x))
-step_by_step = family("layer", lambda c: (c(), X))
+batch_norm = Family("layer", lambda c, x=X: (c(4, epsilon=0.01), x))
+step_by_step = Family("layer", lambda c: (c(), X))
 
 
-@batch_norm(46, "backward uses the running variance, as if in prediction", FAIL_VALUE, tensor="x")
+@batch_norm(46, "backward uses the running variance, as if in prediction")
 class RunningInBackward(BatchNorm):
     def backward(self, dy):
         super().backward(dy)
         return (dy * self.gamma.value / np.sqrt(self.running_variance + self.epsilon)).astype(dy.dtype)
 
 
-@batch_norm(46, "forward predicts in training too, backward is that of batch statistics", FAIL_VALUE, tensor="x")
+@batch_norm(46, "forward predicts in training too, backward is that of batch statistics")
 class PredictsInTraining(BatchNorm):
     def forward(self, x, train=False):
         if train:
@@ -135,11 +135,6 @@ class HiddenStatistics(BatchNorm):
         return (y - self.mean).astype(x.dtype)
 
 
-@batch_norm(46, "rows mix in training, and batch_independent does not say so", FAIL_CONTRACT)
-class RowsMixUnsaid(BatchNorm):
-    batch_independent = True
-
-
 @batch_norm(49, "a feature without variance: 0 / 0, for want of an epsilon", FAIL_CONTRACT, x=FLAT_COLUMN)
 class NoEpsilon(BatchNorm):
     def __init__(self, features, epsilon):
@@ -167,11 +162,9 @@ class UnbiasedInBoth(UnbiasedOneRow):
         return super().forward(x, train)
 
 
-@batch_norm(49, "a feature without variance, with an epsilon", PASS, x=FLAT_COLUMN)
-class FlatFeature(BatchNorm):
-    pass
-
-
-@batch_norm(49, "two rows: dx is next to nothing", PASS, x=X[:2])
-class TwoRows(BatchNorm):
-    pass
+# fmt: off
+batch_norm.row(46, "RowsMixUnsaid", "rows mix in training, and batch_independent does not say so", BatchNorm,
+    {"batch_independent": True}, FAIL_CONTRACT)
+batch_norm.row(49, "FlatFeature", "a feature without variance, with an epsilon", BatchNorm, {}, PASS, x=FLAT_COLUMN)
+batch_norm.row(49, "TwoRows", "two rows: dx is next to nothing", BatchNorm, {}, PASS, x=X[:2])
+# fmt: on

@@ -3,13 +3,13 @@
 import numpy as np
 
 from minidl import AvgPool2D, GlobalAvgPool2D, MaxPool2D
-from planted.fault import PASS, PASS_SUBGRADIENT, family, signed
+from planted.fault import PASS, PASS_SUBGRADIENT, Family, signed
 
 IMAGES = signed(2, 5, 4, 2)
 EQUAL = np.array([[1.0, 1.0, -0.5, 2.0], [1.0, 0.25, 2.0, 2.0]])[None, :, :, None]
 
 
-pool = family("layer", lambda c, x=IMAGES, **options: (c(**options), x), "x")
+pool = Family("layer", lambda c, x=IMAGES, **options: (c(**options), x))
 
 
 class ByMask(MaxPool2D):
@@ -48,22 +48,6 @@ class ByMask(MaxPool2D):
 pool(33, "by masks, windows that overlap", PASS, pool_size=2, stride=1)(ByMask)
 
 
-@pool(34, "by masks, with padding", PASS, pool_size=3, stride=2, padding=1)
-class ByMaskPadded(ByMask):
-    pass
-
-
-@pool(32, "of equal entries the first one gets all", PASS_SUBGRADIENT, pool_size=2, x=EQUAL)
-class FirstOfEqual(ByMask):
-    pass
-
-
-@pool(32, "of equal entries the last one gets all", PASS_SUBGRADIENT, pool_size=2, x=EQUAL)
-class LastOfEqual(ByMask):
-    def masks(self, taps, y):
-        return reversed(list(super().masks(reversed(list(taps)), y)))
-
-
 @pool(32, "equal entries share", PASS_SUBGRADIENT, pool_size=2, x=EQUAL)
 class EqualShares(ByMask):
     def masks(self, taps, y):
@@ -71,34 +55,10 @@ class EqualShares(ByMask):
         return [mask / sum(masks) for mask in masks]
 
 
-@pool(32, "equal entries get all, each of them", pool_size=2, x=EQUAL)
-class AllOfEqual(ByMask):
-    def masks(self, taps, y):
-        return [tap == y for tap in taps]
-
-
-@pool(32, "entries that are nearly the largest get all, too", pool_size=2, x=np.sign(IMAGES) + 1e-3 * IMAGES)
-class NearlyEqual(ByMask):
-    def masks(self, taps, y):
-        return [np.isclose(tap, y, atol=1e-2) for tap in taps]
-
-
 @pool(33, "windows that overlap overwrite each other", pool_size=2, stride=1)
 class OverlapOverwritten(ByMask):
     def put(self, tap, part):
         tap[...] = part
-
-
-@pool(34, "places in the padded image are taken for places in the image", pool_size=3, stride=2, padding=1)
-class PlacesOfPadded(ByMask):
-    def crop(self, padded, x):
-        return padded[:, : x.shape[1], : x.shape[2]]
-
-
-@pool(33, "each window's gradient goes to its first entry", pool_size=2)
-class FirstEntry(ByMask):
-    def masks(self, taps, y):
-        return [np.full(y.shape, k == 0) for k, _ in enumerate(taps)]
 
 
 @pool(35, "at the border backward divides by the pixels inside, forward by all", pool_size=3, stride=2, padding=1)
@@ -109,19 +69,26 @@ class InsideAlone(AvgPool2D):
         return super().backward(dy * (9 / counts).astype(dy.dtype))
 
 
-@pool(35, "backward does not divide", pool_size=2)
-class UndividedMean(AvgPool2D):
-    def backward(self, dy):
-        return 4 * super().backward(dy)
-
-
-@pool(36, "backward does not divide by the size of the image")
-class UndividedGlobalMean(GlobalAvgPool2D):
-    def backward(self, dy):
-        return 20 * super().backward(dy)
-
-
-@pool(36, "backward divides by the height alone")
-class DividedByHeight(GlobalAvgPool2D):
-    def backward(self, dy):
-        return 4 * super().backward(dy)
+# fmt: off
+pool.row(34, "ByMaskPadded", "by masks, with padding", ByMask, {}, PASS, pool_size=3, stride=2, padding=1)
+pool.row(32, "FirstOfEqual", "of equal entries the first one gets all", ByMask, {}, PASS_SUBGRADIENT, pool_size=2,
+    x=EQUAL)
+pool.row(32, "LastOfEqual", "of equal entries the last one gets all", ByMask,
+    {"masks": lambda self, taps, y: reversed(list(ByMask.masks(self, reversed(list(taps)), y)))}, PASS_SUBGRADIENT,
+    pool_size=2, x=EQUAL)
+pool.row(32, "AllOfEqual", "equal entries get all, each of them", ByMask,
+    {"masks": lambda self, taps, y: [tap == y for tap in taps]}, pool_size=2, x=EQUAL)
+pool.row(32, "NearlyEqual", "entries that are nearly the largest get all, too", ByMask,
+    {"masks": lambda self, taps, y: [np.isclose(tap, y, atol=1e-2) for tap in taps]}, pool_size=2,
+    x=np.sign(IMAGES) + 1e-3 * IMAGES)
+pool.row(34, "PlacesOfPadded", "places in the padded image are taken for places in the image", ByMask,
+    {"crop": lambda self, padded, x: padded[:, : x.shape[1], : x.shape[2]]}, pool_size=3, stride=2, padding=1)
+pool.row(33, "FirstEntry", "each window's gradient goes to its first entry", ByMask,
+    {"masks": lambda self, taps, y: [np.full(y.shape, k == 0) for k, _ in enumerate(taps)]}, pool_size=2)
+pool.row(35, "UndividedMean", "backward does not divide", AvgPool2D,
+    {"backward": lambda self, dy: 4 * AvgPool2D.backward(self, dy)}, pool_size=2)
+pool.row(36, "UndividedGlobalMean", "backward does not divide by the size of the image", GlobalAvgPool2D,
+    {"backward": lambda self, dy: 20 * GlobalAvgPool2D.backward(self, dy)})
+pool.row(36, "DividedByHeight", "backward divides by the height alone", GlobalAvgPool2D,
+    {"backward": lambda self, dy: 4 * GlobalAvgPool2D.backward(self, dy)})
+# fmt: on

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl import ReLU
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, PASS_SUBGRADIENT, VACUOUS, WITH_ZEROS, X, family, plant
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, PASS_SUBGRADIENT, VACUOUS, WITH_ZEROS, Family, X, plant
 
 
 class SpoiledReLU(ReLU):
@@ -51,7 +51,7 @@ relu_mutant(21, "relu-0-at-0", "the mask is x > 0", lambda x, dy: dy * (x > 0), 
 relu_mutant(21, "relu-near-0", "right, with x as near to the kink as 1e-4", lambda x, dy: dy * (x > 0), PASS,
             x=WITH_ZEROS + 1e-4)
 # fmt: on
-relu = family("layer", lambda c: (c(), X))
+relu = Family("layer", lambda c: (c(), X))
 
 
 @relu(22, "forward works in place on x", FAIL_CONTRACT)

@@ -3,18 +3,12 @@
 import numpy as np
 
 from minidl import Dense, Flatten, Parallel, ReLU, Reshape, Residual, Sequential, Tanh
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, X, family, plant, signed
+from planted.fault import FAIL_CONTRACT, PASS, Family, X, plant, signed
 
 IMAGES = signed(4, 3, 2, 2, seed=3)
 
 
-structure = family("layer", lambda c, make=lambda c: c(), x=IMAGES: (make(c), x))
-
-
-@structure(43, "dx is read in column order", FAIL_VALUE, tensor="x")
-class ColumnOrderFlatten(Flatten):
-    def backward(self, dy):
-        return super().backward(dy).reshape(dy.shape).reshape(-1, 3, 2, 2, order="F").copy()
+structure = Family("layer", lambda c, make=lambda c: c(), x=IMAGES: (make(c), x))
 
 
 @structure(43, "entries come in the order of memory, whatever that is", FAIL_CONTRACT)
@@ -24,12 +18,6 @@ class MemoryOrderFlatten(Flatten):
         return x.reshape(len(x), -1, order="A")
 
 
-@structure(66, "y is a copy, but dx a view of dy", FAIL_CONTRACT)
-class CopyingFlatten(Flatten):
-    def forward(self, x, train=False):
-        return super().forward(x, train).copy()
-
-
 @structure(38, "dx keeps the shape of dy", FAIL_CONTRACT)
 class FlatGradient(Flatten):
     def backward(self, dy):
@@ -37,49 +25,25 @@ class FlatGradient(Flatten):
         return dy
 
 
-@structure(18, "a batch of one loses its row", FAIL_CONTRACT)
-class SqueezingFlatten(Flatten):
-    def forward(self, x, train=False):
-        return super().forward(x, train).squeeze()
+ANOTHER = {"shortcut": lambda: Dense(4, 4, rng=1)}
+residual = Family("layer", lambda c, body=lambda: Dense(4, 4, rng=0), shortcut=lambda: None: (c(body(), shortcut()), X))
 
 
-@structure(
-    39,
-    "height and width are mixed up on the way back",
-    FAIL_VALUE,
-    tensor="x",
-    x=signed(4, 12, seed=4),
-    make=lambda c: c((3, 4)),
-)
-class TurnedReshape(Reshape):
-    def backward(self, dy):
-        return super().backward(np.ascontiguousarray(dy.swapaxes(1, 2)).reshape(dy.shape))
-
-
-residual = family("layer", lambda c, body=lambda: Dense(4, 4, rng=0), shortcut=lambda: None: (c(body(), shortcut()), X))
-
-
-@residual(60, "the way past the body gets no gradient", FAIL_VALUE, tensor="x")
+@residual(60, "the way past the body gets no gradient")
 class ForgetsPast(Residual):
     def backward(self, dy):
         self.kept()
         return self.body.backward(dy)
 
 
-@residual(60, "the body's dx is overwritten", FAIL_VALUE, tensor="x")
+@residual(60, "the body's dx is overwritten")
 class ForgetsBody(Residual):
     def backward(self, dy):
         super().backward(dy)
         return dy.copy()
 
 
-@residual(
-    60,
-    "a shortcut's gradient goes on as if it were the identity",
-    FAIL_VALUE,
-    tensor="x",
-    shortcut=lambda: Dense(4, 4, rng=1),
-)
+@residual(60, "a shortcut's gradient goes on as if it were the identity", **ANOTHER)
 class PassesByShortcut(Residual):
     def backward(self, dy):
         self.kept()
@@ -87,13 +51,7 @@ class PassesByShortcut(Residual):
         return self.body.backward(dy) + dy
 
 
-@residual(
-    60,
-    "the shortcut gets what comes out of the body's backward",
-    FAIL_VALUE,
-    tensor="shortcut.weight",
-    shortcut=lambda: Dense(4, 4, rng=1),
-)
+@residual(60, "the shortcut gets what comes out of the body's backward", tensor="shortcut.weight", **ANOTHER)
 class ShortcutInARow(Residual):
     def backward(self, dy):
         self.kept()
@@ -101,7 +59,7 @@ class ShortcutInARow(Residual):
         return dx + self.shortcut.backward(dx)
 
 
-@residual(22, "x is added in place to a y that the body keeps", FAIL_VALUE, tensor="x", body=Tanh)
+@residual(22, "x is added in place to a y that the body keeps", body=Tanh)
 class AddsInPlace(Residual):
     def forward(self, x, train=False):
         if train:
@@ -111,7 +69,7 @@ class AddsInPlace(Residual):
         return y
 
 
-@residual(68, "`backward_parameters` leaves the shortcut out", FAIL_CONTRACT, shortcut=lambda: Dense(4, 4, rng=1))
+@residual(68, "`backward_parameters` leaves the shortcut out", FAIL_CONTRACT, **ANOTHER)
 class TrainsBodyAlone(Residual):
     def backward_parameters(self, dy):
         self.kept()
@@ -122,39 +80,10 @@ def three():
     return Dense(4, 3, rng=0), Tanh(), Dense(4, 1, rng=1)
 
 
-parallel = family("layer", lambda c, branches=three: (c(*branches()), X))
+parallel = Family("layer", lambda c, branches=three: (c(*branches()), X))
 
 
-@parallel(60, "the slices of dy are swapped", FAIL_VALUE, tensor="x", branches=lambda: (Dense(4, 4, rng=0), Tanh()))
-class SwappedParts(Parallel):
-    def _parts(self, dy):
-        return super()._parts(dy)[::-1]
-
-
-@parallel(60, "the last branch's dx overwrites the others", FAIL_VALUE, tensor="x")
-class OverwrittenBranches(Parallel):
-    def backward(self, dy):
-        return [b.backward(part) for b, part in zip(self.branches, self._parts(dy), strict=True)][-1]
-
-
-@parallel(60, "dx is the mean over the branches, not the sum", FAIL_VALUE, tensor="x")
-class MeanOfBranches(Parallel):
-    def backward(self, dy):
-        return super().backward(dy) / len(self.branches)
-
-
-@parallel(60, "the slices start one entry early", FAIL_VALUE, tensor="x", branches=lambda: (Tanh(), ReLU()))
-class ShiftedParts(Parallel):
-    def _parts(self, dy):
-        return super()._parts(np.roll(dy, 1, axis=-1))
-
-
-@parallel(
-    66,
-    "dx is added up in the first branch's dx, which is a view of dy",
-    FAIL_CONTRACT,
-    branches=lambda: (Flatten(), Tanh()),
-)
+@parallel(66, "dx is added up in the first one's dx, a view of dy", FAIL_CONTRACT, branches=lambda: (Flatten(), Tanh()))
 class AddsIntoDy(Parallel):
     def backward(self, dy):
         first, *others = zip(self.branches, self._parts(dy), strict=True)
@@ -186,3 +115,25 @@ right(
     lambda: Residual(Sequential(Dense(4, 3, rng=0), Tanh()), Dense(4, 3, rng=1)),
 )
 right(60, "parallel-of-views", "every branch's dx is a view of dy", lambda: Parallel(Flatten(), Flatten()))
+
+
+# fmt: off
+structure.row(43, "ColumnOrderFlatten", "dx is read in column order", Flatten,
+    {"backward": lambda self, dy: Flatten.backward(self, dy).reshape(dy.shape).reshape(-1, 3, 2, 2, order="F").copy()})
+structure.row(66, "CopyingFlatten", "y is a copy, but dx a view of dy", Flatten,
+    {"forward": lambda self, x, train=False: Flatten.forward(self, x, train).copy()}, FAIL_CONTRACT)
+structure.row(18, "SqueezingFlatten", "a batch of one loses its row", Flatten,
+    {"forward": lambda self, x, train=False: Flatten.forward(self, x, train).squeeze()}, FAIL_CONTRACT)
+structure.row(39, "TurnedReshape", "height and width are mixed up on the way back", Reshape,
+    {"backward": lambda self, dy: Reshape.backward(self, np.ascontiguousarray(dy.swapaxes(1, 2)).reshape(dy.shape))},
+    x=signed(4, 12, seed=4), make=lambda c: c((3, 4)))
+parallel.row(60, "SwappedParts", "the slices of dy are swapped", Parallel,
+    {"_parts": lambda self, dy: Parallel._parts(self, dy)[::-1]}, branches=lambda: (Dense(4, 4, rng=0), Tanh()))
+parallel.row(60, "OverwrittenBranches", "the last branch's dx overwrites the others", Parallel,
+    {"backward": lambda self, dy:
+     [b.backward(part) for b, part in zip(self.branches, self._parts(dy), strict=True)][-1]})
+parallel.row(60, "MeanOfBranches", "dx is the mean over the branches, not the sum", Parallel,
+    {"backward": lambda self, dy: Parallel.backward(self, dy) / len(self.branches)})
+parallel.row(60, "ShiftedParts", "the slices start one entry early", Parallel,
+    {"_parts": lambda self, dy: Parallel._parts(self, np.roll(dy, 1, axis=-1))}, branches=lambda: (Tanh(), ReLU()))
+# fmt: on
