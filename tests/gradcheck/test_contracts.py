@@ -10,10 +10,7 @@ from hypothesis import strategies as st
 from planted import contracts, dense_contract, layers, normalization
 
 from minidl import (
-    L1,
-    L2,
     Dense,
-    ElasticNet,
     Flatten,
     InputError,
     ReLU,
@@ -23,25 +20,18 @@ from minidl import (
     Verdict,
     check_layer,
     check_loss,
-    check_regularizer,
 )
 
 REFUSED = {Verdict.FAIL_VALUE, Verdict.FAIL_CONTRACT, Verdict.NONDETERMINISTIC, Verdict.STATE_CHANGED}
 
 LAYERS = {
-    "Dense": lambda d: Dense(d, 2, rng=0),
-    "Dense without bias": lambda d: Dense(d, 3, bias=False, rng=0),
-    "ReLU": lambda d: ReLU(),
-    "Scale": contracts.Scale,
-    "BatchNorm": lambda d: normalization.BatchNorm(d),
-    "Dropout": lambda d: contracts.Dropout(),
-    "Dropout of nothing": lambda d: contracts.Dropout(0.0),
-    "Flatten": lambda d: Flatten(),
+    "Scale": layers.Scale,
+    "BatchNorm": normalization.BatchNorm,
+    "Dropout": lambda d: layers.Dropout(),
     "workspace": lambda d: dense_contract.TrainingWorkspace(d, 3, rng=0),
     "table": lambda d: Sequential(Dense(d, 4, rng=0), layers.Positions()),
-    "MLP": lambda d: Sequential(Dense(d, 4, rng=0), ReLU(), Dense(4, 2, rng=1)),
     "everything": lambda d: Sequential(
-        Flatten(), Dense(d, 4, rng=0), ReLU(), contracts.Dropout(), Sequential(Dense(4, 2, rng=1), Sequential())
+        Flatten(), Dense(d, 4, rng=0), ReLU(), layers.Dropout(), Sequential(Dense(4, 2, rng=1), Sequential())
     ),
 }
 
@@ -69,7 +59,7 @@ def test_right_layers_are_not_refused_and_stay_as_they_are(make, rows, features,
     np.testing.assert_array_equal(x, x_before)
     for now, then in zip(state_of(layer), before, strict=True):
         np.testing.assert_array_equal(now, then)
-    if isinstance(layer, contracts.Dropout):
+    if isinstance(layer, layers.Dropout):
         assert layer.rng.bit_generator.state == make(features).rng.bit_generator.state
 
 
@@ -92,39 +82,10 @@ def test_what_is_wrong_with_the_arguments_is_for_the_caller():
         check_loss(SoftmaxCrossEntropy(), np.zeros((2, 3)), [0, 3])
 
 
-@given(rows=st.integers(1, 5), classes=st.integers(1, 4), seed=st.integers(0, 9), scale=st.sampled_from([1, 0, 1000]))
-def test_right_losses_are_not_refused(rows, classes, seed, scale):
-    rng = np.random.default_rng(seed)
-    outputs, labels = scale * rng.normal(size=(rows, classes)), rng.integers(classes, size=rows)
-    before = outputs.copy()
-    for loss, targets in [
-        (SoftmaxCrossEntropy(), labels),
-        (SoftmaxCrossEntropy(), labels.tolist()),
-        (contracts.Squares(), rng.normal(size=(rows, classes))),
-    ]:
-        report = check_loss(loss, outputs, targets)
-        assert report.verdict not in REFUSED, str(report)
-        np.testing.assert_array_equal(outputs, before)
-
-
 def test_a_loss_of_targets_that_are_no_array(rng):
     class ByName(contracts.Squares):
         def forward(self, outputs, targets):
             return super().forward(outputs, targets["values"])
 
     check_loss(ByName(), rng.normal(size=(4, 3)), {"values": rng.normal(size=(4, 3))}).assert_ok()
-
-
-@given(
-    shape=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
-    strength=st.sampled_from([0.0, 0.1, 1e6]),
-    seed=st.integers(0, 9),
-)
-def test_right_regularizers_are_not_refused(shape, strength, seed):
-    w = np.random.default_rng(seed).normal(size=shape)
-    w.flat[0] = 0.0
-    before = w.copy()
-    for regularizer in (L1(strength), L2(strength), ElasticNet(strength, 0.3)):
-        report = check_regularizer(regularizer, w)
-        assert report.verdict not in REFUSED, str(report)
-        np.testing.assert_array_equal(w, before)
+    check_loss(SoftmaxCrossEntropy(), rng.normal(size=(4, 3)), [2, 0, 1, 0]).assert_ok()

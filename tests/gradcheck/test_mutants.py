@@ -42,23 +42,17 @@ def test_what_only_looks_like_a_bug_passes(m):
 
 
 RIGHT = {
-    "Dense": lambda rng, dtype: (Dense(4, 3, rng=0, dtype=dtype), rng.normal(size=(5, 4)).astype(dtype)),
-    "square Dense": lambda rng, dtype: (Dense(4, 4, rng=0, dtype=dtype), rng.normal(size=(4, 4)).astype(dtype)),
-    "one row, one output": lambda rng, dtype: (Dense(2, 1, rng=0, dtype=dtype), rng.normal(size=(1, 2)).astype(dtype)),
-    "no bias": lambda rng, dtype: (Dense(4, 3, bias=False, rng=0, dtype=dtype), rng.normal(size=(5, 4)).astype(dtype)),
-    "ReLU": lambda rng, dtype: (ReLU(), rng.normal(size=(5, 4)).astype(dtype)),
-    "ReLU of images": lambda rng, dtype: (ReLU(), rng.normal(size=(2, 3, 4, 5)).astype(dtype)),
-    "network": lambda rng, dtype: (
-        Sequential(Dense(4, 6, rng=0, dtype=dtype), ReLU(), Dense(6, 3, rng=1, dtype=dtype)),
-        rng.normal(size=(5, 4)).astype(dtype),
-    ),
+    "Dense": (lambda dtype: Dense(4, 4, rng=0, dtype=dtype), (4, 4)),
+    "one row, one output, no bias": (lambda dtype: Dense(2, 1, bias=False, rng=0, dtype=dtype), (1, 2)),
+    "ReLU of images": (lambda dtype: ReLU(), (2, 3, 4, 5)),
+    "network": (lambda dtype: Sequential(Dense(4, 6, rng=0), ReLU(), Dense(6, 3, rng=1)).astype(dtype), (5, 4)),
 }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT.keys())
-def test_right_layers_pass(make, dtype, rng):
-    report = gradcheck.check_layer(*make(rng, dtype))
+@pytest.mark.parametrize(("make", "shape"), RIGHT.values(), ids=RIGHT)
+def test_right_layers_pass(make, shape, dtype, rng):
+    report = gradcheck.check_layer(make(dtype), rng.normal(size=shape).astype(dtype))
     assert report.verdict is Verdict.PASS, str(report)
 
 
@@ -78,7 +72,6 @@ def test_right_losses_regularizers_and_models_pass(regularizer, rng):
 def test_names_are_unique_and_verdicts_fit_the_list():
     names = [m.name for m in MUTANTS + LOOKALIKES]
     assert len(set(names)) == len(names)
-    assert not any(v.ok for m in MUTANTS for v in m.verdicts)
     assert all(v.ok for m in LOOKALIKES for v in m.verdicts)
 
 

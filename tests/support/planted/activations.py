@@ -86,13 +86,6 @@ class WideGELU(GELU):
         return super().derivative(2 * x)
 
 
-@activation(65, "the y that was kept stays, so that a second backward is taken", FAIL_CONTRACT)
-class SpentTanh(Tanh):
-    def backward(self, dy):
-        (y,) = self._kept
-        return super().derivative(y) * dy
-
-
 @activation(3, "the diagonal of the Jacobian alone")
 class DiagonalSoftmax(Softmax):
     def backward(self, dy):

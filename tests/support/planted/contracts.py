@@ -2,50 +2,11 @@
 
 import numpy as np
 
-from minidl import CallOrderError, Layer, Loss, Regularizer, ShapeError
-from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, Family, signed
+from minidl import CallOrderError, Loss, Regularizer, ShapeError
+from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, Family, X, signed
+from planted.layers import Dropout, Scale
 
-ROWS = np.array([[0.5, -1.5, 2.5], [-0.25, 0.75, 1.25], [3.5, -0.125, -2.0], [1.0, 0.375, -0.5]])
-
-
-class Scale(Layer):
-    """Right: each feature times its gain."""
-
-    def __init__(self, features=3):
-        self.gain = self.add_parameter("gain", np.linspace(1.0, 2.0, features))
-        self.seen = self.add_buffer("seen", np.zeros(1))
-
-    def forward(self, x, train=False):
-        if train:
-            self.keep(x)
-        return x * self.gain.value
-
-    def backward(self, dy):
-        (x,) = self.kept()
-        self.gain.add_grad((dy * x).sum(axis=0))
-        return dy * self.gain.value
-
-
-class Dropout(Layer):
-    """Right: draws from a generator that is an attribute."""
-
-    def __init__(self, rate=0.5, rng=0):
-        self.rate = rate
-        self.rng = np.random.default_rng(rng)
-
-    def forward(self, x, train=False):
-        if not train:
-            return x
-        mask = ((self.rng.random(x.shape) >= self.rate) / (1 - self.rate)).astype(x.dtype)
-        self.keep(mask)
-        return x * mask
-
-    def backward(self, dy):
-        (mask,) = self.kept()
-        return dy * mask
-
-
-own = Family("layer", lambda c: (c(), ROWS))
+own = Family("layer", lambda c: (c(), X))
 
 
 # ---- plain use
@@ -69,7 +30,7 @@ class ForgetsReturn(Scale):
         super().forward(x, train)
 
 
-@own(68, "y has another shape in training", FAIL_CONTRACT, says=r"^y: .*y of shape \(4, 3\) and .* shape \(4, 3, 1\)")
+@own(68, "y has another shape in training", FAIL_CONTRACT, says=r"^y: .*y of shape \(5, 4\) and .* shape \(5, 4, 1\)")
 class OtherShapeInTraining(Scale):
     def forward(self, x, train=False):
         y = super().forward(x, train)
@@ -106,6 +67,10 @@ class ChangesXInTraining(Scale):
 
 @own(66, "y is a view of a buffer", FAIL_CONTRACT, says="^y: .*returned a view of the buffer seen")
 class ReturnsBuffer(Scale):
+    def __init__(self):
+        super().__init__()
+        self.seen = self.add_buffer("seen", np.zeros(1))
+
     def forward(self, x, train=False):
         super().forward(x, train)
         return np.broadcast_to(self.seen, x.shape)
@@ -201,7 +166,7 @@ class StaleMean(Scale):
 
 @own(64, "all instances share a gain, which training moves", FAIL_CONTRACT, NONDETERMINISTIC)
 class Shared(Scale):
-    gains = np.ones(3)
+    gains = np.ones(4)
 
     def forward(self, x, train=False):
         if train:
@@ -219,7 +184,7 @@ class ParametersAloneChangeDy(Scale):
 # ---- shapes, batches and memory
 
 
-@own(68, "output_shape is that of the input", FAIL_CONTRACT, says=r"^y.*: output_shape promises \(3,\) for a row")
+@own(68, "output_shape is that of the input", FAIL_CONTRACT, says=r"^y.*: output_shape promises \(4,\) for a row")
 class NoOutputShape(Scale):
     def forward(self, x, train=False):
         return np.repeat(super().forward(x, train), 2, axis=1)
@@ -258,10 +223,10 @@ class NeedsTwoRows(Scale):
 @own(18, "the gain's gradient is a mean for few rows", FAIL_CONTRACT, says="^gain.grad.*of a batch in two parts")
 class MeanOfSmallBatches(Scale):
     def backward(self, dy):
-        (x,) = self._kept
+        kept = self._kept
         dx = super().backward(dy)
-        if len(x) in (2, 3):
-            self.gain.add_grad((dy * x).sum(axis=0) * (1 / len(x) - 1))
+        if 1 < len(dy) < 5:
+            self.gain.add_grad((dy * kept[0]).sum(axis=0) * (1 / len(dy) - 1))
         return dx
 
 
@@ -385,7 +350,7 @@ sums = Family("regularizer", lambda c: (c(), signed(4, 3)), "w")
 # fmt: off
 own.row(68, "SumsRows", "forward sums over the rows", Scale,
     {"forward": lambda self, x, train=False: Scale.forward(self, x, train).sum(axis=0)}, FAIL_CONTRACT,
-    says="^y: .*a row for each of the 4 rows of x and returned shape")
+    says="^y: .*a row for each of the 5 rows of x and returned shape")
 own.row(67, "Downcasts", "y is float32 for a float64 x", Scale,
     {"forward": lambda self, x, train=False: Scale.forward(self, x, train).astype(np.float32)}, FAIL_CONTRACT,
     says="^y: .*must keep dtype float64 and returned float32")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl import Dense
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, Family, X
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, Family, X
 
 dense = Family("layer", lambda c, x=X: (c(4, 3, rng=0), x))
 
@@ -67,40 +67,10 @@ class BorrowsDy(Dense):
         return dx
 
 
-@dense(47, "a forward for prediction moves a running mean", STATE_CHANGED, says=r"\(train=False\) changed running_mean")
-class RunningMeanInEval(Dense):
-    def __init__(self, *arguments, **keywords):
-        super().__init__(*arguments, **keywords)
-        self.mean = self.add_buffer("running_mean", np.zeros(self.in_features))
-
-    def forward(self, x, train=False):
-        if len(x):
-            self.mean += (0.1 * (x.mean(axis=0) - self.mean)).astype(self.mean.dtype)
-        return super().forward(x, train)
-
-
-@dense(47, "backward moves a running mean", STATE_CHANGED, says="backward changed running_mean")
-class RunningMeanInBackward(RunningMeanInEval):
-    def forward(self, x, train=False):
-        return Dense.forward(self, x, train)
-
-    def backward_parameters(self, dy):
-        self.mean *= 0.9
-        self.mean += 0.1
-        super().backward_parameters(dy)
-
-
 @dense(62, "backward overwrites the gradient instead of adding to it", FAIL_CONTRACT, says="added to what was there")
 class Overwrites(Dense):
     def backward_parameters(self, dy):
         self.weight.zero_grad()
-        self.bias.zero_grad()
-        super().backward_parameters(dy)
-
-
-@dense(62, "the bias alone overwrites its gradient", FAIL_CONTRACT)
-class OverwritesBias(Dense):
-    def backward_parameters(self, dy):
         self.bias.zero_grad()
         super().backward_parameters(dy)
 
@@ -111,14 +81,6 @@ class ForgetsInForward(Dense):
         if train:
             self.weight.zero_grad()
         return super().forward(x, train)
-
-
-@dense(62, "the weight's gradient is added twice", tensor="weight")
-class AddsTwice(Dense):
-    def backward_parameters(self, dy):
-        (x,) = self._kept
-        super().backward_parameters(dy)
-        self.weight.add_grad(x.T @ dy)
 
 
 @dense(62, "backward adds its own running total", NONDETERMINISTIC, tensor="bias", says="calls of backward .*in bias")
@@ -259,16 +221,9 @@ class NoisyWeightGradient(Dense):
 
 
 # fmt: off
-dense.row(47, "RunningMeanInTraining", "a running mean that moves in training alone is right", RunningMeanInEval,
-    {"forward": lambda self, x, train=False:
-     RunningMeanInEval.forward(self, x, train) if train else Dense.forward(self, x, train)}, PASS)
 dense.row(64, "KeepsInEval", "a forward for prediction, between the two, takes the place of the kept x", Dense,
     {"forward": lambda self, x, train=False: Dense.forward(self, x, train=True)}, FAIL_CONTRACT,
     says=r"a backward after only forward\(train=False\) must")
-dense.row(65, "BackwardOfNothing", "a backward without a forward returns zeros", Dense,
-    {"backward": lambda self, dy:
-     np.zeros((len(dy), self.in_features), dy.dtype) if self._kept is None else Dense.backward(self, dy)},
-    FAIL_CONTRACT, says="silently accepted")
 dense.row(69, "MemoryOrder", "x is read in memory order: wrong unless C-contiguous", Dense,
     {"forward": lambda self, x, train=False: Dense.forward(self, x.ravel(order="K").reshape(x.shape), train)},
     FAIL_CONTRACT, says="with x and dy in column order, y is")

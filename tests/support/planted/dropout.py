@@ -7,7 +7,7 @@ dropout, and only a test of the mean of y can see it.
 import numpy as np
 
 from minidl import Dropout
-from planted.fault import NONDETERMINISTIC, PASS, STATE_CHANGED, WITH_ZEROS, Family, X
+from planted.fault import PASS, STATE_CHANGED, WITH_ZEROS, Family, X
 
 dropout = Family("layer", lambda c, x=X: (c(0.5, rng=3), x))
 
@@ -27,20 +27,6 @@ class NextMask(Dropout):
         (mask,) = self.kept()
         self.forwards -= 1
         return dy * mask
-
-
-@dropout(53, "forward draws from a generator in a list, which nobody can put back", NONDETERMINISTIC)
-class HiddenGenerator(Dropout):
-    def __init__(self, rate, rng):
-        super().__init__(rate, rng=rng)
-        self.generators = [np.random.default_rng(rng)]
-
-    def forward(self, x, train=False):
-        if not train:
-            return x
-        mask = (2.0 * (self.generators[0].random(x.shape) >= self.rate)).astype(x.dtype)
-        self.keep(mask)
-        return x * mask
 
 
 @dropout(53, "prediction counts as a forward", STATE_CHANGED)

@@ -107,14 +107,14 @@ class PredictsInTraining(BatchNorm):
         return super().forward(x)
 
 
-@batch_norm(47, "backward updates the running mean once more", STATE_CHANGED)
+@batch_norm(47, "backward updates the running mean once more", STATE_CHANGED, says="backward changed running_mean")
 class UpdatesInBackward(BatchNorm):
     def backward(self, dy):
         self.running_mean *= self.momentum
         return super().backward(dy)
 
 
-@batch_norm(47, "prediction updates the running mean", STATE_CHANGED)
+@batch_norm(47, "prediction updates the running mean", STATE_CHANGED, says=r"\(train=False\) changed running_mean")
 class UpdatesInPrediction(BatchNorm):
     def forward(self, x, train=False):
         self.running_mean += 0.1 * (x.mean(axis=0) - self.running_mean)

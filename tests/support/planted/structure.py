@@ -108,12 +108,7 @@ right(66, "flatten", "y and dx are views of x and dy", Flatten, IMAGES)
 right(39, "reshape", "a square is read in rows both ways", lambda: Reshape((3, -1)), signed(4, 9, seed=4))
 right(60, "residual-of-a-view", "the body hands on x itself", lambda: Residual(Flatten()))
 right(22, "residual-of-tanh", "the body keeps the y that is added to", lambda: Residual(Tanh()))
-right(
-    60,
-    "residual-network",
-    "two ways with layers",
-    lambda: Residual(Sequential(Dense(4, 3, rng=0), Tanh()), Dense(4, 3, rng=1)),
-)
+right(60, "residual-network", "two ways with layers", lambda: Residual(Sequential(*three()[:2]), Dense(4, 3, rng=1)))
 right(60, "parallel-of-views", "every branch's dx is a view of dy", lambda: Parallel(Flatten(), Flatten()))
 
 
