@@ -173,7 +173,8 @@ def test_a_file_is_set_aside_under_a_name_that_is_free(tmp_path):
         (tmp_path / name).write_text(name)
     assert files.set_aside(tmp_path / "a.jsonl") == tmp_path / "a-2.jsonl"
     assert files.set_aside(tmp_path / "a.jsonl") is None
-    left = {"a-1.jsonl": "a-1.jsonl", "a-2.jsonl": "a.jsonl", "a-3.jsonl": "a-3.jsonl"}
+    assert files.set_aside(tmp_path / "a-3.jsonl") == tmp_path / "a-3-1.jsonl"
+    left = {"a-1.jsonl": "a-1.jsonl", "a-2.jsonl": "a.jsonl", "a-3-1.jsonl": "a-3.jsonl"}
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
 
 

@@ -29,13 +29,13 @@ class _Figures(Callback):
         self.paths = {}
         make_folder(self.directory)
 
-    def write(self, name: str, figure: "Figure") -> None:
+    def _write(self, name: str, figure: "Figure") -> None:
         """Write the figure, and note its paths under this name."""
         from minidl.plotting import save_figure
 
         self.paths[name] = save_figure(figure, Path(self.directory) / f"{self.prefix}{name}")
 
-    def title_of(self, trainer: "Trainer") -> str:
+    def _title_of(self, trainer: "Trainer") -> str:
         """Return the title, which without one of the user's is the name of the training data."""
         return self.title or getattr(trainer.train_data, "name", "")
 
@@ -72,7 +72,7 @@ class LearningCurves(_Figures):
         history = trainer.history
         for quantity in ("cost", "loss"):
             if quantity in history or f"val_{quantity}" in history:
-                self.write(quantity, plot_curves(history, quantity, title=self.title_of(trainer)))
+                self._write(quantity, plot_curves(history, quantity, title=self._title_of(trainer)))
 
 
 class WeightTemplates(_Figures):
@@ -129,7 +129,7 @@ class WeightTemplates(_Figures):
 
     def on_train_end(self, trainer: "Trainer") -> None:
         if len(trainer.history):
-            self.write("weights", self._draw(trainer))
+            self._write("weights", self._draw(trainer))
 
     def _draw(self, trainer: "Trainer") -> "Figure":
         from minidl.plotting import plot_weight_templates
@@ -139,7 +139,7 @@ class WeightTemplates(_Figures):
         if names is None:
             names = getattr(trainer.train_data, "class_names", ())
             names = names if weight.shape[1:] == (len(names),) else ()
-        title = self.title_of(trainer)
+        title = self._title_of(trainer)
         return plot_weight_templates(weight, class_names=names, image_shape=self.image_shape, title=title)
 
     def _find(self, parameters: "dict[str, Parameter]") -> "Parameter":
