@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from function_layer import center
-from mutant_families.models import Gathers
+from planted.models import Gathers
 from small_parts import ForeignScale
 
 import minidl as dl

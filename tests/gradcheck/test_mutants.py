@@ -5,14 +5,14 @@ from functools import cache
 
 import numpy as np
 import pytest
-from mutants import LOOKALIKES, MUTANTS, TABLE, Mutant
+from mutants import TABLE
+from planted import LOOKALIKES, MUTANTS
 
-from minidl import L1, L2, Dense, ElasticNet, Model, ReLU, Sequential, SoftmaxCrossEntropy, gradcheck
-from minidl.gradcheck.report import GradientReport, Verdict
+from minidl import L1, L2, Dense, ElasticNet, Model, ReLU, Sequential, SoftmaxCrossEntropy, Verdict, gradcheck
 
 
 @cache
-def report_of(m: Mutant) -> GradientReport:
+def report_of(m):
     return m.check()
 
 
@@ -30,6 +30,7 @@ def test_a_bug_is_caught_for_what_it_is(m):
         assert report.findings[0].verdict is report.verdict
     if report.verdict is Verdict.FAIL_VALUE:
         assert m.tensor in {finding.tensor for finding in report.findings}
+    assert any(re.search(m.says, str(finding)) for finding in report.findings) or not m.says, str(report)
 
 
 @each(LOOKALIKES)
@@ -41,23 +42,17 @@ def test_what_only_looks_like_a_bug_passes(m):
 
 
 RIGHT = {
-    "Dense": lambda rng, dtype: (Dense(4, 3, rng=0, dtype=dtype), rng.normal(size=(5, 4)).astype(dtype)),
-    "square Dense": lambda rng, dtype: (Dense(4, 4, rng=0, dtype=dtype), rng.normal(size=(4, 4)).astype(dtype)),
-    "one row, one output": lambda rng, dtype: (Dense(2, 1, rng=0, dtype=dtype), rng.normal(size=(1, 2)).astype(dtype)),
-    "no bias": lambda rng, dtype: (Dense(4, 3, bias=False, rng=0, dtype=dtype), rng.normal(size=(5, 4)).astype(dtype)),
-    "ReLU": lambda rng, dtype: (ReLU(), rng.normal(size=(5, 4)).astype(dtype)),
-    "ReLU of images": lambda rng, dtype: (ReLU(), rng.normal(size=(2, 3, 4, 5)).astype(dtype)),
-    "network": lambda rng, dtype: (
-        Sequential(Dense(4, 6, rng=0, dtype=dtype), ReLU(), Dense(6, 3, rng=1, dtype=dtype)),
-        rng.normal(size=(5, 4)).astype(dtype),
-    ),
+    "Dense": (lambda dtype: Dense(4, 4, rng=0, dtype=dtype), (4, 4)),
+    "one row, one output, no bias": (lambda dtype: Dense(2, 1, bias=False, rng=0, dtype=dtype), (1, 2)),
+    "ReLU of images": (lambda dtype: ReLU(), (2, 3, 4, 5)),
+    "network": (lambda dtype: Sequential(Dense(4, 6, rng=0), ReLU(), Dense(6, 3, rng=1)).astype(dtype), (5, 4)),
 }
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT.keys())
-def test_right_layers_pass(make, dtype, rng):
-    report = gradcheck.check_layer(*make(rng, dtype))
+@pytest.mark.parametrize(("make", "shape"), RIGHT.values(), ids=RIGHT)
+def test_right_layers_pass(make, shape, dtype, rng):
+    report = gradcheck.check_layer(make(dtype), rng.normal(size=shape).astype(dtype))
     assert report.verdict is Verdict.PASS, str(report)
 
 
@@ -77,7 +72,6 @@ def test_right_losses_regularizers_and_models_pass(regularizer, rng):
 def test_names_are_unique_and_verdicts_fit_the_list():
     names = [m.name for m in MUTANTS + LOOKALIKES]
     assert len(set(names)) == len(names)
-    assert not any(v.ok for m in MUTANTS for v in m.verdicts)
     assert all(v.ok for m in LOOKALIKES for v in m.verdicts)
 
 

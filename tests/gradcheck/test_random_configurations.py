@@ -4,9 +4,11 @@ Kinks, ties, zeros and saturated inputs are among them. The nightly Hypothesis p
 ``HYPOTHESIS_PROFILE=nightly pytest tests/gradcheck/test_random_configurations.py``.
 """
 
+import copy
 from collections import Counter
 from inspect import isabstract
 
+import numpy as np
 import pytest
 from cases import strategy_for
 from hypothesis import event, given, settings
@@ -45,11 +47,14 @@ def test_a_correct_configuration_never_fails(cls, check, values, counts):
     @settings(max_examples=EXAMPLES)
     @given(strategy_for(cls, values))
     def never_fails(case):
+        before = copy.deepcopy(case[1:])
         report = check(*case)
         seen[report.verdict] += 1
         event(report.verdict.name)
         if report.verdict in FAILING:
             report.assert_ok()
+        for array, copied in zip(case[1:], before, strict=True):
+            np.testing.assert_array_equal(array, copied)
 
     never_fails()
 

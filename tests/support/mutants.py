@@ -1,65 +1,19 @@
 """Mutants: correct classes with one classic bug each, to show that the gradient checker catches it.
 
 ``python tests/support/mutants.py`` checks them all and prints the kill matrix; with ``--write`` it renews
-``docs/gradcheck-mutants.md``. The classes themselves are in `mutant_families`.
+``docs/gradcheck-mutants.md``. The classes themselves are in `planted`.
 """
 
 import argparse
 from collections import Counter
 from pathlib import Path
 
-from mutant_families import (
-    activations,
-    class_losses,
-    convolution,
-    dense_contract,
-    dense_values,
-    dropout,
-    functions,
-    layers,
-    losses,
-    models,
-    networks,
-    normalization,
-    pooling,
-    regression_losses,
-    regularizers,
-    relu,
-    structure,
-)
-from mutant_families.mutant import Mutant
-
-from minidl.gradcheck.report import GradientReport
-
-FAMILIES = (
-    losses,
-    class_losses,
-    regression_losses,
-    dense_values,
-    dense_contract,
-    relu,
-    activations,
-    layers,
-    networks,
-    structure,
-    regularizers,
-    models,
-    functions,
-    normalization,
-    dropout,
-    convolution,
-    pooling,
-)
-"""In the order of the kill matrix."""
-
-MUTANTS: list[Mutant] = [m for family in FAMILIES for m in family.MUTANTS]
-LOOKALIKES: list[Mutant] = [m for family in FAMILIES for m in family.LOOKALIKES]
-"""Correct classes that a hasty checker would fail."""
+from planted import LOOKALIKES, MUTANTS
 
 TABLE = Path(__file__).parent.parent.parent / "docs" / "gradcheck-mutants.md"
 
 
-def kill_matrix(reports: dict[str, GradientReport]) -> str:
+def kill_matrix(reports):
     """Return the tables of mutants and lookalikes with what became of them, as Markdown."""
     parts = [
         "# What the gradient checker makes of known bugs",
@@ -82,7 +36,7 @@ def kill_matrix(reports: dict[str, GradientReport]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def main() -> int:
+def main():
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help=f"write docs/{TABLE.name}")
     options = parser.parse_args()

@@ -3,20 +3,7 @@
 import numpy as np
 
 from minidl import SoftmaxCrossEntropy
-from mutant_families.mutant import (
-    FAIL_CONTRACT,
-    FAIL_VALUE,
-    LABELS,
-    NOISE,
-    NONDETERMINISTIC,
-    PASS,
-    Mutant,
-    mutant,
-    signed,
-)
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, LABELS, NOISE, NONDETERMINISTIC, PASS, Family, plant, signed
 
 
 class SpoiledCrossEntropy(SoftmaxCrossEntropy):
@@ -29,11 +16,11 @@ class SpoiledCrossEntropy(SoftmaxCrossEntropy):
         return self.spoil(p, np.eye(p.shape[1], dtype=p.dtype)[labels], len(labels))
 
 
-def loss_mutant(number, name, what, spoil, *verdicts, into=MUTANTS, logits=signed(5, 3)):  # noqa: B008 (never changed)
-    verdicts = verdicts or (FAIL_VALUE,)
-    into.append(
-        Mutant(number, name, what, "loss", lambda: (SpoiledCrossEntropy(spoil), logits, LABELS), verdicts, "outputs")
-    )
+LOGITS = signed(5, 3)
+
+
+def loss_mutant(number, name, what, spoil, *verdicts, logits=LOGITS):
+    plant(number, name, what, "loss", lambda: (SpoiledCrossEntropy(spoil), logits, LABELS), *verdicts, tensor="outputs")
 
 
 # fmt: off
@@ -59,23 +46,16 @@ loss_mutant(67, "loss-float32", "the gradient is float32 for float64 logits",
 loss_mutant(68, "loss-none", "backward returns nothing", lambda p, t, n: None, FAIL_CONTRACT)
 loss_mutant(68, "loss-one-row", "the gradient is averaged over the rows", lambda p, t, n: (p - t).mean(axis=0),
             FAIL_CONTRACT)
-loss_mutant(76, "loss-right", "the same without a bug", lambda p, t, n: (p - t) / n, PASS, into=LOOKALIKES)
+loss_mutant(76, "loss-right", "the same without a bug", lambda p, t, n: (p - t) / n, PASS)
 loss_mutant(76, "loss-right-saturated", "right, on logits of hundreds: most gradients are zero or tiny",
-            lambda p, t, n: (p - t) / n, PASS, into=LOOKALIKES, logits=np.round(signed(5, 3) * 300))
+            lambda p, t, n: (p - t) / n, PASS, logits=np.round(LOGITS * 300))
 # fmt: on
 
 
-def loss_class(number, what, *verdicts, logits=signed(5, 3), into=MUTANTS):  # noqa: B008 (never changed)
-    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", on=lambda c: (c(), logits, LABELS), into=into)
+loss = Family("loss", lambda c, logits=LOGITS: (c(), logits, LABELS), "outputs")
 
 
-@loss_class(1, "forward sums over the rows, backward averages", FAIL_VALUE)
-class SumForward(SoftmaxCrossEntropy):
-    def forward(self, outputs, targets):
-        return super().forward(outputs, targets) * len(outputs)
-
-
-@loss_class(7, "log(softmax): not finite at logits of 1000", FAIL_CONTRACT, logits=signed(5, 3) * 1000)
+@loss(7, "log(softmax): not finite at logits of 1000", FAIL_CONTRACT, logits=LOGITS * 1000, says="^forward returned ")
 class NaiveLogSoftmax(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -84,14 +64,14 @@ class NaiveLogSoftmax(SoftmaxCrossEntropy):
             return float(-np.log(p[np.arange(len(targets)), targets]).mean())
 
 
-@loss_class(9, "labels are smoothed in forward only", FAIL_VALUE)
+@loss(9, "labels are smoothed in forward only")
 class SmoothForward(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
         return float(0.9 * super().forward(outputs, targets) - 0.1 * np.log(self._kept[0]).mean())
 
 
-@loss_class(10, "log(p + 1e-7) in forward only", FAIL_VALUE)
+@loss(10, "log(p + 1e-7) in forward only")
 class EpsilonForward(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -99,7 +79,7 @@ class EpsilonForward(SoftmaxCrossEntropy):
         return float(-np.log(p[np.arange(len(labels)), labels] + 1e-7).mean())
 
 
-@loss_class(10, "probabilities are clipped at 0.01 in forward only", FAIL_VALUE, logits=signed(5, 3) * 5)
+@loss(10, "probabilities are clipped at 0.01 in forward only", logits=LOGITS * 5)
 class ClipForward(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -107,14 +87,14 @@ class ClipForward(SoftmaxCrossEntropy):
         return float(-np.log(np.clip(p[np.arange(len(labels)), labels], 0.01, 0.99)).mean())
 
 
-@loss_class(22, "forward subtracts the maximum in place", FAIL_CONTRACT)
+@loss(22, "forward subtracts the maximum in place", FAIL_CONTRACT, says="forward changed outputs")
 class ShiftsInPlace(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         outputs -= outputs.max(axis=1, keepdims=True)
         return super().forward(outputs, targets)
 
 
-@loss_class(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT)
+@loss(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT, says="reverse order, d outputs")
 class FirstBatchLoss(SoftmaxCrossEntropy):
     first = None
 
@@ -127,7 +107,7 @@ class FirstBatchLoss(SoftmaxCrossEntropy):
         return loss
 
 
-@loss_class(65, "a second backward gives something else instead of refusing", FAIL_CONTRACT)
+@loss(65, "a second backward gives something else instead of refusing", FAIL_CONTRACT, says="a second backward after")
 class BackwardTwiceLoss(SoftmaxCrossEntropy):
     def backward(self):
         kept = self._kept
@@ -136,7 +116,11 @@ class BackwardTwiceLoss(SoftmaxCrossEntropy):
         return gradient
 
 
-@loss_class(76, "forward is noisy", NONDETERMINISTIC)
-class NoisyLoss(SoftmaxCrossEntropy):
-    def forward(self, outputs, targets):
-        return super().forward(outputs, targets) + 1e-6 * float(NOISE.normal())
+# fmt: off
+loss.row(1, "SumForward", "forward sums over the rows, backward averages", SoftmaxCrossEntropy,
+    {"forward": lambda self, outputs, targets: SoftmaxCrossEntropy.forward(self, outputs, targets) * len(outputs)})
+loss.row(76, "NoisyLoss", "forward is noisy", SoftmaxCrossEntropy,
+    {"forward": lambda self, outputs, targets:
+     SoftmaxCrossEntropy.forward(self, outputs, targets) + 1e-6 * float(NOISE.normal())}, NONDETERMINISTIC,
+    says="two calls of forward .* differ, in the loss")
+# fmt: on

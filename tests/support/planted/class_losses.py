@@ -3,19 +3,7 @@
 import numpy as np
 
 from minidl import BinaryCrossEntropy, MulticlassHinge, SigmoidCrossEntropy, SoftmaxCrossEntropy
-from mutant_families.mutant import (
-    FAIL_CONTRACT,
-    FAIL_VALUE,
-    LABELS,
-    PASS,
-    PASS_SUBGRADIENT,
-    Mutant,
-    mutant,
-    signed,
-)
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, LABELS, PASS, PASS_SUBGRADIENT, Family, signed
 
 LOGITS = signed(5, 3)
 SHARES = np.array([[0.0, 1.0, 0.25]] * 4 + [[1.0, 0.5, 0.0]])
@@ -23,34 +11,12 @@ KINK = np.array([[1.0, 0.0, 0.25], [2.0, -1.0, 3.0], [0.5, 0.25, -0.125], [0.0, 
 """Scores of which one lies exactly a margin of 1 below its row's label 2, 0, 1, ... or above it."""
 
 
-def softmax(number, what, *verdicts, into=MUTANTS):
-    weights = [0.5, 1.0, 3.0]
-    return mutant(
-        number,
-        what,
-        *verdicts,
-        kind="loss",
-        tensor="outputs",
-        into=into,
-        on=lambda c: (c(0.25, weights), LOGITS, LABELS),
-    )
+softmax = Family("loss", lambda c: (c(0.25, [0.5, 1.0, 3.0]), LOGITS, LABELS), "outputs")
+labelled = Family("loss", lambda c, logits=LOGITS: (c(), logits, LABELS), "outputs")
+shared = Family("loss", lambda c, logits=LOGITS: (c(), logits, SHARES), "outputs")
 
 
-def labelled(number, what, *verdicts, logits=LOGITS, into=MUTANTS):
-    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", into=into, on=lambda c: (c(), logits, LABELS))
-
-
-def shared(number, what, *verdicts, logits=LOGITS, into=MUTANTS):
-    return mutant(number, what, *verdicts, kind="loss", tensor="outputs", into=into, on=lambda c: (c(), logits, SHARES))
-
-
-@softmax(2, "backward divides by the sum of the rows' class weights, forward by the rows", FAIL_VALUE)
-class WeightedMeanBackward(SoftmaxCrossEntropy):
-    def backward(self):
-        return super().backward() * (len(LABELS) / self.class_weights[LABELS].sum())
-
-
-@softmax(2, "both divide by the sum of the rows' class weights: no mean over rows", FAIL_CONTRACT)
+@softmax(2, "both divide by the sum of the rows' class weights, not rows", FAIL_CONTRACT, says="mean of its rows")
 class WeightedMean(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         self.share = len(targets) / self.class_weights[np.asarray(targets)].sum()
@@ -60,21 +26,21 @@ class WeightedMean(SoftmaxCrossEntropy):
         return super().backward() * self.share
 
 
-@softmax(2, "backward takes all class weights for 1", FAIL_VALUE)
+@softmax(2, "backward takes all class weights for 1")
 class UnweightedBackward(SoftmaxCrossEntropy):
     def backward(self):
         p, q = self.kept()
         return (p - q / q.sum(axis=1, keepdims=True)) / len(q)
 
 
-@softmax(8, "p - q instead of sum(q) * p - q, where the weighted targets q do not sum to 1", FAIL_VALUE)
+@softmax(8, "p - q instead of sum(q) * p - q, where the weighted targets q do not sum to 1")
 class TargetsSumToOne(SoftmaxCrossEntropy):
     def backward(self):
         p, q = self.kept()
         return (p - q) / len(q)
 
 
-@softmax(9, "backward spreads the smoothing over the wrong classes alone: s / (K - 1)", FAIL_VALUE)
+@softmax(9, "backward spreads the smoothing over the wrong classes alone: s / (K - 1)")
 class SmoothsOtherwise(SoftmaxCrossEntropy):
     def backward(self):
         p, _ = self.kept()
@@ -85,7 +51,7 @@ class SmoothsOtherwise(SoftmaxCrossEntropy):
         return (p * q.sum(axis=1, keepdims=True) - q) / n
 
 
-@softmax(9, "backward forgets the smoothing", FAIL_VALUE)
+@softmax(9, "backward forgets the smoothing")
 class SmoothsForwardOnly(SoftmaxCrossEntropy):
     def backward(self):
         p, _ = self.kept()
@@ -93,19 +59,14 @@ class SmoothsForwardOnly(SoftmaxCrossEntropy):
         return w * (p - np.eye(3)[LABELS]) / len(p)
 
 
-@softmax(9, "right, with smoothing and class weights", PASS, into=LOOKALIKES)
-class SmoothedAndWeighted(SoftmaxCrossEntropy):
-    pass
-
-
-@labelled(1, "the gradient of the K binary losses is not divided by K", FAIL_VALUE)
+@labelled(1, "the gradient of the K binary losses is not divided by K")
 class SumOfSigmoids(SigmoidCrossEntropy):
     def backward(self):
         gradient = super().backward()
         return gradient * gradient.shape[1]
 
 
-@labelled(3, "the softmax's gradient for the sigmoids' loss", FAIL_VALUE)
+@labelled(3, "the softmax's gradient for the sigmoids' loss")
 class SigmoidAsSoftmax(SigmoidCrossEntropy):
     def backward(self):
         z, t = self.kept()
@@ -121,7 +82,7 @@ class OverflowingSigmoid(SigmoidCrossEntropy):
             return (np.exp(z) / (1 + np.exp(z)) - t) / z.size
 
 
-@shared(10, "probabilities are clipped at 0.2 in forward only", FAIL_VALUE, logits=LOGITS * 5)
+@shared(10, "probabilities are clipped at 0.2 in forward only", logits=LOGITS * 5)
 class ClippedProbabilities(BinaryCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -129,7 +90,7 @@ class ClippedProbabilities(BinaryCrossEntropy):
         return float(-(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean())
 
 
-@shared(10, "log(p + 1e-7) in forward only", FAIL_VALUE)
+@shared(10, "log(p + 1e-7) in forward only")
 class EpsilonProbabilities(BinaryCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
@@ -137,21 +98,21 @@ class EpsilonProbabilities(BinaryCrossEntropy):
         return float(-(targets * np.log(p + 1e-7) + (1 - targets) * np.log(1 - p + 1e-7)).mean())
 
 
-@shared(11, "the branch for negative logits takes 1 - p for p", FAIL_VALUE)
+@shared(11, "the branch for negative logits takes 1 - p for p")
 class WrongNegativeBranch(BinaryCrossEntropy):
     def backward(self):
         z, t = self.kept()
         return (1 / (1 + np.exp(-np.abs(z))) - t) / z.size
 
 
-@shared(11, "forward lacks max(z, 0) where z is negative and |z| where it is positive", FAIL_VALUE)
+@shared(11, "forward lacks max(z, 0) where z is negative and |z| where it is positive")
 class WrongSoftplus(BinaryCrossEntropy):
     def forward(self, outputs, targets):
         super().forward(outputs, targets)
         return float((np.log1p(np.exp(-np.abs(outputs))) - outputs * targets + outputs / 2).mean())
 
 
-@shared(22, "backward subtracts p from the caller's targets", FAIL_CONTRACT)
+@shared(22, "backward subtracts p from the caller's targets", FAIL_CONTRACT, says="backward changed targets")
 class SpoilsTargets(BinaryCrossEntropy):
     def backward(self):
         z, t = self.kept()
@@ -167,19 +128,14 @@ class OverflowingSoftplus(BinaryCrossEntropy):
             return float((np.log(1 + np.exp(outputs)) - outputs * targets).mean())
 
 
-@shared(76, "right, on logits of hundreds: most gradients are zero or tiny", PASS, logits=LOGITS * 300, into=LOOKALIKES)
-class SaturatedSigmoid(BinaryCrossEntropy):
-    pass
-
-
-@labelled(1, "backward divides by the classes, as PyTorch's hinge does, forward does not", FAIL_VALUE)
+@labelled(1, "backward divides by the classes, as PyTorch's hinge does, forward does not")
 class HingeByClasses(MulticlassHinge):
     def backward(self):
         gradient = super().backward()
         return gradient / gradient.shape[1]
 
 
-@labelled(2, "the label gets -1, however many classes are within the margin", FAIL_VALUE)
+@labelled(2, "the label gets -1, however many classes are within the margin")
 class HingeCountsOnce(MulticlassHinge):
     def backward(self):
         shortfalls, labels = self.kept()
@@ -188,7 +144,7 @@ class HingeCountsOnce(MulticlassHinge):
         return gradient / len(labels)
 
 
-@labelled(30, "backward forgets the margin: only classes that win count", FAIL_VALUE)
+@labelled(30, "backward forgets the margin: only classes that win count")
 class HingeWithoutMargin(MulticlassHinge):
     def backward(self):
         shortfalls, labels = self.kept()
@@ -197,12 +153,15 @@ class HingeWithoutMargin(MulticlassHinge):
         return gradient / len(labels)
 
 
-@labelled(30, "the sum is over the label too: a constant more, the same slopes", PASS, into=LOOKALIKES)
-class HingeWithOwnTerm(MulticlassHinge):
-    def forward(self, outputs, targets):
-        return super().forward(outputs, targets) + self.margin
-
-
-@labelled(21, "right, and scores exactly a margin apart", PASS_SUBGRADIENT, logits=KINK, into=LOOKALIKES)
-class HingeAtTheKink(MulticlassHinge):
-    pass
+# fmt: off
+softmax.row(2, "WeightedMeanBackward", "backward divides by the sum of the rows' class weights, forward by the rows",
+    SoftmaxCrossEntropy,
+    {"backward": lambda self: SoftmaxCrossEntropy.backward(self) * (len(LABELS) / self.class_weights[LABELS].sum())})
+softmax.row(9, "SmoothedAndWeighted", "right, with smoothing and class weights", SoftmaxCrossEntropy, {}, PASS)
+shared.row(76, "SaturatedSigmoid", "right, on logits of hundreds: most gradients are zero or tiny", BinaryCrossEntropy,
+    {}, PASS, logits=LOGITS * 300)
+labelled.row(30, "HingeWithOwnTerm", "the sum is over the label too: a constant more, the same slopes", MulticlassHinge,
+    {"forward": lambda self, outputs, targets: MulticlassHinge.forward(self, outputs, targets) + self.margin}, PASS)
+labelled.row(21, "HingeAtTheKink", "right, and scores exactly a margin apart", MulticlassHinge, {}, PASS_SUBGRADIENT,
+    logits=KINK)
+# fmt: on

@@ -5,10 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from minidl import Dense, Layer
-from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, PASS, Mutant, X, signed
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, X, plant, signed
 
 
 class SpoiledDense(Dense):
@@ -28,11 +25,11 @@ class SpoiledDense(Dense):
     backward_parameters = Layer.backward_parameters
 
 
-def dense_mutant(number, name, what, tensor, spoil, *verdicts, x=X, outputs=3, into=MUTANTS):
-    verdicts = verdicts or (FAIL_VALUE,)
-    into.append(
-        Mutant(number, name, what, "layer", lambda: (SpoiledDense(spoil, x.shape[1], outputs), x), verdicts, tensor)
-    )
+def dense_mutant(number, name, what, tensor, spoil, *verdicts, x=X, outputs=3, says=""):
+    def make():
+        return SpoiledDense(spoil, x.shape[1], outputs), x
+
+    plant(number, name, what, "layer", make, *verdicts, tensor=tensor, says=says)
 
 
 def one_entry(array, index, factor):
@@ -97,22 +94,26 @@ dense_mutant(5, "dense-dy-ignored", "the weight's gradient takes ones for dy", "
 dense_mutant(6, "dense-dy-inverted", "the bias's gradient divides by dy instead of multiplying", "bias",
              lambda g: {"dbias": (1 / g.dy).sum(axis=0)}, FAIL_VALUE)
 dense_mutant(31, "dense-nan", "one entry of the weight's gradient is NaN", "weight",
-             lambda g: {"dweight": one_entry(g.dweight, (0, 0), np.nan)}, FAIL_CONTRACT)
+             lambda g: {"dweight": one_entry(g.dweight, (0, 0), np.nan)}, FAIL_CONTRACT,
+             says=r"^weight.grad\[0, 0\]: backward returned nan")
 dense_mutant(62, "dense-offset", "dx has an offset that does not come from dy", "x", lambda g: {"dx": g.dx + 1e-3},
              FAIL_VALUE)
 dense_mutant(67, "dense-float32-sum", "the weight's gradient is computed in float32", "weight.grad",
              lambda g: {"dweight": g.x.astype(np.float32).T @ g.dy.astype(np.float32)}, FAIL_CONTRACT,
              x=signed(50, 4))
 dense_mutant(67, "dense-float32-dx", "dx is float32 for a float64 dy", "", lambda g: {"dx": g.dx.astype(np.float32)},
-             FAIL_CONTRACT)
+             FAIL_CONTRACT, says="^dx: backward must keep dtype float64 and")
 dense_mutant(67, "dense-float64-dx", "dx is float64 for float32 arrays", "", lambda g: {"dx": g.dx.astype(np.float64)},
              FAIL_CONTRACT, x=X.astype(np.float32))
 dense_mutant(67, "dense-wrong-in-float32", "the weight's gradient is off by 1e-3, in float32 alone", "weight",
              lambda g: {"dweight": only_if(g.x.dtype == np.float32, g.dweight, g.dweight * np.float32(1.001))},
              FAIL_VALUE, x=X.astype(np.float32))
-dense_mutant(68, "dense-no-dx", "backward returns nothing", "", lambda g: {"dx": None}, FAIL_CONTRACT)
-dense_mutant(68, "dense-list-dx", "backward returns lists", "", lambda g: {"dx": g.dx.tolist()}, FAIL_CONTRACT)
-dense_mutant(68, "dense-dx-summed", "dx is summed over the rows", "", lambda g: {"dx": g.dx.sum(axis=0)}, FAIL_CONTRACT)
+dense_mutant(68, "dense-no-dx", "backward returns nothing", "", lambda g: {"dx": None}, FAIL_CONTRACT,
+             says="backward .*returned NoneType; is a return missing")
+dense_mutant(68, "dense-list-dx", "backward returns lists", "", lambda g: {"dx": g.dx.tolist()}, FAIL_CONTRACT,
+             says="^dx: backward must return an array and returned list")
+dense_mutant(68, "dense-dx-summed", "dx is summed over the rows", "", lambda g: {"dx": g.dx.sum(axis=0)}, FAIL_CONTRACT,
+             says="backward must return dx of shape")
 dense_mutant(68, "dense-no-bias-gradient", "the bias gets no gradient", "bias", lambda g: {"dbias": 0 * g.dbias})
 dense_mutant(69, "dense-memory-order", "dy is read in memory order: wrong unless C-contiguous", "",
              lambda g: {"dbias": g.dy.ravel(order="K").reshape(g.dy.shape).sum(axis=0)}, FAIL_CONTRACT)
@@ -123,10 +124,10 @@ dense_mutant(74, "dense-clip-entries", "dx is clipped to -1 .. 1", "x", lambda g
 dense_mutant(74, "dense-clip-norm", "the weight's gradient is clipped to norm 1", "weight",
              lambda g: {"dweight": g.dweight / max(1.0, float(np.linalg.norm(g.dweight)))}, FAIL_VALUE)
 dense_mutant(74, "dense-clip-far", "dx is clipped to -1000 .. 1000", "x", lambda g: {"dx": np.clip(g.dx, -1e3, 1e3)},
-             FAIL_CONTRACT)
-dense_mutant(76, "dense-right", "the same without a bug", "", lambda g: {}, PASS, into=LOOKALIKES)
+             FAIL_CONTRACT, says=r"^dx.*: with dy times 1.67772e\+07")
+dense_mutant(76, "dense-right", "the same without a bug", "", lambda g: {}, PASS)
 dense_mutant(76, "dense-right-one-sample", "right, at batch 1 with one output", "", lambda g: {}, PASS, x=X[:1],
-             outputs=1, into=LOOKALIKES)
+             outputs=1)
 dense_mutant(76, "dense-right-column-order", "right, with dx in column order", "",
-             lambda g: {"dx": np.asfortranarray(g.dx)}, PASS, into=LOOKALIKES)
+             lambda g: {"dx": np.asfortranarray(g.dx)}, PASS)
 # fmt: on

@@ -3,7 +3,7 @@
 import math
 
 from minidl import L2, Dense, Model, ReLU, Sequential, SoftmaxCrossEntropy
-from mutant_families.mutant import (
+from planted.fault import (
     FAIL_CONTRACT,
     FAIL_VALUE,
     LABELS,
@@ -12,15 +12,12 @@ from mutant_families.mutant import (
     PASS,
     PASS_SUBGRADIENT,
     STATE_CHANGED,
-    Mutant,
+    Family,
     X,
-    mutant,
+    plant,
     signed,
 )
-from mutant_families.networks import LastLayerAlone
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.networks import LastLayerAlone
 
 
 def network(trained=True):
@@ -32,11 +29,9 @@ def network(trained=True):
     return layers
 
 
-def model_class(number, what, *verdicts, tensor="0.weight", trained=True, into=MUTANTS):
-    def on(c):
-        return c(network(trained), SoftmaxCrossEntropy(), L2(0.1)), X, LABELS
-
-    return mutant(number, what, *(verdicts or (FAIL_VALUE,)), kind="model", tensor=tensor, on=on, into=into)
+model = Family(
+    "model", lambda c, trained=True: (c(network(trained), SoftmaxCrossEntropy(), L2(0.1)), X, LABELS), "0.weight"
+)
 
 
 def scaled_penalty(model, factor, penalized=(True,)):
@@ -45,10 +40,10 @@ def scaled_penalty(model, factor, penalized=(True,)):
             p.add_grad(factor * model.regularizer.gradient(p.value))
 
 
-model_class(76, "a model of two layers", PASS, PASS_SUBGRADIENT, into=LOOKALIKES)(Model)
+model(76, "a model of two layers", PASS, PASS_SUBGRADIENT)(Model)
 
 
-@model_class(73, "the regularizer is in the cost and not in the gradient")
+@model(73, "the regularizer is in the cost and not in the gradient")
 class NoPenaltyGradient(Model):
     def compute_gradients(self, x, y):
         result = super().compute_gradients(x, y)
@@ -56,7 +51,7 @@ class NoPenaltyGradient(Model):
         return result
 
 
-@model_class(73, "the regularizer's gradient is divided by N")
+@model(73, "the regularizer's gradient is divided by N")
 class PenaltyOverN(Model):
     def compute_gradients(self, x, y):
         result = super().compute_gradients(x, y)
@@ -64,19 +59,7 @@ class PenaltyOverN(Model):
         return result
 
 
-@model_class(73, "the regularizer is in the gradient and not in the cost", FAIL_VALUE)
-class NoPenaltyInCost(Model):
-    def penalty(self):
-        return 0.0
-
-
-@model_class(73, "the cost has the penalty twice", FAIL_CONTRACT, FAIL_VALUE)
-class PenaltyTwice(Model):
-    def compute_cost(self, x, y):
-        return super().compute_cost(x, y) + self.penalty()
-
-
-@model_class(71, "biases are penalized in the gradient alone", tensor="0.bias")
+@model(71, "biases are penalized in the gradient alone", tensor="0.bias")
 class PenalizesBiases(Model):
     def compute_gradients(self, x, y):
         result = super().compute_gradients(x, y)
@@ -84,12 +67,7 @@ class PenalizesBiases(Model):
         return result
 
 
-@model_class(71, "the same, checked before training, when every bias is 0", tensor="0.bias", trained=False)
-class PenalizesZeroBiases(PenalizesBiases):
-    pass
-
-
-@model_class(71, "one weight's penalty has no gradient", tensor="2.weight")
+@model(71, "one weight's penalty has no gradient", tensor="2.weight")
 class ForgetsLastPenalty(Model):
     def compute_gradients(self, x, y):
         result = super().compute_gradients(x, y)
@@ -98,7 +76,7 @@ class ForgetsLastPenalty(Model):
         return result
 
 
-@model_class(62, "gradients gather over the calls", FAIL_CONTRACT, FAIL_VALUE, NONDETERMINISTIC)
+@model(62, "gradients gather over the calls", FAIL_CONTRACT, FAIL_VALUE, NONDETERMINISTIC)
 class Gathers(Model):
     def compute_gradients(self, x, y):
         before = {path: p.grad.copy() for path, p in self.parameters.items()}
@@ -108,14 +86,14 @@ class Gathers(Model):
         return result
 
 
-@model_class(73, "`compute_gradients` returns (loss, cost)", FAIL_CONTRACT)
+@model(73, "`compute_gradients` returns (loss, cost)", FAIL_CONTRACT)
 class SwapsCostAndLoss(Model):
     def compute_gradients(self, x, y):
         cost, loss = super().compute_gradients(x, y)
         return loss, cost
 
 
-@model_class(74, "the gradients are clipped to norm 0.1")
+@model(74, "the gradients are clipped to norm 0.1")
 class ClipsInModel(Model):
     def compute_gradients(self, x, y):
         result = super().compute_gradients(x, y)
@@ -125,7 +103,7 @@ class ClipsInModel(Model):
         return result
 
 
-@model_class(75, "the first layer gets no gradient, as if it were frozen")
+@model(75, "the first layer gets no gradient, as if it were frozen")
 class Frozen(Model):
     def compute_gradients(self, x, y):
         result = super().compute_gradients(x, y)
@@ -134,7 +112,7 @@ class Frozen(Model):
         return result
 
 
-@model_class(16, "`compute_gradients` takes the optimizer's step", STATE_CHANGED, FAIL_CONTRACT)
+@model(16, "`compute_gradients` takes the optimizer's step", STATE_CHANGED, FAIL_CONTRACT)
 class StepsInModel(Model):
     def compute_gradients(self, x, y):
         result = super().compute_gradients(x, y)
@@ -143,14 +121,14 @@ class StepsInModel(Model):
         return result
 
 
-@model_class(22, "`compute_gradients` scales x in place", FAIL_CONTRACT, FAIL_VALUE)
+@model(22, "`compute_gradients` scales x in place", FAIL_CONTRACT, FAIL_VALUE)
 class ScalesInput(Model):
     def compute_gradients(self, x, y):
         x /= 2
         return super().compute_gradients(x, y)
 
 
-@model_class(53, "the gradients are noisy", NONDETERMINISTIC)
+@model(53, "the gradients are noisy", NONDETERMINISTIC)
 class NoisyModel(Model):
     def compute_gradients(self, x, y):
         result = super().compute_gradients(x, y)
@@ -159,14 +137,21 @@ class NoisyModel(Model):
         return result
 
 
-MUTANTS.append(
-    Mutant(
-        68,
-        "network-last-layer-alone",
-        "`backward_parameters` of the network reaches the last layer alone",
-        "model",
-        lambda: (Model(LastLayerAlone(*network().layers), SoftmaxCrossEntropy()), X, LABELS),
-        (FAIL_VALUE,),
-        "0.weight",
-    )
+plant(
+    68,
+    "network-last-layer-alone",
+    "`backward_parameters` of the network reaches the last layer alone",
+    "model",
+    lambda: (Model(LastLayerAlone(*network().layers), SoftmaxCrossEntropy()), X, LABELS),
+    tensor="0.weight",
 )
+
+
+# fmt: off
+model.row(73, "NoPenaltyInCost", "the regularizer is in the gradient and not in the cost", Model,
+    {"penalty": lambda self: 0.0})
+model.row(73, "PenaltyTwice", "the cost has the penalty twice", Model,
+    {"compute_cost": lambda self, x, y: Model.compute_cost(self, x, y) + self.penalty()}, FAIL_CONTRACT, FAIL_VALUE)
+model.row(71, "PenalizesZeroBiases", "the same, checked before training, when every bias is 0", PenalizesBiases, {},
+    tensor="0.bias", trained=False)
+# fmt: on

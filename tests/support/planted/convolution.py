@@ -5,10 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from minidl import Conv2D, Layer
-from mutant_families.mutant import FAIL_CONTRACT, FAIL_VALUE, PASS, Mutant, mutant, signed
+from planted.fault import FAIL_CONTRACT, PASS, Family, signed
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
 IMAGES = signed(2, 5, 4, 2)
 
 
@@ -61,57 +59,22 @@ class PixelByPixel(Conv2D):
     backward_parameters = Layer.backward_parameters
 
 
-def conv(number, what, *verdicts, tensor="x", into=MUTANTS, kernel=(2, 3), outputs=3, x=IMAGES, **options):
-    def on(cls):
-        return cls(x.shape[-1], outputs, kernel, rng=0, **options), x
-
-    return mutant(number, what, *verdicts or (FAIL_VALUE,), tensor=tensor, on=on, into=into)
+def arguments(cls, kernel=(2, 3), outputs=3, x=IMAGES, **options):
+    return cls(x.shape[-1], outputs, kernel, rng=0, **options), x
 
 
-conv(41, "the kernel's pixels one by one, windows that overlap", PASS, into=LOOKALIKES, padding=1)(PixelByPixel)
+conv = Family("layer", arguments)
 
 
-@conv(42, "the same with stride, dilation and groups", PASS, into=LOOKALIKES, stride=2, dilation=(2, 1), groups=2,
-      outputs=4, padding="same")  # fmt: skip
-class WithEverything(PixelByPixel):
-    pass
+conv(41, "the kernel's pixels one by one, windows that overlap", PASS, padding=1)(PixelByPixel)
 
 
-@conv(37, "an even kernel with padding same: the odd row is at the bottom", PASS, into=LOOKALIKES, kernel=2,
-      padding="same")  # fmt: skip
-class EvenKernelSame(PixelByPixel):
-    pass
-
-
-@conv(40, "dx as a correlation with the turned kernel, by the layer itself", PASS, into=LOOKALIKES, padding=(1, 2))
-class Itself(Conv2D):
-    pass
-
-
-@conv(43, "the weight in another memory order", PASS, into=LOOKALIKES)
+@conv(43, "the weight in another memory order", PASS)
 class FortranWeight(Conv2D):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.weight = self.weight.__class__(np.asfortranarray(self.weight.value), dtype=np.float64)
         self._parameters["weight"] = self.weight
-
-
-@conv(37, "dx is cut from the top left corner: the padding is forgotten", padding=1)
-class CropAtCorner(PixelByPixel):
-    def crop(self, padded, windows, height, width):
-        return padded[:, :height, :width]
-
-
-@conv(37, "dx is cut one row too late", padding=(1, 0))
-class CropTooLate(PixelByPixel):
-    def crop(self, padded, windows, height, width):
-        return padded[:, 2 : height + 2]
-
-
-@conv(37, "for padding same with an even kernel, backward has the odd row at the top", kernel=2, padding="same")
-class OddRowAtTop(PixelByPixel):
-    def crop(self, padded, windows, height, width):
-        return padded[:, 1 : height + 1, :width]
 
 
 @conv(37, "the stride is one too small in backward", stride=2, kernel=2)
@@ -123,17 +86,11 @@ class StrideOffByOne(PixelByPixel):
         tap[:, : part.shape[1], : part.shape[2]] += part
 
 
-@conv(38, "what no window sees is missing from dx", FAIL_CONTRACT, stride=3, kernel=2, tensor="")
+@conv(38, "what no window sees is missing from dx", FAIL_CONTRACT, stride=3, kernel=2)
 class RestMissing(PixelByPixel):
     def crop(self, padded, windows, height, width):
         rows, columns = windows.output_size(height, width)
         return padded[:, : 3 * rows - 1, : 3 * columns - 1]
-
-
-@conv(38, "what no window sees is put at the top instead of the bottom", stride=2, kernel=2)
-class RestAtTop(PixelByPixel):
-    def crop(self, padded, windows, height, width):
-        return np.roll(padded, 1, axis=1)
 
 
 @conv(39, "height and width of the stride are exchanged in backward", stride=(1, 2), kernel=2)
@@ -144,30 +101,6 @@ class ExchangedStride(PixelByPixel):
     def put(self, tap, part):
         rows, columns = min(tap.shape[1], part.shape[1]), min(tap.shape[2], part.shape[2])
         tap[:, :rows, :columns] += part[:, :rows, :columns]
-
-
-@conv(39, "height and width of the kernel are exchanged for the gradient of a square kernel", tensor="weight", kernel=2)
-class ExchangedKernel(PixelByPixel):
-    def weight_gradient(self, taps, dy):
-        return super().weight_gradient(taps, dy).swapaxes(0, 1)
-
-
-@conv(40, "the kernel is not turned", padding=1, kernel=3)
-class NotTurned(PixelByPixel):
-    def kernel(self, i, j):
-        return super().kernel(2 - i, 2 - j)
-
-
-@conv(40, "the kernel is turned in height alone", padding=1, kernel=3)
-class TurnedHalf(PixelByPixel):
-    def kernel(self, i, j):
-        return super().kernel(i, 2 - j)
-
-
-@conv(40, "the weight's gradient is turned", tensor="weight")
-class GradientTurned(PixelByPixel):
-    def weight_gradient(self, taps, dy):
-        return super().weight_gradient(taps, dy)[::-1, ::-1]
 
 
 @conv(41, "windows that overlap overwrite each other")
@@ -193,31 +126,42 @@ class OneGroup(PixelByPixel):
         return kernel
 
 
-@conv(42, "the outputs of the groups are interleaved in the weight's gradient", tensor="weight", groups=2, outputs=4)
-class Interleaved(PixelByPixel):
-    def weight_gradient(self, taps, dy):
-        return super().weight_gradient(taps, dy[..., [0, 2, 1, 3]])
-
-
-@conv(43, "dy is read as if it lay row by row in memory", FAIL_CONTRACT)
-class ReadsMemory(PixelByPixel):
-    def backward(self, dy):
-        return super().backward(dy.ravel(order="K").reshape(dy.shape))
-
-
-@conv(14, "the bias's gradient is summed over the images alone", tensor="bias")
-class BiasOfOnePixel(PixelByPixel):
-    def bias_gradient(self, dy):
-        return dy.sum(axis=0)[0, 0]
-
-
-@conv(14, "the bias's gradient is a mean over the pixels", tensor="bias")
-class BiasMean(PixelByPixel):
-    def bias_gradient(self, dy):
-        return dy.sum(axis=0).mean(axis=(0, 1))
-
-
-@conv(62, "the weight's gradient is that of the last image", tensor="weight")
-class LastImage(PixelByPixel):
-    def weight_gradient(self, taps, dy):
-        return super().weight_gradient((tap[-1:] for tap in taps), dy[-1:])
+# fmt: off
+conv.row(42, "WithEverything", "the same with stride, dilation and groups", PixelByPixel, {}, PASS, stride=2,
+    dilation=(2, 1), groups=2, outputs=4, padding="same")
+conv.row(37, "EvenKernelSame", "an even kernel with padding same: the odd row is at the bottom", PixelByPixel, {}, PASS,
+    kernel=2, padding="same")
+conv.row(40, "Itself", "dx as a correlation with the turned kernel, by the layer itself", Conv2D, {}, PASS,
+    padding=(1, 2))
+conv.row(37, "CropAtCorner", "dx is cut from the top left corner: the padding is forgotten", PixelByPixel,
+    {"crop": lambda self, padded, windows, height, width: padded[:, :height, :width]}, padding=1)
+conv.row(37, "CropTooLate", "dx is cut one row too late", PixelByPixel,
+    {"crop": lambda self, padded, windows, height, width: padded[:, 2 : height + 2]}, padding=(1, 0))
+conv.row(37, "OddRowAtTop", "for padding same with an even kernel, backward has the odd row at the top", PixelByPixel,
+    {"crop": lambda self, padded, windows, height, width: padded[:, 1 : height + 1, :width]}, kernel=2, padding="same")
+conv.row(38, "RestAtTop", "what no window sees is put at the top instead of the bottom", PixelByPixel,
+    {"crop": lambda self, padded, windows, height, width: np.roll(padded, 1, axis=1)}, stride=2, kernel=2)
+conv.row(39, "ExchangedKernel", "height and width of the kernel are exchanged for the gradient of a square kernel",
+    PixelByPixel,
+    {"weight_gradient": lambda self, taps, dy: PixelByPixel.weight_gradient(self, taps, dy).swapaxes(0, 1)},
+    tensor="weight", kernel=2)
+conv.row(40, "NotTurned", "the kernel is not turned", PixelByPixel,
+    {"kernel": lambda self, i, j: PixelByPixel.kernel(self, 2 - i, 2 - j)}, padding=1, kernel=3)
+conv.row(40, "TurnedHalf", "the kernel is turned in height alone", PixelByPixel,
+    {"kernel": lambda self, i, j: PixelByPixel.kernel(self, i, 2 - j)}, padding=1, kernel=3)
+conv.row(40, "GradientTurned", "the weight's gradient is turned", PixelByPixel,
+    {"weight_gradient": lambda self, taps, dy: PixelByPixel.weight_gradient(self, taps, dy)[::-1, ::-1]},
+    tensor="weight")
+conv.row(42, "Interleaved", "the outputs of the groups are interleaved in the weight's gradient", PixelByPixel,
+    {"weight_gradient": lambda self, taps, dy: PixelByPixel.weight_gradient(self, taps, dy[..., [0, 2, 1, 3]])},
+    tensor="weight", groups=2, outputs=4)
+conv.row(43, "ReadsMemory", "dy is read as if it lay row by row in memory", PixelByPixel,
+    {"backward": lambda self, dy: PixelByPixel.backward(self, dy.ravel(order="K").reshape(dy.shape))}, FAIL_CONTRACT)
+conv.row(14, "BiasOfOnePixel", "the bias's gradient is summed over the images alone", PixelByPixel,
+    {"bias_gradient": lambda self, dy: dy.sum(axis=0)[0, 0]}, tensor="bias")
+conv.row(14, "BiasMean", "the bias's gradient is a mean over the pixels", PixelByPixel,
+    {"bias_gradient": lambda self, dy: dy.sum(axis=0).mean(axis=(0, 1))}, tensor="bias")
+conv.row(62, "LastImage", "the weight's gradient is that of the last image", PixelByPixel,
+    {"weight_gradient": lambda self, taps, dy: PixelByPixel.weight_gradient(self, (tap[-1:] for tap in taps), dy[-1:])},
+    tensor="weight")
+# fmt: on

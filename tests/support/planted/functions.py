@@ -4,26 +4,22 @@ import math
 
 import numpy as np
 
-from mutant_families.mutant import (
+from planted.fault import (
     FAIL_CONTRACT,
-    FAIL_VALUE,
     NOISE,
     NONDETERMINISTIC,
     PASS,
     PASS_SUBGRADIENT,
     VACUOUS,
     WITH_ZEROS,
-    Mutant,
     X,
+    plant,
     signed,
 )
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
 
-
-def function_mutant(number, name, what, f, vjp, *verdicts, at=(X,), tensor="argument 0", into=MUTANTS):
-    into.append(Mutant(number, name, what, "function", lambda: (f, vjp, *at), verdicts or (FAIL_VALUE,), tensor))
+def function_mutant(number, name, what, f, vjp, *verdicts, at=(X,), tensor="argument 0"):
+    plant(number, name, what, "function", lambda: (f, vjp, *at), *verdicts, tensor=tensor)
 
 
 def log_softmax(z):
@@ -107,12 +103,11 @@ function_mutant(74, "function-clipped", "exp: the gradient is clipped to norm 1"
                 lambda dy, x: dy * np.exp(x) / max(1.0, float(np.linalg.norm(dy * np.exp(x)))))
 function_mutant(76, "function-constant", "a constant: nothing can be compared", np.ones_like, lambda dy, x: 0 * x,
                 VACUOUS)
-function_mutant(3, "function-softmax-right", "softmax", softmax, softmax_vjp, PASS, into=LOOKALIKES)
-function_mutant(50, "function-normalise-right", "normalising rows", normalise, normalise_vjp, PASS, into=LOOKALIKES)
-function_mutant(12, "function-tiny-right", "1e-9 * x**2", lambda x: 1e-9 * x**2, lambda dy, x: 2e-9 * dy * x, PASS,
-                into=LOOKALIKES)
+function_mutant(3, "function-softmax-right", "softmax", softmax, softmax_vjp, PASS)
+function_mutant(50, "function-normalise-right", "normalising rows", normalise, normalise_vjp, PASS)
+function_mutant(12, "function-tiny-right", "1e-9 * x**2", lambda x: 1e-9 * x**2, lambda dy, x: 2e-9 * dy * x, PASS)
 function_mutant(24, "function-abs-right", "abs(x), with 1 at an exact 0", np.abs,
-                lambda dy, x: dy * np.where(x >= 0, 1.0, -1.0), PASS_SUBGRADIENT, at=(WITH_ZEROS,), into=LOOKALIKES)
+                lambda dy, x: dy * np.where(x >= 0, 1.0, -1.0), PASS_SUBGRADIENT, at=(WITH_ZEROS,))
 function_mutant(31, "function-edge-right", "log, with numbers near the edge of its domain", np.log,
-                lambda dy, x: dy / x, PASS, at=(np.array([1e-3, 0.1, 1.0, 50.0]),), into=LOOKALIKES)
+                lambda dy, x: dy / x, PASS, at=(np.array([1e-3, 0.1, 1.0, 50.0]),))
 # fmt: on

@@ -3,19 +3,8 @@
 import numpy as np
 
 from minidl import BatchNorm, LayerNorm
-from mutant_families.mutant import (
-    FAIL_CONTRACT,
-    FAIL_VALUE,
-    PASS,
-    STATE_CHANGED,
-    Mutant,
-    X,
-    mutant,
-    signed,
-)
+from planted.fault import FAIL_CONTRACT, PASS, STATE_CHANGED, Family, X, plant, signed
 
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
 IMAGES = signed(3, 2, 3, 4)
 FLAT_COLUMN = np.column_stack([X[:, :3], np.full(5, 0.75)])
 
@@ -59,9 +48,8 @@ class SpoiledLayerNorm(LayerNorm):
         return self.dx(dy * self.gamma.value, normal, std, -1).astype(dy.dtype, copy=False)
 
 
-def spoiled(number, name, what, cls, *verdicts, x=X, tensor="x", into=MUTANTS, **bug):
-    verdicts = verdicts or (FAIL_VALUE,)
-    into.append(Mutant(number, name, what, "layer", lambda: (cls(**bug), x), verdicts, tensor))
+def spoiled(number, name, what, cls, *verdicts, x=X, tensor="x", **bug):
+    plant(number, name, what, "layer", lambda: (cls(**bug), x), *verdicts, tensor=tensor)
 
 
 def unbiased_dx(d, normal, std, axis):
@@ -85,8 +73,8 @@ for cls, kind in ((SpoiledBatchNorm, "batchnorm"), (SpoiledLayerNorm, "layernorm
             dx=root_alone)
     spoiled(50, f"{kind}-no-epsilon-in-backward", "epsilon in forward alone", cls,
             dx=lambda d, normal, std, axis: right_dx(d, normal, np.sqrt(std**2 - 0.01), axis))
-    spoiled(44, f"{kind}-right", "written out step by step", cls, PASS, into=LOOKALIKES)
-    spoiled(44, f"{kind}-images-right", "written out step by step, on images", cls, PASS, x=IMAGES, into=LOOKALIKES)
+    spoiled(44, f"{kind}-right", "written out step by step", cls, PASS)
+    spoiled(44, f"{kind}-images-right", "written out step by step, on images", cls, PASS, x=IMAGES)
     spoiled(51, f"{kind}-sums-over-rows-alone", "on images, gamma's gradient is that of the first pixel", cls, x=IMAGES,
             tensor="gamma", total=lambda terms: terms.sum(axis=0)[0, 0])
     spoiled(51, f"{kind}-means-for-sums", "the gradients of gamma and beta are means", cls, tensor="gamma",
@@ -100,18 +88,18 @@ spoiled(48, "batchnorm-per-pixel-backward", "on images, backward takes means ove
 # fmt: on
 
 
-def batch_norm(number, what, *verdicts, x=X, tensor="", into=MUTANTS):
-    return mutant(number, what, *verdicts, tensor=tensor, on=lambda c: (c(4, epsilon=0.01), x), into=into)
+batch_norm = Family("layer", lambda c, x=X: (c(4, epsilon=0.01), x))
+step_by_step = Family("layer", lambda c: (c(), X))
 
 
-@batch_norm(46, "backward uses the running variance, as if in prediction", FAIL_VALUE, tensor="x")
+@batch_norm(46, "backward uses the running variance, as if in prediction")
 class RunningInBackward(BatchNorm):
     def backward(self, dy):
         super().backward(dy)
         return (dy * self.gamma.value / np.sqrt(self.running_variance + self.epsilon)).astype(dy.dtype)
 
 
-@batch_norm(46, "forward predicts in training too, backward is that of batch statistics", FAIL_VALUE, tensor="x")
+@batch_norm(46, "forward predicts in training too, backward is that of batch statistics")
 class PredictsInTraining(BatchNorm):
     def forward(self, x, train=False):
         if train:
@@ -119,14 +107,14 @@ class PredictsInTraining(BatchNorm):
         return super().forward(x)
 
 
-@batch_norm(47, "backward updates the running mean once more", STATE_CHANGED)
+@batch_norm(47, "backward updates the running mean once more", STATE_CHANGED, says="backward changed running_mean")
 class UpdatesInBackward(BatchNorm):
     def backward(self, dy):
         self.running_mean *= self.momentum
         return super().backward(dy)
 
 
-@batch_norm(47, "prediction updates the running mean", STATE_CHANGED)
+@batch_norm(47, "prediction updates the running mean", STATE_CHANGED, says=r"\(train=False\) changed running_mean")
 class UpdatesInPrediction(BatchNorm):
     def forward(self, x, train=False):
         self.running_mean += 0.1 * (x.mean(axis=0) - self.running_mean)
@@ -147,11 +135,6 @@ class HiddenStatistics(BatchNorm):
         return (y - self.mean).astype(x.dtype)
 
 
-@batch_norm(46, "rows mix in training, and batch_independent does not say so", FAIL_CONTRACT)
-class RowsMixUnsaid(BatchNorm):
-    batch_independent = True
-
-
 @batch_norm(49, "a feature without variance: 0 / 0, for want of an epsilon", FAIL_CONTRACT, x=FLAT_COLUMN)
 class NoEpsilon(BatchNorm):
     def __init__(self, features, epsilon):
@@ -159,7 +142,7 @@ class NoEpsilon(BatchNorm):
         self.epsilon = 0.0
 
 
-@mutant(49, "the unbiased variance, which one row has not", FAIL_CONTRACT, on=lambda c: (c(), X), into=MUTANTS)
+@step_by_step(49, "the unbiased variance, which one row has not", FAIL_CONTRACT)
 class UnbiasedOneRow(SpoiledBatchNorm):
     def __init__(self):
         super().__init__(unbiased_dx)
@@ -172,18 +155,16 @@ class UnbiasedOneRow(SpoiledBatchNorm):
         return (x - x.mean(axis=0)) * inverse_std * self.gamma.value + self.beta.value
 
 
-@mutant(45, "the unbiased variance in both, and one row refused", PASS, on=lambda c: (c(), X), into=LOOKALIKES)
+@step_by_step(45, "the unbiased variance in both, and one row refused", PASS)
 class UnbiasedInBoth(UnbiasedOneRow):
     def forward(self, x, train=False):
         BatchNorm.forward(self, x, train)  # which refuses one row, and gathers the running statistics
         return super().forward(x, train)
 
 
-@batch_norm(49, "a feature without variance, with an epsilon", PASS, x=FLAT_COLUMN, into=LOOKALIKES)
-class FlatFeature(BatchNorm):
-    pass
-
-
-@batch_norm(49, "two rows: dx is next to nothing", PASS, x=X[:2], into=LOOKALIKES)
-class TwoRows(BatchNorm):
-    pass
+# fmt: off
+batch_norm.row(46, "RowsMixUnsaid", "rows mix in training, and batch_independent does not say so", BatchNorm,
+    {"batch_independent": True}, FAIL_CONTRACT)
+batch_norm.row(49, "FlatFeature", "a feature without variance, with an epsilon", BatchNorm, {}, PASS, x=FLAT_COLUMN)
+batch_norm.row(49, "TwoRows", "two rows: dx is next to nothing", BatchNorm, {}, PASS, x=X[:2])
+# fmt: on

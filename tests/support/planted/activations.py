@@ -4,19 +4,7 @@ import numpy as np
 
 from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from minidl.nn.arithmetic import sigmoid
-from mutant_families.mutant import (
-    FAIL_CONTRACT,
-    FAIL_VALUE,
-    PASS,
-    PASS_SUBGRADIENT,
-    WITH_ZEROS,
-    Mutant,
-    X,
-    mutant,
-)
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, WITH_ZEROS, Family, X, plant
 
 FAR = np.array([[-800.0, 800.0, -2.0], [1.0, -1000.0, 1000.0]])
 LOGITS = np.array([[1000.0, 1001.0, 999.0], [-1000.0, -1001.5, 5.0]])
@@ -35,13 +23,12 @@ class Spoiled(Activation):
         return self.wrong(x).astype(x.dtype)
 
 
-def spoiled(number, name, what, right, derivative, *verdicts, x=X, into=MUTANTS):
-    verdicts = verdicts or (FAIL_VALUE,)
-    into.append(Mutant(number, name, what, "layer", lambda: (Spoiled(right, derivative), x), verdicts, "x"))
+def spoiled(number, name, what, right, derivative, *verdicts, x=X):
+    plant(number, name, what, "layer", lambda: (Spoiled(right, derivative), x), *verdicts, tensor="x")
 
 
 def right(number, name, what, make, x, verdict=PASS):
-    LOOKALIKES.append(Mutant(number, name, what, "layer", lambda: (make(), x), (verdict,)))
+    plant(number, name, what, "layer", lambda: (make(), x), verdict)
 
 
 def density(x):
@@ -74,9 +61,8 @@ spoiled(27, "silu-without-x", "the sigmoid's part of the product rule is missing
 spoiled(27, "silu-without-1", "s * x * (1 - s), without the 1 +", SiLU(), lambda x: sigmoid(x) * x * sigmoid(-x))
 
 spoiled(21, "leaky-1-at-0", "the slope at an exact 0 is that of the right", LeakyReLU(0.25),
-        lambda x: np.where(x >= 0, 1.0, 0.25), PASS_SUBGRADIENT, x=WITH_ZEROS, into=LOOKALIKES)
-spoiled(27, "sigmoid-by-x", "the derivative as a formula in x", Sigmoid(), lambda x: sigmoid(x) * sigmoid(-x), PASS,
-        into=LOOKALIKES)
+        lambda x: np.where(x >= 0, 1.0, 0.25), PASS_SUBGRADIENT, x=WITH_ZEROS)
+spoiled(27, "sigmoid-by-x", "the derivative as a formula in x", Sigmoid(), lambda x: sigmoid(x) * sigmoid(-x), PASS)
 right(21, "leaky-at-0", "LeakyReLU at an exact 0", lambda: LeakyReLU(0.25), WITH_ZEROS, PASS_SUBGRADIENT)
 right(23, "elu-at-0", "ELU(0.5), which has a kink, at an exact 0", lambda: ELU(0.5), WITH_ZEROS, PASS_SUBGRADIENT)
 right(23, "elu-smooth-at-0", "ELU(1), which has none, at an exact 0", ELU, WITH_ZEROS)
@@ -88,8 +74,7 @@ right(4, "softmax-square", "as many classes as rows", Softmax, X[:4])
 # fmt: on
 
 
-def activation(number, what, *verdicts, x=X, tensor=""):
-    return mutant(number, what, *verdicts, tensor=tensor, on=lambda c: (c(), x), into=MUTANTS)
+activation = Family("layer", lambda c, x=X: (c(), x))
 
 
 @activation(67, "a NumPy scalar makes y float64 for a float32 x", FAIL_CONTRACT)
@@ -101,28 +86,21 @@ class WideGELU(GELU):
         return super().derivative(2 * x)
 
 
-@activation(65, "the y that was kept stays, so that a second backward is taken", FAIL_CONTRACT)
-class SpentTanh(Tanh):
-    def backward(self, dy):
-        (y,) = self._kept
-        return super().derivative(y) * dy
-
-
-@activation(3, "the diagonal of the Jacobian alone", FAIL_VALUE, tensor="x")
+@activation(3, "the diagonal of the Jacobian alone")
 class DiagonalSoftmax(Softmax):
     def backward(self, dy):
         (y,) = self.kept()
         return dy * y * (1 - y)
 
 
-@activation(3, "the sum of dy, not weighted with y", FAIL_VALUE, tensor="x")
+@activation(3, "the sum of dy, not weighted with y")
 class UnweightedSoftmax(Softmax):
     def backward(self, dy):
         (y,) = self.kept()
         return y * (dy - dy.sum(axis=-1, keepdims=True))
 
 
-@activation(4, "the sum in backward runs over the rows", FAIL_VALUE, tensor="x")
+@activation(4, "the sum in backward runs over the rows")
 class WrongAxisSoftmax(Softmax):
     def backward(self, dy):
         (y,) = self.kept()
@@ -157,14 +135,14 @@ class LogOfSoftmax(LogSoftmax):
         return y
 
 
-@activation(8, "dy - p * dy in place of dy - p * sum(dy)", FAIL_VALUE, tensor="x")
+@activation(8, "dy - p * dy in place of dy - p * sum(dy)")
 class UnsummedLogSoftmax(LogSoftmax):
     def backward(self, dy):
         (y,) = self.kept()
         return dy - np.exp(y) * dy
 
 
-@activation(8, "the softmax's backward after the logarithm's forward", FAIL_VALUE, tensor="x")
+@activation(8, "the softmax's backward after the logarithm's forward")
 class SoftmaxBackward(LogSoftmax):
     def backward(self, dy):
         (y,) = self.kept()

@@ -3,20 +3,7 @@
 import numpy as np
 
 from minidl import ReLU
-from mutant_families.mutant import (
-    FAIL_CONTRACT,
-    FAIL_VALUE,
-    PASS,
-    PASS_SUBGRADIENT,
-    VACUOUS,
-    WITH_ZEROS,
-    Mutant,
-    X,
-    mutant,
-)
-
-MUTANTS: list[Mutant] = []
-LOOKALIKES: list[Mutant] = []
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, PASS_SUBGRADIENT, VACUOUS, WITH_ZEROS, Family, X, plant
 
 
 class SpoiledReLU(ReLU):
@@ -34,9 +21,8 @@ class SpoiledReLU(ReLU):
         return self.spoil(x, dy).astype(dy.dtype, copy=False)
 
 
-def relu_mutant(number, name, what, spoil, *verdicts, x=X, into=MUTANTS):
-    verdicts = verdicts or (FAIL_VALUE,)
-    into.append(Mutant(number, name, what, "layer", lambda: (SpoiledReLU(spoil), x), verdicts, "x"))
+def relu_mutant(number, name, what, spoil, *verdicts, x=X):
+    plant(number, name, what, "layer", lambda: (SpoiledReLU(spoil), x), *verdicts, tensor="x")
 
 
 # fmt: off
@@ -58,18 +44,17 @@ relu_mutant(31, "relu-nan-at-0", "max(x, 0) / x as the slope: NaN at an exact 0"
             FAIL_CONTRACT, x=WITH_ZEROS)
 relu_mutant(76, "relu-dead", "every x is negative: nothing can be compared", lambda x, dy: dy * (x > 0), VACUOUS,
             x=-np.abs(X))
-relu_mutant(21, "relu-1-at-0", "the mask is x >= 0", lambda x, dy: dy * (x >= 0), PASS_SUBGRADIENT, x=WITH_ZEROS,
-            into=LOOKALIKES)
+relu_mutant(21, "relu-1-at-0", "the mask is x >= 0", lambda x, dy: dy * (x >= 0), PASS_SUBGRADIENT, x=WITH_ZEROS)
 relu_mutant(21, "relu-half-at-0", "the slope at an exact 0 is 1/2", lambda x, dy: dy * (0.5 * (x >= 0) + 0.5 * (x > 0)),
-            PASS_SUBGRADIENT, x=WITH_ZEROS, into=LOOKALIKES)
-relu_mutant(21, "relu-0-at-0", "the mask is x > 0", lambda x, dy: dy * (x > 0), PASS_SUBGRADIENT, x=WITH_ZEROS,
-            into=LOOKALIKES)
+            PASS_SUBGRADIENT, x=WITH_ZEROS)
+relu_mutant(21, "relu-0-at-0", "the mask is x > 0", lambda x, dy: dy * (x > 0), PASS_SUBGRADIENT, x=WITH_ZEROS)
 relu_mutant(21, "relu-near-0", "right, with x as near to the kink as 1e-4", lambda x, dy: dy * (x > 0), PASS,
-            x=WITH_ZEROS + 1e-4, into=LOOKALIKES)
+            x=WITH_ZEROS + 1e-4)
 # fmt: on
+relu = Family("layer", lambda c: (c(), X))
 
 
-@mutant(22, "forward works in place on x", FAIL_CONTRACT, on=lambda c: (c(), X), into=MUTANTS)
+@relu(22, "forward works in place on x", FAIL_CONTRACT)
 class InPlaceReLU(ReLU):
     def forward(self, x, train=False):
         if train:
@@ -77,7 +62,7 @@ class InPlaceReLU(ReLU):
         return np.maximum(x, 0, out=x)
 
 
-@mutant(22, "backward works in place on dy", FAIL_CONTRACT, on=lambda c: (c(), X), into=MUTANTS)
+@relu(22, "backward works in place on dy", FAIL_CONTRACT)
 class InPlaceBackward(ReLU):
     def backward(self, dy):
         (positive,) = self.kept()

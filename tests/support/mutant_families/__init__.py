@@ -1,1 +1,0 @@
-"""The mutants, one file for each family of classes."""

@@ -1,0 +1,398 @@
+"""Layers, losses and regularizers as a user writes them: what they may not do, whatever the values."""
+
+import numpy as np
+
+from minidl import CallOrderError, Loss, Regularizer, ShapeError
+from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, Family, X, signed
+from planted.layers import Dropout, Scale
+
+own = Family("layer", lambda c: (c(), X))
+
+
+# ---- plain use
+
+
+@own(68, "forward raises", FAIL_CONTRACT, says="^forward raised ValueError: out of paper$")
+class Raises(Scale):
+    def forward(self, x, train=False):
+        raise ValueError("out of paper")
+
+
+@own(68, "backward is not written yet", FAIL_CONTRACT, says="^backward raised NotImplementedError$")
+class NoBackward(Scale):
+    def backward(self, dy):
+        raise NotImplementedError
+
+
+@own(68, "forward forgets its return", FAIL_CONTRACT, says="^y: .*returned NoneType; is a return missing")
+class ForgetsReturn(Scale):
+    def forward(self, x, train=False):
+        super().forward(x, train)
+
+
+@own(68, "y has another shape in training", FAIL_CONTRACT, says=r"^y: .*y of shape \(5, 4\) and .* shape \(5, 4, 1\)")
+class OtherShapeInTraining(Scale):
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        return y[..., np.newaxis] if train else y
+
+
+@own(53, "forward counts its calls in training", NONDETERMINISTIC, says=r"^y.*\(train=True\) .*; it has no numpy")
+class CountsTrainingCalls(Scale):
+    calls = 0
+
+    def forward(self, x, train=False):
+        self.calls += train
+        return super().forward(x, train) + self.calls * train
+
+
+@own(53, "one of two generators is out of reach", NONDETERMINISTIC, says="^y.*; its random generators were put back")
+class OtherRandomness(Dropout):
+    def __init__(self):
+        super().__init__()
+        self.others = [np.random.default_rng(0)]
+
+    def forward(self, x, train=False):
+        return super().forward(x, train) + (self.others[0].random() if train else 0.0)
+
+
+@own(22, "forward doubles x in place, in training alone", FAIL_CONTRACT, says=r"^x.*forward\(train=True\) changed x")
+class ChangesXInTraining(Scale):
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        if train:
+            x *= 2
+        return y
+
+
+@own(66, "y is a view of a buffer", FAIL_CONTRACT, says="^y: .*returned a view of the buffer seen")
+class ReturnsBuffer(Scale):
+    def __init__(self):
+        super().__init__()
+        self.seen = self.add_buffer("seen", np.zeros(1))
+
+    def forward(self, x, train=False):
+        super().forward(x, train)
+        return np.broadcast_to(self.seen, x.shape)
+
+
+@own(66, "dx is written into the first prediction", FAIL_CONTRACT, says="^y: backward wrote into what forward")
+class BackwardIntoPrediction(Scale):
+    predicted = None
+
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        if not train and self.predicted is None:
+            self.predicted = y
+        return y
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        if self.predicted is None or self.predicted.shape != dx.shape:
+            return dx
+        self.predicted[...] = dx
+        return self.predicted
+
+
+@own(66, "a training forward empties the last prediction", FAIL_CONTRACT, says="^y.*: a later call changed y")
+class WritesIntoPrediction(Scale):
+    predicted = None
+
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        if train and self.predicted is not None:
+            self.predicted[...] = 0.0
+        self.predicted = None if train else self.predicted if self.predicted is not None else y
+        return y
+
+
+@own(63, "the gradient's array is replaced", FAIL_CONTRACT, says="^gain: .*another array in place of gain.grad")
+class ReplacesGradient(Scale):
+    def backward(self, dy):
+        (x,) = self.kept()
+        self.gain._grad = (dy * x).sum(axis=0)
+        return dy * self.gain.value
+
+
+# ---- other orders of calls
+
+
+@own(65, "a cache of one's own is missing by accident", FAIL_CONTRACT, says="CallOrderError, .*raised AttributeError")
+class OwnCache(Scale):
+    def forward(self, x, train=False):
+        if train:
+            self.x = x
+        return x * self.gain.value
+
+    def backward(self, dy):
+        x = self.x
+        del self.x
+        self.gain.add_grad((dy * x).sum(axis=0))
+        return dy * self.gain.value
+
+
+@own(65, "without a forward, backward takes ones for x", FAIL_CONTRACT, says="silently accepted")
+class Immortal(Scale):
+    def backward(self, dy):
+        if self._kept is None:
+            self.keep(np.ones_like(dy))
+        return super().backward(dy)
+
+
+@own(64, "a prediction after a training forward replaces x", FAIL_CONTRACT, says=r"^gain.grad.*\(train=False\) between")
+class LosesItToPrediction(Scale):
+    def forward(self, x, train=False):
+        if self._kept is not None or train:
+            self.keep(x)
+        return x * self.gain.value
+
+
+@own(64, "a prediction throws away what the training forward kept", FAIL_CONTRACT)
+class EvalForgets(Scale):
+    def forward(self, x, train=False):
+        self._kept = None
+        return super().forward(x, train)
+
+
+@own(64, "shifts by the mean of the first training batch it ever saw", STATE_CHANGED, FAIL_CONTRACT, NONDETERMINISTIC)
+class StaleMean(Scale):
+    mean = None
+
+    def forward(self, x, train=False):
+        if train and self.mean is None:
+            self.mean = x.mean()
+        return super().forward(x, train) + (0.0 if self.mean is None else self.mean)
+
+
+@own(64, "all instances share a gain, which training moves", FAIL_CONTRACT, NONDETERMINISTIC)
+class Shared(Scale):
+    gains = np.ones(4)
+
+    def forward(self, x, train=False):
+        if train:
+            Shared.gains += 1.0
+        return super().forward(x, train) * Shared.gains.astype(x.dtype)
+
+
+@own(68, "`backward_parameters` empties dy", FAIL_CONTRACT, says="^dy.*: backward_parameters changed dy")
+class ParametersAloneChangeDy(Scale):
+    def backward_parameters(self, dy):
+        self.backward(dy)
+        dy *= 0
+
+
+# ---- shapes, batches and memory
+
+
+@own(68, "output_shape is that of the input", FAIL_CONTRACT, says=r"^y.*: output_shape promises \(4,\) for a row")
+class NoOutputShape(Scale):
+    def forward(self, x, train=False):
+        return np.repeat(super().forward(x, train), 2, axis=1)
+
+    def backward(self, dy):
+        return super().backward(dy[:, ::2] + dy[:, 1::2])
+
+    def output_shape(self, input_shape):
+        return input_shape
+
+
+@own(69, "x must be contiguous", FAIL_CONTRACT, says="with x and dy strided .*, forward raised ValueError")
+class NeedsContiguous(Scale):
+    def forward(self, x, train=False):
+        if not x.flags.forc:
+            raise ValueError("not contiguous")
+        return super().forward(x, train)
+
+
+@own(69, "a dy that runs backwards is refused", FAIL_CONTRACT, says="dy with negative strides, backward raised")
+class RefusesNegativeStrides(Scale):
+    def backward(self, dy):
+        if dy.strides[0] < 0:
+            raise ValueError("negative strides")
+        return super().backward(dy)
+
+
+@own(18, "a batch of one is an IndexError", FAIL_CONTRACT, says="with a batch of 1, forward raised IndexError")
+class NeedsTwoRows(Scale):
+    def forward(self, x, train=False):
+        if len(x) > 0:
+            x[1]
+        return super().forward(x, train)
+
+
+@own(18, "the gain's gradient is a mean for few rows", FAIL_CONTRACT, says="^gain.grad.*of a batch in two parts")
+class MeanOfSmallBatches(Scale):
+    def backward(self, dy):
+        kept = self._kept
+        dx = super().backward(dy)
+        if 1 < len(dy) < 5:
+            self.gain.add_grad((dy * kept[0]).sum(axis=0) * (1 / len(dy) - 1))
+        return dx
+
+
+@own(49, "a layer that mixes rows may refuse small batches", PASS)
+class Picky(Scale):
+    batch_independent = False
+
+    def forward(self, x, train=False):
+        if train and len(x) < 2:
+            raise ShapeError("Picky: expected at least two rows")
+        return super().forward(x, train)
+
+
+@own(65, "a cache of one's own that refuses as it should", PASS)
+class CarefulCache(OwnCache):
+    x = None
+
+    def forward(self, x, train=False):
+        if train:
+            self.x = x
+        return x * self.gain.value
+
+    def backward(self, dy):
+        if self.x is None:
+            raise CallOrderError("CarefulCache: call forward(x, train=True) first")
+        x, self.x = self.x, None
+        self.gain.add_grad((dy * x).sum(axis=0))
+        return dy * self.gain.value
+
+
+# ---- losses
+
+
+class Squares(Loss):
+    """Right: the sum of squares, averaged over the rows."""
+
+    def forward(self, outputs, targets):
+        targets = np.asarray(targets, outputs.dtype)
+        self.keep(outputs, targets)
+        return float(((outputs - targets) ** 2).sum() / max(1, len(outputs)))
+
+    def backward(self):
+        outputs, targets = self.kept()
+        return 2 * (outputs - targets) / max(1, len(outputs))
+
+
+squares = Family("loss", lambda c: (c(), signed(4, 3), signed(4, 3, seed=2)), "outputs")
+squares(12, "a loss with sums of squares", PASS)(Squares)
+
+
+@squares(68, "forward returns a loss for each row", FAIL_CONTRACT, says="must return a float and returned ndarray")
+class OneLossARow(Squares):
+    def forward(self, outputs, targets):
+        super().forward(outputs, targets)
+        return ((outputs - targets) ** 2).sum(axis=1)
+
+
+@squares(53, "backward counts its calls", NONDETERMINISTIC, says="^d outputs.*two calls of backward")
+class CountingLossBackward(Squares):
+    calls = 0
+
+    def backward(self):
+        self.calls += 1
+        return super().backward() * self.calls
+
+
+@squares(66, "the gradient is a view of the outputs", FAIL_CONTRACT, says="backward returned a view of outputs")
+class ReturnsOutputs(Squares):
+    def backward(self):
+        outputs, _ = self.kept()
+        return outputs[:]
+
+
+@squares(64, "a second forward does not count", FAIL_CONTRACT, says="^d outputs.*: after two forwards")
+class FirstLoss(Squares):
+    def forward(self, outputs, targets):
+        first = self._kept
+        loss = super().forward(outputs, targets)
+        if first is not None and first[0].shape == outputs.shape:
+            self.keep(*first)
+        return loss
+
+
+@squares(64, "a prediction replaces what is kept", FAIL_CONTRACT, says="^d outputs.*: with predictions between")
+class PredictionTakesPlace(Squares):
+    def predict(self, outputs):
+        self.keep(np.zeros_like(outputs), np.zeros_like(outputs))
+        return outputs
+
+
+@squares(22, "predict doubles outputs in place", FAIL_CONTRACT, says="predict, .* changed outputs")
+class PredictsInPlace(Squares):
+    def predict(self, outputs):
+        outputs *= 2
+        return outputs
+
+
+@squares(70, "an empty batch has a gradient of one row", FAIL_CONTRACT, says=r"empty batch of shape \(0, 3\), backward")
+class OneRowAtLeast(Squares):
+    def backward(self):
+        gradient = super().backward()
+        return gradient if len(gradient) else np.zeros((1, *gradient.shape[1:]))
+
+
+# ---- regularizers
+
+
+class Sum(Regularizer):
+    """Right: the sum of squares."""
+
+    def penalty(self, w):
+        return float((w**2).sum())
+
+    def gradient(self, w):
+        return 2 * w
+
+
+sums = Family("regularizer", lambda c: (c(), signed(4, 3)), "w")
+
+
+# fmt: off
+own.row(68, "SumsRows", "forward sums over the rows", Scale,
+    {"forward": lambda self, x, train=False: Scale.forward(self, x, train).sum(axis=0)}, FAIL_CONTRACT,
+    says="^y: .*a row for each of the 5 rows of x and returned shape")
+own.row(67, "Downcasts", "y is float32 for a float64 x", Scale,
+    {"forward": lambda self, x, train=False: Scale.forward(self, x, train).astype(np.float32)}, FAIL_CONTRACT,
+    says="^y: .*must keep dtype float64 and returned float32")
+own.row(53, "RandomPrediction", "a prediction draws from the layer's generator", Dropout,
+    {"forward": lambda self, x, train=False: Dropout.forward(self, x, train=True)}, NONDETERMINISTIC,
+    says="a prediction draws nothing at random")
+own.row(74, "DropsSmallGradients", "gradients below 1e-6 are dropped", Scale,
+    {"backward": lambda self, dy: Scale.backward(self, np.where(abs(dy) > 1e-6, dy, 0))}, FAIL_CONTRACT,
+    says="^dx.*: with dy times 5.96046e-08, .* dx is 0 and")
+own.row(62, "AddsSomethingSmall", "dx has a tiny offset", Scale,
+    {"backward": lambda self, dy: Scale.backward(self, dy) + 1e-14}, FAIL_CONTRACT,
+    says="^dx.*: with dy = 0, dx is not 0: backward must be linear in dy")
+own.row(68, "BadOutputShape", "output_shape takes no shape", Scale, {"output_shape": lambda self: (3,)}, FAIL_CONTRACT,
+    says="^output_shape raised TypeError: ")
+own.row(69, "MistakesBroadcast", "wrong for a broadcast dy", Scale,
+    {"backward": lambda self, dy: Scale.backward(self, dy) * (2 if 0 in dy.strides else 1)}, FAIL_CONTRACT,
+    says="^dx.*: with a broadcast dy, whose strides are 0, dx is")
+own.row(49, "InfiniteForOneRow", "a batch of one gives infinity", Scale,
+    {"batch_independent": False, "forward": lambda self, x, train=False:
+     Scale.forward(self, x, train) + (0 if len(x) != 1 else np.inf)}, FAIL_CONTRACT,
+    says="^y.*: with a batch of 1 the layer returned inf")
+squares.row(68, "RaisingLoss", "backward raises", Squares, {"backward": lambda self: Squares.backward(self) / (1 // 0)},
+    FAIL_CONTRACT, says="^backward raised ZeroDivisionError: ")
+squares.row(68, "BadProbabilities", "probabilities raise", Squares,
+    {"probabilities": lambda self, outputs: outputs / None}, FAIL_CONTRACT, says="^probabilities raised TypeError")
+squares.row(69, "MemoryOrderLoss", "outputs are read in memory order", Squares,
+    {"forward": lambda self, outputs, targets:
+     Squares.forward(self, outputs.ravel(order="K").reshape(outputs.shape), targets)}, FAIL_CONTRACT,
+    says="with outputs in column order, the loss is")
+sums.row(68, "PenaltyOfColumns", "a penalty for each column", Sum, {"penalty": lambda self, w: (w**2).sum(axis=0)},
+    FAIL_CONTRACT, says="penalty must return a float and returned ndarray")
+sums.row(31, "InfinitePenalty", "the penalty is infinite", Sum, {"penalty": lambda self, w: np.inf}, FAIL_CONTRACT,
+    says="^penalty returned inf")
+sums.row(71, "NegativePenalty", "the penalty is negative", Sum, {"penalty": lambda self, w: -1.0}, FAIL_CONTRACT,
+    says="^penalty must be at least 0 and is -1")
+sums.row(68, "RaisingPenalty", "penalty raises", Sum, {"penalty": lambda self, w: None + w}, FAIL_CONTRACT,
+    says="^penalty raised TypeError: ")
+sums.row(53, "NoisyPenalty", "the penalty draws at random", Sum, {"penalty": lambda self, w: NOISE.random()},
+    NONDETERMINISTIC, says="two calls of penalty|penalty.*differ")
+sums.row(67, "SingleGradient", "the gradient is float32 for a float64 w", Sum,
+    {"gradient": lambda self, w: (w * 2).astype(np.float32)}, FAIL_CONTRACT, says="gradient must keep dtype float64")
+sums.row(70, "EmptyGradient", "the gradient of no rows has three entries", Sum,
+    {"gradient": lambda self, w: 2 * w if len(w) else np.zeros(3)}, FAIL_CONTRACT,
+    says="with an empty w of shape .* has shape")
+# fmt: on

@@ -1,0 +1,81 @@
+"""What a planted fault is, how a class is declared as one, and the numbers that faults are checked with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minidl import Verdict, gradcheck
+
+PASS, PASS_SUBGRADIENT = Verdict.PASS, Verdict.PASS_SUBGRADIENT
+FAIL_VALUE, FAIL_CONTRACT = Verdict.FAIL_VALUE, Verdict.FAIL_CONTRACT
+NONDETERMINISTIC, STATE_CHANGED, VACUOUS = Verdict.NONDETERMINISTIC, Verdict.STATE_CHANGED, Verdict.VACUOUS
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A subject for one of the `check_...` functions, with the verdicts that it may get.
+
+    `number` is the one in the list of classic backward bugs, `kind` the check ("layer" for `check_layer`, ...), `make`
+    returns the subject and the other arguments of that check, `tensor` is what a FAIL_VALUE must name, and `says` a
+    pattern for one of the findings. With a verdict that is ok, it only looks like a fault.
+    """
+
+    number: int
+    name: str
+    what: str
+    kind: str
+    make: Callable[[], tuple[Any, ...]]
+    verdicts: tuple[Verdict, ...] = (FAIL_VALUE,)
+    tensor: str = ""
+    says: str = ""
+
+    def check(self):
+        """Return the checker's report."""
+        return getattr(gradcheck, f"check_{self.kind}")(*self.make())
+
+
+FAULTS: list[Fault] = []
+
+
+def plant(number, name, what, kind, make, *verdicts, tensor="", says=""):
+    """Add a fault to the list; without a verdict it must get FAIL_VALUE."""
+    FAULTS.append(Fault(number, name, what, kind, make, verdicts or (FAIL_VALUE,), tensor, says))
+
+
+@dataclass(frozen=True)
+class Family:
+    """Faults that are checked alike: ``arguments(cls, **options)`` are those of the check.
+
+    Called with a number and a text, it is a decorator of a faulty class; `row` makes the class, of a right one and what
+    is overridden.
+    """
+
+    kind: str
+    arguments: Callable[..., tuple[Any, ...]]
+    tensor: str = "x"
+
+    def __call__(self, number, what, *verdicts, tensor=None, says="", **options):
+        def add(cls):
+            make = partial(self.arguments, cls, **options)
+            named = self.tensor if tensor is None else tensor
+            plant(number, cls.__name__, what, self.kind, make, *verdicts, tensor=named, says=says)
+            return cls
+
+        return add
+
+    def row(self, number, name, what, right, overridden, *verdicts, **options):
+        self(number, what, *verdicts, **options)(type(name, (right,), overridden))
+
+
+def signed(*shape, seed=1):
+    """Numbers of both signs, no two alike."""
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+NOISE = np.random.default_rng(5)  # no attribute of a layer, so that no check can put it back
+X = signed(5, 4)
+LABELS = np.array([2, 0, 1, 2, 2])
+WITH_ZEROS = np.array([[0.0, -1.5, 2.0], [0.75, 0.0, -0.25]])
