@@ -186,7 +186,12 @@ def test_every_public_class_keeps_its_contract(cls):
         subject, *arrays = drawn if isinstance(drawn, tuple) else (drawn,)
         # The contract of a loss takes at least two rows.
         assume(not isinstance(subject, dl.Loss) or len(arrays[0]) > 1)
-        check_contract(lambda: copy.deepcopy(subject), *arrays)
+        try:
+            check_contract(lambda: copy.deepcopy(subject), *arrays)
+        except dl.GradientCheckError as error:
+            # A drawn network may have idle units alone, and then there is nothing to compare.
+            assume("VACUOUS" not in str(error))
+            raise
 
     keeps_it()
 
