@@ -40,7 +40,7 @@ _ZEROS = "0" * 64
 _LARGEST_FILE = 1 << 32
 _LARGEST_HEADER = 1 << 24
 _MOST_AXES = 64
-# So many names are read in any case; more of them only where each has so many bytes of the file to itself.
+# A header may always have _MANY_NAMES names; for more, the file must have _ROOMY bytes for each of them.
 _MANY_NAMES = 4096
 _ROOMY = 128
 # The closing quote may be missing, so that no search begins anew inside a string without an end.

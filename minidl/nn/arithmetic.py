@@ -19,13 +19,13 @@ weight 190 and 95, on one thread; whole on two threads 100 and 125. So pieces le
 every piece is packed, and an epoch of the main job takes 159 ms in pieces, 99 without.
 """
 NARROW = 12
-"""Up to so many rows or columns a matrix counts as narrow."""
+"""The most rows or columns that a narrow matrix has."""
 PIECE = 10**6
 """Multiplications of a piece: the most that OpenBLAS takes for small."""
 FEWEST = 16
 """Rows of a piece: with fewer it is the copying that is faster."""
 SHARED = 16
-"""From so many pieces on, half of them go to a second thread, which costs 50 us: 10,000 rows take 9 ms instead of 13
+"""With this number of pieces or more, half go to a second thread, which costs 50 us: 10,000 rows take 9 ms, not 13
 (11 as one product on two threads of BLAS)."""
 
 
@@ -66,7 +66,7 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
 
 
 def _by_pieces(a: Array, b: Array, out: Array, rows: int) -> None:
-    """Write ``a @ b`` to `out`, so many rows at a time, in one call that lets other threads run."""
+    """Write ``a @ b`` to `out`, `rows` rows at a time, in one call that lets other threads run."""
     whole = len(a) - len(a) % rows
     np.matmul(a[:whole].reshape(-1, rows, a.shape[1]), b, out=out[:whole].reshape(-1, rows, b.shape[1]))
     if whole < len(a):

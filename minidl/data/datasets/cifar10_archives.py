@@ -118,7 +118,7 @@ def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator
 
 
 class _Limited(io.RawIOBase):
-    """The unzipped bytes of an archive, of which there may only be so many."""
+    """The unzipped bytes of an archive, up to a limit."""
 
     def __init__(self, unzipped: gzip.GzipFile) -> None:
         self.unzipped = unzipped
