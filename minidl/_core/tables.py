@@ -42,17 +42,11 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     softmax           0
     """
     cells = [[cell(value) for value in row] for row in rows]
-    right = number_columns(cells, len(header))
-    table = [list(header), *cells]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    lines = (
-        "  ".join(
-            text.rjust(width) if number else text.ljust(width)
-            for text, width, number in zip(row, widths, right, strict=True)
-        )
-        for row in table
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    columns = []
+    for number, *texts in zip(number_columns(cells, len(header)), header, *cells, strict=True):
+        width = max(map(len, texts))
+        columns.append([text.rjust(width) if number else text.ljust(width) for text in texts])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -156,16 +156,13 @@ class Cutout(Augmentation):
         return rng.random((n, 2))
 
     def apply(self, images: Array, draws: Array) -> Array:
-        top, left = ((draws * images.shape[1:3]).astype(int) - self.size // 2).T
-        rows, columns = (self._inside(*pair) for pair in ((top, images.shape[1]), (left, images.shape[2])))
+        corners = (draws * images.shape[1:3]).astype(int) - self.size // 2
+        # How far each row of pixels is below the upper edge of the square, and each column behind its left one.
+        down, right = (np.arange(side) - corners[:, [axis]] for axis, side in enumerate(images.shape[1:3]))
+        rows, columns = ((distance >= 0) & (distance < self.size) for distance in (down, right))
         result = images.copy()
         result[rows[:, :, None] & columns[:, None, :]] = _fill(self, images, self.fill)
         return result
-
-    def _inside(self, first: Array, side: int) -> Array:
-        distance = np.arange(side) - first[:, None]
-        inside: Array = (distance >= 0) & (distance < self.size)
-        return inside
 
 
 class Brightness(Augmentation):

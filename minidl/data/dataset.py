@@ -104,12 +104,11 @@ class Dataset:
         self, batch_size: int, order: Array | None, transform: Callable[[Array, Array], Array] | None, first: int
     ) -> Iterator[tuple[Array, Array]]:
         for start in range(first * batch_size, len(self), batch_size):
-            rows = slice(start, start + batch_size)
-            if order is None:
-                yield self.x[rows], self.y[rows]
-            else:
-                x = self.x[order[rows]]
-                yield (x if transform is None else transform(x, order[rows])), self.y[order[rows]]
+            rows: Any = slice(start, start + batch_size)
+            if order is not None:
+                rows = order[rows]
+            x = self.x[rows]
+            yield (x if transform is None else transform(x, rows)), self.y[rows]
 
     @staticmethod
     def concatenate(datasets: "Sequence[Dataset]") -> "Dataset":

@@ -5,7 +5,6 @@ stream; none of it is written anywhere.
 """
 
 import gzip
-import io
 import os
 import tarfile
 import zlib
@@ -85,8 +84,7 @@ def _labels_of(name: str, files: dict[str, list[object]], where: str) -> list[ob
 def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator[tuple[str, bytes]]:
     """Yield (base name, bytes) of the regular files of a .tar.gz that are in `wanted` (base name: most bytes)."""
     # Zeros behind a gzip stream would be read to their end.
-    if (length := file.seek(0, os.SEEK_END)) > _MOST_BYTES:
-        raise DataError(f"{where}: expected at most {_MOST_BYTES} bytes, got {length}")
+    _check_length(file.seek(0, os.SEEK_END), "bytes", where)
     file.seek(0)
     head = file.read(512)
     if not head.startswith(b"\x1f\x8b"):
@@ -94,42 +92,32 @@ def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator
     file.seek(0)
     try:
         # Unzipped by gzip, since tarfile alone does not compare the check sum.
-        with gzip.GzipFile(fileobj=file, mode="rb") as unzipped:
-            stream = _Limited(unzipped)
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
-                for count, member in enumerate(archive):
-                    if count == _MOST_MEMBERS:
-                        raise DataError(f"{where}: expected at most {_MOST_MEMBERS} files in it, got more")
-                    name = member.name.rpartition("/")[2]
-                    if name in wanted and member.type != _PASSED_OVER:
-                        if member.size > wanted[name]:
-                            raise DataError(
-                                f"{where}: {name}: expected at most {wanted[name]} bytes, got {member.size}"
-                            )
-                        content = archive.extractfile(member)
-                        yield name, b"" if content is None else content.read()
+        with (
+            gzip.GzipFile(fileobj=file, mode="rb") as unzipped,
+            tarfile.open(fileobj=unzipped, mode="r|", tarinfo=_Member) as archive,
+        ):
+            for count, member in enumerate(archive):
+                if count == _MOST_MEMBERS:
+                    raise DataError(f"{where}: expected at most {_MOST_MEMBERS} files in it, got more")
+                _check_length(unzipped.tell(), "unzipped bytes", where)
+                name = member.name.rpartition("/")[2]
+                if name in wanted and member.type != _PASSED_OVER:
+                    if member.size > wanted[name]:
+                        raise DataError(f"{where}: {name}: expected at most {wanted[name]} bytes, got {member.size}")
+                    content = archive.extractfile(member)
+                    yield name, b"" if content is None else content.read()
             # The check sum of the gzip stream is behind its last byte.
-            while stream.read(1 << 18):
-                pass
+            while unzipped.read(1 << 18):
+                _check_length(unzipped.tell(), "unzipped bytes", where)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error, tarfile.TarError) as error:
         raise DataError(
             f"{where}: cut or damaged: reading stopped at byte {file.tell()} ({error}); delete it and fetch it again"
         ) from error
 
 
-class _Limited(io.RawIOBase):
-    """The unzipped bytes of an archive, up to a limit."""
-
-    def __init__(self, unzipped: gzip.GzipFile) -> None:
-        self.unzipped = unzipped
-        self.left = _MOST_BYTES
-
-    def read(self, size: int = -1) -> bytes:
-        data = self.unzipped.read(size)
-        self.left -= len(data)
-        if self.left < 0:
-            raise tarfile.ReadError(f"expected at most {_MOST_BYTES} unzipped bytes, got more")
-        return data
+def _check_length(length: int, what: str, where: str) -> None:
+    if length > _MOST_BYTES:
+        raise DataError(f"{where}: expected at most {_MOST_BYTES} {what}, got {length}")
 
 
 class _Member(tarfile.TarInfo):

@@ -150,10 +150,9 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
 
     def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:
         nonlocal cache
-        contents, trouble = {}, ""
-        batches = batches_in(archive, cifar10_content.NAMES, source.name)
+        contents = {}
         with download_bar(len(cifar10_content.NAMES), desc="reading", unit="batch") as bar:
-            for name, content in batches:
+            for name, content in batches_in(archive, cifar10_content.NAMES, source.name):
                 if name in names:
                     contents[name] = content
                 try:
@@ -161,10 +160,9 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
                         with replacing(cache / f"{name}{CACHE_SUFFIX}") as file:
                             file.write(content.data)
                 except OSError as error:
-                    cache, trouble = None, str(error)
+                    cache = None
+                    say(f"CIFAR-10 cannot be kept in the cache for the next time: {error}")
                 bar.update()
-        if trouble:
-            say(f"CIFAR-10 cannot be kept in the cache for the next time: {trouble}")
         return contents, source.name
 
     if cache is not None:
