@@ -82,14 +82,15 @@ def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(
 ) -> None:
     # The last check but one comes when no time has passed.
     times = iter([0, *range(1, len(counts)), len(counts) - 1, len(counts)])
-    pace = download._Pace("it", Patience(slow=20_000, stuck=1_000, window=1, clock=lambda: next(times)), last)
-    for count in counts:
-        pace.check(count)
-    if slow:
-        with pytest.raises(PassingError, match=f"it: [0-9]+ kB/s, less than {1 if last else 20}"):
-            pace.check(counts[-1])
-    else:
-        pace.check(counts[-1])
+    patience = Patience(slow=20_000, stuck=1_000, window=1, clock=lambda: next(times))
+    with download._watched("it", "it", 10**6, patience, last) as came:
+        for count in counts:
+            came(count)
+        if slow:
+            with pytest.raises(PassingError, match=f"it: [0-9]+ kB/s, less than {1 if last else 20}"):
+                came(counts[-1])
+        else:
+            came(counts[-1])
 
 
 # The npm client.
