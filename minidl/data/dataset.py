@@ -160,11 +160,10 @@ class Dataset:
 
 def check_dataset(where: str, dataset: Any) -> None:
     """Refuse what is no Dataset, or has no rows."""
-    if not isinstance(dataset, Dataset):
-        got = f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
+    ours = isinstance(dataset, Dataset)
+    if not ours or len(dataset) == 0:
+        got = repr(dataset) if ours else f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
         raise InputError(f"{where}: expected a Dataset with at least one row, got {got}")
-    if len(dataset) == 0:
-        raise InputError(f"{where}: expected a Dataset with at least one row, got {dataset!r}")
 
 
 def measured_batches(where: str, dataset: Dataset, batch_size: int | None) -> Iterator[tuple[Array, Array]]:

@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 
 from minidl._core.errors import DataError
-from minidl.data.datasets.cifar10_archives import batches_in
-from minidl.data.datasets.cifar10_formats import read_pickled_batch, read_png
+from minidl.data.datasets.cifar10_formats import batches_in, read_pickled_batch, read_png
 
 pytestmark = pytest.mark.usefixtures("tiny")
 GOOD = files.official("data_batch_1")
@@ -316,8 +315,8 @@ def test_a_gzip_bomb_is_stopped_at_200_million_bytes() -> None:
         ({"test_lables.json": b"[true, 2, 3]"}, "label of row 0: .* got True"),
         ({"test_lables.json": b"[1, 2, 3]"}, "test_batch.png: expected pixels and labels with SHA-256"),
         ({"test_batch.png": None}, "found no test_batch in it"),
-        ({"test_batch.png": b""}, r"expected a PNG picture, got an empty file \(0 bytes\)"),
-        ({"test_batch.png": b"<html>"}, "expected a PNG picture, got an HTML"),
+        ({"test_batch.png": b""}, r"expected a PNG picture of .*, got an empty file \(0 bytes\)"),
+        ({"test_batch.png": b"<html>"}, "expected a PNG picture of .*, got an HTML"),
         ({"data_batch_3.png": files.png(files.PIXELS["data_batch_2"])}, "data_batch_3.png: expected pixels and labels"),
     ],
 )
@@ -334,16 +333,8 @@ def test_the_rows_of_the_picture_become_channel_first_pixels() -> None:
     np.testing.assert_array_equal(read_png(files.png(every_value), "the picture"), every_value)
 
 
-@pytest.mark.parametrize(
-    ("header", "found"),
-    [
-        ({"width": 1023}, "got 1023 x 3 pixels?, 8 bits"),
-        ({"height": 2**31 - 1}, "got 1024 x 2147483647"),
-        ({"depth": 16}, "16 bits"),
-        ({"colour": 6}, "colour type 6"),
-    ],
-)
-def test_a_picture_of_another_size_or_kind_is_refused_before_it_is_decoded(header: dict[str, int], found: str) -> None:
+@pytest.mark.parametrize("header", [{"width": 1023}, {"height": 2**31 - 1}, {"depth": 16}, {"colour": 6}])
+def test_a_picture_of_another_size_or_kind_is_refused_before_it_is_decoded(header: dict[str, int]) -> None:
     data = files.png(files.PIXELS["data_batch_1"], **header)
-    with pytest.raises(DataError, match=found.replace(" pixels?", "")):
+    with pytest.raises(DataError, match="expected a PNG picture of 1024 x 3 pixels, 8-bit RGB, got a PNG picture: "):
         read_png(data, "the picture")

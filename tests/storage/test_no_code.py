@@ -57,7 +57,7 @@ ALLOWED = {
     ("minidl/data/datasets/download.py", "writes"),
     ("minidl/data/datasets/download.py", "starts a process"),
     # CIFAR-10 is published in a .tar.gz: tarfile reads a stream and writes nothing.
-    ("minidl/data/datasets/cifar10_archives.py", "imports what runs or unpacks code"),
+    ("minidl/data/datasets/cifar10_formats.py", "imports what runs or unpacks code"),
     # `minidl checkgrad` runs the module that its user names on the command line, as `python` does; no file names one.
     ("minidl/cli/checkgrad.py", "imports what runs or unpacks code"),
     # The package imports its own modules, by a table of constants, when they are first asked for.

@@ -330,7 +330,7 @@ def _batches(_: Path) -> Target:
 
 def _archives(examples: list[bytes], structured: Callable[[random.Random, bytes], bytes]) -> Target:
     from minidl._core.errors import DataError
-    from minidl.data.datasets.cifar10_archives import batches_in
+    from minidl.data.datasets.cifar10_formats import batches_in
 
     names = ("data_batch_1", "test_batch")
 

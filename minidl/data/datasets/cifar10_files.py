@@ -93,7 +93,7 @@ def _read_official(path: Path, name: str) -> Array:
 
 def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
     # Here, because the cache, the usual case, does without.
-    from minidl.data.datasets.cifar10_archives import batches_in
+    from minidl.data.datasets.cifar10_formats import batches_in
 
     with _opened(path) as (file, _):
         return dict(batches_in(file, names, str(path)))
@@ -145,7 +145,7 @@ def cache_folder() -> Path | None:
 def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:
     """Fetch all six batches into the cache, and return the contents of `names` and where they came from."""
     # Here, because what downloads need takes 50 ms to import.
-    from minidl.data.datasets.cifar10_archives import batches_in
+    from minidl.data.datasets.cifar10_formats import batches_in
     from minidl.data.datasets.download import try_in_turn
 
     def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:
