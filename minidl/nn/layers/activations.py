@@ -10,35 +10,9 @@ from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import erf, sigmoid
 from minidl.nn.layers.base import Layer
-from minidl.nn.parameter import check_shape
 
 _ROOT = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
-
-
-class ReLU(Layer):
-    """Rectified linear unit, ``y = max(x, 0)``, for x of any shape.
-
-    Gradient: ``dx = dy`` where ``x > 0``, else 0 (at the kink x = 0 this is the left-hand slope).
-
-    References
-    ----------
-    Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
-    """
-
-    def forward(self, x: Array, train: bool = False) -> Array:
-        self.check_input(x)
-        if train:
-            self.keep(x > 0)
-        y: Array = np.maximum(x, 0)
-        return y
-
-    def backward(self, dy: Array) -> Array:
-        (positive,) = self.kept()
-        check_shape(self, "dy", positive.shape, dy.shape)
-        # A product is ten times faster than np.where on a mask without a pattern.
-        dx: Array = dy * positive
-        return dx
 
 
 class Activation(Layer):
@@ -73,17 +47,36 @@ class Activation(Layer):
         self.check_input(x)
         y = self.function(x)
         if train:
-            self.keep(y if self.derivative_takes_y else x)
+            self.keep(y if self.derivative_takes_y else x, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        (kept,) = self.kept()
-        check_shape(self, "dy", kept.shape, dy.shape)
+        (kept,) = self.kept(dy)
         slopes = self.derivative(kept).astype(dy.dtype, copy=False)
         # A derivative that returns x itself has made no array that could be written to.
         shared = np.may_share_memory(slopes, kept)
         dx: Array = np.multiply(slopes, dy, out=None if shared else slopes)
         return dx
+
+
+class ReLU(Activation):
+    """Rectified linear unit, ``y = max(x, 0)``, for x of any shape.
+
+    Gradient: ``dx = dy`` where ``x > 0``, else 0 (at the kink x = 0 this is the left-hand slope).
+
+    References
+    ----------
+    Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
+    """
+
+    derivative_takes_y = True
+
+    def function(self, x: Array) -> Array:
+        y: Array = np.maximum(x, 0)
+        return y
+
+    def derivative(self, y: Array) -> Array:
+        return y > 0
 
 
 class LeakyReLU(Activation):

@@ -8,7 +8,6 @@ from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import column_sums
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import check_shape
 
 
 class _Normalization(Layer):
@@ -33,11 +32,6 @@ class _Normalization(Layer):
         self.check_input(x)
         self.output_shape(x.shape[1:])
         return x.reshape(-1, self.features)
-
-    def _tables(self, dy: Array, kept: Array) -> tuple[Array, Array]:
-        """Return dy and what forward kept as tables."""
-        check_shape(self, "dy", kept.shape, dy.shape)
-        return dy.reshape(-1, self.features), kept.reshape(-1, self.features)
 
 
 class BatchNorm(_Normalization):
@@ -113,7 +107,7 @@ class BatchNorm(_Normalization):
         variance = column_sums(centred, centred) / n if train else self.running_variance.astype(np.float64)
         inverse_std = 1.0 / np.sqrt(variance + self.epsilon)
         if train:
-            self.keep(centred.reshape(x.shape), inverse_std)
+            self.keep(centred, inverse_std, y_shape=x.shape)
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance * (n / (n - 1)))):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
@@ -123,8 +117,9 @@ class BatchNorm(_Normalization):
         return y.reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
-        centred, inverse_std = self.kept()
-        table, dx = self._tables(dy, centred)
+        dx: Array
+        dx, inverse_std = self.kept(dy)
+        table = dy.reshape(-1, self.features)
         total, along = column_sums(table), column_sums(table, dx)
         self.gamma.add_grad(along * inverse_std)
         self.beta.add_grad(total)
@@ -184,14 +179,14 @@ class LayerNorm(_Normalization):
         inverse_std = 1.0 / np.sqrt(_row_means(normal, normal) + self.epsilon)
         normal *= inverse_std
         if train:
-            self.keep(normal.reshape(x.shape), inverse_std)
+            self.keep(normal, inverse_std, y_shape=x.shape)
         y: Array = np.multiply(normal, self.gamma.value.astype(x.dtype, copy=False), out=None if train else normal)
         y += self.beta.value.astype(x.dtype, copy=False)
         return y.reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
-        kept, inverse_std = self.kept()
-        table, normal = self._tables(dy, kept)
+        normal, inverse_std = self.kept(dy)
+        table = dy.reshape(-1, self.features)
         self.gamma.add_grad(column_sums(table, normal))
         self.beta.add_grad(column_sums(table))
         dx: Array = table * self.gamma.value.astype(dy.dtype, copy=False)

@@ -5,7 +5,6 @@ import numpy as np
 from minidl._core.errors import ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import check_shape
 
 
 class _OverClasses(Layer):
@@ -56,12 +55,11 @@ class Softmax(_OverClasses):
         np.exp(y, out=y)
         y /= y.sum(axis=-1, keepdims=True)
         if train:
-            self.keep(y)
+            self.keep(y, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        (y,) = self.kept()
-        check_shape(self, "dy", y.shape, dy.shape)
+        (y,) = self.kept(dy)
         y = y.astype(dy.dtype, copy=False)
         dx: Array = dy - (dy * y).sum(axis=-1, keepdims=True)
         dx *= y
@@ -92,12 +90,11 @@ class LogSoftmax(_OverClasses):
         y = self._shifted(x)
         y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
         if train:
-            self.keep(y)
+            self.keep(y, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        (y,) = self.kept()
-        check_shape(self, "dy", y.shape, dy.shape)
+        (y,) = self.kept(dy)
         dx: Array = np.exp(y, dtype=dy.dtype)
         dx *= -dy.sum(axis=-1, keepdims=True)
         dx += dy
