@@ -43,16 +43,13 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """
     if out is None:
         out = np.empty((len(a), b.shape[1]), a.dtype)
-    if not IN_PIECES:
-        np.matmul(a, b, out=out)
-        return out
-    if b.shape[1] > NARROW >= len(a):
+    if IN_PIECES and b.shape[1] > NARROW >= len(a):
         # The columns of b are the rows of its transpose.
         product(b.T, a.T, out.T)
         return out
     pieces = -(-a.size * b.shape[1] // PIECE)
     rows = len(a) // max(pieces, 1)
-    if pieces <= 1 or b.shape[1] > NARROW or rows < FEWEST:
+    if not IN_PIECES or pieces <= 1 or b.shape[1] > NARROW or rows < FEWEST:
         np.matmul(a, b, out=out)
     elif pieces < SHARED:
         _by_pieces(a, b, out, rows)
@@ -190,8 +187,8 @@ def erf(x: Array) -> Array:
     wide = x.astype(np.result_type(x, np.float32), copy=False)
     size = np.minimum(np.abs(wide), _ONE_FROM)
     square = size * size
-    centre = size * _ratio(_CENTRE, square)
-    tail = 1.0 - np.exp(-square) * _ratio(_TAIL, size)
+    centre = size * (_polynomial(_CENTRE[0], square) / _polynomial(_CENTRE[1], square))
+    tail = 1.0 - np.exp(-square) * (_polynomial(_TAIL[0], size) / _polynomial(_TAIL[1], size))
     y: Array = np.copysign(np.where(size < _BORDER, centre, tail), wide)
     return y.astype(x.dtype, copy=False)
 
@@ -210,14 +207,11 @@ def sigmoid(x: Array) -> Array:
     return y
 
 
-def _ratio(polynomials: tuple[tuple[float, ...], tuple[float, ...]], t: Array) -> Array:
-    """Return the numerator over the denominator, by Horner's scheme."""
-    above, below = (np.full_like(t, polynomial[0]) for polynomial in polynomials)
+def _polynomial(coefficients: tuple[float, ...], t: Array) -> Array:
+    """Return the polynomial at each entry, by Horner's scheme; coefficients from the highest power down."""
+    value = np.full_like(t, coefficients[0])
     # In place, which takes half the time: new memory for each step is dear.
-    for a, b in zip(polynomials[0][1:], polynomials[1][1:], strict=True):
-        above *= t
-        above += a
-        below *= t
-        below += b
-    above /= below
-    return above
+    for coefficient in coefficients[1:]:
+        value *= t
+        value += coefficient
+    return value

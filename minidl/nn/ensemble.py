@@ -41,16 +41,15 @@ class Ensemble:
         check_type("Ensemble", "models", models, Sequence)
         for i, model in enumerate(models):
             check_type("Ensemble", f"models[{i}]", model, Model)
-        if not models or vote not in ("mean", "majority"):
-            raise InputError(
-                f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
-            )
-        for i, model in enumerate(models):
             if vote == "mean" and type(model.loss).probabilities is Loss.probabilities:
                 raise InputError(
                     f"Ensemble: expected models[{i}] to have a loss with probabilities, got {model.loss!r}; "
                     "vote='majority' needs none"
                 )
+        if not models or vote not in ("mean", "majority"):
+            raise InputError(
+                f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
+            )
         self.models = list(models)
         self.vote = vote
 

@@ -233,40 +233,24 @@ class GELU(Activation):
         self.approximate = approximate
 
     def function(self, x: Array) -> Array:
-        y = self._twice_p(_near(x))
-        y *= 0.5
-        y *= x
+        y: Array = 0.5 * self._twice_p(_near(x)) * x
         return y
 
     def derivative(self, x: Array) -> Array:
-        # In place, which takes two thirds of the time of the formulas (0.8 million entries: 11 ms, not 16).
         x = _near(x)
         twice_p = self._twice_p(x)
-        square = x * x
         if self.approximate == "none":
-            twice_density = np.exp(-0.5 * square)
-            twice_density *= _ROOT
+            twice_density = _ROOT * np.exp(-0.5 * (x * x))
         else:
             # (1 - tanh(u)**2) * u', where tanh(u) is twice_p - 1
-            twice_density = (2 - twice_p) * twice_p
-            square *= 3 * _CUBIC * _ROOT
-            square += _ROOT
-            twice_density *= square
-        twice_density *= x
-        twice_p += twice_density
-        twice_p *= 0.5
-        return twice_p
+            twice_density = (2 - twice_p) * twice_p * (_ROOT + 3 * _CUBIC * _ROOT * (x * x))
+        slopes: Array = 0.5 * (twice_p + x * twice_density)
+        return slopes
 
     def _twice_p(self, x: Array) -> Array:
         if self.approximate == "none":
-            y = erf(x * math.sqrt(0.5))
-        else:
-            y = x * x
-            y *= _CUBIC * _ROOT
-            y += _ROOT
-            y *= x
-            np.tanh(y, out=y)
-        y += 1
+            return 1 + erf(math.sqrt(0.5) * x)
+        y: Array = 1 + np.tanh(x * (_ROOT + _CUBIC * _ROOT * (x * x)))
         return y
 
 

@@ -139,13 +139,12 @@ class Conv2D(Layer):
         else:
             rows, columns = ((pixels, pixels) for pixels in self.padding)
         windows = Windows(self.kernel_size, self.stride, self.dilation, (rows, columns))
-        windows.check_size(self, input_shape)
+        windows.checked_size(self, input_shape)
         return windows
 
     def __repr__(self) -> str:
-        given = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
+        usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        given = {name: getattr(self, name) for name in usual}
         options = [f", {name}={show_pair(size)}" for name, size in given.items() if size != usual[name]]
-        options += [f", groups={self.groups}"] if self.groups > 1 else []
         options += [", bias=False"] if self.bias is None else []
         return f"Conv2D({self.in_channels}, {self.out_channels}, {show_pair(self.kernel_size)}{''.join(options)})"

@@ -30,9 +30,7 @@ class _WindowPooling(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         check_image_shape(self, input_shape)
-        height, width, channels = input_shape
-        self._windows.check_size(self, input_shape)
-        return (*self._windows.output_size(height, width), channels)
+        return (*self._windows.checked_size(self, input_shape), input_shape[2])
 
     def _taps(self, x: Array, value: float) -> list[Array]:
         """Return what all windows of x see at each of their pixels, with `value` in the padding."""
