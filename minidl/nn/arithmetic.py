@@ -136,8 +136,7 @@ def column_sums(*tables: Array) -> Array:
         terms, *(table[..., :whole, :].reshape(*stack, whole // SUM_BLOCK, SUM_BLOCK, d) for table in tables)
     )
     rest = np.einsum(terms, *(table[..., whole:, :] for table in tables))
-    sums: Array = blocks.sum(axis=-2, dtype=np.float64) + rest
-    return sums
+    return blocks.sum(axis=-2, dtype=np.float64) + rest
 
 
 # Cody's rational functions, coefficients from the highest power down. All of them are positive, and so is what they
@@ -189,8 +188,7 @@ def erf(x: Array) -> Array:
     square = size * size
     centre = size * (_polynomial(_CENTRE[0], square) / _polynomial(_CENTRE[1], square))
     tail = 1.0 - np.exp(-square) * (_polynomial(_TAIL[0], size) / _polynomial(_TAIL[1], size))
-    y: Array = np.copysign(np.where(size < _BORDER, centre, tail), wide)
-    return y.astype(x.dtype, copy=False)
+    return np.copysign(np.where(size < _BORDER, centre, tail), wide).astype(x.dtype, copy=False)
 
 
 def sigmoid(x: Array) -> Array:
@@ -203,8 +201,7 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
     array([0. , 0.5, 1. ])
     """
-    y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
-    return y
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
 def _polynomial(coefficients: tuple[float, ...], t: Array) -> Array:

@@ -55,8 +55,7 @@ class Activation(Layer):
         slopes = self.derivative(kept).astype(dy.dtype, copy=False)
         # A derivative that returns x itself has made no array that could be written to.
         shared = np.may_share_memory(slopes, kept)
-        dx: Array = np.multiply(slopes, dy, out=None if shared else slopes)
-        return dx
+        return np.multiply(slopes, dy, out=None if shared else slopes)
 
 
 class ReLU(Activation):
@@ -72,8 +71,7 @@ class ReLU(Activation):
     derivative_takes_y = True
 
     def function(self, x: Array) -> Array:
-        y: Array = np.maximum(x, 0)
-        return y
+        return np.maximum(x, 0)
 
     def derivative(self, y: Array) -> Array:
         return y > 0
@@ -99,8 +97,7 @@ class LeakyReLU(Activation):
         self.slope = as_number("slope", slope)
 
     def function(self, x: Array) -> Array:
-        y: Array = self.slope * np.minimum(x, 0) + np.maximum(x, 0)
-        return y
+        return self.slope * np.minimum(x, 0) + np.maximum(x, 0)
 
     def derivative(self, x: Array) -> Array:
         return _one_or(self.slope, x)
@@ -129,12 +126,10 @@ class ELU(Activation):
 
     def function(self, x: Array) -> Array:
         # Of positive numbers the exponential could overflow.
-        y: Array = self.alpha * np.expm1(np.minimum(x, 0)) + np.maximum(x, 0)
-        return y
+        return self.alpha * np.expm1(np.minimum(x, 0)) + np.maximum(x, 0)
 
     def derivative(self, x: Array) -> Array:
-        slopes: Array = np.exp(np.minimum(x, 0)) * _one_or(self.alpha, x)
-        return slopes
+        return np.exp(np.minimum(x, 0)) * _one_or(self.alpha, x)
 
 
 class Sigmoid(Activation):
@@ -149,8 +144,7 @@ class Sigmoid(Activation):
         return sigmoid(x)
 
     def derivative(self, y: Array) -> Array:
-        slopes: Array = y * (1 - y)
-        return slopes
+        return y * (1 - y)
 
 
 class Tanh(Activation):
@@ -162,12 +156,10 @@ class Tanh(Activation):
     derivative_takes_y = True
 
     def function(self, x: Array) -> Array:
-        y: Array = np.tanh(x)
-        return y
+        return np.tanh(x)
 
     def derivative(self, y: Array) -> Array:
-        slopes: Array = 1 - y * y
-        return slopes
+        return 1 - y * y
 
 
 class Softplus(Activation):
@@ -183,8 +175,7 @@ class Softplus(Activation):
     """
 
     def function(self, x: Array) -> Array:
-        y: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-        return y
+        return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
     def derivative(self, x: Array) -> Array:
         return sigmoid(x)
@@ -201,13 +192,11 @@ class SiLU(Activation):
     """
 
     def function(self, x: Array) -> Array:
-        y: Array = x * sigmoid(x)
-        return y
+        return x * sigmoid(x)
 
     def derivative(self, x: Array) -> Array:
         s = sigmoid(x)
-        slopes: Array = s * (1 + x * (1 - s))
-        return slopes
+        return s * (1 + x * (1 - s))
 
 
 class GELU(Activation):
@@ -233,8 +222,7 @@ class GELU(Activation):
         self.approximate = approximate
 
     def function(self, x: Array) -> Array:
-        y: Array = 0.5 * self._twice_p(_near(x)) * x
-        return y
+        return 0.5 * self._twice_p(_near(x)) * x
 
     def derivative(self, x: Array) -> Array:
         x = _near(x)
@@ -244,25 +232,22 @@ class GELU(Activation):
         else:
             # (1 - tanh(u)**2) * u', where tanh(u) is twice_p - 1
             twice_density = (2 - twice_p) * twice_p * (_ROOT + 3 * _CUBIC * _ROOT * (x * x))
-        slopes: Array = 0.5 * (twice_p + x * twice_density)
-        return slopes
+        return 0.5 * (twice_p + x * twice_density)
 
     def _twice_p(self, x: Array) -> Array:
         if self.approximate == "none":
             return 1 + erf(math.sqrt(0.5) * x)
-        y: Array = 1 + np.tanh(x * (_ROOT + _CUBIC * _ROOT * (x * x)))
-        return y
+        return 1 + np.tanh(x * (_ROOT + _CUBIC * _ROOT * (x * x)))
 
 
 def _one_or(left: float, x: Array) -> Array:
     """Return 1 where x > 0, else `left`, in x's dtype, without the branch for each entry that makes np.where slow."""
     positive = x > 0
-    slopes: Array = positive.astype(x.dtype)
+    slopes = positive.astype(x.dtype)
     slopes += np.multiply(~positive, left, dtype=x.dtype)
     return slopes
 
 
 def _near(x: Array) -> Array:
     """Return x within -100 .. 100: beyond, P(x) is 0 or 1, and the square of x may overflow."""
-    near: Array = np.clip(x, -100.0, 100.0)
-    return near
+    return np.clip(x, -100.0, 100.0)

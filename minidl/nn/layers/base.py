@@ -115,7 +115,7 @@ class Layer(ForwardMemory, ABC):
 
         Of an integer `dtype` it is a counter, which `astype` leaves as it is.
         """
-        buffer: Array = np.array(value, dtype=as_float_dtype(dtype, or_integer=True))
+        buffer = np.array(value, dtype=as_float_dtype(dtype, or_integer=True))
         self._register(self._buffers, name, buffer)
         return buffer
 

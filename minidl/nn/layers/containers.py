@@ -177,8 +177,7 @@ class Residual(_Ways):
         if train:
             self.keep(y_shape=y.shape)
         # Not in place: the body may keep its y, or hand on x.
-        total: Array = y + past
-        return total
+        return y + past
 
     def _parts(self, dy: Array) -> list[Array]:
         self.kept(dy)

@@ -66,8 +66,7 @@ class Dense(Layer):
 
     def backward(self, dy: Array) -> Array:
         self.backward_parameters(dy)
-        dx: Array = np.matmul(dy, self.weight.value.T, dtype=dy.dtype)
-        return dx
+        return np.matmul(dy, self.weight.value.T, dtype=dy.dtype)
 
     def backward_parameters(self, dy: Array) -> None:
         (x,) = self.kept(dy)

@@ -72,5 +72,4 @@ class Dropout(Layer):
         (kept,) = self.kept(dy)
         if self.rate == 0.0:
             return dy
-        dx: Array = np.multiply(dy, kept, dtype=dy.dtype)
-        return dx
+        return np.multiply(dy, kept, dtype=dy.dtype)

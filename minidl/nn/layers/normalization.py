@@ -112,12 +112,11 @@ class BatchNorm(_Normalization):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
         scale = (self.gamma.value * inverse_std).astype(x.dtype)
-        y: Array = np.multiply(centred, scale, out=None if train else centred)
+        y = np.multiply(centred, scale, out=None if train else centred)
         y += self.beta.value.astype(x.dtype, copy=False)
         return y.reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
-        dx: Array
         dx, inverse_std = self.kept(dy)
         table = dy.reshape(-1, self.features)
         total, along = column_sums(table), column_sums(table, dx)
@@ -180,7 +179,7 @@ class LayerNorm(_Normalization):
         normal *= inverse_std
         if train:
             self.keep(normal, inverse_std, y_shape=x.shape)
-        y: Array = np.multiply(normal, self.gamma.value.astype(x.dtype, copy=False), out=None if train else normal)
+        y = np.multiply(normal, self.gamma.value.astype(x.dtype, copy=False), out=None if train else normal)
         y += self.beta.value.astype(x.dtype, copy=False)
         return y.reshape(x.shape)
 
@@ -189,7 +188,7 @@ class LayerNorm(_Normalization):
         table = dy.reshape(-1, self.features)
         self.gamma.add_grad(column_sums(table, normal))
         self.beta.add_grad(column_sums(table))
-        dx: Array = table * self.gamma.value.astype(dy.dtype, copy=False)
+        dx = table * self.gamma.value.astype(dy.dtype, copy=False)
         mean = _row_means(dx)
         normal *= _row_means(dx, normal)
         dx -= normal
@@ -201,5 +200,4 @@ class LayerNorm(_Normalization):
 def _row_means(*tables: Array) -> Array:
     """Return the mean of each row of a table, or of the product of two, as a column."""
     terms = ",".join("nd" for _ in tables) + "->n"
-    means: Array = np.einsum(terms, *tables)[:, None] / tables[0].shape[1]
-    return means
+    return np.einsum(terms, *tables)[:, None] / tables[0].shape[1]

@@ -82,7 +82,7 @@ class MaxPool2D(_WindowPooling):
         # One tap of all windows after another, each a comparison of two images: argmax over windows that were gathered
         # takes five times as long.
         first, *others = self._taps(x, -np.inf)
-        y: Array = first.copy()
+        y = first.copy()
         which = np.zeros(y.shape, np.min_scalar_type(len(others)))
         for k, tap in enumerate(others, 1):
             if train:
@@ -134,7 +134,7 @@ class AvgPool2D(_WindowPooling):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         first, *others = self._taps(x, 0.0)
-        y: Array = first.copy()
+        y = first.copy()
         for tap in others:
             y += tap
         y /= 1 + len(others)
@@ -178,8 +178,7 @@ class GlobalAvgPool2D(Layer):
         if train:
             self.keep(x.shape, y_shape=(n, channels))
         pixels = height * width
-        means: Array = column_sums(x.reshape(n, pixels, channels)) / pixels
-        return means.astype(x.dtype, copy=False)
+        return (column_sums(x.reshape(n, pixels, channels)) / pixels).astype(x.dtype, copy=False)
 
     def backward(self, dy: Array) -> Array:
         (x_shape,) = self.kept(dy)

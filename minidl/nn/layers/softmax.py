@@ -13,8 +13,7 @@ class _OverClasses(Layer):
     def _shifted(self, x: Array) -> Array:
         self.check_input(x)
         self.output_shape(x.shape[1:])
-        y: Array = x - x.max(axis=-1, keepdims=True)
-        return y
+        return x - x.max(axis=-1, keepdims=True)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not input_shape or input_shape[-1] == 0:
@@ -61,7 +60,7 @@ class Softmax(_OverClasses):
     def backward(self, dy: Array) -> Array:
         (y,) = self.kept(dy)
         y = y.astype(dy.dtype, copy=False)
-        dx: Array = dy - (dy * y).sum(axis=-1, keepdims=True)
+        dx = dy - (dy * y).sum(axis=-1, keepdims=True)
         dx *= y
         return dx
 
@@ -95,7 +94,7 @@ class LogSoftmax(_OverClasses):
 
     def backward(self, dy: Array) -> Array:
         (y,) = self.kept(dy)
-        dx: Array = np.exp(y, dtype=dy.dtype)
+        dx = np.exp(y, dtype=dy.dtype)
         dx *= -dy.sum(axis=-1, keepdims=True)
         dx += dy
         return dx

@@ -61,7 +61,7 @@ class MulticlassHinge(ClassLoss):
 
     def backward(self) -> Array:
         shortfalls, labels = self.kept()
-        gradient: Array = np.sign(shortfalls)
+        gradient = np.sign(shortfalls)
         gradient[np.arange(len(labels)), labels] = -gradient.sum(axis=1)
         gradient /= len(labels)
         return gradient

@@ -60,8 +60,7 @@ class MeanSquaredError(ResidualLoss):
 
     def values(self, residuals: Array) -> Array:
         """Return ``r**2``, in float64: the square of a float32 may not be one."""
-        squares: Array = np.square(residuals, dtype=np.float64)
-        return squares
+        return np.square(residuals, dtype=np.float64)
 
     def slopes(self, residuals: Array) -> Array:
         """Return ``2 * r``."""
@@ -97,8 +96,7 @@ class MeanAbsoluteError(ResidualLoss):
 
     def slopes(self, residuals: Array) -> Array:
         """Return ``sign(r)``."""
-        signs: Array = np.sign(residuals)
-        return signs
+        return np.sign(residuals)
 
 
 class Huber(ResidualLoss):

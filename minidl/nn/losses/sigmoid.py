@@ -106,8 +106,7 @@ class BinaryCrossEntropy(NumberLoss):
     def predict(self, outputs: Array) -> Array:
         """Return 1 where the logit is above 0, and so the probability above 1/2, else 0."""
         check_outputs(outputs)
-        labels: Array = (outputs > 0).astype(np.int64)
-        return labels
+        return (outputs > 0).astype(np.int64)
 
     def probabilities(self, outputs: Array) -> Array:
         """Return the sigmoid of each logit: the probability of a 1."""
@@ -127,5 +126,4 @@ def _mean_cross_entropy(z: Array, t: Array) -> float:
 
 
 def _gradient(z: Array, t: Array) -> Array:
-    gradient: Array = (sigmoid(z) - t) / z.size
-    return gradient
+    return (sigmoid(z) - t) / z.size

@@ -32,8 +32,7 @@ class ClassLoss(Loss):
 
     def predict(self, outputs: Array) -> Array:
         """Return the class of the largest output of each row, shape (n,); the first of equal ones."""
-        labels: Array = shifted_logits(outputs).argmax(axis=1)
-        return labels
+        return shifted_logits(outputs).argmax(axis=1)
 
     def metrics(self, outputs: Array, targets: Any) -> dict[str, float]:
         """Return the accuracy."""
@@ -107,7 +106,6 @@ class SoftmaxCrossEntropy(ClassLoss):
         return float(losses.sum(dtype=np.float64)) / len(y)
 
     def backward(self) -> Array:
-        gradient: Array
         gradient, wanted = self.kept()
         if self._plain:
             gradient[np.arange(len(wanted)), wanted] -= 1.0
@@ -164,5 +162,4 @@ def shifted_logits(logits: Array) -> Array:
     if not finite.all():
         row = int(finite[:, 0].argmin())
         raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
-    shifted: Array = logits - top
-    return shifted
+    return logits - top
