@@ -174,9 +174,8 @@ def per_class_accuracy(predictions: Any, targets: Any, classes: int) -> Array:
     array([0.5, 1. , nan])
     """
     counts = confusion_matrix(predictions, targets, classes)
-    shares = np.full(len(counts), np.nan)
-    np.divide(counts.diagonal(), counts.sum(axis=1), out=shares, where=counts.any(axis=1))
-    return shares
+    with np.errstate(invalid="ignore"):
+        return counts.diagonal() / counts.sum(axis=1)
 
 
 class ConfusedPair(NamedTuple):

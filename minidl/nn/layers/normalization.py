@@ -112,9 +112,7 @@ class BatchNorm(_Normalization):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
         scale = (self.gamma.value * inverse_std).astype(x.dtype)
-        y = np.multiply(centred, scale, out=None if train else centred)
-        y += self.beta.value.astype(x.dtype, copy=False)
-        return y.reshape(x.shape)
+        return (centred * scale + self.beta.value.astype(x.dtype, copy=False)).reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
         dx, inverse_std = self.kept(dy)
@@ -179,9 +177,8 @@ class LayerNorm(_Normalization):
         normal *= inverse_std
         if train:
             self.keep(normal, inverse_std, y_shape=x.shape)
-        y = np.multiply(normal, self.gamma.value.astype(x.dtype, copy=False), out=None if train else normal)
-        y += self.beta.value.astype(x.dtype, copy=False)
-        return y.reshape(x.shape)
+        gamma, beta = (p.value.astype(x.dtype, copy=False) for p in (self.gamma, self.beta))
+        return (normal * gamma + beta).reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
         normal, inverse_std = self.kept(dy)

@@ -50,9 +50,8 @@ class Softmax(_OverClasses):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        y = self._shifted(x)
-        np.exp(y, out=y)
-        y /= y.sum(axis=-1, keepdims=True)
+        exponentials = np.exp(self._shifted(x))
+        y = exponentials / exponentials.sum(axis=-1, keepdims=True)
         if train:
             self.keep(y, y_shape=y.shape)
         return y
@@ -60,9 +59,7 @@ class Softmax(_OverClasses):
     def backward(self, dy: Array) -> Array:
         (y,) = self.kept(dy)
         y = y.astype(dy.dtype, copy=False)
-        dx = dy - (dy * y).sum(axis=-1, keepdims=True)
-        dx *= y
-        return dx
+        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
 class LogSoftmax(_OverClasses):
@@ -86,15 +83,12 @@ class LogSoftmax(_OverClasses):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        y = self._shifted(x)
-        y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
+        shifted = self._shifted(x)
+        y = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         if train:
             self.keep(y, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
         (y,) = self.kept(dy)
-        dx = np.exp(y, dtype=dy.dtype)
-        dx *= -dy.sum(axis=-1, keepdims=True)
-        dx += dy
-        return dx
+        return dy - np.exp(y, dtype=dy.dtype) * dy.sum(axis=-1, keepdims=True)

@@ -52,10 +52,8 @@ class MulticlassHinge(ClassLoss):
         check_outputs(outputs, classes=True)
         labels = self.check_targets(targets, outputs.shape)
         rows = np.arange(len(labels))
-        shortfalls = outputs - outputs[rows, labels, np.newaxis]
-        shortfalls += self.margin
+        shortfalls = np.maximum(outputs - outputs[rows, labels, np.newaxis] + self.margin, 0)
         shortfalls[rows, labels] = 0
-        np.maximum(shortfalls, 0, out=shortfalls)
         self.keep(shortfalls, labels)
         return float(shortfalls.sum(dtype=np.float64)) / len(labels)
 
@@ -63,5 +61,4 @@ class MulticlassHinge(ClassLoss):
         shortfalls, labels = self.kept()
         gradient = np.sign(shortfalls)
         gradient[np.arange(len(labels)), labels] = -gradient.sum(axis=1)
-        gradient /= len(labels)
-        return gradient
+        return gradient / len(labels)

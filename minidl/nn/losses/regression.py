@@ -19,7 +19,7 @@ class ResidualLoss(NumberLoss):
 
     @abstractmethod
     def slopes(self, residuals: Array) -> Array:
-        """Return its derivative at each residual, as a new array."""
+        """Return its derivative at each residual."""
 
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs)
@@ -30,9 +30,7 @@ class ResidualLoss(NumberLoss):
 
     def backward(self) -> Array:
         (residuals,) = self.kept()
-        gradient = self.slopes(residuals)
-        gradient /= residuals.size
-        return gradient
+        return self.slopes(residuals) / residuals.size
 
 
 class MeanSquaredError(ResidualLoss):

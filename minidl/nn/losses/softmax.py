@@ -112,15 +112,12 @@ class SoftmaxCrossEntropy(ClassLoss):
         else:
             gradient *= wanted.sum(axis=1, keepdims=True)
             gradient -= wanted
-        gradient /= len(wanted)
-        return gradient
+        return gradient / len(wanted)
 
     def probabilities(self, outputs: Array) -> Array:
         """Return the softmax of each row, shape (n, classes)."""
-        p = shifted_logits(outputs)
-        np.exp(p, out=p)
-        p /= p.sum(axis=1, keepdims=True)
-        return p
+        p = np.exp(shifted_logits(outputs))
+        return p / p.sum(axis=1, keepdims=True)
 
     def _wanted(self, labels: Array, outputs: Array) -> Array:
         """Return q, the weighted and smoothed targets, shape (n, classes)."""
