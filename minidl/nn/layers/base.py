@@ -181,5 +181,4 @@ class Layer(ForwardMemory, ABC):
             raise InputError(f"{type(self).__name__}: expected a new name without a dot or a leading @, got {name!r}")
         items[name] = item
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call

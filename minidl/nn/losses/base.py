@@ -42,8 +42,7 @@ class Loss(ForwardMemory, ABC):
         """Return further means over the rows, by name, for the history; none unless overridden."""
         return {}
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 class NumberLoss(Loss):
