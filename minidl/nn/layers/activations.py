@@ -219,10 +219,11 @@ class GELU(Activation):
         self.approximate = approximate
 
     def function(self, x: Array) -> Array:
-        return 0.5 * self._twice_p(_near(x)) * x
+        # Beyond 100, P(x) is 0 or 1, and the square of x may overflow.
+        return 0.5 * self._twice_p(np.clip(x, -100.0, 100.0)) * x
 
     def derivative(self, x: Array) -> Array:
-        x = _near(x)
+        x = np.clip(x, -100.0, 100.0)
         twice_p = self._twice_p(x)
         if self.approximate == "none":
             twice_density = _ROOT * np.exp(-0.5 * (x * x))
@@ -241,8 +242,3 @@ def _one_or(left: float, x: Array) -> Array:
     """Return 1 where x > 0, else `left`, in x's dtype, without the branch for each entry that makes np.where slow."""
     positive = x > 0
     return positive + np.multiply(~positive, left, dtype=x.dtype)
-
-
-def _near(x: Array) -> Array:
-    """Return x within -100 .. 100: beyond, P(x) is 0 or 1, and the square of x may overflow."""
-    return np.clip(x, -100.0, 100.0)

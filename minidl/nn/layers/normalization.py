@@ -13,7 +13,7 @@ from minidl.nn.layers.base import Layer, Shape
 class _Normalization(Layer):
     """What both have: features on the last axis, each with a `gamma` and a `beta`."""
 
-    def __init__(self, features: int, epsilon: float, dtype: DTypeLike) -> None:
+    def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
         super().__init__()
         self.features = as_count("features", features)
         self.epsilon = as_number("epsilon", epsilon, 0, above=True)
@@ -88,7 +88,7 @@ class BatchNorm(_Normalization):
     def __init__(
         self, features: int, *, momentum: float = 0.9, epsilon: float = 1e-5, dtype: DTypeLike = np.float32
     ) -> None:
-        super().__init__(features, epsilon, dtype)
+        super().__init__(features, epsilon=epsilon, dtype=dtype)
         self.momentum = as_fraction("momentum", momentum)
         self.running_mean = self.add_buffer("running_mean", np.zeros(features), dtype=dtype)
         self.running_variance = self.add_buffer("running_variance", np.ones(features), dtype=dtype)
@@ -164,9 +164,6 @@ class LayerNorm(_Normalization):
     array([[-1.,  1.],
            [-1.,  1.]])
     """
-
-    def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
-        super().__init__(features, epsilon, dtype)
 
     def forward(self, x: Array, train: bool = False) -> Array:
         table = self._table(x)
