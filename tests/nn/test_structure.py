@@ -127,7 +127,7 @@ def test_containers_take_layers_alone(thing):
     for make in (lambda: Residual(thing), lambda: Parallel(ReLU(), thing), lambda: Sequential(thing)):
         with pytest.raises(InputError, match="to be a Layer"):
             make()
-    with pytest.raises(InputError, match=r"Parallel: .*branch 0 to be a Layer, got .*; write Parallel\(branch"):
+    with pytest.raises(InputError, match=r"Parallel: .*branch 0 to be a Layer, got a tuple; write Parallel\(branch"):
         Parallel((ReLU(), ReLU()))
     with pytest.raises(InputError, match=r"Sequential: expected layer 1 to be a Layer, got .*write ReLU\(\)"):
         Sequential(ReLU(), ReLU)

@@ -265,8 +265,10 @@ class Parallel(_Ways):
 def _add_item(container: Layer, i: int, item: str, layer: Layer) -> Layer:
     """Register `layer` as the i-th of `container`, or refuse it in the words of a call of the container."""
     name = type(container).__name__
-    hint = f"write {name}({item}, {item}, ...)" if isinstance(layer, list | tuple) else ""
-    check_type(name, f"{item} {i}", layer, Layer, hint)
+    if isinstance(layer, list | tuple):
+        got = f"a {type(layer).__name__}; write {name}({item}, {item}, ...)"
+        raise InputError(f"{name}: expected {item} {i} to be a Layer, got {got}")
+    check_type(name, f"{item} {i}", layer, Layer)
     return container.add_layer(str(i), layer)
 
 
