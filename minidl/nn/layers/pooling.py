@@ -95,8 +95,9 @@ class MaxPool2D(_WindowPooling):
     def backward(self, dy: Array) -> Array:
         which, x_shape = self.kept(dy)
         dx, taps = self._zeros(x_shape, dy.dtype)
+        overlap = any(size > step for size, step in zip(self.pool_size, self.stride, strict=True))
         for k, tap in enumerate(taps):
-            if self._windows.overlap:
+            if overlap:
                 tap += dy * (which == k)
             else:
                 # Without overlap nothing needs to be added: half the time.

@@ -67,11 +67,6 @@ class Windows:
         return self.padding != ((0, 0), (0, 0))
 
     @property
-    def overlap(self) -> bool:
-        """Whether a pixel may lie in more than one window."""
-        return any(reach >= stride for reach, stride in zip(self.reach, self.stride, strict=True))
-
-    @property
     def reach(self) -> Pair:
         """How far the last pixel of a window lies from its first."""
         (kh, kw), (dh, dw) = self.kernel_size, self.dilation
