@@ -95,15 +95,12 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
         yield arrays
         return
     # A part of this axis lies in one piece.
-    axis = int(np.argmax(first.strides))
+    axis = max(range(first.ndim), key=lambda i: first.strides[i] if first.shape[i] > 1 else 0)
     turned = [np.moveaxis(array, axis, 0) for array in arrays]
-    rows = BLOCK * len(turned[0]) // first.size
-    if rows == 0:
-        for parts in zip(*turned, strict=True):
-            yield from blocks(*parts)
-        return
+    rows = max(1, BLOCK * len(turned[0]) // first.size)
     for start in range(0, len(turned[0]), rows):
-        yield tuple(array[start : start + rows] for array in turned)
+        # One row may still be too large.
+        yield from blocks(*(array[start : start + rows] for array in turned))
 
 
 SUM_BLOCK = 64
