@@ -6,7 +6,6 @@ from minidl._core.checks import as_count
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import check_shape
 
 
 class _Reshaping(Layer):
@@ -19,12 +18,11 @@ class _Reshaping(Layer):
         self.check_input(x)
         y = x.reshape(x.shape[:1] + self.output_shape(x.shape[1:]))
         if train:
-            self.keep(x.shape, y.shape)
+            self.keep(x.shape, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        x_shape, y_shape = self.kept()
-        check_shape(self, "dy", y_shape, dy.shape)
+        (x_shape,) = self.kept(dy)
         return dy.reshape(x_shape)
 
 
@@ -67,7 +65,6 @@ class Reshape(_Reshaping):
     """
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__()
         if not isinstance(shape, tuple | list):
             raise InputError(f"Reshape: expected shape to be a tuple of integers, got {shape!r:.80}")
         self.shape = tuple(-1 if side == -1 else as_count("a side of shape", side) for side in shape)
