@@ -90,6 +90,7 @@ class LeakyReLU(Activation):
     """
 
     def __init__(self, slope: float = 0.01) -> None:
+        super().__init__()
         self.slope = as_number("slope", slope)
 
     def function(self, x: Array) -> Array:
@@ -117,6 +118,7 @@ class ELU(Activation):
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
         self.alpha = as_number("alpha", alpha)
 
     def function(self, x: Array) -> Array:
@@ -211,6 +213,7 @@ class GELU(Activation):
     """
 
     def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
         if approximate not in ("none", "tanh"):
             raise InputError(f'GELU: expected approximate to be "none" or "tanh", got {approximate!r:.80}')
         self.approximate = approximate

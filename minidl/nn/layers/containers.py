@@ -33,6 +33,7 @@ class Sequential(Layer):
     """
 
     def __init__(self, *layers: Layer) -> None:
+        super().__init__()
         self.layers = tuple(_add_item(self, i, "layer", layer) for i, layer in enumerate(layers))
 
     def forward(self, x: Array, train: bool = False) -> Array:
@@ -165,6 +166,7 @@ class Residual(_Ways):
     """
 
     def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
+        super().__init__()
         self.body = self.add_layer("body", body)
         self.shortcut = None if shortcut is None else self.add_layer("shortcut", shortcut)
 
@@ -228,6 +230,7 @@ class Parallel(_Ways):
     """
 
     def __init__(self, *branches: Layer) -> None:
+        super().__init__()
         if not branches:
             raise InputError("Parallel: expected at least one branch, got none")
         self.branches = tuple(_add_item(self, i, "branch", branch) for i, branch in enumerate(branches))

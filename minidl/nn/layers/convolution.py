@@ -81,6 +81,7 @@ class Conv2D(Layer):
         rng: Seed = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
+        super().__init__()
         self.in_channels = as_count("in_channels", in_channels)
         self.out_channels = as_count("out_channels", out_channels)
         self.kernel_size = as_pair("kernel_size", kernel_size)

@@ -47,6 +47,7 @@ class Dense(Layer):
         rng: Seed = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
+        super().__init__()
         self.in_features = as_count("in_features", in_features)
         self.out_features = as_count("out_features", out_features)
         weight = drawn("Dense", weight_init, Xavier(), (in_features, out_features), rng)

@@ -48,6 +48,7 @@ class Dropout(Layer):
     batch_independent = False
 
     def __init__(self, rate: float, *, rng: Seed = None) -> None:
+        super().__init__()
         self.rate = as_fraction("rate", rate)
         self.seed = as_seed(rng)
         self.forwards = self.add_buffer("forwards", 0, dtype=np.int64)

@@ -14,6 +14,7 @@ class _Normalization(Layer):
     """What both have: features on the last axis, each with a `gamma` and a `beta`."""
 
     def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
+        super().__init__()
         self.features = as_count("features", features)
         self.epsilon = as_number("epsilon", epsilon, 0, above=True)
         self.gamma = self.add_parameter("gamma", np.ones(features), penalized=False, dtype=dtype)

@@ -16,6 +16,7 @@ class _WindowPooling(Layer):
     """A pooling over windows of one size."""
 
     def __init__(self, pool_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
+        super().__init__()
         self.pool_size = as_pair("pool_size", pool_size)
         self.stride = self.pool_size if stride is None else as_pair("stride", stride)
         self.padding = as_pair("padding", padding, 0)

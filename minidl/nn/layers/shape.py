@@ -65,6 +65,7 @@ class Reshape(_Reshaping):
     """
 
     def __init__(self, shape: Shape) -> None:
+        super().__init__()
         if not isinstance(shape, tuple | list):
             raise InputError(f"Reshape: expected shape to be a tuple of integers, got {shape!r:.80}")
         self.shape = tuple(-1 if side == -1 else as_count("a side of shape", side) for side in shape)
