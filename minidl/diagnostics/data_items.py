@@ -1,15 +1,16 @@
 """What is most often wrong with data: its scale, its labels, equal rows that contradict each other, mixed-up rows."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from minidl._core.checks import check_finite
-from minidl._core.errors import MinidlError
+from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import some_rows
-from minidl.diagnostics.item import SanityItem, judged, raised
+from minidl.diagnostics.item import SanityItem, attempted, judged, raised
 from minidl.diagnostics.overfit import contradiction
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -22,36 +23,22 @@ _STANDARDIZE = "standardize: scale = dl.Standardizer().fit(train.x), then train.
 _LOOKED_UP = 10_000  # rows among which equal ones are looked for
 
 
-def data_items(model: Model, data: Dataset) -> list[SanityItem]:
-    """Return the items about the data; the first fault ends them, since what follows would only repeat it."""
+def data_items(model: Model, data: Dataset) -> Iterator[SanityItem]:
+    """Yield the items about the data; nobody asks for those after a fault, which would only repeat it."""
     rng = np.random.default_rng(0)
-    inputs = _inputs(data, rng)
-    if inputs.verdict == "fault":
-        return [inputs]
+    yield _inputs(data, rng)
     try:
         outputs = model.forward(data.x[:1])
+        if not np.isfinite(outputs).all():
+            raise NonFiniteError(f"its outputs are not finite; first met in {first_place(model, data.x[:1])}")
     except Exception as error:
-        return [inputs, raised("forward", error)]
-    if not np.isfinite(outputs).all():
-        told = f"its outputs are not finite; first met in {first_place(model, data.x[:1])}"
-        return [inputs, SanityItem("forward", "fault", told)]
-    try:
-        targets = model.loss.check_targets(data.y, (len(data), *outputs.shape[1:]))
-        classifies = _is_classifier(model.loss, outputs, targets)
-    except Exception as error:
-        return [inputs, raised("labels", error)]
-    labels = _labels(targets, outputs.shape[1]) if classifies else _targets(targets)
-    if labels.verdict == "fault":
-        return [inputs, labels]
-    relation = _relation(data, rng) if classifies else None
-    return [inputs, labels, _equal_rows(data, rng), *([relation] if relation else [])]
-
-
-def _is_classifier(loss: Loss, outputs: Array, targets: Array) -> bool:
-    """Return whether the loss chooses one class a row, from outputs (n, classes)."""
-    if outputs.ndim != 2 or outputs.shape[1] < 2 or targets.ndim != 1 or targets.dtype.kind not in "iu":
-        return False
-    return np.shape(loss.predict(outputs)) == outputs.shape[:1]
+        yield raised("forward", error)
+        return
+    targets = attempted("labels", _targets, model.loss, data, outputs)
+    yield targets
+    relation = _relation(data, rng) if targets.name == "labels" else []
+    yield _equal_rows(data, rng)
+    yield from relation
 
 
 def _inputs(data: Dataset, rng: np.random.Generator) -> SanityItem:
@@ -90,8 +77,26 @@ def _inputs(data: Dataset, rng: np.random.Generator) -> SanityItem:
     )
 
 
+def _targets(loss: Loss, data: Dataset, outputs: Array) -> SanityItem:
+    targets = loss.check_targets(data.y, (len(data), *outputs.shape[1:]))
+    # A classifier chooses one class a row, from outputs (n, classes).
+    classifies = outputs.ndim == 2 and outputs.shape[1] > 1 and targets.ndim == 1 and targets.dtype.kind in "iu"
+    if classifies and np.shape(loss.predict(outputs)) == outputs.shape[:1]:
+        return _labels(targets, outputs.shape[1])
+    low, high = float(targets.min()), float(targets.max())
+    size = math.sqrt(float(np.square(targets, dtype=np.float64).mean()))
+    advice = "subtract their mean and divide by their standard deviation"
+    return judged(
+        "targets",
+        faults=[(len(targets) > 1 and low == high, f"all targets are {low:.4g}: there is nothing to learn")],
+        warnings=[(size > 10, f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice}")],
+        otherwise=f"from {low:.3g} to {high:.3g}, mean {targets.mean():.2g}",
+    )
+
+
 def _labels(labels: Array, classes: int) -> SanityItem:
-    if labels.min() < 0 or labels.max() >= classes:  # a user's loss may not ask
+    # A user's loss may not have asked.
+    if labels.min() < 0 or labels.max() >= classes:
         told = f"labels go from {labels.min()} to {labels.max()}, but {classes} outputs stand for 0..{classes - 1}"
         return SanityItem("labels", "fault", told)
     counts = np.bincount(labels, minlength=classes)
@@ -109,18 +114,6 @@ def _labels(labels: Array, classes: int) -> SanityItem:
     )
 
 
-def _targets(targets: Array) -> SanityItem:
-    low, high = float(targets.min()), float(targets.max())
-    size = math.sqrt(float(np.square(targets, dtype=np.float64).mean()))
-    advice = "subtract their mean and divide by their standard deviation"
-    return judged(
-        "targets",
-        faults=[(len(targets) > 1 and low == high, f"all targets are {low:.4g}: there is nothing to learn")],
-        warnings=[(size > 10, f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice}")],
-        otherwise=f"from {low:.3g} to {high:.3g}, mean {targets.mean():.2g}",
-    )
-
-
 def _equal_rows(data: Dataset, rng: np.random.Generator) -> SanityItem:
     rows = some_rows("sanity_check", data, _LOOKED_UP, rng)
     if pair := contradiction(data.x[rows], data.y[rows]):
@@ -130,15 +123,15 @@ def _equal_rows(data: Dataset, rng: np.random.Generator) -> SanityItem:
     return SanityItem("equal rows", "ok", f"no two of {len(rows)} rows are the same with different targets")
 
 
-def _relation(data: Dataset, rng: np.random.Generator) -> SanityItem | None:
-    """Say whether labels have anything to do with x, by the nearest row and the nearest class mean; None if too few.
+def _relation(data: Dataset, rng: np.random.Generator) -> list[SanityItem]:
+    """Say whether labels have anything to do with x, by the nearest row and the nearest class mean; [] if too few.
 
     Both are compared with what they would come to by chance, had the labels been dealt out anew.
     """
     rows = some_rows("sanity_check", data, _COMPARED, rng)
     x, y = data.x[rows].reshape(len(rows), -1).astype(np.float32), data.y[rows]
     if len(rows) < 100 or len(rows) < 5 * len(np.unique(y)):
-        return None
+        return []
     x -= x.mean(axis=0)
     spread = x.std(axis=0)
     x /= np.where(spread > 0, spread, 1)
@@ -160,7 +153,7 @@ def _relation(data: Dataset, rng: np.random.Generator) -> SanityItem | None:
         if above > best:
             best, found = above, f"{rule} tells the label in {right:.0%} of {len(labels)} rows, by chance {chance:.0%}"
     advice = f"labels look unrelated to x ({found}): were rows and labels shuffled apart?"
-    return judged("labels and x", warnings=[(best <= _SIGNIFICANT, advice)], otherwise=found)
+    return [judged("labels and x", warnings=[(best <= _SIGNIFICANT, advice)], otherwise=found)]
 
 
 def _distances(a: Array, b: Array) -> Array:

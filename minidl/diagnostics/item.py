@@ -1,6 +1,6 @@
 """One line of a sanity check."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple
 
 from minidl._core.errors import MinidlError
@@ -20,6 +20,14 @@ def raised(name: str, error: Exception) -> SanityItem:
     """Return the fault that something raised `error`: layers and losses of the user's own may raise anything."""
     told = str(error) if isinstance(error, MinidlError) else f"the model raised {type(error).__name__}: {error}"
     return SanityItem(name, "fault", told)
+
+
+def attempted(name: str, look: Callable[..., SanityItem], *arguments: Any) -> SanityItem:
+    """Return what ``look(*arguments)`` returns, or the fault `name` if it raises."""
+    try:
+        return look(*arguments)
+    except Exception as error:
+        return raised(name, error)
 
 
 Rule = tuple[Any, str]

@@ -7,7 +7,7 @@ import numpy as np
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import some_rows, spread_rows, uninformed_loss
-from minidl.diagnostics.item import Level, SanityItem, judged, raised
+from minidl.diagnostics.item import Level, SanityItem, attempted, judged
 from minidl.diagnostics.overfit import overfit_tiny
 from minidl.diagnostics.units import dead_units
 from minidl.gradcheck import GradientReport, Verdict, check_function, check_model
@@ -26,32 +26,31 @@ def model_items(model: Model, data: Dataset, *, trained: bool) -> list[SanityIte
     """Return the items about the model, which is changed: hand in a copy."""
     rng = np.random.default_rng(0)
     some = data[some_rows("sanity_check", data, 200, rng)]
-    items = [_initial_loss(model, some, trained=trained)]
+    name = "loss so far" if trained else "initial loss"
+    items = [attempted(name, _initial_loss, name, model, some)]
     if not model.parameters:
         return [*items, SanityItem("parameters", "warning", "there are none, so that there is nothing to learn")]
-    return [*items, _gradient(model, data), *_units(model, some), _overfit(model, data)]
+    items += [attempted("gradient", _gradient, model, data), *_units(model, some)]
+    return [*items, attempted("overfitting", _overfit, model, data)]
 
 
-def _initial_loss(model: Model, data: Dataset, *, trained: bool) -> SanityItem:
-    name = "loss so far" if trained else "initial loss"
-    twin = model.astype(model.dtype)  # a training forward moves running statistics
-    try:
-        outputs = twin.forward(data.x, train=len(data) > 1)
-        loss = twin.loss.forward(outputs, data.y)
-    except Exception as error:
-        return raised(name, error)
-    if not math.isfinite(loss):
-        return SanityItem(name, "fault", f"it is {loss}: are weights or x huge?")
+def _initial_loss(name: str, model: Model, data: Dataset) -> SanityItem:
+    # A copy, since a training forward moves running statistics.
+    twin = model.astype(model.dtype)
+    outputs = twin.forward(data.x, train=len(data) > 1)
+    loss = twin.loss.forward(outputs, data.y)
     expected = uninformed_loss(twin.loss, outputs, data.y)
-    if not expected > 0:
-        return SanityItem(name, "ok", f"{loss:.4g}")
     known = f"{expected:.4g}, {_what_zero_outputs_mean(twin, outputs)}"
+    told = f"{loss:.4g}"
+    if expected > 0:
+        told += f", below {known}: the model knows something already" if loss < 0.7 * expected else f", near {known}"
     advice = "smaller initial weights, or inputs that are standardized, bring it there"
-    told = f"{loss:.4g}, near {known}"
-    if loss < 0.7 * expected:
-        told = f"{loss:.4g}, below {known}: the model knows something already"
-    warning = f"{loss:.4g}, far above {known}; {advice}"
-    return judged(name, warnings=[(loss > _FAR * expected, warning)], otherwise=told)
+    return judged(
+        name,
+        faults=[(not math.isfinite(loss), f"it is {loss}: are weights or x huge?")],
+        warnings=[(0 < _FAR * expected < loss, f"{loss:.4g}, far above {known}; {advice}")],
+        otherwise=told,
+    )
 
 
 def _what_zero_outputs_mean(model: Model, outputs: Array) -> str:
@@ -64,20 +63,18 @@ def _what_zero_outputs_mean(model: Model, outputs: Array) -> str:
 
 def _gradient(model: Model, data: Dataset) -> SanityItem:
     model = model.astype(np.float64)
-    try:
-        for seed in range(4):  # where several kinks meet nothing can be decided: rarely twice
-            few = data[spread_rows("sanity_check", data, 4, np.random.default_rng(seed))]
-            x = few.x.astype(np.float64)
-            report = _along_directions(model.astype(np.float64), x, few.y, seed)
-            if report.verdict is not Verdict.INCONCLUSIVE:
-                break
-        # The thorough check knows the entry and a likely cause, but takes minutes for millions of parameters.
-        small = sum(p.value.size for p in model.parameters.values()) < 10_000
-        values = report.verdict in (Verdict.FAIL_VALUE, Verdict.INCONCLUSIVE)
-        if not report.ok and report.verdict is not Verdict.VACUOUS and (small or not values):
-            report = check_model(model, x, few.y)
-    except Exception as error:
-        return raised("gradient", error)
+    # Where several kinks meet nothing can be decided: rarely twice.
+    for seed in range(4):
+        few = data[spread_rows("sanity_check", data, 4, np.random.default_rng(seed))]
+        x = few.x.astype(np.float64)
+        report = _along_directions(model.astype(np.float64), x, few.y, seed)
+        if report.verdict is not Verdict.INCONCLUSIVE:
+            break
+    # The thorough check knows the entry and a likely cause, but takes minutes for millions of parameters.
+    small = sum(p.value.size for p in model.parameters.values()) < 10_000
+    values = report.verdict in (Verdict.FAIL_VALUE, Verdict.INCONCLUSIVE)
+    if not report.ok and report.verdict is not Verdict.VACUOUS and (small or not values):
+        report = check_model(model, x, few.y)
     if report.ok:
         count = len(model.parameters)
         return SanityItem("gradient", "ok", f"right along a direction through each of {count} parameters")
@@ -143,14 +140,12 @@ def _overfit(model: Model, data: Dataset) -> SanityItem:
     if for_each_output < 1000:
         trials += [(rows, 0.1), (max(2, rows // 5), 0.01)]
     finding = ""
-    try:
-        for count, rate in trials:
-            result = overfit_tiny(model, data, rows=count, learning_rate=rate)
-            if result.ok:
-                return SanityItem("overfitting", "ok", str(result))
-            finding = finding or f"{str(result).splitlines()[0]}: {result.findings[0]}"
-            if not result.last_loss < 0.9 * result.first_loss:
-                break  # fewer rows would not move it either
-    except Exception as error:
-        return raised("overfitting", error)
+    for count, rate in trials:
+        result = overfit_tiny(model, data, rows=count, learning_rate=rate)
+        if result.ok:
+            return SanityItem("overfitting", "ok", str(result))
+        finding = finding or f"{str(result).splitlines()[0]}: {result.findings[0]}"
+        if not result.last_loss < 0.9 * result.first_loss:
+            # Fewer rows would not move it either.
+            break
     return SanityItem("overfitting", "fault", finding)

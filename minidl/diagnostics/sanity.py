@@ -104,8 +104,14 @@ from targets
     check_type("sanity_check", "trainer", trainer, Trainer)
     check_dataset("sanity_check", data)
     model = working_copy("sanity_check", trainer.model)
-    with np.errstate(all="ignore"):  # what overflows shows in what is measured
-        items = data_items(model, data)
-        if all(item.verdict != "fault" for item in items):  # else the model would only be blamed for the data
+    items: list[SanityItem] = []
+    # What overflows shows in what is measured.
+    with np.errstate(all="ignore"):
+        for item in data_items(model, data):
+            items.append(item)
+            if item.verdict == "fault":
+                break
+        else:
+            # After a fault the model would only be blamed for the data.
             items += model_items(model, data, trained=trainer.step > 0)
     return SanityReport(items)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,22 +143,18 @@ def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
     """Return (path, layer, its input, its output) for every layer without layers of its own, in the order of calls."""
     calls: list[tuple[str, Layer, Array, Array]] = []
 
-    def recording(path: str, layer: Layer, forward: Callable[..., Array]) -> Callable[..., Array]:
-        def recorded(taken: Array, train: bool = False) -> Array:
-            given = forward(taken, train)
-            calls.append((path, layer, taken, given))
-            return given
+    def record(path: str, layer: Layer, forward: Callable[..., Array], taken: Array, train: bool = False) -> Array:
+        given = forward(taken, train)
+        calls.append((path, layer, taken, given))
+        return given
 
-        return recorded
-
-    leaves = [(path.rstrip("."), layer, layer.forward) for path, layer in model.network.walk() if not layer._layers]
-    for path, layer, forward in leaves:
-        vars(layer)["forward"] = recording(path, layer, forward)  # of this copy alone; the class stays as it is
-    try:
-        model.forward(x)
-    finally:
-        for _, layer, _ in leaves:
-            del vars(layer)["forward"]
+    leaves = [(path.rstrip("."), layer) for path, layer in model.network.walk() if not layer._layers]
+    for path, layer in leaves:
+        # Of this copy alone; the class stays as it is.
+        vars(layer)["forward"] = partial(record, path, layer, layer.forward)
+    model.forward(x)
+    for _, layer in leaves:
+        del vars(layer)["forward"]
     return calls
 
 

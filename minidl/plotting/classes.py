@@ -64,7 +64,7 @@ def plot_confusion_matrix(
     else:
         extent = ax.get_window_extent()
         side = min(extent.width, extent.height) / figure_of(ax).dpi
-    ax = begin(ax, title, len(notes), wrap=36, width=max(5.0, side + 1.6), height=side + 0.8)
+    ax = begin(ax, title, len(notes), (max(5.0, side + 1.6), side + 0.8), wrap=36)
     _draw_cells(ax, shown, 72 * side / classes, 100.0 if normalize else max(1.0, shown.max()), unit)
 
     size = max(7.0, min(9.0, 60 * side / classes))
@@ -94,16 +94,10 @@ def _draw_cells(ax: "Axes", shown: Array, points: float, top: float, unit: str) 
     norm = Normalize(0, top)
     ax.imshow(shown, cmap=shades, norm=norm)
     for t, p in np.argwhere(shown > 0).tolist():  # (not where it is NaN)
+        number = f"{shown[t, p]:,.0f}" if shown[t, p] > 0.5 else "<1"
         luminance = np.dot(shades(norm(shown[t, p]))[:3], (0.2126, 0.7152, 0.0722))
-        ax.text(
-            p,
-            t,
-            f"{shown[t, p]:,.0f}" if shown[t, p] > 0.5 else "<1",
-            ha="center",
-            va="center",
-            fontsize=size,
-            color="white" if luminance < 0.46 else "black",
-        )
+        color = "white" if luminance < 0.46 else "black"
+        ax.text(p, t, number, ha="center", va="center", fontsize=size, color=color)
 
 
 def plot_most_confused(
@@ -201,9 +195,9 @@ def plot_per_class_accuracy(
 
 def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: str, ax: "Axes | None") -> "Axes":
     """Return axes with a labelled horizontal bar for each value, from the top down, and a text at its end."""
-    width = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0))
+    size = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0)), max(1.0, 0.2 * len(labels))
     # The title is centred over the bars, which long labels push aside: it has less room.
-    ax = begin(ax, title, 3, wrap=36, points=230, width=width, height=max(1.0, 0.2 * len(labels)))
+    ax = begin(ax, title, 3, size, wrap=36, points=230)
     places = np.arange(len(labels))
     bars = ax.barh(places, values, height=0.7, color=SKY)
     ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # so that a line behind a text does not cross it

@@ -27,23 +27,22 @@ def begin(
     ax: "Axes | None",
     title: str,
     lines: int,
-    *,
+    size: tuple[float, float] = (5.0, 3.0),
     wrap: int = 44,
     points: float = 310,
-    width: float = 5,
-    height: float = 3,
 ) -> "Axes":
     """Return `ax`, or the axes of a new figure, under a title wrapped to so many letters and no wider than `points`.
 
-    A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the axes'
-    height (in inches), so that they never shrink to nothing.
+    A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the `size`
+    that the axes have (in inches), so that they never shrink to nothing.
     """
     from matplotlib.figure import Figure
 
     title = textwrap.fill(title, wrap)
     if ax is None:
-        size = width, height + 0.2 * (lines + title.count("\n"))
-        ax = Figure(figsize=size, layout="constrained", facecolor="white").add_subplot()
+        width, height = size
+        height += 0.2 * (lines + title.count("\n"))
+        ax = Figure(figsize=(width, height), layout="constrained", facecolor="white").add_subplot()
     ax.set_title(title, **title_style(title, points))
     return ax
 
