@@ -1,4 +1,4 @@
-"""How a program ends: what became of it as an exit status, and what went wrong in a sentence."""
+"""How a program ends: its answer, what became of it as an exit status, and what went wrong in a sentence."""
 
 import json
 import math
@@ -6,9 +6,17 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, NamedTuple
 
 from minidl._core.errors import MinidlError
+
+
+class Answer(NamedTuple):
+    """What a command comes to: a document for programs, the same as a text for people, and whether all is well."""
+
+    document: Any
+    text: str = ""
+    good: bool = True
 
 
 def ended(program: Callable[[], int]) -> int:

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 
 from minidl._core.spelling import nearest
 from minidl.cli import checkgrad, data, report, show
-from minidl.cli.ending import ended
+from minidl.cli.ending import Answer, ended, print_json
 
 _COMMANDS = {"report": report, "data": data, "checkgrad": checkgrad, "show": show}
 _EPILOG = """examples:
@@ -27,7 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"; did you mean {likely[0]}?" if likely else f"; there are {', '.join(_COMMANDS)}"
         parser.error(f"no command {arguments[0]!r}{hint}")
     options = parser.parse_args(arguments)
-    return ended(lambda: _COMMANDS[options.command].run(options))
+    return ended(lambda: _status(options))
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Run the command, print its answer, and return the exit status."""
+    # What a job or the user's own code prints is not the document.
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        answer: Answer = _COMMANDS[options.command].run(options)
+    if options.json:
+        print_json(answer.document)
+    elif answer.text:
+        print(answer.text)
+    return 0 if answer.good else 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from pathlib import Path
 from minidl._core.errors import DataError, MinidlError
 from minidl._core.tables import cell, text_table
 from minidl.cli.contents import Content, read_content
-from minidl.cli.ending import print_json
+from minidl.cli.ending import Answer
 
 HELP = "what is in a run's folder, or in one file of it"
 EPILOG = """examples:
@@ -24,43 +24,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, help="a folder or a file")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     path: Path = options.path
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     # Hidden ones are for minidl itself; only regular ones can be read to their end.
     names = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
-    contents: dict[str, Content] = {}
+    found: dict[str, Content | None] = {}
     damaged: dict[str, str] = {}
-    others: list[str] = []
     for file in names:
         try:
-            content = read_content(file) if file.is_file() else None
+            found[file.name] = read_content(file) if file.is_file() else None
         except (MinidlError, OSError) as error:
             damaged[file.name] = str(error)
-            continue
-        if content is None:
-            others.append(file.name)
-        else:
-            contents[file.name] = content
+    contents = {name: content for name, content in found.items() if content is not None}
+    others = [name for name in found if name not in contents]
     if others and not path.is_dir():
         raise DataError(f"{path}: expected a file that a run writes: .json, .jsonl, .csv or .safetensors")
-    if options.json:
-        files = {name: {"kind": c.kind, **c.facts, "rows": c.rows} for name, c in contents.items()}
-        print_json({"path": str(path), "files": files, "damaged": damaged, "others": others})
-    else:
-        _tell(contents, damaged, others)
-    return 1 if damaged else 0
-
-
-def _tell(contents: dict[str, Content], damaged: dict[str, str], others: list[str]) -> None:
+    files = {name: {"kind": c.kind, **c.facts, "rows": c.rows} for name, c in contents.items()}
+    document = {"path": str(path), "files": files, "damaged": damaged, "others": others}
     parts = [_described(name, content) for name, content in contents.items()]
     if damaged:
         parts.append("\n".join(_printable(f"{name}: DAMAGED: {fault}") for name, fault in damaged.items()))
     if others:
         kinds = Counter(Path(name).suffix or name for name in others)
         parts.append(_printable(f"Also there: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}"))
-    print("\n\n".join(parts) or "There is nothing in it.")
+    return Answer(document, "\n\n".join(parts) or "There is nothing in it.", not damaged)
 
 
 def _described(name: str, content: Content) -> str:
