@@ -4,6 +4,12 @@ SUBJECT is MODULE:NAME or FILE.py:NAME, where NAME is a function without argumen
   a Layer, Loss, Regularizer or Model, of which --input-shape says what it is given; or
   (layer, x), (loss, outputs, targets), (regularizer, w), (model, x, y).
 The module is imported, which runs it; modules are looked for in the current folder first.
+
+examples:
+  minidl checkgrad layers.py:make_scale --input-shape 5
+  minidl checkgrad mypackage.losses:example_loss --json
+
+exit status 1 if the gradient or the contract is wrong
 """
 
 import argparse
@@ -29,11 +35,6 @@ from minidl.nn.model import Model
 from minidl.nn.regularizers import Regularizer
 
 HELP = "check the gradient of a class of your own"
-EPILOG = """examples:
-  minidl checkgrad layers.py:make_scale --input-shape 5
-  minidl checkgrad mypackage.losses:example_loss --json
-
-exit status 1 if the gradient or the contract is wrong"""
 
 # Of a batch that is drawn.
 _ROWS = 4

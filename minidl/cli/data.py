@@ -1,6 +1,13 @@
 """Where CIFAR-10 lies on this machine, or would lie; fetch it, or verify what is there.
 
 It is looked for in --data-dir; or else in the folder or archive that MINIDL_DATA_DIR names; or else in the cache.
+
+examples:
+  minidl data                       which files there are, without reading them
+  minidl data fetch                 download what the cache lacks: 139 to 170 MB
+  minidl data verify --data-dir d   compare every batch with its known SHA-256; status 1 if one differs
+
+Every load verifies what it reads, too.
 """
 
 import argparse
@@ -15,12 +22,6 @@ from minidl.data.datasets import cifar10_content, load_cifar10
 from minidl.data.datasets.cifar10_files import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, cache_folder, read_place
 
 HELP = "where CIFAR-10 lies, fetch or verify it"
-EPILOG = """examples:
-  minidl data                       which files there are, without reading them
-  minidl data fetch                 download what the cache lacks: 139 to 170 MB
-  minidl data verify --data-dir d   compare every batch with its known SHA-256; status 1 if one differs
-
-Every load verifies what it reads, too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,11 @@
 
 Known are results.json, histories (CSV, JSON, JSON lines), checkpoints, weights and sweeps. A damaged file is told, the
 rest is shown, and the exit status is 1. With --json all rows are given, not the last alone.
+
+examples:
+  minidl show runs/cifar_softmax
+  minidl show runs/mine/best.safetensors
+  minidl show sweep.jsonl --json
 """
 
 import argparse
@@ -14,10 +19,6 @@ from minidl.cli.contents import Content, read_content
 from minidl.cli.ending import Answer
 
 HELP = "what is in a run's folder, or in one file of it"
-EPILOG = """examples:
-  minidl show runs/cifar_softmax
-  minidl show runs/mine/best.safetensors
-  minidl show sweep.jsonl --json"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
