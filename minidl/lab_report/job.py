@@ -9,8 +9,7 @@ from typing import Any
 import minidl as dl
 from minidl._core.types import Array
 from minidl._storage.files import make_folder
-from minidl.lab_report.document import print_accuracies, write_report
-from minidl.lab_report.results import write_results
+from minidl.lab_report.document import print_accuracies, write_report, write_results
 from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, GradientCheck, Outcome, Setting
 
 

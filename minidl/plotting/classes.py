@@ -2,19 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minidl._core.checks import as_array
 from minidl._core.errors import InputError, ShapeError
-from minidl._core.types import Array
+from minidl._core.types import Array, Axes, Figure
 from minidl.nn.metrics import as_confusion_matrix, most_confused, true_class_probabilities
 from minidl.plotting.style import BLUE, SKY, VERMILLION, begin, class_labels, figure_of, finish, write_inside
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _SMALLEST = 6.0  # points: what would have to be smaller is not written
 

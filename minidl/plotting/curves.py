@@ -2,11 +2,12 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Axes, Figure
 from minidl.plotting.lines import (
     Columns,
     blow_up,
@@ -17,10 +18,6 @@ from minidl.plotting.lines import (
     quantity_label,
     with_gaps,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes | None" = None) -> "Figure":

@@ -3,19 +3,16 @@
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from minidl._core.checks import as_array, as_count
 from minidl._core.errors import InputError, ShapeError
-from minidl._core.types import Array
+from minidl._core.types import Array, Figure
 from minidl.data.images import images_from_rows
 from minidl.nn.metrics import true_class_probabilities
 from minidl.plotting.style import begin, class_labels, figure_of, fitting_size, title_style, write_inside
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Pictures on a figure.
 _MOST = 100

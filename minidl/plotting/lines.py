@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minidl._core.errors import ShapeError
-from minidl._core.types import Array
+from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 _QUANTITIES = {

@@ -5,15 +5,11 @@ import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minidl._core.errors import ShapeError
-from minidl._core.types import PathLike
+from minidl._core.types import Axes, Figure, PathLike
 from minidl._storage.files import write_whole
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Of Okabe and Ito's palette, distinct to colour-blind readers; its yellow is too pale for lines.
 BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"

@@ -1,17 +1,13 @@
 """What a sweep found: a metric over a parameter."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from minidl._core.types import Array
+from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import line_style, quantity_label
 from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _WIDE = 50.0  # the largest over the smallest value, from which on an axis is logarithmic
 _LEVELS = 10  # up to so many values of x are joined by a line
