@@ -40,7 +40,8 @@ def run(options: argparse.Namespace) -> Answer:
     document: dict[str, Any] = {"place": str(place), "named_by": named_by, "files": _files(place)}
     if options.action == "verify":
         document["batches"] = _verdicts(place)
-    elif options.action == "fetch":  # loading has verified them
+    elif options.action == "fetch":
+        # Loading has verified them.
         document["batches"] = dict.fromkeys(cifar10_content.NAMES, "ok")
     good = all(verdict == "ok" for verdict in document.get("batches", {}).values())
     return Answer(document, _text(document), good)
@@ -77,7 +78,8 @@ def _verdicts(place: Path) -> dict[str, str]:
     try:
         read_place(place, cifar10_content.NAMES)
         return dict.fromkeys(cifar10_content.NAMES, "ok")
-    except DataError:  # which is about the first that is wrong
+    except DataError:
+        # The error is about the first that is wrong.
         return {name: _verdict(place, name) for name in cifar10_content.NAMES}
 
 

@@ -22,15 +22,19 @@ class Answer(NamedTuple):
 def ended(program: Callable[[], int]) -> int:
     """Run `program` and return its exit status: 1 after an error made on purpose, 130 after Ctrl-C."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows a question mark
+        # A terminal without Greek letters shows a question mark.
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = program()
-        if sys.stdout is not None:  # it may have been closed
+        # Standard output may have been closed.
+        if sys.stdout is not None:
             sys.stdout.flush()
         return status
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:
+        # Whoever reads has seen enough.
         with suppress(BrokenPipeError):
-            sys.stdout.close()  # or Python tries once more, and complains
+            # Else Python tries once more, and complains.
+            sys.stdout.close()
         return 1
     except (MinidlError, OSError, MemoryError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

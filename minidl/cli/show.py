@@ -137,7 +137,8 @@ def _shapes(arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
 
 
 def _history(history: History) -> Content:
-    columns = history.columns  # once: it looks through all rows
+    # Asked for once, since it looks through all rows.
+    columns = history.columns
     rows = [{name: row.get(name) for name in columns} for row in history.rows]
     return Content("history", {"epochs": len(history)}, rows, last=5)
 

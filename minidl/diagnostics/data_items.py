@@ -16,11 +16,15 @@ from minidl.nn.losses import Loss
 from minidl.nn.model import Model
 from minidl.training.nonfinite import first_place
 
-_MEASURED = 2000  # rows that scales are measured on
-_COMPARED = 1000  # rows that are compared with each other: 0.1 s for 3072 features
-_SIGNIFICANT = 3.0  # standard deviations above chance
+# Rows that scales are measured on.
+_MEASURED = 2000
+# Rows that are compared with each other: 0.1 s for 3072 features.
+_COMPARED = 1000
+# Standard deviations above chance.
+_SIGNIFICANT = 3.0
 _STANDARDIZE = "standardize: scale = dl.Standardizer().fit(train.x), then train.map(scale)"
-_LOOKED_UP = 10_000  # rows among which equal ones are looked for
+# Rows among which equal ones are looked for.
+_LOOKED_UP = 10_000
 
 
 def data_items(model: Model, data: Dataset) -> Iterator[SanityItem]:
@@ -56,7 +60,8 @@ def _inputs(data: Dataset, rng: np.random.Generator) -> SanityItem:
     sizes = np.sqrt(np.square(some).mean(axis=0))
     large = sizes > 10
     shape = " x ".join(map(str, x.shape[1:])) or "1"
-    mean = round(float(some.mean()), 2) + 0.0  # not -0.0
+    # Adding 0 makes -0.0 plain 0.
+    mean = round(float(some.mean()), 2) + 0.0
     many = f"{large.sum()} of {features} features are far larger than 1, most of all number {sizes.argmax()}"
     same = f"{constant.sum()} of {features} features are the same in all of {n} rows"
     return judged(

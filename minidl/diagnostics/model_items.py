@@ -14,7 +14,8 @@ from minidl.gradcheck import GradientReport, Verdict, check_function, check_mode
 from minidl.nn.losses import BinaryCrossEntropy, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from minidl.nn.model import Model
 
-_FAR = 5  # times the loss of knowing nothing; good initial weights before max-poolings may come to three times
+# Times the loss of knowing nothing; good initial weights before max-poolings may come to three times.
+_FAR = 5
 
 _UNDECIDED = {
     Verdict.VACUOUS: "every gradient is 0 on four rows, so that nothing would be learnt",
@@ -121,7 +122,8 @@ def _along_directions(model: Model, x: Array, y: Array, seed: int) -> GradientRe
 def _units(model: Model, data: Dataset) -> list[SanityItem]:
     try:
         report = dead_units(model, data.x)
-    except Exception:  # one row, or equal ones: nothing to compare; what a layer raises is told by another item
+    except Exception:
+        # One row, or equal ones: nothing to compare. What a layer raises is told by another item.
         return []
     if not report.layers:
         return []

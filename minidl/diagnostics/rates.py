@@ -16,9 +16,12 @@ from minidl.plotting import plot_learning_rates
 from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer
 
-_SMOOTHING = 0.8  # the share of the past in the smoothed loss
-_DIVERGED = 4.0  # times the lowest smoothed loss so far
-_FALLEN = 0.95  # of the loss at the beginning
+# The share of the past in the smoothed loss.
+_SMOOTHING = 0.8
+# Times the lowest smoothed loss so far.
+_DIVERGED = 4.0
+# Of the loss at the beginning.
+_FALLEN = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,8 @@ def find_learning_rate(
     smoothed: list[float] = []
     mean, diverged = 0.0, True
     batches = _endless(data, batch_size, trainer.seed)
-    with np.errstate(all="ignore"):  # what overflows shows in the loss
+    # What overflows shows in the loss.
+    with np.errstate(all="ignore"):
         for i, rate in enumerate(rates.tolist()):
             optimizer.learning_rate = rate
             try:

@@ -16,8 +16,10 @@ from minidl.nn.layers import Layer
 from minidl.nn.model import Model
 
 _HEADER = ("layer", "kind", "units", "dead", "saturated")
-_FLAT = 0.01  # of an activation's steepest slope: below it a unit hardly passes a gradient on
-_MANY = 0.5  # the share of a layer's units from which on it is a fault
+# Of an activation's steepest slope: below it a unit hardly passes a gradient on.
+_FLAT = 0.01
+# The share of a layer's units from which on it is a fault.
+_MANY = 0.5
 
 
 class LayerUnits(NamedTuple):
@@ -167,7 +169,8 @@ def _is_activation(layer: Layer, shape: tuple[int, ...]) -> bool:
         with_other = np.asarray(layer.forward(np.where(kept, x, other)))
         alone = np.allclose(with_other[kept], layer.forward(x)[kept], rtol=1e-9, atol=1e-9)
         slopes = _slopes(layer, np.linspace(-4.0, 4.0, x.size).reshape(x.shape))
-    except Exception:  # a user's layer that does not take such numbers cannot be asked
+    except Exception:
+        # A user's layer that does not take such numbers cannot be asked.
         return False
     return alone and float(np.ptp(slopes)) > 0.01 * float(np.abs(slopes).max())
 

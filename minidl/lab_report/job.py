@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     except KeyboardInterrupt:
         print("Interrupted: what was finished before is in the --out folder.", file=sys.stderr)
         raise
-    finally:  # also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are
+    finally:
+        # Also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are.
         if outcomes:
             results = write_results(out, train, checks, outcomes)
     write_report(out, train, checks, outcomes)
@@ -89,7 +90,8 @@ def fit(
     trainer = dl.Trainer(model, dl.SGD(setting.eta), callbacks, rng=seed)
     try:
         history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
-    finally:  # also after Ctrl-C
+    finally:
+        # Also after Ctrl-C.
         suffix = f"-seed-{seed}" if options.seeds > 1 else ""
         if len(trainer.history):
             trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")

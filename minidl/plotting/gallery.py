@@ -66,7 +66,8 @@ def plot_gallery(
         raise InputError(f"plot_gallery: expected which to be 'wrong' or 'right', got {which!r:.80}")
     if as_count("count", count) > _MOST:
         raise InputError(f"plot_gallery: expected count of at most {_MOST}, got {count}")
-    true_class_probabilities(probabilities, targets)  # which refuses what is not one probability a row and class
+    # This refuses what is not one probability a row and class.
+    true_class_probabilities(probabilities, targets)
     probabilities, targets = as_array("probabilities", probabilities), as_array("targets", targets)
     images = as_array("images", images)
     if len(images) != len(targets):
@@ -95,7 +96,8 @@ def plot_gallery(
 def _drawable(pictures: Array) -> tuple[Array, list[str]]:
     """Return pictures in [0, 1], and what was done to them if it is worth saying."""
     low, high = pictures.min(), pictures.max()
-    if low >= 0 and high <= 255:  # (not with NaN)
+    # NaN is not in this range.
+    if low >= 0 and high <= 255:
         return (pictures if high <= 1 else pictures / 255).astype(np.float64), []
     return _stretched(pictures)
 

@@ -191,7 +191,8 @@ def spread(levels: Sequence[float], step: float) -> list[float]:
     >>> spread([0.25, 0.25, 0.875], 0.25)
     [0.125, 0.375, 0.875]
     """
-    groups: list[tuple[float, int]] = []  # (centre, members): what overlaps becomes one group around its common centre
+    # Centre and number of members: what overlaps becomes one group around its common centre.
+    groups: list[tuple[float, int]] = []
     for level in levels:
         groups.append((_kept(level, 1, step), 1))
         while len(groups) > 1 and groups[-1][0] - groups[-2][0] < step * (groups[-1][1] + groups[-2][1]) / 2:

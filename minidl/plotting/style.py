@@ -104,7 +104,8 @@ def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
     """
     from matplotlib import rc_context
 
-    stem = os.fspath(path).removesuffix(".png").removesuffix(".svg")  # with_suffix would eat the end of "lambda=0.1"
+    # Path.with_suffix would eat the end of "lambda=0.1".
+    stem = os.fspath(path).removesuffix(".png").removesuffix(".svg")
     with rc_context({"svg.hashsalt": "minidl", "svg.fonttype": "path"}):
         return [write_whole(f"{stem}.{kind}", _content(figure, kind, 150)) for kind in _METADATA]
 

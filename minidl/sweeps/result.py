@@ -60,7 +60,8 @@ class SweepResult:
         file = as_path("path", path)
         if not file.exists():
             raise DataError(f"{file}: there is no such file")
-        return cls({trial.key: trial for _, trial in read_trials(file)[0]}.values())  # of a key the last one counts
+        # Of a key the last trial counts.
+        return cls({trial.key: trial for _, trial in read_trials(file)[0]}.values())
 
     @property
     def failed(self) -> list[Trial]:

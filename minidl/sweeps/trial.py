@@ -98,14 +98,17 @@ def plan(config: Any, seed: int) -> Plan:
 
 def attempt(run: Run, config: Config, key: str, seed: int) -> Trial:
     """Call ``run(config, seed)`` and return the trial, also if it raised: what a worker does."""
-    import platform  # in a worker, or after a trial: importing minidl must stay quick
+    # Here, because importing minidl must stay quick.
+    import platform
     import traceback
 
     metrics, error, start = {}, "", perf_counter()
     try:
-        metrics = _as_metrics(run(json.loads(json.dumps(config)), seed))  # (a copy: it is the caller's to change)
-    except (Exception, SystemExit) as raised:  # but not KeyboardInterrupt: that is meant for the sweep
-        if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:  # and so is this, see `Trainer.fit`
+        # A copy of the config, which the function may change.
+        metrics = _as_metrics(run(json.loads(json.dumps(config)), seed))
+    except (Exception, SystemExit) as raised:
+        # A KeyboardInterrupt, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
+        if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:
             raise
         error = traceback.format_exc().rstrip()
     return Trial(config, key, seed, metrics, perf_counter() - start, platform.node(), error)

@@ -10,7 +10,8 @@ from minidl._storage.files import append_line, write_whole
 from minidl._storage.kinds import open_regular
 from minidl.sweeps.trial import Trial
 
-_START = b'{"run": '  # of each line
+# The start of each line.
+_START = b'{"run": '
 
 
 def append_trial(path: Path, run: str, trial: Trial) -> None:
@@ -78,5 +79,6 @@ def _is_torn(line: bytes) -> bool:
     """Return whether this may be left of a line: its beginning, or its end after zeros, and maybe zeros behind."""
     rest = line.strip(b"\0")
     begins = rest[: len(_START)] == _START[: len(rest)]
-    whole = line.endswith(b"\n") and b"\0" not in line  # though no trial
+    # A whole line that is no trial is not torn.
+    whole = line.endswith(b"\n") and b"\0" not in line
     return (begins and not whole) or (line.startswith(b"\0") and (rest == b"\n" or rest.endswith(b"}\n")))
