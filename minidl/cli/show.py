@@ -24,8 +24,7 @@ from minidl._storage.kinds import open_regular
 from minidl._storage.tensors import read_tensors
 from minidl.cli.ending import Answer
 from minidl.sweeps.result import SweepResult
-from minidl.sweeps.trial import row_of
-from minidl.sweeps.trial_file import read_trials
+from minidl.sweeps.trial import read_trials, row_of
 from minidl.training.checkpoint import read_checkpoint
 from minidl.training.history import History
 

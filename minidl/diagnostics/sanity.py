@@ -8,9 +8,7 @@ from minidl._core.checks import check_type
 from minidl._core.tables import html_table
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import working_copy
-from minidl.diagnostics.data_items import data_items
-from minidl.diagnostics.item import SanityItem
-from minidl.diagnostics.model_items import model_items
+from minidl.diagnostics.items import SanityItem, data_items, model_items
 from minidl.training.trainer import Trainer
 
 _HEADER = ("what", "verdict", "what was found, and what to do")

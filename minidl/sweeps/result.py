@@ -9,8 +9,7 @@ from minidl._core.errors import DataError
 from minidl._core.spelling import check_known
 from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
-from minidl.sweeps.trial import OF_TRIAL, Trial, row_of
-from minidl.sweeps.trial_file import read_trials
+from minidl.sweeps.trial import OF_TRIAL, Trial, read_trials, row_of
 from minidl.training.history import Monitor
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from minidl._storage.locks import locked
 from minidl.sweeps.progress import Progress
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.search import Search, as_search
-from minidl.sweeps.trial import Plan, Run, Trial, attempt, plan, run_name
-from minidl.sweeps.trial_file import append_trial, mended_trials
+from minidl.sweeps.trial import Plan, Run, Trial, append_trial, attempt, mended_trials, plan, run_name
 from minidl.sweeps.workers import Submits, ThisProcess, WorkerProcesses
 
 if TYPE_CHECKING:
