@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl._storage.files import write_whole
 from minidl.data.dataset import Dataset
-from minidl.lab_report.runs import SETTINGS, GradientCheck, Outcome
+from minidl.lab_report.runs import BATCH_SIZE, SETTINGS, GradientCheck, Outcome
 from minidl.report import Report
 from minidl.training.describe import describe_run
 
@@ -28,7 +28,7 @@ def write_report(out: Path, train: Dataset, checks: list[GradientCheck], outcome
         {
             "data": f"{train.name} ({train.source})",
             "training images": len(train),
-            "images a batch": shown[0].batch_size,
+            "images a batch": BATCH_SIZE,
             "epochs": len(shown[0].history),
             "seed" if len(seeds) == 1 else "seeds": ", ".join(map(str, seeds)),
         }
@@ -114,7 +114,7 @@ def write_results(out: Path, train: Dataset, checks: list[GradientCheck], outcom
 
 def _entry(o: Outcome) -> dict[str, Any]:
     last = o.history.rows[-1]
-    entry = {"lambda": o.setting.lam, "eta": o.setting.eta, "batch_size": o.batch_size, "epochs": len(o.history)}
+    entry = {"lambda": o.setting.lam, "eta": o.setting.eta, "batch_size": BATCH_SIZE, "epochs": len(o.history)}
     entry |= {"seed": o.seed, "test_accuracy": o.test_accuracy}
     entry |= {f"train_{name}": last[name] for name in ("cost", "loss", "accuracy")}
     entry |= {name: last[name] for name in ("val_cost", "val_loss", "val_accuracy")}

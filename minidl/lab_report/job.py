@@ -66,10 +66,10 @@ def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[Gra
         layer = dl.Dense(x.shape[1], 10, weight_init=dl.Normal(0.01), rng=options.seed)
         model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(lam) if lam else None)
         report = dl.check_model(model, x, y, seed=options.seed, every_entry=True)
-        checks += [GradientCheck(lam, name, report, x.shape) for name in report.tensors]
-        for check in checks[-len(report.tensors) :]:
-            print(f"Gradient check: {check}")
+        found = [GradientCheck(lam, name, report, x.shape) for name in report.tensors]
+        print(*(f"Gradient check: {check}" for check in found), sep="\n")
         report.assert_ok()
+        checks += found
     return checks
 
 
@@ -97,4 +97,4 @@ def fit(
             trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
     drawn = {name: paths for callback in figures for name, paths in callback.paths.items()}
     seconds = perf_counter() - start
-    return Outcome(setting, seed, BATCH_SIZE, history, model.evaluate(test)["accuracy"], seconds, drawn)
+    return Outcome(setting, seed, history, model.evaluate(test)["accuracy"], seconds, drawn)

@@ -52,7 +52,6 @@ class GradientCheck(NamedTuple):
 class Outcome(NamedTuple):
     setting: Setting
     seed: int
-    batch_size: int
     history: History
     test_accuracy: float
     seconds: float
