@@ -1,13 +1,13 @@
 """Lines over epochs: learning curves of one run and of several, the sizes of gradients and of updates."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minidl._core.errors import InputError, ShapeError
-from minidl._core.types import Axes, Figure
+from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import (
     Columns,
     blow_up,
@@ -206,11 +206,9 @@ def _plot_sizes(
             raise InputError(f"{where}: expected numbers of at least 0 for {path!r}, got {column.min():g}")
     drawable = {path: np.where(np.isfinite(column) & (column > 0), column, np.nan) for path, column in numbers.items()}
     notes = []
-    for what, gaps in {
-        "zero": gaps_in(numbers, np.logical_not),
-        "not finite": gaps_in(numbers, lambda column: ~np.isfinite(column)),
-    }.items():
-        if found := [f"{path} {epochs}" for path, epochs in gaps.items()]:
+    missing: dict[str, Callable[[Array], Array]] = {"zero": np.logical_not, "not finite": lambda x: ~np.isfinite(x)}
+    for what, is_missing in missing.items():
+        if found := [f"{path} {gaps}" for path, gaps in gaps_in(numbers, is_missing).items()]:
             found[3:] = [f"{len(found) - 3} more"] if len(found) > 4 else found[3:]
             notes.append(textwrap.fill(f"{what}: {', '.join(found)}", 60))
     parts = [path.rpartition(".")[::2] for path in numbers]
