@@ -17,7 +17,7 @@ from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation, check_augmentations
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.model import Model
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.checkpoint import Tree, Weights
 from minidl.training.history import History, as_columns, as_row, from_columns
 from minidl.training.optimizers import Optimizer

@@ -19,7 +19,7 @@ from minidl.data.dataset import Dataset
 from minidl.data.prefetch import WORTHWHILE_BYTES, one_ahead
 from minidl.nn.arithmetic import IN_PIECES
 from minidl.nn.model import Model
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import BESIDES, History
 from minidl.training.nonfinite import check_weights, first_place

@@ -1,6 +1,6 @@
 """Callbacks: what happens beside training, a file for each family."""
 
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.callbacks.checkpointing import Checkpoint
 from minidl.training.callbacks.figures import LearningCurves, WeightTemplates
 from minidl.training.callbacks.functions import LambdaCallback

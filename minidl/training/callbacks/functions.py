@@ -1,14 +1,11 @@
 """LambdaCallback: functions at the moments of training, without a class."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from minidl._core.errors import InputError
 from minidl._core.spelling import nearest
-from minidl.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.callback import Callback
+from minidl.training.trainer import Trainer
 
 _MOMENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
@@ -32,7 +29,7 @@ class LambdaCallback(Callback):
     LambdaCallback(on_epoch_end)
     """
 
-    def __init__(self, **functions: "Callable[[Trainer], object]") -> None:
+    def __init__(self, **functions: Callable[[Trainer], object]) -> None:
         for name, function in functions.items():
             if name not in _MOMENTS:
                 meant = " or ".join(nearest(name, _MOMENTS, 2)) or ", ".join(_MOMENTS)

@@ -1,7 +1,6 @@
 """GradientMonitor: how long gradients are, and how far steps go."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,10 +8,8 @@ from minidl._core.checks import as_count
 from minidl._core.tables import text_table
 from minidl._core.types import Array
 from minidl.nn.arithmetic import blocks
-from minidl.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.callback import Callback
+from minidl.training.trainer import Trainer
 
 
 class GradientMonitor(Callback):
@@ -72,18 +69,18 @@ class GradientMonitor(Callback):
         self._measured = 0
         self._cut = 0
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         self._forget()
 
-    def on_epoch_begin(self, trainer: "Trainer") -> None:
+    def on_epoch_begin(self, trainer: Trainer) -> None:
         self._begin_epoch()
 
-    def on_batch_begin(self, trainer: "Trainer") -> None:
+    def on_batch_begin(self, trainer: Trainer) -> None:
         if trainer.batch % self.every == 0:
             parameters = trainer.model.parameters.items()
             self._before = {path: parameter.value.copy() for path, parameter in parameters if parameter.trainable}
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
+    def on_batch_end(self, trainer: Trainer) -> None:
         before, self._before = self._before, {}
         if not before or not math.isfinite(trainer.logs["batch_cost"]):
             return
@@ -101,7 +98,7 @@ class GradientMonitor(Callback):
         self._measured += 1
         self._cut += limit is not None and total + 1e-6 > limit  # as the optimizer decides
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         for path in {**self.norms, **self._sums}:
             gradient, step, weight, count = self._sums.get(path, [0.0] * 4)
             for columns, value, divisor in ((self.norms, gradient, count), (self.ratios, step, weight)):

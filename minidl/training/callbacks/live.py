@@ -16,13 +16,13 @@ from minidl._core.page import html_page
 from minidl._core.tables import cell, escape, html_table
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, write_whole
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.history import BESIDES, Monitor, metrics
+from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from minidl.training.trainer import Trainer
 
 _RENEWAL = 3  # seconds from one look of the browser at the page to the next
 _PATIENCE = 20  # times as long as a drawing took must have passed before the next one: it then takes 5 % at most
@@ -79,7 +79,7 @@ class LiveCurves(Callback):
         self._output: Any = None
         self._rested = 0.0  # the moment from which on the next drawing may begin
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         self._forget()
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
         self._check(trainer.expected_columns)
@@ -96,19 +96,19 @@ class LiveCurves(Callback):
         for name in self.quantities:
             Monitor(name).check(names, self)
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         self._check(trainer.history.rows[-1])
         if trainer.epoch % self.every == 0 and perf_counter() >= self._rested:
             self._show(trainer, f"{_position(trainer)}: training goes on", renewed=True)
 
-    def on_interrupt(self, trainer: "Trainer") -> None:
+    def on_interrupt(self, trainer: Trainer) -> None:
         self._interrupted = True
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self._begun:
             self._show(trainer, f"{_position(trainer)}: {self._end(trainer)}", renewed=False)
 
-    def _end(self, trainer: "Trainer") -> str:
+    def _end(self, trainer: Trainer) -> str:
         """Return how training ended."""
         error = sys.exception()
         error = None if error is self._outside else error
@@ -118,7 +118,7 @@ class LiveCurves(Callback):
             return f"training ended by an error, {type(error).__name__}: {' '.join(str(error).split()):.400}"
         return "training was stopped early" if trainer.epoch < trainer.last_epoch else "training is finished"
 
-    def _show(self, trainer: "Trainer", status: str, *, renewed: bool) -> None:
+    def _show(self, trainer: Trainer, status: str, *, renewed: bool) -> None:
         start = perf_counter()
         names = [name for name in self.quantities or ("cost", "loss", "accuracy") if _measured(trainer, name)]
         if self.path is not None:
@@ -127,7 +127,7 @@ class LiveCurves(Callback):
         end = perf_counter()
         self._rested = end + _PATIENCE * (end - start)
 
-    def _write(self, trainer: "Trainer", names: list[str], status: str, renewed: bool) -> None:
+    def _write(self, trainer: Trainer, names: list[str], status: str, renewed: bool) -> None:
         heading = getattr(trainer.train_data, "name", "") or "Training"
         written = time.strftime("%Y-%m-%d %H:%M:%S")
         body = [f"<p><strong>{escape(status)}</strong><br>written {written}</p>"]
@@ -153,7 +153,7 @@ class LiveCurves(Callback):
                 warnings.warn(f"{self!r}: cannot write the page ({error.strerror}); training goes on", stacklevel=2)
             self._failed = True
 
-    def _display(self, trainer: "Trainer", names: list[str], status: str) -> None:
+    def _display(self, trainer: Trainer, names: list[str], status: str) -> None:
         """Show the curves in the output of a notebook's cell, in the place of those before."""
         if not in_notebook():
             return
@@ -171,15 +171,15 @@ class LiveCurves(Callback):
             self._output.update(content, raw=True)
 
 
-def _position(trainer: "Trainer") -> str:
+def _position(trainer: Trainer) -> str:
     return f"epoch {trainer.epoch} of {trainer.last_epoch}"
 
 
-def _measured(trainer: "Trainer", name: str) -> bool:
+def _measured(trainer: Trainer, name: str) -> bool:
     return name in trainer.history or f"val_{name}" in trainer.history
 
 
-def _figure(name: str, trainer: "Trainer") -> str:
+def _figure(name: str, trainer: Trainer) -> str:
     """Return the curves of a quantity as a figure of the page."""
     from minidl.plotting import plot_curves  # here, as below: importing minidl must stay quick
     from minidl.plotting.style import png_of
@@ -193,7 +193,7 @@ def _figure(name: str, trainer: "Trainer") -> str:
     return f'<figure><img src="data:image/png;base64,{picture}" alt="{alt}"></figure>'
 
 
-def _joint_figure(trainer: "Trainer", names: list[str], status: str) -> "Figure":
+def _joint_figure(trainer: Trainer, names: list[str], status: str) -> "Figure":
     from matplotlib.figure import Figure
 
     from minidl.plotting import plot_curves

@@ -2,17 +2,15 @@
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, set_aside
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.history import History
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.trainer import Trainer
 
 
 class _HistoryFile(Callback):
@@ -26,14 +24,14 @@ class _HistoryFile(Callback):
         self.path = as_path("path", path)
         self._checked = False
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if self.path.exists() and not self.path.is_file():
             raise InputError(f"{self!r}: expected a file or nothing at this place, there is something else")
         # What cannot be written must not show after the first epoch.
         make_folder(self.path.resolve().parent)
         self._checked = False
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         # Not before: a resumed run has its history back after all callbacks have begun.
         if not self._checked:
             self._checked = True
@@ -42,7 +40,7 @@ class _HistoryFile(Callback):
                 warnings.warn(f"{self.path} {reason}; it is kept as {aside.name}", stacklevel=2)
         self._write(trainer.history, self.path)
 
-    def _foreign(self, trainer: "Trainer") -> str:
+    def _foreign(self, trainer: Trainer) -> str:
         """Return why what is in the file must not be replaced by the rows of this trainer, "" if it may."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return ""

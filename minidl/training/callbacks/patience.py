@@ -1,17 +1,15 @@
 """EarlyStopping and ReduceLROnPlateau: what is done once a quantity gets no better."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minidl._core.bars import say, verbosity
 from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.history import Monitor
 from minidl.training.optimizers.schedules import Schedule
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.trainer import Trainer
 
 
 class _Patient(Callback):
@@ -31,7 +29,7 @@ class _Patient(Callback):
         self._best = math.inf
         self._bad_epochs = 0
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         self._monitor.check(trainer.expected_columns, self)
         self._forget()
 
@@ -109,12 +107,12 @@ class EarlyStopping(_Patient):
         self._best_weights: dict[str, Any] = {}
         self._restored = False
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         # A wrong variable must not show after hours of training.
         verbosity(self._verbose)
         super().on_train_begin(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         if self._improves(self._monitor.read(trainer.logs, self)):
             self.best_epoch = trainer.epoch
             if self.restore_best:
@@ -123,7 +121,7 @@ class EarlyStopping(_Patient):
             self.stopped_epoch = trainer.epoch
             trainer.stop()
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         for name, array in trainer.model.weights().items():
             if name in self._best_weights:
                 array[...] = self._best_weights[name]
@@ -191,7 +189,7 @@ class ReduceLROnPlateau(_Patient):
         self.minimum = as_number("minimum", minimum, 0)
         super().__init__(monitor, patience, min_delta, mode)
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if isinstance(trainer.optimizer.learning_rate, Schedule):
             raise InputError(
                 f"{self!r}: expected an optimizer with a number as learning rate, got "
@@ -202,7 +200,7 @@ class ReduceLROnPlateau(_Patient):
             if self.monitor in row:
                 self._is_time(self._monitor.minimised(row[self.monitor]))
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         if self._is_time(self._monitor.read(trainer.logs, self)):
             rate = trainer.optimizer.current_learning_rate
             # Without a minimum the rate would in the end be 0, which is no rate.

@@ -3,15 +3,13 @@
 import sys
 from collections.abc import Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from minidl._core.bars import new_bar, verbosity
 from minidl._core.errors import InputError
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.history import BESIDES, metrics
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.trainer import Trainer
 
 _SLOW = 0.5  # seconds: what takes less is not worth a bar of its own
 _SHORT = 8  # columns: a bar that has less is left out
@@ -58,21 +56,21 @@ class ProgressBar(Callback):
         self._logs: Mapping[str, float] = {}
         self._shown = 0.0
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         self._forget()
         self._wanted = verbosity(self.verbose)
 
-    def on_epoch_begin(self, trainer: "Trainer") -> None:
+    def on_epoch_begin(self, trainer: Trainer) -> None:
         self._count(trainer)
         if self._bar is not None:  # the next chance may come late, as this one has if the last epoch was a slow one
             self._show_in_time(trainer, trainer.logs.get("seconds", 1.0))
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
+    def on_batch_end(self, trainer: Trainer) -> None:
         self._count(trainer)
         if self._bar is not None:
             self._show_in_time(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         self._count(trainer, trainer.batches_per_epoch)
         self._logs = trainer.logs
         if self._lines is not None:
@@ -80,7 +78,7 @@ class ProgressBar(Callback):
             text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             print(f"{_position(trainer)}  {text}  {trainer.logs['seconds']:.2f} s", file=self._lines, flush=True)
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self._batches is not None:
             self._batches.n = self._batches.total  # a notebook keeps what is not complete
             self._batches.close()
@@ -89,7 +87,7 @@ class ProgressBar(Callback):
             self._bar.close()
         self._forget()
 
-    def _count(self, trainer: "Trainer", batch: int | None = None) -> None:
+    def _count(self, trainer: Trainer, batch: int | None = None) -> None:
         """Count the batches done, and at first, when it is known where a resumed run goes on, draw the bar."""
         done = trainer.batch if batch is None else batch
         self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + done
@@ -109,7 +107,7 @@ class ProgressBar(Callback):
         elif trainer.history.rows:
             self._logs = trainer.history.rows[-1]
 
-    def _show_in_time(self, trainer: "Trainer", waited: float = 0.0) -> None:
+    def _show_in_time(self, trainer: Trainer, waited: float = 0.0) -> None:
         """Show how far it is, unless that was shown just now and nothing that took its time has happened since."""
         now = perf_counter()
         if max(now - self._shown, waited) >= self._bar.mininterval:
@@ -117,7 +115,7 @@ class ProgressBar(Callback):
             self._show(trainer, "eta {remaining}")
             self._show_batches(trainer)
 
-    def _show(self, trainer: "Trainer", time: str, *, last: bool = False) -> None:
+    def _show(self, trainer: Trainer, time: str, *, last: bool = False) -> None:
         bar = self._bar
         bar.n, bar.desc = self._done, _position(trainer)
         facts = bar.format_dict
@@ -139,7 +137,7 @@ class ProgressBar(Callback):
             bar.desc, bar.bar_format = bar.desc[:columns], "{desc}"
         bar.refresh()
 
-    def _show_batches(self, trainer: "Trainer") -> None:
+    def _show_batches(self, trainer: Trainer) -> None:
         total = trainer.batches_per_epoch
         if self._batches is None and trainer.epoch_seconds >= _SLOW and trainer.batch < total:
             self._batches = new_bar(total, self.file or sys.stderr, leave=False, bar_format="{desc}")
@@ -157,7 +155,7 @@ def _graph(bar: Any, room: int) -> str:
     return "{bar}" if hasattr(bar, "container") or room < _SHORT else "{bar:-2}"
 
 
-def _position(trainer: "Trainer") -> str:
+def _position(trainer: Trainer) -> str:
     return f"epoch {trainer.epoch}/{trainer.last_epoch}"
 
 

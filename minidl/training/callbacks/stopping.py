@@ -1,13 +1,10 @@
 """TerminateOnNaN: end training once its numbers have gone wrong."""
 
 import math
-from typing import TYPE_CHECKING
 
 from minidl._core.bars import say, verbosity
-from minidl.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.callback import Callback
+from minidl.training.trainer import Trainer
 
 
 class TerminateOnNaN(Callback):
@@ -41,17 +38,17 @@ class TerminateOnNaN(Callback):
         self.stopped_at: tuple[int, int] | None = None
         self._told = ""
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         self._forget()
         verbosity(self._verbose)
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
+    def on_batch_end(self, trainer: Trainer) -> None:
         self._look(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         self._look(trainer)
 
-    def _look(self, trainer: "Trainer") -> None:
+    def _look(self, trainer: Trainer) -> None:
         bad = [name for name, value in trainer.logs.items() if not math.isfinite(value)]
         if not bad or self.stopped_at is not None:
             return

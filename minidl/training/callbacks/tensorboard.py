@@ -1,13 +1,11 @@
 """TensorBoard: the numbers of each epoch to a writer that the user brings."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from minidl._core.errors import InputError
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.history import BESIDES
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.trainer import Trainer
 
 
 class ScalarWriter(Protocol):
@@ -48,7 +46,7 @@ class TensorBoard(Callback):
             )
         self.writer = writer
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         measured = trainer.history.rows[-1].keys() - set(BESIDES)
         for name, value in trainer.logs.items():  # what other callbacks have put there too
             if name.startswith("val_"):

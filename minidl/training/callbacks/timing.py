@@ -2,13 +2,10 @@
 
 import math
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 from minidl._core.tables import text_table
-from minidl.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.callback import Callback
+from minidl.training.trainer import Trainer
 
 _PARTS = ("steps", "between", "measuring", "callbacks")
 
@@ -53,21 +50,21 @@ class Timer(Callback):
         self._running[part] += now - self._mark
         self._mark = now
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         self._forget()
         self._mark = perf_counter()
 
-    def on_epoch_begin(self, trainer: "Trainer") -> None:
+    def on_epoch_begin(self, trainer: Trainer) -> None:
         self._end_callbacks()
 
-    def on_batch_begin(self, trainer: "Trainer") -> None:
+    def on_batch_begin(self, trainer: Trainer) -> None:
         self._count("between")
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
+    def on_batch_end(self, trainer: Trainer) -> None:
         self._count("steps")
         self._batches += 1
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         self._count("measuring")
         self.epochs.append(trainer.epoch)
         for part in _PARTS:
@@ -77,7 +74,7 @@ class Timer(Callback):
         self.rows_per_second.append(rows / training if training else math.nan)
         self._running, self._batches, self._after_epoch = dict.fromkeys(_PARTS, 0.0), 0, True
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         self._end_callbacks()
 
     def _end_callbacks(self) -> None:
