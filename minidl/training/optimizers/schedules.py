@@ -9,6 +9,20 @@ from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
 from minidl._core.reprs import constructor_call
 
+__all__ = [
+    "ConstantRate",
+    "CosineAnnealing",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LinearWarmup",
+    "OneCycle",
+    "PiecewiseConstant",
+    "Schedule",
+    "StepDecay",
+    "TriangularCycle",
+]
+
 
 class Schedule(ABC):
     """A learning rate for each step: a pure function, so that resuming needs nothing but the step.
