@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from minidl._core.bars import in_notebook
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
-from minidl._core.page import html_page
-from minidl._core.tables import cell, escape, html_table
+from minidl._core.tables import cell
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, write_whole
 from minidl.training.callback import Callback
@@ -22,6 +21,8 @@ from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from minidl.report import blocks
 
 
 _RENEWAL = 3  # seconds from one look of the browser at the page to the next
@@ -128,24 +129,19 @@ class LiveCurves(Callback):
         self._rested = end + _PATIENCE * (end - start)
 
     def _write(self, trainer: Trainer, names: list[str], status: str, renewed: bool) -> None:
-        heading = getattr(trainer.train_data, "name", "") or "Training"
-        written = time.strftime("%Y-%m-%d %H:%M:%S")
-        body = [f"<p><strong>{escape(status)}</strong><br>written {written}</p>"]
+        from minidl.report.blocks import Block, Figures, Heading, Paragraph, Table  # importing minidl must stay quick
+        from minidl.report.html import to_html
+
+        name = getattr(trainer.train_data, "name", "") or "Training"
+        blocks: list[Block] = [Heading(status, 2), Paragraph(f"written {time.strftime('%Y-%m-%d %H:%M:%S')}")]
         if len(trainer.history):
-            figures = "\n".join(_figure(name, trainer) for name in names)
-            table = html_table(*_numbers(trainer.history.rows[-1]))
-            body += [f'<div class="figures">\n{figures}\n</div>'] if names else []
-            body += [f'<div class="scroll" role="region" aria-label="last numbers" tabindex="0">{table}</div>']
+            blocks += [Figures([_figure(name, trainer) for name in names])] if names else []
+            blocks += [Table(*_numbers(trainer.history.rows[-1]), "last numbers")]
         else:
-            body += [f"<p>No epoch {'is finished yet' if renewed else 'was finished'}.</p>"]
-        page = html_page(
-            f"{_position(trainer)} · {heading}",
-            "\n".join(body),
-            heading=heading,
-            renewed_after=_RENEWAL if renewed else None,
-        )
+            blocks += [Paragraph(f"No epoch {'is finished yet' if renewed else 'was finished'}.")]
+        title, renewal = f"{_position(trainer)} · {name}", _RENEWAL if renewed else None
         try:
-            write_whole(self.path or "", page)
+            write_whole(self.path or "", to_html(title, blocks, heading=name, renewed_after=renewal))
         except OSError as error:
             if not self._begun:
                 raise InputError(f"{self!r}: cannot write the page ({error.strerror})") from error
@@ -179,18 +175,17 @@ def _measured(trainer: Trainer, name: str) -> bool:
     return name in trainer.history or f"val_{name}" in trainer.history
 
 
-def _figure(name: str, trainer: Trainer) -> str:
+def _figure(name: str, trainer: Trainer) -> "blocks.Figure":
     """Return the curves of a quantity as a figure of the page."""
-    from minidl.plotting import plot_curves  # here, as below: importing minidl must stay quick
+    from minidl.plotting import plot_curves
     from minidl.plotting.style import png_of
+    from minidl.report.blocks import Figure
 
     row = trainer.history.rows[-1]
-    last = [
-        f"{kind} {cell(row[key])}" for kind, key in (("training", name), ("validation", f"val_{name}")) if key in row
-    ]
-    picture = base64.b64encode(png_of(plot_curves(trainer.history, name), dpi=150)).decode()
-    alt = escape(f"{name} over {len(trainer.history)} epochs, at last {', '.join(last)}")
-    return f'<figure><img src="data:image/png;base64,{picture}" alt="{alt}"></figure>'
+    kinds = {"training": name, "validation": f"val_{name}"}
+    last = ", ".join(f"{kind} {cell(row[key])}" for kind, key in kinds.items() if key in row)
+    alt = f"{name} over {len(trainer.history)} epochs, at last {last}"
+    return Figure(Path(f"{name}.png"), png_of(plot_curves(trainer.history, name), dpi=150), alt, caption="")
 
 
 def _joint_figure(trainer: Trainer, names: list[str], status: str) -> "Figure":
