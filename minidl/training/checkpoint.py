@@ -142,10 +142,10 @@ def find_checkpoint(place: PathLike) -> tuple[Path, Weights, Tree] | None:
             found = candidate, *read_checkpoint(candidate)
         except CheckpointError as error:
             faults.append(str(error))
-            continue
-        for fault in faults:
-            warnings.warn(f"{fault}; going on from {candidate.name}", stacklevel=3)
-        return found
+        else:
+            for fault in faults:
+                warnings.warn(f"{fault}; going on from {candidate.name}", stacklevel=3)
+            return found
     if faults:
         raise CheckpointError(f"{path}: no checkpoint in it is whole: {' | '.join(faults)}")
     return None

@@ -9,6 +9,7 @@ from minidl._core.types import PathLike
 from minidl._storage.files import make_folder
 from minidl.nn.parameter import Parameter
 from minidl.training.callback import Callback
+from minidl.training.history import metrics
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -68,10 +69,9 @@ class LearningCurves(_Figures):
     def on_train_end(self, trainer: Trainer) -> None:
         from minidl.plotting import plot_curves
 
-        history = trainer.history
         for quantity in ("cost", "loss"):
-            if quantity in history or f"val_{quantity}" in history:
-                self._write(quantity, plot_curves(history, quantity, title=self._title_of(trainer)))
+            if quantity in metrics(trainer.history.columns):
+                self._write(quantity, plot_curves(trainer.history, quantity, title=self._title_of(trainer)))
 
 
 class WeightTemplates(_Figures):

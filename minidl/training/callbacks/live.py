@@ -70,7 +70,6 @@ class LiveCurves(Callback):
             raise InputError(f"quantities: expected a list of columns of the history, got {quantities!r:.80}")
         self.quantities = tuple(dict.fromkeys(name.removeprefix("val_") for name in quantities))
         self.every = as_count("every", every)
-        self._forget()
 
     def _forget(self) -> None:
         self._begun = False
@@ -121,7 +120,8 @@ class LiveCurves(Callback):
 
     def _show(self, trainer: Trainer, status: str, *, renewed: bool) -> None:
         start = perf_counter()
-        names = [name for name in self.quantities or ("cost", "loss", "accuracy") if _measured(trainer, name)]
+        measured = {name.removeprefix("val_") for name in trainer.history.columns}
+        names = [name for name in self.quantities or ("cost", "loss", "accuracy") if name in measured]
         if self.path is not None:
             self._write(trainer, names, status, renewed)
         self._display(trainer, names, status)
@@ -169,10 +169,6 @@ class LiveCurves(Callback):
 
 def _position(trainer: Trainer) -> str:
     return f"epoch {trainer.epoch} of {trainer.last_epoch}"
-
-
-def _measured(trainer: Trainer, name: str) -> bool:
-    return name in trainer.history or f"val_{name}" in trainer.history
 
 
 def _figure(name: str, trainer: Trainer) -> "blocks.Figure":

@@ -22,7 +22,6 @@ class _HistoryFile(Callback):
 
     def __init__(self, path: PathLike) -> None:
         self.path = as_path("path", path)
-        self._checked = False
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if self.path.exists() and not self.path.is_file():

@@ -45,7 +45,6 @@ class ProgressBar(Callback):
             raise InputError(f"file: expected a text file, got {file!r:.80}")
         self.verbose = verbose
         self.file = file
-        self._forget()
 
     def _forget(self) -> None:
         self._begun = False

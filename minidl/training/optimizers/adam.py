@@ -15,7 +15,7 @@ from minidl.training.optimizers.schedules import Schedule
 
 
 class _Moments(Optimizer):
-    """What the rules of this file share: two running means and how many gradients went into them."""
+    """What the rules of this file share: two running means, how many gradients went into them, and Adam's step."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class _Moments(Optimizer):
             square += (1.0 - self.beta2) * (g * g)
             yield w, g, mean, np.sqrt(square) / correction + self.epsilon
 
-    def move(self, parameter: Parameter, state: State, learning_rate: float) -> None:
+    def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
         """Take Adam's step."""
         for w, _, mean, root in self.advance(parameter, state):
             w -= learning_rate / (1.0 - self.beta1 ** int(state["count"])) * mean / root
@@ -74,9 +74,6 @@ class Adam(_Moments):
     ----------
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
     """
-
-    def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
-        self.move(parameter, state, learning_rate)
 
 
 class AdamW(_Moments):
@@ -112,7 +109,7 @@ class AdamW(_Moments):
     def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
         if parameter.penalized:
             parameter.value *= 1.0 - learning_rate * self.weight_decay
-        self.move(parameter, state, learning_rate)
+        super().update(parameter, state, learning_rate)
 
 
 class NAdam(_Moments):
