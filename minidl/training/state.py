@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,9 @@ class Work:
         if not isinstance(optimizer.learning_rate, Schedule):
             # A number may change while training runs, and the checkpoint has it.
             optimizer.learning_rate = 1.0
-        of_model = {name: getattr(self.model, name) for name in ("network", "dtype", "loss", "regularizer")}
-        given = {
-            name: getattr(self, name) for name in ("train", "validation", "batch_size", "train_metrics", "nonfinite")
-        }
-        own = {"optimizer": optimizer, "augment": list(self.augment), "callbacks": self.remembering}
-        terms = {**of_model, **given, **own}
+        terms = {name: getattr(self.model, name) for name in ("network", "dtype", "loss", "regularizer")}
+        terms |= {given.name: getattr(self, given.name) for given in fields(self) if given.name != "model"}
+        terms |= {"optimizer": optimizer, "augment": list(self.augment), "callbacks": self.remembering}
         return {name: fingerprint(v) if isinstance(v, Dataset) else told(v) for name, v in terms.items()}
 
 

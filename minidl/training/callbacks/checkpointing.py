@@ -10,13 +10,13 @@ from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, remove, sweep_parts
 from minidl._storage.locks import locked
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.checkpoint import BEST, checkpoint_path, checkpoint_paths, read_checkpoint, steps_of
 from minidl.training.history import Monitor
 from minidl.training.trainer import Trainer
 
 
-class Checkpoint(Callback):
+class Checkpoint(Observer):
     """Save all that the run needs to go on exactly, by ``Trainer.fit(..., resume_from=directory)``.
 
     A checkpoint is one file, ``checkpoint-<steps>.safetensors``; it takes that name only when all of it is on the disk,
@@ -51,7 +51,6 @@ class Checkpoint(Callback):
         Instead of saving weights with NaN or infinity.
     """
 
-    adds_logs = False
     runs_last = True
 
     def __init__(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minidl._core.errors import InputError
+from minidl._core.spelling import check_known
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder
 from minidl.nn.parameter import Parameter
@@ -142,15 +143,12 @@ class WeightTemplates(_Figures):
         return plot_weight_templates(weight, class_names=names, image_shape=self.image_shape, title=title)
 
     def _find(self, parameters: dict[str, Parameter]) -> Parameter:
-        names = ", ".join(parameters) or "none"
         path = next(iter(parameters), "") if self.parameter is None else self.parameter
-        if path not in parameters:
-            wanted = "a parameter" if self.parameter is None else f"a parameter {path!r}"
-            raise InputError(f"WeightTemplates: expected {wanted}, the model has {names}")
+        check_known("WeightTemplates", "parameter", path, parameters)
         shape = parameters[path].value.shape
         if self.parameter is None and len(shape) != 2:  # a matrix behind other weights does not see the pictures
             raise InputError(
                 f"WeightTemplates: expected the model's first parameter to have two axes, got {path!r} of shape {shape}"
-                f"; name another by parameter=, of {names}"
+                f"; name another by parameter=, of {', '.join(parameters)}"
             )
         return parameters[path]

@@ -8,11 +8,11 @@ from minidl._core.checks import as_count
 from minidl._core.tables import text_table
 from minidl._core.types import Array
 from minidl.nn.arithmetic import blocks
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.trainer import Trainer
 
 
-class GradientMonitor(Callback):
+class GradientMonitor(Observer):
     """Measure, for each parameter w, the norm of its gradient and how far a step moves it.
 
     Of every `every`-th batch, the epoch's first one included, it takes ``|gradient|``, ``|step|`` and ``|w|`` (each
@@ -47,12 +47,11 @@ class GradientMonitor(Callback):
     weights, and 0.001 as what to look for.
     """
 
-    adds_logs = False
     saved_attributes = ("epochs", "norms", "ratios", "total_norms", "clipped", "_sums", "_total", "_measured", "_cut")
 
     def __init__(self, every: int = 10) -> None:
         self.every = as_count("every", every)
-        self._forget()
+        super().__init__()
 
     def _forget(self) -> None:
         self.epochs: list[int] = []
@@ -68,9 +67,6 @@ class GradientMonitor(Callback):
         self._total = 0.0
         self._measured = 0
         self._cut = 0
-
-    def on_train_begin(self, trainer: Trainer) -> None:
-        self._forget()
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         self._begin_epoch()

@@ -15,7 +15,7 @@ from minidl._core.errors import InputError
 from minidl._core.tables import cell
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, write_whole
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.history import BESIDES, Monitor, metrics
 from minidl.training.trainer import Trainer
 
@@ -29,7 +29,7 @@ _RENEWAL = 3  # seconds from one look of the browser at the page to the next
 _PATIENCE = 20  # times as long as a drawing took must have passed before the next one: it then takes 5 % at most
 
 
-class LiveCurves(Callback):
+class LiveCurves(Observer):
     """Draw the learning curves while training goes on, into one HTML file, and in a notebook into one output too.
 
     Open the file in a browser: it loads itself anew every few seconds, and needs nothing but itself. It shows the
@@ -60,8 +60,6 @@ class LiveCurves(Callback):
         Once, if the file cannot be written later on: training is worth more than its picture.
     """
 
-    adds_logs = False
-
     def __init__(self, path: PathLike | None = "live.html", *, quantities: Sequence[str] = (), every: int = 1) -> None:
         self.path = path
         if path is not None:
@@ -80,7 +78,7 @@ class LiveCurves(Callback):
         self._rested = 0.0  # the moment from which on the next drawing may begin
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._forget()
+        super().on_train_begin(trainer)
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
         self._check(trainer.expected_columns)
         if self.path is not None:

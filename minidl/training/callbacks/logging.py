@@ -8,15 +8,14 @@ from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, set_aside
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.history import History
 from minidl.training.trainer import Trainer
 
 
-class _HistoryFile(Callback):
+class _HistoryFile(Observer):
     """Writes the whole history of the trainer after each epoch; a subclass says how a file is written and read."""
 
-    adds_logs = False
     _write: "ClassVar[staticmethod[[History, PathLike], Path]]"
     _read: "ClassVar[staticmethod[[PathLike], History]]"
 

@@ -6,16 +6,14 @@ from typing import Any
 from minidl._core.bars import say, verbosity
 from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.history import Monitor
 from minidl.training.optimizers.schedules import Schedule
 from minidl.training.trainer import Trainer
 
 
-class _Patient(Callback):
+class _Patient(Observer):
     """Follows a column, and counts the epochs in a row without an improvement."""
-
-    adds_logs = False
 
     def __init__(self, monitor: str, patience: int, min_delta: float, mode: str) -> None:
         self.monitor = monitor
@@ -23,7 +21,7 @@ class _Patient(Callback):
         self.min_delta = as_number("min_delta", min_delta, 0)
         self.mode = mode
         self._monitor = Monitor(monitor, mode)
-        self._forget()
+        super().__init__()
 
     def _forget(self) -> None:
         self._best = math.inf
@@ -31,7 +29,7 @@ class _Patient(Callback):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self._monitor.check(trainer.expected_columns, self)
-        self._forget()
+        super().on_train_begin(trainer)
 
     def _improves(self, value: float) -> bool:
         """Take an epoch's value into account, and return whether it is better than all before it."""

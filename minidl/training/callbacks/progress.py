@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from minidl._core.bars import new_bar, verbosity
 from minidl._core.errors import InputError
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.history import BESIDES, metrics
 from minidl.training.trainer import Trainer
 
@@ -16,7 +16,7 @@ _SHORT = 8  # columns: a bar that has less is left out
 _NARROW, _USUAL = 50, 80  # columns of a terminal: one with less gets shorter numbers; one that does not tell
 
 
-class ProgressBar(Callback):
+class ProgressBar(Observer):
     """A bar that counts the epochs, with the time left and the last epoch's numbers as training/validation.
 
     A second bar below counts the batches of an epoch, where that takes a while, and is gone when training ends. Numbers
@@ -36,8 +36,6 @@ class ProgressBar(Callback):
         If an argument is not as above; when training begins, if ``MINIDL_VERBOSE`` is not.
     """
 
-    adds_logs = False
-
     def __init__(self, verbose: int | None = None, file: TextIO | None = None) -> None:
         if verbose is not None:
             verbosity(verbose)
@@ -56,7 +54,7 @@ class ProgressBar(Callback):
         self._shown = 0.0
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._forget()
+        super().on_train_begin(trainer)
         self._wanted = verbosity(self.verbose)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:

@@ -3,11 +3,11 @@
 import math
 
 from minidl._core.bars import say, verbosity
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.trainer import Trainer
 
 
-class TerminateOnNaN(Callback):
+class TerminateOnNaN(Observer):
     """Stop training after the first step or epoch whose numbers are not all finite.
 
     It is for ``fit(..., nonfinite="ignore")`` or ``"skip"``, which go on; without them `fit` raises, and says where.
@@ -26,29 +26,21 @@ class TerminateOnNaN(Callback):
         the epoch.
     """
 
-    adds_logs = False
-
     def __init__(self, *, verbose: int | None = None) -> None:
         if verbose is not None:
             verbosity(verbose)
         self._verbose = verbose
-        self._forget()
+        super().__init__()
 
     def _forget(self) -> None:
         self.stopped_at: tuple[int, int] | None = None
         self._told = ""
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._forget()
+        super().on_train_begin(trainer)
         verbosity(self._verbose)
 
-    def on_batch_end(self, trainer: Trainer) -> None:
-        self._look(trainer)
-
     def on_epoch_end(self, trainer: Trainer) -> None:
-        self._look(trainer)
-
-    def _look(self, trainer: Trainer) -> None:
         bad = [name for name, value in trainer.logs.items() if not math.isfinite(value)]
         if not bad or self.stopped_at is not None:
             return
@@ -57,6 +49,8 @@ class TerminateOnNaN(Callback):
         self._told = f"{where}: {bad[0]} is {trainer.logs[bad[0]]}; training ends with this epoch"
         say(f"TerminateOnNaN: {self._told}", self._verbose)
         trainer.stop()
+
+    on_batch_end = on_epoch_end
 
     def __str__(self) -> str:
         return self._told or repr(self)

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from minidl._core.errors import InputError
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.history import BESIDES
 from minidl.training.trainer import Trainer
 
@@ -15,7 +15,7 @@ class ScalarWriter(Protocol):
         """Note that the quantity `tag` has this value at this step."""
 
 
-class TensorBoard(Callback):
+class TensorBoard(Observer):
     """Give the numbers of each epoch to a TensorBoard writer, with the epoch as the step.
 
     Training and validation of a quantity are the tags ``loss/train`` and ``loss/validation``, which TensorBoard puts
@@ -35,8 +35,6 @@ class TensorBoard(Callback):
     InputError
         If the writer has no method ``add_scalar``.
     """
-
-    adds_logs = False
 
     def __init__(self, writer: ScalarWriter) -> None:
         if isinstance(writer, type) or not callable(getattr(writer, "add_scalar", None)):

@@ -4,13 +4,13 @@ import math
 from time import perf_counter
 
 from minidl._core.tables import text_table
-from minidl.training.callback import Callback
+from minidl.training.callbacks.observer import Observer
 from minidl.training.trainer import Trainer
 
 _PARTS = ("steps", "between", "measuring", "callbacks")
 
 
-class Timer(Callback):
+class Timer(Observer):
     """Measure what the parts of an epoch take, as far as a callback can see; ``print(timer)`` shows it.
 
     The parts are ``steps`` (forward, backward, update), ``between`` (from one step to the next: drawing the batch, and
@@ -30,11 +30,6 @@ class Timer(Callback):
         Rows trained on in a second of ``steps`` and ``between``, one number an epoch.
     """
 
-    adds_logs = False
-
-    def __init__(self) -> None:
-        self._forget()
-
     def _forget(self) -> None:
         self.epochs: list[int] = []
         self.seconds: dict[str, list[float]] = {part: [] for part in _PARTS}
@@ -42,7 +37,7 @@ class Timer(Callback):
         self._running = dict.fromkeys(_PARTS, 0.0)
         self._batches = 0
         self._after_epoch = False
-        self._mark = 0.0
+        self._mark = perf_counter()
 
     def _count(self, part: str) -> None:
         """Give the time since the last call to `part`."""
@@ -50,12 +45,14 @@ class Timer(Callback):
         self._running[part] += now - self._mark
         self._mark = now
 
-    def on_train_begin(self, trainer: Trainer) -> None:
-        self._forget()
-        self._mark = perf_counter()
-
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        self._end_callbacks()
+        self._count("callbacks")
+        # Else this is before the first epoch, or one was broken off.
+        if self._after_epoch:
+            self.seconds["callbacks"][-1] = self._running["callbacks"]
+        self._running["callbacks"], self._after_epoch = 0.0, False
+
+    on_train_end = on_epoch_begin
 
     def on_batch_begin(self, trainer: Trainer) -> None:
         self._count("between")
@@ -73,15 +70,6 @@ class Timer(Callback):
         training = self._running["steps"] + self._running["between"]
         self.rows_per_second.append(rows / training if training else math.nan)
         self._running, self._batches, self._after_epoch = dict.fromkeys(_PARTS, 0.0), 0, True
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        self._end_callbacks()
-
-    def _end_callbacks(self) -> None:
-        self._count("callbacks")
-        if self._after_epoch:  # else this is before the first epoch, or one was broken off
-            self.seconds["callbacks"][-1] = self._running["callbacks"]
-        self._running["callbacks"], self._after_epoch = 0.0, False
 
     def __str__(self) -> str:
         sums = {part: sum(seconds) for part, seconds in self.seconds.items()}
