@@ -20,8 +20,7 @@ from minidl.nn.model import Model
 from minidl.training.callback import Callback
 from minidl.training.checkpoint import Tree, Weights
 from minidl.training.history import History, as_columns, as_row, from_columns
-from minidl.training.optimizers import Optimizer
-from minidl.training.optimizers.schedules import Schedule
+from minidl.training.optimizers import Optimizer, Schedule
 
 _SAMPLE = 256
 """Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
@@ -66,9 +65,10 @@ class Work:
 
     def check(self) -> None:
         """Refuse what cannot work."""
-        for name, data in {"train": self.train, "validation": self.validation}.items():
-            if data is None:
-                continue
+        given = (
+            {"train": self.train} if self.validation is None else {"train": self.train, "validation": self.validation}
+        )
+        for name, data in given.items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
             place = f"Trainer.fit: {name}, its first row"

@@ -23,8 +23,7 @@ from minidl.training.callback import Callback
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import BESIDES, History
 from minidl.training.nonfinite import check_weights, first_place
-from minidl.training.optimizers import Optimizer
-from minidl.training.optimizers.base import check_gradients
+from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.signals import Interrupts
 from minidl.training.state import Restored, RunState, Work, captured
 

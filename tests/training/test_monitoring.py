@@ -9,7 +9,7 @@ import pytest
 from training_runs import Death, adam_with_schedule, fit, images, killed, sgd_with_momentum
 
 import minidl as dl
-from minidl.training.callbacks import timing
+from minidl.training.callbacks import monitors
 
 # ---- GradientMonitor
 
@@ -151,7 +151,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 100.0
-        monkeypatch.setattr(timing, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(monitors, "perf_counter", lambda: self.now)
 
     def taking(self, seconds):
         def act(trainer):

@@ -10,7 +10,7 @@ from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, remove, sweep_parts
 from minidl._storage.locks import locked
-from minidl.training.callbacks.observer import Observer
+from minidl.training.callback import Observer
 from minidl.training.checkpoint import BEST, checkpoint_path, checkpoint_paths, read_checkpoint, steps_of
 from minidl.training.history import Monitor
 from minidl.training.trainer import Trainer

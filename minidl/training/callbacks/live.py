@@ -15,7 +15,7 @@ from minidl._core.errors import InputError
 from minidl._core.tables import cell
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, write_whole
-from minidl.training.callbacks.observer import Observer
+from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, Monitor, metrics
 from minidl.training.trainer import Trainer
 

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from minidl._core.bars import new_bar, verbosity
 from minidl._core.errors import InputError
-from minidl.training.callbacks.observer import Observer
+from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, metrics
 from minidl.training.trainer import Trainer
 
@@ -71,8 +71,7 @@ class ProgressBar(Observer):
         self._count(trainer, trainer.batches_per_epoch)
         self._logs = trainer.logs
         if self._lines is not None:
-            numbers = {k: v for k, v in trainer.logs.items() if k not in BESIDES}
-            text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            text = "  ".join(f"{name} {value:.4g}" for name, value in trainer.logs.items() if name not in BESIDES)
             print(f"{_position(trainer)}  {text}  {trainer.logs['seconds']:.2f} s", file=self._lines, flush=True)
 
     def on_train_end(self, trainer: Trainer) -> None:

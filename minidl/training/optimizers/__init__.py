@@ -1,8 +1,7 @@
 """Optimizers: how a gradient changes a parameter. The base class owns the loop; a rule is one formula."""
 
 from minidl.training.optimizers import schedules
-from minidl.training.optimizers.adam import Adam, AdamW, NAdam
-from minidl.training.optimizers.adaptive import Adagrad, RMSProp
+from minidl.training.optimizers.adaptive import Adagrad, Adam, AdamW, NAdam, RMSProp
 from minidl.training.optimizers.base import Optimizer
 from minidl.training.optimizers.schedules import *
 from minidl.training.optimizers.sgd import SGD

@@ -297,13 +297,7 @@ class OneCycle(Schedule):
     """
 
     def __init__(
-        self,
-        maximum: float,
-        steps: int,
-        *,
-        rise: float = 0.3,
-        start_divisor: float = 25.0,
-        end_divisor: float = 1e4,
+        self, maximum: float, steps: int, *, rise: float = 0.3, start_divisor: float = 25.0, end_divisor: float = 1e4
     ) -> None:
         self.maximum = as_number("maximum", maximum, 0, above=True)
         self.steps = as_count("steps", steps)
