@@ -65,10 +65,8 @@ class Work:
 
     def check(self) -> None:
         """Refuse what cannot work."""
-        given = (
-            {"train": self.train} if self.validation is None else {"train": self.train, "validation": self.validation}
-        )
-        for name, data in given.items():
+        validation = {} if self.validation is None else {"validation": self.validation}
+        for name, data in ({"train": self.train} | validation).items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
             place = f"Trainer.fit: {name}, its first row"

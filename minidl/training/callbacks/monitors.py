@@ -69,9 +69,6 @@ class GradientMonitor(Observer):
         self._measured = 0
         self._cut = 0
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
-        self._begin_epoch()
-
     def on_batch_begin(self, trainer: Trainer) -> None:
         if trainer.batch % self.every == 0:
             parameters = trainer.model.parameters.items()

@@ -37,11 +37,9 @@ class ProgressBar(Observer):
     """
 
     def __init__(self, verbose: int | None = None, file: TextIO | None = None) -> None:
-        if verbose is not None:
-            verbosity(verbose)
+        self.verbose = None if verbose is None else verbosity(verbose)
         if file is not None and not hasattr(file, "write"):
             raise InputError(f"file: expected a text file, got {file!r:.80}")
-        self.verbose = verbose
         self.file = file
 
     def _forget(self) -> None:

@@ -92,10 +92,8 @@ class EarlyStopping(_Patient):
         restore_best: bool = True,
         verbose: int | None = None,
     ) -> None:
-        if verbose is not None:
-            verbosity(verbose)
         self.restore_best = restore_best
-        self._verbose = verbose
+        self._verbose = None if verbose is None else verbosity(verbose)
         super().__init__(monitor, patience, min_delta, mode)
 
     def _forget(self) -> None:
@@ -241,9 +239,7 @@ class TerminateOnNaN(Observer):
     """
 
     def __init__(self, *, verbose: int | None = None) -> None:
-        if verbose is not None:
-            verbosity(verbose)
-        self._verbose = verbose
+        self._verbose = None if verbose is None else verbosity(verbose)
         super().__init__()
 
     def _forget(self) -> None:
