@@ -43,11 +43,6 @@ class RunState:
     logs: dict[str, float] = field(default_factory=dict)
     history: History = field(default_factory=History)
 
-    def go_on_from(self, saved: "RunState") -> None:
-        """Take over all that `saved` has. The history stays the same object, and a stop that was called stays."""
-        self.history.rows[:] = saved.history.rows
-        vars(self).update(vars(saved), history=self.history, stopping=self.stopping or saved.stopping)
-
 
 @dataclass(frozen=True, eq=False)
 class Work:
@@ -121,17 +116,13 @@ def fingerprint(data: Dataset) -> str:
 
 def captured(state: RunState, work: Work) -> Tree:
     """Return all that a run needs to go on exactly, apart from the weights."""
-    optimizer, model = work.optimizer, work.model
-    rate = optimizer.learning_rate
+    optimizer = work.optimizer
+    rate = None if isinstance(optimizer.learning_rate, Schedule) else optimizer.learning_rate
     return {
         "terms": work.terms,
         "run": {**vars(state), "logs": as_row(state.logs), "history": as_columns(state.history)},
-        "frozen": [path for path, parameter in model.parameters.items() if not parameter.trainable],
-        "optimizer": {
-            "learning_rate": None if isinstance(rate, Schedule) else rate,
-            "steps": optimizer.steps,
-            "state": optimizer.state,
-        },
+        "frozen": [path for path, parameter in work.model.parameters.items() if not parameter.trainable],
+        "optimizer": {"learning_rate": rate, "steps": optimizer.steps, "state": optimizer.state},
         "attributes": {name: _attributes(owner) for name, owner in work.owners.items()},
     }
 
@@ -186,8 +177,13 @@ class Restored:
                 "with, or load only its weights with Model.load_weights"
             )
 
-    def apply(self) -> None:
-        """Give the model, the optimizer and the callbacks what the checkpoint holds."""
+    def apply(self, state: RunState) -> None:
+        """Give the run of this state, its model, its optimizer and its callbacks what the checkpoint holds.
+
+        The history stays the same object, and a stop that was called stays.
+        """
+        state.history.rows[:] = self.state.history.rows
+        vars(state).update(vars(self.state), history=state.history, stopping=state.stopping or self.state.stopping)
         for name, array in self._work.model.weights().items():
             array[...] = self._weights[name]
         for owner, values in self._given:

@@ -205,8 +205,7 @@ class Trainer:
                     begun.append(callback)
                     callback.on_train_begin(self)
                 if restored is not None:
-                    restored.apply()
-                    self.state.go_on_from(restored.state)
+                    restored.apply(self.state)
                     self.last_epoch = self.first_epoch + epochs
                 while self.batch or (self.epoch < self.last_epoch and not self.stopping):
                     self._run_epoch(work, interrupts)
