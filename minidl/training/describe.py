@@ -100,10 +100,8 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
     penalty = costs[-1] - losses[-1]
     if not math.isfinite(penalty) or penalty <= 0 or costs[-1] <= 0:
         return ""
-    return (
-        f"Of the final training cost of {_number(costs[-1])}, {_percent(penalty / costs[-1])} is the penalty "
-        f"({penalty:.3g})."
-    )
+    share = _percent(penalty / costs[-1])
+    return f"Of the final training cost of {_number(costs[-1])}, {share} is the penalty ({penalty:.3g})."
 
 
 def _number(value: float) -> str:

@@ -143,9 +143,7 @@ class History:
         except (csv.Error, ValueError) as error:
             raise DataError(f"{path}: expected a table with a header ({error})") from None
         if "epoch" not in header or len(set(header)) != len(header):
-            raise DataError(
-                f"{path}: expected a table with a column epoch and no column twice, got the header {header!r:.80}"
-            )
+            raise DataError(f"{path}: expected a column epoch and no column twice, got the header {header!r:.80}")
         for number, cells in enumerate(lines, 1):
             if len(cells) != len(header):
                 raise DataError(f"{path}, row {number}: expected {len(header)} cells, got {len(cells)}")

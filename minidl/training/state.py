@@ -159,9 +159,7 @@ class Restored:
             self.state = _run_state(tree["run"], work.batches_per_epoch)
             self._given = _checked_attributes(tree, work)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise CheckpointError(
-                f"{path}: expected a checkpoint of this run; its state is invalid: {error!r:.200}"
-            ) from error
+            raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
 
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])

@@ -186,11 +186,9 @@ class ReduceLROnPlateau(_Patient):
         super().__init__(monitor, patience, min_delta, mode)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        if isinstance(trainer.optimizer.learning_rate, Schedule):
-            raise InputError(
-                f"{self!r}: expected an optimizer with a number as learning rate, got "
-                f"{trainer.optimizer.learning_rate!r}; keep the schedule or this callback"
-            )
+        rate = trainer.optimizer.learning_rate
+        if isinstance(rate, Schedule):
+            raise InputError(f"{self!r}: expected a number as learning rate, got {rate!r}; keep that or this callback")
         super().on_train_begin(trainer)
         for row in trainer.history:
             if self.monitor in row:
