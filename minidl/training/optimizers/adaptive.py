@@ -98,7 +98,7 @@ class RMSProp(Optimizer):
 
 
 class _Moments(Optimizer):
-    """What the rules of this file share: two running means, how many gradients went into them, and Adam's step."""
+    """What Adam and its kin share: two running means, how many gradients went into them, and Adam's step."""
 
     def __init__(
         self,
