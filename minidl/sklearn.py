@@ -12,9 +12,8 @@ from minidl._core.types import Array
 from minidl.data.dataset import Dataset
 from minidl.data.splits import train_validation_split
 from minidl.nn.model import Model
-from minidl.training.callbacks.base import Callback
-from minidl.training.optimizers import Adam, Optimizer
-from minidl.training.optimizers.schedules import Schedule
+from minidl.training.callback import Callback
+from minidl.training.optimizers import Adam, Optimizer, Schedule
 from minidl.training.trainer import Trainer
 
 try:
