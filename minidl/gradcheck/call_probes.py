@@ -7,42 +7,39 @@ from typing import Any
 import numpy as np
 
 from minidl._core.types import Array
-from minidl.gradcheck.probing import Snapshot, attempt, collect, fail, random_upstream
-from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck.arrays import random_upstream
+from minidl.gradcheck.probing import Probes, Snapshot, attempt, fail
+from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.subjects import gradients_of
 from minidl.nn.model import Model
 
 NONDETERMINISTIC = Verdict.NONDETERMINISTIC
 
 
-def purity_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
+def purity_of_model(model: Model, x: Array, y: Any) -> None:
     """Two calls agree, and nothing but gradients changes."""
-
-    def two_calls() -> None:
-        snapshot, given = Snapshot(model.network), x.copy()
-        terms = attempt("compute_gradients", lambda: model.compute_gradients(given, y))
-        if moved := [path for path in snapshot.changed() if path not in snapshot.buffers]:
-            reason = "compute_gradients changed its value: that is the optimizer's"
-            fail(reason, moved[0], None, Verdict.STATE_CHANGED)
-        if not np.array_equal(given, x):
-            fail("compute_gradients changed x, which is the caller's")
-        first = {path: p.grad.copy() for path, p in model.parameters.items()}
-        snapshot.restore()
-        again = attempt("a second compute_gradients", lambda: model.compute_gradients(x.copy(), y))
-        if terms != again:
-            fail(f"compute_gradients returned {terms}, and then {again}", verdict=NONDETERMINISTIC)
-        for path, parameter in model.parameters.items():
-            if not np.array_equal(first[path], parameter.grad):
-                reason = "two calls of compute_gradients at the same point leave two different gradients"
-                if np.allclose(parameter.grad, 2 * first[path]):
-                    fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
-                fail(reason, path, None, NONDETERMINISTIC)
-        snapshot.restore()
-
-    return collect(two_calls)
+    snapshot, given = Snapshot(model.network), x.copy()
+    terms = attempt("compute_gradients", lambda: model.compute_gradients(given, y))
+    if moved := [path for path in snapshot.changed() if path not in snapshot.buffers]:
+        reason = "compute_gradients changed its value: that is the optimizer's"
+        fail(reason, moved[0], None, Verdict.STATE_CHANGED)
+    if not np.array_equal(given, x):
+        fail("compute_gradients changed x, which is the caller's")
+    first = {path: p.grad.copy() for path, p in model.parameters.items()}
+    snapshot.restore()
+    again = attempt("a second compute_gradients", lambda: model.compute_gradients(x.copy(), y))
+    if terms != again:
+        fail(f"compute_gradients returned {terms}, and then {again}", verdict=NONDETERMINISTIC)
+    for path, parameter in model.parameters.items():
+        if not np.array_equal(first[path], parameter.grad):
+            reason = "two calls of compute_gradients at the same point leave two different gradients"
+            if np.allclose(parameter.grad, 2 * first[path]):
+                fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
+            fail(reason, path, None, NONDETERMINISTIC)
+    snapshot.restore()
 
 
-def behaviour_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
+def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
     """What compute_gradients returns is the cost and the loss, in this order."""
 
     def returns(name: str, got: float, wanted: float) -> None:
@@ -52,40 +49,36 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
     snapshot = Snapshot(model.network)
     cost, loss = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
     snapshot.restore()
-    return collect(
+    return [
         partial(returns, "cost", cost, model.compute_cost(x, y)),
         partial(returns, "loss", loss, model.compute_loss(x, y)),
-    )
+    ]
 
 
 def purity_of_function(
     f: Callable[..., Any], vjp: Callable[..., Any], points: Mapping[str, Array], rng: np.random.Generator
-) -> list[Finding]:
+) -> None:
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
-
-    def two_calls() -> None:
-        arguments = [point.copy() for point in points.values()]
-        y = _numbers("f", attempt("f", lambda: f(*arguments))).copy()
-        if not np.array_equal(y, _numbers("f", attempt("f", lambda: f(*arguments))), equal_nan=True):
-            fail("two calls of f with the same arguments differ", verdict=NONDETERMINISTIC)
-        dy = random_upstream(y.shape, rng)
-        given = dy.copy()
-        found = attempt("vjp", lambda: gradients_of(vjp, given, arguments))
-        if not np.array_equal(given, dy):
-            fail("vjp changed dy, which is the caller's")
-        for (name, point), argument in zip(points.items(), arguments, strict=True):
-            if not np.array_equal(argument, point):
-                fail("f or vjp changed it, and it is the caller's", name)
-        if len(found) != len(points):
-            fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
-        again = attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
-        for (name, point), gradient, second in zip(points.items(), found, again, strict=True):
-            if (shape := _numbers(f"vjp, for {name},", gradient).shape) != point.shape:
-                fail(f"expected a gradient of shape {point.shape}, got shape {shape}", name)
-            if not np.array_equal(gradient, second, equal_nan=True):
-                fail("two calls of vjp with the same arguments differ", name, None, NONDETERMINISTIC)
-
-    return collect(two_calls)
+    arguments = [point.copy() for point in points.values()]
+    y = _numbers("f", attempt("f", lambda: f(*arguments))).copy()
+    if not np.array_equal(y, _numbers("f", attempt("f", lambda: f(*arguments))), equal_nan=True):
+        fail("two calls of f with the same arguments differ", verdict=NONDETERMINISTIC)
+    dy = random_upstream(y.shape, rng)
+    given = dy.copy()
+    found = attempt("vjp", lambda: gradients_of(vjp, given, arguments))
+    if not np.array_equal(given, dy):
+        fail("vjp changed dy, which is the caller's")
+    for (name, point), argument in zip(points.items(), arguments, strict=True):
+        if not np.array_equal(argument, point):
+            fail("f or vjp changed it, and it is the caller's", name)
+    if len(found) != len(points):
+        fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
+    again = attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
+    for (name, point), gradient, second in zip(points.items(), found, again, strict=True):
+        if (shape := _numbers(f"vjp, for {name},", gradient).shape) != point.shape:
+            fail(f"expected a gradient of shape {point.shape}, got shape {shape}", name)
+        if not np.array_equal(gradient, second, equal_nan=True):
+            fail("two calls of vjp with the same arguments differ", name, None, NONDETERMINISTIC)
 
 
 def _numbers(what: str, value: Any) -> Array:
@@ -100,7 +93,7 @@ def _numbers(what: str, value: Any) -> Array:
 
 def behaviour_of_function(
     f: Callable[..., Any], vjp: Callable[..., Any], points: Mapping[str, Array], rng: np.random.Generator
-) -> list[Finding]:
+) -> Probes:
     """The gradient is linear in dy, also far out, where a clipping would show."""
 
     def linear() -> None:
@@ -121,4 +114,4 @@ def behaviour_of_function(
                         how = "a sum of two dy does not give the sum of their gradients"
                     fail(f"vjp is not linear in dy: {how}", name)
 
-    return collect(linear)
+    return [linear]

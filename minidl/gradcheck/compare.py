@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from minidl._core.types import Array
+from minidl.gradcheck.arrays import first, index_of
 from minidl.gradcheck.disagreement import Kind, diagnose, gradient_noise, judge, smallness
 from minidl.gradcheck.measured import Compared, measure, project
-from minidl.gradcheck.probing import first, index_of
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.slopes import FIRST_STEP, Line, unit_of
 from minidl.gradcheck.subjects import Subject
 
-# Entries of a tensor that is checked entry by entry in any case.
-_FEW = 256
+# Entries of a tensor that is checked entry by entry unless the caller says otherwise.
+FEW = 256
 # Of the largest slope: lines whose bars are below it take no further steps.
 _WANTED = 1e-10
 # Of the largest slope: a bar above it decides nothing.
@@ -35,9 +35,7 @@ class Comparison:
         Wrong entries, with a guess at the cause.
     """
 
-    def __init__(
-        self, subject: Subject, rng: np.random.Generator, *, every_entry: bool = False, few: int = _FEW
-    ) -> None:
+    def __init__(self, subject: Subject, rng: np.random.Generator, few: float) -> None:
         self.subject = subject
         self.rng = rng
         self.findings: list[Finding] = []
@@ -51,7 +49,7 @@ class Comparison:
         gradients = subject.gradients()
         for name, tensor in subject.tensors.items():
             if tensor.size:
-                self._tensor(name, tensor, gradients[name], every_entry or tensor.size <= few)
+                self._tensor(name, tensor, gradients[name], tensor.size <= few)
 
     def _tensor(self, name: str, tensor: Array, gradient: Array, exhaustive: bool) -> None:
         finite = np.isfinite(gradient)

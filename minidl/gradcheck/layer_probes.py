@@ -1,32 +1,16 @@
 """Contract probes of layers: rules that are exact, and need no numerical derivative; see `minidl.gradcheck.probing`."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
 
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.probing import (
-    Broken,
-    Errors,
-    Snapshot,
-    attempt,
-    check_array,
-    check_close,
-    check_refused,
-    check_same,
-    check_unchanged,
-    collect,
-    fail,
-    first_difference,
-    largest,
-    layouts,
-    take_rows,
-    watch,
-)
-from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck import expect
+from minidl.gradcheck.arrays import first_difference, largest, layouts, random_upstream, take_rows
+from minidl.gradcheck.probing import Errors, Probes, Snapshot, attempt, fail
+from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.parameter import Parameter
 
@@ -34,16 +18,20 @@ EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
 LAYOUTS = tuple(layouts(np.zeros(1)))
 
 
-def purity_of_layer(layer: Layer, x: Array, dy: Array) -> list[Finding]:
-    """Return the first rule that a float64 copy of `layer` breaks in plain use: empty, or one finding."""
+def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
+    """In plain use: what `layer` learns is registered, calls agree, and each changes only what is its own."""
+    # What is wrong with x, the layer says itself.
+    y = attempt("forward", lambda: layer.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
+    dy = random_upstream(y.shape if isinstance(y, np.ndarray) else (), rng)
     subject = _Purity(layer)
-    return collect(subject.everything_is_registered) or collect(partial(subject.plain_use, x, dy))
+    subject.everything_is_registered()
+    subject.plain_use(x, dy)
 
 
-def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:
-    """Return what a float64 copy of `layer`, better fresh than used, breaks in uses out of the ordinary."""
+def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
+    """Return what a float64 copy of `layer`, better fresh than used, is put to out of the ordinary."""
     subject = _Behaviour(layer, x, rng)
-    return collect(
+    return [
         subject.before_any_forward,
         subject.linear,
         subject.adds_up,
@@ -60,7 +48,7 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> list
         subject.empty_batch,
         subject.small_batches,
         subject.split_batch,
-    )
+    ]
 
 
 class _LayerProbes(Snapshot):
@@ -97,7 +85,7 @@ class _Purity(_LayerProbes):
         kept = predicted.copy()
         self.stir()
         again = self.forward(x, False)
-        check_same(EVAL, "y", kept, again, "; a prediction draws nothing at random")
+        expect.same(EVAL, "y", kept, again, "; a prediction draws nothing at random")
         self.own_memory(EVAL, "y", predicted)
         for path, buffer in self.buffers.items():
             if np.shares_memory(predicted, buffer):
@@ -107,7 +95,7 @@ class _Purity(_LayerProbes):
         x_given = x.copy()
         y = self.forward(x_given, True)
         self.own_memory(TRAIN, "y", y)
-        check_array(TRAIN, "y", y, predicted.shape, x.dtype)
+        expect.array(TRAIN, "y", y, predicted.shape, x.dtype)
         forwarded = y.copy()
         y_views_x = np.shares_memory(y, x_given)
         dy_given = dy.copy()
@@ -119,18 +107,18 @@ class _Purity(_LayerProbes):
         for call, later in ((EVAL, again), (TRAIN, y), ("backward", dx)):
             if np.shares_memory(predicted, later):
                 fail(f"{call} wrote into what {EVAL} had returned, which is the caller's to keep", "y")
-        check_unchanged("a later call", "y", predicted, kept)
+        expect.unchanged("a later call", "y", predicted, kept)
         first = {name: value.copy() for name, value in ({"dx": dx} | self.gradients()).items()}
 
         self.reset()
         x_given = x.copy()
         drawn = "its random generators were put back"
         hint = drawn if self.generators else "it has no numpy.random.Generator to put back"
-        check_same(TRAIN, "y", forwarded, self.forward(x_given, True), f"; {hint}")
+        expect.same(TRAIN, "y", forwarded, self.forward(x_given, True), f"; {hint}")
         self.stir()
         second = {"dx": self.backward(dy.copy(), x_given)} | self.gradients()
         for name, value in first.items():
-            check_same("backward", name, value, second[name], "; it must use what its forward drew and kept")
+            expect.same("backward", name, value, second[name], "; it must use what its forward drew and kept")
 
         self.reset()
         if (index := first_difference(self.forward(x, False), kept)) is not None:
@@ -145,14 +133,14 @@ class _Purity(_LayerProbes):
         what, given = TRAIN if train else EVAL, x if train else x.copy()
         owned = {} if train else self.buffers
         # An InputError is the layer's own word about x, and so for the caller.
-        y = watch(
+        y = expect.untouched(
             what,
             lambda: self.layer.forward(given, train),
             *(self.values, owned, self.gradients(), {"x": given}),
             let_through=(InputError,),
             state=self.buffers,
         )
-        check_array(what, "y", y, None, x.dtype)
+        expect.array(what, "y", y, None, x.dtype)
         if y.shape[:1] != x.shape[:1]:
             fail(f"{what} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
         return y
@@ -161,12 +149,12 @@ class _Purity(_LayerProbes):
         """Return dx, if nothing was changed on the way but gradients; x is what forward was given."""
         gradients = self.gradients()
         watched = (self.values, self.buffers, {"dy": dy, "x": x})
-        dx = watch("backward", lambda: self.layer.backward(dy), *watched, state=self.buffers)
-        check_array("backward", "dx", dx, x.shape, x.dtype)
+        dx = expect.untouched("backward", lambda: self.layer.backward(dy), *watched, state=self.buffers)
+        expect.array("backward", "dx", dx, x.shape, x.dtype)
         for path, parameter in self.parameters.items():
             if parameter.grad is not gradients[f"{path}.grad"]:
                 fail(f"backward put another array in place of {path}.grad; use add_grad", path)
-            check_array("backward", f"{path}.grad", parameter.grad, parameter.value.shape, parameter.value.dtype)
+            expect.array("backward", f"{path}.grad", parameter.grad, parameter.value.shape, parameter.value.dtype)
         return dx
 
     def stir(self) -> None:
@@ -220,23 +208,21 @@ class _Behaviour(_LayerProbes):
         dx = attempt(f"{when}, backward", lambda: np.array(self.layer.backward(dy)), let_through)
         return {"y": y, "dx": dx} | {path: gradient.copy() for path, gradient in self.gradients().items()}
 
-    def compare(self, when: str, got: dict[str, Array], want: dict[str, Array], dy_scale: float = 1.0) -> None:
+    def compare(
+        self, when: str, got: dict[str, Array], want: dict[str, Array], dy_scale: float = 1.0, hint: str = ""
+    ) -> None:
         scale = max(self.scale * dy_scale, largest(*want.values()))
         for name, value in want.items():
-            check_close(when, name, got[name], value, scale)
+            expect.close(when, name, got[name], value, scale, hint)
 
     def compare_rows(self, when: str, got: dict[str, Array], want: dict[str, Array]) -> None:
         """Compare what must agree if each row of y depends on its own row of x alone."""
-        try:
-            self.compare(when, got, want)
-        except Broken as broken:
-            hint = "; if its rows are meant to mix, set batch_independent = False"
-            raise Broken(replace(broken.finding, reason=broken.finding.reason + hint)) from None
+        self.compare(when, got, want, hint="; if its rows are meant to mix, set batch_independent = False")
 
     def check_shapes(self, when: str, got: dict[str, Array], rows: int) -> None:
         for name, value in got.items():
             shape = (rows, *self.plain[name].shape[1:]) if name in ("y", "dx") else value.shape
-            check_array(f"{when} the layer", name, value, shape, self.x.dtype)
+            expect.array(f"{when} the layer", name, value, shape, self.x.dtype)
 
     def before_any_forward(self) -> None:
         try:
@@ -274,16 +260,16 @@ class _Behaviour(_LayerProbes):
         found = self.gradients()
         for path, before in gathered.items():
             name = f"{path}.grad"
-            check_close("added to what was there before", name, found[name], before + self.plain[name], self.scale)
+            expect.close("added to what was there before", name, found[name], before + self.plain[name], self.scale)
 
     def consumes(self) -> None:
         self.run("in plain use", self.x, self.dy)
-        check_refused("a second backward after one forward", lambda: self.layer.backward(self.dy.copy()))
+        expect.refused("a second backward after one forward", lambda: self.layer.backward(self.dy.copy()))
 
     def keeps_nothing_for_prediction(self) -> None:
         self.run("in plain use", self.x, self.dy)
         self.forward(self.x, False)
-        check_refused(f"a backward after only {EVAL}", lambda: self.layer.backward(self.dy.copy()))
+        expect.refused(f"a backward after only {EVAL}", lambda: self.layer.backward(self.dy.copy()))
 
     def last_forward_counts(self) -> None:
         self.reset()
@@ -300,7 +286,7 @@ class _Behaviour(_LayerProbes):
         self.reset()
         self.forward(self.x)
         dy = self.dy.copy()
-        watch("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy})
+        expect.untouched("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy})
         want = _without(self.plain, "y", "dx")
         self.compare("by backward_parameters", self.gradients(), want)
 

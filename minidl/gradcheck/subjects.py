@@ -8,7 +8,8 @@ import numpy as np
 
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.probing import Broken, Snapshot, attempt, fail, largest, random_upstream, words_of
+from minidl.gradcheck.arrays import largest, random_upstream
+from minidl.gradcheck.probing import Broken, Snapshot, attempt, fail, words_of
 from minidl.gradcheck.slopes import few_digits, slopes
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
