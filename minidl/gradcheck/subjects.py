@@ -10,7 +10,7 @@ from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import largest, random_upstream
 from minidl.gradcheck.probing import Broken, Snapshot, attempt, fail, words_of
-from minidl.gradcheck.slopes import few_digits, slopes
+from minidl.gradcheck.slopes import Line, few_digits, slopes
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -221,7 +221,7 @@ class PartedCostSubject(CostSubject):
 
     def renew(self) -> None:
         z = attempt("forward", self._network, (MinidlError,)).copy()
-        entries = [(z, index, 1.0) for index in np.ndindex(z.shape)]
+        entries = [Line(z, index) for index in np.ndindex(z.shape)]
         found = slopes(lambda: np.array([self.model.loss.forward(z.copy(), self.y)]), entries, least=largest(z))
         self.upstream = np.append(found.value[:, 0], 1.0)
         self.upstream_bar = np.append(found.bar[:, 0], 0.0)
