@@ -15,7 +15,7 @@ from minidl.nn.layers import Layer
 from minidl.nn.parameter import Parameter
 
 EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
-LAYOUTS = tuple(layouts(np.zeros(1)))
+_MIXED = "; if its rows are meant to mix, set batch_independent = False"
 
 
 def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
@@ -41,7 +41,7 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
         subject.prediction_between,
         subject.parameters_alone,
         subject.shape_promised,
-        *(partial(subject.memory_layout, layout) for layout in LAYOUTS),
+        *(partial(subject.memory_layout, layout) for layout in layouts(x)),
         subject.broadcast_dy,
         # Before batches of other sizes, which may renew what is wrongly kept.
         subject.other_order,
@@ -131,15 +131,10 @@ class _Purity(_LayerProbes):
     def forward(self, x: Array, train: bool) -> Array:
         """Return y, if nothing was changed on the way but, in training, buffers."""
         what, given = TRAIN if train else EVAL, x if train else x.copy()
-        owned = {} if train else self.buffers
+        watched = (self.values, {} if train else self.buffers, self.gradients(), {"x": given})
+        forward = partial(self.layer.forward, given, train)
         # An InputError is the layer's own word about x, and so for the caller.
-        y = expect.untouched(
-            what,
-            lambda: self.layer.forward(given, train),
-            *(self.values, owned, self.gradients(), {"x": given}),
-            let_through=(InputError,),
-            state=self.buffers,
-        )
+        y = expect.untouched(what, forward, *watched, let_through=(InputError,), state=self.buffers)
         expect.array(what, "y", y, None, x.dtype)
         if y.shape[:1] != x.shape[:1]:
             fail(f"{what} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
@@ -209,15 +204,14 @@ class _Behaviour(_LayerProbes):
         return {"y": y, "dx": dx} | {path: gradient.copy() for path, gradient in self.gradients().items()}
 
     def compare(
-        self, when: str, got: dict[str, Array], want: dict[str, Array], dy_scale: float = 1.0, hint: str = ""
+        self, when: str, got: dict[str, Array], want: dict[str, Array], hint: str = "", dy_scale: float = 1.0
     ) -> None:
         scale = max(self.scale * dy_scale, largest(*want.values()))
         for name, value in want.items():
             expect.close(when, name, got[name], value, scale, hint)
 
-    def compare_rows(self, when: str, got: dict[str, Array], want: dict[str, Array]) -> None:
-        """Compare what must agree if each row of y depends on its own row of x alone."""
-        self.compare(when, got, want, hint="; if its rows are meant to mix, set batch_independent = False")
+    def gives_plain(self, when: str, between: Callable[[], object] = lambda: None) -> None:
+        self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), between=between), self.plain)
 
     def check_shapes(self, when: str, got: dict[str, Array], rows: int) -> None:
         for name, value in got.items():
@@ -227,12 +221,11 @@ class _Behaviour(_LayerProbes):
     def before_any_forward(self) -> None:
         try:
             self.layer.backward(np.ones(self.dy.shape))
-        except (AttributeError, TypeError) as error:
-            # So a cache that is not there shows.
-            fail(f"a backward before any forward must raise CallOrderError, and raised {type(error).__name__}: {error}")
-        except Exception:
-            # It is refused; or the layer was used before, and its forward had other rows.
-            return
+        except Exception as error:
+            # So a cache that is not there shows. Else it is refused; or the layer was used before, with other rows.
+            if isinstance(error, AttributeError | TypeError):
+                came = f"{type(error).__name__}: {error}"
+                fail(f"a backward before any forward must raise CallOrderError, and raised {came}")
 
     def linear(self) -> None:
         u, w = self.dy, _signed(self.dy.shape, self.rng)
@@ -244,7 +237,7 @@ class _Behaviour(_LayerProbes):
         for factor in (2.0**24, 2.0**-24):
             got = self.run(f"with dy times {factor:g}", self.x, factor * u)
             want = {name: factor * value for name, value in at_u.items()}
-            self.compare(f"with dy times {factor:g}, and backward linear", got, want, max(1.0, factor))
+            self.compare(f"with dy times {factor:g}, and backward linear", got, want, dy_scale=max(1.0, factor))
         at_zero = self.run("with dy = 0", self.x, np.zeros_like(u))
         for name, value in _without(at_zero, "y").items():
             if value.any():
@@ -272,23 +265,18 @@ class _Behaviour(_LayerProbes):
         expect.refused(f"a backward after only {EVAL}", lambda: self.layer.backward(self.dy.copy()))
 
     def last_forward_counts(self) -> None:
-        self.reset()
         self.forward(self.other_x)
-        when = "after two forwards, of which the second counts"
-        self.compare(when, self.run(when, self.x.copy(), self.dy.copy()), self.plain)
+        self.gives_plain("after two forwards, of which the second counts")
 
     def prediction_between(self) -> None:
-        when = f"with a {EVAL} between forward and backward"
-        got = self.run(when, self.x.copy(), self.dy, between=lambda: self.forward(self.other_x, False))
-        self.compare(when, got, self.plain)
+        self.gives_plain(f"with a {EVAL} between forward and backward", lambda: self.forward(self.other_x, False))
 
     def parameters_alone(self) -> None:
         self.reset()
         self.forward(self.x)
         dy = self.dy.copy()
         expect.untouched("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy})
-        want = _without(self.plain, "y", "dx")
-        self.compare("by backward_parameters", self.gradients(), want)
+        self.compare("by backward_parameters", self.gradients(), _without(self.plain, "y", "dx"))
 
     def shape_promised(self) -> None:
         promised = attempt("output_shape", lambda: tuple(self.layer.output_shape(self.x.shape[1:])))
@@ -312,7 +300,7 @@ class _Behaviour(_LayerProbes):
         if self.independent and not self.random:
             when = "with the rows in reverse order"
             want = self.plain | {name: self.plain[name][::-1] for name in ("y", "dx")}
-            self.compare_rows(when, self.run(when, self.x[::-1].copy(), self.dy[::-1].copy()), want)
+            self.compare(when, self.run(when, self.x[::-1].copy(), self.dy[::-1].copy()), want, _MIXED)
 
     def empty_batch(self) -> None:
         # There are no statistics of nothing.
@@ -338,7 +326,7 @@ class _Behaviour(_LayerProbes):
             self.check_shapes(when, got, rows)
             if self.independent and not self.random:
                 want = {name: take_rows(self.plain[name], rows) for name in ("y", "dx")}
-                self.compare_rows(f"{when} of the same rows", got, want)
+                self.compare(f"{when} of the same rows", got, want, _MIXED)
 
     def split_batch(self) -> None:
         if not self.independent or self.random:
@@ -350,7 +338,7 @@ class _Behaviour(_LayerProbes):
         except MinidlError:
             return
         want = _without(whole, "y", "dx")
-        self.compare_rows("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want)
+        self.compare("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want, _MIXED)
 
 
 def _without(results: dict[str, Array], *names: str) -> dict[str, Array]:

@@ -4,6 +4,7 @@ A *case* is what its check takes: ``check_layer(*case)``. A failing case prints 
 """
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from hypothesis import given, note
@@ -14,10 +15,13 @@ from minidl.nn.layers import Layer
 from minidl.testing.arrays import SIDES, Values, batches, off_kinks
 from minidl.testing.source import array_source, call_source
 
+Make = Callable[[Any], Layer]
 
+
+@st.composite
 def layer_cases(
-    make: Callable[[Any], Layer], *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
-) -> st.SearchStrategy[tuple[Layer, Array]]:
+    draw: st.DrawFn, make: Make, *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
+) -> tuple[Layer, Array]:
     """Draw cases ``(layer, x)`` of a layer of your own.
 
     Parameters
@@ -29,13 +33,6 @@ def layer_cases(
     values : function of a shape
         Draws the entries of x; see the module.
     """
-    return _cases(make, features, values)
-
-
-@st.composite
-def _cases(
-    draw: st.DrawFn, make: Callable[[Any], Layer], features: st.SearchStrategy[Any], values: Values
-) -> tuple[Layer, Array]:
     row = draw(features)
     layer, x = make(row), draw(batches(row, values=values))
     note(f"check_layer({call_source(make, [repr(row)])}, {array_source(x)}, seed=0)")
@@ -43,7 +40,7 @@ def _cases(
 
 
 def given_layer_cases(
-    make: Callable[[Any], Layer], *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
+    make: Make, *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a test that takes a layer and an x; see `layer_cases` for the arguments.
 
@@ -56,9 +53,4 @@ def given_layer_cases(
     >>> test_dense()
     """
     case = st.shared(layer_cases(make, features=features, values=values))
-
-    @st.composite
-    def part(draw: st.DrawFn, position: int) -> Any:
-        return draw(case)[position]
-
-    return given(part(0), part(1))
+    return given(*(case.map(itemgetter(part)) for part in (0, 1)))
