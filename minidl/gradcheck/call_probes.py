@@ -1,6 +1,6 @@
 """Contract probes of what is called once a step: a model's compute_gradients, a function and its vjp."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from minidl._core.types import Array
 from minidl.gradcheck.arrays import random_upstream
 from minidl.gradcheck.probing import Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
-from minidl.gradcheck.subjects import gradients_of
+from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.model import Model
 
 NONDETERMINISTIC = Verdict.NONDETERMINISTIC
@@ -55,9 +55,7 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
     ]
 
 
-def purity_of_function(
-    f: Callable[..., Any], vjp: Callable[..., Any], points: Mapping[str, Array], rng: np.random.Generator
-) -> None:
+def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
     arguments = [point.copy() for point in points.values()]
     y = _numbers("f", attempt("f", lambda: f(*arguments))).copy()
@@ -91,9 +89,7 @@ def _numbers(what: str, value: Any) -> Array:
     return array
 
 
-def behaviour_of_function(
-    f: Callable[..., Any], vjp: Callable[..., Any], points: Mapping[str, Array], rng: np.random.Generator
-) -> Probes:
+def behaviour_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> Probes:
     """The gradient is linear in dy, also far out, where a clipping would show."""
 
     def linear() -> None:

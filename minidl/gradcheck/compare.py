@@ -40,12 +40,10 @@ class Comparison:
         self.subject = subject
         self.rng = rng
         self.findings: list[Finding] = []
-        # For each tensor: all that was compared; and of it single entries, where all were.
-        self._measured: list[Compared] = []
+        # By tensor: all that was compared; and of it single entries, where all were.
+        self._measured: dict[str, Compared] = {}
         self._entries: dict[str, Compared] = {}
         self._resolution = 0.0
-        self._still: list[str] = []
-        self._undecided: list[str] = []
         self._kinds: Counter[Kind] = Counter()
         gradients = subject.gradients()
         for name, tensor in subject.tensors.items():
@@ -78,16 +76,11 @@ class Comparison:
             slope = f"the slope is {along.numeric[alarm]:.10g} ± {along.bar[alarm]:.1g}"
             reason = f"along a direction through all entries {claim}, {slope}"
             self.findings.append(along.finding(name, alarm, reason))
-        measured = joined([along, entries] if exhaustive else [along])
-        self._measured.append(measured)
+        measured = self._measured[name] = joined([along, entries] if exhaustive else [along])
         if exhaustive:
             self._entries[name] = entries
-        if _too_uncertain(measured, float(np.abs(self.subject.upstream).max(initial=0.0))):
-            self._undecided.append(name)
         if measured.seen.any():
             self._resolution = max(self._resolution, self._sharpest(name, measured))
-        else:
-            self._still.append(name)
 
     def _sharpest(self, name: str, measured: Compared) -> float:
         """Return the smallest relative error of a whole tensor's gradient that would have been called wrong.
@@ -173,43 +166,41 @@ class Comparison:
 
     def outcome(self) -> tuple[Verdict, dict[str, Any]]:
         """Return what all comparisons together say, and the report's statistics."""
-        measured = joined(self._measured)
+        measured = joined(self._measured.values())
         # Of single entries, where there are any: along a direction a gradient may cancel to nothing but rounding.
-        errors = joined(self._entries.values() or self._measured).summary()
+        errors = (joined(self._entries.values()) if self._entries else measured).summary()
         del errors["entries"]
-        return self._verdict(measured), errors | {
+        upstream = float(np.abs(self.subject.upstream).max(initial=0.0))
+        undecided = [name for name, part in self._measured.items() if _too_uncertain(part, upstream)]
+        unclear = self._kinds[Kind.UNCLEAR]
+        notes = self.subject.notes()
+        if undecided:
+            notes.append(f"the bars are too large to decide about {_names(undecided)}")
+        if still := [name for name, part in self._measured.items() if not part.seen.any()]:
+            notes.append(f"no slope above its error bar in {_names(still)}: unused, idle here, or too small to see?")
+        if self._kinds[Kind.WRONG_HERE]:
+            notes.append("right beside this point, where it is not at a kink: a wrong choice at the kink, or at a tie?")
+        if unclear:
+            beside = f"{unclear} slopes are right beside this point and not at it"
+            notes.append(f"{beside}, where several kinks may meet: check at another")
+        return self._verdict(measured, bool(undecided or unclear)), errors | {
             "tensors": {name: entries.summary() for name, entries in self._entries.items()},
             "compared": len(measured.numeric),
             "nonzero": int((measured.numeric != 0).sum()),
             "resolution": self._resolution or float("inf"),
-            "notes": self._notes(),
+            "notes": notes,
         }
 
-    def _verdict(self, measured: Compared) -> Verdict:
+    def _verdict(self, measured: Compared, in_doubt: bool) -> Verdict:
         if self.findings:
             return Verdict.FAIL_VALUE
         if not measured.numeric.any() and not measured.analytic.any():
             return Verdict.VACUOUS
-        if self._undecided or self._kinds[Kind.UNCLEAR]:
+        if in_doubt:
             return Verdict.INCONCLUSIVE
         if measured.kinked.any():
             return Verdict.PASS_SUBGRADIENT
         return Verdict.PASS if measured.seen.any() else Verdict.VACUOUS
-
-    def _notes(self) -> list[str]:
-        """Return what a reader should know, whatever the verdict."""
-        notes = self.subject.notes()
-        if self._undecided:
-            notes.append(f"the bars are too large to decide about {_names(self._undecided)}")
-        if self._still:
-            unseen = f"no slope above its error bar in {_names(self._still)}"
-            notes.append(f"{unseen}: unused, idle here, or too small to see?")
-        if self._kinds[Kind.WRONG_HERE]:
-            notes.append("right beside this point, where it is not at a kink: a wrong choice at the kink, or at a tie?")
-        if unclear := self._kinds[Kind.UNCLEAR]:
-            beside = f"{unclear} slopes are right beside this point and not at it"
-            notes.append(f"{beside}, where several kinks may meet: check at another")
-        return notes
 
 
 def _directions(tensor: Array, rng: np.random.Generator) -> Iterator[Array]:

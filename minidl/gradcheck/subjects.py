@@ -17,6 +17,8 @@ from minidl.nn.model import Model
 from minidl.nn.parameter import Parameter
 from minidl.nn.regularizers import Regularizer
 
+Function = Callable[..., Any]
+
 
 class Subject(ABC):
     """Outputs that depend on tensors, and the gradient that claims to say how.
@@ -144,11 +146,7 @@ class FunctionSubject(Subject):
     """Any function of arrays, with its vector-Jacobian product ``vjp(dy, *arguments)``; without `rng`, dy is 1."""
 
     def __init__(
-        self,
-        f: Callable[..., Any],
-        vjp: Callable[..., Any],
-        arguments: Mapping[str, Array],
-        rng: np.random.Generator | None = None,
+        self, f: Function, vjp: Function, arguments: Mapping[str, Array], rng: np.random.Generator | None = None
     ) -> None:
         self.f = f
         self.vjp = vjp
@@ -164,7 +162,7 @@ class FunctionSubject(Subject):
         return dict(zip(self.tensors, found, strict=True))
 
 
-def gradients_of(vjp: Callable[..., Any], dy: Array, arguments: Sequence[Array]) -> tuple[Any, ...]:
+def gradients_of(vjp: Function, dy: Array, arguments: Sequence[Array]) -> tuple[Any, ...]:
     """Return what a vjp returns as a tuple; a gradient that is alone may be a list of numbers."""
     found = vjp(dy, *arguments)
     alone = len(arguments) == 1 and not isinstance(found, tuple) and np.shape(found) == arguments[0].shape
