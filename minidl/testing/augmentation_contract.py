@@ -9,11 +9,10 @@ from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation
 from minidl.testing.contract import Contract, require, sample
 
-Make = Callable[[], Augmentation]
 Shape = tuple[int, ...]
 
 
-def check_augmentation_contract(make: Make, image_shape: Shape = (6, 5, 3)) -> None:
+def check_augmentation_contract(make: Callable[[], Augmentation], image_shape: Shape = (6, 5, 3)) -> None:
     """Check that the augmentations of `make` keep the contract of `Augmentation`.
 
     Parameters

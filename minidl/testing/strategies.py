@@ -4,6 +4,7 @@ A *case* is what its check takes: ``check_layer(*case)``. A failing case prints 
 """
 
 from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -15,13 +16,10 @@ from minidl.nn.layers import Layer
 from minidl.testing.arrays import SIDES, Values, batches, off_kinks
 from minidl.testing.source import array_source, call_source
 
-Make = Callable[[Any], Layer]
 
-
-@st.composite
 def layer_cases(
-    draw: st.DrawFn, make: Make, *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
-) -> tuple[Layer, Array]:
+    make: Callable[[Any], Layer], *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
+) -> st.SearchStrategy[tuple[Layer, Array]]:
     """Draw cases ``(layer, x)`` of a layer of your own.
 
     Parameters
@@ -33,14 +31,16 @@ def layer_cases(
     values : function of a shape
         Draws the entries of x; see the module.
     """
-    row = draw(features)
-    layer, x = make(row), draw(batches(row, values=values))
-    note(f"check_layer({call_source(make, [repr(row)])}, {array_source(x)}, seed=0)")
-    return layer, x
+
+    def case(row: Any, x: Array) -> tuple[Layer, Array]:
+        note(f"check_layer({call_source(make, [repr(row)])}, {array_source(x)}, seed=0)")
+        return make(row), x
+
+    return features.flatmap(lambda row: batches(row, values=values).map(partial(case, row)))
 
 
 def given_layer_cases(
-    make: Make, *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
+    make: Callable[[Any], Layer], *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a test that takes a layer and an x; see `layer_cases` for the arguments.
 
