@@ -5,9 +5,9 @@ import numpy as np
 from minidl._core.types import Array
 
 
-def first(mask: Array) -> tuple[int, ...]:
-    """Return the index of the first True."""
-    return index_of(int(mask.argmax()), mask.shape)
+def first(mask: Array) -> tuple[int, ...] | None:
+    """Return the index of the first True, None if there is none."""
+    return index_of(int(mask.argmax()), mask.shape) if mask.any() else None
 
 
 def index_of(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -17,8 +17,7 @@ def index_of(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def first_difference(a: Array, b: Array) -> tuple[int, ...] | None:
     """Return the first index at which two arrays of one shape differ, None if nowhere; NaN equals NaN."""
-    differ = (a != b) & ((a == a) | (b == b))
-    return first(differ) if differ.any() else None
+    return first((a != b) & ((a == a) | (b == b)))
 
 
 def random_upstream(shape: tuple[int, ...], rng: np.random.Generator) -> Array:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import random_upstream
 from minidl.gradcheck.probing import Probes, Snapshot, attempt, fail
@@ -18,6 +19,8 @@ NONDETERMINISTIC = Verdict.NONDETERMINISTIC
 
 def purity_of_model(model: Model, x: Array, y: Any) -> None:
     """Two calls agree, and nothing but gradients changes."""
+    # What is wrong with x or y, the model says itself.
+    attempt("compute_loss", lambda: model.compute_loss(x, y), (MinidlError,))
     snapshot, given = Snapshot(model.network), x.copy()
     terms = attempt("compute_gradients", lambda: model.compute_gradients(given, y))
     if moved := [path for path in snapshot.changed() if path not in snapshot.buffers]:

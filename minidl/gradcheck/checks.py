@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minidl._core.checks import as_array, as_count, check_finite, check_type
-from minidl._core.errors import InputError, MinidlError
+from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import call_probes, layer_probes, loss_probes
 from minidl.gradcheck.compare import FEW, Comparison
 from minidl.gradcheck.precision import agreement_of_single_precision
-from minidl.gradcheck.probing import Broken, Probes, attempt, collect, words_of
+from minidl.gradcheck.probing import Broken, Probes, collect, words_of
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.gradcheck.slopes import few_digits
 from minidl.gradcheck.subjects import (
@@ -146,12 +146,7 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     x = _batch("x", x)
     run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
     twin = _copied(model)
-
-    def purity(twin: Model, x: Array, y: Any) -> None:
-        move_parameters(twin.parameters.values(), run.rng)
-        # What is wrong with x or y, the model says itself.
-        attempt("compute_loss", lambda: twin.compute_loss(x, y), (MinidlError,))
-        call_probes.purity_of_model(twin, x, y)
+    move_parameters(twin.parameters.values(), run.rng)
 
     def as_predicted() -> bool:
         """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
@@ -163,7 +158,7 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
         return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
 
-    whole = run.through(purity, subject, behaviour, twin, x, y, few=0)
+    whole = run.through(call_probes.purity_of_model, subject, behaviour, twin, x, y, few=0)
     return run.through(_nothing, PartedCostSubject, _nothing, twin, x, y) if whole.ok else whole
 
 

@@ -51,9 +51,7 @@ class Comparison:
                 self._tensor(name, tensor, gradients[name], tensor.size <= few)
 
     def _tensor(self, name: str, tensor: Array, gradient: Array, exhaustive: bool) -> None:
-        finite = np.isfinite(gradient)
-        if not finite.all():
-            index = first(~finite)
+        if (index := first(~np.isfinite(gradient))) is not None:
             reason = f"the gradient is {gradient[index]}, not finite"
             self.findings.append(Finding(Verdict.FAIL_VALUE, reason, name, index, float(gradient[index])))
             return

@@ -53,8 +53,7 @@ def close(what: str, name: str, got: Any, want: Array, scale: float, hint: str =
         fail(f"{what}, {name} has shape {got.shape} and should have {want.shape}{hint}", name)
     # "Not close" rather than "far", so that NaN is bad.
     bad = ~(np.abs(got - want) <= 1e-10 * np.abs(want).max(initial=0.0) + 1e-12 * scale)
-    if bad.any():
-        index = first(bad)
+    if (index := first(bad)) is not None:
         fail(f"{what}, {name} is {got[index]:.12g} and should be {want[index]:.12g}{hint}", name, index)
 
 
@@ -79,7 +78,5 @@ def array(what: str, name: str, value: Any, shape: tuple[int, ...] | None, dtype
         fail(f"{what} must return {name} of shape {shape} and returned shape {value.shape}", name)
     if value.dtype != dtype:
         fail(f"{what} must keep dtype {dtype} and returned {value.dtype}", name)
-    bad = ~np.isfinite(value)
-    if bad.any():
-        index = first(bad)
+    if (index := first(~np.isfinite(value))) is not None:
         fail(f"{what} returned {value[index]} for finite numbers", name, index)

@@ -73,13 +73,7 @@ def few_digits(x: Array) -> Array:
     return np.asarray(np.ldexp(np.round(np.ldexp(mantissa, 30)), exponent - 30))
 
 
-def slopes(
-    outputs: Callable[[], Array],
-    lines: Lines,
-    *,
-    wanted: float = 0.0,
-    least: float = 0.0,
-) -> Slopes:
+def slopes(outputs: Callable[[], Array], lines: Lines, *, wanted: float = 0.0, least: float = 0.0) -> Slopes:
     """Return the slopes of all outputs along each line through the present point.
 
     Parameters
@@ -96,30 +90,28 @@ def slopes(
     with np.errstate(all="ignore"):
         center = np.array(outputs(), dtype=np.float64).reshape(-1)
         size = max(1, _CHUNK // max(1, center.size))
-        chunks = [lines[i : i + size] for i in range(0, len(lines), size)]
+        every = np.fromiter(lines, object)
+        chunks = [every[i : i + size] for i in range(0, len(every), size)]
         parts = [_chunk(outputs, center, chunk, wanted, least) for chunk in chunks]
     return Slopes(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _chunk(outputs: Callable[[], Array], center: Array, lines: Lines, wanted: float, least: float) -> Slopes:
+def _chunk(outputs: Callable[[], Array], center: Array, lines: Array, wanted: float, least: float) -> Slopes:
     result = Slopes(*(np.empty((len(lines), center.size)) for _ in range(4)))
-    open_lines = list(range(len(lines)))
+    open_lines = np.arange(len(lines))
     plus, minus, steps = (np.empty((0, len(lines), n)) for n in (center.size, center.size, 1))
     for stage in _STAGES:
         for level in range(len(plus), stage):
-            new = [_evaluate(outputs, lines[i], level, center.size) for i in open_lines]
-            plus, minus, steps = (
-                np.concatenate([old, np.stack([part[k] for part in new])[None]])
-                for k, old in enumerate((plus, minus, steps))
-            )
+            new = zip(*(_evaluate(outputs, line, level, center.size) for line in lines[open_lines]), strict=True)
+            both = zip((plus, minus, steps), new, strict=True)
+            plus, minus, steps = (np.append(old, [of_lines], axis=0) for old, of_lines in both)
         found = _extrapolate(plus, minus, center, steps, least)
         clean: Array = np.all((found.bar <= wanted) & ~found.kink, axis=1) | (stage == _STAGES[-1])
-        rows = [i for i, done in zip(open_lines, clean, strict=True) if done]
         for kept, fresh in zip(result, found, strict=True):
-            kept[rows] = fresh[clean]
-        open_lines = [i for i, done in zip(open_lines, clean, strict=True) if not done]
+            kept[open_lines[clean]] = fresh[clean]
+        open_lines = open_lines[~clean]
         plus, minus, steps = (array[:, ~clean] for array in (plus, minus, steps))
-        if not open_lines:
+        if not len(open_lines):
             break
     return result
 

@@ -207,6 +207,7 @@ def test_a_vjp_that_breaks_the_rules_is_told_which(vjp, words, rng):
     [
         (lambda g: -g, "the sign is wrong"),
         (lambda g: g / 4, "factor 1/4"),
+        (lambda g: g * 10000.005, "factor 10000: is a mean missing?"),
         (lambda g: 0 * g, "it is zero"),
         (lambda g: g.T, "transpose"),
         (lambda g: g[::-1], "reversed along axis 0"),
