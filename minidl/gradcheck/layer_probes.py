@@ -1,6 +1,5 @@
 """Contract probes of layers: rules that are exact, and need no numerical derivative; see `minidl.gradcheck.probing`."""
 
-from collections.abc import Callable
 from functools import cached_property, partial
 
 import numpy as np
@@ -9,10 +8,12 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import first_difference, largest, layouts, random_upstream, take_rows
-from minidl.gradcheck.probing import Errors, Probes, Snapshot, attempt, fail
+from minidl.gradcheck.probing import Call, Errors, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.parameter import Parameter
+
+Results = dict[str, Array]
 
 EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
 _MIXED = "; if its rows are meant to mix, set batch_independent = False"
@@ -23,7 +24,7 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
     # What is wrong with x, the layer says itself.
     y = attempt("forward", lambda: layer.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
     dy = random_upstream(y.shape if isinstance(y, np.ndarray) else (), rng)
-    subject = _Purity(layer)
+    subject = _Purity(layer.astype(np.float64))
     subject.everything_is_registered()
     subject.plain_use(x, dy)
 
@@ -51,23 +52,7 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
     ]
 
 
-class _LayerProbes(Snapshot):
-    """A copy of a layer, whose state is put back before every run."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer.astype(np.float64)
-        super().__init__(self.layer)
-
-    def gradients(self) -> dict[str, Array]:
-        return {f"{path}.grad": parameter.grad for path, parameter in self.parameters.items()}
-
-    def reset(self) -> None:
-        self.restore()
-        for parameter in self.parameters.values():
-            parameter.zero_grad()
-
-
-class _Purity(_LayerProbes):
+class _Purity(Snapshot):
     def everything_is_registered(self) -> None:
         """What is kept as an attribute alone is neither trained nor saved, and no gradient shows it."""
         known = {id(part) for _, part in self.layer.walk()} | {id(p) for p in self.parameters.values()}
@@ -163,9 +148,9 @@ class _Purity(_LayerProbes):
                 fail(f"{what} returned a view of {part}, which training writes; return a new array", name)
 
 
-class _Behaviour(_LayerProbes):
+class _Behaviour(Snapshot):
     def __init__(self, layer: Layer, x: Array, rng: np.random.Generator) -> None:
-        super().__init__(layer)
+        super().__init__(layer.astype(np.float64))
         self.x = x
         self.rng = rng
         self.scale = largest(x, *(parameter.value for parameter in self.parameters.values()))
@@ -178,7 +163,7 @@ class _Behaviour(_LayerProbes):
         return _signed(attempt(EVAL, lambda: self.layer.forward(self.x.copy())).shape, self.rng)
 
     @cached_property
-    def plain(self) -> dict[str, Array]:
+    def plain(self) -> Results:
         """y, dx and gradients of one forward and one backward."""
         return self.run("in plain use", self.x, self.dy)
 
@@ -186,16 +171,13 @@ class _Behaviour(_LayerProbes):
     def random(self) -> bool:
         """Whether forward draws from the layer's generators: then y may depend on the shape and layout of x too."""
         self.reset()
-        before = [str(generator.bit_generator.state) for generator in self.generators]
         self.forward(self.x)
-        return before != [str(generator.bit_generator.state) for generator in self.generators]
+        return [str(generator.bit_generator.state) for generator in self.generators] != [*map(str, self.states)]
 
     def forward(self, x: Array, train: bool = True) -> Array:
         return attempt(TRAIN if train else EVAL, lambda: self.layer.forward(x.copy(), train))
 
-    def run(
-        self, when: str, x: Array, dy: Array, let_through: Errors = (), *, between: Callable[[], object] = lambda: None
-    ) -> dict[str, Array]:
+    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), between: Call = lambda: None) -> Results:
         """Return copies of y, dx and gradients, from the state as it was found."""
         self.reset()
         y = attempt(f"{when}, forward", lambda: np.array(self.layer.forward(x, train=True)), let_through)
@@ -203,17 +185,15 @@ class _Behaviour(_LayerProbes):
         dx = attempt(f"{when}, backward", lambda: np.array(self.layer.backward(dy)), let_through)
         return {"y": y, "dx": dx} | {path: gradient.copy() for path, gradient in self.gradients().items()}
 
-    def compare(
-        self, when: str, got: dict[str, Array], want: dict[str, Array], hint: str = "", dy_scale: float = 1.0
-    ) -> None:
+    def compare(self, when: str, got: Results, want: Results, hint: str = "", dy_scale: float = 1.0) -> None:
         scale = max(self.scale * dy_scale, largest(*want.values()))
         for name, value in want.items():
             expect.close(when, name, got[name], value, scale, hint)
 
-    def gives_plain(self, when: str, between: Callable[[], object] = lambda: None) -> None:
+    def gives_plain(self, when: str, between: Call = lambda: None) -> None:
         self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), between=between), self.plain)
 
-    def check_shapes(self, when: str, got: dict[str, Array], rows: int) -> None:
+    def check_shapes(self, when: str, got: Results, rows: int) -> None:
         for name, value in got.items():
             shape = (rows, *self.plain[name].shape[1:]) if name in ("y", "dx") else value.shape
             expect.array(f"{when} the layer", name, value, shape, self.x.dtype)
@@ -341,7 +321,7 @@ class _Behaviour(_LayerProbes):
         self.compare("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want, _MIXED)
 
 
-def _without(results: dict[str, Array], *names: str) -> dict[str, Array]:
+def _without(results: Results, *names: str) -> Results:
     return {name: value for name, value in results.items() if name not in names}
 
 

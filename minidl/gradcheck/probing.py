@@ -11,12 +11,14 @@ from typing import NoReturn, TypeVar
 
 import numpy as np
 
+from minidl._core.types import Array
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.nn.layers import Layer
 
 T = TypeVar("T")
 Errors = tuple[type[Exception], ...]
-Probes = Iterable[Callable[[], object]]
+Call = Callable[[], object]
+Probes = Iterable[Call]
 
 
 class Broken(Exception):  # noqa: N818 - a rule is broken, no call went wrong
@@ -73,6 +75,7 @@ class Snapshot:
     """
 
     def __init__(self, layer: Layer, *, parameters: bool = True) -> None:
+        self.layer = layer
         self.parameters = layer.named_parameters()
         self.buffers = layer.named_buffers()
         attributes = [value for _, part in layer.walk() for value in vars(part).values()]
@@ -80,14 +83,24 @@ class Snapshot:
         self.values = {path: parameter.value for path, parameter in self.parameters.items()}
         arrays = self.values | self.buffers if parameters else self.buffers
         self._arrays = {path: (array, array.copy()) for path, array in arrays.items()}
-        self._states = [generator.bit_generator.state for generator in self.generators]
+        self.states = [generator.bit_generator.state for generator in self.generators]
 
     def restore(self) -> None:
         """Put everything back, by copying into the same memory."""
         for array, saved in self._arrays.values():
             array[...] = saved
-        for generator, state in zip(self.generators, self._states, strict=True):
+        for generator, state in zip(self.generators, self.states, strict=True):
             generator.bit_generator.state = state
+
+    def reset(self) -> None:
+        """Put everything back, and start with gradients of zero."""
+        self.restore()
+        for parameter in self.parameters.values():
+            parameter.zero_grad()
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the arrays that gradients are added to, by the names that findings give them."""
+        return {f"{path}.grad": parameter.grad for path, parameter in self.parameters.items()}
 
     def changed(self) -> list[str]:
         """Return the paths of what no longer has the bits that it had."""

@@ -134,12 +134,10 @@ class LayerSubject(Subject):
         return np.array(self.layer.forward(self.x.copy(), train=True))
 
     def _gradients(self) -> dict[str, Array]:
-        parameters = self.layer.named_parameters()
-        for parameter in parameters.values():
-            parameter.zero_grad()
-        self._outputs()
+        self._snapshot.reset()
+        self.layer.forward(self.x.copy(), train=True)
         dx = self.layer.backward(self.dy.copy())
-        return {"x": dx} | {path: p.grad for path, p in parameters.items()}
+        return {"x": dx} | {path: p.grad for path, p in self._snapshot.parameters.items()}
 
 
 class FunctionSubject(Subject):
