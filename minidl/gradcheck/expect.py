@@ -1,6 +1,6 @@
 """Exact rules about what a call did and returned; each ends the probe where it is broken."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -8,16 +8,12 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import first, first_difference
-from minidl.gradcheck.probing import Errors, T, attempt, fail, words_of
+from minidl.gradcheck.probing import Arrays, Errors, T, attempt, fail, words_of
 from minidl.gradcheck.report import Verdict
 
 
 def untouched(
-    what: str,
-    call: Callable[[], T],
-    *watched: Mapping[str, Array],
-    let_through: Errors = (),
-    state: Collection[str] = (),
+    what: str, call: Callable[[], T], *watched: Arrays, let_through: Errors = (), state: Collection[str] = ()
 ) -> T:
     """Return what `call` returns, or end the probe if it changes a `watched` array; of `state` are the buffers."""
     before = [(name, array, array.copy()) for arrays in watched for name, array in arrays.items()]

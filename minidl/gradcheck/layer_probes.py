@@ -8,12 +8,10 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import first_difference, largest, layouts, random_upstream, take_rows
-from minidl.gradcheck.probing import Call, Errors, Probes, Snapshot, attempt, fail
+from minidl.gradcheck.probing import Arrays, Call, Errors, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.parameter import Parameter
-
-Results = dict[str, Array]
 
 EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
 _MIXED = "; if its rows are meant to mix, set batch_independent = False"
@@ -163,7 +161,7 @@ class _Behaviour(Snapshot):
         return _signed(attempt(EVAL, lambda: self.layer.forward(self.x.copy())).shape, self.rng)
 
     @cached_property
-    def plain(self) -> Results:
+    def plain(self) -> Arrays:
         """y, dx and gradients of one forward and one backward."""
         return self.run("in plain use", self.x, self.dy)
 
@@ -177,7 +175,7 @@ class _Behaviour(Snapshot):
     def forward(self, x: Array, train: bool = True) -> Array:
         return attempt(TRAIN if train else EVAL, lambda: self.layer.forward(x.copy(), train))
 
-    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), between: Call = lambda: None) -> Results:
+    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), between: Call = lambda: None) -> Arrays:
         """Return copies of y, dx and gradients, from the state as it was found."""
         self.reset()
         y = attempt(f"{when}, forward", lambda: np.array(self.layer.forward(x, train=True)), let_through)
@@ -185,7 +183,7 @@ class _Behaviour(Snapshot):
         dx = attempt(f"{when}, backward", lambda: np.array(self.layer.backward(dy)), let_through)
         return {"y": y, "dx": dx} | {path: gradient.copy() for path, gradient in self.gradients().items()}
 
-    def compare(self, when: str, got: Results, want: Results, hint: str = "", dy_scale: float = 1.0) -> None:
+    def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "", dy_scale: float = 1.0) -> None:
         scale = max(self.scale * dy_scale, largest(*want.values()))
         for name, value in want.items():
             expect.close(when, name, got[name], value, scale, hint)
@@ -193,7 +191,7 @@ class _Behaviour(Snapshot):
     def gives_plain(self, when: str, between: Call = lambda: None) -> None:
         self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), between=between), self.plain)
 
-    def check_shapes(self, when: str, got: Results, rows: int) -> None:
+    def check_shapes(self, when: str, got: Arrays, rows: int) -> None:
         for name, value in got.items():
             shape = (rows, *self.plain[name].shape[1:]) if name in ("y", "dx") else value.shape
             expect.array(f"{when} the layer", name, value, shape, self.x.dtype)
@@ -321,7 +319,7 @@ class _Behaviour(Snapshot):
         self.compare("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want, _MIXED)
 
 
-def _without(results: Results, *names: str) -> Results:
+def _without(results: Arrays, *names: str) -> Arrays:
     return {name: value for name, value in results.items() if name not in names}
 
 

@@ -57,13 +57,13 @@ def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
     """Return what `regularizer` is put to out of the ordinary."""
 
     def memory_layouts() -> None:
-        penalty, gradient = regularizer.penalty(w.copy()), regularizer.gradient(w.copy())
+        calls = {"penalty": regularizer.penalty, "gradient": regularizer.gradient}
+        plain = {name: np.asarray(call(w.copy())) for name, call in calls.items()}
         for layout, laid in layouts(w).items():
             when = f"with w {layout}"
-            laid_penalty = attempt(f"{when}, penalty", partial(regularizer.penalty, laid))
-            expect.close(when, "the penalty", laid_penalty, np.array(penalty), largest(w))
-            laid_gradient = attempt(f"{when}, gradient", partial(regularizer.gradient, laid))
-            expect.close(when, "the gradient", laid_gradient, gradient, largest(w))
+            for name, call in calls.items():
+                got = attempt(f"{when}, {name}", partial(call, laid))
+                expect.close(when, f"the {name}", got, plain[name], largest(w))
 
     def single_precision() -> None:
         single = w.astype(np.float32)

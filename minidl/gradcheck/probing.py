@@ -17,6 +17,7 @@ from minidl.nn.layers import Layer
 
 T = TypeVar("T")
 Errors = tuple[type[Exception], ...]
+Arrays = dict[str, Array]
 Call = Callable[[], object]
 Probes = Iterable[Call]
 
@@ -98,7 +99,7 @@ class Snapshot:
         for parameter in self.parameters.values():
             parameter.zero_grad()
 
-    def gradients(self) -> dict[str, Array]:
+    def gradients(self) -> Arrays:
         """Return the arrays that gradients are added to, by the names that findings give them."""
         return {f"{path}.grad": parameter.grad for path, parameter in self.parameters.items()}
 

@@ -118,9 +118,8 @@ class GradientReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers, texts, lists and dicts; what JSON has no number for is a text."""
-        findings = [asdict(finding) | {"verdict": finding.verdict.name} for finding in self.findings]
-        report = asdict(self) | {"verdict": self.verdict.name, "ok": self.ok, "findings": findings}
-        plain: dict[str, Any] = json.loads(json.dumps(report), parse_constant=lambda text: str(float(text)))
+        text = json.dumps(asdict(self) | {"ok": self.ok}, default=lambda verdict: verdict.name)
+        plain: dict[str, Any] = json.loads(text, parse_constant=lambda number: str(float(number)))
         return plain
 
     def __bool__(self) -> bool:
