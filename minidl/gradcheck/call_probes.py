@@ -95,19 +95,17 @@ def _numbers(what: str, value: Any) -> Array:
 def behaviour_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> Probes:
     """The gradient is linear in dy, also far out, where a clipping would show."""
 
+    def of(dy: Array) -> tuple[Any, ...]:
+        return attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
+
     def linear() -> None:
         u, v = (random_upstream(np.shape(f(*points.values())), rng) for _ in range(2))
         # Powers of two change no digit.
         for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:
-            mixed, of_u, of_v = (
-                attempt("vjp", partial(gradients_of, vjp, dy, [*map(np.copy, points.values())]))
-                for dy in (a * u + b * v, u.copy(), v.copy())
-            )
-            for name, got, first, second in zip(points, mixed, of_u, of_v, strict=True):
+            for name, got, first, second in zip(points, of(a * u + b * v), of(u), of(v), strict=True):
                 of_first, of_second = a * np.asarray(first), b * np.asarray(second)
-                if np.abs(got - (of_first + of_second)).max() > 1e-9 * (
-                    np.abs(of_first).max() + np.abs(of_second).max()
-                ):
+                size = np.abs(of_first).max() + np.abs(of_second).max()
+                if np.abs(got - (of_first + of_second)).max() > 1e-9 * size:
                     how = f"{a:g} times dy does not give {a:g} times the gradient"
                     if b:
                         how = "a sum of two dy does not give the sum of their gradients"

@@ -13,22 +13,12 @@ import numpy as np
 from minidl._core.checks import as_array, as_count, check_finite, check_type
 from minidl._core.errors import InputError
 from minidl._core.types import Array
-from minidl.gradcheck import call_probes, layer_probes, loss_probes
+from minidl.gradcheck import call_probes, layer_probes, loss_probes, subjects
 from minidl.gradcheck.compare import FEW, Comparison
 from minidl.gradcheck.precision import agreement_of_single_precision
 from minidl.gradcheck.probing import Broken, Probes, collect, words_of
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.gradcheck.slopes import few_digits
-from minidl.gradcheck.subjects import (
-    CostSubject,
-    FunctionSubject,
-    LayerSubject,
-    PartedCostSubject,
-    Subject,
-    move_parameters,
-    subject_of_loss,
-    subject_of_regularizer,
-)
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -76,7 +66,7 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
         of_single = partial(agreement_of_single_precision, layer, x, rng)
         return [*layer_probes.behaviour_of_layer(twin, x, rng), of_single]
 
-    return run.through(layer_probes.purity_of_layer, LayerSubject, behaviour, _copied(layer), x, run.rng)
+    return run.through(layer_probes.purity_of_layer, subjects.LayerSubject, behaviour, _copied(layer), x, run.rng)
 
 
 def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -85,7 +75,7 @@ def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_e
     z = _batch("outputs", outputs)
     inputs = {"loss": loss, "outputs": z, "targets": targets}
     run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", seed, every_entry)
-    probes = loss_probes.purity_of_loss, subject_of_loss, loss_probes.behaviour_of_loss
+    probes = loss_probes.purity_of_loss, subjects.of_loss, loss_probes.behaviour_of_loss
     return run.through(*probes, _copied(loss), z, targets)
 
 
@@ -94,7 +84,7 @@ def check_regularizer(regularizer: Regularizer, w: Any, *, seed: int = 0, every_
     check_type("check_regularizer", "regularizer", regularizer, Regularizer)
     w = _point("w", w)
     run = _Run("check_regularizer", {"regularizer": regularizer, "w": w}, f"w of shape {w.shape}", seed, every_entry)
-    probes = loss_probes.purity_of_regularizer, subject_of_regularizer, loss_probes.behaviour_of_regularizer
+    probes = loss_probes.purity_of_regularizer, subjects.of_regularizer, loss_probes.behaviour_of_regularizer
     return run.through(*probes, _copied(regularizer), w)
 
 
@@ -132,7 +122,7 @@ def check_function(
     shapes = ", ".join(str(point.shape) for point in points.values())
     inputs = {"f": f, "vjp": vjp} | {name.replace(" ", "_"): point for name, point in points.items()}
     run = _Run("check_function", inputs, f"arguments of shape {shapes}", seed, every_entry)
-    probes = call_probes.purity_of_function, FunctionSubject, call_probes.behaviour_of_function
+    probes = call_probes.purity_of_function, subjects.FunctionSubject, call_probes.behaviour_of_function
     return run.through(*probes, f, vjp, points, run.rng)
 
 
@@ -146,20 +136,20 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     x = _batch("x", x)
     run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
     twin = _copied(model)
-    move_parameters(twin.parameters.values(), run.rng)
+    subjects.move_parameters(twin.parameters.values(), run.rng)
 
     def as_predicted() -> bool:
         """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
-    def subject(twin: Model, x: Array, y: Any) -> Subject:
-        return (CostSubject if as_predicted() else PartedCostSubject)(twin, x, y)
+    def subject(twin: Model, x: Array, y: Any) -> subjects.Subject:
+        return (subjects.CostSubject if as_predicted() else subjects.PartedCostSubject)(twin, x, y)
 
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
         return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
 
     whole = run.through(call_probes.purity_of_model, subject, behaviour, twin, x, y, few=0)
-    return run.through(_nothing, PartedCostSubject, _nothing, twin, x, y) if whole.ok else whole
+    return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y) if whole.ok else whole
 
 
 class _Run:
@@ -181,7 +171,7 @@ class _Run:
     def through(
         self,
         purity: Callable[..., object],
-        subject: Callable[..., Subject],
+        subject: Callable[..., subjects.Subject],
         behaviour: Callable[..., Probes],
         *given: Any,
         few: float | None = None,

@@ -128,13 +128,10 @@ class _LossProbes:
         watched = {"outputs": given}
         if isinstance(targets, np.ndarray):
             watched["targets"] = targets = targets.copy()
-        results = []
+        results, forward = [], partial(self.loss.forward, given, targets)
         for _ in range(2):
             # A MinidlError is the loss's own word about outputs and targets, and so for the caller.
-            value = expect.untouched(
-                "forward", lambda: self.loss.forward(given, targets), watched, let_through=(MinidlError,)
-            )
-            number = _float("forward", value)
+            number = _float("forward", expect.untouched("forward", forward, watched, let_through=(MinidlError,)))
             gradient = expect.untouched("backward", self.loss.backward, watched)
             expect.array("backward", "d outputs", gradient, given.shape, given.dtype)
             for name, array in watched.items():

@@ -167,7 +167,7 @@ def gradients_of(vjp: Function, dy: Array, arguments: Sequence[Array]) -> tuple[
     return tuple(found) if isinstance(found, tuple | list) and not alone else (found,)
 
 
-def subject_of_loss(loss: Loss, outputs: Array, targets: Any) -> Subject:
+def of_loss(loss: Loss, outputs: Array, targets: Any) -> Subject:
     """Return a loss as a function of its outputs."""
 
     def gradient(dy: Array, z: Array) -> Array:
@@ -177,7 +177,7 @@ def subject_of_loss(loss: Loss, outputs: Array, targets: Any) -> Subject:
     return FunctionSubject(lambda z: loss.forward(z, targets), gradient, {"outputs": outputs})
 
 
-def subject_of_regularizer(regularizer: Regularizer, w: Array) -> Subject:
+def of_regularizer(regularizer: Regularizer, w: Array) -> Subject:
     """Return a regularizer as a function of the weight."""
     return FunctionSubject(regularizer.penalty, lambda dy, w: regularizer.gradient(w), {"w": w})
 
