@@ -28,10 +28,9 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
 
 
 def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
-    """Return what a float64 copy of `layer`, better fresh than used, is put to out of the ordinary."""
+    """Return what a float64 copy of `layer` is put to out of the ordinary."""
     subject = _Behaviour(layer, x, rng)
     return [
-        subject.before_any_forward,
         subject.linear,
         subject.adds_up,
         subject.consumes,
@@ -195,15 +194,6 @@ class _Behaviour(Snapshot):
         for name, value in got.items():
             shape = (rows, *self.plain[name].shape[1:]) if name in ("y", "dx") else value.shape
             expect.array(f"{when} the layer", name, value, shape, self.x.dtype)
-
-    def before_any_forward(self) -> None:
-        try:
-            self.layer.backward(np.ones(self.dy.shape))
-        except Exception as error:
-            # So a cache that is not there shows. Else it is refused; or the layer was used before, with other rows.
-            if isinstance(error, AttributeError | TypeError):
-                came = f"{type(error).__name__}: {error}"
-                fail(f"a backward before any forward must raise CallOrderError, and raised {came}")
 
     def linear(self) -> None:
         u, w = self.dy, _signed(self.dy.shape, self.rng)
