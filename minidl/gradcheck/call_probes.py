@@ -61,8 +61,8 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
 def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
     arguments = [point.copy() for point in points.values()]
-    y = _numbers("f", attempt("f", lambda: f(*arguments))).copy()
-    if not np.array_equal(y, _numbers("f", attempt("f", lambda: f(*arguments))), equal_nan=True):
+    y, again = (_numbers("f", attempt("f", lambda: f(*arguments))).copy() for _ in range(2))
+    if not np.array_equal(y, again, equal_nan=True):
         fail("two calls of f with the same arguments differ", verdict=NONDETERMINISTIC)
     dy = random_upstream(y.shape, rng)
     given = dy.copy()
@@ -74,8 +74,8 @@ def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], 
             fail("f or vjp changed it, and it is the caller's", name)
     if len(found) != len(points):
         fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
-    again = attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
-    for (name, point), gradient, second in zip(points.items(), found, again, strict=True):
+    seconds = attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
+    for (name, point), gradient, second in zip(points.items(), found, seconds, strict=True):
         if (shape := _numbers(f"vjp, for {name},", gradient).shape) != point.shape:
             fail(f"expected a gradient of shape {point.shape}, got shape {shape}", name)
         if not np.array_equal(gradient, second, equal_nan=True):
