@@ -1,48 +1,48 @@
 """Contract probes of what is called once a step: a model's compute_gradients, a function and its vjp."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from minidl._core.errors import MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.probing import Snapshot, attempt, collect, fail, random_upstream
-from minidl.gradcheck.report import Finding, Verdict
-from minidl.gradcheck.subjects import gradients_of
+from minidl.gradcheck.arrays import random_upstream
+from minidl.gradcheck.probing import Probes, Snapshot, attempt, fail
+from minidl.gradcheck.report import Verdict
+from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.model import Model
 
 NONDETERMINISTIC = Verdict.NONDETERMINISTIC
 
 
-def purity_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
+def purity_of_model(model: Model, x: Array, y: Any) -> None:
     """Two calls agree, and nothing but gradients changes."""
-
-    def two_calls() -> None:
-        snapshot, given = Snapshot(model.network), x.copy()
-        terms = attempt("compute_gradients", lambda: model.compute_gradients(given, y))
-        if moved := [path for path in snapshot.changed() if path not in snapshot.buffers]:
-            reason = "compute_gradients changed its value: that is the optimizer's"
-            fail(reason, moved[0], None, Verdict.STATE_CHANGED)
-        if not np.array_equal(given, x):
-            fail("compute_gradients changed x, which is the caller's")
-        first = {path: p.grad.copy() for path, p in model.parameters.items()}
-        snapshot.restore()
-        again = attempt("a second compute_gradients", lambda: model.compute_gradients(x.copy(), y))
-        if terms != again:
-            fail(f"compute_gradients returned {terms}, and then {again}", verdict=NONDETERMINISTIC)
-        for path, parameter in model.parameters.items():
-            if not np.array_equal(first[path], parameter.grad):
-                reason = "two calls of compute_gradients at the same point leave two different gradients"
-                if np.allclose(parameter.grad, 2 * first[path]):
-                    fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
-                fail(reason, path, None, NONDETERMINISTIC)
-        snapshot.restore()
-
-    return collect(two_calls)
+    # What is wrong with x or y, the model says itself.
+    attempt("compute_loss", lambda: model.compute_loss(x, y), (MinidlError,))
+    snapshot, given = Snapshot(model.network), x.copy()
+    terms = attempt("compute_gradients", lambda: model.compute_gradients(given, y))
+    if moved := [path for path in snapshot.changed() if path not in snapshot.buffers]:
+        reason = "compute_gradients changed its value: that is the optimizer's"
+        fail(reason, moved[0], None, Verdict.STATE_CHANGED)
+    if not np.array_equal(given, x):
+        fail("compute_gradients changed x, which is the caller's")
+    first = {path: p.grad.copy() for path, p in model.parameters.items()}
+    snapshot.restore()
+    again = attempt("a second compute_gradients", lambda: model.compute_gradients(x.copy(), y))
+    if terms != again:
+        fail(f"compute_gradients returned {terms}, and then {again}", verdict=NONDETERMINISTIC)
+    for path, parameter in model.parameters.items():
+        if not np.array_equal(first[path], parameter.grad):
+            reason = "two calls of compute_gradients at the same point leave two different gradients"
+            if np.allclose(parameter.grad, 2 * first[path]):
+                fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
+            fail(reason, path, None, NONDETERMINISTIC)
+    snapshot.restore()
 
 
-def behaviour_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
+def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
     """What compute_gradients returns is the cost and the loss, in this order."""
 
     def returns(name: str, got: float, wanted: float) -> None:
@@ -52,40 +52,34 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> list[Finding]:
     snapshot = Snapshot(model.network)
     cost, loss = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
     snapshot.restore()
-    return collect(
+    return [
         partial(returns, "cost", cost, model.compute_cost(x, y)),
         partial(returns, "loss", loss, model.compute_loss(x, y)),
-    )
+    ]
 
 
-def purity_of_function(
-    f: Callable[..., Any], vjp: Callable[..., Any], points: Mapping[str, Array], rng: np.random.Generator
-) -> list[Finding]:
+def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
-
-    def two_calls() -> None:
-        arguments = [point.copy() for point in points.values()]
-        y = _numbers("f", attempt("f", lambda: f(*arguments))).copy()
-        if not np.array_equal(y, _numbers("f", attempt("f", lambda: f(*arguments))), equal_nan=True):
-            fail("two calls of f with the same arguments differ", verdict=NONDETERMINISTIC)
-        dy = random_upstream(y.shape, rng)
-        given = dy.copy()
-        found = attempt("vjp", lambda: gradients_of(vjp, given, arguments))
-        if not np.array_equal(given, dy):
-            fail("vjp changed dy, which is the caller's")
-        for (name, point), argument in zip(points.items(), arguments, strict=True):
-            if not np.array_equal(argument, point):
-                fail("f or vjp changed it, and it is the caller's", name)
-        if len(found) != len(points):
-            fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
-        again = attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
-        for (name, point), gradient, second in zip(points.items(), found, again, strict=True):
-            if (shape := _numbers(f"vjp, for {name},", gradient).shape) != point.shape:
-                fail(f"expected a gradient of shape {point.shape}, got shape {shape}", name)
-            if not np.array_equal(gradient, second, equal_nan=True):
-                fail("two calls of vjp with the same arguments differ", name, None, NONDETERMINISTIC)
-
-    return collect(two_calls)
+    arguments = [point.copy() for point in points.values()]
+    y, again = (_numbers("f", attempt("f", lambda: f(*arguments))).copy() for _ in range(2))
+    if not np.array_equal(y, again, equal_nan=True):
+        fail("two calls of f with the same arguments differ", verdict=NONDETERMINISTIC)
+    dy = random_upstream(y.shape, rng)
+    given = dy.copy()
+    found = attempt("vjp", lambda: gradients_of(vjp, given, arguments))
+    if not np.array_equal(given, dy):
+        fail("vjp changed dy, which is the caller's")
+    for (name, point), argument in zip(points.items(), arguments, strict=True):
+        if not np.array_equal(argument, point):
+            fail("f or vjp changed it, and it is the caller's", name)
+    if len(found) != len(points):
+        fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
+    seconds = attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
+    for (name, point), gradient, second in zip(points.items(), found, seconds, strict=True):
+        if (shape := _numbers(f"vjp, for {name},", gradient).shape) != point.shape:
+            fail(f"expected a gradient of shape {point.shape}, got shape {shape}", name)
+        if not np.array_equal(gradient, second, equal_nan=True):
+            fail("two calls of vjp with the same arguments differ", name, None, NONDETERMINISTIC)
 
 
 def _numbers(what: str, value: Any) -> Array:
@@ -98,27 +92,23 @@ def _numbers(what: str, value: Any) -> Array:
     return array
 
 
-def behaviour_of_function(
-    f: Callable[..., Any], vjp: Callable[..., Any], points: Mapping[str, Array], rng: np.random.Generator
-) -> list[Finding]:
+def behaviour_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> Probes:
     """The gradient is linear in dy, also far out, where a clipping would show."""
+
+    def of(dy: Array) -> tuple[Any, ...]:
+        return attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
 
     def linear() -> None:
         u, v = (random_upstream(np.shape(f(*points.values())), rng) for _ in range(2))
         # Powers of two change no digit.
         for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:
-            mixed, of_u, of_v = (
-                attempt("vjp", partial(gradients_of, vjp, dy, [*map(np.copy, points.values())]))
-                for dy in (a * u + b * v, u.copy(), v.copy())
-            )
-            for name, got, first, second in zip(points, mixed, of_u, of_v, strict=True):
+            for name, got, first, second in zip(points, of(a * u + b * v), of(u), of(v), strict=True):
                 of_first, of_second = a * np.asarray(first), b * np.asarray(second)
-                if np.abs(got - (of_first + of_second)).max() > 1e-9 * (
-                    np.abs(of_first).max() + np.abs(of_second).max()
-                ):
+                size = np.abs(of_first).max() + np.abs(of_second).max()
+                if np.abs(got - (of_first + of_second)).max() > 1e-9 * size:
                     how = f"{a:g} times dy does not give {a:g} times the gradient"
                     if b:
                         how = "a sum of two dy does not give the sum of their gradients"
                     fail(f"vjp is not linear in dy: {how}", name)
 
-    return collect(linear)
+    return [linear]

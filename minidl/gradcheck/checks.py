@@ -2,39 +2,29 @@
 
 import ast
 import copy
-from collections.abc import Callable, Sequence
-from operator import methodcaller
+import math
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
 
 from minidl._core.checks import as_array, as_count, check_finite, check_type
-from minidl._core.errors import InputError, MinidlError
+from minidl._core.errors import InputError
 from minidl._core.types import Array
-from minidl.gradcheck import call_probes, layer_probes, loss_probes
-from minidl.gradcheck.compare import Comparison
+from minidl.gradcheck import call_probes, layer_probes, loss_probes, subjects
+from minidl.gradcheck.compare import FEW, Comparison
 from minidl.gradcheck.precision import agreement_of_single_precision
-from minidl.gradcheck.probing import Broken, attempt, random_upstream, words_of
+from minidl.gradcheck.probing import Broken, Probes, collect, words_of
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.gradcheck.slopes import few_digits
-from minidl.gradcheck.subjects import (
-    CostSubject,
-    FunctionSubject,
-    LayerSubject,
-    PartedCostSubject,
-    Subject,
-    move_parameters,
-    subject_of_loss,
-    subject_of_regularizer,
-)
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
 from minidl.nn.regularizers import Regularizer
 
-Probe = Callable[..., Sequence[Finding]]
-T = TypeVar("T")
+T = TypeVar("T", Layer, Loss, Model, Regularizer)
 
 
 def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -71,19 +61,12 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
     check_type("check_layer", "layer", layer, Layer)
     x = _batch("x", x)
     run = _Run("check_layer", {"layer": layer, "x": x}, f"x of shape {x.shape}", seed, every_entry)
-    twin = _copied(layer, methodcaller("astype", np.float64))
 
-    def purity(twin: Layer, x: Array, rng: np.random.Generator) -> Sequence[Finding]:
-        # What is wrong with x, the layer says itself.
-        y = attempt("forward", lambda: twin.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
-        dy = random_upstream(y.shape if isinstance(y, np.ndarray) else (), rng)
-        return layer_probes.purity_of_layer(twin, x, dy)
+    def behaviour(twin: Layer, x: Array, rng: np.random.Generator) -> Probes:
+        of_single = partial(agreement_of_single_precision, layer, x, rng)
+        return [*layer_probes.behaviour_of_layer(twin, x, rng), of_single]
 
-    def single_precision(twin: Layer, x: Array, rng: np.random.Generator) -> Sequence[Finding]:
-        return agreement_of_single_precision(layer, x, rng)
-
-    behaviour = layer_probes.behaviour_of_layer, single_precision
-    return run.through(purity, LayerSubject, behaviour, twin, x, run.rng)
+    return run.through(layer_probes.purity_of_layer, subjects.LayerSubject, behaviour, _copied(layer), x, run.rng)
 
 
 def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -92,9 +75,8 @@ def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_e
     z = _batch("outputs", outputs)
     inputs = {"loss": loss, "outputs": z, "targets": targets}
     run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", seed, every_entry)
-    behaviour = loss_probes.behaviour_of_loss, loss_probes.loss_keeps_single_precision
-    twin = _copied(loss, copy.deepcopy)
-    return run.through(loss_probes.purity_of_loss, subject_of_loss, behaviour, twin, z, targets)
+    probes = loss_probes.purity_of_loss, subjects.of_loss, loss_probes.behaviour_of_loss
+    return run.through(*probes, _copied(loss), z, targets)
 
 
 def check_regularizer(regularizer: Regularizer, w: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -102,9 +84,8 @@ def check_regularizer(regularizer: Regularizer, w: Any, *, seed: int = 0, every_
     check_type("check_regularizer", "regularizer", regularizer, Regularizer)
     w = _point("w", w)
     run = _Run("check_regularizer", {"regularizer": regularizer, "w": w}, f"w of shape {w.shape}", seed, every_entry)
-    behaviour = loss_probes.behaviour_of_regularizer, loss_probes.regularizer_keeps_single_precision
-    twin = _copied(regularizer, copy.deepcopy)
-    return run.through(loss_probes.purity_of_regularizer, subject_of_regularizer, behaviour, twin, w)
+    probes = loss_probes.purity_of_regularizer, subjects.of_regularizer, loss_probes.behaviour_of_regularizer
+    return run.through(*probes, _copied(regularizer), w)
 
 
 def check_function(
@@ -141,8 +122,8 @@ def check_function(
     shapes = ", ".join(str(point.shape) for point in points.values())
     inputs = {"f": f, "vjp": vjp} | {name.replace(" ", "_"): point for name, point in points.items()}
     run = _Run("check_function", inputs, f"arguments of shape {shapes}", seed, every_entry)
-    behaviour = (call_probes.behaviour_of_function,)
-    return run.through(call_probes.purity_of_function, FunctionSubject, behaviour, f, vjp, points, run.rng)
+    probes = call_probes.purity_of_function, subjects.FunctionSubject, call_probes.behaviour_of_function
+    return run.through(*probes, f, vjp, points, run.rng)
 
 
 def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -154,26 +135,21 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     check_type("check_model", "model", model, Model)
     x = _batch("x", x)
     run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
-    twin = _copied(model, methodcaller("astype", np.float64))
-
-    def purity(twin: Model, x: Array, y: Any) -> Sequence[Finding]:
-        move_parameters(twin.parameters.values(), run.rng)
-        # What is wrong with x or y, the model says itself.
-        attempt("compute_loss", lambda: twin.compute_loss(x, y), (MinidlError,))
-        return call_probes.purity_of_model(twin, x, y)
+    twin = _copied(model)
+    subjects.move_parameters(twin.parameters.values(), run.rng)
 
     def as_predicted() -> bool:
         """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
-    def subject(twin: Model, x: Array, y: Any) -> Subject:
-        return (CostSubject if as_predicted() else PartedCostSubject)(twin, x, y)
+    def subject(twin: Model, x: Array, y: Any) -> subjects.Subject:
+        return (subjects.CostSubject if as_predicted() else subjects.PartedCostSubject)(twin, x, y)
 
-    def behaviour(twin: Model, x: Array, y: Any) -> Sequence[Finding]:
+    def behaviour(twin: Model, x: Array, y: Any) -> Probes:
         return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
 
-    whole = run.through(purity, subject, (behaviour,), twin, x, y, entries=False)
-    return run.through(None, PartedCostSubject, (), twin, x, y) if whole.ok else whole
+    whole = run.through(call_probes.purity_of_model, subject, behaviour, twin, x, y, few=0)
+    return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y) if whole.ok else whole
 
 
 class _Run:
@@ -183,7 +159,7 @@ class _Run:
         self.seed = as_count("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
         check_type(name, "every_entry", every_entry, bool)
-        self.every_entry = every_entry
+        self.few = math.inf if every_entry else FEW
         sources = [_source(key, value) for key, value in inputs.items()]
         sources += [f"seed={seed}"] + ["every_entry=True"] * every_entry
         self.reproduce = f"{name}({', '.join(sources)})"
@@ -194,38 +170,39 @@ class _Run:
 
     def through(
         self,
-        purity: Probe | None,
-        subject: Callable[..., Subject],
-        behaviour: Sequence[Probe],
+        purity: Callable[..., object],
+        subject: Callable[..., subjects.Subject],
+        behaviour: Callable[..., Probes],
         *given: Any,
-        entries: bool = True,
+        few: float | None = None,
     ) -> GradientReport:
         """Return the report of the first stage that finds something in what is `given`, or of all three.
 
-        Without `entries`, slopes are compared along directions alone.
+        Tensors of up to `few` entries are compared entry by entry; with 0, slopes along directions alone.
         """
         # Results are looked at; what overflows on the way is the author's business.
         with np.errstate(all="ignore"):
             try:
-                if purity is not None and (findings := purity(*given)):
+                if findings := collect([partial(purity, *given)]):
                     return self.report(findings)
                 checked = subject(*given)
-                rng = np.random.default_rng(self.seed)
-                options = {"every_entry": self.every_entry} if entries else {"few": 0}
-                comparison = Comparison(checked, rng, **options)
+                comparison = Comparison(checked, np.random.default_rng(self.seed), self.few if few is None else few)
                 self.forwards += checked.forwards
                 self.backwards += checked.backwards
-                findings = comparison.findings or [finding for probe in behaviour for finding in probe(*given)]
-                return self.report(findings, *comparison.outcome())
+                return self.report(comparison.findings or collect(behaviour(*given)), *comparison.outcome())
             except Broken as broken:
                 return self.report([broken.finding])
 
     def report(
-        self, findings: Sequence[Finding], verdict: Verdict = Verdict.PASS, numbers: dict[str, Any] | None = None
+        self, findings: list[Finding], verdict: Verdict = Verdict.PASS, numbers: dict[str, Any] | None = None
     ) -> GradientReport:
         about: dict[str, Any] = {"seed": self.seed, "reproduce": self.reproduce} | (numbers or {})
         about |= {"forwards": self.forwards, "backwards": self.backwards, "seconds": perf_counter() - self.start}
-        return GradientReport(self.subject, findings[0].verdict if findings else verdict, list(findings), **about)
+        return GradientReport(self.subject, findings[0].verdict if findings else verdict, findings, **about)
+
+
+def _nothing(*given: Any) -> Probes:
+    return ()
 
 
 def _point(name: str, value: Any) -> Array:
@@ -247,9 +224,9 @@ def _batch(name: str, value: Any) -> Array:
     return array
 
 
-def _copied(original: T, copying: Callable[[T], T]) -> T:
+def _copied(original: T) -> T:
     try:
-        return copying(original)
+        return original.astype(np.float64) if isinstance(original, Layer | Model) else copy.deepcopy(original)
     except Exception as error:
         raise InputError(
             f"{type(original).__name__}: expected it to be copyable by copy.deepcopy, since a copy is checked; "

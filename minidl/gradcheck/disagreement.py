@@ -9,7 +9,7 @@ References
 Clarke, "Optimization and Nonsmooth Analysis", 1983: the subdifferential is the hull of the gradients nearby.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 
@@ -20,7 +20,7 @@ from minidl._core.types import Array
 from minidl.gradcheck.measured import Compared, project
 from minidl.gradcheck.probing import Broken
 from minidl.gradcheck.report import Finding, Verdict
-from minidl.gradcheck.slopes import Line, few_digits, unit_of
+from minidl.gradcheck.slopes import few_digits, unit_of
 from minidl.gradcheck.subjects import Subject
 
 _NEIGHBOURS = 8
@@ -31,7 +31,7 @@ _MOVE = 2.0**-10
 # Wrong entries that get a finding each.
 _SHOWN = 4
 
-Measure = Callable[[list[Line], Array, Array], Compared]
+Measure = Callable[[Array, Array, Array], Compared]
 
 
 class Kind(Enum):
@@ -43,9 +43,7 @@ class Kind(Enum):
     UNCLEAR = "right beside the point, but at it no slope that is found beside"
 
 
-def judge(
-    subject: Subject, name: str, lines: Sequence[Line], compared: Compared, measure: Measure, rng: np.random.Generator
-) -> list[Kind]:
+def judge(subject: Subject, name: str, compared: Compared, measure: Measure, rng: np.random.Generator) -> list[Kind]:
     """Return what the disagreement along each line is; all of them are taken for wrong in `compared`.
 
     Parameters
@@ -53,31 +51,31 @@ def judge(
     subject : Subject
     name : str
         The tensor that the lines go through.
-    lines, compared
+    compared : Compared
         Where the gradient disagrees, and by how much.
     measure : callable
         ``measure(lines, analytic, rounding) -> Compared``, at the subject's present point.
     """
-    claims = []
+    claims, count = [], len(compared.lines)
     off = np.maximum(compared.low - compared.analytic, compared.analytic - compared.high)
     for trial in range(_NEIGHBOURS):
         with _moved(subject, rng, absolute=trial % 2 == 0):
             try:
-                claimed = project(subject.gradients()[name], lines)
-                some = rng.permutation(len(lines))[:_LINES]
-                found = measure([lines[i] for i in some], claimed[some], compared.rounding[some])
+                claimed = project(subject.gradients()[name], compared.lines)
+                some = rng.permutation(count)[:_LINES]
+                found = measure(compared.lines[some], claimed[some], compared.rounding[some])
             except (Broken, MinidlError):
                 # The neighbour is beyond what the function takes.
                 continue
         if (found.wrong & ~found.kinked).any():
-            return [Kind.WRONG] * len(lines)
+            return [Kind.WRONG] * count
         # A neighbour is a witness where it would have shown as large a disagreement.
         if ((found.margin < 0.5 * off[some]) & ~found.kinked).any():
             claims.append(claimed)
     if not claims:
-        return [Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR] * len(lines)
+        return [Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR] * count
     near = np.array(claims)
-    return [_kind(subject, near[:, i], compared, i) for i in range(len(lines))]
+    return [_kind(subject, near[:, i], compared, i) for i in range(count)]
 
 
 def _kind(subject: Subject, near: Array, compared: Compared, i: int) -> Kind:
@@ -152,41 +150,37 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
     return noise
 
 
-def diagnose(
-    name: str, tensor: Array, gradient: Array, indices: Sequence[tuple[int, ...]], entries: Compared
-) -> Iterator[Finding]:
+def diagnose(name: str, gradient: Array, entries: Compared) -> Iterator[Finding]:
     """Yield a finding for each of the worst entries, the first with a guess at the cause.
 
     Parameters
     ----------
     name : str
         The tensor's.
-    tensor, gradient : array
-        The point, and the gradient that was checked.
-    indices : sequence of tuple
-        The entries that were compared, in the order of `entries`.
+    gradient : array
+        What was checked.
     entries : Compared
     """
     excess = np.abs(entries.analytic - entries.numeric) / np.maximum(1e-300, entries.bar + entries.rounding)
     order = np.argsort(-np.where(entries.wrong, excess, -1.0), kind="stable")
     worst = order[entries.wrong[order]]
-    guess = _cause(tensor, gradient, indices, entries)
-    for rank, i in enumerate(worst[:_SHOWN]):
-        a, n, bar = float(entries.analytic[i]), float(entries.numeric[i]), float(entries.bar[i])
-        slope = f"the slope is {n:.10g} ± {bar:.1g}"
+    cause = f" ({guess})" if (guess := _cause(gradient, entries)) else ""
+    for i in worst[:_SHOWN]:
+        slope = f"the slope is {entries.numeric[i]:.10g} ± {entries.bar[i]:.1g}"
         if entries.kinked[i]:
             slope = f"at this kink the slopes are {entries.low[i]:.6g} and {entries.high[i]:.6g}"
-        cause = f" ({guess})" if rank == 0 and guess else ""
-        yield Finding(Verdict.FAIL_VALUE, f"the gradient is {a:.10g}, {slope}{cause}", name, indices[i], a, n, bar)
+        yield entries.finding(name, i, f"the gradient is {entries.analytic[i]:.10g}, {slope}{cause}")
+        cause = ""
     if len(worst) > _SHOWN:
-        yield Finding(Verdict.FAIL_VALUE, f"{len(worst)} of the {len(indices)} entries examined are wrong", name)
+        yield Finding(Verdict.FAIL_VALUE, f"{len(worst)} of the {len(order)} entries examined are wrong", name)
 
 
-def _cause(tensor: Array, gradient: Array, indices: Sequence[tuple[int, ...]], entries: Compared) -> str:
+def _cause(gradient: Array, entries: Compared) -> str:
     """Return the first explanation that fits every wrong entry, or "" if none does."""
     wrong = entries.wrong
     a, n, bar = entries.analytic, entries.numeric, entries.bar
-    at = np.array(indices).reshape(len(indices), tensor.ndim)
+    tensor = entries.lines[0].array
+    at = np.array([line.entry for line in entries.lines]).reshape(len(wrong), tensor.ndim)
     axes = [axis for axis in range(tensor.ndim) if tensor.shape[axis] > 1]
     clear = np.abs(n) > 100 * bar + 1e-9 * np.abs(n).max()
     if clear.any() and wrong[clear].all() and not wrong[~clear].any():
@@ -195,7 +189,7 @@ def _cause(tensor: Array, gradient: Array, indices: Sequence[tuple[int, ...]], e
             return _factor(float(np.median(ratio)))
     # With larger bars anything would fit.
     sharp = 10 * bar.max() < 0.1 * np.abs(a - n).max()
-    if len(indices) == tensor.size and sharp:
+    if len(wrong) == tensor.size and sharp:
         numeric = n.reshape(tensor.shape)
         near = 1e-3 * np.abs(a - n).max() + 10 * bar.max()
         if tensor.ndim == 2 and tensor.shape == tensor.shape[::-1] and np.allclose(gradient, numeric.T, 0, near):

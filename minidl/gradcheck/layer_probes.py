@@ -1,50 +1,36 @@
 """Contract probes of layers: rules that are exact, and need no numerical derivative; see `minidl.gradcheck.probing`."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
 
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.probing import (
-    Broken,
-    Errors,
-    Snapshot,
-    attempt,
-    check_array,
-    check_close,
-    check_refused,
-    check_same,
-    check_unchanged,
-    collect,
-    fail,
-    first_difference,
-    largest,
-    layouts,
-    take_rows,
-    watch,
-)
-from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck import expect
+from minidl.gradcheck.arrays import first_difference, largest, layouts, random_upstream, take_rows
+from minidl.gradcheck.probing import Arrays, Call, Errors, Probes, Snapshot, attempt, fail
+from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.parameter import Parameter
 
 EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
-LAYOUTS = tuple(layouts(np.zeros(1)))
+_MIXED = "; if its rows are meant to mix, set batch_independent = False"
 
 
-def purity_of_layer(layer: Layer, x: Array, dy: Array) -> list[Finding]:
-    """Return the first rule that a float64 copy of `layer` breaks in plain use: empty, or one finding."""
-    subject = _Purity(layer)
-    return collect(subject.everything_is_registered) or collect(partial(subject.plain_use, x, dy))
+def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
+    """In plain use: what `layer` learns is registered, calls agree, and each changes only what is its own."""
+    # What is wrong with x, the layer says itself.
+    y = attempt("forward", lambda: layer.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
+    dy = random_upstream(y.shape if isinstance(y, np.ndarray) else (), rng)
+    subject = _Purity(layer.astype(np.float64))
+    subject.everything_is_registered()
+    subject.plain_use(x, dy)
 
 
-def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:
-    """Return what a float64 copy of `layer`, better fresh than used, breaks in uses out of the ordinary."""
+def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
+    """Return what a float64 copy of `layer` is put to out of the ordinary."""
     subject = _Behaviour(layer, x, rng)
-    return collect(
-        subject.before_any_forward,
+    return [
         subject.linear,
         subject.adds_up,
         subject.consumes,
@@ -53,33 +39,17 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> list
         subject.prediction_between,
         subject.parameters_alone,
         subject.shape_promised,
-        *(partial(subject.memory_layout, layout) for layout in LAYOUTS),
+        *(partial(subject.memory_layout, layout) for layout in layouts(x)),
         subject.broadcast_dy,
         # Before batches of other sizes, which may renew what is wrongly kept.
         subject.other_order,
         subject.empty_batch,
         subject.small_batches,
         subject.split_batch,
-    )
+    ]
 
 
-class _LayerProbes(Snapshot):
-    """A copy of a layer, whose state is put back before every run."""
-
-    def __init__(self, layer: Layer) -> None:
-        self.layer = layer.astype(np.float64)
-        super().__init__(self.layer)
-
-    def gradients(self) -> dict[str, Array]:
-        return {f"{path}.grad": parameter.grad for path, parameter in self.parameters.items()}
-
-    def reset(self) -> None:
-        self.restore()
-        for parameter in self.parameters.values():
-            parameter.zero_grad()
-
-
-class _Purity(_LayerProbes):
+class _Purity(Snapshot):
     def everything_is_registered(self) -> None:
         """What is kept as an attribute alone is neither trained nor saved, and no gradient shows it."""
         known = {id(part) for _, part in self.layer.walk()} | {id(p) for p in self.parameters.values()}
@@ -97,7 +67,7 @@ class _Purity(_LayerProbes):
         kept = predicted.copy()
         self.stir()
         again = self.forward(x, False)
-        check_same(EVAL, "y", kept, again, "; a prediction draws nothing at random")
+        expect.same(EVAL, "y", kept, again, "; a prediction draws nothing at random")
         self.own_memory(EVAL, "y", predicted)
         for path, buffer in self.buffers.items():
             if np.shares_memory(predicted, buffer):
@@ -107,30 +77,29 @@ class _Purity(_LayerProbes):
         x_given = x.copy()
         y = self.forward(x_given, True)
         self.own_memory(TRAIN, "y", y)
-        check_array(TRAIN, "y", y, predicted.shape, x.dtype)
+        expect.array(TRAIN, "y", y, predicted.shape, x.dtype)
         forwarded = y.copy()
-        y_views_x = np.shares_memory(y, x_given)
         dy_given = dy.copy()
         dx = self.backward(dy_given, x_given)
         self.own_memory("backward", "dx", dx)
         # Where forward hands x on, as a reshape does, backward may hand dy on: both are only read.
-        if np.shares_memory(dx, dy_given) and not y_views_x:
+        if np.shares_memory(dx, dy_given) and not np.shares_memory(y, x_given):
             fail("backward returned dy itself or a view of it, which is the caller's; return a new array", "dx")
         for call, later in ((EVAL, again), (TRAIN, y), ("backward", dx)):
             if np.shares_memory(predicted, later):
                 fail(f"{call} wrote into what {EVAL} had returned, which is the caller's to keep", "y")
-        check_unchanged("a later call", "y", predicted, kept)
+        expect.unchanged("a later call", "y", predicted, kept)
         first = {name: value.copy() for name, value in ({"dx": dx} | self.gradients()).items()}
 
         self.reset()
         x_given = x.copy()
         drawn = "its random generators were put back"
         hint = drawn if self.generators else "it has no numpy.random.Generator to put back"
-        check_same(TRAIN, "y", forwarded, self.forward(x_given, True), f"; {hint}")
+        expect.same(TRAIN, "y", forwarded, self.forward(x_given, True), f"; {hint}")
         self.stir()
         second = {"dx": self.backward(dy.copy(), x_given)} | self.gradients()
         for name, value in first.items():
-            check_same("backward", name, value, second[name], "; it must use what its forward drew and kept")
+            expect.same("backward", name, value, second[name], "; it must use what its forward drew and kept")
 
         self.reset()
         if (index := first_difference(self.forward(x, False), kept)) is not None:
@@ -143,16 +112,11 @@ class _Purity(_LayerProbes):
     def forward(self, x: Array, train: bool) -> Array:
         """Return y, if nothing was changed on the way but, in training, buffers."""
         what, given = TRAIN if train else EVAL, x if train else x.copy()
-        owned = {} if train else self.buffers
+        watched = (self.values, {} if train else self.buffers, self.gradients(), {"x": given})
+        forward = partial(self.layer.forward, given, train)
         # An InputError is the layer's own word about x, and so for the caller.
-        y = watch(
-            what,
-            lambda: self.layer.forward(given, train),
-            *(self.values, owned, self.gradients(), {"x": given}),
-            let_through=(InputError,),
-            state=self.buffers,
-        )
-        check_array(what, "y", y, None, x.dtype)
+        y = expect.untouched(what, forward, *watched, let_through=(InputError,), state=self.buffers)
+        expect.array(what, "y", y, None, x.dtype)
         if y.shape[:1] != x.shape[:1]:
             fail(f"{what} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
         return y
@@ -161,12 +125,12 @@ class _Purity(_LayerProbes):
         """Return dx, if nothing was changed on the way but gradients; x is what forward was given."""
         gradients = self.gradients()
         watched = (self.values, self.buffers, {"dy": dy, "x": x})
-        dx = watch("backward", lambda: self.layer.backward(dy), *watched, state=self.buffers)
-        check_array("backward", "dx", dx, x.shape, x.dtype)
+        dx = expect.untouched("backward", lambda: self.layer.backward(dy), *watched, state=self.buffers)
+        expect.array("backward", "dx", dx, x.shape, x.dtype)
         for path, parameter in self.parameters.items():
             if parameter.grad is not gradients[f"{path}.grad"]:
                 fail(f"backward put another array in place of {path}.grad; use add_grad", path)
-            check_array("backward", f"{path}.grad", parameter.grad, parameter.value.shape, parameter.value.dtype)
+            expect.array("backward", f"{path}.grad", parameter.grad, parameter.value.shape, parameter.value.dtype)
         return dx
 
     def stir(self) -> None:
@@ -180,9 +144,9 @@ class _Purity(_LayerProbes):
                 fail(f"{what} returned a view of {part}, which training writes; return a new array", name)
 
 
-class _Behaviour(_LayerProbes):
+class _Behaviour(Snapshot):
     def __init__(self, layer: Layer, x: Array, rng: np.random.Generator) -> None:
-        super().__init__(layer)
+        super().__init__(layer.astype(np.float64))
         self.x = x
         self.rng = rng
         self.scale = largest(x, *(parameter.value for parameter in self.parameters.values()))
@@ -195,7 +159,7 @@ class _Behaviour(_LayerProbes):
         return _signed(attempt(EVAL, lambda: self.layer.forward(self.x.copy())).shape, self.rng)
 
     @cached_property
-    def plain(self) -> dict[str, Array]:
+    def plain(self) -> Arrays:
         """y, dx and gradients of one forward and one backward."""
         return self.run("in plain use", self.x, self.dy)
 
@@ -203,16 +167,13 @@ class _Behaviour(_LayerProbes):
     def random(self) -> bool:
         """Whether forward draws from the layer's generators: then y may depend on the shape and layout of x too."""
         self.reset()
-        before = [str(generator.bit_generator.state) for generator in self.generators]
         self.forward(self.x)
-        return before != [str(generator.bit_generator.state) for generator in self.generators]
+        return [str(generator.bit_generator.state) for generator in self.generators] != [*map(str, self.states)]
 
     def forward(self, x: Array, train: bool = True) -> Array:
         return attempt(TRAIN if train else EVAL, lambda: self.layer.forward(x.copy(), train))
 
-    def run(
-        self, when: str, x: Array, dy: Array, let_through: Errors = (), *, between: Callable[[], object] = lambda: None
-    ) -> dict[str, Array]:
+    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), between: Call = lambda: None) -> Arrays:
         """Return copies of y, dx and gradients, from the state as it was found."""
         self.reset()
         y = attempt(f"{when}, forward", lambda: np.array(self.layer.forward(x, train=True)), let_through)
@@ -220,33 +181,18 @@ class _Behaviour(_LayerProbes):
         dx = attempt(f"{when}, backward", lambda: np.array(self.layer.backward(dy)), let_through)
         return {"y": y, "dx": dx} | {path: gradient.copy() for path, gradient in self.gradients().items()}
 
-    def compare(self, when: str, got: dict[str, Array], want: dict[str, Array], dy_scale: float = 1.0) -> None:
+    def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "", dy_scale: float = 1.0) -> None:
         scale = max(self.scale * dy_scale, largest(*want.values()))
         for name, value in want.items():
-            check_close(when, name, got[name], value, scale)
+            expect.close(when, name, got[name], value, scale, hint)
 
-    def compare_rows(self, when: str, got: dict[str, Array], want: dict[str, Array]) -> None:
-        """Compare what must agree if each row of y depends on its own row of x alone."""
-        try:
-            self.compare(when, got, want)
-        except Broken as broken:
-            hint = "; if its rows are meant to mix, set batch_independent = False"
-            raise Broken(replace(broken.finding, reason=broken.finding.reason + hint)) from None
+    def gives_plain(self, when: str, between: Call = lambda: None) -> None:
+        self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), between=between), self.plain)
 
-    def check_shapes(self, when: str, got: dict[str, Array], rows: int) -> None:
+    def check_shapes(self, when: str, got: Arrays, rows: int) -> None:
         for name, value in got.items():
             shape = (rows, *self.plain[name].shape[1:]) if name in ("y", "dx") else value.shape
-            check_array(f"{when} the layer", name, value, shape, self.x.dtype)
-
-    def before_any_forward(self) -> None:
-        try:
-            self.layer.backward(np.ones(self.dy.shape))
-        except (AttributeError, TypeError) as error:
-            # So a cache that is not there shows.
-            fail(f"a backward before any forward must raise CallOrderError, and raised {type(error).__name__}: {error}")
-        except Exception:
-            # It is refused; or the layer was used before, and its forward had other rows.
-            return
+            expect.array(f"{when} the layer", name, value, shape, self.x.dtype)
 
     def linear(self) -> None:
         u, w = self.dy, _signed(self.dy.shape, self.rng)
@@ -258,9 +204,8 @@ class _Behaviour(_LayerProbes):
         for factor in (2.0**24, 2.0**-24):
             got = self.run(f"with dy times {factor:g}", self.x, factor * u)
             want = {name: factor * value for name, value in at_u.items()}
-            self.compare(f"with dy times {factor:g}, and backward linear", got, want, max(1.0, factor))
-        at_zero = self.run("with dy = 0", self.x, np.zeros_like(u))
-        for name, value in _without(at_zero, "y").items():
+            self.compare(f"with dy times {factor:g}, and backward linear", got, want, dy_scale=max(1.0, factor))
+        for name, value in _without(self.run("with dy = 0", self.x, np.zeros_like(u)), "y").items():
             if value.any():
                 fail(f"with dy = 0, {name} is not 0: backward must be linear in dy", name)
 
@@ -274,35 +219,30 @@ class _Behaviour(_LayerProbes):
         found = self.gradients()
         for path, before in gathered.items():
             name = f"{path}.grad"
-            check_close("added to what was there before", name, found[name], before + self.plain[name], self.scale)
+            expect.close("added to what was there before", name, found[name], before + self.plain[name], self.scale)
 
     def consumes(self) -> None:
         self.run("in plain use", self.x, self.dy)
-        check_refused("a second backward after one forward", lambda: self.layer.backward(self.dy.copy()))
+        expect.refused("a second backward after one forward", lambda: self.layer.backward(self.dy.copy()))
 
     def keeps_nothing_for_prediction(self) -> None:
         self.run("in plain use", self.x, self.dy)
         self.forward(self.x, False)
-        check_refused(f"a backward after only {EVAL}", lambda: self.layer.backward(self.dy.copy()))
+        expect.refused(f"a backward after only {EVAL}", lambda: self.layer.backward(self.dy.copy()))
 
     def last_forward_counts(self) -> None:
-        self.reset()
         self.forward(self.other_x)
-        when = "after two forwards, of which the second counts"
-        self.compare(when, self.run(when, self.x.copy(), self.dy.copy()), self.plain)
+        self.gives_plain("after two forwards, of which the second counts")
 
     def prediction_between(self) -> None:
-        when = f"with a {EVAL} between forward and backward"
-        got = self.run(when, self.x.copy(), self.dy, between=lambda: self.forward(self.other_x, False))
-        self.compare(when, got, self.plain)
+        self.gives_plain(f"with a {EVAL} between forward and backward", lambda: self.forward(self.other_x, False))
 
     def parameters_alone(self) -> None:
         self.reset()
         self.forward(self.x)
         dy = self.dy.copy()
-        watch("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy})
-        want = _without(self.plain, "y", "dx")
-        self.compare("by backward_parameters", self.gradients(), want)
+        expect.untouched("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy})
+        self.compare("by backward_parameters", self.gradients(), _without(self.plain, "y", "dx"))
 
     def shape_promised(self) -> None:
         promised = attempt("output_shape", lambda: tuple(self.layer.output_shape(self.x.shape[1:])))
@@ -326,7 +266,7 @@ class _Behaviour(_LayerProbes):
         if self.independent and not self.random:
             when = "with the rows in reverse order"
             want = self.plain | {name: self.plain[name][::-1] for name in ("y", "dx")}
-            self.compare_rows(when, self.run(when, self.x[::-1].copy(), self.dy[::-1].copy()), want)
+            self.compare(when, self.run(when, self.x[::-1].copy(), self.dy[::-1].copy()), want, _MIXED)
 
     def empty_batch(self) -> None:
         # There are no statistics of nothing.
@@ -352,7 +292,7 @@ class _Behaviour(_LayerProbes):
             self.check_shapes(when, got, rows)
             if self.independent and not self.random:
                 want = {name: take_rows(self.plain[name], rows) for name in ("y", "dx")}
-                self.compare_rows(f"{when} of the same rows", got, want)
+                self.compare(f"{when} of the same rows", got, want, _MIXED)
 
     def split_batch(self) -> None:
         if not self.independent or self.random:
@@ -364,10 +304,10 @@ class _Behaviour(_LayerProbes):
         except MinidlError:
             return
         want = _without(whole, "y", "dx")
-        self.compare_rows("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want)
+        self.compare("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want, _MIXED)
 
 
-def _without(results: dict[str, Array], *names: str) -> dict[str, Array]:
+def _without(results: Arrays, *names: str) -> Arrays:
     return {name: value for name, value in results.items() if name not in names}
 
 

@@ -1,5 +1,6 @@
 """Contract probes of losses and regularizers; see `minidl.gradcheck.probing`."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -9,108 +10,94 @@ import numpy as np
 from minidl._core.checks import as_array
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.probing import (
-    Errors,
-    attempt,
-    check_array,
-    check_close,
-    check_empty,
-    check_float,
-    check_refused,
-    check_same,
-    collect,
-    fail,
-    largest,
-    layouts,
-    take_rows,
-    watch,
-)
-from minidl.gradcheck.report import Finding
+from minidl.gradcheck import expect
+from minidl.gradcheck.arrays import largest, layouts, take_rows
+from minidl.gradcheck.probing import Errors, Probes, attempt, fail
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
 
 
-def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
-    """Return the first rule that `loss` breaks in plain use: empty, or one finding."""
-    return collect(_LossProbes(loss, outputs, targets).plain_use)
+def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> None:
+    """In plain use calls agree, change nothing of the caller's, and return new and finite numbers."""
+    _LossProbes(loss, outputs, targets).plain_use()
 
 
-def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
-    """Return what `loss` breaks in uses out of the ordinary."""
+def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
+    """Return what `loss` is put to out of the ordinary."""
     subject = _LossProbes(loss, outputs, targets)
-    by_rows = (
-        # Before batches of other sizes, which may renew what is wrongly kept.
-        subject.other_order,
-        subject.empty_batch,
-        subject.mean_of_parts,
-    )
-    return collect(
+    # Before batches of other sizes, which may renew what is wrongly kept.
+    by_rows = [subject.other_order, subject.empty_batch, subject.mean_of_parts]
+    return [
         subject.consumes,
         subject.last_forward_counts,
         subject.predictions_between,
         subject.memory_layouts,
         *(by_rows if subject.has_rows else ()),
-    )
+        subject.single_precision,
+    ]
 
 
-def purity_of_regularizer(regularizer: Regularizer, w: Array) -> list[Finding]:
-    """Return the first rule that `regularizer` breaks in plain use: empty, or one finding."""
-
-    def plain_use() -> None:
-        given = w.copy()
-        penalties = watch("penalty", lambda: [regularizer.penalty(given) for _ in range(2)], {"w": given})
-        penalty, again = (check_float("penalty", value) for value in penalties)
-        check_same("penalty", "the penalty", penalty, again)
-        if penalty < 0:
-            fail(f"penalty must be at least 0 and is {penalty:.12g}")
-        first, second = watch("gradient", lambda: [regularizer.gradient(given) for _ in range(2)], {"w": given})
-        for gradient in (first, second):
-            check_array("gradient", "the gradient", gradient, w.shape, w.dtype)
-        check_same("gradient", "the gradient", first, second)
-        if np.shares_memory(first, given) or np.shares_memory(first, second):
-            fail("gradient must return a new array, and returned w or memory that it returned before")
-
-    return collect(plain_use)
+def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
+    """In plain use calls agree, leave w alone, and return a penalty of at least 0 and a new gradient."""
+    given = {"w": w.copy()}
+    penalties = expect.untouched("penalty", lambda: [regularizer.penalty(given["w"]) for _ in range(2)], given)
+    penalty, again = (_float("penalty", value) for value in penalties)
+    expect.same("penalty", "the penalty", penalty, again)
+    if penalty < 0:
+        fail(f"penalty must be at least 0 and is {penalty:.12g}")
+    first, second = expect.untouched("gradient", lambda: [regularizer.gradient(given["w"]) for _ in range(2)], given)
+    for gradient in (first, second):
+        expect.array("gradient", "the gradient", gradient, w.shape, w.dtype)
+    expect.same("gradient", "the gradient", first, second)
+    if np.shares_memory(first, given["w"]) or np.shares_memory(first, second):
+        fail("gradient must return a new array, and returned w or memory that it returned before")
 
 
-def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> list[Finding]:
-    """Return what `regularizer` breaks in uses out of the ordinary."""
+def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
+    """Return what `regularizer` is put to out of the ordinary."""
 
     def memory_layouts() -> None:
-        penalty, gradient = regularizer.penalty(w.copy()), regularizer.gradient(w.copy())
+        calls = {"penalty": regularizer.penalty, "gradient": regularizer.gradient}
+        plain = {name: np.asarray(call(w.copy())) for name, call in calls.items()}
         for layout, laid in layouts(w).items():
             when = f"with w {layout}"
-            laid_penalty = attempt(f"{when}, penalty", partial(regularizer.penalty, laid))
-            check_close(when, "the penalty", laid_penalty, np.array(penalty), largest(w))
-            laid_gradient = attempt(f"{when}, gradient", partial(regularizer.gradient, laid))
-            check_close(when, "the gradient", laid_gradient, gradient, largest(w))
+            for name, call in calls.items():
+                got = attempt(f"{when}, {name}", partial(call, laid))
+                expect.close(when, f"the {name}", got, plain[name], largest(w))
+
+    def single_precision() -> None:
+        single = w.astype(np.float32)
+        _check_single(attempt("in float32, gradient", lambda: regularizer.gradient(single)))
 
     def empty_weight() -> None:
-        empty = w[:0]
-        check_empty("w", "the gradient has shape", lambda: regularizer.gradient(empty), empty.shape)
+        _check_empty("w", "the gradient has shape", regularizer.gradient, w[:0])
 
-    return collect(memory_layouts, empty_weight) if w.ndim else []
-
-
-def loss_keeps_single_precision(loss: Loss, outputs: Array, targets: Any) -> list[Finding]:
-    """Return whether the gradient is float32 where the outputs are."""
-
-    def gradient() -> Array:
-        loss.forward(outputs.astype(np.float32), targets)
-        return loss.backward()
-
-    return collect(lambda: _check_single(attempt("in float32, forward or backward", gradient)))
-
-
-def regularizer_keeps_single_precision(regularizer: Regularizer, w: Array) -> list[Finding]:
-    """Return whether the gradient is float32 where the weight is."""
-    single = w.astype(np.float32)
-    return collect(lambda: _check_single(attempt("in float32, gradient", lambda: regularizer.gradient(single))))
+    return [memory_layouts, empty_weight, single_precision] if w.ndim else [single_precision]
 
 
 def _check_single(gradient: Array) -> None:
     if gradient.dtype != np.float32:
         fail(f"with float32 numbers the gradient is {gradient.dtype}, not float32")
+
+
+def _check_empty(what: str, returned: str, gradient_of: Callable[[Array], Any], empty: Array) -> None:
+    """End the probe if the gradient of nothing is not of the shape of nothing."""
+    try:
+        shape = np.shape(gradient_of(empty))
+    except Exception:
+        # There is no mean or largest of nothing: it is refused loudly, however that is called.
+        return
+    if shape != empty.shape:
+        fail(f"with an empty {what} of shape {empty.shape}, {returned} {shape}")
+
+
+def _float(what: str, value: Any) -> Array:
+    """Return `value` as an array without axes, or end the probe unless it is a finite float."""
+    if not isinstance(value, float | np.floating):
+        fail(f"{what} must return a float and returned {type(value).__name__}")
+    if not np.isfinite(value):
+        fail(f"{what} returned {value} for finite numbers")
+    return np.array(float(value))
 
 
 class _LossProbes:
@@ -127,7 +114,11 @@ class _LossProbes:
         """Return the loss as an array, and a copy of its gradient."""
         value = attempt(f"{when}forward", lambda: self.loss.forward(outputs, targets), let_through)
         gradient = attempt(f"{when}backward", lambda: np.array(self.loss.backward()))
-        return check_float(f"{when}forward", value), gradient
+        return _float(f"{when}forward", value), gradient
+
+    def gradient(self, outputs: Array, targets: Any) -> Array:
+        self.loss.forward(outputs, targets)
+        return self.loss.backward()
 
     def plain(self) -> tuple[Array, Array]:
         return self.run(self.outputs.copy(), self.targets)
@@ -137,28 +128,27 @@ class _LossProbes:
         watched = {"outputs": given}
         if isinstance(targets, np.ndarray):
             watched["targets"] = targets = targets.copy()
-        results = []
+        results, forward = [], partial(self.loss.forward, given, targets)
         for _ in range(2):
             # A MinidlError is the loss's own word about outputs and targets, and so for the caller.
-            value = watch("forward", lambda: self.loss.forward(given, targets), watched, let_through=(MinidlError,))
-            number = check_float("forward", value)
-            gradient = watch("backward", self.loss.backward, watched)
-            check_array("backward", "d outputs", gradient, given.shape, given.dtype)
+            number = _float("forward", expect.untouched("forward", forward, watched, let_through=(MinidlError,)))
+            gradient = expect.untouched("backward", self.loss.backward, watched)
+            expect.array("backward", "d outputs", gradient, given.shape, given.dtype)
             for name, array in watched.items():
                 if np.shares_memory(gradient, array):
                     fail(f"backward returned a view of {name}, which are the caller's; return a new array", name)
             results.append((number, gradient.copy()))
-        check_same("forward", "the loss", results[0][0], results[1][0])
-        check_same("backward", "d outputs", results[0][1], results[1][1])
+        for call, name, *numbers in zip(("forward", "backward"), ("the loss", "d outputs"), *results, strict=True):
+            expect.same(call, name, *numbers)
 
     def consumes(self) -> None:
         self.plain()
-        check_refused("a second backward after one forward", self.loss.backward)
+        expect.refused("a second backward after one forward", self.loss.backward)
 
     def compare(self, when: str, got: tuple[Array, Array], want: tuple[Array, Array]) -> None:
         scale = largest(self.outputs, *want)
-        check_close(when, "the loss", got[0], want[0], scale)
-        check_close(when, "d outputs", got[1], want[1], scale / len(self.outputs))
+        expect.close(when, "the loss", got[0], want[0], scale)
+        expect.close(when, "d outputs", got[1], want[1], scale / len(self.outputs))
 
     def last_forward_counts(self) -> None:
         want = self.plain()
@@ -177,7 +167,7 @@ class _LossProbes:
                 attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
 
         attempt("forward", lambda: self.loss.forward(given, self.targets))
-        watch("predict, metrics or probabilities", predict, {"outputs": given})
+        expect.untouched("predict, metrics or probabilities", predict, {"outputs": given})
         gradient = attempt("with predictions between, backward", self.loss.backward)
         self.compare("with predictions between forward and backward", (want[0], gradient), want)
 
@@ -194,13 +184,12 @@ class _LossProbes:
         self.compare(when, got, (loss, gradient[::-1]))
 
     def empty_batch(self) -> None:
-        empty = self.outputs[:0]
+        no_targets = self.targets[:0]
+        _check_empty("batch", "backward returned shape", lambda z: self.gradient(z, no_targets), self.outputs[:0])
 
-        def gradient() -> Array:
-            self.loss.forward(empty, self.targets[:0])
-            return self.loss.backward()
-
-        check_empty("batch", "backward returned shape", gradient, empty.shape)
+    def single_precision(self) -> None:
+        single = self.outputs.astype(np.float32)
+        _check_single(attempt("in float32, forward or backward", lambda: self.gradient(single, self.targets)))
 
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""

@@ -1,22 +1,24 @@
 """A gradient beside the slopes that were measured: what agrees, what is wrong, what is at a kink."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from minidl._core.types import Array
 from minidl.gradcheck.numerical import relative_error
-from minidl.gradcheck.slopes import Line, slopes
+from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck.slopes import Lines, slopes
 from minidl.gradcheck.subjects import Subject
 
 
-@dataclass
-class Compared:
+class Compared(NamedTuple):
     """What was compared with what, flat arrays of one length.
 
     Attributes
     ----------
+    lines : array of Line
+        Where.
     analytic, rounding : array
         The gradient that is checked, and how far rounding may have moved it.
     numeric, bar : array
@@ -25,12 +27,13 @@ class Compared:
         The one-sided slopes in order where they differ, else both `numeric`.
     """
 
+    lines: Array
     analytic: Array
+    rounding: Array
     numeric: Array
     bar: Array
     low: Array
     high: Array
-    rounding: Array
 
     @property
     def margin(self) -> Array:
@@ -59,20 +62,19 @@ class Compared:
         """Where there is a slope that stands out of its bar."""
         return np.abs(self.numeric) > self.margin
 
-    @classmethod
-    def joined(cls, parts: Iterable["Compared"]) -> "Compared":
-        """Return all parts as one, in their order."""
-        listed = list(parts)
-        return cls(*(np.concatenate([np.zeros(0), *(getattr(p, f.name) for p in listed)]) for f in fields(cls)))
-
     def at(self, places: Array) -> "Compared":
         """Return the part of it at these indices, as copies."""
-        return Compared(*(getattr(self, field.name)[places] for field in fields(self)))
+        return Compared(*(part[places] for part in self))
 
     def put(self, places: Array, other: "Compared", chosen: Array) -> None:
         """Take the slopes, and what belongs to them, of the chosen ones of `other` at these indices."""
-        for name in ("numeric", "bar", "low", "high"):
-            getattr(self, name)[places] = getattr(other, name)[chosen]
+        for own, others in zip(self[3:], other[3:], strict=True):
+            own[places] = others[chosen]
+
+    def finding(self, name: str, i: int, reason: str) -> Finding:
+        """Return what is wrong with number `i`, which is of the tensor of this name."""
+        numbers = (float(part[i]) for part in (self.analytic, self.numeric, self.bar))
+        return Finding(Verdict.FAIL_VALUE, reason, name, self.lines[i].entry, *numbers)
 
     def summary(self) -> dict[str, float]:
         """Return the number of entries, and the relative errors where there is no kink, and so one right number."""
@@ -83,17 +85,20 @@ class Compared:
         return {"entries": len(errors), "mean_relative_error": mean, "max_relative_error": largest}
 
 
-def project(gradient: Array, lines: Sequence[Line]) -> Array:
+def joined(parts: Iterable[Compared]) -> Compared:
+    """Return all parts as one, in their order."""
+    return Compared(*map(np.concatenate, zip([np.zeros(0)] * len(Compared._fields), *parts, strict=True)))
+
+
+def project(gradient: Array, lines: Lines) -> Array:
     """Return the slope along each line that `gradient` claims."""
-    return np.array([(gradient * d).sum() if index is None else gradient[index] * d for _, index, d in lines])
+    return np.array([(gradient * d).sum() if entry is None else gradient[entry] * d for _, entry, d, _ in lines])
 
 
-def measure(
-    subject: Subject, lines: Sequence[Line], analytic: Array, rounding: Array, first_step: float, wanted: float
-) -> Compared:
-    """Return the slopes of the weighted outputs along `lines` beside `analytic`; see `slopes` for the steps."""
+def measure(subject: Subject, lines: Array, analytic: Array, rounding: Array, wanted: float) -> Compared:
+    """Return the slopes of the weighted outputs along `lines` beside `analytic`; see `slopes` for `wanted`."""
     weights = subject.upstream
-    found = slopes(subject.outputs, lines, wanted=wanted, first_step=first_step, least=subject.largest())
+    found = slopes(subject.outputs, lines, wanted=wanted, least=subject.largest())
     # An output without weight does not count: 0 times an infinite bar is no number.
     bar = np.where(weights != 0, found.bar, 0.0) @ np.abs(weights)
     if np.any(subject.upstream_bar):
@@ -101,4 +106,4 @@ def measure(
     # At a kink each output may take any slope between its one-sided ones, whatever the others take.
     ends = found.low * weights, found.high * weights
     low, high = np.minimum(*ends).sum(axis=1), np.maximum(*ends).sum(axis=1)
-    return Compared(analytic, found.value @ weights, bar, low, high, rounding)
+    return Compared(lines, analytic, rounding, found.value @ weights, bar, low, high)

@@ -3,16 +3,17 @@
 import numpy as np
 
 from minidl._core.types import Array
-from minidl.gradcheck.probing import attempt, random_upstream
-from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck.arrays import random_upstream
+from minidl.gradcheck.probing import attempt, fail
+from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 
 _EPS = float(np.finfo(np.float32).eps)
 _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
-def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> list[Finding]:
-    """Return what is not float32, or is not near its value in float64: empty, or one finding."""
+def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> None:
+    """In float32 all results are float32, and near their values in float64."""
     single, double = x.astype(np.float32), x.astype(np.float32).astype(np.float64)
     results = attempt("in float32, forward or backward", lambda: _results(layer.astype(np.float32), single))
     exact = _results(layer.astype(np.float64), double)
@@ -21,7 +22,7 @@ def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generat
     moved, *others = (_nudged(layer, near, rng) for near in (double, single, single, single))
     for name, value in results.items():
         if value.dtype != np.float32:
-            return [Finding(Verdict.FAIL_CONTRACT, f"with a float32 x it is {value.dtype}, not float32", name)]
+            fail(f"with a float32 x it is {value.dtype}, not float32", name)
         fits = np.abs(exact[name]) < 0.1 * _LARGEST
         # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
         off = _largest((value - exact[name])[fits])
@@ -30,8 +31,7 @@ def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generat
         allowed += 100 * _largest(moved[name] - exact[name])
         allowed += 10 * max(_largest(other[name] - value) for other in others)
         if not off <= allowed:
-            return [Finding(Verdict.FAIL_VALUE, f"in float32 it is off by {off:.2g} from float64", name)]
-    return []
+            fail(f"in float32 it is off by {off:.2g} from float64", name, None, Verdict.FAIL_VALUE)
 
 
 def _results(layer: Layer, x: Array) -> dict[str, Array]:

@@ -1,6 +1,6 @@
 """What a gradient check found: verdicts, findings, and the report."""
 
-import math
+import json
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -118,10 +118,8 @@ class GradientReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers, texts, lists and dicts; what JSON has no number for is a text."""
-        findings = [asdict(finding) | {"verdict": finding.verdict.name} for finding in self.findings]
-        plain: dict[str, Any] = _plain(
-            asdict(self) | {"verdict": self.verdict.name, "ok": self.ok, "findings": findings}
-        )
+        text = json.dumps(asdict(self) | {"ok": self.ok}, default=lambda verdict: verdict.name)
+        plain: dict[str, Any] = json.loads(text, parse_constant=lambda number: str(float(number)))
         return plain
 
     def __bool__(self) -> bool:
@@ -170,11 +168,3 @@ class GradientReport:
         if self.reproduce and not self.ok:
             lines.append(f"again: {self.reproduce}")
         return lines
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

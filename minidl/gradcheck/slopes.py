@@ -26,8 +26,20 @@ _STAGES = (2, 3, 6, 11)
 # Numbers of one step's outputs that are held at once, for all lines of a chunk.
 _CHUNK = 4096
 
-Line = tuple[Array, "tuple[int, ...] | None", "Array | float"]
-"""An array to move (in place, and put back), the index of one entry or None for all, and the direction."""
+
+class Line(NamedTuple):
+    """Where to: an array to move (in place, and put back), one entry or None for all, the direction.
+
+    `step` is the largest of the ladder, in units of the number that moves; each further one is a quarter of it.
+    """
+
+    array: Array
+    entry: tuple[int, ...] | None
+    direction: Array | float = 1.0
+    step: float = FIRST_STEP
+
+
+Lines = Sequence[Line] | Array
 
 
 class Slopes(NamedTuple):
@@ -61,25 +73,16 @@ def few_digits(x: Array) -> Array:
     return np.asarray(np.ldexp(np.round(np.ldexp(mantissa, 30)), exponent - 30))
 
 
-def slopes(
-    outputs: Callable[[], Array],
-    lines: Sequence[Line],
-    *,
-    wanted: float = 0.0,
-    first_step: float = FIRST_STEP,
-    least: float = 0.0,
-) -> Slopes:
+def slopes(outputs: Callable[[], Array], lines: Lines, *, wanted: float = 0.0, least: float = 0.0) -> Slopes:
     """Return the slopes of all outputs along each line through the present point.
 
     Parameters
     ----------
     outputs : callable
         Returns the outputs at the present point, as an array that later calls do not change.
-    lines : sequence of (array, index or None, direction)
+    lines : sequence of Line
     wanted : float
         A line whose bars are all below this needs no further steps.
-    first_step : float
-        The largest step of the ladder, in units of the number that moves; each further one is a quarter of it.
     least : float
         The size of numbers that the outputs are made of, if larger than theirs: their rounding is in the outputs too.
     """
@@ -87,42 +90,39 @@ def slopes(
     with np.errstate(all="ignore"):
         center = np.array(outputs(), dtype=np.float64).reshape(-1)
         size = max(1, _CHUNK // max(1, center.size))
-        chunks = [lines[i : i + size] for i in range(0, len(lines), size)]
-        parts = [_chunk(outputs, center, chunk, wanted, first_step, least) for chunk in chunks]
+        every = np.fromiter(lines, object)
+        chunks = [every[i : i + size] for i in range(0, len(every), size)]
+        parts = [_chunk(outputs, center, chunk, wanted, least) for chunk in chunks]
     return Slopes(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _chunk(
-    outputs: Callable[[], Array], center: Array, lines: Sequence[Line], wanted: float, first_step: float, least: float
-) -> Slopes:
+def _chunk(outputs: Callable[[], Array], center: Array, lines: Array, wanted: float, least: float) -> Slopes:
     result = Slopes(*(np.empty((len(lines), center.size)) for _ in range(4)))
-    open_lines = list(range(len(lines)))
+    open_lines = np.arange(len(lines))
     plus, minus, steps = (np.empty((0, len(lines), n)) for n in (center.size, center.size, 1))
     for stage in _STAGES:
         for level in range(len(plus), stage):
-            new = [_evaluate(outputs, lines[i], first_step / _RATIO**level, center.size) for i in open_lines]
-            plus, minus, steps = (
-                np.concatenate([old, np.stack([part[k] for part in new])[None]])
-                for k, old in enumerate((plus, minus, steps))
-            )
+            new = zip(*(_evaluate(outputs, line, level, center.size) for line in lines[open_lines]), strict=True)
+            both = zip((plus, minus, steps), new, strict=True)
+            plus, minus, steps = (np.append(old, [of_lines], axis=0) for old, of_lines in both)
         found = _extrapolate(plus, minus, center, steps, least)
         clean: Array = np.all((found.bar <= wanted) & ~found.kink, axis=1) | (stage == _STAGES[-1])
-        rows = [i for i, done in zip(open_lines, clean, strict=True) if done]
         for kept, fresh in zip(result, found, strict=True):
-            kept[rows] = fresh[clean]
-        open_lines = [i for i, done in zip(open_lines, clean, strict=True) if not done]
+            kept[open_lines[clean]] = fresh[clean]
+        open_lines = open_lines[~clean]
         plus, minus, steps = (array[:, ~clean] for array in (plus, minus, steps))
-        if not open_lines:
+        if not len(open_lines):
             break
     return result
 
 
-def _evaluate(outputs: Callable[[], Array], line: Line, step: float, count: int) -> tuple[Array, Array, Array]:
+def _evaluate(outputs: Callable[[], Array], line: Line, level: int, count: int) -> tuple[Array, Array, Array]:
     """Return the outputs a step ahead and a step back, and the step."""
-    array, index, direction = line
-    place = ... if index is None else index
+    array, entry, direction, first_step = line
+    place = ... if entry is None else entry
+    step = first_step / _RATIO**level
     original = array[place].copy()
-    if index is not None:
+    if entry is not None:
         step = step * float(unit_of(original))
     try:
         array[place] = original + step * direction

@@ -8,13 +8,16 @@ import numpy as np
 
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.probing import Broken, Snapshot, attempt, fail, largest, random_upstream, words_of
-from minidl.gradcheck.slopes import few_digits, slopes
+from minidl.gradcheck.arrays import largest, random_upstream
+from minidl.gradcheck.probing import Broken, Snapshot, attempt, fail, words_of
+from minidl.gradcheck.slopes import Line, few_digits, slopes
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
 from minidl.nn.parameter import Parameter
 from minidl.nn.regularizers import Regularizer
+
+Function = Callable[..., Any]
 
 
 class Subject(ABC):
@@ -131,23 +134,17 @@ class LayerSubject(Subject):
         return np.array(self.layer.forward(self.x.copy(), train=True))
 
     def _gradients(self) -> dict[str, Array]:
-        parameters = self.layer.named_parameters()
-        for parameter in parameters.values():
-            parameter.zero_grad()
-        self._outputs()
+        self._snapshot.reset()
+        self.layer.forward(self.x.copy(), train=True)
         dx = self.layer.backward(self.dy.copy())
-        return {"x": dx} | {path: p.grad for path, p in parameters.items()}
+        return {"x": dx} | {path: p.grad for path, p in self._snapshot.parameters.items()}
 
 
 class FunctionSubject(Subject):
     """Any function of arrays, with its vector-Jacobian product ``vjp(dy, *arguments)``; without `rng`, dy is 1."""
 
     def __init__(
-        self,
-        f: Callable[..., Any],
-        vjp: Callable[..., Any],
-        arguments: Mapping[str, Array],
-        rng: np.random.Generator | None = None,
+        self, f: Function, vjp: Function, arguments: Mapping[str, Array], rng: np.random.Generator | None = None
     ) -> None:
         self.f = f
         self.vjp = vjp
@@ -163,14 +160,14 @@ class FunctionSubject(Subject):
         return dict(zip(self.tensors, found, strict=True))
 
 
-def gradients_of(vjp: Callable[..., Any], dy: Array, arguments: Sequence[Array]) -> tuple[Any, ...]:
+def gradients_of(vjp: Function, dy: Array, arguments: Sequence[Array]) -> tuple[Any, ...]:
     """Return what a vjp returns as a tuple; a gradient that is alone may be a list of numbers."""
     found = vjp(dy, *arguments)
     alone = len(arguments) == 1 and not isinstance(found, tuple) and np.shape(found) == arguments[0].shape
     return tuple(found) if isinstance(found, tuple | list) and not alone else (found,)
 
 
-def subject_of_loss(loss: Loss, outputs: Array, targets: Any) -> Subject:
+def of_loss(loss: Loss, outputs: Array, targets: Any) -> Subject:
     """Return a loss as a function of its outputs."""
 
     def gradient(dy: Array, z: Array) -> Array:
@@ -180,7 +177,7 @@ def subject_of_loss(loss: Loss, outputs: Array, targets: Any) -> Subject:
     return FunctionSubject(lambda z: loss.forward(z, targets), gradient, {"outputs": outputs})
 
 
-def subject_of_regularizer(regularizer: Regularizer, w: Array) -> Subject:
+def of_regularizer(regularizer: Regularizer, w: Array) -> Subject:
     """Return a regularizer as a function of the weight."""
     return FunctionSubject(regularizer.penalty, lambda dy, w: regularizer.gradient(w), {"w": w})
 
@@ -220,7 +217,7 @@ class PartedCostSubject(CostSubject):
 
     def renew(self) -> None:
         z = attempt("forward", self._network, (MinidlError,)).copy()
-        entries = [(z, index, 1.0) for index in np.ndindex(z.shape)]
+        entries = [Line(z, index) for index in np.ndindex(z.shape)]
         found = slopes(lambda: np.array([self.model.loss.forward(z.copy(), self.y)]), entries, least=largest(z))
         self.upstream = np.append(found.value[:, 0], 1.0)
         self.upstream_bar = np.append(found.bar[:, 0], 0.0)

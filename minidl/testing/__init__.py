@@ -11,13 +11,12 @@ except ImportError as error:
     ) from error
 
 from minidl.testing.arrays import batches, extremes, labels, logits, off_kinks, shapes, ties, upstream, zeros
-from minidl.testing.augmentation_contract import check_augmentation_contract
 from minidl.testing.contract import ContractError
-from minidl.testing.layer_contract import check_layer_contract
-from minidl.testing.loss_contract import check_loss_contract, check_regularizer_contract
+from minidl.testing.model_contract import check_layer_contract, check_loss_contract, check_regularizer_contract
 from minidl.testing.stateful import layer_machine
 from minidl.testing.strategies import given_layer_cases, layer_cases
 from minidl.testing.training_contract import (
+    check_augmentation_contract,
     check_callback_contract,
     check_initializer_contract,
     check_optimizer_contract,

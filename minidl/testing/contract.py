@@ -32,18 +32,16 @@ class Contract:
         """Check the rules in the order in which they are written; an error names the class and the rule."""
         check_type("make", "its result", self.make(), self._kind)
         for rule in vars(type(self)):
-            if not rule.startswith("_"):
-                self._check(rule)
-
-    def _check(self, rule: str) -> None:
-        where = f"{type(self.make()).__name__} breaks the {self._kind.__name__.lower()} contract, {rule!r}"
-        try:
-            getattr(self, rule)()
-        except (GradientCheckError, ContractError) as error:
-            separator = "\n" if isinstance(error, GradientCheckError) else " "
-            raise type(error)(f"{where}:{separator}{error}") from error
-        except Exception as error:
-            raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
+            if rule.startswith("_"):
+                continue
+            where = f"{type(self.make()).__name__} breaks the {self._kind.__name__.lower()} contract, {rule!r}"
+            try:
+                getattr(self, rule)()
+            except (GradientCheckError, ContractError) as error:
+                separator = "\n" if isinstance(error, GradientCheckError) else " "
+                raise type(error)(f"{where}:{separator}{error}") from error
+            except Exception as error:
+                raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
 
 
 def require(condition: Any, message: str) -> None:

@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,9 @@ def call_source(make: Callable[..., Any], arguments: list[str]) -> str:
     zeros(3)
     """
     name = getattr(make, "__name__", "make")
-    if name != "<lambda>":
-        return f"{name}({', '.join(arguments)})"
-    function = _lambda_tree(make)
+    function = _lambda_tree(make) if name == "<lambda>" else None
     if function is None:
-        return f"make({', '.join(arguments)})"
+        return f"{name.replace('<lambda>', 'make')}({', '.join(arguments)})"
     places = dict(zip([argument.arg for argument in function.args.args], arguments, strict=False))
     for node in ast.walk(function.body):
         if isinstance(node, ast.Name) and node.id in places:
@@ -60,10 +59,8 @@ def _lambda_tree(make: Callable[..., Any]) -> ast.Lambda | None:
     text = " ".join(text[text.find("lambda") :].split())
     # The source is whole lines: what follows the lambda must be cut off.
     for end in range(len(text), 0, -1):
-        try:
+        with suppress(SyntaxError):
             tree = ast.parse(text[:end], mode="eval").body
-        except SyntaxError:
-            continue
-        if isinstance(tree, ast.Lambda):
-            return tree
+            if isinstance(tree, ast.Lambda):
+                return tree
     return None

@@ -12,7 +12,7 @@ from minidl._core.types import Array
 from minidl.nn.layers import Layer
 from minidl.testing.arrays import Shape, batches, upstream
 from minidl.testing.contract import require_equal, require_raises
-from minidl.testing.layer_contract import least_rows
+from minidl.testing.model_contract import least_rows
 
 
 def layer_machine(make: Callable[[], Layer], input_shape: Shape) -> type[RuleBasedStateMachine]:

@@ -4,6 +4,8 @@ A *case* is what its check takes: ``check_layer(*case)``. A failing case prints 
 """
 
 from collections.abc import Callable
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from hypothesis import given, note
@@ -29,17 +31,12 @@ def layer_cases(
     values : function of a shape
         Draws the entries of x; see the module.
     """
-    return _cases(make, features, values)
 
+    def case(row: Any, x: Array) -> tuple[Layer, Array]:
+        note(f"check_layer({call_source(make, [repr(row)])}, {array_source(x)}, seed=0)")
+        return make(row), x
 
-@st.composite
-def _cases(
-    draw: st.DrawFn, make: Callable[[Any], Layer], features: st.SearchStrategy[Any], values: Values
-) -> tuple[Layer, Array]:
-    row = draw(features)
-    layer, x = make(row), draw(batches(row, values=values))
-    note(f"check_layer({call_source(make, [repr(row)])}, {array_source(x)}, seed=0)")
-    return layer, x
+    return features.flatmap(lambda row: batches(row, values=values).map(partial(case, row)))
 
 
 def given_layer_cases(
@@ -56,9 +53,4 @@ def given_layer_cases(
     >>> test_dense()
     """
     case = st.shared(layer_cases(make, features=features, values=values))
-
-    @st.composite
-    def part(draw: st.DrawFn, position: int) -> Any:
-        return draw(case)[position]
-
-    return given(part(0), part(1))
+    return given(*(case.map(itemgetter(part)) for part in (0, 1)))

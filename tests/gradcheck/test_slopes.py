@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.gradcheck.slopes import few_digits, slopes
+from minidl.gradcheck.slopes import Line, few_digits, slopes
 
 SMOOTH = {
     "linear": (lambda x: 3 * x, lambda x: 3 + 0 * x),
@@ -21,7 +21,7 @@ SMOOTH = {
 
 def at_entries(f, x):
     """Return the slopes of f(x)[i] along x[i]: the diagonal of all slopes."""
-    found = slopes(lambda: f(x), [(x, (i,), 1.0) for i in range(len(x))])
+    found = slopes(lambda: f(x), [Line(x, (i,)) for i in range(len(x))])
     return {name: np.diag(getattr(found, name)) for name in ("value", "bar", "low", "high", "kink")}
 
 
@@ -83,13 +83,13 @@ def test_a_kink_within_the_smallest_step_is_taken_for_one_at_the_point():
 
 def test_a_kink_behind_a_curvature_is_found_at_the_finest_steps():
     x = np.array([0.0])
-    found = slopes(lambda: 100 * x**2 + np.abs(x), [(x, (0,), 1.0)], wanted=-1.0)
+    found = slopes(lambda: 100 * x**2 + np.abs(x), [Line(x, (0,))], wanted=-1.0)
     assert found.kink[0, 0]
 
 
 def test_each_output_is_differenced_by_itself():
     x = np.array([1.0])
-    found = slopes(lambda: np.array([1e8 + 0 * x[0], 1e-8 * x[0]]), [(x, (0,), 1.0)])
+    found = slopes(lambda: np.array([1e8 + 0 * x[0], 1e-8 * x[0]]), [Line(x, (0,))])
     assert found.value[0, 1] == pytest.approx(1e-8, rel=1e-10)
     assert found.bar[0, 1] < 1e-18
 
@@ -111,7 +111,7 @@ def test_the_point_is_put_back_bit_by_bit_also_after_an_error(rng):
         return x.copy()
 
     with pytest.raises(RuntimeError):
-        slopes(fail, [(x, None, np.ones(5))])
+        slopes(fail, [Line(x, None, np.ones(5))])
     assert x.tobytes() == before
 
 

@@ -1,0 +1,49 @@
+"""Arrays to check with: numbers that hide nothing, other layouts in memory, other rows; and places in them."""
+
+import numpy as np
+
+from minidl._core.types import Array
+
+
+def first(mask: Array) -> tuple[int, ...] | None:
+    """Return the index of the first True, None if there is none."""
+    return index_of(int(mask.argmax()), mask.shape) if mask.any() else None
+
+
+def index_of(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of the entry that is number `flat` in an array of this shape."""
+    return tuple(int(i) for i in np.unravel_index(flat, shape))
+
+
+def first_difference(a: Array, b: Array) -> tuple[int, ...] | None:
+    """Return the first index at which two arrays of one shape differ, None if nowhere; NaN equals NaN."""
+    return first((a != b) & ((a == a) | (b == b)))
+
+
+def random_upstream(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Return signed, uneven numbers: ones would hide errors in whatever sums to a constant, such as a softmax."""
+    upstream: Array = rng.integers(8, 33, shape) / 16.0 * rng.choice([-1.0, 1.0], shape)
+    return upstream
+
+
+def layouts(a: Array) -> dict[str, Array]:
+    """Return copies of `a`, which has an axis, that differ from it only in how they lie in memory."""
+    flipped = (slice(None, None, -1),) * a.ndim
+    locked = a.copy()
+    locked.flags.writeable = False
+    return {
+        "in column order": a.copy(order="F"),
+        "strided (every second entry of a larger array)": np.repeat(a, 2, axis=-1)[..., ::2],
+        "with negative strides": a[flipped].copy()[flipped],
+        "read-only": locked,
+    }
+
+
+def take_rows(a: Array, rows: int) -> Array:
+    """Return the first `rows` rows of `a` as a new array, over again where it has fewer."""
+    return a.take(range(rows), axis=0, mode="wrap")
+
+
+def largest(*arrays: Array) -> float:
+    """Return the largest absolute entry, at least 1."""
+    return max([1.0, *(float(np.abs(array).max(initial=0.0)) for array in arrays)])

@@ -1,0 +1,78 @@
+"""Exact rules about what a call did and returned; each ends the probe where it is broken."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from minidl._core.errors import MinidlError
+from minidl._core.types import Array
+from minidl.gradcheck.arrays import first, first_difference
+from minidl.gradcheck.probing import Arrays, Errors, T, attempt, fail, words_of
+from minidl.gradcheck.report import Verdict
+
+
+def untouched(
+    what: str, call: Callable[[], T], *watched: Arrays, let_through: Errors = (), state: Collection[str] = ()
+) -> T:
+    """Return what `call` returns, or end the probe if it changes a `watched` array; of `state` are the buffers."""
+    before = [(name, array, array.copy()) for arrays in watched for name, array in arrays.items()]
+    result = attempt(what, call, let_through)
+    for name, now, was in before:
+        verdict = Verdict.STATE_CHANGED if name in state else Verdict.FAIL_CONTRACT
+        unchanged(what, name, now, was, verdict)
+    return result
+
+
+def unchanged(what: str, name: str, now: Array, before: Array, verdict: Verdict = Verdict.FAIL_CONTRACT) -> None:
+    """End the probe if the array `name` is no longer what it was."""
+    if now.shape != before.shape:
+        fail(f"{what} changed the shape of {name} from {before.shape} to {now.shape}", name, None, verdict)
+    if (index := first_difference(now, before)) is not None:
+        fail(f"{what} changed {name}: {before[index]:.12g} became {now[index]:.12g}", name, index, verdict)
+
+
+def same(what: str, name: str, a: Array, b: Array, hint: str = "") -> None:
+    """End the probe if two calls of `what` from the same state were not exactly the same."""
+    verdict = Verdict.NONDETERMINISTIC
+    if a.shape != b.shape:
+        fail(f"two calls of {what} differ: {name} has shape {a.shape}, then {b.shape}{hint}", name, None, verdict)
+    if (index := first_difference(a, b)) is not None:
+        reason = f"two calls of {what} from the same state differ, in {name} by up to {np.abs(a - b).max():.3g}{hint}"
+        fail(reason, name, index, verdict)
+
+
+def close(what: str, name: str, got: Any, want: Array, scale: float, hint: str = "") -> None:
+    """End the probe if `got` is further from `want` than rounding explains; `scale` is of what went into them."""
+    got = np.asarray(got)
+    if got.shape != want.shape:
+        fail(f"{what}, {name} has shape {got.shape} and should have {want.shape}{hint}", name)
+    # "Not close" rather than "far", so that NaN is bad.
+    bad = ~(np.abs(got - want) <= 1e-10 * np.abs(want).max(initial=0.0) + 1e-12 * scale)
+    if (index := first(bad)) is not None:
+        fail(f"{what}, {name} is {got[index]:.12g} and should be {want[index]:.12g}{hint}", name, index)
+
+
+def refused(what: str, call: Callable[[], Any]) -> None:
+    """End the probe unless `call` is refused on purpose."""
+    came = "was silently accepted"
+    try:
+        call()
+    except (MinidlError, RuntimeError):
+        return
+    except Exception as error:
+        came = f"raised {words_of(error)}"
+    fail(f"{what} must raise CallOrderError, as kept() does, and {came}")
+
+
+def array(what: str, name: str, value: Any, shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> None:
+    """End the probe unless `value` is a finite array of `shape` and `dtype`; `what` is said to have returned it."""
+    if not isinstance(value, np.ndarray):
+        hint = "; is a return missing?" if value is None else ""
+        fail(f"{what} must return an array and returned {type(value).__name__}{hint}", name)
+    if shape is not None and value.shape != shape:
+        fail(f"{what} must return {name} of shape {shape} and returned shape {value.shape}", name)
+    if value.dtype != dtype:
+        fail(f"{what} must keep dtype {dtype} and returned {value.dtype}", name)
+    if (index := first(~np.isfinite(value))) is not None:
+        fail(f"{what} returned {value[index]} for finite numbers", name, index)
