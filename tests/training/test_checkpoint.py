@@ -263,8 +263,10 @@ def test_nothing_stays_open(tmp_path):
 # ---- a save that fails
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EMFILE, errno.EROFS])
-@pytest.mark.parametrize("sticky", [False, True])
+@pytest.mark.parametrize(
+    ("error", "sticky"),
+    [(errno.ENOSPC, True), (errno.EIO, False), (errno.EACCES, True), (errno.EMFILE, False), (errno.EROFS, True)],
+)
 def test_any_operation_of_a_save_may_fail(tmp_path, error, sticky):
     """Whatever operation fails, training ends with a CheckpointError, and what was saved before is whole."""
     watched = TAKES_SPACE if error == errno.ENOSPC else WRITING - {"rmdir"}

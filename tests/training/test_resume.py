@@ -115,7 +115,7 @@ def campaign(*arguments, timeout=600):
 
 
 def test_killed_after_every_file_operation():
-    assert campaign("operations", "batch_norm_dropout_augmentation", "after")["kills"] >= 80
+    assert campaign("operations", "early_stopping_and_plateau", "after")["kills"] >= 80
 
 
 @pytest.mark.nightly
