@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
-settings.register_profile("default", derandomize=True, deadline=None, max_examples=50)
+# To explain a failure Hypothesis runs it a hundred times more, and some tests look at what fails on purpose.
+PHASES = [phase for phase in Phase if phase is not Phase.explain]
+settings.register_profile("default", derandomize=True, deadline=None, max_examples=50, phases=PHASES)
 settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

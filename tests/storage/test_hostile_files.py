@@ -63,9 +63,7 @@ def test_fuzzed_files_are_refused_or_read_as_they_were(
 def planted() -> dict[str, subprocess.Popen[str]]:
     """Start a process for each planted fault, all at once."""
     patience = {"hang": 1}
-    return {
-        fault: fuzzing.start(f"planted {fault}", 0, 0, 30, patience.get(fault, 60)) for fault in fuzzing.PLANTED
-    }
+    return {fault: fuzzing.start(f"planted {fault}", 0, 0, 30, patience.get(fault, 60)) for fault in fuzzing.PLANTED}
 
 
 @pytest.mark.parametrize("fault", fuzzing.PLANTED)
