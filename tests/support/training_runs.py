@@ -81,13 +81,14 @@ class DieAt(dl.Callback):
 
 
 class Measures(dl.Callback):
-    """Puts a value for each epoch into the logs."""
+    """Puts a value for each epoch into the logs, and notes the weights."""
 
     def __init__(self, *values, name="quality"):
-        self.values, self.name = values, name
+        self.values, self.name, self.weights = values, name, []
 
     def on_epoch_end(self, trainer):
         trainer.logs[self.name] = self.values[trainer.epoch - 1]
+        self.weights.append({name: array.copy() for name, array in trainer.model.weights().items()})
 
 
 def killed(run, directory, *steps, epochs=3, resume_from=None, **checkpointing):

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from notebooks import outputs_of_notebook
 from PIL import Image
 from training_runs import Death, DieAt
 
@@ -151,11 +152,7 @@ def raising(error, epoch=2):
     [
         (lambda t: t.stop(), None, "epoch 1 of 3: training was stopped early"),
         (raising(KeyboardInterrupt()), KeyboardInterrupt, "epoch 2 of 3: training was interrupted"),
-        (
-            raising(ValueError("<a\nb>")),
-            ValueError,
-            "epoch 2 of 3: training ended by an error, ValueError: &lt;a b&gt;",
-        ),
+        (raising(ValueError("<a\nb>")), ValueError, "epoch 2 of 3: training ended by an error, ValueError: &lt;a b&gt"),
         (lambda t: signal.raise_signal(signal.SIGINT), KeyboardInterrupt, "epoch 1 of 3: training was interrupted"),
     ],
 )
@@ -278,9 +275,6 @@ def test_a_page_takes_texts_literally():
 
 
 def test_in_a_notebook_one_output_is_updated_in_place(tmp_path):
-    nbclient = pytest.importorskip("nbclient", reason="runs a notebook: pip install 'minidl[notebook]'")
-    nbformat = pytest.importorskip("nbformat", reason="runs a notebook: pip install 'minidl[notebook]'")
-    pytest.importorskip("ipykernel", reason="runs a notebook: pip install 'minidl[notebook]'")
     cell = """
 import numpy as np
 import minidl as dl
@@ -291,9 +285,7 @@ model = dl.Model(dl.Dense(3, 2, rng=0), dl.SoftmaxCrossEntropy())
 trainer = dl.Trainer(model, dl.SGD(0.01), [dl.LiveCurves(None)], rng=0)
 history = trainer.fit(data, data, epochs=3, batch_size=4)
 """
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    (output,) = notebook.cells[0].outputs
+    (output,), _ = outputs_of_notebook(cell, tmp_path)
     assert output["output_type"] == "display_data"
     assert output["data"]["text/plain"] == "epoch 3 of 3: training is finished"
     with Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))) as image:

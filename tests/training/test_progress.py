@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import termios
-import warnings
 from contextlib import nullcontext
 from importlib.metadata import version
 
 import numpy as np
 import pytest
+from notebooks import outputs_of_notebook
 from screen import terminal
 
 import minidl as dl
@@ -30,6 +30,7 @@ def _plain_environment(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.delenv("MINIDL_VERBOSE", raising=False)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
 
 @pytest.fixture
@@ -309,23 +310,9 @@ history = dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, da
 WITHOUT_WIDGETS = "import sys\nsys.modules['ipywidgets'] = None\n"
 
 
-def outputs_of_notebook(code, monkeypatch):
-    """Run `code` as the only cell of a notebook, and return its outputs and the states of its widgets."""
-    pytest.importorskip("ipykernel", reason="needs ipykernel, of the extra notebook")
-    nbformat = pytest.importorskip("nbformat", reason="needs nbformat, of the extra notebook")
-    nbclient = pytest.importorskip("nbclient", reason="needs nbclient, of the extra notebook")
-    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the Jupyter packages warn of is not ours
-        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
-    return notebook.cells[0].outputs, [widget["state"] for widget in widgets.values()]
-
-
-def test_in_a_notebook_there_is_a_widget(monkeypatch):
+def test_in_a_notebook_there_is_a_widget():
     pytest.importorskip("ipywidgets", reason="needs ipywidgets, of the extra notebook")
-    outputs, widgets = outputs_of_notebook(SMALL, monkeypatch)
+    outputs, widgets = outputs_of_notebook(SMALL)
     assert [output.output_type for output in outputs] == ["display_data"]
     assert "application/vnd.jupyter.widget-view+json" in outputs[0].data
     (bar,) = (widget for widget in widgets if widget["_model_name"] == "FloatProgressModel")
@@ -336,19 +323,19 @@ def test_in_a_notebook_there_is_a_widget(monkeypatch):
     assert re.fullmatch(r"epoch 3/3 .*in 00:0\d, accuracy 0.5/0.5, loss 0.69\d+/0.69\d+, cost 0.69\d+/0.69\d+", texts)
 
 
-def test_a_notebook_keeps_no_batch_bar(monkeypatch):
+def test_a_notebook_keeps_no_batch_bar():
     pytest.importorskip("ipywidgets", reason="needs ipywidgets, of the extra notebook")
     slow = "from minidl.training.callbacks import progress as p\n"
     slow += "p._SLOW, p.perf_counter = 0.0, iter(range(999)).__next__\n"
-    _, widgets = outputs_of_notebook(slow + SMALL, monkeypatch)
+    _, widgets = outputs_of_notebook(slow + SMALL)
     bars = [widget["value"] for widget in widgets if widget["_model_name"] == "FloatProgressModel"]
     assert sorted(bars) == [20, 60]
     hidden = [widget for widget in widgets if widget.get("visibility") == "hidden"]
     assert len(hidden) == 1
 
 
-def test_a_notebook_without_ipywidgets_gets_a_line_an_epoch(monkeypatch):
-    outputs, widgets = outputs_of_notebook(WITHOUT_WIDGETS + SMALL, monkeypatch)
+def test_a_notebook_without_ipywidgets_gets_a_line_an_epoch():
+    outputs, widgets = outputs_of_notebook(WITHOUT_WIDGETS + SMALL)
     assert widgets == []
     text = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
     assert [line[:11] for line in text.splitlines()] == ["epoch 1/3  ", "epoch 2/3  ", "epoch 3/3  "]

@@ -61,11 +61,6 @@ def test_rates_are_those_of_the_formula(schedule, formula):
     assert rates_of(schedule) == pytest.approx([formula(t) for t in range(60)], rel=1e-12)
 
 
-def test_the_ends_of_a_cosine_hold():
-    schedule = dl.CosineAnnealing(0.5, 10, minimum=0.125)
-    assert [schedule(step) for step in (0, 5, 10, 11, 1000)] == [0.5, 0.3125, 0.125, 0.125, 0.125]
-
-
 def test_cycles_grow_and_restart_at_the_top():
     rates = rates_of(dl.CosineAnnealingWarmRestarts(1.0, cycle=3, growth=3), 200)
     assert [step for step, rate in enumerate(rates) if rate == 1.0] == [0, 3, 12, 39, 120]

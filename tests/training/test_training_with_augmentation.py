@@ -78,14 +78,6 @@ def test_images_of_one_batch_and_epochs_draw_independently():
         assert abs(np.corrcoef(a, b)[0, 1]) < 4.5 / np.sqrt(10_000)
 
 
-def test_what_is_handed_in_stays():
-    x, rows = images(5), np.arange(5)
-    before = x.copy()
-    x.flags.writeable = rows.flags.writeable = False
-    augmenter(ALL, 5, 0, 1)(x, rows)
-    np.testing.assert_array_equal(x, before)
-
-
 # ---- Dataset.batches
 
 
@@ -107,24 +99,16 @@ def test_a_transform_gets_copies_of_batches_and_their_row_numbers(n, batch_size,
 # ---- Trainer.fit
 
 
-class Flat(dl.Layer):
-    """Flattens images, and notes down what it sees in training and what otherwise."""
+class Flat(dl.Flatten):
+    """Notes down what it sees in training and what otherwise."""
 
     def __init__(self):
+        super().__init__()
         self.seen = {True: [], False: []}
 
     def forward(self, x, train=False):
         self.seen[train].append(x.copy())
-        return x.reshape(len(x), -1)
-
-    def backward(self, dy):
-        raise AssertionError("nobody asks for dx of the images")
-
-    def backward_parameters(self, dy):
-        pass
-
-    def output_shape(self, input_shape):
-        return (int(np.prod(input_shape)),)
+        return super().forward(x, train)
 
 
 def trainer(seed=5, network=None):
