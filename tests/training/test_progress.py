@@ -196,34 +196,6 @@ def test_a_clock_that_stands_still_costs_two_lines(monkeypatch):
     assert len(screen.frames) < 10
 
 
-def test_a_real_program_that_is_interrupted(tmp_path):
-    """Everything in its place: standard error is the terminal, and Ctrl-C is a signal from outside."""
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import sys, time, numpy as np, minidl as dl\n"
-        "class Slow(dl.Callback):\n"
-        "    def on_batch_end(self, trainer):\n"
-        "        time.sleep(0.05)\n"
-        "        if trainer.step == 25: print('now', flush=True)\n"
-        "data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)\n"
-        "model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())\n"
-        "try:\n"
-        "    dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar(), Slow()]).fit(data, data, epochs=99, batch_size=2)\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted', file=sys.stderr)\n"
-    )
-    with terminal(70) as (screen, descriptor):
-        run = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, stderr=descriptor)
-        with run:
-            assert run.stdout.readline() == b"now\n"
-            run.send_signal(signal.SIGINT)
-            assert run.stdout.read() == b""
-        assert run.returncode == 0
-    assert [line[:11] for line in screen.lines()] == ["epoch 2/99 ", "interrupted"]
-    assert any(frame[1:] and frame[1].startswith("batch ") for frame in screen.frames)
-    assert screen.wraps == 0
-
-
 # ---- without one
 
 

@@ -1,8 +1,5 @@
 """Trainer: what a step and an epoch are, in which order callbacks are called, and what is refused."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -124,27 +121,6 @@ def test_two_calls_of_fit_are_one_long_one():
     assert weights(once) == weights(twice)
     assert history["epoch"] == [1, 2, 3, 4, 5]
     assert history["loss"] == once.history["loss"]
-
-
-PROGRAM = """
-import hashlib, minidl as dl
-data = dl.Dataset([[float(i % 7), float(i % 5)] for i in range(50)], [i % 3 for i in range(50)])
-network = dl.Sequential(dl.Dense(2, 8, rng=0), dl.ReLU(), dl.Dense(8, 3, rng=1))
-trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(0.01)), dl.SGD(0.1), rng=42)
-trainer.fit(data, epochs=3, batch_size=8)
-print(hashlib.sha256(b"".join(p.value.tobytes() for p in trainer.model.parameters.values())).hexdigest())
-"""
-
-
-def test_two_fresh_processes_end_on_the_same_bits():
-    first, second = (
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
-        ).stdout
-        for seed in ("1", "2")
-    )
-    assert first == second
-    assert len(first.strip()) == 64
 
 
 def test_the_seed_may_be_a_generator_or_nothing():
