@@ -68,16 +68,16 @@ class DieAt(dl.Callback):
 
     runs_last = True
 
-    def __init__(self, *steps, moment="step"):
-        self.steps, self.moment = steps, moment
+    def __init__(self, *steps, moment="step", error=Death):
+        self.steps, self.moment, self.error = steps, moment, error
 
     def on_batch_end(self, trainer):
         if self.moment == "step" and trainer.step in self.steps:
-            raise Death
+            raise self.error
 
     def on_epoch_end(self, trainer):
         if self.moment == "epoch" and trainer.step in self.steps:
-            raise Death
+            raise self.error
 
 
 class Measures(dl.Callback):

@@ -18,24 +18,23 @@ class Bad(dl.Layer):
         self.where, self.call, self.value, self.calls = where, call, value, 0
         self.gain = self.add_parameter("gain", np.ones(4), penalized=False)
 
+    def spoiled(self, where, array, place):
+        array = array.copy()
+        if self.where == where and self.calls == self.call:
+            array[place] = self.value
+        return array
+
     def forward(self, x, train=False):
-        y = x.copy()
-        if train:
-            self.calls += 1
-            self.keep(x)
-            if self.where == "forward" and self.calls == self.call:
-                y[1, 2] = self.value
-        return y
+        if not train:
+            return x.copy()
+        self.calls += 1
+        self.keep(x)
+        return self.spoiled("forward", x, (1, 2))
 
     def backward(self, dy):
         self.kept()
-        gradient = np.zeros(4, np.float32)
-        dx = dy.copy()
-        if self.calls == self.call:
-            gradient[3] = self.value if self.where == "gradient" else 0
-            dx[0, 1] = self.value if self.where == "backward" else dx[0, 1]
-        self.gain.add_grad(gradient)
-        return dx
+        self.gain.add_grad(self.spoiled("gradient", np.zeros(4, np.float32), 3))
+        return self.spoiled("backward", dy, (0, 1))
 
     def __repr__(self):
         return "Bad()"  # a run that is resumed without the fault is the same run

@@ -157,7 +157,8 @@ def test_a_schedule_and_a_plateau_do_not_go_together():
 # ---- the name that is followed, and other options
 
 NO_STEP = dl.LambdaCallback(on_batch_begin=lambda trainer: pytest.fail("training has begun"))
-both = pytest.mark.parametrize("callback", [dl.EarlyStopping, dl.ReduceLROnPlateau])
+FOLLOWING = [dl.EarlyStopping, dl.ReduceLROnPlateau]
+both = pytest.mark.parametrize("callback", FOLLOWING)
 
 
 NEAREST = {
@@ -219,11 +220,9 @@ def test_a_wrong_verbose(callback, monkeypatch):
 @pytest.mark.parametrize(
     ("callback", "options"),
     [
-        *((dl.EarlyStopping, {name: wrong}) for name, wrong in [("patience", -1), ("min_delta", -1), ("mode", "up")]),
-        *((dl.ReduceLROnPlateau, {name: -1}) for name in ("patience", "min_delta", "minimum", "mode")),
+        *((cls, {name: -1}) for cls in FOLLOWING for name in ("monitor", "mode", "patience", "min_delta")),
+        *((dl.ReduceLROnPlateau, {name: wrong}) for name, wrong in [("minimum", -1), ("cooldown", 0.5)]),
         *((dl.ReduceLROnPlateau, {"factor": wrong}) for wrong in (0, 1)),
-        *((callback, {"monitor": None}) for callback in (dl.EarlyStopping, dl.ReduceLROnPlateau)),
-        (dl.ReduceLROnPlateau, {"cooldown": 0.5}),
     ],
     ids=str,
 )

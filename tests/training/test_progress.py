@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from notebooks import outputs_of_notebook
 from screen import terminal
+from training_runs import Death, DieAt
 
 import minidl as dl
 from minidl.training.callbacks import progress
@@ -43,13 +44,6 @@ def slow(monkeypatch):
 def at(step, act):
     """Return a callback that does something after a step."""
     return dl.LambdaCallback(on_batch_end=lambda trainer: act(trainer) if trainer.step == step else None)
-
-
-def raising(error):
-    def act(trainer):
-        raise error
-
-    return act
 
 
 def trainer_with(callbacks):
@@ -135,19 +129,19 @@ def test_the_epoch_bar_shows_the_time_left_and_the_batch_bar_the_loss_of_the_bat
 
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
-    ("act", "error"),
+    ("end", "error"),
     [
-        (raising(RuntimeError("planted")), RuntimeError),
-        (raising(KeyboardInterrupt()), KeyboardInterrupt),
-        (lambda trainer: signal.raise_signal(signal.SIGINT), KeyboardInterrupt),
-        (lambda trainer: trainer.stop(), None),
+        (DieAt(14, error=RuntimeError), RuntimeError),
+        (DieAt(14, error=KeyboardInterrupt), KeyboardInterrupt),
+        (at(14, lambda trainer: signal.raise_signal(signal.SIGINT)), KeyboardInterrupt),
+        (at(14, lambda trainer: trainer.stop()), None),
     ],
     ids=["error", "interrupt", "signal", "stop"],
 )
-def test_it_is_closed_on_every_exit(act, error):
+def test_it_is_closed_on_every_exit(end, error):
     from tqdm import tqdm
 
-    _, screen = shown(80, [at(14, act)], error, epochs=3)
+    _, screen = shown(80, [end], error, epochs=3)
     assert not list(tqdm._instances)
     assert [line[:10] for line in screen.lines()] == ["epoch 2/3 ", "after"]
     assert screen.wraps == 0
@@ -179,8 +173,8 @@ def test_a_bar_around_the_training_stays_where_it_is(columns):
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("step", [10, 14, 20])
 def test_a_resumed_run_begins_where_it_was(tmp_path, step):
-    with pytest.raises(RuntimeError):
-        fit([dl.Checkpoint(tmp_path, every_steps=1), at(step, raising(RuntimeError()))], epochs=4)
+    with pytest.raises(Death):
+        fit([dl.Checkpoint(tmp_path, every_steps=1), DieAt(step)], epochs=4)
     done = max(int(re.search(r"\d+", path.name)[0]) for path in tmp_path.glob("checkpoint-*"))
     _, screen = shown(120, [dl.Checkpoint(tmp_path)], epochs=4, resume_from=tmp_path)
     first = next(frame[0] for frame in screen.frames if frame and "|" in frame[0])
