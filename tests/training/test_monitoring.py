@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_runs import Death, adam_with_schedule, fit, images, killed, sgd_with_momentum
+from training_runs import Death, fit, images, sgd_with_momentum
 
 import minidl as dl
 from minidl.training.callbacks import timing
@@ -112,21 +112,6 @@ def test_steps_that_were_left_out_are_not_counted():
     fit(trainer, {}, 1, nonfinite="skip")
     assert monitor.norms == {}
     assert np.isnan(monitor.total_norms).all()
-
-
-@pytest.mark.parametrize("run", [sgd_with_momentum, adam_with_schedule])
-def test_it_goes_on_after_a_resume_as_if_nothing_had_happened(tmp_path, run):
-    def monitored(callbacks=()):
-        return run([dl.GradientMonitor(2), *callbacks])
-
-    whole, arguments = monitored()
-    fit(whole, arguments)
-    for step in range(1, 9):
-        killed(monitored, tmp_path / str(step), step, every_steps=1)
-        again, arguments = monitored()
-        fit(again, arguments, resume_from=tmp_path / str(step))
-        for name in ("epochs", "norms", "ratios", "total_norms", "clipped"):
-            np.testing.assert_equal(getattr(again.callbacks[0], name), getattr(whole.callbacks[0], name))
 
 
 @pytest.mark.parametrize("every", [0, -1, 1.5, True])

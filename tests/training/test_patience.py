@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from plateau_runs import measure, rates_along, trainer_with
 from screen import terminal
-from training_runs import Measures, fit, sgd_with_momentum
+from training_runs import DieAt, Measures, fit, sgd_with_momentum
 
 import minidl as dl
 
@@ -62,12 +62,8 @@ def test_when_it_stops_what_comes_back_and_what_it_says(values, options, epochs,
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_the_best_weights_come_back_after_an_error_too(error):
-    def end(trainer):
-        if trainer.step == 8:
-            raise error
-
     measures, stopping = Measures(1, 2, 3), dl.EarlyStopping("quality")
-    trainer, arguments = sgd_with_momentum([measures, stopping, dl.LambdaCallback(on_batch_end=end)])
+    trainer, arguments = sgd_with_momentum([measures, stopping, DieAt(8, error=error)])
     with pytest.raises(error):
         fit(trainer, arguments)
     assert stopping.best_epoch == 1

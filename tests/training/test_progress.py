@@ -234,13 +234,13 @@ def test_verbose_and_the_environment_choose_on_a_terminal_too(monkeypatch, verbo
     assert all(re.match(r"epoch \d/2  cost", line) for line in screen.lines())
 
 
-PROGRAM = """
-import sys, numpy as np, minidl as dl
+SMALL = """
+import numpy as np, minidl as dl
 data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)
 model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
-dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, data, epochs=3, batch_size=2)
-print("after", file=sys.stderr)
+history = dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, data, epochs=3, batch_size=2)
 """
+PROGRAM = f"import sys{SMALL}print('after', file=sys.stderr)"
 
 
 @pytest.mark.parametrize(
@@ -267,12 +267,6 @@ def test_a_wrong_file_is_refused_at_once():
 
 # ---- in a notebook
 
-SMALL = """
-import numpy as np, minidl as dl
-data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)
-model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
-history = dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, data, epochs=3, batch_size=2)
-"""
 WITHOUT_WIDGETS = "import sys\nsys.modules['ipywidgets'] = None\n"
 
 
