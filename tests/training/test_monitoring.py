@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_runs import Death, fit, images, sgd_with_momentum
+from training_runs import Death, DieAt, fit, images, sgd_with_momentum
 
 import minidl as dl
 from minidl.training.callbacks import timing
@@ -123,23 +123,19 @@ def test_every_is_a_count(every):
 # ---- Timer
 
 
-class Clock:
-    """Stands still but for what it is told."""
-
-    def __init__(self, monkeypatch):
-        self.now = 100.0
-        monkeypatch.setattr(timing, "perf_counter", lambda: self.now)
-
-    def taking(self, seconds):
-        def act(trainer):
-            self.now += seconds
-
-        return act
-
-
 @pytest.fixture
 def clock(monkeypatch):
-    return Clock(monkeypatch)
+    """A clock that only moves when it is told to."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(timing, "perf_counter", lambda: clock.now)
+    return clock
+
+
+def taking(seconds, clock):
+    def act(trainer):
+        clock.now += seconds
+
+    return act
 
 
 class Slow(dl.Flatten):
@@ -163,7 +159,7 @@ def timed(clock, *callbacks):
 def test_the_parts_of_an_epoch_are_told_apart(clock):
     timer = dl.Timer()
     others = dl.LambdaCallback(
-        on_batch_end=clock.taking(7), on_epoch_end=clock.taking(300), on_train_begin=clock.taking(9000)
+        on_batch_end=taking(7, clock), on_epoch_end=taking(300, clock), on_train_begin=taking(9000, clock)
     )
     trainer = timed(clock, timer, others)
     fit(trainer, {}, 2)  # 40 rows in 3 batches; 40 and 20 rows are measured at once
@@ -187,13 +183,8 @@ def test_the_parts_of_an_epoch_are_told_apart(clock):
 
 @pytest.mark.parametrize("step", [4, 5])
 def test_an_epoch_that_is_broken_off_is_not_in_it(clock, step):
-    def die(trainer):
-        if trainer.step == step - 1 and trainer.epoch == 2:
-            clock.now += 1234
-            raise Death
-
     timer = dl.Timer()
-    trainer = timed(clock, timer, dl.LambdaCallback(on_batch_begin=die, on_epoch_end=clock.taking(300)))
+    trainer = timed(clock, timer, DieAt(step), dl.LambdaCallback(on_epoch_end=taking(300, clock)))
     with pytest.raises(Death):
         fit(trainer, {}, 3)
     assert timer.epochs == [1]
