@@ -8,7 +8,7 @@ import pytest
 from training_runs import Death, DieAt, fit, images, sgd_with_momentum
 
 import minidl as dl
-from minidl.training.callbacks import timing
+from minidl.training.callbacks import monitors
 
 # ---- GradientMonitor
 
@@ -127,7 +127,7 @@ def test_every_is_a_count(every):
 def clock(monkeypatch):
     """A clock that only moves when it is told to."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(timing, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(monitors, "perf_counter", lambda: clock.now)
     return clock
 
 
@@ -278,9 +278,9 @@ def test_each_moment_calls_its_function_with_the_trainer():
 
 
 def test_a_wrong_moment_is_answered_with_the_nearest():
-    with pytest.raises(dl.InputError, match=r"no moment 'on_epoch_finish'; did you mean on_epoch_"):
+    with pytest.raises(dl.InputError, match=r"no moment 'on_epoch_finish', there is .*; did you mean 'on_epoch_"):
         dl.LambdaCallback(on_epoch_finish=print)
-    with pytest.raises(dl.InputError, match=r"no moment 'epoch_end'; did you mean on_epoch_end"):
+    with pytest.raises(dl.InputError, match=r"no moment 'epoch_end', there is .*; did you mean 'on_epoch_end"):
         dl.LambdaCallback(epoch_end=print)
     with pytest.raises(dl.InputError, match="expected a function of the trainer as on_epoch_end, got 3"):
         dl.LambdaCallback(on_epoch_end=3)
