@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,40 +11,34 @@ import pytest
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "cifar_softmax.py"
 
 
-def start(*command, cwd, **more):
-    """Start a program of minidl in an empty home."""
-    kept = {name: value for name, value in os.environ.items() if name != "MINIDL_DATA_DIR"}
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", *map(str, command)],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=kept | {"HOME": str(cwd), "PYTHONUTF8": "1"} | more,
-    )
-
-
-def finish(process):
-    """Wait for a program, and return it as `subprocess.run` does."""
-    stdout, stderr = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-
-
 @pytest.fixture(scope="session")
 def run():
     """A function that runs a program of minidl in an empty home."""
-    return lambda *command, **more: finish(start(*command, **more))
+
+    def run(*command, cwd, **more):
+        kept = {name: value for name, value in os.environ.items() if name != "MINIDL_DATA_DIR"}
+        return subprocess.run(
+            [sys.executable, "-W", "error", *map(str, command)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            env=kept | {"HOME": str(cwd), "PYTHONUTF8": "1"} | more,
+            timeout=300,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def jobs(tmp_path_factory):
+def jobs(run, tmp_path_factory):
     """The folder in which the job ran as an example and as a command, both at once, and the two that have ended."""
     folder = tmp_path_factory.mktemp("quick")
     options = ["--quick", "--epochs", "3"]
-    example = start(EXAMPLE, *options, "--seeds", "2", cwd=folder)
     report = ["-m", "minidl", "report", *options, "--out", "again", "--json"]
-    command = start(*report, cwd=folder, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
-    return folder, finish(example), finish(command)
+    with ThreadPoolExecutor() as pool:
+        example = pool.submit(run, EXAMPLE, *options, "--seeds", "2", cwd=folder)
+        command = pool.submit(run, *report, cwd=folder, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    return folder, example.result(), command.result()
 
 
 @pytest.fixture(scope="session")

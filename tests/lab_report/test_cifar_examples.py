@@ -1,18 +1,12 @@
 """The deeper examples, run as a user runs them, on few drawn images."""
 
 import re
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-
-
-def start(name, *options, out):
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--out", str(out), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent)
 
 
 FILES = {
@@ -26,29 +20,31 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory):
-    """The folder of each example and the program, all of which run at once."""
-    folders = {name: tmp_path_factory.mktemp(name) / "out" for name in FILES}
-    return {name: (folder, start(name, "--quick", out=folder)) for name, folder in folders.items()}
+def examples(run, tmp_path_factory):
+    """The folder of each example and the program that has ended; all run at once."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in FILES}
+    with ThreadPoolExecutor() as pool:
+        programs = {
+            name: pool.submit(run, EXAMPLES / f"{name}.py", "--quick", "--out", "out", cwd=folder)
+            for name, folder in folders.items()
+        }
+    return {name: (folders[name] / "out", program.result()) for name, program in programs.items()}
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_an_example_learns_something_and_writes_its_files(name, examples):
-    folder, program = examples[name]
-    stdout, stderr = program.communicate(timeout=300)
-    assert program.returncode == 0, stderr
+    folder, done = examples[name]
+    assert done.returncode == 0, done.stderr
     assert {path.name for path in folder.iterdir()} == FILES[name]
-    accuracies = [float(number) for number in re.findall(r"test (?:accuracy )?([\d.]+)%", stdout)]
-    # Of ten classes.
-    assert max(accuracies) > 20
-    assert "Traceback" not in stderr
+    accuracies = [float(number) for number in re.findall(r"test (?:accuracy )?([\d.]+)%", done.stdout)]
+    assert max(accuracies) > 20  # of ten classes
+    assert "Traceback" not in done.stderr
 
 
-def test_wrong_options_end_in_a_sentence(tmp_path):
-    wrong = start("cifar_mlp", "--seed", "-1", out=tmp_path / "out")
-    missing = start("cifar_convnet", "--dataset", "cifar10", "--data-dir", "nowhere", out=tmp_path / "out")
-    assert "expected an integer >= 0, got -1" in wrong.communicate()[1]
-    error = missing.communicate()[1]
+def test_wrong_options_end_in_a_sentence(run, tmp_path):
+    wrong = run(EXAMPLES / "cifar_mlp.py", "--seed", "-1", cwd=tmp_path)
+    assert "expected an integer >= 0, got -1" in wrong.stderr
+    missing = run(EXAMPLES / "cifar_convnet.py", "--dataset", "cifar10", "--data-dir", "nowhere", cwd=tmp_path)
     assert missing.returncode == 1
-    assert "nowhere" in error
-    assert "Traceback" not in error
+    assert "nowhere" in missing.stderr
+    assert "Traceback" not in missing.stderr
