@@ -189,7 +189,7 @@ def test_whatever_a_server_does(
     seen: list[bytes] = []
     stalls = any(STALL in script for script in behaviour.scripts)
     with serving(*behaviour.scripts, seen=seen) as url:
-        use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.5 if stalls else 10))
+        use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.3 if stalls else 10))
         tracemalloc.start()
         try:
             if behaviour.message is None:

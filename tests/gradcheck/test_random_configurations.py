@@ -30,7 +30,7 @@ CHECKS = {
 }
 VALUES = (testing.off_kinks, testing.ties, testing.zeros, testing.extremes)
 FAILING = {Verdict.FAIL_VALUE, Verdict.FAIL_CONTRACT, Verdict.NONDETERMINISTIC, Verdict.STATE_CHANGED}
-EXAMPLES = 6 * settings().max_examples // 25  # of each kind: 12 by default, 240 at night
+EXAMPLES = 4 * settings().max_examples // 25  # of each kind: 8 by default, 160 at night
 
 
 @pytest.fixture(scope="module")

@@ -91,13 +91,12 @@ def test_the_terminal_shows_the_table_and_the_progress_goes_to_standard_error(qu
     assert "epoch 3/3" in finished.stderr
 
 
-def test_the_command_does_the_same_job_and_prints_what_results_json_holds(quick, run, tmp_path):
-    options = ["--quick", "--epochs", "3", "--out", "again", "--json"]
-    finished = run("-m", "minidl", "report", *options, cwd=tmp_path, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+def test_the_command_does_the_same_job_and_prints_what_results_json_holds(quick, jobs):
+    folder, _, finished = jobs
     assert finished.returncode == 0, finished.stderr
     again = json.loads(finished.stdout)
-    assert again == json.loads((tmp_path / "again" / "results.json").read_text())
-    assert {"report.html", "report.md"} <= {path.name for path in (tmp_path / "again").iterdir()}
+    assert again == json.loads((folder / "again" / "results.json").read_text())
+    assert {"report.html", "report.md"} <= {path.name for path in (folder / "again").iterdir()}
     assert "Gradient check: PASS" in finished.stderr
     first = json.loads((quick[0] / "results.json").read_text())
     measured = [

@@ -7,6 +7,8 @@ prints one line of JSON. Each attempt is a child forked from this process, which
 as long as BLAS has no threads, so this is to be started with OPENBLAS_NUM_THREADS=1.
 """
 
+# Imported here, since otherwise each child imports them when it trains.
+import concurrent.futures.thread  # noqa: F401
 import hashlib
 import json
 import os
@@ -20,6 +22,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+import numpy.ma  # noqa: F401
 from faulty_os import WRITING, FaultyOs
 from training_runs import RUNS, everything, fit, seeded
 

@@ -313,3 +313,11 @@ class Trusting(dl.SGD):
     def __init__(self, learning_rate):
         # Whatever it is given.
         super().__init__(0.1)
+
+
+@breaks("leaves_frozen_parameters_alone")
+class Thaws(dl.SGD):
+    def step(self, parameters):
+        for parameter in parameters.values():
+            parameter.trainable = True
+        super().step(parameters)
