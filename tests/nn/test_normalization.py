@@ -1,5 +1,3 @@
-import copy
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,11 +28,6 @@ def test_forward_is_the_formula(shape, rng):
         np.testing.assert_allclose(layer.forward(x, train=True), expected, rtol=1e-12, atol=1e-13)
 
 
-def test_layer_norm_predicts_as_it_trains(rng):
-    layer, x = dl.LayerNorm(4), rng.normal(size=(3, 4))
-    np.testing.assert_array_equal(layer.forward(x), layer.forward(x, train=True))
-
-
 def test_batch_norm_predicts_with_running_statistics(rng):
     layer, x = dl.BatchNorm(3, epsilon=0.1, dtype=np.float64), rng.normal(size=(6, 3))
     np.testing.assert_allclose(layer.forward(x), x / np.sqrt(1.1))  # mean 0 and variance 1 at first
@@ -54,32 +47,6 @@ def test_running_statistics_are_what_the_docstring_says(rng):
         variance = 0.75 * variance + 0.25 * x.var(axis=(0, 1, 2), ddof=1)
     np.testing.assert_allclose(layer.running_mean, mean)
     np.testing.assert_allclose(layer.running_variance, variance)
-
-
-def test_running_statistics_come_near_those_of_the_data(rng):
-    layer = dl.BatchNorm(2)
-    for _ in range(200):
-        layer.forward(rng.normal([5.0, -1.0], [0.1, 10.0], (500, 2)).astype(np.float32), train=True)
-    np.testing.assert_allclose(layer.running_mean, [5.0, -1.0], atol=0.5)
-    np.testing.assert_allclose(layer.running_variance, [0.01, 100.0], rtol=0.05)
-
-
-def test_momentum_0_keeps_the_last_batch_alone(rng):
-    layer, x = dl.BatchNorm(2, momentum=0.0, dtype=np.float64), rng.normal(size=(9, 2))
-    layer.forward(1e6 + x, train=True)
-    layer.forward(x, train=True)
-    np.testing.assert_allclose(layer.running_mean, x.mean(axis=0))
-    np.testing.assert_allclose(layer.running_variance, x.var(axis=0, ddof=1))
-
-
-def test_prediction_and_backward_leave_the_running_statistics_alone(rng):
-    layer, x = dl.BatchNorm(3), rng.normal(size=(4, 3)).astype(np.float32)
-    layer.forward(x, train=True)
-    before = copy.deepcopy(layer.named_buffers())
-    layer.forward(10 + x)
-    layer.backward(x)
-    for path, buffer in layer.named_buffers().items():
-        np.testing.assert_array_equal(buffer, before[path])
 
 
 def test_running_statistics_are_buffers_of_the_layers_dtype_and_place(rng):
