@@ -14,43 +14,33 @@ from minidl.nn.layers.windows import Windows
 # ---- convolution
 
 
-def by_loops(layer, x, dy):
-    """Return y, dx and dweight, each product written out by itself."""
+def by_loops(layer, x, y_shape):
+    """Return y, each product written out by itself."""
     (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
-    weight, (n, height, width, channels) = layer.weight.value, x.shape
-    rows, columns = dy.shape[1:3]
+    weight, (n, height, width, channels), (rows, columns) = layer.weight.value, x.shape, y_shape[1:3]
     if layer.padding == "same":
         top = max((rows - 1) * sh + (kh - 1) * dh + 1 - height, 0) // 2
         left = max((columns - 1) * sw + (kw - 1) * dw + 1 - width, 0) // 2
     else:
         top, left = layer.padding
     inputs, outputs = channels // layer.groups, layer.out_channels // layer.groups
-    y, dx, dweight = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(weight)
+    y = np.zeros(y_shape)
     places = (range(n), range(rows), range(columns), range(layer.out_channels), range(kh), range(kw), range(inputs))
     for i, r, c, o, p, q, k in itertools.product(*places):
         row, column, channel = r * sh + p * dh - top, c * sw + q * dw - left, o // outputs * inputs + k
         if 0 <= row < height and 0 <= column < width:
             y[i, r, c, o] += weight[p, q, k, o] * x[i, row, column, channel]
-            dx[i, row, column, channel] += weight[p, q, k, o] * dy[i, r, c, o]
-            dweight[p, q, k, o] += x[i, row, column, channel] * dy[i, r, c, o]
-    return y + (0 if layer.bias is None else layer.bias.value), dx, dweight
+    return y + (0 if layer.bias is None else layer.bias.value)
 
 
 @settings(max_examples=40)
-@given(strategy_for(dl.Conv2D), st.data())
-def test_conv2d_is_the_sum_that_it_says(case, data):
+@given(strategy_for(dl.Conv2D))
+def test_conv2d_is_the_sum_that_it_says(case):
     layer, x = case[0].astype(np.float64), case[1].astype(np.float64)
     if layer.bias is not None:
         layer.bias.value = np.arange(1.0, layer.out_channels + 1)
-    y = layer.forward(x, train=True)
-    dy = data.draw(dl.testing.upstream(y.shape))
-    dx = layer.backward(dy)
-    want_y, want_dx, want_dweight = by_loops(layer, x, dy)
-    np.testing.assert_allclose(y, want_y, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(dx, want_dx, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(layer.weight.grad, want_dweight, rtol=1e-10, atol=1e-12)
-    if layer.bias is not None:
-        np.testing.assert_allclose(layer.bias.grad, dy.sum(axis=(0, 1, 2)), rtol=1e-10, atol=1e-12)
+    y = layer.forward(x)
+    np.testing.assert_allclose(y, by_loops(layer, x, y.shape), rtol=1e-10, atol=1e-12)
 
 
 @settings(max_examples=30)

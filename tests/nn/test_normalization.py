@@ -13,9 +13,6 @@ def normalised(x, axis, epsilon=1e-5):
     return (x - x.mean(axis=axis, keepdims=True)) / np.sqrt(x.var(axis=axis, keepdims=True) + epsilon)
 
 
-# ---- contract and gradients
-
-
 # ---- what they compute
 
 
