@@ -4,7 +4,7 @@ import numpy as np
 
 from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from minidl.nn.arithmetic import sigmoid
-from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, WITH_ZEROS, Family, X, plant
+from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, WITH_ZEROS, Family, X, on_kept, plant
 
 FAR = np.array([[-800.0, 800.0, -2.0], [1.0, -1000.0, 1000.0]])
 LOGITS = np.array([[1000.0, 1001.0, 999.0], [-1000.0, -1001.5, 5.0]])
@@ -86,27 +86,6 @@ class WideGELU(GELU):
         return super().derivative(2 * x)
 
 
-@activation(3, "the diagonal of the Jacobian alone")
-class DiagonalSoftmax(Softmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        return dy * y * (1 - y)
-
-
-@activation(3, "the sum of dy, not weighted with y")
-class UnweightedSoftmax(Softmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        return y * (dy - dy.sum(axis=-1, keepdims=True))
-
-
-@activation(4, "the sum in backward runs over the rows")
-class WrongAxisSoftmax(Softmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        return y * (dy - (dy * y).sum(axis=0, keepdims=True))
-
-
 @activation(4, "both passes sum over the rows: consistent, but rows mix", FAIL_CONTRACT)
 class ColumnSoftmax(Softmax):
     def forward(self, x, train=False):
@@ -135,16 +114,19 @@ class LogOfSoftmax(LogSoftmax):
         return y
 
 
-@activation(8, "dy - p * dy in place of dy - p * sum(dy)")
-class UnsummedLogSoftmax(LogSoftmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        return dy - np.exp(y) * dy
+def jacobian(dy, p):
+    return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
 
 
-@activation(8, "the softmax's backward after the logarithm's forward")
-class SoftmaxBackward(LogSoftmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        p = np.exp(y)
-        return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
+# fmt: off
+activation.row(3, "DiagonalSoftmax", "the diagonal of the Jacobian alone", Softmax,
+    {"backward": on_kept(lambda dy, y: dy * y * (1 - y))})
+activation.row(3, "UnweightedSoftmax", "the sum of dy, not weighted with y", Softmax,
+    {"backward": on_kept(lambda dy, y: y * (dy - dy.sum(axis=-1, keepdims=True)))})
+activation.row(4, "WrongAxisSoftmax", "the sum in backward runs over the rows", Softmax,
+    {"backward": on_kept(lambda dy, y: jacobian(dy.T, y.T).T)})
+activation.row(8, "UnsummedLogSoftmax", "dy - p * dy in place of dy - p * sum(dy)", LogSoftmax,
+    {"backward": on_kept(lambda dy, y: dy - np.exp(y) * dy)})
+activation.row(8, "SoftmaxBackward", "the softmax's backward after the logarithm's forward", LogSoftmax,
+    {"backward": on_kept(lambda dy, y: jacobian(dy, np.exp(y)))})
+# fmt: on

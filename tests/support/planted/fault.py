@@ -46,11 +46,26 @@ def plant(number, name, what, kind, make, *verdicts, tensor="", says=""):
 
 
 @dataclass(frozen=True)
+class After:
+    """An override that goes through the right method: ``edit(self, result, *arguments)`` is what it returns."""
+
+    edit: Callable[..., Any]
+
+    def of(self, right):
+        return lambda subject, *arguments: self.edit(subject, right(subject, *arguments), *arguments)
+
+
+def on_kept(formula):
+    """Return a backward: `formula` of dy, which a loss does not get, and of what forward kept."""
+    return lambda subject, *dy: formula(*dy, *subject.kept())
+
+
+@dataclass(frozen=True)
 class Family:
     """Faults that are checked alike: ``arguments(cls, **options)`` are those of the check.
 
-    Called with a number and a text, it is a decorator of a faulty class; `row` makes the class, of a right one and what
-    is overridden.
+    Called with a number and a text, it is a decorator of a faulty class; `row` makes the class, of a right one and the
+    methods that are overridden, by functions or by `After`.
     """
 
     kind: str
@@ -67,7 +82,8 @@ class Family:
         return add
 
     def row(self, number, name, what, right, overridden, *verdicts, **options):
-        self(number, what, *verdicts, **options)(type(name, (right,), overridden))
+        parts = {m: part.of(getattr(right, m)) if isinstance(part, After) else part for m, part in overridden.items()}
+        self(number, what, *verdicts, **options)(type(name, (right,), parts))
 
 
 def signed(*shape, seed=1):
