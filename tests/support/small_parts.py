@@ -8,19 +8,19 @@ from minidl import Layer, Loss, Optimizer
 class Scale(Layer):
     """The layer of the README: each feature times its gain."""
 
-    def __init__(self, features):
+    def __init__(self, features=4):
         super().__init__()
-        self.gain = self.add_parameter("gain", np.ones(features))
+        self.gain = self.add_parameter("gain", 1.0 + np.arange(features) / 4)
 
     def forward(self, x, train=False):
         if train:
             self.keep(x)
-        return x * self.gain.value
+        return x * self.gain.value.astype(x.dtype)
 
     def backward(self, dy):
         (x,) = self.kept()
         self.gain.add_grad((dy * x).sum(axis=0))
-        return dy * self.gain.value
+        return dy * self.gain.value.astype(dy.dtype)
 
 
 class ForeignScale:

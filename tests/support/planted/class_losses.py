@@ -42,9 +42,9 @@ class SpoilsTargets(BinaryCrossEntropy):
         return -t / z.size
 
 
-def counted(wrong, labels, at_label):
-    """Return the gradient of a hinge: 1 for each class that counts as wrong, and `at_label` of these for the label."""
-    gradient = wrong.astype(float)
+def counted(shortfalls, labels, at_label, least=0.0):
+    """Return the gradient of a hinge: 1 for each class that falls short, and `at_label` of these for the label."""
+    gradient = (shortfalls > least).astype(shortfalls.dtype)
     gradient[np.arange(len(labels)), labels] = at_label(gradient)
     return gradient / len(labels)
 
@@ -93,9 +93,9 @@ shared.row(76, "SaturatedSigmoid", "right, on logits of hundreds: most gradients
 labelled.row(1, "HingeByClasses", "backward divides by the classes, as PyTorch's hinge does, forward does not",
     MulticlassHinge, {"backward": After(lambda self, g: g / g.shape[1])})
 labelled.row(2, "HingeCountsOnce", "the label gets -1, however many classes are within the margin", MulticlassHinge,
-    {"backward": on_kept(lambda short, labels: counted(short > 0, labels, lambda g: -1.0 * g.any(axis=1)))})
+    {"backward": on_kept(lambda short, labels: counted(short, labels, lambda g: -1.0 * g.any(axis=1)))})
 labelled.row(30, "HingeWithoutMargin", "backward forgets the margin: only classes that win count", MulticlassHinge,
-    {"backward": on_kept(lambda short, labels: counted(short > 1, labels, lambda g: -g.sum(axis=1)))})
+    {"backward": on_kept(lambda short, labels: counted(short, labels, lambda g: -g.sum(axis=1), 1.0))})
 labelled.row(30, "HingeWithOwnTerm", "the sum is over the label too: a constant more, the same slopes", MulticlassHinge,
     {"forward": After(lambda self, loss, z, y: loss + self.margin)}, PASS)
 labelled.row(21, "HingeAtTheKink", "right, and scores exactly a margin apart", MulticlassHinge, {}, PASS_SUBGRADIENT,

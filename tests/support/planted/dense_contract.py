@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl import Dense
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, Family, X
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, After, Family, X
 
 dense = Family("layer", lambda c, x=X: (c(4, 3, rng=0), x))
 
@@ -129,14 +129,6 @@ class FirstOfTwo(Dense):
         return y
 
 
-@dense(65, "a second backward is not refused", FAIL_CONTRACT, says="a second backward after one forward must")
-class BackwardTwice(Dense):
-    def backward_parameters(self, dy):
-        kept = self._kept
-        super().backward_parameters(dy)
-        self.keep(*kept)
-
-
 @dense(66, "predictions live in memory of the next one", FAIL_CONTRACT, says=r"wrote into .*\(train=False\) had")
 class Workspace(Dense):
     always = True
@@ -190,20 +182,6 @@ class NoParameters(Dense):
         pass
 
 
-@dense(70, "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", PASS)
-class StacksRows(Dense):
-    def forward(self, x, train=False):
-        super().forward(x, train)
-        return np.stack([row @ self.weight.value + self.bias.value for row in x]).astype(x.dtype)
-
-
-@dense(70, "an empty batch gives y of shape (0,)", FAIL_CONTRACT, says="with an empty batch the layer must")
-class ListOfRows(Dense):
-    def forward(self, x, train=False):
-        super().forward(x, train)
-        return np.array([row @ self.weight.value + self.bias.value for row in x], dtype=x.dtype)
-
-
 @dense(49, "rows see each other, in a layer that says batch_independent", FAIL_CONTRACT, says="1 of the same rows")
 class MixesRows(Dense):
     def forward(self, x, train=False):
@@ -214,13 +192,17 @@ class MixesRows(Dense):
         return dx - dx.sum(axis=0) / max(len(dx), 1)
 
 
-@dense(53, "the weight's gradient is noisy", NONDETERMINISTIC)
-class NoisyWeightGradient(Dense):
-    def backward_parameters(self, dy):
-        super().backward_parameters(dy * (1 + 1e-8 * NOISE.normal()))
-
-
 # fmt: off
+dense.row(65, "BackwardTwice", "a second backward is not refused", Dense, {"kept": lambda self: self._kept},
+    FAIL_CONTRACT, says="a second backward after one forward must")
+dense.row(70, "StacksRows", "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", Dense,
+    {"forward": After(lambda self, y, *_: np.stack(list(y)))}, PASS)
+dense.row(70, "ListOfRows", "an empty batch gives y of shape (0,)", Dense,
+    {"forward": After(lambda self, y, *_: np.array(list(y), dtype=y.dtype))}, FAIL_CONTRACT,
+    says="with an empty batch the layer must")
+dense.row(53, "NoisyWeightGradient", "the weight's gradient is noisy", Dense,
+    {"backward_parameters": lambda self, dy: Dense.backward_parameters(self, dy * (1 + 1e-8 * NOISE.normal()))},
+    NONDETERMINISTIC)
 dense.row(64, "KeepsInEval", "a forward for prediction, between the two, takes the place of the kept x", Dense,
     {"forward": lambda self, x, train=False: Dense.forward(self, x, train=True)}, FAIL_CONTRACT,
     says=r"a backward after only forward\(train=False\) must")
@@ -230,8 +212,7 @@ dense.row(69, "MemoryOrder", "x is read in memory order: wrong unless C-contiguo
 dense.row(49, "MixesRowsOpenly", "the same is right in a layer that does not say so", MixesRows,
     {"batch_independent": False}, PASS)
 dense.row(53, "NoisyForward", "forward is noisy", Dense,
-    {"forward": lambda self, x, train=False: Dense.forward(self, x, train) + 1e-6 * NOISE.normal()}, NONDETERMINISTIC,
-    says="in y .*; a prediction draws nothing")
+    {"forward": After(lambda self, y, *_: y + 1e-6 * NOISE.normal())}, NONDETERMINISTIC, says="in y .*; a prediction draws nothing")
 dense.row(53, "NoisyBackward", "backward is noisy", Dense,
-    {"backward": lambda self, dy: Dense.backward(self, dy) * (1 + 1e-8 * NOISE.normal())}, NONDETERMINISTIC)
+    {"backward": After(lambda self, dx, dy: dx * (1 + 1e-8 * NOISE.normal()))}, NONDETERMINISTIC)
 # fmt: on

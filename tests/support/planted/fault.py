@@ -52,7 +52,11 @@ class After:
     edit: Callable[..., Any]
 
     def of(self, right):
-        return lambda subject, *arguments: self.edit(subject, right(subject, *arguments), *arguments)
+        def method(subject, *arguments, **options):
+            result = right(subject, *arguments, **options)
+            return self.edit(subject, result, *arguments, *options.values())
+
+        return method
 
 
 def on_kept(formula):

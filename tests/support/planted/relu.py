@@ -3,7 +3,19 @@
 import numpy as np
 
 from minidl import ReLU
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, PASS_SUBGRADIENT, VACUOUS, WITH_ZEROS, Family, X, plant
+from planted.fault import (
+    FAIL_CONTRACT,
+    FAIL_VALUE,
+    PASS,
+    PASS_SUBGRADIENT,
+    VACUOUS,
+    WITH_ZEROS,
+    After,
+    Family,
+    X,
+    on_kept,
+    plant,
+)
 
 
 class SpoiledReLU(ReLU):
@@ -50,21 +62,11 @@ relu_mutant(21, "relu-half-at-0", "the slope at an exact 0 is 1/2", lambda x, dy
 relu_mutant(21, "relu-0-at-0", "the mask is x > 0", lambda x, dy: dy * (x > 0), PASS_SUBGRADIENT, x=WITH_ZEROS)
 relu_mutant(21, "relu-near-0", "right, with x as near to the kink as 1e-4", lambda x, dy: dy * (x > 0), PASS,
             x=WITH_ZEROS + 1e-4)
-# fmt: on
+
+
 relu = Family("layer", lambda c: (c(), X))
-
-
-@relu(22, "forward works in place on x", FAIL_CONTRACT)
-class InPlaceReLU(ReLU):
-    def forward(self, x, train=False):
-        if train:
-            self.keep(x > 0)
-        return np.maximum(x, 0, out=x)
-
-
-@relu(22, "backward works in place on dy", FAIL_CONTRACT)
-class InPlaceBackward(ReLU):
-    def backward(self, dy):
-        (positive,) = self.kept()
-        dy *= positive
-        return dy
+relu.row(22, "InPlaceReLU", "forward works in place on x", ReLU,
+    {"forward": After(lambda self, y, x, *_: np.maximum(x, 0, out=x))}, FAIL_CONTRACT)
+relu.row(22, "InPlaceBackward", "backward works in place on dy", ReLU,
+    {"backward": on_kept(lambda dy, positive: np.multiply(dy, positive, out=dy))}, FAIL_CONTRACT)
+# fmt: on
