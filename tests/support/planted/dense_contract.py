@@ -212,7 +212,8 @@ dense.row(69, "MemoryOrder", "x is read in memory order: wrong unless C-contiguo
 dense.row(49, "MixesRowsOpenly", "the same is right in a layer that does not say so", MixesRows,
     {"batch_independent": False}, PASS)
 dense.row(53, "NoisyForward", "forward is noisy", Dense,
-    {"forward": After(lambda self, y, *_: y + 1e-6 * NOISE.normal())}, NONDETERMINISTIC, says="in y .*; a prediction draws nothing")
+    {"forward": After(lambda self, y, *_: y + 1e-6 * NOISE.normal())}, NONDETERMINISTIC,
+    says="in y .*; a prediction draws nothing")
 dense.row(53, "NoisyBackward", "backward is noisy", Dense,
     {"backward": After(lambda self, dx, dy: dx * (1 + 1e-8 * NOISE.normal()))}, NONDETERMINISTIC)
 # fmt: on

@@ -131,7 +131,8 @@ own_layer.row(66, "HandsDyOn", "y is a new array, but dx is dy itself", Identity
 own_layer.row(60, "SwappedSlices", "two columns of dx are swapped", Scale,
     {"backward": After(lambda self, dx, dy: dx[:, [1, 0, 2, 3]])})
 own_layer.row(60, "Residual", "the branch past the layers gets no gradient", Sequential,
-    {"__init__": lambda self: Sequential.__init__(self, Dense(4, 4, rng=0)), "forward": After(lambda self, y, x, *_: x + y)})
+    {"__init__": lambda self: Sequential.__init__(self, Dense(4, 4, rng=0)),
+     "forward": After(lambda self, y, x, *_: x + y)})
 own_layer.row(66, "Positions", "a table of one row for each row of x", Positions, {}, PASS)
 own_layer.row(66, "ReturnsGradient", "dx is a view of the parameter's gradient", Positions,
     {"backward": After(lambda self, dx, dy: self.table.grad[: len(dy)])}, FAIL_CONTRACT, says="view of table.grad")
