@@ -1,11 +1,10 @@
 """Layers, losses and regularizers as a user writes them: what they may not do, whatever the values."""
 
 import numpy as np
-from small_parts import Scale
 
 from minidl import CallOrderError, Loss, Regularizer, ShapeError
 from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, After, Family, X, on_kept, signed
-from planted.layers import Dropout
+from planted.layers import Dropout, Scale
 
 own = Family("layer", lambda c: (c(), X))
 
