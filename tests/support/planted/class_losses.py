@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import BinaryCrossEntropy, MulticlassHinge, SigmoidCrossEntropy, Softmax, SoftmaxCrossEntropy
-from planted.fault import FAIL_CONTRACT, LABELS, PASS, PASS_SUBGRADIENT, After, Family, on_kept, signed
+from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, After, Family, on_kept
+from planted.numbers import LABELS, signed
 
 LOGITS = signed(5, 3)
 SHARES = np.array([[0.0, 1.0, 0.25]] * 4 + [[1.0, 0.5, 0.0]])

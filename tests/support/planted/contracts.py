@@ -3,8 +3,9 @@
 import numpy as np
 
 from minidl import CallOrderError, Loss, Regularizer, ShapeError
-from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, After, Family, X, on_kept, signed
+from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, STATE_CHANGED, After, Family, on_kept
 from planted.layers import Dropout, Scale
+from planted.numbers import NOISE, X, signed
 
 own = Family("layer", lambda c: (c(), X))
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from minidl import Conv2D, Layer
-from planted.fault import FAIL_CONTRACT, PASS, After, Family, signed
+from planted.fault import FAIL_CONTRACT, PASS, After, Family
+from planted.numbers import signed
 
 IMAGES = signed(2, 5, 4, 2)
 

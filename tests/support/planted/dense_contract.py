@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import Dense
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, After, Family, X
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NONDETERMINISTIC, PASS, After, Family
+from planted.numbers import NOISE, X
 
 dense = Family("layer", lambda c, x=X: (c(4, 3, rng=0), x))
 

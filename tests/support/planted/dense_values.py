@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from minidl import Dense, Layer
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, X, plant, signed
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, PASS, plant
+from planted.numbers import X, signed
 
 
 class SpoiledDense(Dense):

@@ -7,7 +7,8 @@ dropout, and only a test of the mean of y can see it.
 import numpy as np
 
 from minidl import Dropout
-from planted.fault import PASS, STATE_CHANGED, WITH_ZEROS, After, Family, X
+from planted.fault import PASS, STATE_CHANGED, After, Family
+from planted.numbers import WITH_ZEROS, X
 
 dropout = Family("layer", lambda c, x=X: (c(0.5, rng=3), x))
 

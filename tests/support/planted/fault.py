@@ -1,11 +1,9 @@
-"""What a planted fault is, how a class is declared as one, and the numbers that faults are checked with."""
+"""What a planted fault is, and how a class is declared as one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from minidl import Verdict, gradcheck
 
@@ -88,14 +86,3 @@ class Family:
     def row(self, number, name, what, right, overridden, *verdicts, **options):
         parts = {m: part.of(getattr(right, m)) if isinstance(part, After) else part for m, part in overridden.items()}
         self(number, what, *verdicts, **options)(type(name, (right,), parts))
-
-
-def signed(*shape, seed=1):
-    """Numbers of both signs, no two alike."""
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-NOISE = np.random.default_rng(5)  # no attribute of a layer, so that no check can put it back
-X = signed(5, 4)
-LABELS = np.array([2, 0, 1, 2, 2])
-WITH_ZEROS = np.array([[0.0, -1.5, 2.0], [0.75, 0.0, -0.25]])

@@ -4,18 +4,8 @@ import math
 
 import numpy as np
 
-from planted.fault import (
-    FAIL_CONTRACT,
-    NOISE,
-    NONDETERMINISTIC,
-    PASS,
-    PASS_SUBGRADIENT,
-    VACUOUS,
-    WITH_ZEROS,
-    X,
-    plant,
-    signed,
-)
+from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, PASS_SUBGRADIENT, VACUOUS, plant
+from planted.numbers import NOISE, WITH_ZEROS, X, signed
 
 
 def function_mutant(number, name, what, f, vjp, *verdicts, at=(X,), tensor="argument 0"):

@@ -4,7 +4,8 @@ import numpy as np
 import small_parts
 
 from minidl import Dense, Layer, Sequential
-from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, After, Family, X, signed
+from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, After, Family
+from planted.numbers import X, signed
 
 own_layer = Family("layer", lambda c: (c(), X))
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import SoftmaxCrossEntropy
-from planted.fault import FAIL_CONTRACT, LABELS, NOISE, NONDETERMINISTIC, PASS, After, Family, plant, signed
+from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, After, Family, plant
+from planted.numbers import LABELS, NOISE, signed
 
 
 class SpoiledCrossEntropy(SoftmaxCrossEntropy):

@@ -8,19 +8,16 @@ from minidl import L2, Dense, Model, ReLU, Sequential, SoftmaxCrossEntropy
 from planted.fault import (
     FAIL_CONTRACT,
     FAIL_VALUE,
-    LABELS,
-    NOISE,
     NONDETERMINISTIC,
     PASS,
     PASS_SUBGRADIENT,
     STATE_CHANGED,
     After,
     Family,
-    X,
     plant,
-    signed,
 )
 from planted.networks import LastLayerAlone
+from planted.numbers import LABELS, NOISE, X, signed
 
 
 def network(trained=True):

@@ -1,7 +1,8 @@
 """Sequential: bugs in the way back through its layers."""
 
 from minidl import Dense, Layer, ReLU, Sequential
-from planted.fault import FAIL_CONTRACT, Family, X
+from planted.fault import FAIL_CONTRACT, Family
+from planted.numbers import X
 
 network = Family("layer", lambda c: (c(Dense(4, 4, rng=0), ReLU(), Dense(4, 4, rng=1)), X))
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import BatchNorm, LayerNorm
-from planted.fault import FAIL_CONTRACT, PASS, STATE_CHANGED, After, Family, X, plant, signed
+from planted.fault import FAIL_CONTRACT, PASS, STATE_CHANGED, After, Family, plant
+from planted.numbers import X, signed
 
 IMAGES = signed(3, 2, 3, 4)
 FLAT_COLUMN = np.column_stack([X[:, :3], np.full(5, 0.75)])

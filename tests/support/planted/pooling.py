@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import AvgPool2D, GlobalAvgPool2D, MaxPool2D
-from planted.fault import PASS, PASS_SUBGRADIENT, After, Family, signed
+from planted.fault import PASS, PASS_SUBGRADIENT, After, Family
+from planted.numbers import signed
 
 IMAGES = signed(2, 5, 4, 2)
 EQUAL = np.array([[1.0, 1.0, -0.5, 2.0], [1.0, 0.25, 2.0, 2.0]])[None, :, :, None]

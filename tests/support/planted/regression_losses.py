@@ -5,7 +5,8 @@ import numpy as np
 from minidl import Huber
 from minidl import MeanAbsoluteError as AbsoluteLoss
 from minidl import MeanSquaredError as SquaredLoss
-from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, After, Family, signed
+from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, After, Family
+from planted.numbers import signed
 
 OUTPUTS = np.round(signed(5, 3) * 24) / 8  # few digits: the checker leaves them as they are
 TARGETS = np.round(signed(5, 3, seed=2) * 24) / 8 + 0.0625

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from minidl import L1, L2, ElasticNet
-from planted.fault import FAIL_CONTRACT, PASS_SUBGRADIENT, WITH_ZEROS, After, Family, X
+from planted.fault import FAIL_CONTRACT, PASS_SUBGRADIENT, After, Family
+from planted.numbers import WITH_ZEROS, X
 
 term = Family("regularizer", lambda c, of=lambda c: c(0.3), w=X: (of(c), w), "w")
 

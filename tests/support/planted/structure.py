@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import Dense, Flatten, Parallel, ReLU, Reshape, Residual, Sequential, Tanh
-from planted.fault import FAIL_CONTRACT, PASS, After, Family, X, plant, signed
+from planted.fault import FAIL_CONTRACT, PASS, After, Family, plant
+from planted.numbers import X, signed
 
 IMAGES = signed(4, 3, 2, 2, seed=3)
 
