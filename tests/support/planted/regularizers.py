@@ -11,20 +11,6 @@ from planted.numbers import WITH_ZEROS, X
 term = Family("regularizer", lambda c, of=lambda c: c(0.3), w=X: (of(c), w), "w")
 
 
-@term(22, "`penalty` squares w in place", FAIL_CONTRACT, says="penalty changed w")
-class SquaresInPlace(L2):
-    def penalty(self, w):
-        w *= w
-        return self.strength * float(w.sum())
-
-
-@term(24, "w / |w|: NaN at an exact 0", FAIL_CONTRACT, w=WITH_ZEROS)
-class NanAtZero(L1):
-    def gradient(self, w):
-        with np.errstate(invalid="ignore"):
-            return self.strength * w / np.abs(w)
-
-
 def elastic(c):
     return c(0.3, 0.7)
 
@@ -33,6 +19,9 @@ def elastic(c):
 term.row(71, "HalfL2", "strength * w: half of the gradient", L2, {"gradient": lambda self, w: self.strength * w})
 term.row(71, "HalfPenalty", "1/2 in the penalty and not in the gradient", L2,
     {"penalty": After(lambda self, penalty, w: penalty / 2)})
+term.row(22, "SquaresInPlace", "`penalty` squares w in place", L2,
+    {"penalty": lambda self, w: self.strength * float(np.multiply(w, w, out=w).sum())}, FAIL_CONTRACT,
+    says="penalty changed w")
 term.row(71, "LastRowL2", "the last row gets no gradient", L2,
     {"gradient": After(lambda self, g, w: np.where(np.arange(len(w))[:, None] < len(w) - 1, g, 0))})
 term.row(22, "ScalesInPlace", "`gradient` scales w in place", L2,
@@ -54,6 +43,8 @@ term.row(70, "FlatL2", "the gradient has w's entries but not its shape", L2,
 term.row(69, "MemoryOrderL2", "w is read in memory order: wrong in column order", L2,
     {"gradient": After(lambda self, g, w: g.ravel(order="K").reshape(w.shape))}, FAIL_CONTRACT,
     says="with w in column order, the gradient is")
+term.row(24, "NanAtZero", "w / |w|: NaN at an exact 0", L1,
+    {"gradient": lambda self, w: self.strength * w / np.abs(w)}, FAIL_CONTRACT, w=WITH_ZEROS)
 term.row(24, "UnsignedL1", "sign(w) is forgotten", L1, {"gradient": lambda self, w: np.full_like(w, self.strength)})
 term.row(24, "SteepAtZero", "the slope at an exact 0 is 2", L1,
     {"gradient": lambda self, w: self.strength * (np.sign(w) + 2.0 * (w == 0)).astype(w.dtype)}, w=WITH_ZEROS)
