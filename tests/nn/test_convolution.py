@@ -133,42 +133,6 @@ def test_all_windows_and_their_taps_are_two_views_of_one_thing(sizes, pads):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        ((0, 2, 3), {}, "in_channels: expected an integer >= 1, got 0"),
-        ((2, 2.0, 3), {}, "out_channels: expected an integer >= 1, got 2.0"),
-        ((2, 2, 0), {}, "kernel_size: expected an integer >= 1, got 0"),
-        ((2, 2, (3, 3, 3)), {}, r"kernel_size: expected an integer or a pair \(height, width\), got \(3, 3, 3\)"),
-        ((2, 2, (3, True)), {}, "kernel_size: expected an integer >= 1, got True"),
-        ((2, 2, None), {}, "kernel_size: expected an integer >= 1, got None"),
-        ((2, 2, 3), {"stride": 0}, "stride: expected an integer >= 1, got 0"),
-        ((2, 2, 3), {"dilation": (1, 0)}, "dilation: expected an integer >= 1, got 0"),
-        ((2, 2, 3), {"padding": -1}, "padding: expected an integer >= 0, got -1"),
-        ((2, 2, 3), {"padding": "Same"}, "padding: expected an integer >= 0, a pair of them or \"same\", got 'Same'"),
-        ((2, 2, 3), {"padding": np.array([1, 1])}, "padding: expected an integer >= 0, got array"),
-        ((2, 2, 3), {"padding": "valid"}, "got 'valid'"),
-        ((4, 6, 3), {"groups": 4}, "groups: expected a divisor of in_channels and out_channels, got 4 for 4 and 6"),
-        ((3, 4, 3), {"groups": 2}, "got 2 for 3 and 4"),
-        ((4, 4, 3), {"groups": 0}, "groups: expected an integer >= 1"),
-        ((2, 2, 3), {"weight_init": "he"}, "expected weight_init to be an Initializer"),
-    ],
-)
-def test_impossible_convolutions_are_refused(arguments, options, message):
-    with pytest.raises(dl.InputError, match=message):
-        dl.Conv2D(*arguments, **options)
-
-
-@pytest.mark.parametrize("cls", [dl.MaxPool2D, dl.AvgPool2D])
-def test_impossible_pools_are_refused(cls):
-    with pytest.raises(dl.InputError, match="pool_size: expected an integer >= 1, got 0"):
-        cls(0)
-    with pytest.raises(dl.InputError, match="stride: expected an integer >= 1, got 0"):
-        cls(2, stride=(1, 0))
-    with pytest.raises(dl.InputError, match=r"padding: expected less than the pool_size \(2, 3\)"):
-        cls((2, 3), padding=2)
-
-
-@pytest.mark.parametrize(
     ("layer", "shape", "message"),
     [
         (dl.Conv2D(3, 2, 3), (8, 8, 2), r"Conv2D\(3, 2, 3\): expected images of shape \(height, width, 3\), got"),

@@ -138,15 +138,3 @@ def test_the_counter_is_exact_far_beyond_floating_point_in_every_dtype():
 
 
 # ---- dtypes and wrong use
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1, 1.0, 1.5, np.nan, np.inf, "0.5", None, True])
-def test_a_rate_is_a_share_below_one(rate):
-    with pytest.raises(dl.InputError, match="rate: expected a"):
-        dl.Dropout(rate)
-
-
-@pytest.mark.parametrize("rng", [-1, 0.5, "seed", True])
-def test_a_seed_is_an_integer_or_a_generator(rng):
-    with pytest.raises(dl.InputError, match="rng: expected"):
-        dl.Dropout(0.5, rng=rng)

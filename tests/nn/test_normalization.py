@@ -149,29 +149,6 @@ def test_rows_of_another_width_are_refused(cls, shape):
         cls(3).output_shape(shape[1:])
 
 
-@KINDS
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"features": 0}, "features: expected an integer >= 1"),
-        ({"features": 2.0}, "features: expected an integer >= 1"),
-        ({"epsilon": 0.0}, "epsilon: expected a finite number > 0"),
-        ({"epsilon": -1e-5}, "epsilon: expected a finite number > 0"),
-        ({"epsilon": np.nan}, "epsilon: expected a finite number > 0"),
-        ({"dtype": int}, "dtype: expected a floating-point dtype"),
-    ],
-)
-def test_impossible_arguments_are_refused(cls, wrong, message):
-    with pytest.raises(dl.InputError, match=message):
-        cls(**{"features": 3, **wrong})
-
-
-@pytest.mark.parametrize("momentum", [-0.1, 1.0, 1.5, np.nan, "0.9", None])
-def test_momentum_is_a_share_of_the_past(momentum):
-    with pytest.raises(dl.InputError, match="momentum: expected a"):
-        dl.BatchNorm(3, momentum=momentum)
-
-
 @pytest.mark.parametrize("value", [3333.333, 3e4, 1e-3, 1e8])
 def test_a_row_without_differences_is_zero_however_long(value):
     x = np.full((2, 1000), value, np.float32)
