@@ -130,26 +130,3 @@ def test_all_windows_and_their_taps_are_two_views_of_one_thing(sizes, pads):
 
 
 # ---- wrong use
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "message"),
-    [
-        (dl.Conv2D(3, 2, 3), (8, 8, 2), r"Conv2D\(3, 2, 3\): expected images of shape \(height, width, 3\), got"),
-        (dl.Conv2D(3, 2, 3), (3, 8, 8), "channels come last"),
-        (dl.Conv2D(3, 2, 3), (192,), "images are not flattened"),
-        (dl.Conv2D(3, 2, 3), (8, 8), "expected images of shape"),
-        (dl.Conv2D(3, 2, 3), (0, 8, 3), "expected images of shape"),
-        (dl.Conv2D(3, 2, (3, 1)), (2, 8, 3), "at least 3 x 1 pixels with their padding.* got 2 x 8, from"),
-        (dl.Conv2D(3, 2, 3, dilation=3, padding=1), (4, 8, 3), "at least 7 x 7 pixels .* got 6 x 10"),
-        (dl.MaxPool2D(4), (3, 8, 3), "at least 4 x 4 pixels"),
-        (dl.AvgPool2D(2), (8, 8), r"expected images of shape \(height, width, channels\), got \(8, 8\)"),
-        (dl.GlobalAvgPool2D(), (8,), "images are not flattened"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_images_that_do_not_fit_are_refused(layer, shape, message):
-    with pytest.raises(dl.ShapeError, match=message):
-        layer.output_shape(shape)
-    with pytest.raises(dl.ShapeError, match=message):
-        layer.forward(np.zeros((2, *shape)))

@@ -1,4 +1,4 @@
-"""What constructors of layers, losses, regularizers and initializers refuse, and which argument they name."""
+"""What constructors of layers, losses, regularizers and initializers refuse, and what rows layers refuse."""
 
 import math
 import re
@@ -28,13 +28,14 @@ REFUSED = [
     ("Conv2D(2, 2, 3, dilation={})", ["(1, 0)"], "dilation: expected an integer >= 1, got 0"),
     ("Conv2D(2, 2, 3, padding={})", ("-1", "np.array([1, 1])"), "padding: expected an integer >= 0, got "),
     (
-        *("Conv2D(2, 2, 3, padding={})", ("'Same'", "'valid'")),
-        'padding: expected an integer >= 0, a pair of them or "same", got \'',
+        "Conv2D(2, 2, 3, padding={})",
+        ("'Same'", "'valid'"),
+        'padding: expected an integer >= 0, a pair of them or "same"',
     ),
     (
         "Conv2D(4, 6, 3, groups={})",
         ["4"],
-        "groups: expected a divisor of in_channels and out_channels, got 4 for 4 and 6",
+        "groups: expected a divisor of in_channels and out_channels, got 4 for 4 and",
     ),
     ("Conv2D(3, 4, 3, groups={})", ["2"], "got 2 for 3 and 4"),
     ("Conv2D(4, 4, 3, groups={})", ["0"], "groups: expected an integer >= 1"),
@@ -78,3 +79,40 @@ CALLS = [(call.replace("{}", value), words) for call, values, words in REFUSED f
 def test_a_wrong_argument_is_refused_by_its_name(call, words):
     with pytest.raises(dl.InputError, match=re.escape(words)):
         eval(call, {**vars(dl), "np": np, "inf": math.inf, "nan": math.nan})
+
+
+OTHER_WIDTHS = [(4,), (), (3, 1), (5,)]
+OTHER_SIZES = [(5,), (2, 3), (11, 1), ()]
+
+# A layer, shapes of rows that do not fit it, and words of the refusal, a pattern.
+ROWS = [
+    ("Conv2D(3, 2, 3)", [(8, 8, 2)], r"Conv2D\(3, 2, 3\): expected images of shape \(height, width, 3\), got"),
+    ("Conv2D(3, 2, 3)", [(3, 8, 8)], "channels come last"),
+    ("Conv2D(3, 2, 3)", [(192,)], "images are not flattened"),
+    ("Conv2D(3, 2, 3)", [(8, 8), (0, 8, 3)], "expected images of shape"),
+    ("Conv2D(3, 2, (3, 1))", [(2, 8, 3)], "at least 3 x 1 pixels with their padding.* got 2 x 8, from"),
+    ("Conv2D(3, 2, 3, dilation=3, padding=1)", [(4, 8, 3)], "at least 7 x 7 pixels .* got 6 x 10"),
+    ("MaxPool2D(4)", [(3, 8, 3)], "at least 4 x 4 pixels"),
+    ("AvgPool2D(2)", [(8, 8)], r"expected images of shape \(height, width, channels\), got \(8, 8\)"),
+    ("GlobalAvgPool2D()", [(8,)], "images are not flattened"),
+    ("BatchNorm(3)", OTHER_WIDTHS, r"Norm\(3\): expected rows of shape \(\.\.\., 3\), got"),
+    ("LayerNorm(3)", OTHER_WIDTHS, r"Norm\(3\): expected rows of shape \(\.\.\., 3\), got"),
+    ("BatchNorm(3)", [(3, 8, 8)], r"channels come last: np.moveaxis\(x, 1, -1\)$"),
+    ("LayerNorm(3)", [(3, 8, 8)], r"channels come last: np.moveaxis\(x, 1, -1\)$"),
+    ("Softmax()", [(), (0,), (3, 0)], "with at least one class"),
+    ("LogSoftmax()", [(), (0,), (3, 0)], "with at least one class"),
+    ("Reshape((2, 2))", OTHER_SIZES, "expected rows of 4 entries, got .* which have"),
+    ("Reshape((4, -1))", OTHER_SIZES, "expected rows of a multiple of 4 entries, got .* which have"),
+    ("Residual(Dense(4, 1))", [(4,)], r"got \(1,\) and \(4,\)"),
+    ("Parallel(ReLU(), Flatten())", [(2, 2)], "differ in their last axis alone, got shapes"),
+    ("Parallel(ReLU())", [()], "differ in their last axis alone, got shapes"),
+]
+
+
+@pytest.mark.parametrize(("code", "row", "words"), [(code, row, words) for code, rows, words in ROWS for row in rows])
+def test_rows_that_do_not_fit_are_refused(code, row, words):
+    layer = eval(code, vars(dl))
+    with pytest.raises(dl.ShapeError, match=words):
+        layer.output_shape(row)
+    with pytest.raises(dl.ShapeError, match=words):
+        layer.forward(np.zeros((2, *row)))
