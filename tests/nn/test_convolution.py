@@ -127,6 +127,3 @@ def test_all_windows_and_their_taps_are_two_views_of_one_thing(sizes, pads):
     for place, tap in zip(np.ndindex(sizes[:2]), windows.taps(padded), strict=True):
         np.testing.assert_array_equal(tap, view[:, :, :, *place])
     np.testing.assert_array_equal(windows.interior(padded, 7, 8).ravel(), np.arange(1.0, 225))
-
-
-# ---- wrong use

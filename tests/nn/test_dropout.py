@@ -135,6 +135,3 @@ def test_the_counter_is_exact_far_beyond_floating_point_in_every_dtype():
     assert int(twin.forwards) == 2**53 + 2
     assert twin.forwards.dtype == np.int64
     np.testing.assert_array_equal(masks(layer, 2), [one, other])
-
-
-# ---- dtypes and wrong use

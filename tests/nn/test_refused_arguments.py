@@ -27,16 +27,8 @@ REFUSED = [
     ("Conv2D(2, 2, 3, stride={})", ["0"], "stride: expected an integer >= 1, got 0"),
     ("Conv2D(2, 2, 3, dilation={})", ["(1, 0)"], "dilation: expected an integer >= 1, got 0"),
     ("Conv2D(2, 2, 3, padding={})", ("-1", "np.array([1, 1])"), "padding: expected an integer >= 0, got "),
-    (
-        "Conv2D(2, 2, 3, padding={})",
-        ("'Same'", "'valid'"),
-        'padding: expected an integer >= 0, a pair of them or "same"',
-    ),
-    (
-        "Conv2D(4, 6, 3, groups={})",
-        ["4"],
-        "groups: expected a divisor of in_channels and out_channels, got 4 for 4 and",
-    ),
+    ("Conv2D(2, 2, 3, padding={})", ("'Same'", "'valid'"), 'expected an integer >= 0, a pair of them or "same"'),
+    ("Conv2D(4, 6, 3, groups={})", ["4"], "groups: expected a divisor of in_channels and out_channels, got 4 for"),
     ("Conv2D(3, 4, 3, groups={})", ["2"], "got 2 for 3 and 4"),
     ("Conv2D(4, 4, 3, groups={})", ["0"], "groups: expected an integer >= 1"),
     ("MaxPool2D({})", ["0"], "pool_size: expected an integer >= 1, got 0"),
