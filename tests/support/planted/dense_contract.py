@@ -34,13 +34,6 @@ class WeightAtStart(Dense):
         return np.matmul(dy, self.transposed, dtype=dy.dtype)
 
 
-@dense(22, "forward centres x in place", FAIL_CONTRACT, says=r"^x.*forward\(train=False\) changed x")
-class CentresInPlace(Dense):
-    def forward(self, x, train=False):
-        x -= x.mean()
-        return super().forward(x, train)
-
-
 @dense(22, "backward negates the x that was handed in", FAIL_CONTRACT, says="^x.*backward changed x")
 class BackwardSpoilsX(Dense):
     def backward(self, dy):
@@ -144,18 +137,6 @@ class TrainingWorkspace(Workspace):
     always = False
 
 
-@dense(67, "y is float64 for a float32 x: np.sqrt is no float", FAIL_CONTRACT, x=X.astype(np.float32), says="float64")
-class UpcastsY(Dense):
-    def forward(self, x, train=False):
-        return super().forward(x, train) * np.sqrt(0.5)
-
-    def backward(self, dy):
-        return super().backward(dy * float(np.sqrt(0.5)))
-
-    def backward_parameters(self, dy):
-        super().backward_parameters(dy)
-
-
 @dense(68, "`backward_parameters` forgets the bias", FAIL_CONTRACT)
 class ForgetsBias(Dense):
     def backward(self, dy):
@@ -188,6 +169,13 @@ class MixesRows(Dense):
 
 
 # fmt: off
+dense.row(22, "CentresInPlace", "forward centres x in place", Dense,
+    {"forward": lambda self, x, train=False: Dense.forward(self, np.subtract(x, x.mean(), out=x), train)},
+    FAIL_CONTRACT, says=r"^x.*forward\(train=False\) changed x")
+dense.row(67, "UpcastsY", "y is float64 for a float32 x: np.sqrt is no float", Dense,
+    {"forward": After(lambda self, y, *_: y * np.sqrt(0.5)),
+     "backward": lambda self, dy: Dense.backward(self, dy * float(np.sqrt(0.5)))}, FAIL_CONTRACT,
+    x=X.astype(np.float32), says="float64")
 dense.row(65, "BackwardTwice", "a second backward is not refused", Dense, {"kept": lambda self: self._kept},
     FAIL_CONTRACT, says="a second backward after one forward must")
 dense.row(70, "StacksRows", "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", Dense,

@@ -10,7 +10,7 @@ from minidl import Dropout
 from planted.fault import PASS, STATE_CHANGED, After, Family
 from planted.numbers import WITH_ZEROS, X
 
-dropout = Family("layer", lambda c, x=X: (c(0.5, rng=3), x))
+dropout = Family("layer", lambda c, x=X, rate=0.5: (c(rate, rng=3), x))
 
 
 @dropout(53, "backward uses the mask of the next forward")
@@ -43,12 +43,6 @@ class MaskOfY(Dropout):
         return dy * (y != 0) / (1 - self.rate)
 
 
-@dropout(52, "a rate of 0: x and dy are handed on", PASS)
-class NothingDropped(Dropout):
-    def __init__(self, rate, rng):
-        super().__init__(0.0, rng=rng)
-
-
 # fmt: off
 dropout.row(52, "NoMask", "backward hands everything through", Dropout,
     {"backward": After(lambda self, dx, dy: dy.copy())})
@@ -58,5 +52,6 @@ dropout.row(52, "ScaledTwice", "backward divides by the rate of what is kept twi
     {"backward": After(lambda self, dx, dy: dx / (1 - self.rate))})
 dropout.row(52, "InvertedMask", "backward lets through what was dropped", Dropout,
     {"backward": After(lambda self, dx, dy: dy / (1 - self.rate) - dx)})
+dropout.row(52, "NothingDropped", "a rate of 0: x and dy are handed on", Dropout, {}, PASS, rate=0.0)
 dropout.row(54, "ZerosAndDropout", "right, with zeros in x", Dropout, {}, PASS, x=WITH_ZEROS)
 # fmt: on
