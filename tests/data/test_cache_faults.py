@@ -134,7 +134,7 @@ _LOADER = """
 import json, sys
 sys.path += sys.argv[1].split()
 import test_cache_faults as tests
-import tqdm, urllib.request, minidl.data.datasets.cifar10_archives
+import tqdm, urllib.request, minidl.data.datasets.cifar10_formats
 from faulty_os import ended, start_child
 
 with tests.files.tiny_cifar10():

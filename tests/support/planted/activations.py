@@ -144,7 +144,7 @@ activation.row(21, "relu-mask-of-dy", "the mask is dy > 0", ReLU, {"backward": o
 activation.row(22, "InPlaceReLU", "forward works in place on x", ReLU,
     {"forward": After(lambda self, y, x, *_: np.maximum(x, 0, out=x))}, FAIL_CONTRACT)
 activation.row(22, "InPlaceBackward", "backward works in place on dy", ReLU,
-    {"backward": on_kept(lambda dy, positive: np.multiply(dy, positive, out=dy))}, FAIL_CONTRACT)
+    {"backward": on_kept(lambda dy, y: np.multiply(dy, y > 0, out=dy))}, FAIL_CONTRACT)
 activation.row(3, "DiagonalSoftmax", "the diagonal of the Jacobian alone", Softmax,
     {"backward": on_kept(lambda dy, y: dy * y * (1 - y))})
 activation.row(3, "UnweightedSoftmax", "the sum of dy, not weighted with y", Softmax,

@@ -105,16 +105,16 @@ class IntoGrad(Dense):
 
 @dense(64, "backward uses the first x of each batch size for ever", FAIL_CONTRACT, says="the rows in reverse order")
 class FirstForward(Dense):
-    def keep(self, x):
+    def keep(self, x, **shape):
         self.first = getattr(self, "first", {})
-        super().keep(self.first.setdefault(len(x), x.copy()))
+        super().keep(self.first.setdefault(len(x), x.copy()), **shape)
 
 
 @dense(64, "a second forward does not take the place of the first", FAIL_CONTRACT, says="after two forwards, of which")
 class FirstOfTwo(Dense):
-    def keep(self, x):
+    def keep(self, x, **shape):
         if self._kept is None or self._kept[0].shape != x.shape:
-            super().keep(x)
+            super().keep(x, **shape)
 
 
 @dense(66, "predictions live in memory of the next one", FAIL_CONTRACT, says=r"wrote into .*\(train=False\) had")
@@ -176,7 +176,7 @@ dense.row(67, "UpcastsY", "y is float64 for a float32 x: np.sqrt is no float", D
     {"forward": After(lambda self, y, *_: y * np.sqrt(0.5)),
      "backward": lambda self, dy: Dense.backward(self, dy * float(np.sqrt(0.5)))}, FAIL_CONTRACT,
     x=X.astype(np.float32), says="float64")
-dense.row(65, "BackwardTwice", "a second backward is not refused", Dense, {"kept": lambda self: self._kept},
+dense.row(65, "BackwardTwice", "a second backward is not refused", Dense, {"kept": lambda self, *dy: self._kept},
     FAIL_CONTRACT, says="a second backward after one forward must")
 dense.row(70, "StacksRows", "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", Dense,
     {"forward": After(lambda self, y, *_: np.stack(list(y)))}, PASS)

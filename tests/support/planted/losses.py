@@ -92,7 +92,7 @@ loss.row(10, "ClipForward", "probabilities are clipped at 0.01 in forward only",
     {"forward": After(lambda self, loss, z, y:
      float(-np.log(np.clip(of_true_class(self.probabilities(z), y), 0.01, 0.99)).mean()))}, logits=LOGITS * 5)
 loss.row(65, "BackwardTwiceLoss", "a second backward gives something else instead of refusing", SoftmaxCrossEntropy,
-    {"kept": lambda self: self._kept}, FAIL_CONTRACT, says="a second backward after")
+    {"kept": lambda self, *dy: self._kept}, FAIL_CONTRACT, says="a second backward after")
 loss.row(76, "NoisyLoss", "forward is noisy", SoftmaxCrossEntropy,
     {"forward": After(lambda self, loss, z, y: loss + 1e-6 * float(NOISE.normal()))}, NONDETERMINISTIC,
     says="two calls of forward .* differ, in the loss")

@@ -35,13 +35,13 @@ class StepByStep:
 class SpoiledBatchNorm(StepByStep, BatchNorm):
     def statistics(self, dy):
         centred, inverse_std = self.kept()
-        return centred * inverse_std, 1 / inverse_std, tuple(range(dy.ndim - 1))
+        return (centred * inverse_std).reshape(dy.shape), 1 / inverse_std, tuple(range(dy.ndim - 1))
 
 
 class SpoiledLayerNorm(StepByStep, LayerNorm):
     def statistics(self, dy):
         normal, inverse_std = self.kept()
-        return normal, (1 / inverse_std).reshape(*dy.shape[:-1], 1), -1
+        return normal.reshape(dy.shape), (1 / inverse_std).reshape(*dy.shape[:-1], 1), -1
 
 
 def spoiled(number, name, what, cls, *verdicts, x=X, tensor="x", **bug):
