@@ -181,11 +181,6 @@ def test_the_command_of_the_package_is_the_same_program():
     assert command.load() is main
 
 
-def test_importing_minidl_brings_no_command_line():
-    code = "import minidl, sys; print([m for m in sys.modules if 'cli' in m.split('.') or m == 'argparse'])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-
-
 # -- report ------------------------------------------------------------------------------------------------------------
 
 

@@ -46,10 +46,6 @@ def test_every_public_class_has_a_strategy(cls):
     is_an_instance()
 
 
-def test_there_are_public_classes_of_every_kind():
-    assert {kind for kind in INTERFACES if any(issubclass(cls, kind) for cls in PUBLIC)} == set(INTERFACES)
-
-
 @given(st.data())
 def test_values_off_kinks_are_distinct_odd_dyadics_of_both_signs(data):
     x = data.draw(testing.off_kinks(data.draw(testing.shapes(1, 3, max_side=5))))
@@ -399,12 +395,6 @@ def test_the_machine_bears_the_name_of_the_layer():
 
 
 # ---- the package
-
-
-def test_importing_minidl_brings_no_hypothesis():
-    code = "import minidl, sys; print('hypothesis' in sys.modules, 'minidl.testing' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "False False\n"
 
 
 def test_without_hypothesis_the_error_names_the_extra():
