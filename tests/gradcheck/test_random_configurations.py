@@ -1,10 +1,9 @@
-"""At least 1,000 random correct configurations get no failing verdict, and hardly any undecided one.
+"""At least 1,000 random correct configurations get no failing verdict, hardly any undecided one, and stay as they are.
 
 Kinks, ties, zeros and saturated inputs are among them. The nightly Hypothesis profile draws 20 times as many:
 ``HYPOTHESIS_PROFILE=nightly pytest tests/gradcheck/test_random_configurations.py``.
 """
 
-import copy
 from collections import Counter
 from inspect import isabstract
 
@@ -39,6 +38,16 @@ def counts():
     return {}
 
 
+def numbers_of(subject, *arrays):
+    """Return all that a check may not change, as bytes."""
+    network = getattr(subject, "network", subject)
+    if isinstance(network, dl.Layer):
+        parameters = network.named_parameters().values()
+        arrays += (*(array for p in parameters for array in (p.value, p.grad)), *network.named_buffers().values())
+    generator = getattr(subject, "rng", None)
+    return [*(np.asarray(array).tobytes() for array in arrays), generator and generator.bit_generator.state]
+
+
 @pytest.mark.parametrize("values", VALUES, ids=lambda values: values.__name__)
 @pytest.mark.parametrize(("cls", "check"), CHECKS.items(), ids=lambda item: getattr(item, "__name__", ""))
 def test_a_correct_configuration_never_fails(cls, check, values, counts):
@@ -47,14 +56,13 @@ def test_a_correct_configuration_never_fails(cls, check, values, counts):
     @settings(max_examples=EXAMPLES)
     @given(strategy_for(cls, values))
     def never_fails(case):
-        before = copy.deepcopy(case[1:])
+        before = numbers_of(*case)
         report = check(*case)
         seen[report.verdict] += 1
         event(report.verdict.name)
         if report.verdict in FAILING:
             report.assert_ok()
-        for array, copied in zip(case[1:], before, strict=True):
-            np.testing.assert_array_equal(array, copied)
+        assert numbers_of(*case) == before
 
     never_fails()
 
