@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from function_layer import center
+from planted.layers import Dropout
 from planted.models import Gathers
 from small_parts import ForeignScale
 
@@ -88,6 +89,9 @@ def test_nothing_of_the_callers_is_touched(x):
     after = [(p.value.tobytes(), p.grad.tobytes()) for p in layer.named_parameters().values()] + [x32.tobytes()]
     assert before == after
     assert layer.weight.value.dtype == np.float32
+    dropout = Dropout()
+    dl.check_layer(dropout, x)
+    assert dropout.rng.bit_generator.state == Dropout().rng.bit_generator.state
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from function_layer import center, function_layer
+from planted.contracts import Squares
 from small_parts import SquaredError
 
 import minidl as dl
@@ -97,9 +98,9 @@ def test_wrong_options_are_refused(options, words):
 
 def test_targets_need_not_be_an_array():
     def forward(self, outputs, targets):
-        return SquaredError.forward(self, outputs, targets["values"])
+        return Squares.forward(self, outputs, targets["values"])
 
-    assert dl.check_loss(changed(SquaredError, forward=forward)(), X, {"values": TARGETS}).ok
+    assert dl.check_loss(changed(Squares, forward=forward)(), X, {"values": TARGETS}).ok
     assert dl.check_loss(dl.SoftmaxCrossEntropy(), X, [2, 0]).ok
 
 

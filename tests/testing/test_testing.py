@@ -202,36 +202,26 @@ def test_optimizers_keep_the_contract_at_any_rate(rate):
 def test_callbacks_keep_the_contract(name, tmp_path):
     numbers = itertools.count()
 
-    class Checkpoint(dl.Checkpoint):
-        """Each fit gets a directory of its own: one belongs to one run, and a second trainer is another run."""
+    def anew(cls, attribute, name):
+        """Return a subclass of `cls` that writes elsewhere in each fit: a file or folder belongs to one run."""
 
         def on_train_begin(self, trainer):
-            self.directory = tmp_path / str(next(numbers))
-            super().on_train_begin(trainer)
+            setattr(self, attribute, tmp_path / f"{next(numbers)}-{name}")
+            cls.on_train_begin(self, trainer)
 
-    class CSVLogger(dl.CSVLogger):
-        """Likewise: a file belongs to one run."""
-
-        def on_train_begin(self, trainer):
-            self.path = tmp_path / f"{next(numbers)}.csv"
-            super().on_train_begin(trainer)
-
-    class JSONLLogger(dl.JSONLLogger):
-        def on_train_begin(self, trainer):
-            self.path = tmp_path / f"{next(numbers)}.jsonl"
-            super().on_train_begin(trainer)
+        return type(cls.__name__, (cls,), {"on_train_begin": on_train_begin})(tmp_path / name)
 
     class Writer:
         def add_scalar(self, tag, value, step):
             pass
 
     makers = {
-        "CSVLogger": lambda: CSVLogger(tmp_path / "log.csv"),
+        "CSVLogger": lambda: anew(dl.CSVLogger, "path", "log.csv"),
         "Callback": dl.Callback,
-        "Checkpoint": lambda: Checkpoint(tmp_path),
+        "Checkpoint": lambda: anew(dl.Checkpoint, "directory", "run"),
         "EarlyStopping": lambda: dl.EarlyStopping("learning_rate", patience=0),
         "GradientMonitor": lambda: dl.GradientMonitor(every=1),
-        "JSONLLogger": lambda: JSONLLogger(tmp_path / "log.jsonl"),
+        "JSONLLogger": lambda: anew(dl.JSONLLogger, "path", "log.jsonl"),
         "LambdaCallback": lambda: dl.LambdaCallback(on_epoch_end=lambda trainer: None),
         "LiveCurves": lambda: dl.LiveCurves(tmp_path / "live.html"),
         "ProgressBar": lambda: dl.ProgressBar(file=io.StringIO()),
