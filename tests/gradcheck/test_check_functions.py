@@ -129,19 +129,6 @@ def test_what_is_nowhere_different_from_zero_is_no_pass():
     assert not Verdict.INCONCLUSIVE.ok
 
 
-def test_a_penalty_in_the_cost_and_not_in_the_gradient_is_caught(x):
-    class Forgetful(dl.Model):
-        def compute_gradients(self, x, y):
-            regularizer, self.regularizer = self.regularizer, None
-            result = super().compute_gradients(x, y)
-            self.regularizer = regularizer
-            return result
-
-    report = dl.check_model(Forgetful(dl.Dense(6, 3, rng=0), dl.SoftmaxCrossEntropy(), dl.L2(0.1)), x, [0, 1, 2, 1])
-    assert report.verdict is Verdict.FAIL_VALUE
-    assert report.findings[0].tensor == "weight"
-
-
 def test_a_foreign_object_can_be_checked(x):
     layer = ForeignScale(6)
     assert dl.check_layer(dl.ForeignLayer(layer, {"gain": "d_gain"}), x).verdict is Verdict.PASS
@@ -190,13 +177,11 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence(check, arguments, words
 @pytest.mark.parametrize(
     ("vjp", "words"),
     [
-        (lambda dy, a, b: (dy * b,), "1 gradients for 2 arguments"),
         (
             lambda dy, a, b: (dy * b, None),
             "argument 1, must return real numbers and returned NoneType; is a return missing",
         ),
         (lambda dy, a, b: (dy * b, (dy * a).sum()), r"expected a gradient of shape \(3,\), got shape \(\)"),
-        (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=dy)), "vjp changed dy"),
         (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=a)), "f or vjp changed it"),
     ],
 )

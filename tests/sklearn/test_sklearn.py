@@ -18,7 +18,6 @@ pytest.importorskip("sklearn", reason="the estimators need scikit-learn: the ext
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_regression
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -184,16 +183,6 @@ def test_the_kinds_of_estimators():
     assert "NeuralNetClassifier(build=<function classifier" in repr(NeuralNetClassifier(classifier))
 
 
-def test_names_of_columns_are_kept(iris):
-    pandas = pytest.importorskip("pandas", reason="columns have names in pandas")
-    X, y = iris
-    frame = pandas.DataFrame(X, columns=list("abcd"))
-    net = NeuralNetClassifier(classifier, epochs=2, random_state=0).fit(frame, y)
-    assert net.feature_names_in_.tolist() == ["a", "b", "c", "d"]
-    with pytest.raises(ValueError, match="feature names should match"):
-        net.predict(frame.rename(columns={"a": "z"}))
-
-
 def test_regression():
     X, y = make_regression(200, 5, noise=1.0, random_state=0)
     y /= y.std()
@@ -235,12 +224,6 @@ def test_a_wrong_argument_of_the_factory_is_named(iris):
 def test_wrong_data_is_refused_in_the_words_of_scikit_learn(iris):
     X, y = iris
     net = NeuralNetClassifier(classifier, epochs=1)
-    with pytest.raises(NotFittedError):
-        net.predict(X)
-    with pytest.raises(ValueError, match="Unknown label type: continuous"):
-        net.fit(X, X[:, 0])
-    with pytest.raises(ValueError, match="expecting 4 features"):
-        net.fit(X, y).predict(X[:, :2])
     with pytest.raises(TypeError, match="sample_weight"):
         net.fit(X, y, sample_weight=np.ones(len(X)))
     with pytest.raises(ValueError, match="minimum of 2 is required"):
