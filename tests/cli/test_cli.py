@@ -172,14 +172,6 @@ def test_the_command_of_the_package_is_the_same_program():
 # -- report ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_report_that_cannot_be_written_is_one_sentence(here, tmp_path):
-    (tmp_path / "file").touch()
-    done = here("report", "--quick", "--out", "file", "--json")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("InputError: file: expected a folder that can be written")
-    assert done.stderr.count("\n") == 1
-
-
 def test_ctrl_c_is_a_status_and_a_sentence(here, monkeypatch, tmp_path):
     def interrupted(trainer, *arguments):
         raise KeyboardInterrupt
