@@ -15,12 +15,18 @@ from minidl import Verdict
 
 
 class Doubled(dl.Dense):
-    """A Dense whose weight gradient is twice what it should be."""
+    """A Dense whose weight gradient is twice what it should be, or another one by another factor."""
+
+    spoilt, entries, factor = "weight", ..., 2
 
     def backward_parameters(self, dy):
         super().backward_parameters(dy)
-        gradient = self.weight.grad
-        gradient *= 2
+        gradient = getattr(self, self.spoilt).grad
+        gradient[self.entries] *= self.factor
+
+
+def off(**attributes):
+    return type("Off", (Doubled,), attributes)
 
 
 X44 = np.random.default_rng(0).normal(size=(4, 4))
@@ -99,13 +105,7 @@ def test_nothing_of_the_callers_is_touched(x):
     [((411, 83), 1e-6, "no other entry examined is wrong"), (..., 1e-7, "factor 1 + 1e-07")],
 )
 def test_a_tiny_error_of_a_large_layer_is_found_and_located(entry, error, words, rng):
-    class Off(dl.Dense):
-        def backward_parameters(self, dy):
-            super().backward_parameters(dy)
-            gradient = self.weight.grad
-            gradient[entry] *= 1 + error
-
-    report = dl.check_layer(Off(784, 100, rng=0), rng.normal(size=(5, 784)))
+    report = dl.check_layer(off(entries=entry, factor=1 + error)(784, 100, rng=0), rng.normal(size=(5, 784)))
     assert report.verdict is Verdict.FAIL_VALUE
     assert report.findings[0].tensor == "weight"
     assert entry in (..., report.findings[0].index)
@@ -241,13 +241,7 @@ def test_a_number_without_axes_can_be_checked():
 
 
 def test_a_large_tensor_does_not_hide_that_a_small_one_cannot_be_seen(x):
-    class BiasTwice(dl.Dense):
-        def backward_parameters(self, dy):
-            super().backward_parameters(dy)
-            gradient = self.bias.grad
-            gradient *= 2
-
-    assert not dl.check_layer(BiasTwice(6, 2, rng=0), x * 1e16).ok
+    assert not dl.check_layer(off(spoilt="bias")(6, 2, rng=0), x * 1e16).ok
 
 
 def test_a_bias_whose_gradient_is_rightly_zero_is_no_fault(rng):

@@ -142,20 +142,11 @@ def test_every_flipped_bit_and_cut_of_a_small_cached_batch_is_refused(small: byt
 # What is no file, or claims more than there is.
 
 
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (os.mkfifo, "pipe"),
-        (lambda path: path.symlink_to("/dev/zero"), "device"),
-        (lambda path: path.symlink_to("/dev/tty"), "device"),
-        (Path.mkdir, "folder"),
-    ],
-)
 @pytest.mark.parametrize("name", [NAME, "cifar-10/data_batch_1.u8", "cifar-10-python.tar.gz"])
-def test_only_a_regular_file_is_read(make: Callable[[Path], object], kind: str, name: str, tmp_path: Path) -> None:
+def test_only_a_regular_file_is_read(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
-    make(tmp_path / name)
-    with pytest.raises(DataError, match=f"expected a regular file, got a {kind}"):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="expected a regular file, got a pipe"):
         read_place(tmp_path, [NAME])
 
 

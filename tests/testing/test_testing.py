@@ -393,11 +393,6 @@ def test_without_hypothesis_the_error_names_the_extra():
     assert "minidl.testing needs Hypothesis (the extra test); install it with: pip install hypothesis" in run.stderr
 
 
-@pytest.mark.parametrize("name", testing.__all__)
-def test_every_public_name_is_documented(name):
-    assert inspect.getdoc(getattr(testing, name))
-
-
 HOW_TO = Path(__file__).parent.parent.parent / "docs" / "check-your-own-layer.md"
 
 
