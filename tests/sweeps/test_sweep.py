@@ -76,15 +76,6 @@ def test_the_numbers_depend_on_neither_workers_nor_order_nor_restarts(tmp_path):
     assert written[0] != written[1]  # in the file they stand as they ended
 
 
-def test_the_seed_of_a_trial_is_of_its_config_and_the_sweep_alone(sweep, tmp_path):
-    alone = sweep(sweep_runs.noisy, [{"y": "b", "x": 2}], out=tmp_path / "alone")
-    (among,) = [t for t in sweep(sweep_runs.noisy, GRID) if t.config == {"x": 2, "y": "b"}]
-    assert (alone.trials[0].key, alone.trials[0].metrics) == (among.key, among.metrics)
-    other = sweep(sweep_runs.noisy, GRID, seed=1)
-    assert not {t.seed for t in other} & {t.seed for t in sweep(sweep_runs.noisy, GRID)}
-    assert all(0 <= t.seed < 2**32 for t in other)
-
-
 def test_a_config_reaches_its_function_as_plain_values_that_are_its_own(sweep):
     got = []
 
