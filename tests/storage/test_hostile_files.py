@@ -101,23 +101,19 @@ def small(monkeypatch: pytest.MonkeyPatch) -> bytes:
     return files.dictionary(items)
 
 
-def flips_and_cuts(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield every file that differs from `content` in one bit, or is the beginning of it."""
-    for at, byte in enumerate(content):
-        yield "cut", content[:at]
-        for bit in range(8):
-            yield "flip", content[:at] + bytes([byte ^ 1 << bit]) + content[at + 1 :]
-
-
 def outcomes(content: bytes, read: Callable[[bytes], np.ndarray]) -> Counter[str]:
+    """Return what comes of each file that differs from `content` in one bit, or is the beginning of it."""
     whole, counts = read(content).tobytes(), Counter[str]()
-    for kind, damaged in flips_and_cuts(content):
+    flips = ((at, content[at] ^ 1 << bit) for at in range(len(content)) for bit in range(8))
+    for kind, damaged in [
+        *(("cut", content[:at]) for at in range(len(content))),
+        *(("flip", content[:at] + bytes([byte]) + content[at + 1 :]) for at, byte in flips),
+    ]:
         try:
             assert read(damaged).tobytes() == whole
             counts[f"{kind} without meaning"] += 1
         except DataError:
             counts[f"{kind} refused"] += 1
-    print(f"\n{len(content)} bytes: {dict(counts)}")
     return counts
 
 
