@@ -29,7 +29,7 @@ GROUPS = {  # page: its title, and the modules and packages of minidl that it co
     "optimizers": ("Optimizers and schedules", "training.optimizers"),
     "initializers": ("Initializers", "nn.initializers"),
     "data": ("Data", "data"),
-    "callbacks": ("Callbacks", "training.callbacks"),
+    "callbacks": ("Callbacks", "training.callback training.callbacks"),
     "metrics": ("Metrics", "nn.metrics"),
     "gradient-checks": ("Gradient checks", "gradcheck"),
     "diagnostics": ("Diagnostics", "diagnostics"),

@@ -16,6 +16,7 @@ from minidl.training import *
 from minidl.training import callbacks, optimizers
 from minidl.training.callbacks import *
 from minidl.training.optimizers import *
+from minidl.training.optimizers.schedules import *
 
 if TYPE_CHECKING:
     from minidl import plotting as plotting

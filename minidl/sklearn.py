@@ -12,9 +12,8 @@ from minidl._core.types import Array
 from minidl.data.dataset import Dataset
 from minidl.data.splits import train_validation_split
 from minidl.nn.model import Model
-from minidl.training.callbacks.base import Callback
-from minidl.training.optimizers import Adam, Optimizer
-from minidl.training.optimizers.schedules import Schedule
+from minidl.training.callback import Callback
+from minidl.training.optimizers import Adam, Optimizer, Schedule
 from minidl.training.trainer import Trainer
 
 try:
@@ -28,7 +27,8 @@ except ImportError as error:
 __all__ = ["NeuralNetClassifier", "NeuralNetRegressor"]
 
 _BUILD = "build__"
-_DTYPES = (np.float64, np.float32)  # what is neither becomes the first
+# What is neither becomes the first.
+_DTYPES = (np.float64, np.float32)
 
 
 class _NeuralNet(BaseEstimator):
@@ -69,7 +69,8 @@ class _NeuralNet(BaseEstimator):
         for_build = {name.removeprefix(_BUILD): params.pop(name) for name in list(params) if name.startswith(_BUILD)}
         super().set_params(**params)
         if for_build:
-            self.build_params = {**(self.build_params or {}), **for_build}  # a new one: the old one is the caller's
+            # A new dict, since the old one is the caller's.
+            self.build_params = {**(self.build_params or {}), **for_build}
         return self
 
     def _train(self, x: Array, targets: Array, outputs: int, *, stratify: bool) -> None:

@@ -28,9 +28,8 @@ def as_generator(rng: Seed) -> np.random.Generator:
 
 def as_seed(rng: Seed) -> int:
     """Return `rng` as an integer seed: itself, or 63 bits drawn once from the generator or the system."""
-    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
-        return int(rng)
-    return int(as_generator(rng).integers(2**63))
+    generator = as_generator(rng)
+    return int(rng) if isinstance(rng, int | np.integer) else int(generator.integers(2**63))
 
 
 def keyed_generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:

@@ -1,6 +1,5 @@
 """Tables: rows of cells as aligned text and as HTML, for every class that shows one."""
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 # A sign may come first; "0.weight" is no number. (Compiled when it is used: a millisecond of start-up.)
 _NUMBER = r"\W?\s?\d(?!\d*\.[^\W\d])|not a number$|-?infinity$|-?$"
+_WORDS = {"nan": "not a number", "inf": "infinity", "-inf": "-infinity"}
 
 
 def cell(value: Any) -> str:
@@ -19,9 +19,8 @@ def cell(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float | np.floating):
-        if math.isnan(value):
-            return "not a number"
-        return f"{value:.4g}" if math.isfinite(value) else f"{'-' if value < 0 else ''}infinity"
+        text = f"{value:.4g}"
+        return _WORDS.get(text, text)
     return str(value)
 
 
@@ -42,17 +41,11 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     softmax           0
     """
     cells = [[cell(value) for value in row] for row in rows]
-    right = number_columns(cells, len(header))
-    table = [list(header), *cells]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    lines = (
-        "  ".join(
-            text.rjust(width) if number else text.ljust(width)
-            for text, width, number in zip(row, widths, right, strict=True)
-        )
-        for row in table
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    columns = []
+    for number, *texts in zip(number_columns(cells, len(header)), header, *cells, strict=True):
+        width = max(map(len, texts))
+        columns.append([text.rjust(width) if number else text.ljust(width) for text in texts])
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -4,6 +4,12 @@ SUBJECT is MODULE:NAME or FILE.py:NAME, where NAME is a function without argumen
   a Layer, Loss, Regularizer or Model, of which --input-shape says what it is given; or
   (layer, x), (loss, outputs, targets), (regularizer, w), (model, x, y).
 The module is imported, which runs it; modules are looked for in the current folder first.
+
+examples:
+  minidl checkgrad layers.py:make_scale --input-shape 5
+  minidl checkgrad mypackage.losses:example_loss --json
+
+exit status 1 if the gradient or the contract is wrong
 """
 
 import argparse
@@ -11,7 +17,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +26,7 @@ import numpy as np
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.spelling import nearest
 from minidl._core.types import Array
-from minidl.cli.ending import print_json
+from minidl.cli.ending import Answer
 from minidl.gradcheck import GradientReport, check_layer, check_loss, check_model, check_regularizer
 from minidl.lab_report.options import count
 from minidl.nn.layers import Layer
@@ -29,11 +35,6 @@ from minidl.nn.model import Model
 from minidl.nn.regularizers import Regularizer
 
 HELP = "check the gradient of a class of your own"
-EPILOG = """examples:
-  minidl checkgrad layers.py:make_scale --input-shape 5
-  minidl checkgrad mypackage.losses:example_loss --json
-
-exit status 1 if the gradient or the contract is wrong"""
 
 # Of a batch that is drawn.
 _ROWS = 4
@@ -57,38 +58,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every-entry", action="store_true", help="compare every entry, also of large tensors")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     module, colon, name = options.subject.rpartition(":")
     if not (module and colon and name):
         options.parser.error(f"argument SUBJECT: expected MODULE:NAME or FILE.py:NAME, got {options.subject!r}")
-    # What the user's own code prints is not the document.
-    with redirect_stdout(sys.stderr) if options.json else nullcontext():
-        report = _checked(module, name, options)
-    print_json(report.to_dict()) if options.json else print(report)
-    return 0 if report.ok else 1
+    report = _checked(module, name, options)
+    return Answer(report.to_dict(), str(report), report.ok)
 
 
 def _checked(module: str, name: str, options: argparse.Namespace) -> GradientReport:
     with _blamed(options.subject):
         made = _made(module, name, options.subject)
-    subject, *inputs = made if isinstance(made, tuple) and made else (made,)
-    check = next((check for kind, check in _CHECKS.items() if isinstance(subject, kind)), None)
-    if check is None:
-        raise InputError(
-            f"{options.subject}: expected a Layer, Loss, Regularizer or Model, alone or first in a tuple with what it "
-            f"is given, got {type(subject).__name__}"
-        )
-    if not inputs:
-        if options.input_shape is None:
-            options.parser.error(f"argument --input-shape: needed, as {options.subject} says not what it is given")
-        with _blamed(options.subject):
+        subject, *inputs = made if isinstance(made, tuple) and made else (made,)
+        check = next((check for kind, check in _CHECKS.items() if isinstance(subject, kind)), None)
+        if check is None:
+            raise InputError(
+                f"{options.subject}: expected a Layer, Loss, Regularizer or Model, alone or first in a tuple with what "
+                f"it is given, got {type(subject).__name__}"
+            )
+        if not inputs and options.input_shape is not None:
             inputs = _drawn(subject, options.input_shape, np.random.default_rng(options.seed))
-    try:
-        with _blamed(options.subject, but=(TypeError,)):
+    if not inputs:
+        options.parser.error(f"argument --input-shape: needed, as {options.subject} says not what it is given")
+    with _blamed(options.subject):
+        try:
             return check(subject, *inputs, seed=options.seed, every_entry=options.every_entry)
-    except TypeError as error:
-        # The call itself raised it: the checks turn what a subject raises into findings.
-        raise InputError(f"{options.subject}: a tuple of {len(inputs) + 1} does not fit: {error}") from None
+        except TypeError as error:
+            # The call itself raised it: the checks turn what a subject raises into findings.
+            raise InputError(f"{options.subject}: a tuple of {len(inputs) + 1} does not fit: {error}") from None
 
 
 def _made(module: str, name: str, subject: str) -> Any:
@@ -117,13 +114,11 @@ def _made(module: str, name: str, subject: str) -> Any:
 
 
 @contextmanager
-def _blamed(subject: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def _blamed(subject: str) -> Iterator[None]:
     """Make a sentence of what the user's code raises, with the place; also of an exit, which may claim success."""
     try:
         yield
     except (MinidlError, OSError, MemoryError):
-        raise
-    except but:
         raise
     except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,6 +1,13 @@
 """Where CIFAR-10 lies on this machine, or would lie; fetch it, or verify what is there.
 
 It is looked for in --data-dir; or else in the folder or archive that MINIDL_DATA_DIR names; or else in the cache.
+
+examples:
+  minidl data                       which files there are, without reading them
+  minidl data fetch                 download what the cache lacks: 139 to 170 MB
+  minidl data verify --data-dir d   compare every batch with its known SHA-256; status 1 if one differs
+
+Every load verifies what it reads, too.
 """
 
 import argparse
@@ -10,17 +17,11 @@ from typing import Any
 
 from minidl._core.errors import DataError
 from minidl._core.tables import text_table
-from minidl.cli.ending import print_json
+from minidl.cli.ending import Answer
 from minidl.data.datasets import cifar10_content, load_cifar10
 from minidl.data.datasets.cifar10_files import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, cache_folder, read_place
 
 HELP = "where CIFAR-10 lies, fetch or verify it"
-EPILOG = """examples:
-  minidl data                       which files there are, without reading them
-  minidl data fetch                 download what the cache lacks: 139 to 170 MB
-  minidl data verify --data-dir d   compare every batch with its known SHA-256; status 1 if one differs
-
-Every load verifies what it reads, too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     if options.action == "fetch":
         if options.data_dir is not None:
             options.parser.error("argument --data-dir: fetch fills the cache; `verify` looks at what is there")
@@ -39,14 +40,11 @@ def run(options: argparse.Namespace) -> int:
     document: dict[str, Any] = {"place": str(place), "named_by": named_by, "files": _files(place)}
     if options.action == "verify":
         document["batches"] = _verdicts(place)
-    elif options.action == "fetch":  # loading has verified them
+    elif options.action == "fetch":
+        # Loading has verified them.
         document["batches"] = dict.fromkeys(cifar10_content.NAMES, "ok")
     good = all(verdict == "ok" for verdict in document.get("batches", {}).values())
-    if options.json:
-        print_json(document)
-    else:
-        _tell(document)
-    return 0 if good else 1
+    return Answer(document, _text(document), good)
 
 
 def _place(data_dir: str | None) -> tuple[Path, str]:
@@ -80,7 +78,8 @@ def _verdicts(place: Path) -> dict[str, str]:
     try:
         read_place(place, cifar10_content.NAMES)
         return dict.fromkeys(cifar10_content.NAMES, "ok")
-    except DataError:  # which is about the first that is wrong
+    except DataError:
+        # The error is about the first that is wrong.
         return {name: _verdict(place, name) for name in cifar10_content.NAMES}
 
 
@@ -92,11 +91,11 @@ def _verdict(place: Path, name: str) -> str:
     return "ok"
 
 
-def _tell(document: dict[str, Any]) -> None:
-    print(f"{document['place']} ({document['named_by']})")
-    if document["files"]:
-        print(text_table(["file", "bytes"], [[name, f"{size:,}"] for name, size in document["files"].items()]))
-    else:
-        print("There is nothing of CIFAR-10; `minidl data fetch` downloads it into the cache.")
+def _text(document: dict[str, Any]) -> str:
+    found = "There is nothing of CIFAR-10; `minidl data fetch` downloads it into the cache."
+    if files := document["files"]:
+        found = text_table(["file", "bytes"], [[name, f"{size:,}"] for name, size in files.items()])
+    lines = [f"{document['place']} ({document['named_by']})", found]
     for name, verdict in document.get("batches", {}).items():
-        print(f"{name}: {'as it was published' if verdict == 'ok' else verdict}")
+        lines.append(f"{name}: {'as it was published' if verdict == 'ok' else verdict}")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""How a program ends: what became of it as an exit status, and what went wrong in a sentence."""
+"""How a program ends: its answer, what became of it as an exit status, and what went wrong in a sentence."""
 
 import json
 import math
@@ -6,23 +6,35 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Any
+from typing import Any, NamedTuple
 
 from minidl._core.errors import MinidlError
+
+
+class Answer(NamedTuple):
+    """What a command comes to: a document for programs, the same as a text for people, and whether all is well."""
+
+    document: Any
+    text: str = ""
+    good: bool = True
 
 
 def ended(program: Callable[[], int]) -> int:
     """Run `program` and return its exit status: 1 after an error made on purpose, 130 after Ctrl-C."""
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows a question mark
+        # A terminal without Greek letters shows a question mark.
+        sys.stdout.reconfigure(errors="replace")
     try:
         status = program()
-        if sys.stdout is not None:  # it may have been closed
+        # Standard output may have been closed.
+        if sys.stdout is not None:
             sys.stdout.flush()
         return status
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:
+        # Whoever reads has seen enough.
         with suppress(BrokenPipeError):
-            sys.stdout.close()  # or Python tries once more, and complains
+            # Else Python tries once more, and complains.
+            sys.stdout.close()
         return 1
     except (MinidlError, OSError, MemoryError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

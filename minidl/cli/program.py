@@ -1,21 +1,25 @@
-"""The program: reads the arguments, and hands over to the module of the command."""
+"""A mini deep-learning framework on NumPy, from the command line.
 
-import argparse
-import sys
-from collections.abc import Sequence
-
-from minidl._core.spelling import nearest
-from minidl.cli import checkgrad, data, report, show
-from minidl.cli.ending import ended
-
-_COMMANDS = {"report": report, "data": data, "checkgrad": checkgrad, "show": show}
-_EPILOG = """examples:
+examples:
   minidl report --quick            the lab report in seconds, on drawn images
   minidl data fetch                download CIFAR-10 once
   minidl checkgrad layers.py:make  check a layer of your own
   minidl show runs/cifar_softmax   what a run has left
 
-exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted"""
+exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+from typing import Any
+
+from minidl._core.spelling import nearest
+from minidl.cli import checkgrad, data, report, show
+from minidl.cli.ending import Answer, ended, print_json
+
+_COMMANDS = {"report": report, "data": data, "checkgrad": checkgrad, "show": show}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,29 +31,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"; did you mean {likely[0]}?" if likely else f"; there are {', '.join(_COMMANDS)}"
         parser.error(f"no command {arguments[0]!r}{hint}")
     options = parser.parse_args(arguments)
-    return ended(lambda: _COMMANDS[options.command].run(options))
+    return ended(lambda: _status(options))
+
+
+def _status(options: argparse.Namespace) -> int:
+    """Run the command, print its answer, and return the exit status."""
+    # What a job or the user's own code prints is not the document.
+    with redirect_stdout(sys.stderr) if options.json else nullcontext():
+        answer: Answer = _COMMANDS[options.command].run(options)
+    if options.json:
+        print_json(answer.document)
+    elif answer.text:
+        print(answer.text)
+    return 0 if answer.good else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     import minidl
 
-    parser = argparse.ArgumentParser(
-        prog="minidl",
-        description="A mini deep-learning framework on NumPy, from the command line.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="minidl", **_texts(__doc__))
     parser.add_argument("--version", action="version", version=f"minidl {minidl.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     for name, module in _COMMANDS.items():
-        one = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.__doc__,
-            epilog=module.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        one = commands.add_parser(name, help=module.HELP, **_texts(module.__doc__))
         one.set_defaults(parser=one)
         module.add_arguments(one)
         one.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     return parser
+
+
+def _texts(docstring: str | None) -> dict[str, Any]:
+    """Return what a parser says before its options and, from the examples on, after them."""
+    about, colon, examples = (docstring or "").partition("examples:\n")
+    formatter = argparse.RawDescriptionHelpFormatter
+    return {"description": about, "epilog": f"{colon}{examples}", "formatter_class": formatter}

@@ -2,65 +2,75 @@
 
 Known are results.json, histories (CSV, JSON, JSON lines), checkpoints, weights and sweeps. A damaged file is told, the
 rest is shown, and the exit status is 1. With --json all rows are given, not the last alone.
+
+examples:
+  minidl show runs/cifar_softmax
+  minidl show runs/mine/best.safetensors
+  minidl show sweep.jsonl --json
 """
 
 import argparse
+import json
+import warnings
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from minidl._core.errors import DataError, MinidlError
 from minidl._core.tables import cell, text_table
-from minidl.cli.contents import Content, read_content
-from minidl.cli.ending import print_json
+from minidl._core.types import Array
+from minidl._storage.kinds import open_regular
+from minidl._storage.tensors import read_tensors
+from minidl.cli.ending import Answer
+from minidl.sweeps.result import SweepResult
+from minidl.sweeps.trial import read_trials, row_of
+from minidl.training.checkpoint import read_checkpoint
+from minidl.training.history import History
 
 HELP = "what is in a run's folder, or in one file of it"
-EPILOG = """examples:
-  minidl show runs/cifar_softmax
-  minidl show runs/mine/best.safetensors
-  minidl show sweep.jsonl --json"""
+
+
+class Content(NamedTuple):
+    """What is in a file: `columns` of the `last` rows are for people, all of it is for programs."""
+
+    kind: str
+    facts: dict[str, Any]
+    rows: Sequence[Mapping[str, Any]] = ()
+    columns: Sequence[str] = ()
+    last: int = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, help="a folder or a file")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> Answer:
     path: Path = options.path
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     # Hidden ones are for minidl itself; only regular ones can be read to their end.
     names = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
-    contents: dict[str, Content] = {}
+    found: dict[str, Content | None] = {}
     damaged: dict[str, str] = {}
-    others: list[str] = []
     for file in names:
         try:
-            content = read_content(file) if file.is_file() else None
+            found[file.name] = _content(file) if file.is_file() else None
         except (MinidlError, OSError) as error:
             damaged[file.name] = str(error)
-            continue
-        if content is None:
-            others.append(file.name)
-        else:
-            contents[file.name] = content
+    contents = {name: content for name, content in found.items() if content is not None}
+    others = [name for name in found if name not in contents]
     if others and not path.is_dir():
         raise DataError(f"{path}: expected a file that a run writes: .json, .jsonl, .csv or .safetensors")
-    if options.json:
-        files = {name: {"kind": c.kind, **c.facts, "rows": c.rows} for name, c in contents.items()}
-        print_json({"path": str(path), "files": files, "damaged": damaged, "others": others})
-    else:
-        _tell(contents, damaged, others)
-    return 1 if damaged else 0
-
-
-def _tell(contents: dict[str, Content], damaged: dict[str, str], others: list[str]) -> None:
+    files = {name: {"kind": c.kind, **c.facts, "rows": c.rows} for name, c in contents.items()}
+    document = {"path": str(path), "files": files, "damaged": damaged, "others": others}
     parts = [_described(name, content) for name, content in contents.items()]
     if damaged:
         parts.append("\n".join(_printable(f"{name}: DAMAGED: {fault}") for name, fault in damaged.items()))
     if others:
         kinds = Counter(Path(name).suffix or name for name in others)
         parts.append(_printable(f"Also there: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}"))
-    print("\n\n".join(parts) or "There is nothing in it.")
+    return Answer(document, "\n\n".join(parts) or "There is nothing in it.", not damaged)
 
 
 def _described(name: str, content: Content) -> str:
@@ -78,3 +88,89 @@ def _described(name: str, content: Content) -> str:
 def _printable(text: str) -> str:
     """Return a text from a file without what could steer the terminal, on one line."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _content(path: Path) -> Content | None:
+    """Return what is in the file, or None if it is of no kind that minidl writes for programs.
+
+    Raises
+    ------
+    DataError, CheckpointError
+        If it is damaged.
+    OSError
+        If it cannot be read.
+    """
+    match path.suffix:
+        case ".safetensors":
+            return _tensors(path)
+        case ".csv":
+            header = _text(path).partition("\n")[0].strip("\ufeff\r").split(",")
+            if "epoch" in header or path.name.startswith("history"):
+                return _history(History.from_csv(path))
+        case ".jsonl":
+            return _lines(path)
+        case ".json":
+            return _document(path)
+    return None
+
+
+def _tensors(path: Path) -> Content:
+    arrays, texts = read_tensors(path, require_digest=False)
+    if "minidl.state" not in texts:
+        return Content("weights", {"numbers": sum(a.size for a in arrays.values()), **texts}, _shapes(arrays))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        weights, state = read_checkpoint(path)
+    facts: dict[str, Any] = {"numbers": sum(a.size for a in weights.values())}
+    terms = ("network", "loss", "regularizer", "optimizer")
+    for group, names in [("run", ("epoch", "step")), ("terms", terms), ("run", ("seed",))]:
+        table = state.get(group)
+        facts |= {name: table.get(name) for name in names} if isinstance(table, dict) else {}
+    if told:
+        facts["note"] = str(told[0].message).removeprefix(f"{path}: ")
+    return Content("checkpoint", facts, _shapes(weights))
+
+
+def _shapes(arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
+    return [{"name": name, "shape": str(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()]
+
+
+def _history(history: History) -> Content:
+    # Asked for once, since it looks through all rows.
+    columns = history.columns
+    rows = [{name: row.get(name) for name in columns} for row in history.rows]
+    return Content("history", {"epochs": len(history)}, rows, last=5)
+
+
+def _lines(path: Path) -> Content:
+    first = _text(path).lstrip()
+    if not first.startswith('{"run"'):
+        return _history(History.from_jsonl(path))
+    trials, _ = read_trials(path)
+    done = [{"run": run} | row_of(trial) for run, trial in trials]
+    result = SweepResult(trial for _, trial in trials)
+    facts = {"trials": len(result), "failed": len(result.failed)}
+    return Content("sweep", facts, done, [*result.header, "trial_seconds"])
+
+
+def _document(path: Path) -> Content:
+    try:
+        document = json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected JSON ({error})") from None
+    if isinstance(document, list):
+        return _history(History.from_json(path))
+    if not isinstance(document, dict):
+        return Content("JSON", {"value": document})
+    settings = document.get("settings")
+    if not (isinstance(settings, list) and settings and all(isinstance(row, dict) for row in settings)):
+        return Content("JSON", {k: v for k, v in document.items() if not isinstance(v, dict | list)})
+    data = document.get("dataset")
+    facts = {"dataset": f"{data.get('name')} ({data.get('source')})"} if isinstance(data, dict) else {}
+    columns = ("lambda", "eta", "seed", "epochs", "train_loss", "val_loss", "val_accuracy", "test_accuracy")
+    return Content("results", facts, settings, [name for name in columns if name in settings[0]])
+
+
+def _text(path: Path) -> str:
+    with open(open_regular(path), encoding="utf-8", errors="replace") as file:
+        return file.read()

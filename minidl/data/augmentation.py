@@ -156,16 +156,13 @@ class Cutout(Augmentation):
         return rng.random((n, 2))
 
     def apply(self, images: Array, draws: Array) -> Array:
-        top, left = ((draws * images.shape[1:3]).astype(int) - self.size // 2).T
-        rows, columns = (self._inside(*pair) for pair in ((top, images.shape[1]), (left, images.shape[2])))
+        corners = (draws * images.shape[1:3]).astype(int) - self.size // 2
+        # How far each row of pixels is below the upper edge of the square, and each column behind its left one.
+        down, right = (np.arange(side) - corners[:, [axis]] for axis, side in enumerate(images.shape[1:3]))
+        rows, columns = ((distance >= 0) & (distance < self.size) for distance in (down, right))
         result = images.copy()
         result[rows[:, :, None] & columns[:, None, :]] = _fill(self, images, self.fill)
         return result
-
-    def _inside(self, first: Array, side: int) -> Array:
-        distance = np.arange(side) - first[:, None]
-        inside: Array = (distance >= 0) & (distance < self.size)
-        return inside
 
 
 class Brightness(Augmentation):
@@ -187,9 +184,7 @@ class Brightness(Augmentation):
         return self.amount * (2 * rng.random(n) - 1)
 
     def apply(self, images: Array, draws: Array) -> Array:
-        values = _as_float(images)
-        values += draws.astype(values.dtype)[:, None]
-        return _as_images(values, images)
+        return _calculated(images, lambda x: x + draws.astype(x.dtype)[:, None])
 
 
 class Contrast(Augmentation):
@@ -212,12 +207,13 @@ class Contrast(Augmentation):
         return 1 + self.amount * (2 * rng.random(n) - 1)
 
     def apply(self, images: Array, draws: Array) -> Array:
-        values = _as_float(images)
-        mean = values.mean(axis=1, keepdims=True)
-        values -= mean
-        values *= draws.astype(values.dtype)[:, None]
-        values += mean
-        return _as_images(values, images)
+        def stretched(x: Array) -> Array:
+            mean: Array = x.mean(axis=1, keepdims=True)
+            x -= mean
+            x *= draws.astype(x.dtype)[:, None]
+            return np.add(x, mean, out=x)
+
+        return _calculated(images, stretched)
 
 
 def augmenter(augmentations: Sequence[Augmentation], n: int, seed: int, epoch: int) -> Callable[[Array, Array], Array]:
@@ -299,16 +295,11 @@ def _windows(images: Array, corners: Array, size: tuple[int, ...]) -> Array:
     return chosen.reshape(n, *size, channels)
 
 
-def _as_float(images: Array) -> Array:
-    """Return a copy of images as rows, in C order and of a dtype to calculate in."""
-    # A mean of anything narrower, or in another order, would be rounded in a way that depends on the batch.
+def _calculated(images: Array, change: Callable[[Array], Array]) -> Array:
+    """Return images whose pixels are changed by a formula, which is given one row an image."""
     rows = images.reshape(len(images), math.prod(images.shape[1:]))
-    values: Array = rows.astype(np.result_type(images.dtype, np.float32), order="C")
-    return values
-
-
-def _as_images(values: Array, images: Array) -> Array:
+    # A mean of anything narrower, or in another order, would be rounded in a way that depends on the batch.
+    values = change(rows.astype(np.result_type(images.dtype, np.float32), order="C"))
     if images.dtype == np.uint8:
-        np.rint(values, out=values)
-        np.clip(values, 0, 255, out=values)
+        values = np.clip(np.rint(values), 0, 255)
     return values.astype(images.dtype, copy=False).reshape(images.shape)

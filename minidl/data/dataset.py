@@ -104,12 +104,11 @@ class Dataset:
         self, batch_size: int, order: Array | None, transform: Callable[[Array, Array], Array] | None, first: int
     ) -> Iterator[tuple[Array, Array]]:
         for start in range(first * batch_size, len(self), batch_size):
-            rows = slice(start, start + batch_size)
-            if order is None:
-                yield self.x[rows], self.y[rows]
-            else:
-                x = self.x[order[rows]]
-                yield (x if transform is None else transform(x, order[rows])), self.y[order[rows]]
+            rows: Any = slice(start, start + batch_size)
+            if order is not None:
+                rows = order[rows]
+            x = self.x[rows]
+            yield (x if transform is None else transform(x, rows)), self.y[rows]
 
     @staticmethod
     def concatenate(datasets: "Sequence[Dataset]") -> "Dataset":
@@ -161,11 +160,10 @@ class Dataset:
 
 def check_dataset(where: str, dataset: Any) -> None:
     """Refuse what is no Dataset, or has no rows."""
-    if not isinstance(dataset, Dataset):
-        got = f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
+    ours = isinstance(dataset, Dataset)
+    if not ours or len(dataset) == 0:
+        got = repr(dataset) if ours else f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
         raise InputError(f"{where}: expected a Dataset with at least one row, got {got}")
-    if len(dataset) == 0:
-        raise InputError(f"{where}: expected a Dataset with at least one row, got {dataset!r}")
 
 
 def measured_batches(where: str, dataset: Dataset, batch_size: int | None) -> Iterator[tuple[Array, Array]]:

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from minidl._core.checks import as_array, as_count
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
@@ -47,8 +49,7 @@ def images_from_rows(rows: Any, shape: tuple[int, int, int] = (32, 32, 3)) -> Ar
             f"got {rows.shape}{hint}"
         )
     planes = rows.reshape(*rows.shape[:-1], channels, height, width)
-    images: Array = planes.swapaxes(-3, -2).swapaxes(-2, -1).copy()
-    return images
+    return np.array(np.moveaxis(planes, -3, -1), order="C")
 
 
 def rows_from_images(images: Any) -> Array:
@@ -77,7 +78,7 @@ def rows_from_images(images: Any) -> Array:
     images = as_array("rows_from_images: images", images)
     if images.ndim not in (3, 4):
         raise ShapeError(f"rows_from_images: expected images of shape (n, height, width, channels), got {images.shape}")
-    planes = images.swapaxes(-2, -1).swapaxes(-3, -2).copy()
+    planes = np.array(np.moveaxis(images, -1, -3), order="C")
     rows: Array = planes.reshape(*images.shape[:-3], math.prod(images.shape[-3:]))
     return rows
 

@@ -43,8 +43,12 @@ def train_validation_split(
     check_type("train_validation_split", "dataset", dataset, Dataset, "put x and y into one: Dataset(x, y)")
     rng = as_generator(rng)
     n, count = len(dataset), _count(validation, len(dataset))
-    groups = _labels(dataset.y) if stratify else np.zeros(n, int)
-    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    y = dataset.y if stratify else np.zeros(n, int)
+    if y.ndim != 1 or y.dtype.kind not in "iub":
+        raise InputError(
+            f"stratify: expected integer class labels of shape (n,), got {y.dtype} {y.shape}; else pass stratify=False"
+        )
+    _, group, sizes = np.unique(y, return_inverse=True, return_counts=True)
     chosen = np.zeros(n, bool)
     for number, quota in enumerate(_quotas(sizes, count)):
         chosen[rng.permutation(np.flatnonzero(group == number))[:quota]] = True
@@ -60,14 +64,6 @@ def _count(validation: int | float, n: int) -> int:
             f"got {validation!r:.80}: both parts need a row"
         )
     return count
-
-
-def _labels(y: Array) -> Array:
-    if y.ndim != 1 or y.dtype.kind not in "iub":
-        raise InputError(
-            f"stratify: expected integer class labels of shape (n,), got {y.dtype} {y.shape}; else pass stratify=False"
-        )
-    return y
 
 
 def _quotas(sizes: Array, count: int) -> Array:

@@ -1,6 +1,6 @@
 """Diagnostics: is anything wrong before the long training, which learning rate, which units do nothing?"""
 
-from minidl.diagnostics.item import SanityItem
+from minidl.diagnostics.items import SanityItem
 from minidl.diagnostics.overfit import OverfitResult, overfit_tiny
 from minidl.diagnostics.rates import LearningRateResult, find_learning_rate
 from minidl.diagnostics.sanity import SanityReport, sanity_check

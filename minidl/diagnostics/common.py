@@ -56,7 +56,8 @@ def spread_rows(where: str, data: Dataset, most: int, rng: np.random.Generator) 
     _, kinds = np.unique(data.y[order], axis=0, return_inverse=True)
     kinds = kinds.reshape(-1)
     by_kind = np.argsort(kinds, kind="stable")
-    turns = np.empty(len(order), int)  # how many rows of the same target come before it
+    # How many rows of the same target come before each.
+    turns = np.empty(len(order), int)
     turns[by_kind] = np.arange(len(order)) - np.searchsorted(kinds[by_kind], kinds[by_kind])
     return np.sort(order[np.argsort(turns, kind="stable")[: as_count("rows", most)]])
 
@@ -68,6 +69,7 @@ def uninformed_loss(loss: Loss, outputs: Array, targets: Array) -> float:
     """
     try:
         value = float(loss.forward(np.zeros_like(outputs), targets))
-    except Exception:  # a user's loss may not take zeros; then there is nothing to compare with
+    except Exception:
+        # A user's loss may not take zeros; then there is nothing to compare with.
         return math.nan
     return value if math.isfinite(value) else math.nan

@@ -16,8 +16,10 @@ from minidl.nn.model import Model
 from minidl.training.optimizers import Adam
 from minidl.training.optimizers.base import check_gradients
 
-_PATIENCE = 100  # steps without a lower loss (by 0.1 %) after which training has come to rest
-_LEARNT = 0.01  # of the loss of knowing nothing: for ten classes 0.023, the right one has probability 0.977
+# Steps without a lower loss (by 0.1 %) after which training has come to rest.
+_PATIENCE = 100
+# Of the loss of knowing nothing: for ten classes 0.023, the right one has probability 0.977.
+_LEARNT = 0.01
 
 _NO_PARAMETER = "the model has no parameters, so that there is nothing to learn"
 _FROZEN = "every parameter is frozen: call unfreeze() on the layers that are to learn"
@@ -137,11 +139,13 @@ def overfit_tiny(
     if isinstance(twin.loss, SoftmaxCrossEntropy) and twin.loss.label_smoothing:
         twin.loss = SoftmaxCrossEntropy(class_weights=twin.loss.class_weights)
     x, y = data.x[chosen], data.y[chosen]
-    with np.errstate(all="ignore"):  # what overflows shows in the loss
+    # What overflows shows in the loss.
+    with np.errstate(all="ignore"):
         for rate in (learning_rate, 10 * learning_rate):
             result = _train(copied("overfit_tiny", twin), Adam(rate), x, y, chosen, steps)
             if result.ok or abs(result.last_loss - result.first_loss) < 0.1 * result.first_loss:
-                break  # what does not move at all is no matter of the rate
+                # What does not move at all is no matter of the rate.
+                break
     return result
 
 

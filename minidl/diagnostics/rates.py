@@ -3,27 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minidl._core.checks import as_count, as_number, check_finite, check_type
 from minidl._core.errors import InputError, NonFiniteError
 from minidl._core.randomness import keyed_generator
-from minidl._core.types import Array
+from minidl._core.types import Array, Axes, Figure
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import copied
 from minidl.plotting import plot_learning_rates
 from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_SMOOTHING = 0.8  # the share of the past in the smoothed loss
-_DIVERGED = 4.0  # times the lowest smoothed loss so far
-_FALLEN = 0.95  # of the loss at the beginning
+# The share of the past in the smoothed loss.
+_SMOOTHING = 0.8
+# Times the lowest smoothed loss so far.
+_DIVERGED = 4.0
+# Of the loss at the beginning.
+_FALLEN = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +131,8 @@ def find_learning_rate(
     smoothed: list[float] = []
     mean, diverged = 0.0, True
     batches = _endless(data, batch_size, trainer.seed)
-    with np.errstate(all="ignore"):  # what overflows shows in the loss
+    # What overflows shows in the loss.
+    with np.errstate(all="ignore"):
         for i, rate in enumerate(rates.tolist()):
             optimizer.learning_rate = rate
             try:

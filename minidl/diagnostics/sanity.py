@@ -8,9 +8,7 @@ from minidl._core.checks import check_type
 from minidl._core.tables import html_table
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import working_copy
-from minidl.diagnostics.data_items import data_items
-from minidl.diagnostics.item import SanityItem
-from minidl.diagnostics.model_items import model_items
+from minidl.diagnostics.items import SanityItem, data_items, model_items
 from minidl.training.trainer import Trainer
 
 _HEADER = ("what", "verdict", "what was found, and what to do")
@@ -104,8 +102,14 @@ from targets
     check_type("sanity_check", "trainer", trainer, Trainer)
     check_dataset("sanity_check", data)
     model = working_copy("sanity_check", trainer.model)
-    with np.errstate(all="ignore"):  # what overflows shows in what is measured
-        items = data_items(model, data)
-        if all(item.verdict != "fault" for item in items):  # else the model would only be blamed for the data
+    items: list[SanityItem] = []
+    # What overflows shows in what is measured.
+    with np.errstate(all="ignore"):
+        for item in data_items(model, data):
+            items.append(item)
+            if item.verdict == "fault":
+                break
+        else:
+            # After a fault the model would only be blamed for the data.
             items += model_items(model, data, trained=trainer.step > 0)
     return SanityReport(items)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,10 @@ from minidl.nn.layers import Layer
 from minidl.nn.model import Model
 
 _HEADER = ("layer", "kind", "units", "dead", "saturated")
-_FLAT = 0.01  # of an activation's steepest slope: below it a unit hardly passes a gradient on
-_MANY = 0.5  # the share of a layer's units from which on it is a fault
+# Of an activation's steepest slope: below it a unit hardly passes a gradient on.
+_FLAT = 0.01
+# The share of a layer's units from which on it is a fault.
+_MANY = 0.5
 
 
 class LayerUnits(NamedTuple):
@@ -142,22 +145,18 @@ def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
     """Return (path, layer, its input, its output) for every layer without layers of its own, in the order of calls."""
     calls: list[tuple[str, Layer, Array, Array]] = []
 
-    def recording(path: str, layer: Layer, forward: Callable[..., Array]) -> Callable[..., Array]:
-        def recorded(taken: Array, train: bool = False) -> Array:
-            given = forward(taken, train)
-            calls.append((path, layer, taken, given))
-            return given
+    def record(path: str, layer: Layer, forward: Callable[..., Array], taken: Array, train: bool = False) -> Array:
+        given = forward(taken, train)
+        calls.append((path, layer, taken, given))
+        return given
 
-        return recorded
-
-    leaves = [(path.rstrip("."), layer, layer.forward) for path, layer in model.network.walk() if not layer._layers]
-    for path, layer, forward in leaves:
-        vars(layer)["forward"] = recording(path, layer, forward)  # of this copy alone; the class stays as it is
-    try:
-        model.forward(x)
-    finally:
-        for _, layer, _ in leaves:
-            del vars(layer)["forward"]
+    leaves = [(path.rstrip("."), layer) for path, layer in model.network.walk() if not layer._layers]
+    for path, layer in leaves:
+        # Of this copy alone; the class stays as it is.
+        vars(layer)["forward"] = partial(record, path, layer, layer.forward)
+    model.forward(x)
+    for _, layer in leaves:
+        del vars(layer)["forward"]
     return calls
 
 
@@ -170,7 +169,8 @@ def _is_activation(layer: Layer, shape: tuple[int, ...]) -> bool:
         with_other = np.asarray(layer.forward(np.where(kept, x, other)))
         alone = np.allclose(with_other[kept], layer.forward(x)[kept], rtol=1e-9, atol=1e-9)
         slopes = _slopes(layer, np.linspace(-4.0, 4.0, x.size).reshape(x.shape))
-    except Exception:  # a user's layer that does not take such numbers cannot be asked
+    except Exception:
+        # A user's layer that does not take such numbers cannot be asked.
         return False
     return alone and float(np.ptp(slopes)) > 0.01 * float(np.abs(slopes).max())
 

@@ -1,11 +1,14 @@
-"""The report on all runs: report.html and report.md, and the table for the terminal."""
+"""What is written: results.json and results.csv for programs, report.html and report.md, the table for the terminal."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from minidl._storage.files import write_whole
 from minidl.data.dataset import Dataset
-from minidl.lab_report.runs import SETTINGS, GradientCheck, Outcome
+from minidl.lab_report.runs import BATCH_SIZE, SETTINGS, GradientCheck, Outcome
 from minidl.report import Report
 from minidl.training.describe import describe_run
 
@@ -25,7 +28,7 @@ def write_report(out: Path, train: Dataset, checks: list[GradientCheck], outcome
         {
             "data": f"{train.name} ({train.source})",
             "training images": len(train),
-            "images a batch": shown[0].batch_size,
+            "images a batch": BATCH_SIZE,
             "epochs": len(shown[0].history),
             "seed" if len(seeds) == 1 else "seeds": ", ".join(map(str, seeds)),
         }
@@ -88,3 +91,31 @@ def _percent(share: float) -> str:
 
 def _is_cifar10(data: Dataset) -> bool:
     return data.name == "CIFAR-10"
+
+
+def write_results(out: Path, train: Dataset, checks: list[GradientCheck], outcomes: list[Outcome]) -> dict[str, Any]:
+    """Write results.json and results.csv, an entry for each run, and return what the first one holds."""
+    results: dict[str, Any] = {
+        "dataset": {"name": train.name, "source": train.source, "training_images": len(train)},
+        "gradient_check": [
+            {"lambda": c.lam, "parameter": c.parameter}
+            | c.report.tensors[c.parameter]
+            | {"verdict": c.report.verdict.name}
+            for c in checks
+        ],
+        "settings": [_entry(o) for o in outcomes],
+    }
+    write_whole(out / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
+    names = [name for name in results["settings"][0] if name != "figures"]
+    rows = [names, *([entry[name] for name in names] for entry in results["settings"])]
+    write_whole(out / "results.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))
+    return results
+
+
+def _entry(o: Outcome) -> dict[str, Any]:
+    last = o.history.rows[-1]
+    entry = {"lambda": o.setting.lam, "eta": o.setting.eta, "batch_size": BATCH_SIZE, "epochs": len(o.history)}
+    entry |= {"seed": o.seed, "test_accuracy": o.test_accuracy}
+    entry |= {f"train_{name}": last[name] for name in ("cost", "loss", "accuracy")}
+    entry |= {name: last[name] for name in ("val_cost", "val_loss", "val_accuracy")}
+    return entry | {"seconds": o.seconds, "figures": {name: png.name for name, (png, _) in o.figures.items()}}

@@ -9,8 +9,7 @@ from typing import Any
 import minidl as dl
 from minidl._core.types import Array
 from minidl._storage.files import make_folder
-from minidl.lab_report.document import print_accuracies, write_report
-from minidl.lab_report.results import write_results
+from minidl.lab_report.document import print_accuracies, write_report, write_results
 from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, GradientCheck, Outcome, Setting
 
 
@@ -33,7 +32,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     except KeyboardInterrupt:
         print("Interrupted: what was finished before is in the --out folder.", file=sys.stderr)
         raise
-    finally:  # also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are
+    finally:
+        # Also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are.
         if outcomes:
             results = write_results(out, train, checks, outcomes)
     write_report(out, train, checks, outcomes)
@@ -66,10 +66,10 @@ def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[Gra
         layer = dl.Dense(x.shape[1], 10, weight_init=dl.Normal(0.01), rng=options.seed)
         model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(lam) if lam else None)
         report = dl.check_model(model, x, y, seed=options.seed, every_entry=True)
-        checks += [GradientCheck(lam, name, report, x.shape) for name in report.tensors]
-        for check in checks[-len(report.tensors) :]:
-            print(f"Gradient check: {check}")
+        found = [GradientCheck(lam, name, report, x.shape) for name in report.tensors]
+        print(*(f"Gradient check: {check}" for check in found), sep="\n")
         report.assert_ok()
+        checks += found
     return checks
 
 
@@ -90,10 +90,11 @@ def fit(
     trainer = dl.Trainer(model, dl.SGD(setting.eta), callbacks, rng=seed)
     try:
         history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
-    finally:  # also after Ctrl-C
+    finally:
+        # Also after Ctrl-C.
         suffix = f"-seed-{seed}" if options.seeds > 1 else ""
         if len(trainer.history):
             trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
     drawn = {name: paths for callback in figures for name, paths in callback.paths.items()}
     seconds = perf_counter() - start
-    return Outcome(setting, seed, BATCH_SIZE, history, model.evaluate(test)["accuracy"], seconds, drawn)
+    return Outcome(setting, seed, history, model.evaluate(test)["accuracy"], seconds, drawn)

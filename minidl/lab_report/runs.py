@@ -11,9 +11,12 @@ CHECKED_IMAGES = 5
 
 
 class Setting(NamedTuple):
-    lam: float  # strength of the L2 penalty
-    eta: float  # learning rate
-    published: float  # test accuracy in the lab report
+    # Strength of the L2 penalty.
+    lam: float
+    # Learning rate.
+    eta: float
+    # Test accuracy in the published report.
+    published: float
 
     @property
     def title(self) -> str:
@@ -31,7 +34,8 @@ class GradientCheck(NamedTuple):
     lam: float
     parameter: str
     report: GradientReport
-    shape: tuple[int, ...]  # images, pixels of each
+    # Images, pixels of each.
+    shape: tuple[int, ...]
 
     @property
     def cells(self) -> tuple[str, int, str, str]:
@@ -48,8 +52,8 @@ class GradientCheck(NamedTuple):
 class Outcome(NamedTuple):
     setting: Setting
     seed: int
-    batch_size: int
     history: History
     test_accuracy: float
     seconds: float
-    figures: dict[str, list[Path]]  # "cost", "loss" and "weights", each as PNG and as SVG
+    # "cost", "loss" and "weights", each as PNG and as SVG.
+    figures: dict[str, list[Path]]

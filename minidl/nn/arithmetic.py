@@ -43,16 +43,13 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """
     if out is None:
         out = np.empty((len(a), b.shape[1]), a.dtype)
-    if not IN_PIECES:
-        np.matmul(a, b, out=out)
-        return out
-    if b.shape[1] > NARROW >= len(a):
+    if IN_PIECES and b.shape[1] > NARROW >= len(a):
         # The columns of b are the rows of its transpose.
         product(b.T, a.T, out.T)
         return out
     pieces = -(-a.size * b.shape[1] // PIECE)
     rows = len(a) // max(pieces, 1)
-    if pieces <= 1 or b.shape[1] > NARROW or rows < FEWEST:
+    if not IN_PIECES or pieces <= 1 or b.shape[1] > NARROW or rows < FEWEST:
         np.matmul(a, b, out=out)
     elif pieces < SHARED:
         _by_pieces(a, b, out, rows)
@@ -98,15 +95,12 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
         yield arrays
         return
     # A part of this axis lies in one piece.
-    axis = int(np.argmax(first.strides))
+    axis = max(range(first.ndim), key=lambda i: first.strides[i] if first.shape[i] > 1 else 0)
     turned = [np.moveaxis(array, axis, 0) for array in arrays]
-    rows = BLOCK * len(turned[0]) // first.size
-    if rows == 0:
-        for parts in zip(*turned, strict=True):
-            yield from blocks(*parts)
-        return
+    rows = max(1, BLOCK * len(turned[0]) // first.size)
     for start in range(0, len(turned[0]), rows):
-        yield tuple(array[start : start + rows] for array in turned)
+        # One row may still be too large.
+        yield from blocks(*(array[start : start + rows] for array in turned))
 
 
 SUM_BLOCK = 64
@@ -139,8 +133,7 @@ def column_sums(*tables: Array) -> Array:
         terms, *(table[..., :whole, :].reshape(*stack, whole // SUM_BLOCK, SUM_BLOCK, d) for table in tables)
     )
     rest = np.einsum(terms, *(table[..., whole:, :] for table in tables))
-    sums: Array = blocks.sum(axis=-2, dtype=np.float64) + rest
-    return sums
+    return blocks.sum(axis=-2, dtype=np.float64) + rest
 
 
 # Cody's rational functions, coefficients from the highest power down. All of them are positive, and so is what they
@@ -190,10 +183,9 @@ def erf(x: Array) -> Array:
     wide = x.astype(np.result_type(x, np.float32), copy=False)
     size = np.minimum(np.abs(wide), _ONE_FROM)
     square = size * size
-    centre = size * _ratio(_CENTRE, square)
-    tail = 1.0 - np.exp(-square) * _ratio(_TAIL, size)
-    y: Array = np.copysign(np.where(size < _BORDER, centre, tail), wide)
-    return y.astype(x.dtype, copy=False)
+    centre = size * (_polynomial(_CENTRE[0], square) / _polynomial(_CENTRE[1], square))
+    tail = 1.0 - np.exp(-square) * (_polynomial(_TAIL[0], size) / _polynomial(_TAIL[1], size))
+    return np.copysign(np.where(size < _BORDER, centre, tail), wide).astype(x.dtype, copy=False)
 
 
 def sigmoid(x: Array) -> Array:
@@ -206,18 +198,14 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
     array([0. , 0.5, 1. ])
     """
-    y: Array = np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
-    return y
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 
-def _ratio(polynomials: tuple[tuple[float, ...], tuple[float, ...]], t: Array) -> Array:
-    """Return the numerator over the denominator, by Horner's scheme."""
-    above, below = (np.full_like(t, polynomial[0]) for polynomial in polynomials)
+def _polynomial(coefficients: tuple[float, ...], t: Array) -> Array:
+    """Return the polynomial at each entry, by Horner's scheme; coefficients from the highest power down."""
+    value = np.full_like(t, coefficients[0])
     # In place, which takes half the time: new memory for each step is dear.
-    for a, b in zip(polynomials[0][1:], polynomials[1][1:], strict=True):
-        above *= t
-        above += a
-        below *= t
-        below += b
-    above /= below
-    return above
+    for coefficient in coefficients[1:]:
+        value *= t
+        value += coefficient
+    return value

@@ -41,16 +41,15 @@ class Ensemble:
         check_type("Ensemble", "models", models, Sequence)
         for i, model in enumerate(models):
             check_type("Ensemble", f"models[{i}]", model, Model)
-        if not models or vote not in ("mean", "majority"):
-            raise InputError(
-                f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
-            )
-        for i, model in enumerate(models):
             if vote == "mean" and type(model.loss).probabilities is Loss.probabilities:
                 raise InputError(
                     f"Ensemble: expected models[{i}] to have a loss with probabilities, got {model.loss!r}; "
                     "vote='majority' needs none"
                 )
+        if not models or vote not in ("mean", "majority"):
+            raise InputError(
+                f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
+            )
         self.models = list(models)
         self.vote = vote
 
@@ -61,13 +60,11 @@ class Ensemble:
         if len(set(shapes)) > 1:
             got = ", ".join(map(str, shapes))
             raise ShapeError(f"Ensemble: expected models of the same classes, got outputs of shapes {got}")
-        mean: Array = np.mean(votes, axis=0)
-        return mean
+        return np.mean(votes, axis=0)
 
     def predict(self, x: Any) -> Array:
         """Return the class of each row of `x`, shape (n,)."""
-        classes: Array = self.predict_proba(x).argmax(axis=1)
-        return classes
+        return self.predict_proba(x).argmax(axis=1)
 
     def evaluate(self, dataset: Dataset, batch_size: int | None = None) -> dict[str, float]:
         """Return the accuracy over the whole dataset."""
@@ -87,8 +84,7 @@ class Ensemble:
                 f"{model.loss!r}"
             )
         if self.vote == "majority":
-            one_hot: Array = np.eye(outputs.shape[1])[labels]
-            return one_hot
+            return np.eye(outputs.shape[1])[labels]
         return model.loss.probabilities(outputs)
 
     def __repr__(self) -> str:

@@ -23,8 +23,7 @@ class Initializer(ABC):
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """Return a float64 array of `shape`, drawn from `rng`."""
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 def drawn(where: str, init: Initializer | None, usual: Initializer, shape: tuple[int, ...], rng: Seed) -> Array:

@@ -102,8 +102,7 @@ def true_class_probabilities(probabilities: Any, targets: Any) -> Array:
             f"true_class_probabilities: expected probabilities in [0, 1], got {p.min()} to {p.max()}; "
             "logits become probabilities by loss.probabilities"
         )
-    chosen: Array = p[np.arange(len(targets)), targets]
-    return chosen
+    return p[np.arange(len(targets)), targets]
 
 
 def mean_true_class_probability(probabilities: Any, targets: Any) -> float:
@@ -175,9 +174,8 @@ def per_class_accuracy(predictions: Any, targets: Any, classes: int) -> Array:
     array([0.5, 1. , nan])
     """
     counts = confusion_matrix(predictions, targets, classes)
-    shares: Array = np.full(len(counts), np.nan)
-    np.divide(counts.diagonal(), counts.sum(axis=1), out=shares, where=counts.any(axis=1))
-    return shares
+    with np.errstate(invalid="ignore"):
+        return counts.diagonal() / counts.sum(axis=1)
 
 
 class ConfusedPair(NamedTuple):

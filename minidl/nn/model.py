@@ -183,12 +183,18 @@ class Model:
         weights = self.weights()
         faults = [f"no {name!r}" for name in weights if name not in found]
         faults += [f"a {name!r} that the model has not" for name in found if name not in weights]
-        others, hint = _mismatches(weights, found), ""
-        if others and not faults and all(found[name].shape == weights[name].shape for name in weights):
-            hint = "; none is rounded: load them into model.astype(numpy.float64)"
-        if faults or others:
-            told = "; ".join([*faults, *others][:8])
-            raise CheckpointError(f"{source}: these weights are not of {self!r:.80}: it has {told}{hint}")
+        both = [(name, found[name], array) for name, array in weights.items() if name in found]
+        shapes_fit = not faults and all(new.shape == own.shape for _, new, own in both)
+        faults += [
+            f"{name!r} of {new.shape} {new.dtype} where the model has {own.shape} {own.dtype}"
+            for name, new, own in both
+            if new.shape != own.shape or not np.can_cast(new.dtype, own.dtype)
+        ]
+        if faults:
+            hint = "; none is rounded: load them into model.astype(numpy.float64)" if shapes_fit else ""
+            raise CheckpointError(
+                f"{source}: these weights are not of {self!r:.80}: it has {'; '.join(faults[:8])}{hint}"
+            )
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:
@@ -211,12 +217,3 @@ class Model:
         regularizer = f", regularizer {self.regularizer!r}" if self.regularizer else ""
         text = f"{count}, loss {self.loss!r}{regularizer}; summary(input_shape) tells the shapes"
         return f"{layers_as_html(self.network)}\n<p>{escape(text)}</p>"
-
-
-def _mismatches(weights: dict[str, Array], found: dict[str, Array]) -> list[str]:
-    """Return in words which arrays of the same name differ in shape, or would have to be rounded."""
-    return [
-        f"{name!r} of {found[name].shape} {found[name].dtype} where the model has {array.shape} {array.dtype}"
-        for name, array in weights.items()
-        if name in found and (found[name].shape != array.shape or not np.can_cast(found[name].dtype, array.dtype))
-    ]

@@ -110,18 +110,21 @@ class ForwardMemory:
     """One slot that `forward` fills and `backward` empties: stale values can never be used twice."""
 
     _kept: tuple[Any, ...] | None = None
+    _y_shape: tuple[int, ...] | None = None
 
-    def keep(self, *values: Any) -> None:
-        """Keep `values` for the next backward, in place of what was kept before."""
-        self._kept = values
+    def keep(self, *values: Any, y_shape: tuple[int, ...] | None = None) -> None:
+        """Keep `values` for the next backward, in place of what was kept before, and the shape that dy must have."""
+        self._kept, self._y_shape = values, y_shape
 
-    def kept(self) -> tuple[Any, ...]:
+    def kept(self, dy: Array | None = None) -> tuple[Any, ...]:
         """Return what the last forward kept, and forget it.
 
         Raises
         ------
         CallOrderError
             If there was no such forward, or a backward has already used it.
+        ShapeError
+            If `dy` has not the shape that the forward told, if any.
         """
         if self._kept is None:
             raise CallOrderError(
@@ -129,6 +132,8 @@ class ForwardMemory:
                 "one backward"
             )
         kept, self._kept = self._kept, None
+        if dy is not None and self._y_shape is not None:
+            check_shape(self, "dy", self._y_shape, dy.shape)
         return kept
 
 

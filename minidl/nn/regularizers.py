@@ -20,8 +20,7 @@ class Regularizer(ABC):
     def gradient(self, w: Array) -> Array:
         """Return the gradient of the penalty, a new array of w's shape and dtype."""
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 class L2(Regularizer):

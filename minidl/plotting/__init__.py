@@ -10,9 +10,8 @@ from minidl.plotting.classes import (
     plot_per_class_accuracy,
     plot_true_class_probability,
 )
-from minidl.plotting.curves import plot_curves, plot_runs
+from minidl.plotting.curves import plot_curves, plot_gradient_norms, plot_runs, plot_update_ratios
 from minidl.plotting.gallery import plot_gallery, plot_weight_templates, template_images
-from minidl.plotting.layers import plot_gradient_norms, plot_update_ratios
 from minidl.plotting.rates import plot_learning_rates, plot_schedule
 from minidl.plotting.style import save_figure
 from minidl.plotting.sweeps import plot_sweep

@@ -2,21 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minidl._core.checks import as_array
 from minidl._core.errors import InputError, ShapeError
-from minidl._core.types import Array
+from minidl._core.types import Array, Axes, Figure
 from minidl.nn.metrics import as_confusion_matrix, most_confused, true_class_probabilities
 from minidl.plotting.style import BLUE, SKY, VERMILLION, begin, class_labels, figure_of, finish, write_inside
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_SMALLEST = 6.0  # points: what would have to be smaller is not written
+# In points: what would have to be smaller is not written.
+_SMALLEST = 6.0
 
 
 def plot_confusion_matrix(
@@ -64,11 +61,12 @@ def plot_confusion_matrix(
     else:
         extent = ax.get_window_extent()
         side = min(extent.width, extent.height) / figure_of(ax).dpi
-    ax = begin(ax, title, len(notes), wrap=36, width=max(5.0, side + 1.6), height=side + 0.8)
+    ax = begin(ax, title, len(notes), (max(5.0, side + 1.6), side + 0.8), wrap=36)
     _draw_cells(ax, shown, 72 * side / classes, 100.0 if normalize else max(1.0, shown.max()), unit)
 
     size = max(7.0, min(9.0, 60 * side / classes))
-    step = math.ceil(classes * size * 1.25 / (72 * side))  # without room for every name there is one for every second …
+    # Without room for every name there is one for every second, or third, and so on.
+    step = math.ceil(classes * size * 1.25 / (72 * side))
     ticks = np.arange(0, classes, step)
     across = 90 if max(map(len, names)) > 3 else 0
     ax.set_xticks(ticks, [names[k] for k in ticks], fontsize=size, rotation=across, parse_math=False)
@@ -87,23 +85,19 @@ def _draw_cells(ax: "Axes", shown: Array, points: float, top: float, unit: str) 
     longest = max(2, len(f"{np.nanmax(shown, initial=0.0):,.0f}"))
     size = min(9.0, 0.9 * points / (0.62 * longest))
     if size < _SMALLEST:
-        norm: Normalize = PowerNorm(0.5, 0, top)  # lest the few of a confused pair be as pale as none
+        # Linear shades would show the few of a confused pair as pale as none.
+        norm: Normalize = PowerNorm(0.5, 0, top)
         image = ax.imshow(shown, cmap=shades, norm=norm)
         figure_of(ax).colorbar(image, ax=ax, shrink=0.7).set_label(unit)
         return
     norm = Normalize(0, top)
     ax.imshow(shown, cmap=shades, norm=norm)
-    for t, p in np.argwhere(shown > 0).tolist():  # (not where it is NaN)
+    # This leaves out NaN, too.
+    for t, p in np.argwhere(shown > 0).tolist():
+        number = f"{shown[t, p]:,.0f}" if shown[t, p] > 0.5 else "<1"
         luminance = np.dot(shades(norm(shown[t, p]))[:3], (0.2126, 0.7152, 0.0722))
-        ax.text(
-            p,
-            t,
-            f"{shown[t, p]:,.0f}" if shown[t, p] > 0.5 else "<1",
-            ha="center",
-            va="center",
-            fontsize=size,
-            color="white" if luminance < 0.46 else "black",
-        )
+        color = "white" if luminance < 0.46 else "black"
+        ax.text(p, t, number, ha="center", va="center", fontsize=size, color=color)
 
 
 def plot_most_confused(
@@ -186,7 +180,8 @@ def plot_per_class_accuracy(
     if ((shares < 0) | (shares > 1)).any():
         raise InputError("plot_per_class_accuracy: expected shares in [0, 1], or NaN for a class without rows")
     names = class_labels("plot_per_class_accuracy", class_names, len(shares), most=20)
-    order = np.argsort(-shares, kind="stable") if sort else np.arange(len(shares))  # (NaN goes last)
+    # NaN goes last.
+    order = np.argsort(-shares, kind="stable") if sort else np.arange(len(shares))
     texts = [f"{shares[k]:.2f}" if known[k] else "no rows" for k in order]
     ax = _bars([names[k] for k in order], np.nan_to_num(shares[order]), texts, title=title, ax=ax)
     ax.set_xlim(0, 1.12)
@@ -201,12 +196,13 @@ def plot_per_class_accuracy(
 
 def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: str, ax: "Axes | None") -> "Axes":
     """Return axes with a labelled horizontal bar for each value, from the top down, and a text at its end."""
-    width = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0))
+    size = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0)), max(1.0, 0.2 * len(labels))
     # The title is centred over the bars, which long labels push aside: it has less room.
-    ax = begin(ax, title, 3, wrap=36, points=230, width=width, height=max(1.0, 0.2 * len(labels)))
+    ax = begin(ax, title, 3, size, wrap=36, points=230)
     places = np.arange(len(labels))
     bars = ax.barh(places, values, height=0.7, color=SKY)
-    ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # so that a line behind a text does not cross it
+    # White, lest a line behind a text cross it.
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     ax.bar_label(bars, texts, padding=3, fontsize=8, bbox=ground)
     ax.set_yticks(places, labels, fontsize=9, parse_math=False)
     ax.set_ylim(len(labels) - 0.4, -0.6)

@@ -1,28 +1,23 @@
-"""Learning curves of one run, and of several runs in one figure."""
+"""Lines over epochs: learning curves of one run and of several, the sizes of gradients and of updates."""
 
 import textwrap
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from minidl._core.errors import InputError
-from minidl._core.types import Array
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import (
     Columns,
     blow_up,
-    draw_curves,
+    draw_lines,
     epochs_of,
     gaps_in,
-    label_ends,
+    line_style,
     quantity_label,
     with_gaps,
 )
-from minidl.plotting.style import begin, finish
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
@@ -60,14 +55,13 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes |
     if not curves:
         raise InputError(f"plot_curves: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
     epochs = epochs_of("plot_curves", history, list(curves.values()))
-    notes = ["epoch", *(f"{name}: no finite value {gaps}" for name, gaps in _gaps(curves).items())]
+    notes = [f"{name}: no finite value {gaps}" for name, gaps in gaps_in(curves, np.isnan).items()]
     label = quantity_label(quantity)
     if reason := blow_up(quantity, list(curves.values())):
         notes.append(f"log scale: {reason}")
         label += ", log scale"
-    ax = begin(ax, title, 1 + len(notes))
-    draw_curves(ax, [epochs] * len(curves), curves, first=0 if "training" in curves else 1, log=bool(reason))
-    return finish(ax, "\n".join(notes), label, legend=True)
+    styles = [line_style(number) for number, name in enumerate(names) if name in curves]
+    return draw_lines(ax, title, [epochs] * len(curves), curves, styles, notes, label, log=bool(reason))
 
 
 def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
@@ -103,20 +97,126 @@ def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax
         got = ", ".join(f"{name}: {run!r:.80}" for name, run in runs.items()) or "no run"
         raise InputError(f"plot_runs: expected a run with {quantity!r}, got {got:.400}")
     epochs = [epochs_of(f"plot_runs, {name!r}", runs[name], [values]) for name, values in curves.items()]
-    missing = [str(name) for name in runs if name not in curves]
-    notes, label = ["epoch"], quantity_label(quantity)
-    if gaps := [f"{name} {epochs}" for name, epochs in _gaps(curves).items()]:
-        notes.append(textwrap.fill(f"no finite value: {', '.join(gaps)}", 56))
-    if missing:
-        notes.append(textwrap.fill(f"without {quantity}: {', '.join(missing)}", 56))
+    said = {
+        "no finite value": [f"{name} {gaps}" for name, gaps in gaps_in(curves, np.isnan).items()],
+        f"without {quantity}": [str(name) for name in runs if name not in curves],
+    }
+    notes = [textwrap.fill(f"{what}: {', '.join(names)}", 56) for what, names in said.items() if names]
+    label = quantity_label(quantity)
     if reason := blow_up(quantity, list(curves.values())):
         notes.append(f"log scale: {reason}")
         label = f"{label.partition(' (')[0]}, log scale"
-    note = "\n".join(notes)
-    ax = begin(ax, title, 2 + note.count("\n"), width=6.0, height=max(3.0, 0.16 * len(curves)))
-    label_ends(ax, draw_curves(ax, epochs, curves, log=bool(reason)), 24)
-    return finish(ax, note, label)
+    styles = [line_style(number) for number in range(len(curves))]
+    return draw_lines(ax, title, epochs, curves, styles, notes, label, log=bool(reason), most=24)
 
 
-def _gaps(curves: Mapping[str, Array]) -> dict[str, str]:
-    return gaps_in({name: np.isnan(values) for name, values in curves.items()})
+def plot_gradient_norms(
+    norms: Mapping[str, Sequence[float]],
+    *,
+    epochs: Sequence[int] | None = None,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw the norms of the gradients over the epochs on a logarithmic axis, a line a parameter.
+
+    The colour goes from dark for the first layer to light for the last, the line style with the kind of parameter:
+    gradients that vanish or explode towards the first layers show as a fan of lines. Zeros and numbers that are not
+    finite leave a gap, and the figure says so.
+
+    Parameters
+    ----------
+    norms : mapping of str to sequence of float
+        One number an epoch for each path, such as ``{"0.weight": [1.5, 0.75], "0.bias": [0.25, 0.125]}``.
+    epochs : sequence of int, optional
+        Of the numbers; None counts from 1.
+    title : str
+        Above the axes; long ones are wrapped.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure, the higher the more parameters. Paths are written to the right of it.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to.
+
+    Raises
+    ------
+    InputError, ShapeError
+        If there is no parameter or no epoch, not one number an epoch, or one below 0.
+    """
+    return _plot_sizes("plot_gradient_norms", norms, epochs, "norm of the gradient, log scale", title, ax)
+
+
+def plot_update_ratios(
+    ratios: Mapping[str, Sequence[float]],
+    *,
+    epochs: Sequence[int] | None = None,
+    title: str = "",
+    ax: "Axes | None" = None,
+) -> "Figure":
+    """Draw the sizes of the updates relative to those of the weights over the epochs, a line a parameter.
+
+    Lines as in `plot_gradient_norms`. A grey band marks the neighbourhood of 1e-3, a rule of thumb: far above it the
+    learning rate may be too high, far below it too low.
+
+    Parameters
+    ----------
+    ratios : mapping of str to sequence of float
+        ``norm(update) / norm(weight)``, one number an epoch for each path.
+    epochs : sequence of int, optional
+        Of the numbers; None counts from 1.
+    title : str
+        Above the axes; long ones are wrapped.
+    ax : matplotlib Axes, optional
+        Where to draw; None makes a new figure, the higher the more parameters. Paths are written to the right of it.
+
+    Returns
+    -------
+    matplotlib Figure
+        The new figure, or the one that `ax` belongs to.
+
+    Raises
+    ------
+    InputError, ShapeError
+        If there is no parameter or no epoch, not one number an epoch, or one below 0.
+
+    References
+    ----------
+    Stanford CS231n, course notes, "Neural networks part 3", ratio of weights and updates.
+    """
+    label = "update / weight (ratio of norms)"
+    return _plot_sizes("plot_update_ratios", ratios, epochs, label, title, ax, band=(10**-3.5, 10**-2.5))
+
+
+def _plot_sizes(
+    where: str, sizes: Any, epochs: Sequence[int] | None, label: str, title: str, ax: "Axes | None", **options: Any
+) -> "Figure":
+    """Draw a line a parameter on a logarithmic axis; the `options` are those of `draw_lines`."""
+    from matplotlib import colormaps
+
+    if not isinstance(sizes, Mapping) or not sizes:
+        raise InputError(f"{where}: expected a dict of one number an epoch for each parameter, got {sizes!r:.80}")
+    numbers = {str(path): np.array(column, dtype=np.float64) for path, column in sizes.items()}
+    at = np.arange(1, len(next(iter(numbers.values()))) + 1) if epochs is None else np.asarray(epochs)
+    for path, column in numbers.items():
+        if column.shape != at.shape or len(at) == 0:
+            wanted = f"{len(at) or 'some'} numbers for {path!r}, one an epoch"
+            raise ShapeError(f"{where}: expected {wanted}, got {column!r:.80}")
+        if (column < 0).any():
+            raise InputError(f"{where}: expected numbers of at least 0 for {path!r}, got {column.min():g}")
+    drawable = {path: np.where(np.isfinite(column) & (column > 0), column, np.nan) for path, column in numbers.items()}
+    notes = []
+    missing: dict[str, Callable[[Array], Array]] = {"zero": np.logical_not, "not finite": lambda x: ~np.isfinite(x)}
+    for what, is_missing in missing.items():
+        if found := [f"{path} {gaps}" for path, gaps in gaps_in(numbers, is_missing).items()]:
+            found[3:] = [f"{len(found) - 3} more"] if len(found) > 4 else found[3:]
+            notes.append(textwrap.fill(f"{what}: {', '.join(found)}", 60))
+    parts = [path.rpartition(".")[::2] for path in numbers]
+    owners, kinds = (list(dict.fromkeys(names)) for names in zip(*parts, strict=True))
+    styles = []
+    for owner, kind in parts:
+        depth = owners.index(owner) / max(1, len(owners) - 1)
+        # The last part of the colours is too pale for lines.
+        color = colormaps["cividis"](0.82 * depth)
+        styles.append(line_style(kinds.index(kind)) | {"color": color, "linewidth": 1.2})
+    return draw_lines(ax, title, [at] * len(drawable), drawable, styles, notes, label, log=True, most=28, **options)

@@ -1,19 +1,21 @@
 """Pictures side by side: what a classifier took for what, and the columns of a weight."""
 
+import math
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from minidl._core.checks import as_array, as_count
 from minidl._core.errors import InputError, ShapeError
-from minidl._core.types import Array
+from minidl._core.types import Array, Figure
+from minidl.data.images import images_from_rows
 from minidl.nn.metrics import true_class_probabilities
-from minidl.plotting.pictures import MOST_PICTURES, picture_grid, pictures_from, stretched
-from minidl.plotting.style import begin, class_labels, figure_of, write_inside
+from minidl.plotting.style import begin, class_labels, figure_of, fitting_size, title_style, write_inside
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+# Pictures on a figure.
+_MOST = 100
 
 
 def plot_gallery(
@@ -62,9 +64,10 @@ def plot_gallery(
     """
     if which not in ("wrong", "right"):
         raise InputError(f"plot_gallery: expected which to be 'wrong' or 'right', got {which!r:.80}")
-    if as_count("count", count) > MOST_PICTURES:
-        raise InputError(f"plot_gallery: expected count of at most {MOST_PICTURES}, got {count}")
-    true_class_probabilities(probabilities, targets)  # which refuses what is not one probability a row and class
+    if as_count("count", count) > _MOST:
+        raise InputError(f"plot_gallery: expected count of at most {_MOST}, got {count}")
+    # This refuses what is not one probability a row and class.
+    true_class_probabilities(probabilities, targets)
     probabilities, targets = as_array("probabilities", probabilities), as_array("targets", targets)
     images = as_array("images", images)
     if len(images) != len(targets):
@@ -75,28 +78,28 @@ def plot_gallery(
     sureness = probabilities.max(axis=1)
     found = np.flatnonzero((guesses != targets) if which == "wrong" else (guesses == targets))
     if len(found) == 0:
-        ax = begin(None, title, 0, height=1.0)
+        ax = begin(None, title, 0, (5.0, 1.0))
         ax.set_axis_off()
         write_inside(ax, f"none of {len(targets):,} rows is classified {which}ly")
         return figure_of(ax)
     rows = found[np.argsort(-sureness[found], kind="stable")][:count]
     labels = [f"{names[targets[row]]} /\n{names[guesses[row]]} ({sureness[row]:.2f})" for row in rows]
-    pictures, scaling = _drawable(pictures_from("plot_gallery", images[rows], image_shape))
+    pictures, scaling = _drawable(_pictures_from("plot_gallery", images[rows], image_shape))
     notes = [
         "truth / guess (its probability)",
         f"{len(rows):,} of {len(found):,} {which} in {len(targets):,} rows, the surest first",
         *scaling,
     ]
-    return picture_grid(pictures, labels, title=title, note="; ".join(notes))
+    return _picture_grid(pictures, labels, title=title, note="; ".join(notes))
 
 
 def _drawable(pictures: Array) -> tuple[Array, list[str]]:
     """Return pictures in [0, 1], and what was done to them if it is worth saying."""
     low, high = pictures.min(), pictures.max()
-    if low >= 0 and high <= 255:  # (not with NaN)
+    # NaN is not in this range.
+    if low >= 0 and high <= 255:
         return (pictures if high <= 1 else pictures / 255).astype(np.float64), []
-    notes = ["each scaled to its own minimum and maximum"]
-    return stretched(pictures), notes if np.isfinite(pictures).all() else [*notes, "grey where not finite"]
+    return _stretched(pictures)
 
 
 def plot_weight_templates(
@@ -128,20 +131,102 @@ def plot_weight_templates(
     ShapeError
         If the weight is not a matrix, its columns do not fill the image, or there is not one name a column.
     """
-    pictures = template_images(weight, image_shape)
+    pictures, notes = _templates(weight, image_shape)
     total = len(pictures)
     labels = class_labels("plot_weight_templates", class_names, total, one_a="column")
-    notes = ["each scaled to its own minimum and maximum"]
-    if not np.isfinite(weight).all():
-        notes.append("grey where not finite")
-    if total > MOST_PICTURES:
-        notes.append(f"the first {MOST_PICTURES} of {total}")
-    return picture_grid(pictures[:MOST_PICTURES], labels[:MOST_PICTURES], title=title, note="; ".join(notes))
+    if total > _MOST:
+        notes.append(f"the first {_MOST} of {total}")
+    return _picture_grid(pictures[:_MOST], labels[:_MOST], title=title, note="; ".join(notes))
 
 
 def template_images(weight: Any, image_shape: tuple[int, ...] | None = None) -> Array:
     """Return the columns of `weight` as pictures in [0, 1], (n, height, width[, 3]), each scaled by its own range."""
+    return _templates(weight, image_shape)[0]
+
+
+def _templates(weight: Any, image_shape: tuple[int, ...] | None) -> tuple[Array, list[str]]:
     weight = as_array("weight", weight)
     if weight.ndim != 2 or weight.size == 0:
         raise ShapeError(f"weight templates: expected a weight (in_features, n_classes), got shape {weight.shape}")
-    return stretched(pictures_from("weight templates", weight.T, image_shape))
+    return _stretched(_pictures_from("weight templates", weight.T, image_shape))
+
+
+def _pictures_from(where: str, images: Array, image_shape: tuple[int, ...] | None) -> Array:
+    """Return flat rows or images as (n, height, width[, 3]).
+
+    Parameters
+    ----------
+    where : str
+        What an error blames.
+    images : array, shape (n, features), (n, height, width) or (n, height, width, 1 or 3)
+    image_shape : tuple of int, optional
+        Of flat rows: (height, width), (3, height, width) or (height, width, 3); None finds a square: (3, s, s) or else
+        (s, s).
+    """
+    if images.ndim == 2:
+        shape = _shape_of_rows(where, images.shape[1], image_shape)
+        in_planes = len(shape) == 3 and shape[0] == 3
+        return images_from_rows(images, (shape[1], shape[2], 3)) if in_planes else images.reshape(-1, *shape)
+    if images.ndim == 4 and images.shape[3] == 1:
+        return images[..., 0]
+    if images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3):
+        return images
+    raise ShapeError(
+        f"{where}: expected flat rows (n, features) or images (n, height, width) or (n, height, width, 1 or 3), got "
+        f"shape {images.shape}"
+    )
+
+
+def _shape_of_rows(where: str, features: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    if shape is None:
+        for channels in [(3,), ()]:
+            side = math.isqrt(features // math.prod(channels))
+            if side and math.prod((*channels, side, side)) == features:
+                return (*channels, side, side)
+        raise ShapeError(f"{where}: {features} features are no square image; pass image_shape")
+    is_image = len(shape) == 2 or (len(shape) == 3 and 3 in (shape[0], shape[2]))
+    if not is_image or math.prod(shape) != features:
+        raise ShapeError(
+            "image_shape: expected (height, width), (3, height, width) or (height, width, 3) "
+            f"of {features} features in all, got {shape}"
+        )
+    return shape
+
+
+def _stretched(pictures: Array) -> tuple[Array, list[str]]:
+    """Return each picture shifted and scaled to [0, 1] by its own range, and 0.5 where it has none or is not finite.
+
+    The second value says so, for the figure.
+    """
+    flat = pictures.reshape(len(pictures), -1).astype(np.float64)
+    finite = np.isfinite(flat)
+    flat[~finite] = np.nan
+    low, high = np.fmin.reduce(flat, axis=1)[:, np.newaxis], np.fmax.reduce(flat, axis=1)[:, np.newaxis]
+    scaled = np.divide(flat - low, high - low, out=np.full_like(flat, 0.5), where=high > low)
+    notes = ["each scaled to its own minimum and maximum"] + ["grey where not finite"] * (not finite.all())
+    return np.nan_to_num(scaled, nan=0.5).reshape(pictures.shape), notes
+
+
+def _picture_grid(pictures: Array, labels: Sequence[str], *, title: str, note: str) -> "Figure":
+    """Draw pictures in [0, 1] side by side, each below its label of one or more lines, with a note at the foot."""
+    from matplotlib.figure import Figure
+
+    title, note = textwrap.fill(title, 44), textwrap.fill(note, 84)
+    columns = min(len(pictures), 5 if len(pictures) <= 25 else 10)
+    rows = -(-len(pictures) // columns)
+    lines = 1 + max(label.count("\n") for label in labels)
+
+    # Placed by hand, in inches: matplotlib's own layout of so many axes takes several times as long as drawing them.
+    side, cell, foot = 0.94, 1.03 + 0.15 * lines, 0.16 + 0.14 * (1 + note.count("\n"))
+    width, height = max(columns, 5), foot + rows * cell + 0.19 * len(title.splitlines()) + 0.08
+    figure = Figure(figsize=(width, height), facecolor="white")
+    for index, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
+        row, column = divmod(index, columns)
+        bottom = foot + (rows - 1 - row) * cell
+        ax = figure.add_axes(((column + 0.03) / columns, bottom / height, side / columns, side / height))
+        ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="none")
+        ax.set_title(label, fontsize=fitting_size(label, 67, 9), pad=3, linespacing=1.1, parse_math=False)
+        ax.set_axis_off()
+    figure.suptitle(title, y=1 - 0.06 / height, **title_style(title))
+    figure.supxlabel(note, y=0.06 / height, fontsize=8, parse_math=False)
+    return figure

@@ -1,17 +1,16 @@
 """Lines over epochs: their axes, when these become logarithmic, and the names at the lines' ends."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from minidl._core.errors import ShapeError
-from minidl._core.types import Array
-from minidl.plotting.style import PALETTE, figure_of, shortened, write_inside
+from minidl._core.types import Array, Axes, Figure
+from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
 _QUANTITIES = {
@@ -47,8 +46,9 @@ def epochs_of(where: str, columns: Columns, curves: Sequence[Array]) -> Array:
     return epochs
 
 
-def gaps_in(gaps: Mapping[str, Array]) -> dict[str, str]:
-    """Return in how many epochs each line has a gap, in words, for those that have any."""
+def gaps_in(curves: Mapping[str, Array], missing: Callable[[Array], Array]) -> dict[str, str]:
+    """Return in how many epochs the numbers of each curve are `missing`, in words, for those where any are."""
+    gaps = {name: missing(values) for name, values in curves.items()}
     return {name: f"in {gap.sum()} of {len(gap)} epochs" for name, gap in gaps.items() if gap.any()}
 
 
@@ -96,15 +96,40 @@ def _times(factor: float) -> str:
     return f"{factor:,.0f}" if 10 <= factor < 1e6 else f"{factor:.2g}"
 
 
-def draw_curves(
-    ax: "Axes", epochs: Sequence[Array], curves: Mapping[str, Array], *, first: int = 0, log: bool = False
-) -> list["Line2D"]:
-    """Draw each curve over its epochs, in the style of line number `first` and those after it."""
+def draw_lines(
+    ax: "Axes | None",
+    title: str,
+    epochs: Sequence[Array],
+    curves: Mapping[str, Array],
+    styles: Sequence[dict[str, Any]],
+    notes: Sequence[str],
+    label: str,
+    *,
+    log: bool,
+    most: int = 0,
+    band: tuple[float, float] | None = None,
+) -> "Figure":
+    """Draw each curve over its epochs in its style, with `notes` below the axis and a `band` that stays in sight.
+
+    A legend names the curves; or where `most` says how many letters there may be, each one's name stands at its end.
+    """
+    values = np.concatenate(list(curves.values()))
+    if band is not None and not np.isnan(values).all():
+        notes = ["grey band: around 0.001", *notes]
+        values = np.append(values, band)
+    else:
+        band = None
+    note = "\n".join(["epoch", *notes])
+    ax = begin(ax, title, 2 + note.count("\n"), (6.0, max(3.0, 0.16 * len(curves))) if most else (5.0, 3.0))
     lines: list[Line2D] = []
-    for number, (at, (name, values)) in enumerate(zip(epochs, curves.items(), strict=True), first):
-        lines += ax.plot(at, values, label=name, markevery=marked_points(values), **line_style(number))
-    set_axes(ax, np.concatenate(epochs), np.concatenate(list(curves.values())), log=log)
-    return lines
+    for at, (name, curve), style in zip(epochs, curves.items(), styles, strict=True):
+        lines += ax.plot(at, curve, label=name, markevery=marked_points(curve), **style)
+    if band is not None:
+        ax.axhspan(*band, color="0.9", zorder=0)
+    set_axes(ax, np.concatenate(epochs), values, log=log)
+    if most:
+        label_ends(ax, lines, most)
+    return finish(ax, note, label, legend=not most)
 
 
 def set_axes(ax: "Axes", epochs: Array, values: Array, *, log: bool) -> None:
@@ -166,7 +191,8 @@ def spread(levels: Sequence[float], step: float) -> list[float]:
     >>> spread([0.25, 0.25, 0.875], 0.25)
     [0.125, 0.375, 0.875]
     """
-    groups: list[tuple[float, int]] = []  # (centre, members): what overlaps becomes one group around its common centre
+    # Centre and number of members: what overlaps becomes one group around its common centre.
+    groups: list[tuple[float, int]] = []
     for level in levels:
         groups.append((_kept(level, 1, step), 1))
         while len(groups) > 1 and groups[-1][0] - groups[-2][0] < step * (groups[-1][1] + groups[-2][1]) / 2:

@@ -1,19 +1,16 @@
 """Learning rates: those of a schedule, and the sweep of a learning-rate test."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minidl._core.checks import as_array, as_count
 from minidl._core.errors import ShapeError
 from minidl._core.reprs import told
+from minidl._core.types import Axes, Figure
 from minidl.plotting.lines import set_axes, with_gaps
 from minidl.plotting.style import BLUE, VERMILLION, begin, finish, write_inside
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def plot_schedule(

@@ -5,15 +5,11 @@ import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minidl._core.errors import ShapeError
-from minidl._core.types import PathLike
+from minidl._core.types import Axes, Figure, PathLike
 from minidl._storage.files import write_whole
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Of Okabe and Ito's palette, distinct to colour-blind readers; its yellow is too pale for lines.
 BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"
@@ -27,23 +23,22 @@ def begin(
     ax: "Axes | None",
     title: str,
     lines: int,
-    *,
+    size: tuple[float, float] = (5.0, 3.0),
     wrap: int = 44,
     points: float = 310,
-    width: float = 5,
-    height: float = 3,
 ) -> "Axes":
     """Return `ax`, or the axes of a new figure, under a title wrapped to so many letters and no wider than `points`.
 
-    A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the axes'
-    height (in inches), so that they never shrink to nothing.
+    A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the `size`
+    that the axes have (in inches), so that they never shrink to nothing.
     """
     from matplotlib.figure import Figure
 
     title = textwrap.fill(title, wrap)
     if ax is None:
-        size = width, height + 0.2 * (lines + title.count("\n"))
-        ax = Figure(figsize=size, layout="constrained", facecolor="white").add_subplot()
+        width, height = size
+        height += 0.2 * (lines + title.count("\n"))
+        ax = Figure(figsize=(width, height), layout="constrained", facecolor="white").add_subplot()
     ax.set_title(title, **title_style(title, points))
     return ax
 
@@ -109,7 +104,8 @@ def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
     """
     from matplotlib import rc_context
 
-    stem = os.fspath(path).removesuffix(".png").removesuffix(".svg")  # with_suffix would eat the end of "lambda=0.1"
+    # Path.with_suffix would eat the end of "lambda=0.1".
+    stem = os.fspath(path).removesuffix(".png").removesuffix(".svg")
     with rc_context({"svg.hashsalt": "minidl", "svg.fonttype": "path"}):
         return [write_whole(f"{stem}.{kind}", _content(figure, kind, 150)) for kind in _METADATA]
 

@@ -1,20 +1,18 @@
 """What a sweep found: a metric over a parameter."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from minidl._core.types import Array
+from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import line_style, quantity_label
 from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_WIDE = 50.0  # the largest over the smallest value, from which on an axis is logarithmic
-_LEVELS = 10  # up to so many values of x are joined by a line
+# The largest over the smallest value, from which on an axis is logarithmic.
+_WIDE = 50.0
+# Up to so many values of x are joined by a line.
+_LEVELS = 10
 
 
 class TrialColumns(Protocol):
@@ -62,7 +60,8 @@ def plot_sweep(
     shown = np.isfinite(values) & np.isfinite(at) & np.isfinite(of)
     notes = [x] + [f"not drawn for want of a number: {np.sum(~shown)} of {len(shown)} trials"] * (not shown.all())
     ticks = [shortened(name, 24) for name in names]
-    upright = sum(map(len, ticks)) > 45  # lying, so many letters would run into each other
+    # Lying, so many letters would run into each other.
+    upright = sum(map(len, ticks)) > 45
     room = round(0.4 * max(map(len, ticks))) if upright else 0
     ax = begin(ax, title, 1 + len(notes) + room)
     levels = np.unique(of[shown])

@@ -10,9 +10,9 @@ from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Tab
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
-def to_html(title: str, blocks: Iterable[Block]) -> str:
-    """Return the page, figures embedded."""
-    return html_page(title, "\n".join(map(_element, blocks)))
+def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", renewed_after: int | None = None) -> str:
+    """Return the page, figures embedded; the options are those of `html_page`."""
+    return html_page(title, "\n".join(map(_element, blocks)), heading=heading, renewed_after=renewed_after)
 
 
 def _element(block: Block) -> str:

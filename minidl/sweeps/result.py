@@ -9,8 +9,7 @@ from minidl._core.errors import DataError
 from minidl._core.spelling import check_known
 from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
-from minidl.sweeps.trial import OF_TRIAL, Trial, row_of
-from minidl.sweeps.trial_file import read_trials
+from minidl.sweeps.trial import OF_TRIAL, Trial, read_trials, row_of
 from minidl.training.history import Monitor
 
 if TYPE_CHECKING:
@@ -60,7 +59,8 @@ class SweepResult:
         file = as_path("path", path)
         if not file.exists():
             raise DataError(f"{file}: there is no such file")
-        return cls({trial.key: trial for _, trial in read_trials(file)[0]}.values())  # of a key the last one counts
+        # Of a key the last trial counts.
+        return cls({trial.key: trial for _, trial in read_trials(file)[0]}.values())
 
     @property
     def failed(self) -> list[Trial]:

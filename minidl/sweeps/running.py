@@ -13,8 +13,7 @@ from minidl._storage.locks import locked
 from minidl.sweeps.progress import Progress
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.search import Search, as_search
-from minidl.sweeps.trial import Plan, Run, Trial, attempt, plan, run_name
-from minidl.sweeps.trial_file import append_trial, mended_trials
+from minidl.sweeps.trial import Plan, Run, Trial, append_trial, attempt, mended_trials, plan, run_name
 from minidl.sweeps.workers import Submits, ThisProcess, WorkerProcesses
 
 if TYPE_CHECKING:
@@ -156,7 +155,8 @@ def _known_trials(path: Path, name: str) -> list[Trial]:
             f"{path}: expected trials of {name}, but there are some of {others[0]}; choose another file as out, or let "
             "resume=False keep this one under another name"
         )
-    return list({trial.key: trial for _, trial in trials}.values())  # of a key the last one counts
+    # Of a key the last trial counts.
+    return list({trial.key: trial for _, trial in trials}.values())
 
 
 def _check_that_it_arrives(run: Run, name: str, engine: Submits) -> None:
@@ -179,7 +179,8 @@ def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[
     SweepError
         If the engine broke down; what was done until then is recorded.
     """
-    from concurrent.futures import BrokenExecutor, CancelledError, Future  # here: importing minidl must stay quick
+    # Here, because importing minidl must stay quick.
+    from concurrent.futures import BrokenExecutor, CancelledError, Future
     from queue import SimpleQueue
 
     pending: dict[Future[Trial], Plan] = {}
@@ -195,7 +196,8 @@ def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[
         except (BrokenExecutor, CancelledError) as error:
             breakdown = error
             return
-        except Exception as error:  # of the worker that had this trial, as what `run` raises is no error here
+        except Exception as error:
+            # It is of the worker that had this trial: what `run` raises is no error here.
             trial = Trial(*planned, {}, 0.0, "", f"{type(error).__name__}: {error}")
         record(trial)
         left -= 1
@@ -204,7 +206,8 @@ def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[
         for planned in plans:
             try:
                 future = engine.submit(attempt, run, *planned)
-            except RuntimeError as error:  # it takes no more
+            except RuntimeError as error:
+                # The engine takes no more.
                 breakdown = error
                 break
             pending[future] = planned

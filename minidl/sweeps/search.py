@@ -49,7 +49,8 @@ class LogUniform:
     def draw(self, rng: np.random.Generator) -> float:
         """Return a number of the range."""
         value = float(f"{10 ** rng.uniform(math.log10(self.low), math.log10(self.high)):.4g}")
-        return min(max(value, self.low), self.high)  # rounding may lead out
+        # Rounding may lead out of the range.
+        return min(max(value, self.low), self.high)
 
     def near(self, value: float, share: float) -> "LogUniform":
         """Return the part of the range around `value` that has `share` of its width on the log scale."""
@@ -122,7 +123,8 @@ class CoarseToFine:
         self.ranges = _as_ranges("CoarseToFine", ranges)
         if not any(isinstance(values, LogUniform) for values in self.ranges.values()):
             raise InputError(f"CoarseToFine: expected at least one LogUniform to look into closer, got {ranges!r:.200}")
-        Monitor(metric, mode)  # refuses what is neither
+        # This refuses what is no metric or mode.
+        Monitor(metric, mode)
         self.metric, self.mode = metric, mode
         self.trials = as_count("trials", trials)
         self.rounds = as_count("rounds", rounds)

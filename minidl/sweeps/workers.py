@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from minidl._core.bars import VARIABLE
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-_THREAD_COUNTS = (  # what the libraries read when they are loaded
+# What the libraries read when they are loaded.
+_THREAD_COUNTS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-_STARTING = threading.Lock()  # one process is started at a time, since all have this one's environment
+# One process is started at a time, since all have this one's environment.
+_STARTING = threading.Lock()
 
 
 class Submits(Protocol):
@@ -62,7 +64,8 @@ class WorkerProcesses:
     """
 
     def __init__(self, count: int, blas_threads: int | None) -> None:
-        from concurrent.futures import ThreadPoolExecutor  # here, as below: importing minidl must stay quick
+        # Here, as below, because importing minidl must stay quick.
+        from concurrent.futures import ThreadPoolExecutor
         from queue import SimpleQueue
 
         self._variables = {VARIABLE: "0"}
@@ -89,11 +92,13 @@ class WorkerProcesses:
             idle = {self._idle.get() for _ in range(self._idle.qsize())}
             for worker in self._workers.copy():
                 if worker in idle:
-                    worker.connection.close()  # which it takes as the end
+                    # The worker takes this as the end.
+                    worker.connection.close()
                 else:
                     worker.process.kill()
             for _ in idle:
-                self._idle.put(None)  # for a thread that has a task already and asks only now
+                # A thread may have a task already and ask only now.
+                self._idle.put(None)
         interrupts.deliver()
         self._threads.shutdown()
         for worker in self._workers:
@@ -104,7 +109,8 @@ class WorkerProcesses:
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         worker = self._idle.get()
         try:
-            if worker is None or not worker.process.is_alive():  # it may have been killed while it had nothing to do
+            # A worker may have been killed while it had nothing to do.
+            if worker is None or not worker.process.is_alive():
                 worker = self._started()
             worker.connection.send((function, arguments))
             done, value = worker.connection.recv()
@@ -126,16 +132,19 @@ class WorkerProcesses:
     def _started(self) -> "_Worker":
         from multiprocessing import get_context
 
-        context = get_context("spawn")  # a forked child would have locks that threads of this process hold
+        # A forked child would have locks that threads of this process hold.
+        context = get_context("spawn")
         with _STARTING:
             if self._stopped:
                 raise OSError("the workers are stopped")
             here, there = context.Pipe()
             worker = _Worker(context.Process(target=_serve, args=(there,)), here)
-            with _environment(self._variables):  # the child's from its first moment: NumPy reads it when imported
+            # The environment is the child's from its first moment: NumPy reads it when imported.
+            with _environment(self._variables):
                 worker.process.start()
             self._workers.add(worker)
-        there.close()  # now the child alone has it, so that its end is noticed here
+        # Now the child alone has it, so that its end is noticed here.
+        there.close()
         return worker
 
 
@@ -146,14 +155,16 @@ class _Worker(NamedTuple):
 
 def _serve(connection: "Connection") -> None:
     """Do the tasks that come through `connection` until it is closed: what a worker process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal, and the parent decides
+    # Ctrl-C reaches all processes of a terminal, and the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     while True:
         try:
             function, arguments = connection.recv()
         except EOFError:
             return
-        except Exception as error:  # the function cannot be imported here
+        except Exception as error:
+            # The function cannot be imported here.
             connection.send((False, f"{type(error).__name__}: {error}"))
         else:
             connection.send((True, function(*arguments)))
@@ -170,13 +181,11 @@ def _end_with_the_parent() -> None:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
+    before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            with suppress(KeyError):
-                del os.environ[name]
-            if value is not None:
-                os.environ[name] = value
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)

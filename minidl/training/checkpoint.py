@@ -27,14 +27,8 @@ BEST = f"best{SUFFIX}"
 _PREFIX = "checkpoint-"
 _ARRAY, _GENERATOR, _SAME = "@array", "@generator", "@same"
 _MOST_LEVELS = 32
-_GENERATORS: dict[str, tuple[dict[str, int], int]] = {
-    "PCG64": ({}, 0),
-    "PCG64DXSM": ({}, 0),
-    "SFC64": ({}, 0),
-    "MT19937": ({"key": 624}, 624),
-    "Philox": ({"counter": 4, "key": 2, "buffer": 4}, 4),
-}
-"""Of each bit generator the arrays in its state with their lengths, and the last position that it can be at."""
+_LAST_POSITIONS = {"PCG64": 0, "PCG64DXSM": 0, "SFC64": 0, "MT19937": 624, "Philox": 4}
+"""The bit generators, and the last position in its numbers that each can be at."""
 
 Weights = dict[str, Array]
 Tree = dict[str, Any]
@@ -142,10 +136,10 @@ def find_checkpoint(place: PathLike) -> tuple[Path, Weights, Tree] | None:
             found = candidate, *read_checkpoint(candidate)
         except CheckpointError as error:
             faults.append(str(error))
-            continue
-        for fault in faults:
-            warnings.warn(f"{fault}; going on from {candidate.name}", stacklevel=3)
-        return found
+        else:
+            for fault in faults:
+                warnings.warn(f"{fault}; going on from {candidate.name}", stacklevel=3)
+            return found
     if faults:
         raise CheckpointError(f"{path}: no checkpoint in it is whole: {' | '.join(faults)}")
     return None
@@ -163,58 +157,54 @@ def machine() -> dict[str, Any]:
 
 def _encoded(weights: Mapping[str, Array], tree: Tree) -> tuple[Weights, dict[str, str]]:
     """Return all arrays by the names they get, and all the rest as texts."""
-    encoder = _Encoder()
-    plain = encoder.plain(tree, ())
+    arrays: Weights = {}
+    plain = _plain(tree, (), arrays, {})
     try:
         text = json.dumps(plain)
     except ValueError as error:
         # An integer may have thousands of digits.
         raise InputError(f"checkpoint: {error}") from error
     texts = {"minidl.format": FORMAT, "minidl.state": text, "minidl.machine": json.dumps(machine())}
-    return {**weights, **encoder.arrays}, texts
+    return {**weights, **arrays}, texts
 
 
-class _Encoder:
-    """Makes JSON of a tree, and collects its arrays. What is one object in two places is one again when it is read."""
+def _plain(value: Any, keys: tuple[str, ...], arrays: Weights, met: dict[int, tuple[int, Any]]) -> Any:
+    """Return the JSON of a tree, and collect its arrays. What is one object in two places is one again when it is read.
 
-    def __init__(self) -> None:
-        self.arrays: Weights = {}
-        # Arrays and generators with their places, in the order in which they are met. Each is kept alive, so that none
-        # of them gives its id to another.
-        self._met: dict[int, tuple[int, Any]] = {}
-
-    def plain(self, value: Any, keys: tuple[str, ...]) -> Any:
-        if value is None or type(value) in (int, float, str, bool):
-            return value
-        where = ".".join(keys)
-        if len(keys) > _MOST_LEVELS:
-            raise InputError(f"checkpoint: {where:.80}...: expected at most {_MOST_LEVELS} levels, got more")
-        if isinstance(value, np.float64 | np.integer | np.bool_):
-            # They compute the same as Python's own numbers.
-            return value.item()
-        if type(value) in (np.ndarray, np.random.Generator):
-            if id(value) in self._met:
-                return {_SAME: self._met[id(value)][0]}
-            self._met[id(value)] = len(self._met), value
-            if isinstance(value, np.random.Generator):
-                return {_GENERATOR: self.plain(value.bit_generator.state, keys)}
-            name = "@" + "/".join(keys)
-            if name in self.arrays:
-                raise InputError(f"checkpoint: two arrays would be called {name!r}; rename one")
-            self.arrays[name] = value
-            return {_ARRAY: name}
-        if type(value) is dict and all(isinstance(key, str) and not key.startswith("@") for key in value):
-            return {key: self.plain(item, (*keys, key)) for key, item in value.items()}
-        if type(value) in (list, tuple):
-            return [self.plain(item, (*keys, str(i))) for i, item in enumerate(value)]
-        raise InputError(
-            f"checkpoint: {where}: expected None, a bool, int, float or str, an array, a Generator, or a plain list, "
-            f"tuple or dict of these with names as keys, got {type(value).__name__}; convert it"
-        )
+    `met` are the arrays and generators so far, with their places in the order in which they are met. Each is kept
+    alive, so that none of them gives its id to another.
+    """
+    if value is None or type(value) in (int, float, str, bool):
+        return value
+    where = ".".join(keys)
+    if len(keys) > _MOST_LEVELS:
+        raise InputError(f"checkpoint: {where:.80}...: expected at most {_MOST_LEVELS} levels, got more")
+    if isinstance(value, np.float64 | np.integer | np.bool_):
+        # They compute the same as Python's own numbers.
+        return value.item()
+    if type(value) in (np.ndarray, np.random.Generator):
+        if id(value) in met:
+            return {_SAME: met[id(value)][0]}
+        met[id(value)] = len(met), value
+        if isinstance(value, np.random.Generator):
+            return {_GENERATOR: _plain(value.bit_generator.state, keys, arrays, met)}
+        name = "@" + "/".join(keys)
+        if name in arrays:
+            raise InputError(f"checkpoint: two arrays would be called {name!r}; rename one")
+        arrays[name] = value
+        return {_ARRAY: name}
+    if type(value) is dict and all(isinstance(key, str) and not key.startswith("@") for key in value):
+        return {key: _plain(item, (*keys, key), arrays, met) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return [_plain(item, (*keys, str(i)), arrays, met) for i, item in enumerate(value)]
+    raise InputError(
+        f"checkpoint: {where}: expected None, a bool, int, float or str, an array, a Generator, or a plain list, "
+        f"tuple or dict of these with names as keys, got {type(value).__name__}; convert it"
+    )
 
 
 def _decoded(value: Any, tensors: Mapping[str, Array], met: list[Any], level: int = 0) -> Any:
-    """Return what `_Encoder.plain` was given; `met` are the arrays and generators so far, in the same order."""
+    """Return what `_plain` was given; `met` are the arrays and generators so far, in the same order."""
     if level > 2 * _MOST_LEVELS:
         raise ValueError("its state is nested too deep")
     if isinstance(value, list):
@@ -236,12 +226,12 @@ def _decoded(value: Any, tensors: Mapping[str, Array], met: list[Any], level: in
 
 def _generator(state: Tree) -> np.random.Generator:
     """Return the generator in `state`. NumPy itself would take a state that it cannot be in without a look at it."""
-    sizes, last = _GENERATORS[state["bit_generator"]]
-    parts = {**state, **state["state"]}
+    last = _LAST_POSITIONS[state["bit_generator"]]
+    bits: np.random.BitGenerator = getattr(np.random, state["bit_generator"])(0)
+    fresh, parts = ({**s, **s["state"]} for s in (bits.state, state))
     position = parts.get("pos", parts.get("buffer_pos", 0))
-    right = all(np.shape(parts[name]) == (size,) for name, size in sizes.items())
+    right = all(np.shape(parts[name]) == np.shape(value) for name, value in fresh.items())
     if not right or not isinstance(position, int) or not 0 <= position <= last:
         raise ValueError(f"a generator {state['bit_generator']} in a state that it cannot be in")
-    bits: np.random.BitGenerator = getattr(np.random, state["bit_generator"])(0)
     bits.state = state
     return np.random.Generator(bits)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from minidl._core.checks import check_type
 from minidl._core.errors import InputError
-from minidl._core.spelling import nearest
+from minidl._core.spelling import check_known
 from minidl._core.tables import html_table, text_table
 from minidl.training.history import History, Monitor
 
@@ -59,7 +59,7 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
     Raises
     ------
     InputError
-        If an argument is not as above, there is no run, or a quantity is in none; names the nearest ones.
+        If an argument is not as above, there is no run, or a quantity is in none; names the columns and the nearest.
 
     Examples
     --------
@@ -81,10 +81,7 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
     chosen = [Monitor(name) for name in list(quantities) or [name for name in usual if name in columns]]
     header = ["run", "epochs"]
     for column in chosen:
-        if column.name not in columns:
-            near = ", ".join(nearest(column.name, columns) or columns)
-            hint = f"the nearest columns are {near}" if near else "there is no column yet"
-            raise InputError(f"compare_runs: no run has {column.name!r}; {hint}")
+        check_known("compare_runs", "column", column.name, columns)
         header += [column.name, "highest" if column.larger_is_better else "lowest", "in epoch"]
     rows = [[str(name), len(run), *_cells(run, chosen), _seconds(run)] for name, run in runs.items()]
     return Comparison([*header, "seconds"], rows)

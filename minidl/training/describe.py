@@ -27,15 +27,12 @@ def describe_run(history: History) -> str:
     """
     if len(history) == 0:
         return "No epoch was finished."
-    epochs = history["epoch"]
-    costs, losses, val_losses = (_column(history, name) for name in ("cost", "loss", "val_loss"))
-    sentences = [
-        *_smoothness(epochs, costs),
-        _gap("loss", losses, val_losses),
-        _gap("accuracy", _column(history, "accuracy"), _column(history, "val_accuracy")),
-        _lowest(epochs, val_losses),
-        _penalty(costs, losses),
-    ]
+    columns = {name: history[name] for name in history.columns}
+    names = ("cost", "loss", "val_loss", "accuracy", "val_accuracy")
+    costs, losses, val_losses, *accuracies = (columns.get(name, []) for name in names)
+    gaps = [_gap("loss", losses, val_losses), _gap("accuracy", *accuracies)]
+    lowest, penalty = _lowest(columns["epoch"], val_losses), _penalty(costs, losses)
+    sentences = [*_smoothness(columns["epoch"], costs), *gaps, lowest, penalty]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -49,8 +46,7 @@ def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
         return [f"The training cost after the only epoch was {_number(costs[0])}."]
     way = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went {_from_to(costs[0], costs[-1])}."
     if bad:
-        count = f"{len(bad)} of {len(costs)} epochs"
-        way = f"There is no finite training cost for {count}, the first being epoch {bad[0]}."
+        way = f"There is no finite training cost for {len(bad)} of {len(costs)} epochs, the first being epoch {bad[0]}."
     steps = [step for step in zip(costs[:-1], costs[1:], epochs[1:], strict=True) if all(map(math.isfinite, step))]
     rises = [(after - before, before, after, epoch) for before, after, epoch in steps if after > before]
     subject = "Elsewhere it" if bad else "It"
@@ -104,14 +100,8 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
     penalty = costs[-1] - losses[-1]
     if not math.isfinite(penalty) or penalty <= 0 or costs[-1] <= 0:
         return ""
-    return (
-        f"Of the final training cost of {_number(costs[-1])}, {_percent(penalty / costs[-1])} is the penalty "
-        f"({penalty:.3g})."
-    )
-
-
-def _column(history: History, name: str) -> list[float]:
-    return list(history[name]) if name in history else []
+    share = _percent(penalty / costs[-1])
+    return f"Of the final training cost of {_number(costs[-1])}, {share} is the penalty ({penalty:.3g})."
 
 
 def _number(value: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minidl._core.checks import check_type
 from minidl._core.errors import DataError, InputError
-from minidl._core.spelling import nearest
+from minidl._core.spelling import check_known, nearest
 from minidl._core.tables import html_table
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
@@ -76,11 +76,7 @@ class History:
 
     def __getitem__(self, column: str) -> list[int | float]:
         """Return one value an epoch, NaN where the epoch has none; an unknown column is an `InputError`."""
-        columns = self.columns
-        if column not in columns:
-            meant = nearest(column, columns, 1)
-            hint = f"; did you mean {meant[0]!r}?" if meant else ""
-            raise InputError(f"History: no column {column!r}, there is {', '.join(columns) or 'nothing yet'}{hint}")
+        check_known("History", "column", column, self.columns)
         return [row.get(column, math.nan) for row in self.rows]
 
     def __contains__(self, column: object) -> bool:
@@ -147,9 +143,7 @@ class History:
         except (csv.Error, ValueError) as error:
             raise DataError(f"{path}: expected a table with a header ({error})") from None
         if "epoch" not in header or len(set(header)) != len(header):
-            raise DataError(
-                f"{path}: expected a table with a column epoch and no column twice, got the header {header!r:.80}"
-            )
+            raise DataError(f"{path}: expected a column epoch and no column twice, got the header {header!r:.80}")
         for number, cells in enumerate(lines, 1):
             if len(cells) != len(header):
                 raise DataError(f"{path}, row {number}: expected {len(header)} cells, got {len(cells)}")

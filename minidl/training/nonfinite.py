@@ -31,10 +31,9 @@ def first_place(model: Model, x: Any) -> str:
         with np.errstate(all="ignore"):
             for path, layer, y in _outputs(model.network, x.astype(model.dtype, copy=False), ""):
                 check_finite(f"the output of layer {path.rstrip('.') or 'network'}, {layer!r:.80}", y)
-    except NonFiniteError as error:
-        return str(error)
-    except MinidlError:
-        return ""  # what stops this search is no answer to it
+    except MinidlError as error:
+        # What else stops this search is no answer to it.
+        return str(error) if isinstance(error, NonFiniteError) else ""
     return ""
 
 

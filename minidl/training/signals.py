@@ -37,15 +37,12 @@ class Interrupts:
         if self.received is None:
             self.received = number
         else:
-            self._restore()
+            self.__exit__()
             signal.raise_signal(number)
 
-    def _restore(self) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def __exit__(self, *error: object) -> None:
-        self._restore()
 
     def deliver(self) -> None:
         """After the block, do what the noted signal would have done without it.

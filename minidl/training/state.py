@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation, check_augmentations
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.model import Model
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.checkpoint import Tree, Weights
 from minidl.training.history import History, as_columns, as_row, from_columns
-from minidl.training.optimizers import Optimizer
-from minidl.training.optimizers.schedules import Schedule
+from minidl.training.optimizers import Optimizer, Schedule
 
 _SAMPLE = 256
 """Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
@@ -44,11 +43,6 @@ class RunState:
     logs: dict[str, float] = field(default_factory=dict)
     history: History = field(default_factory=History)
 
-    def go_on_from(self, saved: "RunState") -> None:
-        """Take over all that `saved` has. The history stays the same object, and a stop that was called stays."""
-        self.history.rows[:] = saved.history.rows
-        vars(self).update(vars(saved), history=self.history, stopping=self.stopping or saved.stopping)
-
 
 @dataclass(frozen=True, eq=False)
 class Work:
@@ -66,9 +60,8 @@ class Work:
 
     def check(self) -> None:
         """Refuse what cannot work."""
-        for name, data in {"train": self.train, "validation": self.validation}.items():
-            if data is None:
-                continue
+        validation = {} if self.validation is None else {"validation": self.validation}
+        for name, data in ({"train": self.train} | validation).items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
             place = f"Trainer.fit: {name}, its first row"
@@ -106,12 +99,9 @@ class Work:
         if not isinstance(optimizer.learning_rate, Schedule):
             # A number may change while training runs, and the checkpoint has it.
             optimizer.learning_rate = 1.0
-        of_model = {name: getattr(self.model, name) for name in ("network", "dtype", "loss", "regularizer")}
-        given = {
-            name: getattr(self, name) for name in ("train", "validation", "batch_size", "train_metrics", "nonfinite")
-        }
-        own = {"optimizer": optimizer, "augment": list(self.augment), "callbacks": self.remembering}
-        terms = {**of_model, **given, **own}
+        terms = {name: getattr(self.model, name) for name in ("network", "dtype", "loss", "regularizer")}
+        terms |= {given.name: getattr(self, given.name) for given in fields(self) if given.name != "model"}
+        terms |= {"optimizer": optimizer, "augment": list(self.augment), "callbacks": self.remembering}
         return {name: fingerprint(v) if isinstance(v, Dataset) else told(v) for name, v in terms.items()}
 
 
@@ -126,17 +116,13 @@ def fingerprint(data: Dataset) -> str:
 
 def captured(state: RunState, work: Work) -> Tree:
     """Return all that a run needs to go on exactly, apart from the weights."""
-    optimizer, model = work.optimizer, work.model
-    rate = optimizer.learning_rate
+    optimizer = work.optimizer
+    rate = None if isinstance(optimizer.learning_rate, Schedule) else optimizer.learning_rate
     return {
         "terms": work.terms,
         "run": {**vars(state), "logs": as_row(state.logs), "history": as_columns(state.history)},
-        "frozen": [path for path, parameter in model.parameters.items() if not parameter.trainable],
-        "optimizer": {
-            "learning_rate": None if isinstance(rate, Schedule) else rate,
-            "steps": optimizer.steps,
-            "state": optimizer.state,
-        },
+        "frozen": [path for path, parameter in work.model.parameters.items() if not parameter.trainable],
+        "optimizer": {"learning_rate": rate, "steps": optimizer.steps, "state": optimizer.state},
         "attributes": {name: _attributes(owner) for name, owner in work.owners.items()},
     }
 
@@ -173,9 +159,7 @@ class Restored:
             self.state = _run_state(tree["run"], work.batches_per_epoch)
             self._given = _checked_attributes(tree, work)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise CheckpointError(
-                f"{path}: expected a checkpoint of this run; its state is invalid: {error!r:.200}"
-            ) from error
+            raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
 
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])
@@ -191,8 +175,13 @@ class Restored:
                 "with, or load only its weights with Model.load_weights"
             )
 
-    def apply(self) -> None:
-        """Give the model, the optimizer and the callbacks what the checkpoint holds."""
+    def apply(self, state: RunState) -> None:
+        """Give the run of this state, its model, its optimizer and its callbacks what the checkpoint holds.
+
+        The history stays the same object, and a stop that was called stays.
+        """
+        state.history.rows[:] = self.state.history.rows
+        vars(state).update(vars(self.state), history=state.history, stopping=state.stopping or self.state.stopping)
         for name, array in self._work.model.weights().items():
             array[...] = self._weights[name]
         for owner, values in self._given:

@@ -19,12 +19,11 @@ from minidl.data.dataset import Dataset
 from minidl.data.prefetch import WORTHWHILE_BYTES, one_ahead
 from minidl.nn.arithmetic import IN_PIECES
 from minidl.nn.model import Model
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Callback
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import BESIDES, History
 from minidl.training.nonfinite import check_weights, first_place
-from minidl.training.optimizers import Optimizer
-from minidl.training.optimizers.base import check_gradients
+from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.signals import Interrupts
 from minidl.training.state import Restored, RunState, Work, captured
 
@@ -206,8 +205,7 @@ class Trainer:
                     begun.append(callback)
                     callback.on_train_begin(self)
                 if restored is not None:
-                    restored.apply()
-                    self.state.go_on_from(restored.state)
+                    restored.apply(self.state)
                     self.last_epoch = self.first_epoch + epochs
                 while self.batch or (self.epoch < self.last_epoch and not self.stopping):
                     self._run_epoch(work, interrupts)

@@ -124,7 +124,7 @@ def test_templates_are_of_the_weight_that_sees_the_pictures(drawn, data, layers,
 @pytest.mark.parametrize(
     ("layers", "options", "error", "words"),
     [
-        ([dense(3)], {"parameter": "0.weigth"}, dl.InputError, "'0.weigth', the model has 0.weight, 0.bias"),
+        ([dense(3)], {"parameter": "0.weigth"}, dl.InputError, "no parameter '0.weigth', there is 0.weight, 0.bias"),
         ([dense(11), dense(3, 11)], {"parameter": "1.weight"}, dl.ShapeError, "11 features .*pass image_shape"),
         (
             [dl.Conv2D(3, 3, 1, rng=1), dl.Flatten(), dense(3)],
@@ -142,5 +142,5 @@ def test_what_cannot_be_drawn_is_refused_before_the_first_step(tmp_path, data, l
 
 
 def test_a_model_without_parameters_has_no_templates(tmp_path):
-    with pytest.raises(dl.InputError, match="expected a parameter, the model has none"):
+    with pytest.raises(dl.InputError, match="WeightTemplates: no parameter '', there is nothing"):
         WeightTemplates(tmp_path)._find({})

@@ -120,7 +120,8 @@ def outcomes(content: bytes, read: Callable[[bytes], np.ndarray]) -> Counter[str
 def test_every_flipped_bit_and_cut_of_a_small_batch_is_refused_or_changes_no_pixel_and_no_label(small: bytes) -> None:
     counts = outcomes(small, lambda data: read_pickled_batch(data, NAME, "the file"))
     assert counts["cut refused"] == len(small)
-    assert counts["flip refused"] > 0.6 * 8 * len(small)  # the others lie in file names and in numbers of the memo
+    # The others lie in texts that are passed over, and in numbers of the memo.
+    assert counts["flip refused"] > 0.35 * 8 * len(small)
 
 
 def test_every_flipped_bit_and_cut_of_a_small_cached_batch_is_refused(small: bytes, tmp_path: Path) -> None:

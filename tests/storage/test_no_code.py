@@ -59,10 +59,8 @@ ALLOWED = {
     # end; where that folder may lie has to be there before.
     ("minidl/data/datasets/download.py", "writes"),
     ("minidl/data/datasets/download.py", "starts a process"),
-    # CIFAR-10 is published as pickles in a .tar.gz. The unpickler sees them after a scan of their opcodes, and can call
-    # stand-ins that record their arguments, and nothing else; tarfile reads a stream and writes nothing.
+    # CIFAR-10 is published in a .tar.gz: tarfile reads a stream and writes nothing.
     ("minidl/data/datasets/cifar10_formats.py", "imports what runs or unpacks code"),
-    ("minidl/data/datasets/cifar10_archives.py", "imports what runs or unpacks code"),
     # `minidl checkgrad` runs the module that its user names on the command line, as `python` does; no file names one.
     ("minidl/cli/checkgrad.py", "imports what runs or unpacks code"),
     # The package imports its own modules, by a table of constants, when they are first asked for.

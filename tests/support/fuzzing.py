@@ -255,7 +255,7 @@ def _damaged_png(rng: random.Random, png: bytes) -> bytes:
 
 
 _DTYPES = {f"{code}{8 * size}": f"<{code.lower()}{size}" for code in "FIU" for size in (8, 4, 2)}
-_DTYPES |= {"I8": "|i1", "U8": "|u1", "BOOL": "|b1"}
+_DTYPES |= {"I8": "|i1", "U8": "|u1", "BOOL": "|b1", "BF16": "<f4"}
 
 
 def _checkpoints(folder: Path) -> Target:
@@ -290,6 +290,10 @@ def _checkpoints(folder: Path) -> Target:
         os.ftruncate(file, 0)
         os.pwrite(file, content, 0)
 
+    def widened(code: str, data: bytes) -> bytes:
+        """Put zeros before each bfloat16, which is the upper half of a float32."""
+        return data if code != "BF16" else b"".join(b"\0\0" + data[i : i + 2] for i in range(0, len(data), 2))
+
     def expected(_: bytes, damaged: bytes) -> object:
         """With a true digest, or none, what another reader of JSON finds in the file may come back."""
         length = int.from_bytes(damaged[:8], "little")
@@ -301,7 +305,7 @@ def _checkpoints(folder: Path) -> Target:
                 return _NOTHING
             data = damaged[8 + length :]
             return sorted(
-                (name, _DTYPES[e["dtype"]], tuple(e["shape"]), data[slice(*e["data_offsets"])])
+                (name, _DTYPES[e["dtype"]], tuple(e["shape"]), widened(e["dtype"], data[slice(*e["data_offsets"])]))
                 for name, e in entries.items()
             ), texts
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -330,7 +334,7 @@ def _batches(_: Path) -> Target:
 
 def _archives(examples: list[bytes], structured: Callable[[random.Random, bytes], bytes]) -> Target:
     from minidl._core.errors import DataError
-    from minidl.data.datasets.cifar10_archives import batches_in
+    from minidl.data.datasets.cifar10_formats import batches_in
 
     names = ("data_batch_1", "test_batch")
 

@@ -15,7 +15,7 @@ from matplotlib.colors import LogNorm
 import minidl as dl
 from minidl.plotting import plot_sweep
 from minidl.sweeps import Trial
-from minidl.sweeps.trial_file import append_trial, read_trials
+from minidl.sweeps.trial import append_trial, read_trials
 
 
 def trial(config, metrics=None, error=""):

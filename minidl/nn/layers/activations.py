@@ -10,35 +10,9 @@ from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import erf, sigmoid
 from minidl.nn.layers.base import Layer
-from minidl.nn.parameter import check_shape
 
 _ROOT = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
-
-
-class ReLU(Layer):
-    """Rectified linear unit, ``y = max(x, 0)``, for x of any shape.
-
-    Gradient: ``dx = dy`` where ``x > 0``, else 0 (at the kink x = 0 this is the left-hand slope).
-
-    References
-    ----------
-    Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
-    """
-
-    def forward(self, x: Array, train: bool = False) -> Array:
-        self.check_input(x)
-        if train:
-            self.keep(x > 0)
-        y: Array = np.maximum(x, 0)
-        return y
-
-    def backward(self, dy: Array) -> Array:
-        (positive,) = self.kept()
-        check_shape(self, "dy", positive.shape, dy.shape)
-        # A product is ten times faster than np.where on a mask without a pattern.
-        dx: Array = dy * positive
-        return dx
 
 
 class Activation(Layer):
@@ -73,17 +47,31 @@ class Activation(Layer):
         self.check_input(x)
         y = self.function(x)
         if train:
-            self.keep(y if self.derivative_takes_y else x)
+            self.keep(y if self.derivative_takes_y else x, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        (kept,) = self.kept()
-        check_shape(self, "dy", kept.shape, dy.shape)
-        slopes = self.derivative(kept).astype(dy.dtype, copy=False)
-        # A derivative that returns x itself has made no array that could be written to.
-        shared = np.may_share_memory(slopes, kept)
-        dx: Array = np.multiply(slopes, dy, out=None if shared else slopes)
-        return dx
+        (kept,) = self.kept(dy)
+        return self.derivative(kept).astype(dy.dtype, copy=False) * dy
+
+
+class ReLU(Activation):
+    """Rectified linear unit, ``y = max(x, 0)``, for x of any shape.
+
+    Gradient: ``dx = dy`` where ``x > 0``, else 0 (at the kink x = 0 this is the left-hand slope).
+
+    References
+    ----------
+    Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
+    """
+
+    derivative_takes_y = True
+
+    def function(self, x: Array) -> Array:
+        return np.maximum(x, 0)
+
+    def derivative(self, y: Array) -> Array:
+        return y > 0
 
 
 class LeakyReLU(Activation):
@@ -106,8 +94,7 @@ class LeakyReLU(Activation):
         self.slope = as_number("slope", slope)
 
     def function(self, x: Array) -> Array:
-        y: Array = self.slope * np.minimum(x, 0) + np.maximum(x, 0)
-        return y
+        return self.slope * np.minimum(x, 0) + np.maximum(x, 0)
 
     def derivative(self, x: Array) -> Array:
         return _one_or(self.slope, x)
@@ -136,12 +123,10 @@ class ELU(Activation):
 
     def function(self, x: Array) -> Array:
         # Of positive numbers the exponential could overflow.
-        y: Array = self.alpha * np.expm1(np.minimum(x, 0)) + np.maximum(x, 0)
-        return y
+        return self.alpha * np.expm1(np.minimum(x, 0)) + np.maximum(x, 0)
 
     def derivative(self, x: Array) -> Array:
-        slopes: Array = np.exp(np.minimum(x, 0)) * _one_or(self.alpha, x)
-        return slopes
+        return np.exp(np.minimum(x, 0)) * _one_or(self.alpha, x)
 
 
 class Sigmoid(Activation):
@@ -156,8 +141,7 @@ class Sigmoid(Activation):
         return sigmoid(x)
 
     def derivative(self, y: Array) -> Array:
-        slopes: Array = y * (1 - y)
-        return slopes
+        return y * (1 - y)
 
 
 class Tanh(Activation):
@@ -169,12 +153,10 @@ class Tanh(Activation):
     derivative_takes_y = True
 
     def function(self, x: Array) -> Array:
-        y: Array = np.tanh(x)
-        return y
+        return np.tanh(x)
 
     def derivative(self, y: Array) -> Array:
-        slopes: Array = 1 - y * y
-        return slopes
+        return 1 - y * y
 
 
 class Softplus(Activation):
@@ -190,8 +172,7 @@ class Softplus(Activation):
     """
 
     def function(self, x: Array) -> Array:
-        y: Array = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-        return y
+        return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
     def derivative(self, x: Array) -> Array:
         return sigmoid(x)
@@ -208,13 +189,11 @@ class SiLU(Activation):
     """
 
     def function(self, x: Array) -> Array:
-        y: Array = x * sigmoid(x)
-        return y
+        return x * sigmoid(x)
 
     def derivative(self, x: Array) -> Array:
         s = sigmoid(x)
-        slopes: Array = s * (1 + x * (1 - s))
-        return slopes
+        return s * (1 + x * (1 - s))
 
 
 class GELU(Activation):
@@ -240,52 +219,26 @@ class GELU(Activation):
         self.approximate = approximate
 
     def function(self, x: Array) -> Array:
-        y = self._twice_p(_near(x))
-        y *= 0.5
-        y *= x
-        return y
+        # Beyond 100, P(x) is 0 or 1, and the square of x may overflow.
+        return 0.5 * self._twice_p(np.clip(x, -100.0, 100.0)) * x
 
     def derivative(self, x: Array) -> Array:
-        # In place, which takes two thirds of the time of the formulas (0.8 million entries: 11 ms, not 16).
-        x = _near(x)
+        x = np.clip(x, -100.0, 100.0)
         twice_p = self._twice_p(x)
-        square = x * x
         if self.approximate == "none":
-            twice_density = np.exp(-0.5 * square)
-            twice_density *= _ROOT
+            twice_density = _ROOT * np.exp(-0.5 * (x * x))
         else:
             # (1 - tanh(u)**2) * u', where tanh(u) is twice_p - 1
-            twice_density = (2 - twice_p) * twice_p
-            square *= 3 * _CUBIC * _ROOT
-            square += _ROOT
-            twice_density *= square
-        twice_density *= x
-        twice_p += twice_density
-        twice_p *= 0.5
-        return twice_p
+            twice_density = (2 - twice_p) * twice_p * (_ROOT + 3 * _CUBIC * _ROOT * (x * x))
+        return 0.5 * (twice_p + x * twice_density)
 
     def _twice_p(self, x: Array) -> Array:
         if self.approximate == "none":
-            y = erf(x * math.sqrt(0.5))
-        else:
-            y = x * x
-            y *= _CUBIC * _ROOT
-            y += _ROOT
-            y *= x
-            np.tanh(y, out=y)
-        y += 1
-        return y
+            return 1 + erf(math.sqrt(0.5) * x)
+        return 1 + np.tanh(x * (_ROOT + _CUBIC * _ROOT * (x * x)))
 
 
 def _one_or(left: float, x: Array) -> Array:
     """Return 1 where x > 0, else `left`, in x's dtype, without the branch for each entry that makes np.where slow."""
     positive = x > 0
-    slopes: Array = positive.astype(x.dtype)
-    slopes += np.multiply(~positive, left, dtype=x.dtype)
-    return slopes
-
-
-def _near(x: Array) -> Array:
-    """Return x within -100 .. 100: beyond, P(x) is 0 or 1, and the square of x may overflow."""
-    near: Array = np.clip(x, -100.0, 100.0)
-    return near
+    return positive + np.multiply(~positive, left, dtype=x.dtype)

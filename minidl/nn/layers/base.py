@@ -17,6 +17,7 @@ from minidl.nn.parameter import ForwardMemory, Parameter
 
 Shape = tuple[int, ...]
 L = TypeVar("L", bound="Layer")
+T = TypeVar("T")
 
 
 class Layer(ForwardMemory, ABC):
@@ -107,23 +108,20 @@ class Layer(ForwardMemory, ABC):
     ) -> Parameter:
         """Register and return a `Parameter` with a copy of `value`."""
         parameter = Parameter(value, name=f"{type(self).__name__}.{name}", penalized=penalized, dtype=dtype)
-        self._register(self._parameters, name, parameter)
-        return parameter
+        return self._register(self._parameters, name, parameter)
 
     def add_buffer(self, name: str, value: Any, *, dtype: DTypeLike = np.float32) -> Array:
         """Register and return a copy of `value`: state that is saved but not trained; change it in place.
 
         Of an integer `dtype` it is a counter, which `astype` leaves as it is.
         """
-        buffer: Array = np.array(value, dtype=as_float_dtype(dtype, or_integer=True))
-        self._register(self._buffers, name, buffer)
-        return buffer
+        buffer = np.array(value, dtype=as_float_dtype(dtype, or_integer=True))
+        return self._register(self._buffers, name, buffer)
 
     def add_layer(self, name: str, layer: L) -> L:
         """Register and return `layer` as a part of this one."""
         check_type(type(self).__name__, name, layer, Layer)
-        self._register(self._layers, name, layer)
-        return layer
+        return self._register(self._layers, name, layer)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, "Layer"]]:
         """Yield (path, layer) for this layer and all within it; a path is empty or ends with a dot."""
@@ -176,10 +174,10 @@ class Layer(ForwardMemory, ABC):
             hint = "; put a Flatten before it" if len(sample_shape) == 1 and x.ndim > 2 else hint
             raise ShapeError(f"{self!r}: expected x of shape ({wanted}), got {x.shape}{hint}")
 
-    def _register(self, items: dict[str, Any], name: str, item: Any) -> None:
+    def _register(self, items: dict[str, Any], name: str, item: T) -> T:
         if name in items or not name or "." in name or name.startswith("@"):
             raise InputError(f"{type(self).__name__}: expected a new name without a dot or a leading @, got {name!r}")
         items[name] = item
+        return item
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call

@@ -10,7 +10,6 @@ from minidl._core.checks import check_returned, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import check_shape
 
 T = TypeVar("T")
 
@@ -176,23 +175,16 @@ class Residual(_Ways):
         y, past = [*self._outputs(x, train), x][:2]
         self._check_same(y.shape[1:], past.shape[1:])
         if train:
-            # As in Sequential.
-            self.keep()
+            self.keep(y_shape=y.shape)
         # Not in place: the body may keep its y, or hand on x.
-        total: Array = y + past
-        return total
+        return y + past
 
     def _parts(self, dy: Array) -> list[Array]:
-        self.kept()
+        self.kept(dy)
         return [dy] * len(self._layers)
 
     def _terms(self, dy: Array) -> list[Array]:
-        terms = super()._terms(dy)
-        if self.shortcut is None:
-            # A body that does not ask would have dy broadcast.
-            check_shape(self, "dy", terms[0].shape, dy.shape)
-            terms.append(dy)
-        return terms
+        return super()._terms(dy) + ([dy] if self.shortcut is None else [])
 
     def output_shape(self, input_shape: Shape) -> Shape:
         shape, past = [*self._row_shapes(input_shape), input_shape][:2]
@@ -247,15 +239,14 @@ class Parallel(_Ways):
         outputs = self._outputs(x, train)
         shape = x.shape[:1] + self._joined([y.shape[1:] for y in outputs])
         if train:
-            self.keep(shape, np.cumsum([y.shape[-1] for y in outputs[:-1]], dtype=int))
+            self.keep(np.cumsum([y.shape[-1] for y in outputs[:-1]], dtype=int), y_shape=shape)
         return np.concatenate(outputs, axis=-1)
 
     def _places(self) -> list[tuple[str, Layer]]:
         return [(f"branch {i}", branch) for i, branch in enumerate(self.branches)]
 
     def _parts(self, dy: Array) -> list[Array]:
-        shape, borders = self.kept()
-        check_shape(self, "dy", shape, dy.shape)
+        (borders,) = self.kept(dy)
         return np.split(dy, borders, axis=-1)
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -12,7 +12,6 @@ from minidl.nn.initializers import He, Initializer, drawn
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.layers.correlation import correlate, correlate_input_gradient, correlate_weight_gradient
 from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, same_padding, show_pair
-from minidl.nn.parameter import check_shape
 
 
 class Conv2D(Layer):
@@ -105,31 +104,28 @@ class Conv2D(Layer):
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x)
         windows = self._windows(x.shape[1:])
-        if train:
-            self.keep(x)
         bias = None if self.bias is None else self.bias.value
-        return correlate(x, self.weight.value, windows, self.groups, bias)
+        y = correlate(x, self.weight.value, windows, self.groups, bias)
+        if train:
+            self.keep(x, y_shape=y.shape)
+        return y
 
     def backward(self, dy: Array) -> Array:
-        height, width = self._add_gradients(dy)
-        windows = self._windows((height, width, self.in_channels))
+        windows, (height, width) = self._add_gradients(dy)
         return correlate_input_gradient(dy, self.weight.value, windows, self.groups, height, width)
 
     def backward_parameters(self, dy: Array) -> None:
         self._add_gradients(dy)
 
-    def _add_gradients(self, dy: Array) -> Pair:
-        """Add to the gradients of weight and bias, and return height and width of the images."""
-        (x,) = self.kept()
+    def _add_gradients(self, dy: Array) -> tuple[Windows, Pair]:
+        """Add to the gradients of weight and bias, and return the windows with height and width of the images."""
+        (x,) = self.kept(dy)
         windows = self._windows(x.shape[1:])
-        shape = (len(x), *windows.output_size(*x.shape[1:3]), self.out_channels)
-        check_shape(self, "dy", shape, dy.shape)
         self.weight.add_grad(correlate_weight_gradient(x, dy, windows, self.groups))
         if self.bias is not None:
             # A quarter of the time of dy.sum(axis=(0, 1, 2)).
             self.bias.add_grad(np.einsum("nhwc->c", dy))
-        height, width = x.shape[1:3]
-        return height, width
+        return windows, x.shape[1:3]
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*self._windows(input_shape).output_size(*input_shape[:2]), self.out_channels)
@@ -143,13 +139,12 @@ class Conv2D(Layer):
         else:
             rows, columns = ((pixels, pixels) for pixels in self.padding)
         windows = Windows(self.kernel_size, self.stride, self.dilation, (rows, columns))
-        windows.check_size(self, input_shape)
+        windows.checked_size(self, input_shape)
         return windows
 
     def __repr__(self) -> str:
-        given = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
+        usual = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        given = {name: getattr(self, name) for name in usual}
         options = [f", {name}={show_pair(size)}" for name, size in given.items() if size != usual[name]]
-        options += [f", groups={self.groups}"] if self.groups > 1 else []
         options += [", bias=False"] if self.bias is None else []
         return f"Conv2D({self.in_channels}, {self.out_channels}, {show_pair(self.kernel_size)}{''.join(options)})"

@@ -57,21 +57,19 @@ class Dense(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x, (self.in_features,))
-        if train:
-            self.keep(x)
         y = product(x, self.weight.value)
+        if train:
+            self.keep(x, y_shape=y.shape)
         if self.bias is not None:
             y += self.bias.value
         return y
 
     def backward(self, dy: Array) -> Array:
         self.backward_parameters(dy)
-        dx: Array = np.matmul(dy, self.weight.value.T, dtype=dy.dtype)
-        return dx
+        return np.matmul(dy, self.weight.value.T, dtype=dy.dtype)
 
     def backward_parameters(self, dy: Array) -> None:
-        (x,) = self.kept()
-        check_shape(self, "dy", (len(x), self.out_features), dy.shape)
+        (x,) = self.kept(dy)
         self.weight.add_product(x.T, dy)
         if self.bias is not None:
             self.bias.add_grad(dy.sum(axis=0))

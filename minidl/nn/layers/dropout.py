@@ -6,7 +6,6 @@ from minidl._core.checks import as_fraction
 from minidl._core.randomness import as_seed, keyed_generator
 from minidl._core.types import Array, Seed
 from minidl.nn.layers.base import Layer
-from minidl.nn.parameter import check_shape
 
 
 class Dropout(Layer):
@@ -59,20 +58,18 @@ class Dropout(Layer):
         if not train:
             return x
         if self.rate == 0.0:
-            self.keep(x)
+            self.keep(x, y_shape=x.shape)
             return x
         rng = keyed_generator(self.seed, "dropout", int(self.forwards))
         self.forwards += 1
         # In float32 whatever x is: a copy of the network in another dtype drops the same entries.
         mask = rng.random(x.shape, dtype=np.float32) >= self.rate
         scaled_mask = np.multiply(mask, 1.0 / (1.0 - self.rate), dtype=x.dtype)
-        self.keep(scaled_mask)
+        self.keep(scaled_mask, y_shape=x.shape)
         return x * scaled_mask
 
     def backward(self, dy: Array) -> Array:
-        (kept,) = self.kept()
-        check_shape(self, "dy", kept.shape, dy.shape)
+        (kept,) = self.kept(dy)
         if self.rate == 0.0:
             return dy
-        dx: Array = np.multiply(dy, kept, dtype=dy.dtype)
-        return dx
+        return np.multiply(dy, kept, dtype=dy.dtype)

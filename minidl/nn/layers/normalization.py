@@ -8,13 +8,12 @@ from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import column_sums
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import check_shape
 
 
 class _Normalization(Layer):
     """What both have: features on the last axis, each with a `gamma` and a `beta`."""
 
-    def __init__(self, features: int, epsilon: float, dtype: DTypeLike) -> None:
+    def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
         super().__init__()
         self.features = as_count("features", features)
         self.epsilon = as_number("epsilon", epsilon, 0, above=True)
@@ -33,11 +32,6 @@ class _Normalization(Layer):
         self.check_input(x)
         self.output_shape(x.shape[1:])
         return x.reshape(-1, self.features)
-
-    def _tables(self, dy: Array, kept: Array) -> tuple[Array, Array]:
-        """Return dy and what forward kept as tables."""
-        check_shape(self, "dy", kept.shape, dy.shape)
-        return dy.reshape(-1, self.features), kept.reshape(-1, self.features)
 
 
 class BatchNorm(_Normalization):
@@ -94,7 +88,7 @@ class BatchNorm(_Normalization):
     def __init__(
         self, features: int, *, momentum: float = 0.9, epsilon: float = 1e-5, dtype: DTypeLike = np.float32
     ) -> None:
-        super().__init__(features, epsilon, dtype)
+        super().__init__(features, epsilon=epsilon, dtype=dtype)
         self.momentum = as_fraction("momentum", momentum)
         self.running_mean = self.add_buffer("running_mean", np.zeros(features), dtype=dtype)
         self.running_variance = self.add_buffer("running_variance", np.ones(features), dtype=dtype)
@@ -113,18 +107,16 @@ class BatchNorm(_Normalization):
         variance = column_sums(centred, centred) / n if train else self.running_variance.astype(np.float64)
         inverse_std = 1.0 / np.sqrt(variance + self.epsilon)
         if train:
-            self.keep(centred.reshape(x.shape), inverse_std)
+            self.keep(centred, inverse_std, y_shape=x.shape)
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance * (n / (n - 1)))):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
         scale = (self.gamma.value * inverse_std).astype(x.dtype)
-        y: Array = np.multiply(centred, scale, out=None if train else centred)
-        y += self.beta.value.astype(x.dtype, copy=False)
-        return y.reshape(x.shape)
+        return (centred * scale + self.beta.value.astype(x.dtype, copy=False)).reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
-        centred, inverse_std = self.kept()
-        table, dx = self._tables(dy, centred)
+        dx, inverse_std = self.kept(dy)
+        table = dy.reshape(-1, self.features)
         total, along = column_sums(table), column_sums(table, dx)
         self.gamma.add_grad(along * inverse_std)
         self.beta.add_grad(total)
@@ -173,9 +165,6 @@ class LayerNorm(_Normalization):
            [-1.,  1.]])
     """
 
-    def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
-        super().__init__(features, epsilon, dtype)
-
     def forward(self, x: Array, train: bool = False) -> Array:
         table = self._table(x)
         # A row without differences becomes exactly 0, however its sum is rounded.
@@ -184,17 +173,16 @@ class LayerNorm(_Normalization):
         inverse_std = 1.0 / np.sqrt(_row_means(normal, normal) + self.epsilon)
         normal *= inverse_std
         if train:
-            self.keep(normal.reshape(x.shape), inverse_std)
-        y: Array = np.multiply(normal, self.gamma.value.astype(x.dtype, copy=False), out=None if train else normal)
-        y += self.beta.value.astype(x.dtype, copy=False)
-        return y.reshape(x.shape)
+            self.keep(normal, inverse_std, y_shape=x.shape)
+        gamma, beta = (p.value.astype(x.dtype, copy=False) for p in (self.gamma, self.beta))
+        return (normal * gamma + beta).reshape(x.shape)
 
     def backward(self, dy: Array) -> Array:
-        kept, inverse_std = self.kept()
-        table, normal = self._tables(dy, kept)
+        normal, inverse_std = self.kept(dy)
+        table = dy.reshape(-1, self.features)
         self.gamma.add_grad(column_sums(table, normal))
         self.beta.add_grad(column_sums(table))
-        dx: Array = table * self.gamma.value.astype(dy.dtype, copy=False)
+        dx = table * self.gamma.value.astype(dy.dtype, copy=False)
         mean = _row_means(dx)
         normal *= _row_means(dx, normal)
         dx -= normal
@@ -206,5 +194,4 @@ class LayerNorm(_Normalization):
 def _row_means(*tables: Array) -> Array:
     """Return the mean of each row of a table, or of the product of two, as a column."""
     terms = ",".join("nd" for _ in tables) + "->n"
-    means: Array = np.einsum(terms, *tables)[:, None] / tables[0].shape[1]
-    return means
+    return np.einsum(terms, *tables)[:, None] / tables[0].shape[1]

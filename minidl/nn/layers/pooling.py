@@ -1,5 +1,8 @@
 """Pooling: one number for each window of an image, channel by channel."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from minidl._core.errors import InputError
@@ -7,7 +10,6 @@ from minidl._core.types import Array
 from minidl.nn.arithmetic import column_sums
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, show_pair
-from minidl.nn.parameter import check_shape
 
 
 class _WindowPooling(Layer):
@@ -28,9 +30,19 @@ class _WindowPooling(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         check_image_shape(self, input_shape)
-        height, width, channels = input_shape
-        self._windows.check_size(self, input_shape)
-        return (*self._windows.output_size(height, width), channels)
+        return (*self._windows.checked_size(self, input_shape), input_shape[2])
+
+    def _taps(self, x: Array, value: float) -> list[Array]:
+        """Return what all windows of x see at each of their pixels, with `value` in the padding."""
+        self.check_input(x)
+        self.output_shape(x.shape[1:])
+        return list(self._windows.taps(self._windows.pad(x, value)))
+
+    def _zeros(self, x_shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, Iterator[Array]]:
+        """Return a dx of zeros for x of `x_shape`, and its taps, which are to be written to."""
+        n, height, width, channels = x_shape
+        padded = np.zeros((n, *self._windows.padded_size(height, width), channels), dtype)
+        return self._windows.interior(padded, height, width), self._windows.taps(padded)
 
     def __repr__(self) -> str:
         stride = "" if self.stride == self.pool_size else f", stride={show_pair(self.stride)}"
@@ -67,33 +79,30 @@ class MaxPool2D(_WindowPooling):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self.check_input(x)
-        self.output_shape(x.shape[1:])
         # One tap of all windows after another, each a comparison of two images: argmax over windows that were gathered
         # takes five times as long.
-        first, *others = self._windows.taps(self._windows.pad(x, -np.inf))
-        y: Array = first.copy()
+        first, *others = self._taps(x, -np.inf)
+        y = first.copy()
         which = np.zeros(y.shape, np.min_scalar_type(len(others)))
         for k, tap in enumerate(others, 1):
             if train:
                 np.maximum(which, (tap > y) * which.dtype.type(k), out=which)
             np.maximum(y, tap, out=y)
         if train:
-            self.keep(which, x.shape)
+            self.keep(which, x.shape, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        which, x_shape = self.kept()
-        n, height, width, channels = x_shape
-        check_shape(self, "dy", (n, *self.output_shape(x_shape[1:])), dy.shape)
-        padded = np.zeros((n, *self._windows.padded_size(height, width), channels), dy.dtype)
-        for k, tap in enumerate(self._windows.taps(padded)):
-            if self._windows.overlap:
+        which, x_shape = self.kept(dy)
+        dx, taps = self._zeros(x_shape, dy.dtype)
+        overlap = any(size > step for size, step in zip(self.pool_size, self.stride, strict=True))
+        for k, tap in enumerate(taps):
+            if overlap:
                 tap += dy * (which == k)
             else:
                 # Without overlap nothing needs to be added: half the time.
                 np.multiply(dy, which == k, out=tap)
-        return self._windows.interior(padded, height, width)
+        return dx
 
 
 class AvgPool2D(_WindowPooling):
@@ -125,26 +134,22 @@ class AvgPool2D(_WindowPooling):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        self.check_input(x)
-        self.output_shape(x.shape[1:])
-        first, *others = self._windows.taps(self._windows.pad(x, 0.0))
-        y: Array = first.copy()
+        first, *others = self._taps(x, 0.0)
+        y = first.copy()
         for tap in others:
             y += tap
         y /= 1 + len(others)
         if train:
-            self.keep(x.shape)
+            self.keep(x.shape, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        (x_shape,) = self.kept()
-        n, height, width, channels = x_shape
-        check_shape(self, "dy", (n, *self.output_shape(x_shape[1:])), dy.shape)
-        padded = np.zeros((n, *self._windows.padded_size(height, width), channels), dy.dtype)
+        (x_shape,) = self.kept(dy)
+        dx, taps = self._zeros(x_shape, dy.dtype)
         share = dy / (self.pool_size[0] * self.pool_size[1])
-        for tap in self._windows.taps(padded):
+        for tap in taps:
             tap += share
-        return self._windows.interior(padded, height, width)
+        return dx
 
 
 class GlobalAvgPool2D(Layer):
@@ -170,20 +175,16 @@ class GlobalAvgPool2D(Layer):
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x)
         self.output_shape(x.shape[1:])
-        if train:
-            self.keep(x.shape)
         n, height, width, channels = x.shape
+        if train:
+            self.keep(x.shape, y_shape=(n, channels))
         pixels = height * width
-        means: Array = column_sums(x.reshape(n, pixels, channels)) / pixels
-        return means.astype(x.dtype, copy=False)
+        return (column_sums(x.reshape(n, pixels, channels)) / pixels).astype(x.dtype, copy=False)
 
     def backward(self, dy: Array) -> Array:
-        (x_shape,) = self.kept()
-        n, height, width, channels = x_shape
-        check_shape(self, "dy", (n, *self.output_shape(x_shape[1:])), dy.shape)
-        dx = np.empty((n, height, width, channels), dy.dtype)
-        dx[...] = dy[:, None, None, :] / (height * width)
-        return dx
+        (x_shape,) = self.kept(dy)
+        _, height, width, _ = x_shape
+        return np.broadcast_to(dy[:, None, None, :] / (height * width), x_shape).copy()
 
     def output_shape(self, input_shape: Shape) -> Shape:
         check_image_shape(self, input_shape)

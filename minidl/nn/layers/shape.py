@@ -6,7 +6,6 @@ from minidl._core.checks import as_count
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import check_shape
 
 
 class _Reshaping(Layer):
@@ -19,12 +18,11 @@ class _Reshaping(Layer):
         self.check_input(x)
         y = x.reshape(x.shape[:1] + self.output_shape(x.shape[1:]))
         if train:
-            self.keep(x.shape, y.shape)
+            self.keep(x.shape, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        x_shape, y_shape = self.kept()
-        check_shape(self, "dy", y_shape, dy.shape)
+        (x_shape,) = self.kept(dy)
         return dy.reshape(x_shape)
 
 

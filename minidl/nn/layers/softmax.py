@@ -5,7 +5,6 @@ import numpy as np
 from minidl._core.errors import ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import check_shape
 
 
 class _OverClasses(Layer):
@@ -14,8 +13,7 @@ class _OverClasses(Layer):
     def _shifted(self, x: Array) -> Array:
         self.check_input(x)
         self.output_shape(x.shape[1:])
-        y: Array = x - x.max(axis=-1, keepdims=True)
-        return y
+        return x - x.max(axis=-1, keepdims=True)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not input_shape or input_shape[-1] == 0:
@@ -52,20 +50,16 @@ class Softmax(_OverClasses):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        y = self._shifted(x)
-        np.exp(y, out=y)
-        y /= y.sum(axis=-1, keepdims=True)
+        exponentials = np.exp(self._shifted(x))
+        y = exponentials / exponentials.sum(axis=-1, keepdims=True)
         if train:
-            self.keep(y)
+            self.keep(y, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        (y,) = self.kept()
-        check_shape(self, "dy", y.shape, dy.shape)
+        (y,) = self.kept(dy)
         y = y.astype(dy.dtype, copy=False)
-        dx: Array = dy - (dy * y).sum(axis=-1, keepdims=True)
-        dx *= y
-        return dx
+        return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
 
 
 class LogSoftmax(_OverClasses):
@@ -89,16 +83,12 @@ class LogSoftmax(_OverClasses):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        y = self._shifted(x)
-        y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
+        shifted = self._shifted(x)
+        y = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         if train:
-            self.keep(y)
+            self.keep(y, y_shape=y.shape)
         return y
 
     def backward(self, dy: Array) -> Array:
-        (y,) = self.kept()
-        check_shape(self, "dy", y.shape, dy.shape)
-        dx: Array = np.exp(y, dtype=dy.dtype)
-        dx *= -dy.sum(axis=-1, keepdims=True)
-        dx += dy
-        return dx
+        (y,) = self.kept(dy)
+        return dy - np.exp(y, dtype=dy.dtype) * dy.sum(axis=-1, keepdims=True)

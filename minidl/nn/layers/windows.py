@@ -25,7 +25,7 @@ def as_pair(name: str, value: Any, minimum: int = 1) -> Pair:
     return as_count(name, value[0], minimum), as_count(name, value[1], minimum)
 
 
-def show_pair(pair: Pair | str) -> str:
+def show_pair(pair: Pair | int | str) -> str:
     """Return `pair` as a constructor takes it: one number where both are the same."""
     return repr(pair[0] if pair[0] == pair[1] else pair) if isinstance(pair, tuple) else repr(pair)
 
@@ -67,11 +67,6 @@ class Windows:
         return self.padding != ((0, 0), (0, 0))
 
     @property
-    def overlap(self) -> bool:
-        """Whether a pixel may lie in more than one window."""
-        return any(reach >= stride for reach, stride in zip(self.reach, self.stride, strict=True))
-
-    @property
     def reach(self) -> Pair:
         """How far the last pixel of a window lies from its first."""
         (kh, kw), (dh, dw) = self.kernel_size, self.dilation
@@ -87,15 +82,17 @@ class Windows:
         (high, wide), (down, across), (sh, sw) = self.padded_size(height, width), self.reach, self.stride
         return (high - down - 1) // sh + 1, (wide - across - 1) // sw + 1
 
-    def check_size(self, layer: Layer, input_shape: Shape) -> None:
-        """Refuse, in the name of `layer`, an image of (height, width, channels) in which no window fits."""
-        if min(self.output_size(*input_shape[:2])) < 1:
+    def checked_size(self, layer: Layer, input_shape: Shape) -> Pair:
+        """Return `output_size`, or refuse in the name of `layer` an image of `input_shape` in which no window fits."""
+        size = self.output_size(*input_shape[:2])
+        if min(size) < 1:
             (down, across), (high, wide) = self.reach, self.padded_size(*input_shape[:2])
             raise ShapeError(
                 f"{layer!r}: expected images of at least {down + 1} x {across + 1} pixels with their padding, the size "
                 f"of one window, got {high} x {wide}, from shape {input_shape}; use larger images, more padding or "
                 "fewer layers that shrink them"
             )
+        return size
 
     def interior(self, padded: Array, height: int, width: int) -> Array:
         """Return the view of `padded`, shape (n, padded height, padded width, channels), without the padding."""

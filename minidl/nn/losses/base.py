@@ -42,8 +42,7 @@ class Loss(ForwardMemory, ABC):
         """Return further means over the rows, by name, for the history; none unless overridden."""
         return {}
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 class NumberLoss(Loss):
@@ -70,12 +69,13 @@ class NumberLoss(Loss):
         return array
 
 
-def check_outputs(outputs: Any, *, classes: bool = False) -> None:
-    """Refuse outputs that are not a batch of finite floating-point numbers; with `classes`, not a table of them."""
+def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
+    """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
     name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
     array = isinstance(outputs, np.ndarray)
     rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
     if not rows or (classes and outputs.ndim != 2):
         got = f"{outputs.dtype} {outputs.shape}" if array else type(outputs).__name__
         raise ShapeError(f"{name}: expected a floating-point array of shape {wanted}, got {got}")
-    check_finite(name, outputs)
+    if finite:
+        check_finite(name, outputs)

@@ -19,7 +19,7 @@ class ResidualLoss(NumberLoss):
 
     @abstractmethod
     def slopes(self, residuals: Array) -> Array:
-        """Return its derivative at each residual, as a new array."""
+        """Return its derivative at each residual."""
 
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs)
@@ -30,9 +30,7 @@ class ResidualLoss(NumberLoss):
 
     def backward(self) -> Array:
         (residuals,) = self.kept()
-        gradient = self.slopes(residuals)
-        gradient /= residuals.size
-        return gradient
+        return self.slopes(residuals) / residuals.size
 
 
 class MeanSquaredError(ResidualLoss):
@@ -60,8 +58,7 @@ class MeanSquaredError(ResidualLoss):
 
     def values(self, residuals: Array) -> Array:
         """Return ``r**2``, in float64: the square of a float32 may not be one."""
-        squares: Array = np.square(residuals, dtype=np.float64)
-        return squares
+        return np.square(residuals, dtype=np.float64)
 
     def slopes(self, residuals: Array) -> Array:
         """Return ``2 * r``."""
@@ -97,8 +94,7 @@ class MeanAbsoluteError(ResidualLoss):
 
     def slopes(self, residuals: Array) -> Array:
         """Return ``sign(r)``."""
-        signs: Array = np.sign(residuals)
-        return signs
+        return np.sign(residuals)
 
 
 class Huber(ResidualLoss):

@@ -7,11 +7,31 @@ import numpy as np
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import sigmoid
-from minidl.nn.losses.base import NumberLoss, check_outputs
-from minidl.nn.losses.softmax import ClassLoss
+from minidl.nn.losses.base import Loss, NumberLoss, check_outputs
+from minidl.nn.losses.classes import ClassLoss
 
 
-class SigmoidCrossEntropy(ClassLoss):
+class _SigmoidLoss(Loss):
+    """What both share: a logit z for each question, and a target t in [0, 1] for each logit."""
+
+    def _mean(self, z: Array, t: Array) -> float:
+        """Return the mean over all logits, and keep what `backward` needs."""
+        self.keep(z, t)
+        # Nothing cancels: for a large z and t = 1 the difference is exactly 0.
+        losses = np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z)))
+        return float(losses.mean(dtype=np.float64))
+
+    def backward(self) -> Array:
+        z, t = self.kept()
+        return (sigmoid(z) - t) / z.size
+
+    def probabilities(self, outputs: Array) -> Array:
+        """Return the sigmoid of each logit."""
+        check_outputs(outputs)
+        return sigmoid(outputs)
+
+
+class SigmoidCrossEntropy(_SigmoidLoss, ClassLoss):
     """K yes-or-no losses for K classes: the mean over classes, then rows, of the binary cross-entropy of each sigmoid.
 
     With ``p = 1 / (1 + exp(-z))`` and t the one-hot row of the label, the loss of a row is
@@ -19,7 +39,7 @@ class SigmoidCrossEntropy(ClassLoss):
     Gradient: ``(p - t) / (n * K)``.
 
     Outputs are logits z, shape (n, classes): put no Sigmoid layer before it. Targets are integer class labels, shape
-    (n,), in 0 .. classes - 1.
+    (n,), in 0 .. classes - 1. `probabilities` are the sigmoids, each class by itself, so a row need not sum to 1.
 
     Raises
     ------
@@ -46,26 +66,17 @@ class SigmoidCrossEntropy(ClassLoss):
         labels = self.check_targets(targets, outputs.shape)
         onehot = np.zeros(outputs.shape, outputs.dtype)
         onehot[np.arange(len(labels)), labels] = 1
-        self.keep(outputs, onehot)
-        return _mean_cross_entropy(outputs, onehot)
-
-    def backward(self) -> Array:
-        return _gradient(*self.kept())
-
-    def probabilities(self, outputs: Array) -> Array:
-        """Return the sigmoid of each logit, shape (n, classes): each class by itself, so a row need not sum to 1."""
-        check_outputs(outputs)
-        return sigmoid(outputs)
+        return self._mean(outputs, onehot)
 
 
-class BinaryCrossEntropy(NumberLoss):
+class BinaryCrossEntropy(_SigmoidLoss, NumberLoss):
     """Cross-entropy of the sigmoids of logits, ``-t * log(p) - (1 - t) * log(1 - p)`` with ``p = 1 / (1 + exp(-z))``.
 
     The mean over the outputs of a row, then over rows. Computed as ``max(z, 0) - z * t + log(1 + exp(-|z|))``, which
     neither overflows nor takes the logarithm of 0. Gradient: ``(p - t) / z.size``.
 
     Outputs are logits z, shape (n,) or (n, ...): put no Sigmoid layer before it. Targets are numbers t in [0, 1], of
-    the same shape.
+    the same shape. `probabilities` are the sigmoids: the probability of a 1.
 
     Raises
     ------
@@ -90,11 +101,7 @@ class BinaryCrossEntropy(NumberLoss):
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs)
         targets = self.check_targets(targets, outputs.shape).astype(outputs.dtype, copy=False)
-        self.keep(outputs, targets)
-        return _mean_cross_entropy(outputs, targets)
-
-    def backward(self) -> Array:
-        return _gradient(*self.kept())
+        return self._mean(outputs, targets)
 
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
         """Return `targets` as an array of numbers in [0, 1], one for each output."""
@@ -106,26 +113,9 @@ class BinaryCrossEntropy(NumberLoss):
     def predict(self, outputs: Array) -> Array:
         """Return 1 where the logit is above 0, and so the probability above 1/2, else 0."""
         check_outputs(outputs)
-        labels: Array = (outputs > 0).astype(np.int64)
-        return labels
-
-    def probabilities(self, outputs: Array) -> Array:
-        """Return the sigmoid of each logit: the probability of a 1."""
-        check_outputs(outputs)
-        return sigmoid(outputs)
+        return (outputs > 0).astype(np.int64)
 
     def metrics(self, outputs: Array, targets: Any) -> dict[str, float]:
         """Return the accuracy: the share of outputs predicted right; a target strictly between 0 and 1 never is."""
         targets = self.check_targets(targets, outputs.shape)
         return {"accuracy": float((self.predict(outputs) == targets).mean())}
-
-
-def _mean_cross_entropy(z: Array, t: Array) -> float:
-    # Nothing cancels: for a large z and t = 1 the difference is exactly 0.
-    losses = np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z)))
-    return float(losses.mean(dtype=np.float64))
-
-
-def _gradient(z: Array, t: Array) -> Array:
-    gradient: Array = (sigmoid(z) - t) / z.size
-    return gradient

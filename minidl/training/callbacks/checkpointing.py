@@ -4,22 +4,19 @@ import math
 import warnings
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, remove, sweep_parts
 from minidl._storage.locks import locked
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Observer
 from minidl.training.checkpoint import BEST, checkpoint_path, checkpoint_paths, read_checkpoint, steps_of
 from minidl.training.history import Monitor
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.trainer import Trainer
 
 
-class Checkpoint(Callback):
+class Checkpoint(Observer):
     """Save all that the run needs to go on exactly, by ``Trainer.fit(..., resume_from=directory)``.
 
     A checkpoint is one file, ``checkpoint-<steps>.safetensors``; it takes that name only when all of it is on the disk,
@@ -54,7 +51,6 @@ class Checkpoint(Callback):
         Instead of saving weights with NaN or infinity.
     """
 
-    adds_logs = False
     runs_last = True
 
     def __init__(
@@ -78,7 +74,7 @@ class Checkpoint(Callback):
         self._best = math.inf
         self._lock = ExitStack()
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if self._monitor is not None:
             self._monitor.check(trainer.expected_columns, self)
         make_folder(self.directory)
@@ -89,7 +85,7 @@ class Checkpoint(Callback):
         # What cannot be saved must not show after hours of training.
         trainer.check_checkpoint()
 
-    def _refuse_other_runs(self, trainer: "Trainer") -> None:
+    def _refuse_other_runs(self, trainer: Trainer) -> None:
         there = [*checkpoint_paths(self.directory), *self.directory.glob(BEST)]
         if not there:
             return
@@ -116,11 +112,11 @@ class Checkpoint(Callback):
             warnings.warn(f"the best checkpoint so far cannot be read, another takes its place: {error}", stacklevel=2)
             return math.inf
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
+    def on_batch_end(self, trainer: Trainer) -> None:
         if self.every_steps is not None and trainer.step % self.every_steps == 0:
             self._save(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         if self._monitor is not None and (value := self._monitor.read(trainer.logs, self)) < self._best:
             self._best = value
             self._write(trainer, self.directory / BEST)
@@ -128,13 +124,13 @@ class Checkpoint(Callback):
         if due or trainer.stopping or trainer.epoch == trainer.last_epoch:
             self._save(trainer)
 
-    def on_interrupt(self, trainer: "Trainer") -> None:
+    def on_interrupt(self, trainer: Trainer) -> None:
         self._save(trainer)
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         self._lock.close()
 
-    def _save(self, trainer: "Trainer") -> None:
+    def _save(self, trainer: Trainer) -> None:
         self._write(trainer, checkpoint_path(self.directory, trainer.step))
         # One of more steps than this run has done is damaged: otherwise the run would have been resumed from it.
         mine = [path for path in checkpoint_paths(self.directory) if steps_of(path) <= trainer.step]
@@ -143,7 +139,7 @@ class Checkpoint(Callback):
             with suppress(OSError):
                 remove(old)
 
-    def _write(self, trainer: "Trainer", path: Path) -> None:
+    def _write(self, trainer: Trainer, path: Path) -> None:
         try:
             trainer.save_checkpoint(path)
         except NonFiniteError as error:

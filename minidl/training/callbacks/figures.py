@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minidl._core.errors import InputError
+from minidl._core.spelling import check_known
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder
-from minidl.training.callbacks.base import Callback
+from minidl.nn.parameter import Parameter
+from minidl.training.callback import Callback
+from minidl.training.history import metrics
+from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from minidl.nn.parameter import Parameter
-    from minidl.training.trainer import Trainer
 
 
 class _Figures(Callback):
@@ -25,7 +26,7 @@ class _Figures(Callback):
         self.title = title
         self.paths: dict[str, list[Path]] = {}
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         self.paths = {}
         make_folder(self.directory)
 
@@ -35,7 +36,7 @@ class _Figures(Callback):
 
         self.paths[name] = save_figure(figure, Path(self.directory) / f"{self.prefix}{name}")
 
-    def _title_of(self, trainer: "Trainer") -> str:
+    def _title_of(self, trainer: Trainer) -> str:
         """Return the title, which without one of the user's is the name of the training data."""
         return self.title or getattr(trainer.train_data, "name", "")
 
@@ -60,19 +61,18 @@ class LearningCurves(_Figures):
         What the last `fit` wrote, under ``"cost"`` and ``"loss"``.
     """
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
         # Saving a figure needs both.
         import matplotlib.backends.backend_agg
         import matplotlib.backends.backend_svg  # noqa: F401
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         from minidl.plotting import plot_curves
 
-        history = trainer.history
         for quantity in ("cost", "loss"):
-            if quantity in history or f"val_{quantity}" in history:
-                self._write(quantity, plot_curves(history, quantity, title=self._title_of(trainer)))
+            if quantity in metrics(trainer.history.columns):
+                self._write(quantity, plot_curves(trainer.history, quantity, title=self._title_of(trainer)))
 
 
 class WeightTemplates(_Figures):
@@ -123,15 +123,15 @@ class WeightTemplates(_Figures):
         self.class_names = class_names
         self.image_shape = image_shape
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
         self._draw(trainer)
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if len(trainer.history):
             self._write("weights", self._draw(trainer))
 
-    def _draw(self, trainer: "Trainer") -> "Figure":
+    def _draw(self, trainer: Trainer) -> "Figure":
         from minidl.plotting import plot_weight_templates
 
         weight = self._find(trainer.model.parameters).value
@@ -142,16 +142,13 @@ class WeightTemplates(_Figures):
         title = self._title_of(trainer)
         return plot_weight_templates(weight, class_names=names, image_shape=self.image_shape, title=title)
 
-    def _find(self, parameters: "dict[str, Parameter]") -> "Parameter":
-        names = ", ".join(parameters) or "none"
+    def _find(self, parameters: dict[str, Parameter]) -> Parameter:
         path = next(iter(parameters), "") if self.parameter is None else self.parameter
-        if path not in parameters:
-            wanted = "a parameter" if self.parameter is None else f"a parameter {path!r}"
-            raise InputError(f"WeightTemplates: expected {wanted}, the model has {names}")
+        check_known("WeightTemplates", "parameter", path, parameters)
         shape = parameters[path].value.shape
         if self.parameter is None and len(shape) != 2:  # a matrix behind other weights does not see the pictures
             raise InputError(
                 f"WeightTemplates: expected the model's first parameter to have two axes, got {path!r} of shape {shape}"
-                f"; name another by parameter=, of {names}"
+                f"; name another by parameter=, of {', '.join(parameters)}"
             )
         return parameters[path]

@@ -1,14 +1,11 @@
 """LambdaCallback: functions at the moments of training, without a class."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from minidl._core.errors import InputError
-from minidl._core.spelling import nearest
-from minidl.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl._core.spelling import check_known
+from minidl.training.callback import Callback
+from minidl.training.trainer import Trainer
 
 _MOMENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
@@ -24,7 +21,7 @@ class LambdaCallback(Callback):
     Raises
     ------
     InputError
-        If there is no such moment; names the nearest ones. Or if what is given cannot be called.
+        If there is no such moment; names the moments and the nearest. Or if what is given cannot be called.
 
     Examples
     --------
@@ -32,11 +29,9 @@ class LambdaCallback(Callback):
     LambdaCallback(on_epoch_end)
     """
 
-    def __init__(self, **functions: "Callable[[Trainer], object]") -> None:
+    def __init__(self, **functions: Callable[[Trainer], object]) -> None:
         for name, function in functions.items():
-            if name not in _MOMENTS:
-                meant = " or ".join(nearest(name, _MOMENTS, 2)) or ", ".join(_MOMENTS)
-                raise InputError(f"LambdaCallback: there is no moment {name!r}; did you mean {meant}?")
+            check_known("LambdaCallback", "moment", name, _MOMENTS)
             if not callable(function):
                 raise InputError(f"LambdaCallback: expected a function of the trainer as {name}, got {function!r:.80}")
             setattr(self, name, function)

@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any
 from minidl._core.bars import in_notebook
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
-from minidl._core.page import html_page
-from minidl._core.tables import cell, escape, html_table
+from minidl._core.tables import cell
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, write_whole
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, Monitor, metrics
+from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from minidl.training.trainer import Trainer
+    from minidl.report import blocks
+
 
 _RENEWAL = 3  # seconds from one look of the browser at the page to the next
 _PATIENCE = 20  # times as long as a drawing took must have passed before the next one: it then takes 5 % at most
 
 
-class LiveCurves(Callback):
+class LiveCurves(Observer):
     """Draw the learning curves while training goes on, into one HTML file, and in a notebook into one output too.
 
     Open the file in a browser: it loads itself anew every few seconds, and needs nothing but itself. It shows the
@@ -59,8 +60,6 @@ class LiveCurves(Callback):
         Once, if the file cannot be written later on: training is worth more than its picture.
     """
 
-    adds_logs = False
-
     def __init__(self, path: PathLike | None = "live.html", *, quantities: Sequence[str] = (), every: int = 1) -> None:
         self.path = path
         if path is not None:
@@ -69,7 +68,6 @@ class LiveCurves(Callback):
             raise InputError(f"quantities: expected a list of columns of the history, got {quantities!r:.80}")
         self.quantities = tuple(dict.fromkeys(name.removeprefix("val_") for name in quantities))
         self.every = as_count("every", every)
-        self._forget()
 
     def _forget(self) -> None:
         self._begun = False
@@ -79,8 +77,8 @@ class LiveCurves(Callback):
         self._output: Any = None
         self._rested = 0.0  # the moment from which on the next drawing may begin
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
-        self._forget()
+    def on_train_begin(self, trainer: Trainer) -> None:
+        super().on_train_begin(trainer)
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
         self._check(trainer.expected_columns)
         if self.path is not None:
@@ -96,19 +94,19 @@ class LiveCurves(Callback):
         for name in self.quantities:
             Monitor(name).check(names, self)
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         self._check(trainer.history.rows[-1])
         if trainer.epoch % self.every == 0 and perf_counter() >= self._rested:
             self._show(trainer, f"{_position(trainer)}: training goes on", renewed=True)
 
-    def on_interrupt(self, trainer: "Trainer") -> None:
+    def on_interrupt(self, trainer: Trainer) -> None:
         self._interrupted = True
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self._begun:
             self._show(trainer, f"{_position(trainer)}: {self._end(trainer)}", renewed=False)
 
-    def _end(self, trainer: "Trainer") -> str:
+    def _end(self, trainer: Trainer) -> str:
         """Return how training ended."""
         error = sys.exception()
         error = None if error is self._outside else error
@@ -118,34 +116,30 @@ class LiveCurves(Callback):
             return f"training ended by an error, {type(error).__name__}: {' '.join(str(error).split()):.400}"
         return "training was stopped early" if trainer.epoch < trainer.last_epoch else "training is finished"
 
-    def _show(self, trainer: "Trainer", status: str, *, renewed: bool) -> None:
+    def _show(self, trainer: Trainer, status: str, *, renewed: bool) -> None:
         start = perf_counter()
-        names = [name for name in self.quantities or ("cost", "loss", "accuracy") if _measured(trainer, name)]
+        measured = {name.removeprefix("val_") for name in trainer.history.columns}
+        names = [name for name in self.quantities or ("cost", "loss", "accuracy") if name in measured]
         if self.path is not None:
             self._write(trainer, names, status, renewed)
         self._display(trainer, names, status)
         end = perf_counter()
         self._rested = end + _PATIENCE * (end - start)
 
-    def _write(self, trainer: "Trainer", names: list[str], status: str, renewed: bool) -> None:
-        heading = getattr(trainer.train_data, "name", "") or "Training"
-        written = time.strftime("%Y-%m-%d %H:%M:%S")
-        body = [f"<p><strong>{escape(status)}</strong><br>written {written}</p>"]
+    def _write(self, trainer: Trainer, names: list[str], status: str, renewed: bool) -> None:
+        from minidl.report.blocks import Block, Figures, Heading, Paragraph, Table  # importing minidl must stay quick
+        from minidl.report.html import to_html
+
+        name = getattr(trainer.train_data, "name", "") or "Training"
+        blocks: list[Block] = [Heading(status, 2), Paragraph(f"written {time.strftime('%Y-%m-%d %H:%M:%S')}")]
         if len(trainer.history):
-            figures = "\n".join(_figure(name, trainer) for name in names)
-            table = html_table(*_numbers(trainer.history.rows[-1]))
-            body += [f'<div class="figures">\n{figures}\n</div>'] if names else []
-            body += [f'<div class="scroll" role="region" aria-label="last numbers" tabindex="0">{table}</div>']
+            blocks += [Figures([_figure(name, trainer) for name in names])] if names else []
+            blocks += [Table(*_numbers(trainer.history.rows[-1]), "last numbers")]
         else:
-            body += [f"<p>No epoch {'is finished yet' if renewed else 'was finished'}.</p>"]
-        page = html_page(
-            f"{_position(trainer)} · {heading}",
-            "\n".join(body),
-            heading=heading,
-            renewed_after=_RENEWAL if renewed else None,
-        )
+            blocks += [Paragraph(f"No epoch {'is finished yet' if renewed else 'was finished'}.")]
+        title, renewal = f"{_position(trainer)} · {name}", _RENEWAL if renewed else None
         try:
-            write_whole(self.path or "", page)
+            write_whole(self.path or "", to_html(title, blocks, heading=name, renewed_after=renewal))
         except OSError as error:
             if not self._begun:
                 raise InputError(f"{self!r}: cannot write the page ({error.strerror})") from error
@@ -153,7 +147,7 @@ class LiveCurves(Callback):
                 warnings.warn(f"{self!r}: cannot write the page ({error.strerror}); training goes on", stacklevel=2)
             self._failed = True
 
-    def _display(self, trainer: "Trainer", names: list[str], status: str) -> None:
+    def _display(self, trainer: Trainer, names: list[str], status: str) -> None:
         """Show the curves in the output of a notebook's cell, in the place of those before."""
         if not in_notebook():
             return
@@ -171,29 +165,24 @@ class LiveCurves(Callback):
             self._output.update(content, raw=True)
 
 
-def _position(trainer: "Trainer") -> str:
+def _position(trainer: Trainer) -> str:
     return f"epoch {trainer.epoch} of {trainer.last_epoch}"
 
 
-def _measured(trainer: "Trainer", name: str) -> bool:
-    return name in trainer.history or f"val_{name}" in trainer.history
-
-
-def _figure(name: str, trainer: "Trainer") -> str:
+def _figure(name: str, trainer: Trainer) -> "blocks.Figure":
     """Return the curves of a quantity as a figure of the page."""
-    from minidl.plotting import plot_curves  # here, as below: importing minidl must stay quick
+    from minidl.plotting import plot_curves
     from minidl.plotting.style import png_of
+    from minidl.report.blocks import Figure
 
     row = trainer.history.rows[-1]
-    last = [
-        f"{kind} {cell(row[key])}" for kind, key in (("training", name), ("validation", f"val_{name}")) if key in row
-    ]
-    picture = base64.b64encode(png_of(plot_curves(trainer.history, name), dpi=150)).decode()
-    alt = escape(f"{name} over {len(trainer.history)} epochs, at last {', '.join(last)}")
-    return f'<figure><img src="data:image/png;base64,{picture}" alt="{alt}"></figure>'
+    kinds = {"training": name, "validation": f"val_{name}"}
+    last = ", ".join(f"{kind} {cell(row[key])}" for kind, key in kinds.items() if key in row)
+    alt = f"{name} over {len(trainer.history)} epochs, at last {last}"
+    return Figure(Path(f"{name}.png"), png_of(plot_curves(trainer.history, name), dpi=150), alt, caption="")
 
 
-def _joint_figure(trainer: "Trainer", names: list[str], status: str) -> "Figure":
+def _joint_figure(trainer: Trainer, names: list[str], status: str) -> "Figure":
     from matplotlib.figure import Figure
 
     from minidl.plotting import plot_curves

@@ -1,39 +1,35 @@
-"""CSVLogger and JSONLLogger: the history in a file while it grows."""
+"""CSVLogger, JSONLLogger and TensorBoard: the history in a file, or with a writer of the user's, while it grows."""
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
 from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, set_aside
-from minidl.training.callbacks.base import Callback
-from minidl.training.history import History
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.callback import Observer
+from minidl.training.history import BESIDES, History
+from minidl.training.trainer import Trainer
 
 
-class _HistoryFile(Callback):
+class _HistoryFile(Observer):
     """Writes the whole history of the trainer after each epoch; a subclass says how a file is written and read."""
 
-    adds_logs = False
     _write: "ClassVar[staticmethod[[History, PathLike], Path]]"
     _read: "ClassVar[staticmethod[[PathLike], History]]"
 
     def __init__(self, path: PathLike) -> None:
         self.path = as_path("path", path)
-        self._checked = False
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
+    def on_train_begin(self, trainer: Trainer) -> None:
         if self.path.exists() and not self.path.is_file():
             raise InputError(f"{self!r}: expected a file or nothing at this place, there is something else")
         # What cannot be written must not show after the first epoch.
         make_folder(self.path.resolve().parent)
         self._checked = False
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         # Not before: a resumed run has its history back after all callbacks have begun.
         if not self._checked:
             self._checked = True
@@ -42,7 +38,7 @@ class _HistoryFile(Callback):
                 warnings.warn(f"{self.path} {reason}; it is kept as {aside.name}", stacklevel=2)
         self._write(trainer.history, self.path)
 
-    def _foreign(self, trainer: "Trainer") -> str:
+    def _foreign(self, trainer: Trainer) -> str:
         """Return why what is in the file must not be replaced by the rows of this trainer, "" if it may."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return ""
@@ -102,3 +98,55 @@ class JSONLLogger(_HistoryFile):
     """
 
     _write, _read = staticmethod(History.to_jsonl), staticmethod(History.from_jsonl)
+
+
+class ScalarWriter(Protocol):
+    """What `TensorBoard` needs of a writer; ``flush()`` is called too, if it has that."""
+
+    def add_scalar(self, tag: str, value: float, step: int, /) -> object:
+        """Note that the quantity `tag` has this value at this step."""
+
+
+class TensorBoard(Observer):
+    """Give the numbers of each epoch to a TensorBoard writer, with the epoch as the step.
+
+    Training and validation of a quantity are the tags ``loss/train`` and ``loss/validation``, which TensorBoard puts
+    side by side; ``learning_rate`` and ``seconds`` are tags of their own. The writer is flushed after each epoch and
+    never closed: it is the caller's.
+
+    A resumed run writes again what came after its checkpoint. Where that shows twice, open the writer with its
+    ``purge_step``.
+
+    Parameters
+    ----------
+    writer : object with ``add_scalar(tag, value, step)``
+        For example ``torch.utils.tensorboard.SummaryWriter("runs/one")``, or that of tensorboardX.
+
+    Raises
+    ------
+    InputError
+        If the writer has no method ``add_scalar``.
+    """
+
+    def __init__(self, writer: ScalarWriter) -> None:
+        if isinstance(writer, type) or not callable(getattr(writer, "add_scalar", None)):
+            raise InputError(
+                "TensorBoard: expected a writer with a method add_scalar(tag, value, step), such as "
+                f'tensorboardX.SummaryWriter("runs/one"), got {writer!r:.80}'
+            )
+        self.writer = writer
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        measured = trainer.history.rows[-1].keys() - set(BESIDES)
+        for name, value in trainer.logs.items():  # what other callbacks have put there too
+            if name.startswith("val_"):
+                tag = f"{name.removeprefix('val_')}/validation"
+            else:
+                tag = f"{name}/train" if name in measured else name
+            if name != "epoch":
+                self.writer.add_scalar(tag, float(value), trainer.epoch)
+        if callable(flush := getattr(self.writer, "flush", None)):
+            flush()
+
+    def __repr__(self) -> str:
+        return f"TensorBoard({type(self.writer).__name__})"

@@ -3,22 +3,20 @@
 import sys
 from collections.abc import Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from minidl._core.bars import new_bar, verbosity
 from minidl._core.errors import InputError
-from minidl.training.callbacks.base import Callback
+from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, metrics
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.trainer import Trainer
 
 _SLOW = 0.5  # seconds: what takes less is not worth a bar of its own
 _SHORT = 8  # columns: a bar that has less is left out
 _NARROW, _USUAL = 50, 80  # columns of a terminal: one with less gets shorter numbers; one that does not tell
 
 
-class ProgressBar(Callback):
+class ProgressBar(Observer):
     """A bar that counts the epochs, with the time left and the last epoch's numbers as training/validation.
 
     A second bar below counts the batches of an epoch, where that takes a while, and is gone when training ends. Numbers
@@ -38,16 +36,11 @@ class ProgressBar(Callback):
         If an argument is not as above; when training begins, if ``MINIDL_VERBOSE`` is not.
     """
 
-    adds_logs = False
-
     def __init__(self, verbose: int | None = None, file: TextIO | None = None) -> None:
-        if verbose is not None:
-            verbosity(verbose)
+        self.verbose = None if verbose is None else verbosity(verbose)
         if file is not None and not hasattr(file, "write"):
             raise InputError(f"file: expected a text file, got {file!r:.80}")
-        self.verbose = verbose
         self.file = file
-        self._forget()
 
     def _forget(self) -> None:
         self._begun = False
@@ -58,29 +51,28 @@ class ProgressBar(Callback):
         self._logs: Mapping[str, float] = {}
         self._shown = 0.0
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
-        self._forget()
+    def on_train_begin(self, trainer: Trainer) -> None:
+        super().on_train_begin(trainer)
         self._wanted = verbosity(self.verbose)
 
-    def on_epoch_begin(self, trainer: "Trainer") -> None:
+    def on_epoch_begin(self, trainer: Trainer) -> None:
         self._count(trainer)
         if self._bar is not None:  # the next chance may come late, as this one has if the last epoch was a slow one
             self._show_in_time(trainer, trainer.logs.get("seconds", 1.0))
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
+    def on_batch_end(self, trainer: Trainer) -> None:
         self._count(trainer)
         if self._bar is not None:
             self._show_in_time(trainer)
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         self._count(trainer, trainer.batches_per_epoch)
         self._logs = trainer.logs
         if self._lines is not None:
-            numbers = {k: v for k, v in trainer.logs.items() if k not in BESIDES}
-            text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            text = "  ".join(f"{name} {value:.4g}" for name, value in trainer.logs.items() if name not in BESIDES)
             print(f"{_position(trainer)}  {text}  {trainer.logs['seconds']:.2f} s", file=self._lines, flush=True)
 
-    def on_train_end(self, trainer: "Trainer") -> None:
+    def on_train_end(self, trainer: Trainer) -> None:
         if self._batches is not None:
             self._batches.n = self._batches.total  # a notebook keeps what is not complete
             self._batches.close()
@@ -89,7 +81,7 @@ class ProgressBar(Callback):
             self._bar.close()
         self._forget()
 
-    def _count(self, trainer: "Trainer", batch: int | None = None) -> None:
+    def _count(self, trainer: Trainer, batch: int | None = None) -> None:
         """Count the batches done, and at first, when it is known where a resumed run goes on, draw the bar."""
         done = trainer.batch if batch is None else batch
         self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + done
@@ -109,7 +101,7 @@ class ProgressBar(Callback):
         elif trainer.history.rows:
             self._logs = trainer.history.rows[-1]
 
-    def _show_in_time(self, trainer: "Trainer", waited: float = 0.0) -> None:
+    def _show_in_time(self, trainer: Trainer, waited: float = 0.0) -> None:
         """Show how far it is, unless that was shown just now and nothing that took its time has happened since."""
         now = perf_counter()
         if max(now - self._shown, waited) >= self._bar.mininterval:
@@ -117,7 +109,7 @@ class ProgressBar(Callback):
             self._show(trainer, "eta {remaining}")
             self._show_batches(trainer)
 
-    def _show(self, trainer: "Trainer", time: str, *, last: bool = False) -> None:
+    def _show(self, trainer: Trainer, time: str, *, last: bool = False) -> None:
         bar = self._bar
         bar.n, bar.desc = self._done, _position(trainer)
         facts = bar.format_dict
@@ -139,7 +131,7 @@ class ProgressBar(Callback):
             bar.desc, bar.bar_format = bar.desc[:columns], "{desc}"
         bar.refresh()
 
-    def _show_batches(self, trainer: "Trainer") -> None:
+    def _show_batches(self, trainer: Trainer) -> None:
         total = trainer.batches_per_epoch
         if self._batches is None and trainer.epoch_seconds >= _SLOW and trainer.batch < total:
             self._batches = new_bar(total, self.file or sys.stderr, leave=False, bar_format="{desc}")
@@ -157,7 +149,7 @@ def _graph(bar: Any, room: int) -> str:
     return "{bar}" if hasattr(bar, "container") or room < _SHORT else "{bar:-2}"
 
 
-def _position(trainer: "Trainer") -> str:
+def _position(trainer: Trainer) -> str:
     return f"epoch {trainer.epoch}/{trainer.last_epoch}"
 
 

@@ -1,16 +1,223 @@
-"""TerminateOnNaN: end training once its numbers have gone wrong."""
+"""EarlyStopping, ReduceLROnPlateau and TerminateOnNaN: what is done once a quantity gets no better, or is NaN."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 from minidl._core.bars import say, verbosity
-from minidl.training.callbacks.base import Callback
+from minidl._core.checks import as_count, as_fraction, as_number
+from minidl._core.errors import InputError
+from minidl.training.callback import Observer
+from minidl.training.history import Monitor
+from minidl.training.optimizers.schedules import Schedule
+from minidl.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+
+class _Patient(Observer):
+    """Follows a column, and counts the epochs in a row without an improvement."""
+
+    def __init__(self, monitor: str, patience: int, min_delta: float, mode: str) -> None:
+        self.monitor = monitor
+        self.patience = as_count("patience", patience, 0)
+        self.min_delta = as_number("min_delta", min_delta, 0)
+        self.mode = mode
+        self._monitor = Monitor(monitor, mode)
+        super().__init__()
+
+    def _forget(self) -> None:
+        self._best = math.inf
+        self._bad_epochs = 0
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self._monitor.check(trainer.expected_columns, self)
+        super().on_train_begin(trainer)
+
+    def _improves(self, value: float) -> bool:
+        """Take an epoch's value into account, and return whether it is better than all before it."""
+        if value < self._best - self.min_delta:
+            self._best, self._bad_epochs = value, 0
+            return True
+        self._bad_epochs += 1
+        return False
 
 
-class TerminateOnNaN(Callback):
+class EarlyStopping(_Patient):
+    """Stop after more than `patience` epochs in a row without an improvement, and put the best epoch's weights back.
+
+    The best weights come back whatever ends training, so also after the last epoch, an error or Ctrl-C. Each `fit`
+    begins to count anew; one that resumes from a checkpoint goes on counting. When training ends, a line on standard
+    error says which epoch's weights are back; ``str(stopping)`` tells the same later.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history.
+    patience : int
+        Epochs that are waited for, at least 0.
+    min_delta : float
+        By how much, at least, a value must be better than the best one to count as an improvement; NaN never is.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
+    restore_best : bool
+        False leaves the last weights.
+    verbose : {0, 1, 2} or None
+        0 says nothing; None takes what the environment variable ``MINIDL_VERBOSE`` says, else 1.
+
+    Attributes
+    ----------
+    best_epoch : int or None
+        The epoch of the best value so far.
+    stopped_epoch : int or None
+        The epoch after which it ended training, if it did.
+
+    Raises
+    ------
+    InputError
+        When training begins, if an epoch will have no `monitor`; names the nearest ones. After the first epoch, where
+        only that can tell (another callback may add numbers to the logs).
+
+    References
+    ----------
+    Prechelt, "Early stopping - but when?", in Neural networks: tricks of the trade, Springer, 1998.
+    """
+
+    saved_attributes = ("best_epoch", "stopped_epoch", "_best", "_bad_epochs", "_best_weights")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = True,
+        verbose: int | None = None,
+    ) -> None:
+        self.restore_best = restore_best
+        self._verbose = None if verbose is None else verbosity(verbose)
+        super().__init__(monitor, patience, min_delta, mode)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self._best_weights: dict[str, Any] = {}
+        self._restored = False
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        # A wrong variable must not show after hours of training.
+        verbosity(self._verbose)
+        super().on_train_begin(trainer)
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if self._improves(self._monitor.read(trainer.logs, self)):
+            self.best_epoch = trainer.epoch
+            if self.restore_best:
+                self._best_weights = {name: array.copy() for name, array in trainer.model.weights().items()}
+        elif self._bad_epochs > self.patience:
+            self.stopped_epoch = trainer.epoch
+            trainer.stop()
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        for name, array in trainer.model.weights().items():
+            if name in self._best_weights:
+                array[...] = self._best_weights[name]
+        self._restored = bool(self._best_weights)
+        if self.stopped_epoch is not None or (self.best_epoch is not None and self.best_epoch < trainer.epoch):
+            say(f"EarlyStopping: {self}", self._verbose)
+
+    def __str__(self) -> str:
+        if self.best_epoch is None and self.stopped_epoch is None:
+            return repr(self)
+        best = f"{self.monitor} was never a finite number"
+        if self.best_epoch is not None:
+            best = f"best {self.monitor} {self._monitor.minimised(self._best):.4g} in epoch {self.best_epoch}"
+        weights = " (its weights are back)" if self._restored else ""
+        stopped = f", stopped after epoch {self.stopped_epoch}" if self.stopped_epoch is not None else ""
+        return best + weights + stopped
+
+
+class ReduceLROnPlateau(_Patient):
+    """Multiply the learning rate by `factor` after more than `patience` epochs in a row without an improvement.
+
+    It judges the whole history of the trainer, so that a second `fit` goes on as one long one would.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history.
+    factor : float
+        In (0, 1).
+    patience : int
+        Epochs that are waited for, at least 0.
+    min_delta : float
+        By how much, at least, a value must be better than the best one to count as an improvement; NaN never is.
+    cooldown : int
+        After a reduction, for how many epochs none is counted as bad.
+    minimum : float
+        The rate never falls below it.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
+
+    Raises
+    ------
+    InputError
+        When training begins, if the optimizer follows a schedule, or an epoch will have no `monitor`; after the first
+        epoch, where only that can tell (another callback may add numbers to the logs).
+    """
+
+    saved_attributes = ("_best", "_bad_epochs", "_rest")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        factor: float = 0.1,
+        patience: int = 10,
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        minimum: float = 0.0,
+        mode: str = "auto",
+    ) -> None:
+        self.factor = as_fraction("factor", factor)
+        if self.factor == 0:
+            raise InputError("factor: expected a number between 0 and 1, got 0, with which training would stand still")
+        self.cooldown = as_count("cooldown", cooldown, 0)
+        self.minimum = as_number("minimum", minimum, 0)
+        super().__init__(monitor, patience, min_delta, mode)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        rate = trainer.optimizer.learning_rate
+        if isinstance(rate, Schedule):
+            raise InputError(f"{self!r}: expected a number as learning rate, got {rate!r}; keep only one of them")
+        super().on_train_begin(trainer)
+        for row in trainer.history:
+            if self.monitor in row:
+                self._is_time(self._monitor.minimised(row[self.monitor]))
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        if self._is_time(self._monitor.read(trainer.logs, self)):
+            rate = trainer.optimizer.current_learning_rate
+            # Without a minimum the rate would in the end be 0, which is no rate.
+            trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._rest = 0
+
+    def _is_time(self, value: float) -> bool:
+        """Take an epoch's value into account, and return whether the rate is to be reduced after it."""
+        self._improves(value)
+        if self._rest:
+            self._rest -= 1
+            self._bad_epochs = 0
+        if self._bad_epochs <= self.patience:
+            return False
+        self._rest = self.cooldown
+        self._bad_epochs = 0
+        return True
+
+
+class TerminateOnNaN(Observer):
     """Stop training after the first step or epoch whose numbers are not all finite.
 
     It is for ``fit(..., nonfinite="ignore")`` or ``"skip"``, which go on; without them `fit` raises, and says where.
@@ -29,29 +236,19 @@ class TerminateOnNaN(Callback):
         the epoch.
     """
 
-    adds_logs = False
-
     def __init__(self, *, verbose: int | None = None) -> None:
-        if verbose is not None:
-            verbosity(verbose)
-        self._verbose = verbose
-        self._forget()
+        self._verbose = None if verbose is None else verbosity(verbose)
+        super().__init__()
 
     def _forget(self) -> None:
         self.stopped_at: tuple[int, int] | None = None
         self._told = ""
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
-        self._forget()
+    def on_train_begin(self, trainer: Trainer) -> None:
+        super().on_train_begin(trainer)
         verbosity(self._verbose)
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
-        self._look(trainer)
-
-    def on_epoch_end(self, trainer: "Trainer") -> None:
-        self._look(trainer)
-
-    def _look(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         bad = [name for name, value in trainer.logs.items() if not math.isfinite(value)]
         if not bad or self.stopped_at is not None:
             return
@@ -60,6 +257,8 @@ class TerminateOnNaN(Callback):
         self._told = f"{where}: {bad[0]} is {trainer.logs[bad[0]]}; training ends with this epoch"
         say(f"TerminateOnNaN: {self._told}", self._verbose)
         trainer.stop()
+
+    on_batch_end = on_epoch_end
 
     def __str__(self) -> str:
         return self._told or repr(self)

@@ -1,40 +1,10 @@
 """Optimizers: how a gradient changes a parameter. The base class owns the loop; a rule is one formula."""
 
-from minidl.training.optimizers.adam import Adam, AdamW, NAdam
-from minidl.training.optimizers.adaptive import Adagrad, RMSProp
+from minidl.training.optimizers import schedules
+from minidl.training.optimizers.adaptive import Adagrad, Adam, AdamW, NAdam, RMSProp
 from minidl.training.optimizers.base import Optimizer
-from minidl.training.optimizers.schedules import (
-    ConstantRate,
-    CosineAnnealing,
-    CosineAnnealingWarmRestarts,
-    ExponentialDecay,
-    InverseTimeDecay,
-    LinearWarmup,
-    OneCycle,
-    PiecewiseConstant,
-    Schedule,
-    StepDecay,
-    TriangularCycle,
-)
+from minidl.training.optimizers.schedules import *
 from minidl.training.optimizers.sgd import SGD
 
-__all__ = [
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "ConstantRate",
-    "CosineAnnealing",
-    "CosineAnnealingWarmRestarts",
-    "ExponentialDecay",
-    "InverseTimeDecay",
-    "LinearWarmup",
-    "NAdam",
-    "OneCycle",
-    "Optimizer",
-    "PiecewiseConstant",
-    "RMSProp",
-    "Schedule",
-    "StepDecay",
-    "TriangularCycle",
-]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "NAdam", "Optimizer", "RMSProp"]
+__all__ += schedules.__all__

@@ -1,10 +1,13 @@
-"""Adagrad and RMSProp: each entry's step is divided by how large its gradients are."""
+"""Adaptive rules, from Adagrad to Adam: each entry's step is divided by how large its gradients are."""
 
+import math
+from collections.abc import Iterator
 from typing import Unpack
 
 import numpy as np
 
 from minidl._core.checks import as_fraction, as_number
+from minidl._core.types import Array
 from minidl.nn.arithmetic import blocks
 from minidl.nn.parameter import Parameter
 from minidl.training.optimizers.base import Clipping, Optimizer, State
@@ -28,12 +31,7 @@ class Adagrad(Optimizer):
     2011.
     """
 
-    def __init__(
-        self,
-        learning_rate: float | Schedule,
-        epsilon: float = 1e-10,
-        **clipping: Unpack[Clipping],
-    ) -> None:
+    def __init__(self, learning_rate: float | Schedule, epsilon: float = 1e-10, **clipping: Unpack[Clipping]) -> None:
         super().__init__(learning_rate, **clipping)
         self.epsilon = as_number("epsilon", epsilon, 0, above=True)
 
@@ -97,3 +95,146 @@ class RMSProp(Optimizer):
                 v[0] *= self.momentum
                 v[0] += move
             w -= learning_rate * (v[0] if v else move)
+
+
+class _Moments(Optimizer):
+    """What Adam and its kin share: two running means, how many gradients went into them, and Adam's step."""
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        **clipping: Unpack[Clipping],
+    ) -> None:
+        super().__init__(learning_rate, **clipping)
+        self.beta1 = as_fraction("beta1", beta1)
+        self.beta2 = as_fraction("beta2", beta2)
+        self.epsilon = as_number("epsilon", epsilon, 0, above=True)
+
+    def init_state(self, parameter: Parameter) -> State:
+        # The parameter's own count, not the optimizer's: one that was frozen for a while has seen fewer gradients.
+        means = {name: np.zeros_like(parameter.value) for name in ("mean", "square")}
+        return {"count": np.zeros((), np.int64), **means}
+
+    def advance(self, parameter: Parameter, state: State) -> Iterator[tuple[Array, Array, Array, Array]]:
+        """Update count and means, and yield blocks of (w, gradient, mean, root): root is what a step is divided by."""
+        state["count"] += 1
+        correction = math.sqrt(1.0 - self.beta2 ** int(state["count"]))
+        for w, g, mean, square in blocks(parameter.value, parameter.grad, state["mean"], state["square"]):
+            mean *= self.beta1
+            mean += (1.0 - self.beta1) * g
+            square *= self.beta2
+            square += (1.0 - self.beta2) * (g * g)
+            yield w, g, mean, np.sqrt(square) / correction + self.epsilon
+
+    def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
+        """Take Adam's step."""
+        for w, _, mean, root in self.advance(parameter, state):
+            w -= learning_rate / (1.0 - self.beta1 ** int(state["count"])) * mean / root
+
+
+class Adam(_Moments):
+    """Adaptive moment estimation: ``w -= learning_rate * mean / (sqrt(square) + epsilon)``.
+
+    ``mean = beta1 * mean + (1 - beta1) * grad`` and ``square = beta2 * square + (1 - beta2) * grad**2`` begin at 0; in
+    the step they are divided by ``1 - beta1**t`` and ``1 - beta2**t``, t counting the parameter's steps from 1, which
+    makes them averages of the gradients seen.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        About the length of a step in each entry; 0.001 is a usual start.
+    beta1, beta2 : float
+        In [0, 1): how much of each running mean stays.
+    epsilon : float
+        Greater than 0.
+    clip_norm, clip_value : float, optional
+        See `Optimizer`.
+
+    References
+    ----------
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+    """
+
+
+class AdamW(_Moments):
+    """`Adam` after ``w -= learning_rate * weight_decay * w``: decay that goes past the gradient and its scaling.
+
+    Only penalized parameters decay, so no biases. A regularizer of the model beside it would be a second penalty.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon, clip_norm, clip_value
+        See `Adam`.
+    weight_decay : float
+        At least 0.
+
+    References
+    ----------
+    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019; with the rate as factor, as in PyTorch,
+    which decays all parameters that it is not told to spare.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        **clipping: Unpack[Clipping],
+    ) -> None:
+        super().__init__(learning_rate, beta1, beta2, epsilon, **clipping)
+        self.weight_decay = as_number("weight_decay", weight_decay, 0)
+
+    def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
+        if parameter.penalized:
+            parameter.value *= 1.0 - learning_rate * self.weight_decay
+        super().update(parameter, state, learning_rate)
+
+
+class NAdam(_Moments):
+    """`Adam` with Nesterov's look-ahead, the mean being that of the next step.
+
+    ``mu(t) = beta1 * (1 - 0.96**(t * momentum_decay) / 2)`` takes the place of beta1 in the correction of the mean, and
+    P(t) is the product of mu(1) .. mu(t): ``w -= learning_rate * ((1 - mu(t)) / (1 - P(t)) * grad + mu(t + 1) /
+    (1 - P(t + 1)) * mean) / (sqrt(square / (1 - beta2**t)) + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon, clip_norm, clip_value
+        See `Adam`; 0.002 is a usual start.
+    momentum_decay : float
+        At least 0.
+
+    References
+    ----------
+    Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop, 2016.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        momentum_decay: float = 0.004,
+        **clipping: Unpack[Clipping],
+    ) -> None:
+        super().__init__(learning_rate, beta1, beta2, epsilon, **clipping)
+        self.momentum_decay = as_number("momentum_decay", momentum_decay, 0)
+
+    def init_state(self, parameter: Parameter) -> State:
+        return {**super().init_state(parameter), "product": np.ones(())}
+
+    def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
+        t = int(state["count"]) + 1
+        mu, next_mu = (self.beta1 * (1.0 - 0.5 * 0.96 ** (k * self.momentum_decay)) for k in (t, t + 1))
+        state["product"] *= mu
+        product = float(state["product"])
+        from_gradient = learning_rate * (1.0 - mu) / (1.0 - product)
+        from_mean = learning_rate * next_mu / (1.0 - product * next_mu)
+        for w, g, mean, root in self.advance(parameter, state):
+            w -= (from_gradient * g + from_mean * mean) / root

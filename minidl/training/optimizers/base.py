@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 import numpy as np
@@ -146,14 +146,20 @@ def check_gradients(parameters: Mapping[str, Parameter]) -> None:
                 check_finite(f"the gradient of {path}", parameter.grad)
 
 
-def _scale(clip_norm: float, parameters: Mapping[str, Parameter]) -> float:
+def norm(arrays: Iterable[Array]) -> float:
+    """Return the Euclidean norm of `arrays`, taken as one long vector."""
     squares = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for parameter in parameters.values():
-            for (block,) in blocks(parameter.grad):
-                squares += float(np.square(block, dtype=np.float64).sum())  # in float32 the square of 1e20 is infinite
-    norm = math.sqrt(squares)
-    if not math.isfinite(norm):
+    # In float32 the square of 1e20 is infinite, and that of 1e-23 is 0.
+    with np.errstate(all="ignore"):
+        for array in arrays:
+            for (block,) in blocks(array):
+                squares += float(np.square(block, dtype=np.float64).sum())
+    return math.sqrt(squares)
+
+
+def _scale(clip_norm: float, parameters: Mapping[str, Parameter]) -> float:
+    length = norm(parameter.grad for parameter in parameters.values())
+    if not math.isfinite(length):
         check_gradients(parameters)
-        raise NonFiniteError(f"clip_norm: expected gradients of a finite length, got {norm}")
-    return clip_norm / (norm + 1e-6)
+        raise NonFiniteError(f"clip_norm: expected gradients of a finite length, got {length}")
+    return clip_norm / (length + 1e-6)

@@ -9,6 +9,20 @@ from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
 from minidl._core.reprs import constructor_call
 
+__all__ = [
+    "ConstantRate",
+    "CosineAnnealing",
+    "CosineAnnealingWarmRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LinearWarmup",
+    "OneCycle",
+    "PiecewiseConstant",
+    "Schedule",
+    "StepDecay",
+    "TriangularCycle",
+]
+
 
 class Schedule(ABC):
     """A learning rate for each step: a pure function, so that resuming needs nothing but the step.
@@ -283,13 +297,7 @@ class OneCycle(Schedule):
     """
 
     def __init__(
-        self,
-        maximum: float,
-        steps: int,
-        *,
-        rise: float = 0.3,
-        start_divisor: float = 25.0,
-        end_divisor: float = 1e4,
+        self, maximum: float, steps: int, *, rise: float = 0.3, start_divisor: float = 25.0, end_divisor: float = 1e4
     ) -> None:
         self.maximum = as_number("maximum", maximum, 0, above=True)
         self.steps = as_count("steps", steps)

@@ -26,7 +26,7 @@ class SpoiledBatchNorm(BatchNorm):
 
     def backward(self, dy):
         centred, inverse_std = self.kept()
-        normal = centred * inverse_std
+        normal = (centred * inverse_std).reshape(dy.shape)
         self.gamma.add_grad(self.total(dy * normal))
         self.beta.add_grad(self.total(dy))
         d = dy * self.gamma.value
@@ -41,7 +41,8 @@ class SpoiledLayerNorm(LayerNorm):
         self.dx, self.total = dx, total
 
     def backward(self, dy):
-        normal, inverse_std = self.kept()
+        table, inverse_std = self.kept()
+        normal = table.reshape(dy.shape)
         self.gamma.add_grad(self.total(dy * normal))
         self.beta.add_grad(self.total(dy))
         std = (1 / inverse_std).reshape(*dy.shape[:-1], 1)

@@ -65,6 +65,6 @@ class InPlaceReLU(ReLU):
 @relu(22, "backward works in place on dy", FAIL_CONTRACT)
 class InPlaceBackward(ReLU):
     def backward(self, dy):
-        (positive,) = self.kept()
-        dy *= positive
+        (y,) = self.kept()
+        dy *= y > 0
         return dy

@@ -1,10 +1,10 @@
-"""Losses of class labels: what they share, and the softmax with cross-entropy."""
+"""Losses of class labels: what they share, the softmax with cross-entropy, and the hinge loss."""
 
 from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, as_fraction, as_labels, check_finite
+from minidl._core.checks import as_array, as_fraction, as_labels, as_number, check_finite
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.losses.base import Loss, check_outputs
@@ -32,8 +32,7 @@ class ClassLoss(Loss):
 
     def predict(self, outputs: Array) -> Array:
         """Return the class of the largest output of each row, shape (n,); the first of equal ones."""
-        labels: Array = shifted_logits(outputs).argmax(axis=1)
-        return labels
+        return shifted_logits(outputs).argmax(axis=1)
 
     def metrics(self, outputs: Array, targets: Any) -> dict[str, float]:
         """Return the accuracy."""
@@ -107,22 +106,18 @@ class SoftmaxCrossEntropy(ClassLoss):
         return float(losses.sum(dtype=np.float64)) / len(y)
 
     def backward(self) -> Array:
-        gradient: Array
         gradient, wanted = self.kept()
         if self._plain:
             gradient[np.arange(len(wanted)), wanted] -= 1.0
         else:
             gradient *= wanted.sum(axis=1, keepdims=True)
             gradient -= wanted
-        gradient /= len(wanted)
-        return gradient
+        return gradient / len(wanted)
 
     def probabilities(self, outputs: Array) -> Array:
         """Return the softmax of each row, shape (n, classes)."""
-        p = shifted_logits(outputs)
-        np.exp(p, out=p)
-        p /= p.sum(axis=1, keepdims=True)
-        return p
+        p = np.exp(shifted_logits(outputs))
+        return p / p.sum(axis=1, keepdims=True)
 
     def _wanted(self, labels: Array, outputs: Array) -> Array:
         """Return q, the weighted and smoothed targets, shape (n, classes)."""
@@ -141,6 +136,60 @@ class SoftmaxCrossEntropy(ClassLoss):
         return f"{type(self).__name__}({', '.join(options)})"
 
 
+class MulticlassHinge(ClassLoss):
+    """Hinge loss of a multiclass support vector machine, ``sum(max(0, z[j] - z[y] + margin))``, mean over rows.
+
+    The sum is over the wrong classes j. Gradient, with ``violated = (z - z[y] + margin > 0)`` off the label:
+    ``violated / n``, and at the label minus their number, ``-sum(violated) / n`` (at a kink this is the slope from the
+    side of no violation). PyTorch's `MultiMarginLoss` also divides by the number of classes: this is that many times
+    larger.
+
+    Outputs are scores z, shape (n, classes); targets are integer class labels y, shape (n,), in 0 .. classes - 1.
+
+    Parameters
+    ----------
+    margin : float
+        By how much the right class has to win, greater than 0.
+
+    Raises
+    ------
+    ShapeError, InputError
+        If labels are not integers of shape (n,) in range, there are no rows, or the margin is not above 0.
+    NonFiniteError
+        If a score is NaN or infinite.
+
+    References
+    ----------
+    Weston and Watkins, "Support vector machines for multi-class pattern recognition", ESANN 1999.
+
+    Examples
+    --------
+    >>> loss = MulticlassHinge()
+    >>> loss.forward(np.array([[3.0, 2.5, -1.0]]), [0])
+    0.5
+    >>> loss.backward()
+    array([[-1.,  1.,  0.]])
+    """
+
+    def __init__(self, margin: float = 1.0) -> None:
+        self.margin = as_number("margin", margin, 0, above=True)
+
+    def forward(self, outputs: Array, targets: Any) -> float:
+        check_outputs(outputs, classes=True)
+        labels = self.check_targets(targets, outputs.shape)
+        rows = np.arange(len(labels))
+        shortfalls = np.maximum(outputs - outputs[rows, labels, np.newaxis] + self.margin, 0)
+        shortfalls[rows, labels] = 0
+        self.keep(shortfalls, labels)
+        return float(shortfalls.sum(dtype=np.float64)) / len(labels)
+
+    def backward(self) -> Array:
+        shortfalls, labels = self.kept()
+        gradient = np.sign(shortfalls)
+        gradient[np.arange(len(labels)), labels] = -gradient.sum(axis=1)
+        return gradient / len(labels)
+
+
 def _as_class_weights(value: Any) -> Array:
     weights = np.array(as_array("class_weights", value), dtype=np.float64)
     check_finite("class_weights", weights)
@@ -154,9 +203,7 @@ def shifted_logits(logits: Array) -> Array:
 
     Refused is what no class can be chosen by: no batch of rows, or a row whose largest logit is not finite.
     """
-    table = isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.size > 0 and logits.dtype.kind == "f"
-    if not table:
-        check_outputs(logits, classes=True)
+    check_outputs(logits, classes=True, finite=False)
     # Short rows in column order: NumPy starts anew for each row that it sums or takes the largest of. For 1000 rows of
     # ten that is 50 us in row order, 3 in column order, and 5 for the copy.
     if logits.shape[1] <= SHORT_ROW:
@@ -166,5 +213,4 @@ def shifted_logits(logits: Array) -> Array:
     if not finite.all():
         row = int(finite[:, 0].argmin())
         raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
-    shifted: Array = logits - top
-    return shifted
+    return logits - top

@@ -1,4 +1,4 @@
-"""Callback: what can happen at the joints of training."""
+"""Callback: what can happen at the joints of training; Observer: what nearly all of minidl's own have in common."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -57,3 +57,18 @@ class Callback:
 
     def __repr__(self) -> str:
         return constructor_call(self)
+
+
+class Observer(Callback):
+    """Adds nothing to the logs, and begins each `fit` without what it remembers of the last one."""
+
+    adds_logs = False
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Set all that belongs to one `fit` to what it is at its beginning."""
+
+    def on_train_begin(self, trainer: "Trainer") -> None:
+        self._forget()

@@ -1,21 +1,19 @@
-"""GradientMonitor: how long gradients are, and how far steps go."""
+"""GradientMonitor and Timer: how long gradients are, how far steps go, and where the seconds of an epoch go."""
 
 import math
-from typing import TYPE_CHECKING
+from time import perf_counter
 
 import numpy as np
 
 from minidl._core.checks import as_count
 from minidl._core.tables import text_table
 from minidl._core.types import Array
-from minidl.nn.arithmetic import blocks
-from minidl.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from minidl.training.trainer import Trainer
+from minidl.training.callback import Observer
+from minidl.training.optimizers.base import norm
+from minidl.training.trainer import Trainer
 
 
-class GradientMonitor(Callback):
+class GradientMonitor(Observer):
     """Measure, for each parameter w, the norm of its gradient and how far a step moves it.
 
     Of every `every`-th batch, the epoch's first one included, it takes ``|gradient|``, ``|step|`` and ``|w|`` (each
@@ -50,12 +48,11 @@ class GradientMonitor(Callback):
     weights, and 0.001 as what to look for.
     """
 
-    adds_logs = False
     saved_attributes = ("epochs", "norms", "ratios", "total_norms", "clipped", "_sums", "_total", "_measured", "_cut")
 
     def __init__(self, every: int = 10) -> None:
         self.every = as_count("every", every)
-        self._forget()
+        super().__init__()
 
     def _forget(self) -> None:
         self.epochs: list[int] = []
@@ -72,27 +69,21 @@ class GradientMonitor(Callback):
         self._measured = 0
         self._cut = 0
 
-    def on_train_begin(self, trainer: "Trainer") -> None:
-        self._forget()
-
-    def on_epoch_begin(self, trainer: "Trainer") -> None:
-        self._begin_epoch()
-
-    def on_batch_begin(self, trainer: "Trainer") -> None:
+    def on_batch_begin(self, trainer: Trainer) -> None:
         if trainer.batch % self.every == 0:
             parameters = trainer.model.parameters.items()
             self._before = {path: parameter.value.copy() for path, parameter in parameters if parameter.trainable}
 
-    def on_batch_end(self, trainer: "Trainer") -> None:
+    def on_batch_end(self, trainer: Trainer) -> None:
         before, self._before = self._before, {}
         if not before or not math.isfinite(trainer.logs["batch_cost"]):
             return
         norms = []
         for path, old in before.items():
             parameter = trainer.model.parameters[path]
-            weight, gradient = _norm(old), _norm(parameter.grad)
+            weight, gradient = norm([old]), norm([parameter.grad])
             with np.errstate(all="ignore"):  # a weight may have become infinite
-                step = _norm(np.subtract(parameter.value, old, out=old))
+                step = norm([np.subtract(parameter.value, old, out=old)])
             sums = self._sums.get(path, [0.0] * 4)
             self._sums[path] = [a + b for a, b in zip(sums, (gradient, step, weight, 1.0), strict=True)]
             norms.append(gradient)
@@ -101,7 +92,7 @@ class GradientMonitor(Callback):
         self._measured += 1
         self._cut += limit is not None and total + 1e-6 > limit  # as the optimizer decides
 
-    def on_epoch_end(self, trainer: "Trainer") -> None:
+    def on_epoch_end(self, trainer: Trainer) -> None:
         for path in {**self.norms, **self._sums}:
             gradient, step, weight, count = self._sums.get(path, [0.0] * 4)
             for columns, value, divisor in ((self.norms, gradient, count), (self.ratios, step, weight)):
@@ -121,7 +112,76 @@ class GradientMonitor(Callback):
         return f"{table}\nepoch {self.epochs[-1]}: total gradient norm {self.total_norms[-1]:.4g}{clipped}"
 
 
-def _norm(array: Array) -> float:
-    # In float32 the square of 1e20 is infinite, and that of 1e-23 is 0.
-    with np.errstate(all="ignore"):
-        return math.sqrt(sum(float(np.square(block, dtype=np.float64).sum()) for (block,) in blocks(array)))
+_PARTS = ("steps", "between", "measuring", "callbacks")
+
+
+class Timer(Observer):
+    """Measure what the parts of an epoch take, as far as a callback can see; ``print(timer)`` shows it.
+
+    The parts are ``steps`` (forward, backward, update), ``between`` (from one step to the next: drawing the batch, and
+    callbacks), ``measuring`` (cost, loss and metrics over whole sets) and ``callbacks`` (after the epoch: figures,
+    files, checkpoints). What callbacks before it in the list do in the course of an epoch counts with the part they
+    interrupt, so put it first.
+
+    Each `fit` begins anew; what another process did before a run was resumed is not in it.
+
+    Attributes
+    ----------
+    epochs : list of int
+        The epochs of the last `fit`.
+    seconds : dict of str to list of float
+        For each part, one number an epoch.
+    rows_per_second : list of float
+        Rows trained on in a second of ``steps`` and ``between``, one number an epoch.
+    """
+
+    def _forget(self) -> None:
+        self.epochs: list[int] = []
+        self.seconds: dict[str, list[float]] = {part: [] for part in _PARTS}
+        self.rows_per_second: list[float] = []
+        self._running = dict.fromkeys(_PARTS, 0.0)
+        self._batches = 0
+        self._after_epoch = False
+        self._mark = perf_counter()
+
+    def _count(self, part: str) -> None:
+        """Give the time since the last call to `part`."""
+        now = perf_counter()
+        self._running[part] += now - self._mark
+        self._mark = now
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        self._count("callbacks")
+        # Else this is before the first epoch, or one was broken off.
+        if self._after_epoch:
+            self.seconds["callbacks"][-1] = self._running["callbacks"]
+        self._running["callbacks"], self._after_epoch = 0.0, False
+
+    on_train_end = on_epoch_begin
+
+    def on_batch_begin(self, trainer: Trainer) -> None:
+        self._count("between")
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        self._count("steps")
+        self._batches += 1
+
+    def on_epoch_end(self, trainer: Trainer) -> None:
+        self._count("measuring")
+        self.epochs.append(trainer.epoch)
+        for part in _PARTS:
+            self.seconds[part].append(self._running[part])
+        rows = len(trainer.train_data or ()) * self._batches / trainer.batches_per_epoch
+        training = self._running["steps"] + self._running["between"]
+        self.rows_per_second.append(rows / training if training else math.nan)
+        self._running, self._batches, self._after_epoch = dict.fromkeys(_PARTS, 0.0), 0, True
+
+    def __str__(self) -> str:
+        sums = {part: sum(seconds) for part, seconds in self.seconds.items()}
+        whole, count = sum(sums.values()), len(self.epochs)
+        if not count:
+            return f"{self!r}: no epoch yet"
+        rows = [[part, f"{s:.3f}", f"{s / count:.4f}", f"{s / whole:.0%}"] for part, s in sums.items()]
+        speed = sum(self.rows_per_second) / count
+        table = text_table(["part", "seconds", "an epoch", "share"], rows)
+        return f"{table}\n{count} epoch{'' if count == 1 else 's'}, {speed:.3g} rows a second"
