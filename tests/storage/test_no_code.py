@@ -47,7 +47,7 @@ RULES = {
     r"|calls shutil\.(?!(which|copyfileobj|disk_usage|get_terminal_size)$).*"
     r"|call os\.open\([^,]*, (?!os\.O_RDONLY).*|call .*\.savefig\((?!content\b).*"
     # A mode that is not one of reading, and Path.replace, which takes one argument.
-    r"|call (open|io\.open|os\.fdopen)\([^,]*, (mode=(?!'r[bt]?').*|(?!'r[bt]?'|\w+=).*)"
+    r"|call (open|io\.open|os\.fdopen)\((.*, mode=(?!'r[bt]?').*|[^,]*, (?!'r[bt]?'|\w+=).*)"
     r"|call .*\.open\('[rwaxbt+]*[wax+].*|call .*\.replace\([^,]*\)",
 }
 
@@ -123,7 +123,7 @@ PLANTED = {
     "starts a shell": "subprocess.run(text, shell=True) ~ run(text, shell=flag) ~ os.system(text) ~ os.popen(text)",
     "starts a process": "subprocess.Popen(['npm'])",
     "writes": """
-        open(path, 'w') ~ open(path, mode='ab') ~ open(path, 'r+b') ~ open(path, mode) ~ io.open(path, 'x') ~
+        open(path, 'w') ~ open(path, mode='ab') ~ open(path, encoding='ascii', mode='w') ~ open(path, 'r+b') ~ open(path, mode) ~ io.open(path, 'x') ~
         Path(path).open('w') ~ path.write_text(text) ~ path.write_bytes(content) ~ Path(path).unlink() ~
         path.rename(other) ~ path.replace(other) ~ path.mkdir() ~ path.touch() ~ os.replace(path, other) ~
         os.remove(path) ~ os.open(path, os.O_WRONLY | os.O_CREAT) ~ os.open(path, _CREATE) ~
