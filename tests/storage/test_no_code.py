@@ -123,7 +123,8 @@ PLANTED = {
     "starts a shell": "subprocess.run(text, shell=True) ~ run(text, shell=flag) ~ os.system(text) ~ os.popen(text)",
     "starts a process": "subprocess.Popen(['npm'])",
     "writes": """
-        open(path, 'w') ~ open(path, mode='ab') ~ open(path, encoding='ascii', mode='w') ~ open(path, 'r+b') ~ open(path, mode) ~ io.open(path, 'x') ~
+        open(path, 'w') ~ open(path, mode='ab') ~ open(path, encoding='ascii', mode='w') ~
+        open(path, 'r+b') ~ open(path, mode) ~ io.open(path, 'x') ~
         Path(path).open('w') ~ path.write_text(text) ~ path.write_bytes(content) ~ Path(path).unlink() ~
         path.rename(other) ~ path.replace(other) ~ path.mkdir() ~ path.touch() ~ os.replace(path, other) ~
         os.remove(path) ~ os.open(path, os.O_WRONLY | os.O_CREAT) ~ os.open(path, _CREATE) ~
