@@ -171,7 +171,7 @@ def test_whatever_a_server_does(
     seen: list[bytes] = []
     stalls = any(STALL in script for script in behaviour.scripts)
     with serving(*behaviour.scripts, seen=seen) as url:
-        use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.5 if stalls else 10))
+        use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.3 if stalls else 10))
         fails = pytest.raises(DownloadError, match=behaviour.message) if behaviour.message else nullcontext()
         with peak_below(8_000_000), fails as error:
             load_cifar10()

@@ -22,7 +22,7 @@ def run():
             capture_output=True,
             text=True,
             env=kept | {"HOME": str(cwd), "PYTHONUTF8": "1"} | more,
-            timeout=300,
+            timeout=120,
         )
 
     return run

@@ -1,11 +1,18 @@
 """The deeper examples, run as a user runs them, on few drawn images."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+def run(name, *options, out):
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--out", str(out), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=out.parent)
 
 
 @pytest.mark.parametrize(
@@ -20,8 +27,8 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
         ),
     ],
 )
-def test_an_example_learns_something_and_writes_its_files(name, files, run, tmp_path):
-    done = run(EXAMPLES / f"{name}.py", "--quick", "--out", "out", cwd=tmp_path)
+def test_an_example_learns_something_and_writes_its_files(name, files, tmp_path):
+    done = run(name, "--quick", out=tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
     accuracies = [float(number) for number in re.findall(r"test (?:accuracy )?([\d.]+)%", done.stdout)]
@@ -29,10 +36,9 @@ def test_an_example_learns_something_and_writes_its_files(name, files, run, tmp_
     assert "Traceback" not in done.stderr
 
 
-def test_wrong_options_end_in_a_sentence(run, tmp_path):
-    wrong = run(EXAMPLES / "cifar_mlp.py", "--seed", "-1", cwd=tmp_path)
-    assert "expected an integer >= 0, got -1" in wrong.stderr
-    missing = run(EXAMPLES / "cifar_convnet.py", "--dataset", "cifar10", "--data-dir", "nowhere", cwd=tmp_path)
+def test_wrong_options_end_in_a_sentence(tmp_path):
+    assert "expected an integer >= 0, got -1" in run("cifar_mlp", "--seed", "-1", out=tmp_path / "out").stderr
+    missing = run("cifar_convnet", "--dataset", "cifar10", "--data-dir", "nowhere", out=tmp_path / "out")
     assert missing.returncode == 1
     assert "nowhere" in missing.stderr
     assert "Traceback" not in missing.stderr
