@@ -173,11 +173,6 @@ def test_the_table_has_a_line_a_trial_and_names_what_failed():
     assert len(str(many).splitlines()) == 1 + 20 + 1 + 1 + 20 + 1
 
 
-def test_a_report_takes_it_as_a_table():
-    text = dl.Report("A sweep").table(RESULT.header, RESULT.rows).to_markdown()
-    assert "| 10 | 1 | \\- | \\- |" in text
-
-
 def test_it_becomes_a_frame():
     pytest.importorskip("pandas", reason="pip install 'minidl[pandas]'")
     frame = RESULT.to_frame()
@@ -261,14 +256,6 @@ def test_long_texts_stand_upright_and_shortened():
     labels = [*ax.get_xticklabels(), *ax.get_legend().get_texts()]
     assert {text.get_rotation() for text in ax.get_xticklabels()} == {90}
     assert {text.get_text() for text in labels} == {"an optimizer with a lon…"}
-
-
-@pytest.mark.parametrize("losses", [[], [math.nan, None]])
-def test_where_there_is_nothing_to_draw_it_says_so(losses):
-    count = len(losses)
-    ax = axes_of(plot_sweep({"x": [1.0] * count, "by": [1] * count, "loss": losses}, "x", "loss", by="by"))
-    assert ax.get_legend() is None
-    assert [text.get_text() for text in ax.texts] == ["nothing finite to draw"]
 
 
 def test_a_result_is_drawn_by_its_columns():
