@@ -166,7 +166,7 @@ class CountsEach(SGD):
         super().update(parameter, state, self.current_learning_rate)
 
 
-class MovesFrozen(SGD):
+class Thaws(dl.SGD):
     def step(self, parameters):
         for parameter in parameters.values():
             parameter.trainable = True
@@ -177,7 +177,7 @@ class MovesFrozen(SGD):
 bug("SGD", "uphill", SGD, move=lambda self, v, g, rate: -rate * g)
 bug("SGD", "rate of the next step", SGD, move=lambda self, v, g, rate: self.learning_rate(self.steps + 1) * g)
 bug("SGD", "steps counted for each parameter", CountsEach)
-bug("SGD", "frozen ones move", MovesFrozen)
+bug("SGD", "frozen ones move", Thaws)
 bug("momentum", "dampened", SGD, velocity=lambda self, v, g, rate: self.momentum * v + (1 - self.momentum) * g)
 bug("momentum", "velocity without decay", SGD, velocity=lambda self, v, g, rate: v + g)
 bug("momentum", "rate within the velocity", SGD, velocity=lambda self, v, g, rate: self.momentum * v + rate * g,
@@ -287,13 +287,6 @@ class Trusting(dl.SGD):
     def __init__(self, learning_rate):
         # Whatever it is given.
         super().__init__(0.1)
-
-
-class Thaws(dl.SGD):
-    def step(self, parameters):
-        for parameter in parameters.values():
-            parameter.trainable = True
-        super().step(parameters)
 
 
 BREACHES = {
