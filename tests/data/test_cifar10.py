@@ -1,16 +1,14 @@
 """Loading CIFAR-10: the order in which it is looked for, what is accepted, the cache, and the splits."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import IO
 
 import cifar_files as files
 import numpy as np
 import pytest
-from cifar_files import held
+from cifar_files import FakeSource, held
 
 from minidl._core.errors import DataError, DownloadError, InputError
 from minidl.data.dataset import Dataset
@@ -27,20 +25,6 @@ REAL_DIGESTS = dict(cifar10_content.DIGESTS)
 REAL_SOURCES = cifar10_files._sources
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-
-class FakeSource:
-    """Delivers an archive, and counts how often it was asked to."""
-
-    def __init__(self, archive: bytes, name: str = "fake") -> None:
-        self.name = name
-        self.archive = archive
-        self.asked = 0
-
-    @contextmanager
-    def open(self, last: bool) -> Iterator[IO[bytes]]:
-        self.asked += 1
-        yield BytesIO(self.archive)
 
 
 @pytest.fixture

@@ -22,14 +22,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy.ma  # noqa: F401
-from faulty_os import WRITING, FaultyOs, ended, start_child
+from faulty_os import WRITING, FaultyOs, ended, in_child, start_child
 from training_runs import RUNS, everything, fit, seeded
 
 import minidl as dl
-from minidl._storage import files
 from minidl.training.checkpoint import checkpoint_paths
-
-KILLED = -signal.SIGKILL
 
 
 def attempt(run, directory, answer, epochs, **checkpointing):
@@ -47,15 +44,6 @@ def attempt(run, directory, answer, epochs, **checkpointing):
 
 def digest(trainer):
     return hashlib.sha256(repr(sorted(everything(trainer).items())).encode()).hexdigest()
-
-
-def in_child(work, kill_after=None):
-    """Run `work` in a fork of this process, killed after so many seconds, and return its exit status."""
-    child = start_child(work)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
-    return ended(child)
 
 
 def undisturbed(run, epochs):
@@ -80,27 +68,19 @@ def at_every_operation(run, *moments):
     """Kill before or after each operation on files once, and return how often, and how often the end was another."""
     expected, _ = undisturbed(run, epochs=2)
     kills = different = number = 0
-    reached = True
-    while reached:
+    while True:
         number += 1
         for moment in moments:
             with tempfile.TemporaryDirectory() as folder:
                 answer = Path(folder) / "answer"
-
-                def faulty(moment=moment, folder=folder, answer=answer, number=number):
-                    files.os = FaultyOs(number, kill=moment, watched=WRITING)
-                    attempt(run, Path(folder) / "run", answer, epochs=2, every_steps=2, keep=1)
-
-                status = in_child(faulty)
-                assert status in (0, KILLED), status
-                reached = status == KILLED
-                kills += reached
-                if reached:
-                    work = partial(attempt, run, Path(folder) / "run", answer, 2, every_steps=2, keep=1)
-                    status = in_child(work)
-                    assert status == 0, status
+                work = partial(attempt, run, Path(folder) / "run", answer, 2, every_steps=2, keep=1)
+                status = in_child(work, FaultyOs(number, kill=moment, watched=WRITING))
+                if status == 0:
+                    return {"kills": kills, "different": different}
+                assert status == -signal.SIGKILL, status
+                kills += 1
+                assert in_child(work) == 0
                 different += answer.read_text() != expected
-    return {"kills": kills, "different": different}
 
 
 def at_random_instants(run, wanted, seed):
@@ -114,9 +94,13 @@ def at_random_instants(run, wanted, seed):
             answer, chain = Path(folder) / "answer", 0
             while not answer.exists():
                 after = rng.uniform(0, 1.1 * seconds) if chain < 10 else None  # at last it may end in peace
-                status = in_child(partial(attempt, run, Path(folder) / "run", answer, 3, every_steps=1), after)
-                assert status in (0, KILLED), status
-                chain += status == KILLED
+                child = start_child(partial(attempt, run, Path(folder) / "run", answer, 3, every_steps=1))
+                if after is not None:
+                    time.sleep(after)
+                    os.kill(child, signal.SIGKILL)
+                status = ended(child)
+                assert status in (0, -signal.SIGKILL), status
+                chain += status != 0
             kills, longest = kills + chain, max(longest, chain)
             different += answer.read_text() != expected
     return {"kills": kills, "runs": runs, "longest_chain": longest, "different": different}

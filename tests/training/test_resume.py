@@ -105,26 +105,26 @@ def campaign(*arguments, timeout=600):
     return counts
 
 
-def test_killed_after_every_file_operation():
-    assert campaign("operations", "early_stopping_and_plateau", "after")["kills"] >= 80
+def usual_and_nightly(usual, *more):
+    """Return the usual arguments of a campaign, and for the nightly tests others with the name of each run."""
+    return [usual, *(pytest.param(name, *more, marks=pytest.mark.nightly) for name in RUNS)]
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", RUNS)
-def test_killed_before_and_after_every_file_operation(name):
-    assert campaign("operations", name, "before", "after")["kills"] >= 160
+@pytest.mark.parametrize(
+    ("name", "moments", "kills"),
+    usual_and_nightly(("early_stopping_and_plateau", ["after"], 80), ["before", "after"], 160),
+)
+def test_killed_at_every_file_operation(name, moments, kills):
+    assert campaign("operations", name, *moments)["kills"] >= kills
 
 
-def test_killed_at_random_instants():
-    counts = campaign("random", "batch_norm_dropout_augmentation", 30, 1)
-    assert counts["kills"] >= 30
+@pytest.mark.parametrize(
+    ("name", "kills", "seed"), usual_and_nightly(("batch_norm_dropout_augmentation", 30, 1), 250, 2)
+)
+def test_killed_at_random_instants(name, kills, seed):
+    counts = campaign("random", name, kills, seed, timeout=3600)
+    assert counts["kills"] >= kills
     assert counts["longest_chain"] >= 3
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", RUNS)
-def test_killed_at_many_random_instants(name):
-    assert campaign("random", name, 250, 2, timeout=3600)["kills"] >= 250
 
 
 # ---- what comes back
