@@ -26,6 +26,7 @@ from training_runs import (
     killed,
     seeded,
     sgd_with_momentum,
+    trained,
     undisturbed,
 )
 
@@ -202,18 +203,14 @@ def test_a_plateau_of_a_number_that_the_history_does_not_have(tmp_path):
 
 
 def test_a_checkpoint_from_before_the_first_epoch(tmp_path):
-    trainer, arguments = sgd_with_momentum()
-    fit(trainer, arguments, 0)
-    trainer.save_checkpoint(tmp_path / "c.safetensors")
-    again, _ = sgd_with_momentum()
-    fit(again, arguments, resume_from=tmp_path / "c.safetensors")
-    assert everything(again) == undisturbed(sgd_with_momentum)
+    trained(epochs=0).save_checkpoint(tmp_path / "c.safetensors")
+    assert everything(trained(resume_from=tmp_path / "c.safetensors")) == undisturbed(sgd_with_momentum)
 
 
 def test_a_stop_before_the_first_epoch_outlives_a_resume(tmp_path):
     killed(sgd_with_momentum, tmp_path, 4)
-    trainer, arguments = sgd_with_momentum([dl.LambdaCallback(on_train_begin=lambda trainer: trainer.stop())])
-    assert len(fit(trainer, arguments, resume_from=tmp_path)) == 1
+    stop = dl.LambdaCallback(on_train_begin=lambda trainer: trainer.stop())
+    assert len(trained(stop, resume_from=tmp_path).history) == 1
 
 
 def test_seconds_and_logs_of_a_step_come_back(tmp_path):
@@ -237,9 +234,8 @@ def test_numbers_that_callbacks_put_into_logs_and_history_come_back(tmp_path, va
 @pytest.mark.parametrize("value", [True, "good", None, [1]])
 def test_what_is_no_number_in_the_logs_is_refused(tmp_path, value):
     note = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(note=value))
-    trainer, arguments = sgd_with_momentum([note, dl.Checkpoint(tmp_path)])
     with pytest.raises(dl.InputError, match="expected a number for 'note'"):
-        fit(trainer, arguments, 1)
+        trained(note, dl.Checkpoint(tmp_path))
 
 
 # ---- which checkpoint is taken
@@ -250,25 +246,22 @@ def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
     newest, second, third = checkpoint_paths(tmp_path)
     newest.write_bytes(newest.read_bytes()[:-1])
     second.write_bytes(b"")
-    trainer, arguments = sgd_with_momentum()
     with pytest.warns(UserWarning, match=third.name) as told:
-        fit(trainer, arguments, resume_from=tmp_path)
+        trainer = trained(resume_from=tmp_path)
     for path, warning in zip((newest, second), told, strict=True):
         assert re.search(f"{path.name}: .*{third.name}", str(warning.message))
     assert everything(trainer) == undisturbed(sgd_with_momentum)
     third.write_bytes(third.read_bytes() + b"0")
-    trainer, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
     with pytest.raises(dl.CheckpointError, match="no checkpoint in it is whole"):
-        fit(trainer, arguments, resume_from=tmp_path)
+        trained(dl.Checkpoint(tmp_path), resume_from=tmp_path)
     assert checkpoint_paths(tmp_path) == [newest, second, third]
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
-    trainer, arguments = sgd_with_momentum()
-    trainer.model.save_weights(tmp_path / "weights.safetensors")
+    sgd_with_momentum()[0].model.save_weights(tmp_path / "weights.safetensors")
     for name, words in [("none.safetensors", "No such file"), ("weights.safetensors", "got weights alone")]:
         with pytest.raises(dl.CheckpointError, match=words):
-            fit(trainer, arguments, resume_from=str(tmp_path / name))
+            trained(resume_from=str(tmp_path / name))
 
 
 def test_another_machine_is_told_and_the_same_one_is_not(tmp_path, monkeypatch):
@@ -335,8 +328,7 @@ def test_the_same_in_other_words_is_the_same_run(tmp_path):
 
 
 def test_fewer_epochs_than_are_done_and_what_names_no_file(tmp_path):
-    trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path)])
-    fit(trainer, arguments)
+    trained(dl.Checkpoint(tmp_path))
     again, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
     words = r"epochs: expected at least 3, as many as .* has, got 2"
     unchanged_by(dl.InputError, words, again, epochs=2, resume_from=tmp_path)
