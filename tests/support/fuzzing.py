@@ -347,23 +347,23 @@ def _wait() -> None:
         pass
 
 
-_AT_FAULT: dict[str, Callable[[], object]] = {
-    "another error": lambda: {}["bare"],
-    "wrong object": lambda: b"w",
-    "exec": lambda: exec((lambda: None).__code__),
-    "compile": lambda: compile("1", "", "eval"),
-    "import": lambda: __import__("antigravity"),
-    "write": lambda: open(os.devnull, "w").close(),
-    "delete": lambda: Path("/nowhere/at/all").unlink(missing_ok=True),
-    "start": lambda: os.system("true"),
-    "connect": lambda: socket.socket(),
-    "memory": lambda: len(bytes(2_000_000)),
-    "slow": _wait,
-    "hang": lambda: time.sleep(600),
-    "crash": faulthandler._sigsegv,  # type: ignore[attr-defined]
-    "exit": lambda: os._exit(0),
+# For each planted fault what the reader does, and what has to be said of it.
+PLANTED: dict[str, tuple[Callable[[], object], str]] = {
+    "another error": (lambda: {}["bare"], "KeyError instead of ValueError"),
+    "wrong object": (lambda: b"w", "damage was not noticed"),
+    "exec": (lambda: exec((lambda: None).__code__), "a reader may not: exec"),
+    "compile": (lambda: compile("1", "", "eval"), "a reader may not: compile"),
+    "import": (lambda: __import__("antigravity"), "a reader may not: import"),
+    "write": (lambda: open(os.devnull, "w").close(), "a reader may not: open"),
+    "delete": (lambda: Path("/nowhere/at/all").unlink(missing_ok=True), "a reader may not: os.remove"),
+    "start": (lambda: os.system("true"), "a reader may not: os.system"),
+    "connect": (lambda: socket.socket(), "a reader may not: socket"),
+    "memory": (lambda: len(bytes(2_000_000)), "2.00 times the bound"),
+    "slow": (_wait, "it took 1.0 s"),
+    "hang": (lambda: time.sleep(600), "the process ended with -14 and no report: Current thread"),
+    "crash": (faulthandler._sigsegv, "Segmentation fault"),  # type: ignore[attr-defined]
+    "exit": (lambda: os._exit(0), "the process ended with 0 and no report"),
 }
-PLANTED = tuple(_AT_FAULT)
 
 
 def _planted(fault: str, _: Path) -> Target:
@@ -372,7 +372,7 @@ def _planted(fault: str, _: Path) -> Target:
     def read(content: bytes) -> object:
         if content.startswith(b"whole"):
             return b"whole"
-        if (found := _AT_FAULT[fault]()) == b"w":
+        if (found := PLANTED[fault][0]()) == b"w":
             return found
         raise ValueError("refused")
 
