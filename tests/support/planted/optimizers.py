@@ -241,11 +241,6 @@ bug("NAdam", "no gradient of its own", NAdam, own=lambda self, g: 0 * g)
 # ---- breaches of the contract
 
 
-class Uphill(dl.SGD):
-    def update(self, parameter, state, learning_rate):
-        parameter.value += learning_rate * parameter.grad
-
-
 class OutOfPlace(dl.SGD):
     def update(self, parameter, state, learning_rate):
         parameter._value = parameter.value - learning_rate * parameter.grad
@@ -290,7 +285,7 @@ class Trusting(dl.SGD):
 
 
 BREACHES = {
-    Uphill: "moves_against_the_gradient_of_a_parabola",
+    BUGS["uphill"][1]: "moves_against_the_gradient_of_a_parabola",
     OutOfPlace: "changes_values_in_place",
     DoubleState: "keeps_the_dtype",
     Thaws: "leaves_frozen_parameters_alone",
