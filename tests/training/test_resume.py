@@ -66,13 +66,15 @@ def test_killed_at_any_step(run, tmp_path, checkpointing):
         assert everything(resumed(run, tmp_path / str(step), **checkpointing)) == expected
 
 
-def test_in_the_same_session_with_the_same_trainer(run, tmp_path):
-    trainer, arguments = seeded(run, [dl.Checkpoint(tmp_path, every_steps=1), DieAt(2, 5)])
+@pytest.mark.parametrize("place", [".", "not/there"])
+def test_in_the_same_session_with_the_same_trainer_where_no_checkpoint_is_at_first(run, tmp_path, place):
+    directory = tmp_path / place
+    trainer, arguments = seeded(run, [dl.Checkpoint(directory, every_steps=1), DieAt(2, 5)])
     history = trainer.history
     for _ in range(2):
         with pytest.raises(Death):
-            fit(trainer, arguments, resume_from=tmp_path)
-    assert fit(trainer, arguments, resume_from=tmp_path) is history
+            fit(trainer, arguments, resume_from=directory)
+    assert fit(trainer, arguments, resume_from=directory) is history
     assert everything(trainer) == undisturbed(run)
 
 
@@ -129,13 +131,6 @@ def test_killed_at_random_instants(name, kills, seed):
 
 
 # ---- what comes back
-
-
-def test_a_directory_without_a_checkpoint_begins_the_run(run, tmp_path):
-    for place in (tmp_path, tmp_path / "not" / "there"):
-        trainer, arguments = seeded(run)
-        fit(trainer, arguments, resume_from=place)
-        assert everything(trainer) == undisturbed(run)
 
 
 def freezes():
