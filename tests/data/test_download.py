@@ -81,7 +81,6 @@ BEHAVIOURS = [
     works("a gzip file labelled as encoded", answer(ARCHIVE, "Content-Encoding: gzip")),
     works("a huge length announced", answer(ARCHIVE, length=10**15)),
     works("a negative length announced", answer(ARCHIVE, length=-5)),
-    works("a redirect", redirect("/b"), GOOD),
     works("five redirects", *(redirect(f"/{k}") for k in range(5)), GOOD),
     works("an endless redirect", [redirect("/b").replace(b"Content-Length: 0\r\n", b""), STALL], GOOD),
     # It arrives the second time.

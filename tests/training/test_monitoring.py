@@ -30,9 +30,7 @@ class ByHand(dl.Callback):
 
 
 def plain(*callbacks, **options):
-    network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), dl.ReLU(), dl.Dense(8, 3, rng=2))
-    model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(0.01))
-    return dl.Trainer(model, dl.SGD(0.05, **options), callbacks, rng=3)
+    return dl.Trainer(sgd_with_momentum()[0].model, dl.SGD(0.05, **options), callbacks, rng=3)
 
 
 @pytest.mark.parametrize("every", [1, 2, 10])
