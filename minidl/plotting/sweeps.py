@@ -1,6 +1,7 @@
 """What a sweep found: a metric over a parameter."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,7 +90,8 @@ def plot_sweep(
 
 def _positions(values: Sequence[Any]) -> tuple[Array, list[str]]:
     """Return numbers as they are; of other values their places among the different ones, and what these are."""
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    # NumPy's integers and floats count as real, and its bool does not.
+    if all(isinstance(value, Real) and not isinstance(value, bool) for value in values):
         return np.array(values, dtype=np.float64), []
     names = list(dict.fromkeys(map(str, values)))
     return np.array([names.index(str(value)) for value in values], dtype=np.float64), names

@@ -239,6 +239,8 @@ def test_many_values_of_the_other_parameter_are_a_scale_of_colours():
         ([0, 0.1, 1], "symlog"),
         ([0, 1, 2], "linear"),
         ([-1, 0, 99], "linear"),
+        (list(np.int64([1, 7, 50])), "log"),
+        (list(np.float32([1, 7, 50])), "log"),
     ],
 )
 def test_the_axis_fits_the_values(x, scale):
