@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minidl._core.checks import check_type
 from minidl._core.errors import DataError, InputError
 from minidl._core.tables import cell
 from minidl._storage.files import append_line, write_whole
 from minidl._storage.kinds import open_regular
+from minidl.training.history import as_row
 
 Config = dict[str, Any]
 Run = Callable[[Config, int], Mapping[str, Any]]
@@ -110,7 +112,9 @@ def attempt(run: Run, config: Config, key: str, seed: int) -> Trial:
     metrics, error, start = {}, "", perf_counter()
     try:
         # A copy of the config, which the function may change.
-        metrics = _as_metrics(run(json.loads(json.dumps(config)), seed))
+        returned = run(json.loads(json.dumps(config)), seed)
+        check_type("run", "what it returns", returned, Mapping, "return a dict of numbers")
+        metrics = as_row(returned, "run")
     except (Exception, SystemExit) as raised:
         # A KeyboardInterrupt, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
         if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:
@@ -134,16 +138,6 @@ def _as_python(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"JSON has no {type(value).__name__}")
-
-
-def _as_metrics(value: Any) -> dict[str, int | float]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"run: expected it to return a dict of numbers, got {value!r:.80}")
-    for name, number in value.items():
-        numeric = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
-        if not isinstance(name, str) or not name.isprintable() or not numeric:
-            raise InputError(f"run: expected it to return a dict of numbers, got {number!r:.80} as {name!r}")
-    return {name: int(n) if isinstance(n, int | np.integer) else float(n) for name, n in value.items()}
 
 
 def append_trial(path: Path, run: str, trial: Trial) -> None:

@@ -248,14 +248,17 @@ def metrics(columns: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.removeprefix("val_") for name in columns if name not in BESIDES))
 
 
-def as_row(logs: Mapping[str, Any]) -> Row:
-    """Return `logs` as a row of a history has them: names of printable text, and Python's own numbers."""
+def as_row(logs: Mapping[str, Any], where: str = "History") -> Row:
+    """Return `logs` as a row of a history has them: names of printable text, and Python's own numbers.
+
+    Errors blame `where`.
+    """
     for name, value in logs.items():
         # A line break in a name would make the line of a CSV file something else than the row.
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise InputError(f"History: expected a column name of printable text, got {name!r}")
+            raise InputError(f"{where}: expected a column name of printable text, got {name!r}")
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-            raise InputError(f"History: expected a number for {name!r}, got {value!r:.80}")
+            raise InputError(f"{where}: expected a number for {name!r}, got {value!r:.80}")
     return {name: int(v) if isinstance(v, int | np.integer) else float(v) for name, v in logs.items()}
 
 
