@@ -150,10 +150,11 @@ def append_trial(path: Path, run: str, trial: Trial) -> None:
     append_line(path, json.dumps(row, allow_nan=False))
 
 
-def read_trials(path: Path) -> tuple[list[tuple[str, Trial]], bytes]:
-    """Return the trials in `path`, each with the name of its function, and the bytes of their lines.
+def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
+    """Return the trials in `path`, each with the name of its function; none if there is no such file.
 
-    These are all bytes but those of a line that was not finished, which a kill or a power cut may leave at the end.
+    A line at the end that was not finished, as a kill or a power cut may leave one, does not count. With `mend` the
+    file loses it, and ends with a whole line, so that the next one can be added.
 
     Raises
     ------
@@ -164,27 +165,21 @@ def read_trials(path: Path) -> tuple[list[tuple[str, Trial]], bytes]:
         with open(open_regular(path), "rb") as file:
             content = file.read()
     except FileNotFoundError:
-        return [], b""
+        return []
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    trials, size = [], 0
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
+    trials, lines = [], content.splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
         try:
             trials.append(_parsed(line))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            if size + len(line) == len(content) and _is_torn(line):
-                break
-            raise DataError(f"{path}, line {number}: expected a trial of a sweep, got {line!r:.80} ({error})") from None
-        size += len(line)
-    return trials, content[:size]
-
-
-def mended_trials(path: Path) -> list[tuple[str, Trial]]:
-    """Return what `read_trials` does, and let the file end with a whole line, so that the next one can be added."""
-    trials, whole = read_trials(path)
-    if whole and not whole.endswith(b"\n"):
-        whole += b"\n"
-    if path.exists() and path.read_bytes() != whole:
+            if number < len(lines) or not _is_torn(line):
+                told = f"expected a trial of a sweep, got {line!r:.80} ({error})"
+                raise DataError(f"{path}, line {number}: {told}") from None
+            lines.pop()
+    whole = b"".join(lines)
+    whole += b"\n" if whole and not whole.endswith(b"\n") else b""
+    if mend and whole != content:
         write_whole(path, whole)
     return trials
 
