@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from minidl._core.errors import DataError, InputError
 from minidl._core.tables import cell
 from minidl._storage.files import append_line, write_whole
 from minidl._storage.kinds import open_regular
-from minidl.training.history import as_row
+from minidl.training.history import as_row, for_json
 
 Config = dict[str, Any]
 Run = Callable[[Config, int], Mapping[str, Any]]
@@ -142,10 +141,8 @@ def _as_python(value: Any) -> Any:
 
 def append_trial(path: Path, run: str, trial: Trial) -> None:
     """Add the line of a trial of the function that is called `run`, durable when this returns."""
-    # JSON has no NaN and no infinity: they are texts.
-    metrics = {name: n if -math.inf < n < math.inf else json.dumps(n) for name, n in trial.metrics.items()}
     row: dict[str, Any] = {"run": run, "key": trial.key, "config": trial.config, "seed": trial.seed}
-    row |= {"status": "ok" if trial.ok else "failed", "metrics": metrics}
+    row |= {"status": "ok" if trial.ok else "failed", "metrics": for_json(trial.metrics)}
     row |= {"seconds": trial.seconds, "host": trial.host} | ({} if trial.ok else {"error": trial.error})
     append_line(path, json.dumps(row, allow_nan=False))
 

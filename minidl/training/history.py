@@ -92,7 +92,8 @@ class History:
         """Compare row by row, NaN being equal to NaN."""
         if not isinstance(other, History):
             return NotImplemented
-        return [_plain(row) for row in self.rows] == [_plain(row) for row in other.rows]
+        # As texts, since NaN is not equal to itself.
+        return bool(for_json(self.rows) == for_json(other.rows))
 
     def __repr__(self) -> str:
         return f"History({len(self)} epoch{'' if len(self) == 1 else 's'}: {', '.join(self.columns) or 'empty'})"
@@ -126,7 +127,7 @@ class History:
         text = io.StringIO()
         table = csv.DictWriter(text, self.columns or ["epoch"], lineterminator="\n")
         table.writeheader()
-        table.writerows(_plain(row) for row in self.rows)
+        table.writerows(for_json(self.rows))
         return write_whole(path, text.getvalue())
 
     @classmethod
@@ -293,13 +294,17 @@ def from_columns(columns: Mapping[str, Mapping[str, Any]]) -> History:
     return History(rows)
 
 
-def _plain(row: Row) -> dict[str, int | float | str]:
-    """Return `row` with texts in place of the numbers that JSON lacks (and that are not equal to themselves)."""
-    return {k: v if isinstance(v, int) or math.isfinite(v) else json.dumps(v) for k, v in row.items()}
+def for_json(value: Any) -> Any:
+    """Return `value` with texts in place of the floats that JSON lacks: "NaN", "Infinity" and "-Infinity"."""
+    if isinstance(value, dict):
+        return {str(key): for_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [for_json(item) for item in value]
+    return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json(row: Row) -> str:
-    return json.dumps(_plain(row), ensure_ascii=False, allow_nan=False)
+    return json.dumps(for_json(row), ensure_ascii=False, allow_nan=False)
 
 
 def _parsed(where: PathLike, text: str) -> Any:
