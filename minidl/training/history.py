@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from minidl._core.checks import check_type
+from minidl._core.checks import check_type, is_number
 from minidl._core.errors import DataError, InputError
 from minidl._core.spelling import check_known, nearest
 from minidl._core.tables import html_table
@@ -258,7 +258,7 @@ def as_row(logs: Mapping[str, Any], where: str = "History") -> Row:
         # A line break in a name would make the line of a CSV file something else than the row.
         if not isinstance(name, str) or not name or not name.isprintable():
             raise InputError(f"{where}: expected a column name of printable text, got {name!r}")
-        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        if not is_number(value):
             raise InputError(f"{where}: expected a number for {name!r}, got {value!r:.80}")
     return {name: int(v) if isinstance(v, int | np.integer) else float(v) for name, v in logs.items()}
 
