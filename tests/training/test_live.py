@@ -15,7 +15,8 @@ from PIL import Image
 from training_runs import Death, DieAt
 
 import minidl as dl
-from minidl._core.page import html_page
+from minidl.report.blocks import Paragraph
+from minidl.report.html import to_html
 from minidl.training.callbacks import live
 
 DATA = dl.Dataset(np.arange(24.0).reshape(8, 3) % 5, np.arange(8) % 2, name="eight & rows")
@@ -268,10 +269,10 @@ def test_constructing_imports_and_writes_nothing(tmp_path):
 
 
 def test_a_page_takes_texts_literally():
-    page = html_page("<T> & $x", "<p>$body</p>", renewed_after=7)
+    page = to_html("<T> & $x", [Paragraph("$body")], renewed_after=7)
     for text in ("<title>&lt;T&gt; &amp; $x</title>", "<h1>&lt;T&gt; &amp; $x</h1>", "<p>$body</p>", 'content="7"'):
         assert text in page
-    assert "refresh" not in html_page("T", "")
+    assert "refresh" not in to_html("T", [])
 
 
 # ---- in a notebook
@@ -284,6 +285,8 @@ def test_in_a_notebook_one_output_is_updated_in_place(tmp_path):
     cell = """
 import numpy as np
 import minidl as dl
+from minidl.report.blocks import Paragraph
+from minidl.report.html import to_html
 from minidl.training.callbacks import live
 live._PATIENCE = 0
 data = dl.Dataset(np.arange(24.0).reshape(8, 3), np.arange(8) % 2)

@@ -13,15 +13,13 @@ from minidl._core.bars import in_notebook
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
 from minidl._core.tables import cell
-from minidl._core.types import PathLike
+from minidl._core.types import Figure, PathLike
 from minidl._storage.files import make_folder, write_whole
 from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, Monitor, metrics
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from minidl.report import blocks
 
 
@@ -182,12 +180,12 @@ def _figure(name: str, trainer: Trainer) -> "blocks.Figure":
     return Figure(Path(f"{name}.png"), png_of(plot_curves(trainer.history, name), dpi=150), alt, caption="")
 
 
-def _joint_figure(trainer: Trainer, names: list[str], status: str) -> "Figure":
-    from matplotlib.figure import Figure
+def _joint_figure(trainer: Trainer, names: list[str], status: str) -> Figure:
+    import matplotlib.figure
 
     from minidl.plotting import plot_curves
 
-    figure = Figure(figsize=(4.5 * len(names), 3.8), layout="constrained", facecolor="white")
+    figure = matplotlib.figure.Figure(figsize=(4.5 * len(names), 3.8), layout="constrained", facecolor="white")
     for name, ax in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
         plot_curves(trainer.history, name, ax=ax)
     figure.suptitle(status, fontsize=11, parse_math=False)
