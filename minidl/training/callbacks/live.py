@@ -14,7 +14,7 @@ from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
 from minidl._core.tables import cell
 from minidl._core.types import Figure, PathLike
-from minidl._storage.files import make_folder, write_whole
+from minidl._storage.files import write_whole
 from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, Monitor, metrics
 from minidl.training.trainer import Trainer
@@ -79,8 +79,6 @@ class LiveCurves(Observer):
         super().on_train_begin(trainer)
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
         self._check(trainer.expected_columns)
-        if self.path is not None:
-            make_folder(Path(self.path).parent)
         import matplotlib.backends.backend_agg  # noqa: F401  (what cannot be drawn must not show after hours)
 
         self._show(trainer, f"{_position(trainer)}: training has begun", renewed=True)
