@@ -57,13 +57,16 @@ class ProgressBar(Observer):
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         self._count(trainer)
-        if self._bar is not None:  # the next chance may come late, as this one has if the last epoch was a slow one
-            self._show_in_time(trainer, trainer.logs.get("seconds", 1.0))
+        now = perf_counter()
+        # Before an epoch the next chance may come late, as this one has if the last epoch was a slow one.
+        waited = 0.0 if trainer.batch else trainer.logs.get("seconds", 1.0)
+        # Not if it was shown just now, and nothing that took its time has happened since.
+        if self._bar is not None and max(now - self._shown, waited) >= self._bar.mininterval:
+            self._shown = now
+            self._show(trainer, "eta {remaining}")
+            self._show_batches(trainer)
 
-    def on_batch_end(self, trainer: Trainer) -> None:
-        self._count(trainer)
-        if self._bar is not None:
-            self._show_in_time(trainer)
+    on_batch_end = on_epoch_begin
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._count(trainer, trainer.batches_per_epoch)
@@ -100,14 +103,6 @@ class ProgressBar(Observer):
             self._bar = None
         elif trainer.history.rows:
             self._logs = trainer.history.rows[-1]
-
-    def _show_in_time(self, trainer: Trainer, waited: float = 0.0) -> None:
-        """Show how far it is, unless that was shown just now and nothing that took its time has happened since."""
-        now = perf_counter()
-        if max(now - self._shown, waited) >= self._bar.mininterval:
-            self._shown = now
-            self._show(trainer, "eta {remaining}")
-            self._show_batches(trainer)
 
     def _show(self, trainer: Trainer, time: str, *, last: bool = False) -> None:
         bar = self._bar
