@@ -1,12 +1,12 @@
 """Where NaN or infinity came from: the first place on the way of a batch through a model."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, check_finite
+from minidl._core.checks import check_finite
 from minidl._core.errors import MinidlError, NonFiniteError
+from minidl._core.types import Array
 from minidl.nn.layers import Layer, Sequential
 from minidl.nn.model import Model
 
@@ -17,14 +17,13 @@ def check_weights(model: Model) -> None:
         check_finite(path, array)
 
 
-def first_place(model: Model, x: Any) -> str:
+def first_place(model: Model, x: Array) -> str:
     """Return where NaN or infinity is first met: x, a weight, or what a layer makes of x; "" if nowhere.
 
     The layers are run as for prediction, so what only a training forward does (dropout, statistics of the batch) may
     hide it.
     """
     try:
-        x = as_array("x", x)
         check_finite("x", x)
         check_weights(model)
         with np.errstate(all="ignore"):
