@@ -56,7 +56,7 @@ class ProgressBar(Observer):
         self._wanted = verbosity(self.verbose)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        self._count(trainer)
+        self._count(trainer, trainer.batch)
         now = perf_counter()
         # Before an epoch the next chance may come late, as this one has if the last epoch was a slow one.
         waited = 0.0 if trainer.batch else trainer.logs.get("seconds", 1.0)
@@ -84,10 +84,9 @@ class ProgressBar(Observer):
             self._bar.close()
         self._forget()
 
-    def _count(self, trainer: Trainer, batch: int | None = None) -> None:
+    def _count(self, trainer: Trainer, batch: int) -> None:
         """Count the batches done, and at first, when it is known where a resumed run goes on, draw the bar."""
-        done = trainer.batch if batch is None else batch
-        self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + done
+        self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + batch
         if self._begun:
             return
         self._begun = True
