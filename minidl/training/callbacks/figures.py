@@ -26,6 +26,9 @@ class _Figures(Callback):
         # Without one of the user's it is the name of the training data.
         self._title = self.title or getattr(trainer.train_data, "name", "")
         make_folder(self.directory)
+        # Saving a figure needs both.
+        import matplotlib.backends.backend_agg
+        import matplotlib.backends.backend_svg  # noqa: F401
 
     def _write(self, name: str, figure: Figure) -> None:
         """Write the figure, and note its paths under this name."""
@@ -53,12 +56,6 @@ class LearningCurves(_Figures):
     paths : dict of str to list of Path
         What the last `fit` wrote, under ``"cost"`` and ``"loss"``.
     """
-
-    def on_train_begin(self, trainer: Trainer) -> None:
-        super().on_train_begin(trainer)
-        # Saving a figure needs both.
-        import matplotlib.backends.backend_agg
-        import matplotlib.backends.backend_svg  # noqa: F401
 
     def on_train_end(self, trainer: Trainer) -> None:
         from minidl.plotting import plot_curves
