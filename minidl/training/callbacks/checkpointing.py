@@ -123,6 +123,9 @@ class Checkpoint(Observer):
         if due or trainer.stopping or trainer.epoch == trainer.last_epoch:
             self._save(trainer)
 
+    def on_interrupt(self, trainer: Trainer) -> None:
+        self._save(trainer)
+
     def on_train_end(self, trainer: Trainer) -> None:
         self._lock.close()
 
@@ -134,8 +137,6 @@ class Checkpoint(Observer):
             # What fails is tried again after the next save.
             with suppress(OSError):
                 remove(old)
-
-    on_interrupt = _save
 
     def _write(self, trainer: Trainer, path: Path) -> None:
         try:
