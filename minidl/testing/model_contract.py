@@ -10,6 +10,7 @@ import numpy as np
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import check_layer, check_loss, check_regularizer
+from minidl.gradcheck.precision import results_of
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -69,10 +70,11 @@ class LayerContract(Contract):
         x = sample((2, *self.shape), 0)
         fresh, layer = (self.make().astype(np.float64) for _ in range(2))
         other = other_of(layer)
-        _train(layer, sample((3, *self.shape), 5))
+        results_of(layer, sample((3, *self.shape), 5))
         for array in (*(p.value for p in layer.named_parameters().values()), *layer.named_buffers().values()):
             array += 1
-        require_equal(f"{what}, after the first one was trained and changed", _train(other, x), _train(fresh, x))
+        got, expected = (results_of(trained, x) for trained in (other, fresh))
+        require_equal(f"{what}, after the first one was trained and changed", got, expected)
 
 
 def least_rows(make: Make, shape: Shape) -> int:
@@ -85,13 +87,6 @@ def least_rows(make: Make, shape: Shape) -> int:
     except InputError:
         return 2
     return 1
-
-
-def _train(layer: Layer, x: Array) -> dict[str, Array]:
-    """Return copies of y, dx and the gradients of one forward and backward."""
-    y = layer.forward(x, train=True).copy()
-    dx = layer.backward(sample(y.shape, 1)).copy()
-    return {"y": y, "dx": dx} | {f"{path}.grad": p.grad.copy() for path, p in layer.named_parameters().items()}
 
 
 def check_loss_contract(make: Callable[[], Loss], outputs: Any, targets: Any) -> None:
