@@ -207,11 +207,9 @@ class Contrast(Augmentation):
         return 1 + self.amount * (2 * rng.random(n) - 1)
 
     def apply(self, images: Array, draws: Array) -> Array:
-        def stretched(x: Array) -> Array:
-            mean: Array = x.mean(axis=1, keepdims=True)
-            x -= mean
-            x *= draws.astype(x.dtype)[:, None]
-            return np.add(x, mean, out=x)
+        def stretched(x: Array) -> Any:
+            mean = x.mean(axis=1, keepdims=True)
+            return mean + draws.astype(x.dtype)[:, None] * (x - mean)
 
         return _calculated(images, stretched)
 

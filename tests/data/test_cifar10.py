@@ -118,7 +118,7 @@ def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(
     [
         (lambda p: p.write_bytes(b""), r"an empty file \(0 bytes\)"),
         (lambda p: p.write_bytes(p.read_bytes()[:-3072] + bytes(3072)), "data_batch_2: "),
-        (lambda p: p.unlink(), "data_batch_2: there is no such file"),
+        (lambda p: p.unlink(), "data_batch_2: cannot be read: No such file"),
         (lambda p: (p.unlink(), p.symlink_to("nowhere")), "a link that leads nowhere: nowhere"),
         (lambda p: (p.unlink(), p.symlink_to(".git/annex/objects/x1")), "git annex get"),
         (lambda p: (p.unlink(), p.symlink_to(p)), "data_batch_2: "),

@@ -97,8 +97,6 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
             link = os.readlink(path)
             what = kind_of(link.encode(errors="replace")) if "annex" in link else "a link that leads nowhere"
             raise DataError(f"{path}: expected a file, got {what}: {link}")
-        if not path.exists():
-            raise DataError(f"{path}: there is no such file")
         descriptor = open_regular(path)
         with open(descriptor, "rb") as file:
             yield file, os.fstat(descriptor).st_size

