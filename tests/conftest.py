@@ -1,16 +1,26 @@
 """What every test shares: deterministic Hypothesis, NumPy warnings as errors, a seeded generator."""
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
-settings.register_profile("default", derandomize=True, deadline=None, max_examples=50)
+# To explain a failure Hypothesis runs it a hundred times more, and some tests look at what fails on purpose.
+PHASES = [phase for phase in Phase if phase is not Phase.explain]
+settings.register_profile("default", derandomize=True, deadline=None, max_examples=50, phases=PHASES)
 settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# What tests write and read back does not depend on the kind of disk, and a disk takes long to confirm that it is there.
+IN_MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > 2**31:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
 
 
 def pytest_configure(config: pytest.Config) -> None:

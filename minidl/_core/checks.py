@@ -76,7 +76,7 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
     """
     wanted = "a finite number" if minimum == -math.inf else f"a finite number {'>' if above else '>='} {minimum:g}"
     wanted += f" or {instead}" if instead else ""
-    number = float(value) if _is_number(value) else math.nan
+    number = float(value) if is_number(value) else math.nan
     if not math.isfinite(number) or number < minimum or (above and number == minimum):
         raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
     return number
@@ -84,12 +84,13 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
 
 def as_fraction(name: str, value: Any) -> float:
     """Return `value` as a float that is at least 0 and below 1."""
-    if not _is_number(value) or not 0.0 <= value < 1.0:
+    if not is_number(value) or not 0.0 <= value < 1.0:
         raise InputError(f"{name}: expected a number in [0, 1), got {value!r:.80}")
     return float(value)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether `value` is an integer or a float, of Python or NumPy; True is none."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 

@@ -49,8 +49,7 @@ class Augmentation(ABC):
         images = check_images("images", images)
         return self.apply(images, self.draw(len(images), as_generator(rng)))
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 class Mirror(Augmentation):

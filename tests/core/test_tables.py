@@ -1,11 +1,11 @@
 """Tables as text and as HTML, and names that look like others."""
 
 import math
-from html.parser import HTMLParser
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import Page
 
 from minidl._core.spelling import nearest
 from minidl._core.tables import cell, html_table, number_columns, text_table
@@ -13,28 +13,9 @@ from minidl._core.tables import cell, html_table, number_columns, text_table
 TEXTS = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=12)
 
 
-class Cells(HTMLParser):
-    """What a browser shows of each cell."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.rows = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_data(self, data):
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data
-
-
 @given(st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(TEXTS, min_size=n, max_size=n), min_size=1, max_size=5)))
 def test_html_shows_every_text_literally(rows):
-    shown = [[text.rstrip("\n") for text in row] for row in Cells(html_table(rows[0], rows[1:])).rows if row]
+    shown = [[text.rstrip("\n") for text in row] for row in Page(html_table(rows[0], rows[1:])).rows if row]
     assert shown == [[text.strip("\n") for text in row] for row in rows]
 
 

@@ -33,10 +33,6 @@ def pixel(image, y, x, fill):
     return image[y, x] if inside else np.full(image.shape[2], fill, image.dtype)
 
 
-def test_there_are_public_classes():
-    assert set(CLASSES) >= {Mirror, Shift, RandomCrop, Cutout, Brightness, Contrast}
-
-
 # ---- the contract, and that breaking it is found
 
 
@@ -158,11 +154,6 @@ def test_a_crop_is_a_window_of_the_padded_image_at_the_drawn_place(images, size,
         assert (result[i, y, x] == pixel(images[i], corners[i, 0] + y, corners[i, 1] + x, 7)).all()
 
 
-@given(IMAGES)
-def test_a_crop_of_the_whole_image_is_the_image(images):
-    np.testing.assert_array_equal(RandomCrop(images.shape[1:3])(images), images)
-
-
 @given(IMAGES, st.integers(1, 9), SEEDS)
 def test_cutout_covers_a_clipped_square_and_nothing_else(images, size, seed):
     cutout = Cutout(size, fill=7)
@@ -193,14 +184,6 @@ def test_bytes_are_rounded_and_saturate(images, seed):
         result = augmentation(images, seed)
         assert result.dtype == np.uint8
         assert np.abs(result - np.clip(exact, 0, 255)).max() <= 0.5 + 1e-3
-
-
-def test_bytes_at_the_ends_do_not_wrap():
-    images = np.array([0, 255], np.uint8).reshape(1, 1, 2, 1)
-    assert Brightness(9).apply(images, np.array([9.0])).ravel().tolist() == [9, 255]
-    assert Brightness(9).apply(images, np.array([-9.0])).ravel().tolist() == [0, 246]
-    assert Contrast(1).apply(images, np.array([2.0])).ravel().tolist() == [0, 255]
-    assert Contrast(1).apply(images, np.array([0.0])).ravel().tolist() == [128, 128]  # 127.5
 
 
 @pytest.mark.parametrize("augmentation", [Shift(1, 2), RandomCrop(3, 1, 2), Cutout(2, 2), Brightness(1), Contrast(1)])
@@ -262,11 +245,6 @@ def test_amounts_are_uniform_about_the_middle(augmentation, middle):
 # ---- wrong use
 
 
-@pytest.mark.parametrize("augmentation", [Mirror(), Shift(1), RandomCrop(1), Cutout(1), Brightness(1), Contrast(1)])
-def test_no_images_are_no_images(augmentation):
-    assert augmentation(np.zeros((0, 3, 4, 2))).shape[0] == 0
-
-
 @pytest.mark.parametrize(
     ("images", "words"),
     [
@@ -316,20 +294,3 @@ def test_a_fill_that_bytes_cannot_hold_is_refused(make, fill):
 def test_a_window_larger_than_the_image_is_refused():
     with pytest.raises(ShapeError, match=r"RandomCrop\(\(4, 6\), padding=1\): .* larger .* \(5, 5\)"):
         RandomCrop((4, 6), 1)(np.zeros((1, 3, 3, 1)))
-
-
-def test_representations_are_the_calls_that_make_them():
-    for augmentation in (
-        Mirror(0.25),
-        Shift(2, 7),
-        RandomCrop((3, 4), 2, 7),
-        Cutout(5, 7),
-        Brightness(2),
-        Contrast(0.5),
-    ):
-        assert vars(eval(repr(augmentation), vars(dl))) == vars(augmentation)
-
-    class Mine(Augmentation):
-        draw = apply = None
-
-    assert repr(Mine()) == "Mine()"

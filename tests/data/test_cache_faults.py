@@ -2,14 +2,11 @@
 
 import errno
 import hashlib
-import json
 import os
 import queue
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +17,7 @@ from typing import IO
 import cifar_files as files
 import pytest
 from cifar_files import held
-from faulty_os import WRITING, FaultyOs, standing_in
+from faulty_os import WRITING, FaultyOs, ended, start_child
 from hypothesis import settings
 from scripted_server import answer, serving
 
@@ -127,130 +124,57 @@ def test_a_file_where_the_cache_would_be_is_no_loss(
     assert capsys.readouterr().err.count("cannot be kept in the cache for the next time: ") == 1
 
 
-# Processes: a loader that is asked over its pipe to fork, and to load in the fork.
-
-_FOLDERS = f"{Path(__file__).parent} {Path(__file__).parent.parent / 'support'}"
-_LOADER = """
-import json, sys
-sys.path += sys.argv[1].split()
-import test_cache_faults as tests
-import tqdm, urllib.request, minidl.data.datasets.cifar10_formats
-from faulty_os import ended, start_child
-
-with tests.files.tiny_cifar10():
-    for line in sys.stdin:
-        order = json.loads(line)
-        pid = order.get("wait")
-        print(ended(pid) if pid else start_child(lambda: tests.load_in_child(**order)), flush=True)
-"""
+# Processes.
 
 
-def load_in_child(url: str, cache_home: str, die_at_call: int = 0, largest_file: int = 0) -> None:
-    """Load CIFAR-10 in a process of its own: one killed at a call to the disk, or one that may not write much."""
-    signal.alarm(60)
-    os.environ["XDG_CACHE_HOME"] = cache_home
-    if largest_file:
-        # Windows has no such module.
-        import resource
+def start(url: str, die_at_call: int = 0) -> int:
+    """Start a process that loads CIFAR-10, and that a call to the disk may kill; return its number."""
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-    dying = FaultyOs(die_at_call, kill="amid", watched=WRITING)
-    with pytest.MonkeyPatch.context() as patch, standing_in(dying if die_at_call else os):
-        # What was written outlives a kill without it, and it would be most of the time.
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        use_server(patch, url)
-        batches = load_cifar10()
-    if any(batches[name].x.tobytes() != files.PIXELS[name].tobytes() for name in files.NAMES):
-        raise ValueError("other pixels than those of the archive")
+    def load() -> None:
+        signal.alarm(60)
+        with pytest.MonkeyPatch.context() as patch:
+            # What was written outlives a kill without it, and it would be most of the time.
+            patch.setattr(os, "fsync", lambda descriptor: None)
+            use_server(patch, url)
+            batches = load_cifar10()
+        assert all(batches[name].x.tobytes() == files.PIXELS[name].tobytes() for name in files.NAMES)
 
-
-class Loader:
-    """Starts and waits for processes that load."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process = process
-
-    def _ask(self, **order: object) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def start(self, url: str, cache: Path, **more: int) -> int:
-        return self._ask(url=url, cache_home=str(cache.parent.parent), **more)
-
-    def wait(self, pid: int) -> int:
-        """Return the exit status, or the negative number of the signal that ended the process."""
-        return self._ask(wait=pid)
-
-
-@pytest.fixture(scope="module")
-def loader() -> Iterator[Loader]:
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "MINIDL_DATA_DIR"},
-        # Threads and fork do not go together.
-        "OPENBLAS_NUM_THREADS": "1",
-        "no_proxy": "*",
-    }
-    with subprocess.Popen(
-        [sys.executable, "-c", _LOADER, _FOLDERS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        text=True,
-    ) as process:
-        # The end of its stdin ends it.
-        yield Loader(process)
+    return start_child(load, FaultyOs(die_at_call, kill="amid", watched=WRITING) if die_at_call else os)
 
 
 @POSIX
-def test_processes_that_fill_one_cache_at_once_all_succeed(loader: Loader, cache: Path) -> None:
+@pytest.mark.parametrize("call", [0, 3, 14])
+def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call: int, cache: Path) -> None:
     together = threading.Barrier(4)
     with serving([lambda: together.wait(10), GOOD]) as url:
-        children = [loader.start(url, cache) for _ in range(4)]
-        assert [loader.wait(child) for child in children] == [0] * 4
-    assert held(cache) == files.CACHED
-
-
-@POSIX
-@pytest.mark.parametrize("call", [3, 14])
-def test_a_process_killed_while_it_fills_the_cache_does_not_hurt_the_others(
-    call: int, loader: Loader, cache: Path
-) -> None:
-    together = threading.Barrier(4)
-    with serving([lambda: together.wait(10), GOOD]) as url:
-        children = [loader.start(url, cache, die_at_call=call), *(loader.start(url, cache) for _ in range(3))]
-        assert [loader.wait(child) for child in children] == [-signal.SIGKILL, 0, 0, 0]
+        children = [start(url, die_at_call=call), *(start(url) for _ in range(3))]
+        assert [ended(child) for child in children] == [-signal.SIGKILL if call else 0, 0, 0, 0]
     left = [name for name in held(cache) if name.endswith(".part")]
-    assert len(left) <= 1
+    assert len(left) <= (call > 0)
     assert {name: content for name, content in held(cache).items() if name not in left} == files.CACHED
-
-
-def kill_at_byte(byte: int, loader: Loader, cache: Path) -> None:
-    victims: queue.Queue[int] = queue.Queue()
-    with serving([GOOD[:byte], lambda: os.kill(victims.get(timeout=10), signal.SIGKILL), 5.0]) as url:
-        victims.put(child := loader.start(url, cache))
-        assert loader.wait(child) == -signal.SIGKILL
 
 
 @pytest.mark.scaled
 @POSIX
-def test_after_a_kill_at_any_byte_of_the_download_the_next_run_finishes(loader: Loader, cache: Path) -> None:
+def test_after_a_kill_at_any_byte_of_the_download_the_next_run_finishes(cache: Path) -> None:
     draw = random.Random(0)
     for byte in [0, 1, len(GOOD) - 1, *(draw.randrange(len(GOOD)) for _ in range(KILLS))]:
-        kill_at_byte(byte, loader, cache)
+        victims: queue.Queue[int] = queue.Queue()
+        with serving(
+            [GOOD[:byte], lambda victims=victims: os.kill(victims.get(timeout=10), signal.SIGKILL), 5.0]
+        ) as url:
+            victims.put(child := start(url))
+            assert ended(child) == -signal.SIGKILL
         # What has not arrived whole was never on the disk.
         assert held(cache) == {}
     assert_the_next_run_finishes(cache)
 
 
 @POSIX
-def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(loader: Loader, cache: Path) -> None:
+def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(cache: Path) -> None:
     calls = 0
     with serving([GOOD]) as url:
-        while (end := loader.wait(loader.start(url, cache, die_at_call=calls + 1))) == -signal.SIGKILL:
+        while (end := ended(start(url, die_at_call=calls + 1))) == -signal.SIGKILL:
             calls += 1
             assert_nothing_half(cache)
             assert_the_next_run_finishes(cache)
@@ -262,18 +186,7 @@ def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(loader: Load
     assert held(cache) == files.CACHED
 
 
-@POSIX
-@pytest.mark.parametrize("largest_file", [1, len(files.CONTENTS["test_batch"]) - 1])
-def test_a_limit_of_the_system_in_the_middle_of_a_file_is_no_loss(
-    largest_file: int, loader: Loader, cache: Path
-) -> None:
-    with serving([GOOD]) as url:
-        assert loader.wait(loader.start(url, cache, largest_file=largest_file)) == 0
-    assert held(cache) == {}
-    assert_the_next_run_finishes(cache)
-
-
-# Ctrl-C. A shell that starts the tests in the background has switched it off for them.
+# Ctrl-C.
 
 
 @POSIX
@@ -290,36 +203,10 @@ def test_ctrl_c_in_a_download_leaves_no_file_and_no_bar(
 
     main = threading.main_thread().ident
     assert main is not None
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)
     with serving([GOOD[:byte], interrupt, 5.0]) as url:
         use_server(monkeypatch, url)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                load_cifar10()
-        finally:
-            signal.signal(signal.SIGINT, old)
+        with pytest.raises(KeyboardInterrupt):
+            load_cifar10()
     assert held(cache) == {}
     assert not list(tqdm._instances)
-    assert_the_next_run_finishes(cache)
-
-
-@POSIX
-def test_ctrl_c_ends_a_program_as_that_signal_does(cache: Path) -> None:
-    code = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "sys.path += sys.argv[1].split(); import test_cache_faults as tests\n"
-        "with tests.files.tiny_cifar10(): tests.load_in_child(sys.argv[2], sys.argv[3])"
-    )
-    programs: queue.Queue[subprocess.Popen[str]] = queue.Queue()
-    with serving([GOOD[:30_000], 0.2, lambda: programs.get().send_signal(signal.SIGINT), 10.0]) as url:
-        arguments = [sys.executable, "-c", code, _FOLDERS, url, str(cache.parent.parent)]
-        with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as program:
-            programs.put(program)
-            _, said = program.communicate(timeout=30)
-    assert program.returncode == -signal.SIGINT  # a shell shows 130
-    bar, _, rest = said.replace("\r", "\n").rpartition("Traceback")
-    assert "server: " in bar
-    assert bar.endswith("\n")  # the bar was closed, so that what follows has a line of its own
-    assert rest.strip().endswith("KeyboardInterrupt")
-    assert held(cache) == {}
     assert_the_next_run_finishes(cache)

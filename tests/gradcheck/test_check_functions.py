@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from function_layer import center
+from planted.layers import Dropout
 from planted.models import Gathers
 from small_parts import ForeignScale
 
@@ -14,12 +15,18 @@ from minidl import Verdict
 
 
 class Doubled(dl.Dense):
-    """A Dense whose weight gradient is twice what it should be."""
+    """A Dense whose weight gradient is twice what it should be, or another one by another factor."""
+
+    spoilt, entries, factor = "weight", ..., 2
 
     def backward_parameters(self, dy):
         super().backward_parameters(dy)
-        gradient = self.weight.grad
-        gradient *= 2
+        gradient = getattr(self, self.spoilt).grad
+        gradient[self.entries] *= self.factor
+
+
+def off(**attributes):
+    return type("Off", (Doubled,), attributes)
 
 
 X44 = np.random.default_rng(0).normal(size=(4, 4))
@@ -88,6 +95,9 @@ def test_nothing_of_the_callers_is_touched(x):
     after = [(p.value.tobytes(), p.grad.tobytes()) for p in layer.named_parameters().values()] + [x32.tobytes()]
     assert before == after
     assert layer.weight.value.dtype == np.float32
+    dropout = Dropout()
+    dl.check_layer(dropout, x)
+    assert dropout.rng.bit_generator.state == Dropout().rng.bit_generator.state
 
 
 @pytest.mark.parametrize(
@@ -95,13 +105,7 @@ def test_nothing_of_the_callers_is_touched(x):
     [((411, 83), 1e-6, "no other entry examined is wrong"), (..., 1e-7, "factor 1 + 1e-07")],
 )
 def test_a_tiny_error_of_a_large_layer_is_found_and_located(entry, error, words, rng):
-    class Off(dl.Dense):
-        def backward_parameters(self, dy):
-            super().backward_parameters(dy)
-            gradient = self.weight.grad
-            gradient[entry] *= 1 + error
-
-    report = dl.check_layer(Off(784, 100, rng=0), rng.normal(size=(5, 784)))
+    report = dl.check_layer(off(entries=entry, factor=1 + error)(784, 100, rng=0), rng.normal(size=(5, 784)))
     assert report.verdict is Verdict.FAIL_VALUE
     assert report.findings[0].tensor == "weight"
     assert entry in (..., report.findings[0].index)
@@ -123,19 +127,6 @@ def test_what_is_nowhere_different_from_zero_is_no_pass():
     assert dl.check_regularizer(dl.L2(0.0), [[1.0]]).verdict is Verdict.VACUOUS
     assert not Verdict.VACUOUS.ok
     assert not Verdict.INCONCLUSIVE.ok
-
-
-def test_a_penalty_in_the_cost_and_not_in_the_gradient_is_caught(x):
-    class Forgetful(dl.Model):
-        def compute_gradients(self, x, y):
-            regularizer, self.regularizer = self.regularizer, None
-            result = super().compute_gradients(x, y)
-            self.regularizer = regularizer
-            return result
-
-    report = dl.check_model(Forgetful(dl.Dense(6, 3, rng=0), dl.SoftmaxCrossEntropy(), dl.L2(0.1)), x, [0, 1, 2, 1])
-    assert report.verdict is Verdict.FAIL_VALUE
-    assert report.findings[0].tensor == "weight"
 
 
 def test_a_foreign_object_can_be_checked(x):
@@ -186,13 +177,11 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence(check, arguments, words
 @pytest.mark.parametrize(
     ("vjp", "words"),
     [
-        (lambda dy, a, b: (dy * b,), "1 gradients for 2 arguments"),
         (
             lambda dy, a, b: (dy * b, None),
             "argument 1, must return real numbers and returned NoneType; is a return missing",
         ),
         (lambda dy, a, b: (dy * b, (dy * a).sum()), r"expected a gradient of shape \(3,\), got shape \(\)"),
-        (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=dy)), "vjp changed dy"),
         (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=a)), "f or vjp changed it"),
         (lambda dy, a, b: (np.clip(dy, -1e6, 1e6) * b, dy * a), "not linear in dy: 1.09951e"),
     ],
@@ -254,13 +243,7 @@ def test_a_number_without_axes_can_be_checked():
 
 
 def test_a_large_tensor_does_not_hide_that_a_small_one_cannot_be_seen(x):
-    class BiasTwice(dl.Dense):
-        def backward_parameters(self, dy):
-            super().backward_parameters(dy)
-            gradient = self.bias.grad
-            gradient *= 2
-
-    assert not dl.check_layer(BiasTwice(6, 2, rng=0), x * 1e16).ok
+    assert not dl.check_layer(off(spoilt="bias")(6, 2, rng=0), x * 1e16).ok
 
 
 def test_a_bias_whose_gradient_is_rightly_zero_is_no_fault(rng):

@@ -1,8 +1,9 @@
-"""One quick run of the main job, as a program, which many tests look at."""
+"""Two quick runs of the main job, as programs, which many tests look at."""
 
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,16 +23,27 @@ def run():
             capture_output=True,
             text=True,
             env=kept | {"HOME": str(cwd), "PYTHONUTF8": "1"} | more,
-            timeout=120,
+            timeout=300,
         )
 
     return run
 
 
 @pytest.fixture(scope="session")
-def quick(run, tmp_path_factory):
-    """The folder that the job filled, and the program that has ended."""
+def jobs(run, tmp_path_factory):
+    """The folder in which the job ran as an example and as a command, both at once, and the two that have ended."""
     folder = tmp_path_factory.mktemp("quick")
-    finished = run(EXAMPLE, "--quick", "--epochs", "3", "--seeds", "2", cwd=folder)
+    options = ["--quick", "--epochs", "3"]
+    report = ["-m", "minidl", "report", *options, "--out", "again", "--json"]
+    with ThreadPoolExecutor() as pool:
+        example = pool.submit(run, EXAMPLE, *options, "--seeds", "2", cwd=folder)
+        command = pool.submit(run, *report, cwd=folder, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    return folder, example.result(), command.result()
+
+
+@pytest.fixture(scope="session")
+def quick(jobs):
+    """The folder that the example filled, and the program that has ended."""
+    folder, finished, _ = jobs
     assert finished.returncode == 0, finished.stderr
     return folder / "runs" / "cifar_softmax_quick", finished

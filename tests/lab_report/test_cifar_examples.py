@@ -1,8 +1,7 @@
 """The deeper examples, run as a user runs them, on few drawn images."""
 
 import re
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,35 +9,42 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
-def run(name, *options, out):
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--out", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=out.parent)
+FILES = {
+    "cifar_mlp": {"history-two.csv", "history-three.csv"},
+    "cifar_convnet": {"history.csv", "weights.safetensors"},
+    "cifar_softmax_bonus": {
+        *(f"true-class-{loss}CrossEntropy.{kind}" for loss in ("Softmax", "Sigmoid") for kind in ("png", "svg")),
+        *("report.html", "report.md"),
+    },
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "files"),
-    [
-        ("cifar_mlp", {"history-two.csv", "history-three.csv"}),
-        ("cifar_convnet", {"history.csv", "weights.safetensors"}),
-        (
-            "cifar_softmax_bonus",
-            {f"true-class-{loss}CrossEntropy.{kind}" for loss in ("Softmax", "Sigmoid") for kind in ("png", "svg")}
-            | {"report.html", "report.md"},
-        ),
-    ],
-)
-def test_an_example_learns_something_and_writes_its_files(name, files, tmp_path):
-    done = run(name, "--quick", out=tmp_path / "out")
+@pytest.fixture(scope="module")
+def examples(run, tmp_path_factory):
+    """The folder of each example and the program that has ended; all run at once."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in FILES}
+    with ThreadPoolExecutor() as pool:
+        programs = {
+            name: pool.submit(run, EXAMPLES / f"{name}.py", "--quick", "--out", "out", cwd=folder)
+            for name, folder in folders.items()
+        }
+    return {name: (folders[name] / "out", program.result()) for name, program in programs.items()}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_example_learns_something_and_writes_its_files(name, examples):
+    folder, done = examples[name]
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == files
+    assert {path.name for path in folder.iterdir()} == FILES[name]
     accuracies = [float(number) for number in re.findall(r"test (?:accuracy )?([\d.]+)%", done.stdout)]
     assert max(accuracies) > 20  # of ten classes
     assert "Traceback" not in done.stderr
 
 
-def test_wrong_options_end_in_a_sentence(tmp_path):
-    assert "expected an integer >= 0, got -1" in run("cifar_mlp", "--seed", "-1", out=tmp_path / "out").stderr
-    missing = run("cifar_convnet", "--dataset", "cifar10", "--data-dir", "nowhere", out=tmp_path / "out")
+def test_wrong_options_end_in_a_sentence(run, tmp_path):
+    wrong = run(EXAMPLES / "cifar_mlp.py", "--seed", "-1", cwd=tmp_path)
+    assert "expected an integer >= 0, got -1" in wrong.stderr
+    missing = run(EXAMPLES / "cifar_convnet.py", "--dataset", "cifar10", "--data-dir", "nowhere", cwd=tmp_path)
     assert missing.returncode == 1
     assert "nowhere" in missing.stderr
     assert "Traceback" not in missing.stderr

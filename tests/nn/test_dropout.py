@@ -16,15 +16,18 @@ def masks(layer, forwards, x=ONES):
     return [layer.forward(x, train=True) != 0 for _ in range(forwards)]
 
 
-# ---- contract and gradients
-
-
 # ---- what it computes
 
 
-@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.25, 0.5, 0.9]), st.sampled_from([np.float32, np.float64]))
-def test_an_entry_is_dropped_or_scaled_and_so_is_its_gradient(seed, rate, dtype):
-    layer, x = dl.Dropout(rate, rng=seed), np.arange(1, 25, dtype=dtype).reshape(4, 6)
+@given(
+    seed=st.integers(0, 2**32),
+    rate=st.sampled_from([0.0, 0.25, 0.5, 0.9]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    rows=st.integers(0, 4),
+    order=st.sampled_from("CF"),
+)
+def test_an_entry_is_dropped_or_scaled_and_so_is_its_gradient(seed, rate, dtype, rows, order):
+    layer, x = dl.Dropout(rate, rng=seed), np.arange(1, 6 * rows + 1, dtype=dtype).reshape((rows, 6), order=order)
     y = layer.forward(x, train=True)
     kept = y != 0
     np.testing.assert_allclose(y[kept], x[kept] / (1 - rate), rtol=1e-6)
@@ -58,14 +61,6 @@ def test_the_right_share_is_dropped(rate):
 
 
 @RATES
-def test_the_mean_is_kept(rate, rng):
-    x = rng.uniform(0.5, 1.5, 400_000)
-    y = dl.Dropout(rate, rng=6).forward(x, train=True)
-    sigma = np.sqrt((x**2).sum() * rate / (1 - rate))
-    assert abs(y.sum() - x.sum()) <= 5 * sigma
-
-
-@RATES
 def test_every_place_is_dropped_as_often(rate):
     layer, forwards = dl.Dropout(rate, rng=7), 2000
     kept = np.sum(masks(layer, forwards, np.ones((5, 4), np.float32)), axis=0)
@@ -79,12 +74,6 @@ def test_consecutive_masks_are_independent():
 
 
 # ---- runs
-
-
-def test_the_same_seed_gives_the_same_run_and_another_seed_another():
-    one, same, other = (masks(dl.Dropout(0.5, rng=seed), 3) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one, same)
-    assert not any(np.array_equal(a, b) for a in one for b in other)
 
 
 def test_a_generator_gives_each_layer_a_seed_of_its_own():
@@ -146,18 +135,3 @@ def test_the_counter_is_exact_far_beyond_floating_point_in_every_dtype():
     assert int(twin.forwards) == 2**53 + 2
     assert twin.forwards.dtype == np.int64
     np.testing.assert_array_equal(masks(layer, 2), [one, other])
-
-
-# ---- dtypes and wrong use
-
-
-@pytest.mark.parametrize("rate", [-0.1, 1, 1.0, 1.5, np.nan, np.inf, "0.5", None, True])
-def test_a_rate_is_a_share_below_one(rate):
-    with pytest.raises(dl.InputError, match="rate: expected a"):
-        dl.Dropout(rate)
-
-
-@pytest.mark.parametrize("rng", [-1, 0.5, "seed", True])
-def test_a_seed_is_an_integer_or_a_generator(rng):
-    with pytest.raises(dl.InputError, match="rng: expected"):
-        dl.Dropout(0.5, rng=rng)

@@ -85,31 +85,12 @@ def gradients(layer):
     return {path: parameter.grad for path, parameter in layer.named_parameters().items()}
 
 
-def mixes_rows(layer):
-    return not all(part.batch_independent for _, part in layer.walk())
-
-
 @every_layer
 def test_the_layer_contract_is_kept(code, shape):
     testing.check_layer_contract(lambda: make(code), shape)
-
-
-@every_layer
-def test_representations_read_like_the_code(code, shape):
     assert repr(make(code)) == code
-
-
-@every_layer
-def test_backward_parameters_adds_the_same_gradients_as_backward(code, shape, rng):
-    one, other, x = make(code).astype("f8"), make(code).astype("f8"), rng.normal(size=(3, *shape))
-    dy = rng.normal(size=one.forward(x, train=True).shape)
-    other.forward(x, train=True)
-    one.backward(dy)
-    other.backward_parameters(dy)
-    for path, gradient in gradients(one).items():
-        np.testing.assert_array_equal(gradient, gradients(other)[path])
-    with pytest.raises(CallOrderError):
-        other.backward_parameters(dy)
+    rows_mix = not all(part.batch_independent for _, part in make(code).walk())
+    assert rows_mix == ("BatchNorm" in code or "Dropout" in code)
 
 
 @every_layer
@@ -126,18 +107,6 @@ def test_y_has_the_dtype_of_x_and_dx_that_of_dy(code, shape, own, dtype, rng):
 
 
 @every_layer
-def test_nothing_of_the_callers_is_written_and_y_stays_as_it_is(code, shape, rng):
-    layer, x = make(code), rng.normal(size=(3, *shape)).astype(np.float32)
-    # To write into a read-only array would raise.
-    x.flags.writeable = False
-    y = layer.forward(x, train=True)
-    before, dy = y.copy(), rng.normal(size=y.shape).astype(np.float32)
-    dy.flags.writeable = False
-    layer.backward(dy)
-    np.testing.assert_array_equal(y, before)
-
-
-@every_layer
 def test_backward_wants_one_train_forward_each(code, shape, rng):
     layer, x = make(code), rng.normal(size=(3, *shape)).astype(np.float32)
     dy = np.ones_like(layer.forward(x))
@@ -147,47 +116,9 @@ def test_backward_wants_one_train_forward_each(code, shape, rng):
     # To measure in between changes nothing.
     layer.forward(2 * x)
     layer.backward(dy)
-    with pytest.raises(CallOrderError, match="one backward"):
-        layer.backward(dy)
-
-
-@every_layer
-def test_rows_do_not_depend_on_each_other_unless_the_layer_says_so(code, shape, rng):
-    layer, x = make(code).astype("f8"), rng.normal(size=(5, *shape))
-    assert mixes_rows(layer) == ("BatchNorm" in code or "Dropout" in code)
-    parts = np.concatenate([layer.forward(x[:2]), layer.forward(x[2:])])
-    np.testing.assert_allclose(layer.forward(x), parts, rtol=1e-12)
-
-
-@every_layer
-def test_an_empty_batch_goes_through_with_the_shape_foretold(code, shape):
-    layer, x = make(code), np.zeros((0, *shape), np.float32)
-    y = layer.forward(x)
-    assert y.shape == (0, *layer.output_shape(shape))
-    if "BatchNorm" not in code:
-        y = layer.forward(x, train=True)
-        assert layer.backward(y.copy()).shape == x.shape
-        assert not any(gradient.any() for gradient in gradients(layer).values())
-
-
-@every_layer
-@pytest.mark.parametrize("layout", ["F", "strided", "broadcast", "reversed"])
-def test_memory_order_of_x_and_dy_does_not_matter(code, shape, layout, rng):
-    def laid_out(array):
-        if layout == "F":
-            return np.asfortranarray(array)
-        if layout == "strided":
-            return np.repeat(array, 2, axis=-1)[..., ::2]
-        return np.broadcast_to(array, array.shape) if layout == "broadcast" else array[::-1].copy()[::-1]
-
-    one, other, x = make(code).astype("f8"), make(code).astype("f8"), rng.normal(size=(3, *shape))
-    y = one.forward(x, train=True)
-    assert y.shape == (3, *one.output_shape(shape))
-    np.testing.assert_allclose(other.forward(laid_out(x), train=True), y, rtol=1e-12, atol=1e-12)
-    dy = rng.normal(size=y.shape)
-    np.testing.assert_allclose(other.backward(laid_out(dy)), one.backward(dy), rtol=1e-12, atol=1e-12)
-    for path, gradient in gradients(one).items():
-        np.testing.assert_allclose(gradients(other)[path], gradient, rtol=1e-12, atol=1e-12)
+    for backward in (layer.backward, layer.backward_parameters):
+        with pytest.raises(CallOrderError, match="one backward"):
+            backward(dy)
 
 
 @every_layer

@@ -36,18 +36,6 @@ def test_top_k_counts_the_rows_whose_target_is_among_the_first_k_of_the_ranking(
     assert dl.top_k_accuracy(scores, targets, k) == pytest.approx(sum(hits) / len(hits), rel=1e-15)
 
 
-@given(scored())
-def test_the_top_one_is_the_accuracy_and_all_classes_are_certain(case):
-    scores, targets = case
-    assert dl.top_k_accuracy(scores, targets, 1) == dl.accuracy(scores.argmax(axis=1), targets)
-    assert dl.top_k_accuracy(scores, targets, scores.shape[1]) == 1.0
-
-
-def test_scores_that_are_all_alike_earn_nothing():
-    targets = np.arange(10)
-    assert dl.top_k_accuracy(np.zeros((10, 10)), targets, 3) == 0.3
-
-
 @given(predicted())
 def test_the_confusion_matrix_counts_pairs(case):
     predictions, targets, classes = case

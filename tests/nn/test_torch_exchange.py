@@ -67,14 +67,6 @@ def test_a_layer_goes_over_and_comes_back(make_theirs, make_ours, names, shape, 
         assert name == "num_batches_tracked" or np.array_equal(tensor.numpy(), before[name]), name
 
 
-def test_a_file_of_another_tool_is_read(tmp_path, rng):
-    weight = rng.normal(size=(5, 3)).astype(np.float32)
-    safetensors.save_file({"weight": weight}, tmp_path / "theirs.safetensors")
-    model = dl.Model(dl.Dense(5, 3, bias=False), dl.MeanSquaredError())
-    model.load_weights(tmp_path / "theirs.safetensors")
-    np.testing.assert_array_equal(model.parameters["weight"].value, weight)
-
-
 def test_flattened_images_need_the_rows_of_their_weight_in_another_order(rng):
     """What the page warns of: without the step the shapes fit and the outputs are wrong."""
     theirs = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2 * 3 * 4, 5))

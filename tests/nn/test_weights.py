@@ -73,30 +73,6 @@ def test_a_loaded_run_predicts_and_goes_on_to_the_last_bit(saved):
         assert other.parameters[name].grad.tobytes() == parameter.grad.tobytes()
 
 
-def test_every_flipped_bit_and_every_cut_is_noticed_or_changes_no_weight(saved):
-    saved_model, path = saved
-    content = path.read_bytes()
-    rng = np.random.default_rng(0)
-    damaged = [content[:n] for n in rng.integers(0, len(content), 50)] + [content + b"\0"]
-    for bit in rng.choice(8 * len(content), 300, replace=False):
-        flipped = bytearray(content)
-        flipped[bit // 8] ^= 1 << (bit % 8)
-        damaged.append(bytes(flipped))
-    refused = 0
-    for data in damaged:
-        model, expected = make(seed=1), arrays_of(saved_model)
-        path.write_bytes(data)
-        try:
-            # A flip in the digest's name alone makes a file without one.
-            model.load_weights(path)
-            assert b"minidl.sha256" not in data
-        except dl.CheckpointError:
-            refused += 1
-            expected = arrays_of(make(seed=1))
-        assert all(np.array_equal(array, expected[name]) for name, array in arrays_of(model).items())
-    assert refused > 0.95 * len(damaged)
-
-
 def test_what_does_not_fit_is_told_in_one_go_and_changes_nothing(saved):
     _, path = saved
     other = dl.Model(dl.Sequential(dl.Dense(4, 5, rng=1), dl.Dense(5, 3, rng=1)), dl.SoftmaxCrossEntropy())

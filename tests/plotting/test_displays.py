@@ -120,30 +120,19 @@ def test_nothing_is_clipped(make):
     assert (inner.max <= outer.max + 0.01).all()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "confusion of 10",
-        "confusion of 100",
-        "most confused",
-        "accuracy of 10",
-        "24 runs",
-        "plot_update_ratios of 4",
-        "probabilities",
-        "curves",
-        "rates",
-        "schedule",
-        "sweep",
-    ],
-)
-def test_a_figure_is_drawn_where_it_is_told_to(name):
+# The first figure of each function that draws into given axes.
+PLACED = {m.func: m for m in reversed(FIGURES.values()) if m.func not in (plot_gallery, plot_weight_templates)}
+
+
+@pytest.mark.parametrize("make", PLACED.values(), ids=lambda make: make.func.__name__)
+def test_a_figure_is_drawn_where_it_is_told_to(make):
     figure = Figure(figsize=(8, 3))
     left, right = figure.subplots(1, 2)
-    assert FIGURES[name](ax=right) is figure
+    assert make(ax=right) is figure
     assert right.has_data()
     assert not left.has_data()
     inner = figure.subfigures(1, 1).add_subplot()
-    assert FIGURES[name](ax=inner) is figure
+    assert make(ax=inner) is figure
 
 
 @pytest.mark.parametrize("make", [FIGURES["24 runs"], FIGURES["plot_gradient_norms of 24"]])
@@ -230,38 +219,38 @@ def test_names_may_be_an_array():
     assert plot_most_confused([[6, 2], [0, 7]], class_names=names)
 
 
-def test_bars_show_the_most_confused_pairs_from_the_top_down():
-    ax = ax_of(plot_most_confused(MATRIX, class_names=["ant", "bee", "cow"]))
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["ant as bee", "bee as ant"]
-    assert [bar.get_width() for bar in ax.patches] == [2, 1]
-    assert texts(ax) == ["2 (25 %)", "1 (12 %)"]
-    assert ax.yaxis_inverted()
-    assert texts(ax_of(plot_most_confused(np.eye(3, dtype=int)))) == ["no class is taken for another"]
+NAN = math.nan
+BARS = [
+    (partial(plot_most_confused, MATRIX), ["ant as bee", "bee as ant"], [2, 1], ["2 (25 %)", "1 (12 %)"], ""),
+    (partial(plot_most_confused, np.eye(3, dtype=int)), [], [], ["no class is taken for another"], ""),
+    (
+        partial(plot_per_class_accuracy, [0.5, NAN, 1.0]),
+        ["ant", "bee", "cow"],
+        [0.5, 0, 1],
+        ["0.50", "no rows", "1.00"],
+        "dashed: the mean over classes, 0.750",
+    ),
+    (
+        partial(plot_per_class_accuracy, [0.5, NAN, 1.0], sort=True),
+        ["cow", "ant", "bee"],
+        [1, 0.5, 0],
+        ["1.00", "0.50", "no rows"],
+        "dashed: the mean over classes, 0.750",
+    ),
+    (partial(plot_per_class_accuracy, [NAN] * 3), ["ant", "bee", "cow"], [0, 0, 0], ["no rows"] * 3, ""),
+]
 
 
-# ---- accuracy by class
-
-
-def test_bars_are_accuracies_and_the_mean_is_of_classes_with_rows():
-    ax = ax_of(plot_per_class_accuracy([0.5, math.nan, 1.0, 0.0], class_names=["a", "b", "c", "d"]))
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c", "d"]
-    assert [bar.get_width() for bar in ax.patches] == [0.5, 0, 1, 0]
-    assert texts(ax) == ["0.50", "no rows", "1.00", "0.00"]
-    (mean,) = ax.lines
-    assert list(mean.get_xdata()) == [0.5, 0.5]
-    assert ax.get_xlabel().endswith("dashed: the mean over classes, 0.500")
-
-
-def test_sorted_the_best_class_is_on_top_and_one_without_rows_at_the_bottom():
-    ax = ax_of(plot_per_class_accuracy([0.5, math.nan, 1.0, 0.0], sort=True))
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["2", "0", "3", "1"]
-    assert texts(ax) == ["1.00", "0.50", "0.00", "no rows"]
-
-
-def test_without_any_rows_there_is_no_mean():
-    ax = ax_of(plot_per_class_accuracy([math.nan, math.nan]))
-    assert texts(ax) == ["no rows", "no rows"]
-    assert not ax.lines
+@pytest.mark.parametrize(("plot", "names", "widths", "labels", "note"), BARS)
+def test_bars_are_named_and_have_their_numbers_from_the_top_down(plot, names, widths, labels, note):
+    ax = ax_of(plot(class_names=["ant", "bee", "cow"]))
+    assert [label.get_text() for label in ax.get_yticklabels()] == names
+    assert [bar.get_width() for bar in ax.patches] == widths
+    assert texts(ax) == labels
+    assert not widths or ax.yaxis_inverted()
+    assert ax.get_xlabel().endswith(note)
+    # The mean, where there is one.
+    assert [list(line.get_xdata()) for line in ax.lines] == ([[0.75, 0.75]] if note else [])
 
 
 # ---- gallery
@@ -374,19 +363,7 @@ def test_zeros_and_what_is_not_finite_are_gaps_and_said():
     assert texts(ax) == ["weight"]  # what has no point has no name
     ax = ax_of(plot_gradient_norms({f"{k}.bias": [0.0] for k in range(9)}))
     assert "2.bias in 1 of 1 epochs, 6 more" in ax.get_xlabel().replace("\n", " ")
-    assert texts(ax) == ["nothing finite to draw"]
     assert "grey band" not in ax_of(plot_update_ratios({"bias": [0.0]})).get_xlabel()
-
-
-def test_what_the_monitor_measures_can_be_drawn(rng):
-    data = dl.Dataset(rng.normal(size=(20, 4)).astype(np.float32), np.arange(20) % 3)
-    monitor = dl.GradientMonitor(every=1)
-    network = dl.Sequential(dl.Dense(4, 5, rng=0), dl.ReLU(), dl.Dense(5, 3, rng=1))
-    trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(0.1), [monitor], rng=0)
-    trainer.fit(data, epochs=3, batch_size=5)
-    for plot, values in ((plot_gradient_norms, monitor.norms), (plot_update_ratios, monitor.ratios)):
-        ax = ax_of(plot(values, epochs=monitor.epochs))
-        assert sorted(texts(ax)) == sorted(trainer.model.parameters)
 
 
 # ---- several runs
@@ -421,11 +398,6 @@ def test_a_run_that_blows_up_makes_the_axis_logarithmic_and_gaps_are_said():
     assert sorted(texts(ax)) == ["calm", "wild"]
 
 
-def test_a_run_without_any_finite_value_has_no_name_on_the_figure():
-    ax = ax_of(plot_runs({"broken": {"loss": [math.nan]}, "sound": {"loss": [1.0]}}, "loss"))
-    assert texts(ax) == ["sound"]
-
-
 @given(st.lists(st.floats(-0.5, 1.5), min_size=1, max_size=12), st.floats(0.001, 0.09))
 def test_spread_levels_keep_order_and_distance_and_stay_inside(levels, step):
     moved = spread(sorted(levels), step)
@@ -441,6 +413,25 @@ def test_levels_with_room_stay_where_they_are(tenths):
 
 
 # ---- what cannot be drawn
+
+
+NONE = {"x": [1.0, 1.0], "by": [1, 1], "loss": [NAN, None]}
+EMPTY = [
+    partial(plot_curves, {"cost": [NAN, math.inf]}, "cost"),
+    partial(plot_gradient_norms, {"0.bias": [0.0], "1.bias": [NAN]}),
+    partial(plot_sweep, NONE, "x", "loss", by="by"),
+    partial(plot_sweep, {name: [] for name in NONE}, "x", "loss", by="by"),
+    partial(plot_learning_rates, [1e-3, 1e-2], [NAN] * 2, [math.inf] * 2),
+    partial(plot_runs, {"broken": {"loss": [NAN]}}, "loss"),
+]
+
+
+@pytest.mark.parametrize("plot", EMPTY, ids=lambda plot: plot.func.__name__)
+def test_where_there_is_nothing_to_draw_the_figure_says_so(plot):
+    ax = ax_of(plot())
+    assert texts(ax) == ["nothing finite to draw"]
+    if plot.func is plot_sweep:
+        assert ax.get_legend() is None
 
 
 def gallery(**change):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figures import save_nothing
 
 import minidl as dl
 from minidl import LearningCurves, WeightTemplates
@@ -26,15 +27,9 @@ def drawn(monkeypatch, tmp_path):
     def drawing(first, *rest, **options):
         calls.append({"shape": first.shape, **options} if isinstance(first, np.ndarray) else (*rest, options))
 
-    def save(figure, path):
-        paths = [path.with_name(f"{path.name}.{kind}") for kind in ("png", "svg")]
-        for file in paths:
-            file.touch()
-        return paths
-
     monkeypatch.setattr("minidl.plotting.plot_weight_templates", drawing)
     monkeypatch.setattr("minidl.plotting.plot_curves", drawing)
-    monkeypatch.setattr("minidl.plotting.save_figure", save)
+    monkeypatch.setattr("minidl.plotting.save_figure", save_nothing)
     return calls
 
 

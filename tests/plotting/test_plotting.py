@@ -116,11 +116,6 @@ def test_what_is_not_finite_is_a_gap_and_said() -> None:
     assert history["cost"][2] == math.inf  # the caller's numbers stay
 
 
-def test_a_curve_of_nothing_finite_says_so() -> None:
-    ax = axes_of(plot_curves({"cost": [math.nan, math.inf]}, "cost"))
-    assert [text.get_text() for text in ax.texts] == ["nothing finite to draw"]
-
-
 def test_a_title_is_no_formula() -> None:
     figure = plot_curves(smooth(), "cost", title="$100 and_1 $\\frac")
     figure.draw_without_rendering()  # matplotlib would take what stands between dollars as a formula, and fail

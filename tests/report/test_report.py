@@ -3,15 +3,14 @@
 import base64
 import math
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from pages import Page
 
 from minidl._core.errors import DataError, InputError
 from minidl.report import Report
@@ -19,35 +18,6 @@ from minidl.report import Report
 # One grey pixel.
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
-VOID = {"meta", "img"}
-
-
-class Page(HTMLParser):
-    """The elements of a page with their attributes, and its text; every element must be closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.stack: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.stack and self.stack[-1] != "style":
-            self.words.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture
@@ -88,13 +58,8 @@ def test_every_text_comes_out_as_it_went_in(text: str) -> None:
         report = Report(title).heading(title).paragraph(title).table([title], [[title]], caption=title)
         page = Page(report.to_html())
         assert page.all("script") == page.all("img") == []
-        plain = "".join(page.words).replace("\xa0", " ")
-        assert plain.count(_as_parsed(title)) >= 5
-
-
-def _as_parsed(text: str) -> str:
-    """What a parser makes of an escaped text: non-breaking spaces are counted as spaces here."""
-    return text.replace("\xa0", " ")
+        # Non-breaking spaces are counted as spaces here.
+        assert "".join(page.words).replace("\xa0", " ").count(title.replace("\xa0", " ")) >= 5
 
 
 def test_numbers_are_aligned_to_the_right() -> None:
@@ -103,15 +68,6 @@ def test_numbers_are_aligned_to_the_right() -> None:
     page = Page(report.to_html())
     assert ["class" in cell for cell in page.all("td")] == [False, True, True, True, False] * 2
     assert "| --- | ---: | ---: | ---: | --- |" in report.to_markdown()
-
-
-def test_cells_are_words_and_short_numbers() -> None:
-    row = [math.nan, math.inf, -math.inf, None, 0.123456, np.float32(0.5), np.float32("nan"), 123456, "as it is", True]
-    report = Report("t").table(["c"] * len(row), [row])
-    cells = report.to_markdown().splitlines()[-1]
-    assert cells == (
-        r"| not a number | infinity | -infinity | \- | 0.1235 | 0.5 | not a number | 123456 | as it is | True |"
-    )
 
 
 def test_tables_may_be_empty_but_not_ragged() -> None:
@@ -137,12 +93,6 @@ def test_markdown_links_lead_to_the_figures(tmp_path: Path, figures: list[tuple[
     assert [(folder / unquote(link)).read_bytes() for _, link in links] == [PNG, SVG]
 
 
-def test_no_path_of_the_machine_is_in_the_files(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
-    for path in full_report("Title", figures).write(tmp_path / "run"):
-        assert str(tmp_path).encode() not in path.read_bytes()
-        assert f"{Path.home()}/".encode() not in path.read_bytes()
-
-
 def test_a_relative_figure_is_found_from_another_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[tuple[Path, str, str]]
 ) -> None:
@@ -152,10 +102,14 @@ def test_a_relative_figure_is_found_from_another_folder(
     assert "(figures%20%281%29/loss.SVG)" in report.to_markdown("run")
 
 
-def test_the_same_blocks_give_the_same_bytes(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
-    first = [path.read_bytes() for path in full_report("Title", figures).write(tmp_path / "run")]
-    second = [path.read_bytes() for path in full_report("Title", figures).write(tmp_path / "run")]
+def test_the_same_blocks_give_the_same_bytes_and_no_path_of_the_machine(
+    tmp_path: Path, figures: list[tuple[Path, str, str]]
+) -> None:
+    first, second = (
+        [path.read_bytes() for path in full_report("Title", figures).write(tmp_path / "run")] for _ in range(2)
+    )
     assert first == second
+    assert not any(str(folder).encode() in content for folder in (tmp_path, f"{Path.home()}/") for content in first)
 
 
 def test_settings_are_a_table_of_names_and_values() -> None:
@@ -205,8 +159,3 @@ def test_bad_figures_are_refused(tmp_path: Path, figures: list[tuple[Path, str, 
             Report("t").figures([wrong])  # type: ignore[list-item]
     with pytest.raises(InputError, match="expected level 2 or 3, got 1"):
         Report("t").heading("x", level=1)
-
-
-def test_repr_is_short() -> None:
-    assert repr(Report("t")) == "Report('t', 0 blocks)"
-    assert repr(Report("t").paragraph("x")) == "Report('t', 1 block)"

@@ -1,9 +1,9 @@
 """Hostile and damaged files: every flipped bit and cut of small ones, and thousands of fuzzed ones under watch."""
 
-import gzip
 import hashlib
 import os
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from places import peak_below
 from minidl._core.errors import DataError
 from minidl.data.datasets import cifar10_content
 from minidl.data.datasets.cifar10_files import read_cached, read_place
-from minidl.data.datasets.cifar10_formats import read_labels, read_pickled_batch
+from minidl.data.datasets.cifar10_formats import read_pickled_batch
 
 NAME = "data_batch_1"
 SHARES = {"checkpoints": 0.45, "batches": 0.35, "tgz": 0.12, "npm": 0.08}
@@ -35,7 +35,7 @@ def _tiny() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("cases", "seed"), [(4000, 1), *(pytest.param(n, 2, marks=pytest.mark.nightly) for n in (20_000, 1_000_000))]
+    ("cases", "seed"), [(2000, 1), *(pytest.param(n, 2, marks=pytest.mark.nightly) for n in (20_000, 1_000_000))]
 )
 def test_fuzzed_files_are_refused_or_read_as_they_were(
     capsys: pytest.CaptureFixture[str], cases: int, seed: int
@@ -58,8 +58,15 @@ def test_fuzzed_files_are_refused_or_read_as_they_were(
         assert report.measured >= report.cases // 30
 
 
+@pytest.fixture(scope="module")
+def planted() -> dict[str, subprocess.Popen[str]]:
+    """Start a process for each planted fault, all at once."""
+    patience = {"hang": 1}
+    return {fault: fuzzing.start(f"planted {fault}", 0, 0, 30, patience.get(fault, 60)) for fault in fuzzing.PLANTED}
+
+
 @pytest.mark.parametrize("fault", fuzzing.PLANTED)
-def test_the_watch_sees_a_reader_with_a_fault(fault: str) -> None:
+def test_the_watch_sees_a_reader_with_a_fault(planted: dict[str, subprocess.Popen[str]], fault: str) -> None:
     expected = {
         "another error": "KeyError instead of ValueError",
         "wrong object": "damage was not noticed",
@@ -76,7 +83,7 @@ def test_the_watch_sees_a_reader_with_a_fault(fault: str) -> None:
         "crash": "Segmentation fault",
         "exit": "the process ended with 0 and no report",
     }
-    (failure,) = fuzzing.finish(fuzzing.start(f"planted {fault}", 0, 0, 30, 1 if fault == "hang" else 60), 120).failures
+    (failure,) = fuzzing.finish(planted[fault], 120).failures
     assert expected[fault] in failure
 
 
@@ -102,23 +109,19 @@ def small(monkeypatch: pytest.MonkeyPatch) -> bytes:
     return files.dictionary(items)
 
 
-def flips_and_cuts(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield every file that differs from `content` in one bit, or is the beginning of it."""
-    for at, byte in enumerate(content):
-        yield "cut", content[:at]
-        for bit in range(8):
-            yield "flip", content[:at] + bytes([byte ^ 1 << bit]) + content[at + 1 :]
-
-
 def outcomes(content: bytes, read: Callable[[bytes], np.ndarray]) -> Counter[str]:
+    """Return what comes of each file that differs from `content` in one bit, or is the beginning of it."""
     whole, counts = read(content).tobytes(), Counter[str]()
-    for kind, damaged in flips_and_cuts(content):
+    flips = ((at, content[at] ^ 1 << bit) for at in range(len(content)) for bit in range(8))
+    for kind, damaged in [
+        *(("cut", content[:at]) for at in range(len(content))),
+        *(("flip", content[:at] + bytes([byte]) + content[at + 1 :]) for at, byte in flips),
+    ]:
         try:
             assert read(damaged).tobytes() == whole
             counts[f"{kind} without meaning"] += 1
         except DataError:
             counts[f"{kind} refused"] += 1
-    print(f"\n{len(content)} bytes: {dict(counts)}")
     return counts
 
 
@@ -144,20 +147,11 @@ def test_every_flipped_bit_and_cut_of_a_small_cached_batch_is_refused(small: byt
 # What is no file, or claims more than there is.
 
 
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (os.mkfifo, "pipe"),
-        (lambda path: path.symlink_to("/dev/zero"), "device"),
-        (lambda path: path.symlink_to("/dev/tty"), "device"),
-        (Path.mkdir, "folder"),
-    ],
-)
 @pytest.mark.parametrize("name", [NAME, "cifar-10/data_batch_1.u8", "cifar-10-python.tar.gz"])
-def test_only_a_regular_file_is_read(make: Callable[[Path], object], kind: str, name: str, tmp_path: Path) -> None:
+def test_only_a_regular_file_is_read(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
-    make(tmp_path / name)
-    with pytest.raises(DataError, match=f"expected a regular file, got a {kind}"):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="expected a regular file, got a pipe"):
         read_place(tmp_path, [NAME])
 
 
@@ -178,27 +172,13 @@ def test_a_file_of_holes_takes_no_memory(name: str, start: bytes, message: str, 
         read_place(tmp_path, [NAME])
 
 
-def test_memory_is_taken_for_what_is_there_and_not_for_what_is_claimed(tmp_path: Path) -> None:
-    tar = bytearray(files.tar({"d/data_batch_1": files.official(NAME)}))
-    tar[124:136] = b"%011o\0" % 39_999_999
-    tar[148:156] = b" " * 8
-    tar[148:156] = b"%06o\0 " % sum(tar[:512])
-    (tmp_path / "cifar-10-python.tar.gz").write_bytes(gzip.compress(bytes(tar)))
-    (tmp_path / "cifar-10").mkdir()
-    (tmp_path / "batches").mkdir()
-    (tmp_path / "batches" / NAME).write_bytes(files.official(NAME))
+def test_memory_is_taken_for_what_is_there_and_not_for_what_could_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / NAME).write_bytes(files.official(NAME))
     with peak_below(1_000_000):
-        with pytest.raises(DataError, match="unexpected end of data"):
-            read_place(tmp_path, [NAME])
-        assert read_place(tmp_path / "batches", [NAME])[0][NAME].tobytes() == files.CONTENTS[NAME]
-    with pytest.MonkeyPatch.context() as patch, peak_below(1_000_000):
-        patch.setattr(cifar10_content, "ROWS", 10_000)
-        (tmp_path / "cifar-10" / f"{NAME}.u8").write_bytes(b"short")
-        with pytest.raises(DataError, match="expected 30730000 bytes, got 5"):
-            read_cached(tmp_path / "cifar-10" / f"{NAME}.u8", NAME)
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-8-sig"])
-def test_labels_do_not_choose_how_they_are_decoded(encoding: str) -> None:
-    with pytest.raises(DataError, match="expected a list of labels in JSON"):
-        read_labels("[1, 2, 3]".encode(encoding), "the file")
+        assert read_place(tmp_path, [NAME])[0][NAME].tobytes() == files.CONTENTS[NAME]
+    monkeypatch.setattr(cifar10_content, "ROWS", 10_000)
+    (tmp_path / NAME).write_bytes(b"short")
+    with peak_below(1_000_000), pytest.raises(DataError, match="expected 30730000 bytes, got 5"):
+        read_cached(tmp_path / NAME, NAME)

@@ -430,6 +430,7 @@ def test_memory_stays_below_ten_files_and_eight_megabytes(kind, tmp_path):
         (b"/annex/objects/SHA256E-s31--c99cafc152244af7\n", "a git-annex pointer.*git annex get"),
         (b"<!DOCTYPE html><html></html>", "an HTML or XML page"),
         (b'{"weights": [1, 2, 3]}', "JSON text"),
+        (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
     ],
 )
 def test_a_file_of_another_format_is_named(content, kind, tmp_path):

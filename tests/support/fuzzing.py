@@ -161,16 +161,8 @@ def _damaged_checkpoint(rng: random.Random, content: bytes) -> bytes:
 
 
 _OPCODES = [b"cos\nsystem\n", b"cnumpy\nload\n", b"T\xff\xff\xff\x7f", b"T\xff\xff\xff\xff", b"r\xff\xff\xff\xff", b"R"]
-_OPCODES += [
-    b"(" * 99,
-    b"M\xff\xff",
-    b"J\xff\xff\xff\x7f",
-    b"Nh\x00",
-    b"\x8e" + b"\xff" * 8,
-    b"q\x00h\x00\x86" * 30,
-    b"b",
-    b".",
-]
+_OPCODES += [b"(" * 99, b"M\xff\xff", b"J\xff\xff\xff\x7f", b"Nh\x00", b"\x8e" + b"\xff" * 8]
+_OPCODES += [b"q\x00h\x00\x86" * 30, b"b", b"."]
 
 
 def _damaged_pickle(rng: random.Random, content: bytes) -> bytes:

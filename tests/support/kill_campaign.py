@@ -7,6 +7,8 @@ prints one line of JSON. Each attempt is a child forked from this process, which
 as long as BLAS has no threads, so this is to be started with OPENBLAS_NUM_THREADS=1.
 """
 
+# Imported here, since otherwise each child imports them when it trains.
+import concurrent.futures.thread  # noqa: F401
 import hashlib
 import json
 import os
@@ -15,12 +17,12 @@ import signal
 import sys
 import tempfile
 import time
-import traceback
 import warnings
 from functools import partial
 from pathlib import Path
 
-from faulty_os import WRITING, FaultyOs
+import numpy.ma  # noqa: F401
+from faulty_os import WRITING, FaultyOs, ended, start_child
 from training_runs import RUNS, everything, fit, seeded
 
 import minidl as dl
@@ -49,18 +51,11 @@ def digest(trainer):
 
 def in_child(work, kill_after=None):
     """Run `work` in a fork of this process, killed after so many seconds, and return its exit status."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
+    child = start_child(work)
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return ended(child)
 
 
 def undisturbed(run, epochs):

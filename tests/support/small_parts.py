@@ -15,12 +15,12 @@ class Scale(Layer):
     def forward(self, x, train=False):
         if train:
             self.keep(x)
-        return x * self.gain.value
+        return x * self.gain.value.astype(x.dtype)
 
     def backward(self, dy):
         (x,) = self.kept()
         self.gain.add_grad((dy * x).sum(axis=0))
-        return dy * self.gain.value
+        return dy * self.gain.value.astype(dy.dtype)
 
 
 class ForeignScale:

@@ -68,26 +68,27 @@ class DieAt(dl.Callback):
 
     runs_last = True
 
-    def __init__(self, *steps, moment="step"):
-        self.steps, self.moment = steps, moment
+    def __init__(self, *steps, moment="step", error=Death):
+        self.steps, self.moment, self.error = steps, moment, error
 
     def on_batch_end(self, trainer):
         if self.moment == "step" and trainer.step in self.steps:
-            raise Death
+            raise self.error
 
     def on_epoch_end(self, trainer):
         if self.moment == "epoch" and trainer.step in self.steps:
-            raise Death
+            raise self.error
 
 
 class Measures(dl.Callback):
-    """Puts a value for each epoch into the logs."""
+    """Puts a value for each epoch into the logs, and notes the weights."""
 
     def __init__(self, *values, name="quality"):
-        self.values, self.name = values, name
+        self.values, self.name, self.weights = values, name, []
 
     def on_epoch_end(self, trainer):
         trainer.logs[self.name] = self.values[trainer.epoch - 1]
+        self.weights.append({name: array.copy() for name, array in trainer.model.weights().items()})
 
 
 def killed(run, directory, *steps, epochs=3, resume_from=None, **checkpointing):

@@ -76,15 +76,6 @@ def test_the_numbers_depend_on_neither_workers_nor_order_nor_restarts(tmp_path):
     assert written[0] != written[1]  # in the file they stand as they ended
 
 
-def test_the_seed_of_a_trial_is_of_its_config_and_the_sweep_alone(sweep, tmp_path):
-    alone = sweep(sweep_runs.noisy, [{"y": "b", "x": 2}], out=tmp_path / "alone")
-    (among,) = [t for t in sweep(sweep_runs.noisy, GRID) if t.config == {"x": 2, "y": "b"}]
-    assert (alone.trials[0].key, alone.trials[0].metrics) == (among.key, among.metrics)
-    other = sweep(sweep_runs.noisy, GRID, seed=1)
-    assert not {t.seed for t in other} & {t.seed for t in sweep(sweep_runs.noisy, GRID)}
-    assert all(0 <= t.seed < 2**32 for t in other)
-
-
 def test_a_config_reaches_its_function_as_plain_values_that_are_its_own(sweep):
     got = []
 
@@ -162,7 +153,7 @@ def test_of_a_trial_that_was_tried_again_the_last_line_counts(sweep, out):
 def test_what_is_no_dict_of_numbers_is_a_failure(sweep, returned):
     (trial,) = sweep(lambda config, seed: returned, [{}])
     assert not trial.ok
-    assert "run: expected it to return a dict of numbers, got " in trial.error
+    assert "InputError: run: expected " in trial.error
 
 
 def test_a_trial_that_leaves_by_sys_exit_has_failed(sweep):
@@ -244,15 +235,16 @@ def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sw
     assert [t.ok for t in sweep(train, {"x": [1, 2, 3]})] == [True] * 3
 
 
-class Breaking:
-    """An executor whose futures end as `ends` says, one after the other: a number of good ones, then errors."""
+class Failing:
+    """An executor that does some tasks, and for the others raises, or returns a future that fails or is cancelled."""
 
-    def __init__(self, good, error, at_submit=False):
-        self.left, self.error, self.at_submit = good + 1, error, at_submit
+    def __init__(self, fails, error, at_submit=False):
+        self.sent, self.fails, self.error, self.at_submit = -1, fails, error, at_submit
 
     def submit(self, function, /, *arguments):
-        future, self.left = Future(), self.left - 1
-        if self.left >= 0:
+        # The first asks whether the function arrives.
+        future, self.sent = Future(), self.sent + 1
+        if not self.sent or not self.fails(self.sent):
             future.set_result(function(*arguments))
         elif self.at_submit:
             raise self.error
@@ -264,32 +256,26 @@ class Breaking:
 
 
 @pytest.mark.parametrize(
-    "executor",
+    ("error", "at_submit"),
     [
-        Breaking(3, BrokenExecutor("the machine is gone")),
-        Breaking(3, BrokenExecutor("the machine is gone"), at_submit=True),
-        Breaking(3, RuntimeError("cannot schedule new futures after shutdown"), at_submit=True),
-        Breaking(3, None),
+        (BrokenExecutor("the machine is gone"), False),
+        (BrokenExecutor("the machine is gone"), True),
+        (RuntimeError("cannot schedule new futures after shutdown"), True),
+        (None, False),
     ],
     ids=["broken", "broken at submit", "shut down", "cancelled"],
 )
-def test_an_executor_that_breaks_down_loses_nothing_and_blames_no_trial(sweep, out, executor):
-    with pytest.raises(dl.SweepError, match=r"Breaking broke down .* 5 of 8 trials not done"):
+def test_an_executor_that_breaks_down_loses_nothing_and_blames_no_trial(sweep, out, error, at_submit):
+    executor = Failing(lambda number: number > 3, error, at_submit)
+    with pytest.raises(dl.SweepError, match=r"Failing broke down .* 5 of 8 trials not done.* workers=N"):
         sweep(sweep_runs.noisy, GRID, executor=executor)
     assert [row["status"] for row in rows(out)] == ["ok"] * 3
     assert [t.ok for t in sweep(sweep_runs.noisy, GRID)] == [True] * 8
 
 
 def test_what_goes_wrong_around_one_trial_is_its_failure(sweep):
-    class Lossy(Breaking):
-        def submit(self, function, /, *arguments):
-            if arguments[1:2] == ({"x": 2},):
-                future = Future()
-                future.set_exception(OSError("the worker's answer was lost"))
-                return future
-            return super().submit(function, *arguments)
-
-    result = sweep(sweep_runs.noisy, {"x": range(4)}, executor=Lossy(100, None))
+    executor = Failing(lambda number: number == 3, OSError("the worker's answer was lost"))
+    result = sweep(sweep_runs.noisy, {"x": range(4)}, executor=executor)
     assert [(t.config["x"], t.error) for t in result.failed] == [(2, "OSError: the worker's answer was lost")]
 
 
@@ -387,10 +373,3 @@ def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     sweep(sweep_runs.noisy, search, verbose=1)  # all are known
     assert "6/6" in terminal.getvalue()
-
-
-def test_all_of_many_trials_are_done_and_written(sweep, out):
-    with ThreadPoolExecutor(2) as executor:
-        result = sweep(lambda config, seed: {"a": config["x"]}, {"x": range(200)}, executor=executor)
-    assert result["a"] == list(range(200))
-    assert len(rows(out)) == 200

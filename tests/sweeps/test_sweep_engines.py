@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import sweep_runs
-from sweep_runs import rows, told
+from sweep_runs import rows
 
 import minidl as dl
 from minidl.sweeps.workers import WorkerProcesses
@@ -68,14 +68,6 @@ def test_a_worker_that_dies_costs_its_trial_alone(sweep, run, why, tmp_path):
     assert [(t.config["x"], t.error) for t in result.failed] == [(2, why)]
     alone = sweep(sweep_runs.noisy, {"x": range(6)}, out=tmp_path / "here")
     assert [t.metrics for t in result if t.ok] == [t.metrics for t in alone if t.config["x"] != 2]
-
-
-@posix
-def test_the_trial_of_a_worker_that_was_killed_is_tried_again_on_request(sweep, tmp_path):
-    space = {"x": range(4), "folder": [str(tmp_path)]}
-    assert len(sweep(sweep_runs.killed_once, space, workers=2).failed) == 1
-    again = sweep(sweep_runs.killed_once, space, workers=2, retry_failed=True)
-    assert told(again) == told(sweep(sweep_runs.noisy, space, out=tmp_path / "here"))
 
 
 @pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"blas_threads": 2}, 2), ({"blas_threads": None}, 2)])
@@ -208,20 +200,6 @@ def test_a_task_that_begins_while_the_workers_are_stopped_is_refused():
 
 
 # --- executors of the caller
-
-
-@posix
-def test_a_pool_that_a_killed_worker_breaks_loses_no_trial_that_is_done(sweep, out, tmp_path):
-    space = {"x": range(4), "folder": [str(tmp_path)]}
-    with (
-        ProcessPoolExecutor(1, get_context("spawn")) as pool,
-        pytest.raises(dl.SweepError, match=r"ProcessPoolExecutor broke down .* 2 of 4 trials not done.* workers=N"),
-    ):
-        sweep(sweep_runs.killed_once, space, executor=pool)
-    assert [(row["config"]["x"], row["status"]) for row in rows(out)] == [(0, "ok"), (1, "ok")]
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        result = sweep(sweep_runs.killed_once, space, executor=pool)
-    assert told(result) == told(sweep(sweep_runs.noisy, space, out=tmp_path / "here"))
 
 
 def test_loky_runs_even_a_lambda(sweep):

@@ -109,20 +109,6 @@ def test_a_metric_that_the_trials_do_not_have_is_named(tmp_path):
         dl.sweep(bowl, search, out=tmp_path / "a", verbose=0)
 
 
-def test_a_search_of_ones_own_has_one_method(tmp_path):
-    class Bisection:
-        """Halve the interval of x in which the sign of ``x**2 - 2`` changes."""
-
-        def next_round(self, rounds, seed):
-            low, high = 1.0, 2.0
-            for ((trial,),) in ((r,) for r in rounds):
-                low, high = (trial.config["x"], high) if trial.metrics["f"] < 0 else (low, trial.config["x"])
-            return [{"x": (low + high) / 2}] if len(rounds) < 20 else []
-
-    result = dl.sweep(lambda config, seed: {"f": config["x"] ** 2 - 2}, Bisection(), out=tmp_path / "a", verbose=0)
-    assert abs(result["x"][-1] - math.sqrt(2)) < 1e-5
-
-
 def test_configs_may_come_one_by_one(tmp_path):
     class Two:
         def next_round(self, rounds, seed):
@@ -151,13 +137,6 @@ def test_configs_may_come_one_by_one(tmp_path):
 def test_wrong_arguments_are_refused_in_a_sentence(make, message):
     with pytest.raises(dl.InputError, match=message):
         make()
-
-
-def test_a_search_shows_what_it_does():
-    ranges = {"lam": dl.LogUniform(1e-5, 0.1)}
-    assert repr(dl.RandomSearch(ranges, 3)) == "RandomSearch({'lam': LogUniform(1e-05, 0.1)}, trials=3)"
-    shown = "CoarseToFine({'lam': LogUniform(1e-05, 0.1)}, 'val_accuracy', trials=20, rounds=2)"
-    assert repr(dl.CoarseToFine(ranges, "val_accuracy")) == shown
 
 
 values = st.recursive(

@@ -67,10 +67,7 @@ def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
         ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "most in epoch 42"),
         ({"val_loss": [1.0, 1.0]}, "after epoch 2 (1.000), the last one"),
         ({"val_loss": [1.0, 1.00001]}, "ended less than 0.1 % higher"),
-        (
-            {"loss": [1.0], "val_loss": [1.00001]},
-            "1.000 in training and 1.000 in validation (equal to the digits shown",
-        ),
+        ({"loss": [1.0], "val_loss": [1.00001]}, "1.000 in training and 1.000 in validation (equal to the digits"),
         ({"accuracy": [0.5], "val_accuracy": [0.5]}, "50.00 % in training and 50.00 % in validation (equal to the dig"),
     ],
 )

@@ -1,6 +1,5 @@
 """Ctrl-C and SIGTERM: the step is finished, the run is saved, the bar is closed, and a second signal does not wait."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -166,27 +165,6 @@ def wait_for(program, line):
     raise AssertionError(program.stderr.read())
 
 
-def test_a_program_leaves_with_the_status_that_a_shell_expects(tmp_path):
-    with start(tmp_path) as program:
-        wait_for(program, "batch 2")
-        program.send_signal(signal.SIGINT)
-        out, error = program.communicate(timeout=60)
-    # Python ends itself by SIGINT after an uncaught KeyboardInterrupt; a shell shows 130 for that.
-    assert program.returncode == -signal.SIGINT, error
-    assert saved_steps(tmp_path) == [int(out.split("left after")[1])]
-
-
-def test_a_shell_shows_130(tmp_path):
-    if os.name != "posix":
-        pytest.skip("needs a POSIX shell")
-    text = "import signal, minidl as dl; from test_interrupts import *; "
-    text += "t, a = sgd_with_momentum([SignalAt(2, signal.SIGINT)]); fit(t, a)"
-    command = ["sh", "-c", '"$0" -c "$1" 2> /dev/null; echo $?', sys.executable, text]
-    environment = {**os.environ, "PYTHONPATH": f"{SUPPORT}{os.pathsep}{Path(__file__).parent}"}
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert answer.stdout.strip() == "130"
-
-
 def test_a_second_sigterm_ends_a_program_at_once(tmp_path):
     with start(tmp_path, sleep=30) as program:
         wait_for(program, "batch 1")
@@ -203,15 +181,19 @@ def test_a_second_sigterm_ends_a_program_at_once(tmp_path):
     assert saved_steps(tmp_path) == []
 
 
-def test_killed_by_terms_at_many_moments_it_always_leaves_a_checkpoint(tmp_path):
-    """SIGTERM at some moments of a run, again and again on the same directory: 143 each time, and it gets further."""
+# Python ends itself by SIGINT after an uncaught KeyboardInterrupt, for which a shell shows 130.
+STATUSES = {signal.SIGTERM: 143, signal.SIGINT: -signal.SIGINT}
+
+
+def test_whenever_a_program_is_stopped_it_leaves_a_checkpoint_and_the_status_that_a_shell_expects(tmp_path):
+    """Some signals, one after the other, to runs in the same directory, each of which gets further."""
     done = 0
-    for pause in (1, 3, 2):
+    for pause, number in zip((1, 3, 2), (signal.SIGTERM, signal.SIGINT, signal.SIGTERM), strict=True):
         with start(tmp_path, sleep=0.001) as program:
             wait_for(program, f"batch {done + pause}")
-            program.terminate()
+            program.send_signal(number)
             out, error = program.communicate(timeout=60)
-        assert program.returncode == 143, error
+        assert program.returncode == STATUSES[number], error
         left = int(out.split("left after")[1])
         assert left >= done + pause
         assert saved_steps(tmp_path)[0] == left

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from notebooks import outputs_of_notebook
 from PIL import Image
 from training_runs import Death, DieAt
 
@@ -138,30 +139,22 @@ def test_what_is_not_measured_is_not_drawn(path):
 # ---- how it ends
 
 
-def raising(error, epoch=2):
-    def act(trainer):
-        if trainer.epoch == epoch:
-            raise error
-
-    return act
+def interrupt(trainer):
+    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(
-    ("act", "error", "words"),
+    ("end", "error", "words"),
     [
-        (lambda t: t.stop(), None, "epoch 1 of 3: training was stopped early"),
-        (raising(KeyboardInterrupt()), KeyboardInterrupt, "epoch 2 of 3: training was interrupted"),
-        (
-            raising(ValueError("<a\nb>")),
-            ValueError,
-            "epoch 2 of 3: training ended by an error, ValueError: &lt;a b&gt;",
-        ),
-        (lambda t: signal.raise_signal(signal.SIGINT), KeyboardInterrupt, "epoch 1 of 3: training was interrupted"),
+        (dl.LambdaCallback(on_epoch_end=lambda t: t.stop()), None, "epoch 1 of 3: training was stopped early"),
+        (DieAt(4, moment="epoch", error=KeyboardInterrupt), KeyboardInterrupt, "epoch 2 of 3: training was inter"),
+        (DieAt(4, moment="epoch", error=ValueError("<a\nb>")), ValueError, "by an error, ValueError: &lt;a b&gt;"),
+        (dl.LambdaCallback(on_epoch_end=interrupt), KeyboardInterrupt, "epoch 1 of 3: training was interrupted"),
     ],
 )
-def test_the_last_page_says_how_training_ended(path, act, error, words):
+def test_the_last_page_says_how_training_ended(path, end, error, words):
     with nullcontext() if error is None else pytest.raises(error):
-        fit(dl.LiveCurves(path, quantities=["loss"]), Look(path, act))
+        fit(dl.LiveCurves(path, quantities=["loss"]), end)
     page = path.read_text("utf-8")
     assert words in page
     assert REFRESH not in page
@@ -179,7 +172,7 @@ def test_an_end_before_the_first_epoch_is_told(path):
 def test_a_second_fit_begins_anew_and_within_an_except_block_too(path):
     callback = dl.LiveCurves(path, quantities=["loss"])
     try:
-        fit(callback, Look(path, lambda t: signal.raise_signal(signal.SIGINT)))
+        fit(callback, dl.LambdaCallback(on_epoch_end=interrupt))
     except KeyboardInterrupt:
         fit(callback, epochs=1)
     assert "training is finished" in path.read_text("utf-8")
@@ -278,9 +271,6 @@ def test_a_page_takes_texts_literally():
 
 
 def test_in_a_notebook_one_output_is_updated_in_place(tmp_path):
-    nbclient = pytest.importorskip("nbclient", reason="runs a notebook: pip install 'minidl[notebook]'")
-    nbformat = pytest.importorskip("nbformat", reason="runs a notebook: pip install 'minidl[notebook]'")
-    pytest.importorskip("ipykernel", reason="runs a notebook: pip install 'minidl[notebook]'")
     cell = """
 import numpy as np
 import minidl as dl
@@ -291,9 +281,7 @@ model = dl.Model(dl.Dense(3, 2, rng=0), dl.SoftmaxCrossEntropy())
 trainer = dl.Trainer(model, dl.SGD(0.01), [dl.LiveCurves(None)], rng=0)
 history = trainer.fit(data, data, epochs=3, batch_size=4)
 """
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    (output,) = notebook.cells[0].outputs
+    (output,), _ = outputs_of_notebook(cell, tmp_path)
     assert output["output_type"] == "display_data"
     assert output["data"]["text/plain"] == "epoch 3 of 3: training is finished"
     with Image.open(io.BytesIO(base64.b64decode(output["data"]["image/png"]))) as image:

@@ -1,11 +1,7 @@
 """CSVLogger and JSONLLogger: the file is the history, whatever happens, and nothing of another run is lost."""
 
 import os
-import signal
-import subprocess
-import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 from training_runs import Death, DieAt, fit, saved_steps, sgd_with_momentum
@@ -69,41 +65,6 @@ def test_killed_anywhere_and_resumed_there_is_one_row_an_epoch(tmp_path, kind, e
             assert not list(tmp_path.glob(f"log-{step}-*"))
         assert read(path) == trainer.history
         assert read(path)["epoch"] == [1, 2, 3, 4]
-
-
-PROGRAM = """
-import os, signal, sys, minidl as dl
-sys.path.insert(0, sys.argv[3])
-from training_runs import Death, DieAt, fit, saved_steps, sgd_with_momentum
-
-def die(trainer):
-    if trainer.step == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-folder = sys.argv[1]
-loggers = [dl.CSVLogger(folder + "/log.csv"), dl.JSONLLogger(folder + "/log.jsonl")]
-others = [dl.LambdaCallback(on_batch_end=die), dl.Checkpoint(folder + "/run", 2)]
-trainer, arguments = sgd_with_momentum([*loggers, *others])
-fit(trainer, arguments, 5, resume_from=folder + "/run")
-trainer.history.to_csv(folder + "/expected.csv")
-"""
-
-
-def test_really_killed_twice_and_started_again(tmp_path):
-    def start(step):
-        tests = str(Path(__file__).parent.parent / "support")
-        run = [sys.executable, "-W", "error", "-c", PROGRAM, str(tmp_path), str(step), tests]
-        return subprocess.run(run, check=False).returncode
-
-    assert start(8) == -signal.SIGKILL
-    assert read(tmp_path / "log.csv")["epoch"] == [1, 2]
-    assert start(11) == -signal.SIGKILL
-    assert read(tmp_path / "log.csv") == read(tmp_path / "log.jsonl")
-    assert read(tmp_path / "log.csv")["epoch"] == [1, 2, 3]
-    assert start(0) == 0
-    assert read(tmp_path / "log.csv") == read(tmp_path / "log.jsonl") == read(tmp_path / "expected.csv")
-    assert read(tmp_path / "log.csv")["epoch"] == [1, 2, 3, 4, 5]
-    assert {path.name for path in tmp_path.iterdir()} == {"log.csv", "log.jsonl", "expected.csv", "run"}
 
 
 CONTENTS = {

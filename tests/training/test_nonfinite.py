@@ -18,24 +18,23 @@ class Bad(dl.Layer):
         self.where, self.call, self.value, self.calls = where, call, value, 0
         self.gain = self.add_parameter("gain", np.ones(4), penalized=False)
 
+    def spoiled(self, where, array, place):
+        array = array.copy()
+        if self.where == where and self.calls == self.call:
+            array[place] = self.value
+        return array
+
     def forward(self, x, train=False):
-        y = x.copy()
-        if train:
-            self.calls += 1
-            self.keep(x)
-            if self.where == "forward" and self.calls == self.call:
-                y[1, 2] = self.value
-        return y
+        if not train:
+            return x.copy()
+        self.calls += 1
+        self.keep(x)
+        return self.spoiled("forward", x, (1, 2))
 
     def backward(self, dy):
         self.kept()
-        gradient = np.zeros(4, np.float32)
-        dx = dy.copy()
-        if self.calls == self.call:
-            gradient[3] = self.value if self.where == "gradient" else 0
-            dx[0, 1] = self.value if self.where == "backward" else dx[0, 1]
-        self.gain.add_grad(gradient)
-        return dx
+        self.gain.add_grad(self.spoiled("gradient", np.zeros(4, np.float32), 3))
+        return self.spoiled("backward", dy, (0, 1))
 
     def __repr__(self):
         return "Bad()"  # a run that is resumed without the fault is the same run
@@ -106,10 +105,9 @@ def test_skip_leaves_the_step_out_and_nothing_behind(where, value, clip_norm):
 
 
 @pytest.mark.parametrize("where", ["gradient", "backward"])
-@pytest.mark.parametrize("choice", ["skip", "ignore"])
-def test_clipping_by_the_norm_does_not_end_a_run_that_is_to_go_on(where, choice):
+def test_clipping_by_the_norm_does_not_end_a_run_that_is_to_go_on(where):
     trainer, arguments = make(where, 5, clip_norm=1.0)
-    fit(trainer, arguments, nonfinite=choice)
+    fit(trainer, arguments, nonfinite="ignore")
     assert trainer.skipped_steps == 1
 
 
@@ -148,29 +146,11 @@ def test_a_weight_that_is_nan_already_is_named():
 
 
 def test_only_in_validation():
-    class Fragile(dl.Activation):
-        """Overflows for inputs as large as only the validation set has."""
-
-        def function(self, x):
-            with np.errstate(over="ignore"):
-                return np.exp(x).astype(x.dtype)
-
-        def derivative(self, x):
-            return np.exp(x)
-
-    network = dl.Sequential(dl.Flatten(), Fragile(), dl.Dense(72, 3, rng=1))
-    trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(1e-3), rng=1)
+    trainer, _ = sgd_with_momentum()
     large = images(20, 1)
-    large.x[3, 2, 2, 1] = 100
-    with pytest.raises(dl.NonFiniteError, match="epoch 1, after step 3: logits"):
+    large.x[3] = 3e38
+    with pytest.raises(dl.NonFiniteError, match="epoch 1, after step 3: logits"), np.errstate(all="ignore"):
         trainer.fit(images(), large, epochs=1, batch_size=BATCH)
-
-
-@pytest.mark.parametrize("value", ["stop", None, True])
-def test_other_words_are_refused(value):
-    trainer, arguments = sgd_with_momentum()
-    with pytest.raises(dl.InputError, match="nonfinite: expected 'raise', 'skip' or 'ignore'"):
-        fit(trainer, arguments, nonfinite=value)
 
 
 def test_finite_runs_are_the_same_with_every_choice():

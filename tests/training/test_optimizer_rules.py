@@ -1,18 +1,14 @@
 """What every optimizer does: its rule, clipping, freezing, schedules, saving."""
 
-import copy
-
 import numpy as np
 import pytest
-from cases import strategy_for
-from hypothesis import given, settings
 from optimizer_problem import CASES, ENDS, make, walk
 from planted.optimizers import BUGS, RIGHT
 from small_parts import Momentum
+from training_runs import fit, images, sgd_with_momentum
 
 import minidl as dl
 from minidl.nn.arithmetic import BLOCK, blocks
-from minidl.testing import check_optimizer_contract
 
 OPTIMIZERS = (dl.SGD, dl.Adagrad, dl.RMSProp, dl.Adam, dl.AdamW, dl.NAdam)
 every_case = pytest.mark.parametrize("case", CASES)
@@ -32,22 +28,6 @@ def test_a_rule_ends_where_pytorch_does(case):
 def test_a_planted_bug_ends_elsewhere(bug):
     case, cls = BUGS[bug]
     assert walk(make(case, cls)) != pytest.approx(ENDS[case], rel=1e-6, abs=1e-6)
-
-
-@every_class
-def test_drawn_optimizers_keep_the_contract(cls):
-    @settings(max_examples=15)
-    @given(strategy_for(cls))
-    def keeps_it(optimizer):
-        check_optimizer_contract(lambda: copy.deepcopy(optimizer))
-
-    keeps_it()
-
-
-def test_the_first_step_of_adam_is_as_long_as_the_rate():
-    parameter = parameter_with([1e-4, -1e4])
-    dl.Adam(0.5).step({"w": parameter})
-    assert parameter.value == pytest.approx([-0.5, 0.5], rel=1e-3)
 
 
 @every_class
@@ -154,8 +134,6 @@ def test_a_learning_rate_is_a_finite_number_above_zero(rate):
     optimizer = dl.SGD(0.1)
     with pytest.raises(dl.InputError, match="learning_rate: expected a finite number > 0 or a Schedule, got"):
         optimizer.learning_rate = rate
-    with pytest.raises(dl.InputError, match="learning_rate: "):
-        dl.SGD(rate)
 
 
 @pytest.mark.parametrize("rate", [-0.1, float("nan"), None])
@@ -172,20 +150,13 @@ def test_a_schedule_must_give_a_rate(rate):
 
 def test_the_history_tells_the_rate_of_each_epochs_last_step():
     trainer = trainer_with(dl.Adam(dl.ExponentialDecay(0.1, 0.5)))
-    history = trainer.fit(data(), epochs=2, batch_size=4)  # 3 steps an epoch
+    # An epoch is 3 steps.
+    history = fit(trainer, {}, 2)
     assert history["learning_rate"] == [0.1 * 0.5**2, 0.1 * 0.5**5]
     assert all(type(rate) is float for rate in history["learning_rate"])
 
 
 # ---- clipping
-
-
-def test_the_norm_is_that_of_all_gradients_together():
-    parameters = {"a": parameter_with([3.0, 0.0]), "b": parameter_with([[4.0]])}
-    dl.SGD(1.0, clip_norm=1.0).step(parameters)
-    assert parameters["a"].value == pytest.approx([-0.6, 0.0], rel=1e-6)
-    assert parameters["b"].value[0] == pytest.approx([-0.8], rel=1e-6)
-    assert parameters["a"].grad.tolist() == [3.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -218,48 +189,21 @@ def test_gradients_without_a_length_are_refused(gradient, message):
 # ---- freezing
 
 
-@every_case
-def test_frozen_values_stay_to_the_bit_and_gradients_stay_right(case):
-    trainer = trainer_with(make(case))
-    first = trainer.model.network._layers["0"]
+def test_frozen_values_stay_to_the_bit_and_gradients_stay_right():
+    trainer = trainer_with(dl.Adam(0.1))
+    model, first = trainer.model, trainer.model.network.layers[1]
     first.freeze()
-    frozen = {path: p.value.tobytes() for path, p in first.named_parameters().items()}
-    free = trainer.model.parameters["2.weight"].value.copy()
-    trainer.fit(data(), epochs=2, batch_size=4)
-    assert {path: p.value.tobytes() for path, p in first.named_parameters().items()} == frozen
-    assert (trainer.model.parameters["2.weight"].value != free).any()
-    assert set(trainer.optimizer.state) == {"2.weight", "2.bias"}
+    before = {path: array.tobytes() for path, array in model.weights().items()}
+    fit(trainer, {}, 2)
+    changed = {path for path, array in model.weights().items() if array.tobytes() != before[path]}
+    assert changed == set(trainer.optimizer.state) == {"3.weight", "3.bias"}
     assert np.abs(first.weight.grad).max() > 0
-    dl.check_model(trainer.model.astype(np.float64), data().x, data().y).assert_ok()
+    double = model.astype(np.float64)
+    assert not double.parameters["1.weight"].trainable
+    dl.check_model(double, images(5).x, images(5).y).assert_ok()
     first.unfreeze()
-    trainer.fit(data(), epochs=1, batch_size=4)
-    assert first.weight.value.tobytes() != frozen["weight"]
-
-
-def test_to_freeze_a_network_is_to_freeze_all_within():
-    network = dl.Sequential(dl.Dense(2, 3), dl.Sequential(dl.Dense(3, 2)))
-    network.freeze()
-    assert [p.trainable for p in network.named_parameters().values()] == [False] * 4
-    twin = network.astype(np.float64)
-    network.unfreeze()
-    assert [p.trainable for p in network.named_parameters().values()] == [True] * 4
-    assert not twin.named_parameters()["0.weight"].trainable
-    network.freeze()
-    for parameters, got in [(network.named_parameters(), "4 frozen ones"), ({}, "a model without any")]:
-        with pytest.raises(dl.InputError, match=f"at least one parameter to train, got {got}"):
-            dl.SGD(0.1).step(parameters)
-
-
-class Thawing(dl.SGD):
-    def step(self, parameters):
-        for parameter in parameters.values():
-            parameter.trainable = True
-        super().step(parameters)
-
-
-def test_the_contract_sees_an_optimizer_that_moves_what_is_frozen():
-    with pytest.raises(AssertionError, match="Thawing breaks the optimizer contract, 'leaves_frozen_parameters_alone'"):
-        check_optimizer_contract(lambda: Thawing(0.1))
+    fit(trainer, {}, 1)
+    assert first.weight.value.tobytes() != before["1.weight"]
 
 
 # ---- saving
@@ -335,11 +279,5 @@ def parameter_with(gradient, dtype=np.float64):
     return parameter
 
 
-def data():
-    rng = np.random.default_rng(0)
-    return dl.Dataset(rng.normal(size=(12, 4)), np.arange(12) % 3)
-
-
 def trainer_with(optimizer):
-    network = dl.Sequential(dl.Dense(4, 5, rng=0), dl.ReLU(), dl.Dense(5, 3, rng=1))
-    return dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), optimizer, rng=0)
+    return dl.Trainer(sgd_with_momentum()[0].model, optimizer, rng=0)

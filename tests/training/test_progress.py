@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 import termios
-import warnings
 from contextlib import nullcontext
 from importlib.metadata import version
 
 import numpy as np
 import pytest
+from notebooks import outputs_of_notebook
 from screen import terminal
+from training_runs import Death, DieAt
 
 import minidl as dl
 from minidl.training.callbacks import progress
@@ -30,6 +31,7 @@ def _plain_environment(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.delenv("MINIDL_VERBOSE", raising=False)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
 
 @pytest.fixture
@@ -42,13 +44,6 @@ def slow(monkeypatch):
 def at(step, act):
     """Return a callback that does something after a step."""
     return dl.LambdaCallback(on_batch_end=lambda trainer: act(trainer) if trainer.step == step else None)
-
-
-def raising(error):
-    def act(trainer):
-        raise error
-
-    return act
 
 
 def trainer_with(callbacks):
@@ -134,19 +129,19 @@ def test_the_epoch_bar_shows_the_time_left_and_the_batch_bar_the_loss_of_the_bat
 
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize(
-    ("act", "error"),
+    ("end", "error"),
     [
-        (raising(RuntimeError("planted")), RuntimeError),
-        (raising(KeyboardInterrupt()), KeyboardInterrupt),
-        (lambda trainer: signal.raise_signal(signal.SIGINT), KeyboardInterrupt),
-        (lambda trainer: trainer.stop(), None),
+        (DieAt(14, error=RuntimeError), RuntimeError),
+        (DieAt(14, error=KeyboardInterrupt), KeyboardInterrupt),
+        (at(14, lambda trainer: signal.raise_signal(signal.SIGINT)), KeyboardInterrupt),
+        (at(14, lambda trainer: trainer.stop()), None),
     ],
     ids=["error", "interrupt", "signal", "stop"],
 )
-def test_it_is_closed_on_every_exit(act, error):
+def test_it_is_closed_on_every_exit(end, error):
     from tqdm import tqdm
 
-    _, screen = shown(80, [at(14, act)], error, epochs=3)
+    _, screen = shown(80, [end], error, epochs=3)
     assert not list(tqdm._instances)
     assert [line[:10] for line in screen.lines()] == ["epoch 2/3 ", "after"]
     assert screen.wraps == 0
@@ -178,8 +173,8 @@ def test_a_bar_around_the_training_stays_where_it_is(columns):
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("step", [10, 14, 20])
 def test_a_resumed_run_begins_where_it_was(tmp_path, step):
-    with pytest.raises(RuntimeError):
-        fit([dl.Checkpoint(tmp_path, every_steps=1), at(step, raising(RuntimeError()))], epochs=4)
+    with pytest.raises(Death):
+        fit([dl.Checkpoint(tmp_path, every_steps=1), DieAt(step)], epochs=4)
     done = max(int(re.search(r"\d+", path.name)[0]) for path in tmp_path.glob("checkpoint-*"))
     _, screen = shown(120, [dl.Checkpoint(tmp_path)], epochs=4, resume_from=tmp_path)
     first = next(frame[0] for frame in screen.frames if frame and "|" in frame[0])
@@ -193,34 +188,6 @@ def test_a_clock_that_stands_still_costs_two_lines(monkeypatch):
     monkeypatch.setattr(progress, "perf_counter", lambda: 0.0)
     _, screen = shown(80, epochs=50)
     assert len(screen.frames) < 10
-
-
-def test_a_real_program_that_is_interrupted(tmp_path):
-    """Everything in its place: standard error is the terminal, and Ctrl-C is a signal from outside."""
-    program = tmp_path / "program.py"
-    program.write_text(
-        "import sys, time, numpy as np, minidl as dl\n"
-        "class Slow(dl.Callback):\n"
-        "    def on_batch_end(self, trainer):\n"
-        "        time.sleep(0.05)\n"
-        "        if trainer.step == 25: print('now', flush=True)\n"
-        "data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)\n"
-        "model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())\n"
-        "try:\n"
-        "    dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar(), Slow()]).fit(data, data, epochs=99, batch_size=2)\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted', file=sys.stderr)\n"
-    )
-    with terminal(70) as (screen, descriptor):
-        run = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, stderr=descriptor)
-        with run:
-            assert run.stdout.readline() == b"now\n"
-            run.send_signal(signal.SIGINT)
-            assert run.stdout.read() == b""
-        assert run.returncode == 0
-    assert [line[:11] for line in screen.lines()] == ["epoch 2/99 ", "interrupted"]
-    assert any(frame[1:] and frame[1].startswith("batch ") for frame in screen.frames)
-    assert screen.wraps == 0
 
 
 # ---- without one
@@ -267,13 +234,13 @@ def test_verbose_and_the_environment_choose_on_a_terminal_too(monkeypatch, verbo
     assert all(re.match(r"epoch \d/2  cost", line) for line in screen.lines())
 
 
-PROGRAM = """
-import sys, numpy as np, minidl as dl
+SMALL = """
+import numpy as np, minidl as dl
 data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)
 model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
-dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, data, epochs=3, batch_size=2)
-print("after", file=sys.stderr)
+history = dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, data, epochs=3, batch_size=2)
 """
+PROGRAM = f"import sys{SMALL}print('after', file=sys.stderr)"
 
 
 @pytest.mark.parametrize(
@@ -300,32 +267,12 @@ def test_a_wrong_file_is_refused_at_once():
 
 # ---- in a notebook
 
-SMALL = """
-import numpy as np, minidl as dl
-data = dl.Dataset(np.zeros((40, 2)), [0, 1] * 20)
-model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
-history = dl.Trainer(model, dl.SGD(0.1), [dl.ProgressBar()], rng=0).fit(data, data, epochs=3, batch_size=2)
-"""
 WITHOUT_WIDGETS = "import sys\nsys.modules['ipywidgets'] = None\n"
 
 
-def outputs_of_notebook(code, monkeypatch):
-    """Run `code` as the only cell of a notebook, and return its outputs and the states of its widgets."""
-    pytest.importorskip("ipykernel", reason="needs ipykernel, of the extra notebook")
-    nbformat = pytest.importorskip("nbformat", reason="needs nbformat, of the extra notebook")
-    nbclient = pytest.importorskip("nbclient", reason="needs nbclient, of the extra notebook")
-    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the Jupyter packages warn of is not ours
-        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
-    return notebook.cells[0].outputs, [widget["state"] for widget in widgets.values()]
-
-
-def test_in_a_notebook_there_is_a_widget(monkeypatch):
+def test_in_a_notebook_there_is_a_widget():
     pytest.importorskip("ipywidgets", reason="needs ipywidgets, of the extra notebook")
-    outputs, widgets = outputs_of_notebook(SMALL, monkeypatch)
+    outputs, widgets = outputs_of_notebook(SMALL)
     assert [output.output_type for output in outputs] == ["display_data"]
     assert "application/vnd.jupyter.widget-view+json" in outputs[0].data
     (bar,) = (widget for widget in widgets if widget["_model_name"] == "FloatProgressModel")
@@ -336,19 +283,19 @@ def test_in_a_notebook_there_is_a_widget(monkeypatch):
     assert re.fullmatch(r"epoch 3/3 .*in 00:0\d, accuracy 0.5/0.5, loss 0.69\d+/0.69\d+, cost 0.69\d+/0.69\d+", texts)
 
 
-def test_a_notebook_keeps_no_batch_bar(monkeypatch):
+def test_a_notebook_keeps_no_batch_bar():
     pytest.importorskip("ipywidgets", reason="needs ipywidgets, of the extra notebook")
     slow = "from minidl.training.callbacks import progress as p\n"
     slow += "p._SLOW, p.perf_counter = 0.0, iter(range(999)).__next__\n"
-    _, widgets = outputs_of_notebook(slow + SMALL, monkeypatch)
+    _, widgets = outputs_of_notebook(slow + SMALL)
     bars = [widget["value"] for widget in widgets if widget["_model_name"] == "FloatProgressModel"]
     assert sorted(bars) == [20, 60]
     hidden = [widget for widget in widgets if widget.get("visibility") == "hidden"]
     assert len(hidden) == 1
 
 
-def test_a_notebook_without_ipywidgets_gets_a_line_an_epoch(monkeypatch):
-    outputs, widgets = outputs_of_notebook(WITHOUT_WIDGETS + SMALL, monkeypatch)
+def test_a_notebook_without_ipywidgets_gets_a_line_an_epoch():
+    outputs, widgets = outputs_of_notebook(WITHOUT_WIDGETS + SMALL)
     assert widgets == []
     text = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
     assert [line[:11] for line in text.splitlines()] == ["epoch 1/3  ", "epoch 2/3  ", "epoch 3/3  "]

@@ -1,6 +1,5 @@
 """A run that was interrupted anywhere and resumed ends bit for bit as if it had not been."""
 
-import functools
 import json
 import operator
 import os
@@ -8,8 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import warnings
+from functools import partial, reduce
 from pathlib import Path
 
 import numpy as np
@@ -66,14 +65,6 @@ def test_killed_at_any_step(run, tmp_path, checkpointing):
         assert everything(resumed(run, tmp_path / str(step), **checkpointing)) == expected
 
 
-def test_killed_again_and_again(run, tmp_path):
-    expected = undisturbed(run)
-    killed(run, tmp_path, 1, every_steps=1)
-    for step in range(2, expected["counters"][2] + 1):
-        killed(run, tmp_path, step, every_steps=1, resume_from=tmp_path)
-    assert everything(resumed(run, tmp_path)) == expected
-
-
 def test_in_the_same_session_with_the_same_trainer(run, tmp_path):
     trainer, arguments = seeded(run, [dl.Checkpoint(tmp_path, every_steps=1), DieAt(2, 5)])
     history = trainer.history
@@ -115,7 +106,7 @@ def campaign(*arguments, timeout=600):
 
 
 def test_killed_after_every_file_operation():
-    assert campaign("operations", "batch_norm_dropout_augmentation", "after")["kills"] >= 80
+    assert campaign("operations", "early_stopping_and_plateau", "after")["kills"] >= 80
 
 
 @pytest.mark.nightly
@@ -184,7 +175,7 @@ class Draws(dl.Callback):
         self.flag = self.best > 0
 
 
-@pytest.mark.parametrize("make", [freezes, Decay, Draws])
+@pytest.mark.parametrize("make", [freezes, Decay, Draws, dl.GradientMonitor, partial(dl.GradientMonitor, 2)])
 def test_what_callbacks_do_comes_back(tmp_path, make):
     run = with_callback(make)
     whole, arguments = run()
@@ -192,8 +183,9 @@ def test_what_callbacks_do_comes_back(tmp_path, make):
     killed(run, tmp_path, 5, every_steps=2)
     found = resumed(run, tmp_path)
     assert everything(found) == everything(whole)
-    for name in set(whole.callbacks[0].saved_attributes) - {"rng"}:
-        assert repr(getattr(found.callbacks[0], name)) == repr(getattr(whole.callbacks[0], name))
+    for name, value in vars(whole.callbacks[0]).items():
+        if not (name.startswith("_") or name == "rng" or callable(value)):
+            assert repr(getattr(found.callbacks[0], name)) == repr(value)
     fit(found, arguments, resume_from=tmp_path)  # what is there now is of these kinds too
 
 
@@ -229,25 +221,6 @@ def test_seconds_and_logs_of_a_step_come_back(tmp_path):
     _, tree = read_checkpoint(checkpoint_paths(tmp_path)[0])
     assert set(tree["run"]["logs"]) == {"batch_cost", "batch_loss"}
     assert resumed(sgd_with_momentum, tmp_path).history["seconds"][0] > tree["run"]["seconds"] > 0
-
-
-def test_a_history_of_many_rows_of_every_kind_comes_back_as_it_was(tmp_path):
-    trainer, arguments = sgd_with_momentum()
-    fit(trainer, arguments, 1)
-    rows = [{"epoch": i, "loss": 1 / i, "val_loss": float(i), "seconds": 0.001} for i in range(1, 60_001)]
-    rows[7] |= {"note": 1, "cost": float("nan")}
-    rows[8] |= {"note": -0.5, "count": 2**63}
-    rows[9] |= {"note": np.float32(0.5), "cost": float("-inf"), "count": -(2**63)}
-    trainer.history.rows[:] = rows
-    trainer.state.epoch, trainer.state.first_epoch = 60_000, 59_999
-    start = time.process_time()
-    trainer.save_checkpoint(tmp_path / "c.safetensors")
-    again, _ = sgd_with_momentum()
-    fit(again, arguments, 1, resume_from=tmp_path / "c.safetensors")
-    assert time.process_time() - start < 30
-    rows[9]["note"] = 0.5
-    assert again.history.columns == trainer.history.columns
-    assert [*map(repr, again.history)] == [*map(repr, rows)]
 
 
 @pytest.mark.parametrize("value", [np.float32(0.5), 3, float("nan")])
@@ -319,48 +292,36 @@ def unchanged_by(error, words, trainer, **arguments):
     assert everything(trainer) == before
 
 
-CHANGES = {
-    "batch_size was 16 and is 8": {"batch_size": 8},
-    "validation was .* and is None": {"validation": None},
-    "train_metrics was True and is False": {"train_metrics": False},
-    r"augment was \[\] and is \[Mirror": {"augment": [dl.Mirror()]},
-    "nonfinite was 'raise' and is 'skip'": {"nonfinite": "skip"},
-    "train was x": {"train": images(seed=9)},
-}
-
-
-@pytest.mark.parametrize("words", CHANGES)
-def test_other_arguments_are_refused(tmp_path, words):
-    killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
-    trainer, _ = sgd_with_momentum()
-    words = f"a checkpoint of another run: {words}"
-    unchanged_by(dl.CheckpointError, words, trainer, resume_from=tmp_path, **CHANGES[words.partition("run: ")[2]])
-    fit(trainer, {}, resume_from=tmp_path)
-    assert everything(trainer) == undisturbed(sgd_with_momentum)
-
-
 def other(network=None, loss=None, regularizer=None, optimizer=None, callbacks=(), rng=3):
     usual, _ = sgd_with_momentum()
     model = dl.Model(network or usual.model.network, loss or usual.model.loss, regularizer or usual.model.regularizer)
     return dl.Trainer(model, optimizer or usual.optimizer, callbacks, rng=rng)
 
 
+# For each refusal what another trainer has, and what another `fit` gets.
 OTHERS = {
-    "loss was SoftmaxCrossEntropy": {"loss": dl.SoftmaxCrossEntropy(0.1)},
-    r"regularizer was L2\(0.01\) and is L2\(0.02\)": {"regularizer": dl.L2(0.02)},
-    "optimizer was SGD.*0.8": {"optimizer": dl.SGD(0.05, momentum=0.8)},
-    "optimizer was SGD.*Adam": {"optimizer": dl.Adam(0.05)},
-    "optimizer was SGD.*Decay": {"optimizer": dl.SGD(dl.ExponentialDecay(0.05, 0.9), momentum=0.9)},
-    "weights are not of Model": {"network": dl.Sequential(dl.Flatten(), dl.Dense(72, 3))},
-    "rng was 3 and is 4": {"rng": np.int64(4)},
-    r"callbacks was \[\] and is \[EarlyStopping": {"callbacks": [dl.EarlyStopping()]},
+    "batch_size was 16 and is 8": ({}, {"batch_size": 8}),
+    "validation was .* and is None": ({}, {"validation": None}),
+    "train_metrics was True and is False": ({}, {"train_metrics": False}),
+    r"augment was \[\] and is \[Mirror": ({}, {"augment": [dl.Mirror()]}),
+    "nonfinite was 'raise' and is 'skip'": ({}, {"nonfinite": "skip"}),
+    "train was x": ({}, {"train": images(seed=9)}),
+    "loss was SoftmaxCrossEntropy": ({"loss": dl.SoftmaxCrossEntropy(0.1)}, {}),
+    r"regularizer was L2\(0.01\) and is L2\(0.02\)": ({"regularizer": dl.L2(0.02)}, {}),
+    "optimizer was SGD.*0.8": ({"optimizer": dl.SGD(0.05, momentum=0.8)}, {}),
+    "optimizer was SGD.*Adam": ({"optimizer": dl.Adam(0.05)}, {}),
+    "optimizer was SGD.*Decay": ({"optimizer": dl.SGD(dl.ExponentialDecay(0.05, 0.9), momentum=0.9)}, {}),
+    "weights are not of Model": ({"network": dl.Sequential(dl.Flatten(), dl.Dense(72, 3))}, {}),
+    "rng was 3 and is 4": ({"rng": np.int64(4)}, {}),
+    r"callbacks was \[\] and is \[EarlyStopping": ({"callbacks": [dl.EarlyStopping()]}, {}),
 }
 
 
 @pytest.mark.parametrize("words", OTHERS)
 def test_another_run_is_refused(tmp_path, words):
     killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
-    unchanged_by(dl.CheckpointError, words, other(**OTHERS[words]), resume_from=tmp_path)
+    parts, arguments = OTHERS[words]
+    unchanged_by(dl.CheckpointError, words, other(**parts), resume_from=tmp_path, **arguments)
 
 
 def test_the_same_in_other_words_is_the_same_run(tmp_path):
@@ -450,7 +411,7 @@ def checkpoint(tmp_path_factory):
 def test_a_forged_state_is_refused_and_nothing_changes(tmp_path, checkpoint, path, value):
     weights, tree = read_checkpoint(checkpoint)
     *way, last = path.split("/")
-    place = functools.reduce(operator.getitem, way, tree)
+    place = reduce(operator.getitem, way, tree)
     place[last] = value
     if value is ...:
         del place[last]

@@ -1,7 +1,6 @@
 """Learning-rate schedules: their formulas, their edges, what they refuse."""
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -61,11 +60,6 @@ def test_rates_are_those_of_the_formula(schedule, formula):
     assert rates_of(schedule) == pytest.approx([formula(t) for t in range(60)], rel=1e-12)
 
 
-def test_the_ends_of_a_cosine_hold():
-    schedule = dl.CosineAnnealing(0.5, 10, minimum=0.125)
-    assert [schedule(step) for step in (0, 5, 10, 11, 1000)] == [0.5, 0.3125, 0.125, 0.125, 0.125]
-
-
 def test_cycles_grow_and_restart_at_the_top():
     rates = rates_of(dl.CosineAnnealingWarmRestarts(1.0, cycle=3, growth=3), 200)
     assert [step for step, rate in enumerate(rates) if rate == 1.0] == [0, 3, 12, 39, 120]
@@ -97,7 +91,6 @@ def test_one_cycle_stays_at_its_last_rate():
         (lambda: dl.ConstantRate(0), "rate: expected a finite number > 0"),
         (lambda: dl.StepDecay(0.1, 0, 5), "factor: expected a finite number > 0"),
         (lambda: dl.StepDecay(0.1, 0.5, 0), "every: expected an integer >= 1"),
-        (lambda: dl.StepDecay(math.nan, 0.5, 5), "initial: expected a finite number > 0"),
         (lambda: dl.PiecewiseConstant([5, 5], [1, 1, 1]), r"boundaries: expected increasing steps, got \[5, 5\]"),
         (lambda: dl.PiecewiseConstant([5], [1]), "rates: expected one more than the 1 boundaries"),
         (lambda: dl.PiecewiseConstant([5], [1, -1]), r"rates\[1\]: expected a finite number >= 0"),
@@ -115,16 +108,11 @@ def test_one_cycle_stays_at_its_last_rate():
         (lambda: dl.OneCycle(0, 5), "maximum: expected a finite number > 0"),
         (lambda: dl.OneCycle(0.1, 5, start_divisor=0.9), "start_divisor: expected a finite number >= 1"),
         (lambda: dl.OneCycle(0.1, 5, end_divisor=0.9), "end_divisor: expected a finite number >= 1"),
-        *(
-            (partial(cls, 0, *more), "initial: expected a finite number > 0")
-            for cls, *more in (
-                (dl.StepDecay, 0.5, 5),
-                (dl.ExponentialDecay, 0.5),
-                (dl.InverseTimeDecay, 0.5),
-                (dl.CosineAnnealing, 5),
-                (dl.CosineAnnealingWarmRestarts, 5),
-            )
-        ),
+        (lambda: dl.StepDecay(0, 0.5, 5), "initial: expected a finite number > 0"),
+        (lambda: dl.ExponentialDecay(0, 0.5), "initial: expected a finite number > 0"),
+        (lambda: dl.InverseTimeDecay(0, 0.5), "initial: expected a finite number > 0"),
+        (lambda: dl.CosineAnnealing(0, 5), "initial: expected a finite number > 0"),
+        (lambda: dl.CosineAnnealingWarmRestarts(math.nan, 5), "initial: expected a finite number > 0"),
     ],
 )
 def test_wrong_arguments_are_refused(wrong, message):

@@ -83,12 +83,6 @@ def test_the_defaults_of_one_cycle_are_pytorchs():
     assert [dl.OneCycle(0.3, 50)(step) for step in range(50)] == pytest.approx(expected, rel=1e-12)
 
 
-def test_cosine_annealing_is_pytorchs_until_its_end():
-    expected = torch_rates(0.3, lr_scheduler.CosineAnnealingLR, 60, 0.01, steps=61)
-    ours = dl.CosineAnnealing(0.3, 60, 0.01)
-    assert [ours(step) for step in range(61)] == pytest.approx(expected, rel=1e-12)
-
-
 values = st.lists(st.sampled_from([0.1, 0.5, 0.50001, 0.6, 0.6001, 1.0, 2.0, float("nan")]), min_size=50, max_size=60)
 
 

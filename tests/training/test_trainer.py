@@ -1,8 +1,5 @@
 """Trainer: what a step and an epoch are, in which order callbacks are called, and what is refused."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -126,27 +123,6 @@ def test_two_calls_of_fit_are_one_long_one():
     assert history["loss"] == once.history["loss"]
 
 
-PROGRAM = """
-import hashlib, minidl as dl
-data = dl.Dataset([[float(i % 7), float(i % 5)] for i in range(50)], [i % 3 for i in range(50)])
-network = dl.Sequential(dl.Dense(2, 8, rng=0), dl.ReLU(), dl.Dense(8, 3, rng=1))
-trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(0.01)), dl.SGD(0.1), rng=42)
-trainer.fit(data, epochs=3, batch_size=8)
-print(hashlib.sha256(b"".join(p.value.tobytes() for p in trainer.model.parameters.values())).hexdigest())
-"""
-
-
-def test_two_fresh_processes_end_on_the_same_bits():
-    first, second = (
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
-        ).stdout
-        for seed in ("1", "2")
-    )
-    assert first == second
-    assert len(first.strip()) == 64
-
-
 def test_the_seed_may_be_a_generator_or_nothing():
     assert make(rng=np.random.default_rng(5)).seed == make(rng=np.random.default_rng(5)).seed
     assert make(rng=None).seed != make(rng=None).seed
@@ -229,21 +205,12 @@ INFINITE.x[2, 1] = np.inf
     [
         ({"train": (np.zeros((1, 2)), [0])}, r"train: .*got tuple; .*Dataset\(x, y\)"),
         ({"train": None}, r"train: .*got NoneType; .*Dataset\(x, y\)"),
-        ({"train": np.zeros((9, 2))}, r"train: .*got ndarray; .*Dataset\(x, y\)"),
         ({"train": data(np.zeros((0, 2)), [])}, "train: .*at least one row"),
         ({"validation": data(np.zeros((0, 2)), [])}, "validation: .*at least one row"),
         ({"epochs": -1}, "epochs: expected an integer >= 0"),
-        ({"epochs": 1.5}, "epochs: expected an integer >= 0"),
-        ({"batch_size": 0}, "batch_size: expected an integer >= 1"),
         ({"train": WRONG}, "train: .*labels in 0..2, got 7 in row 33"),
         ({"validation": WRONG}, "validation: .*labels in 0..2, got 7 in row 33"),
         ({"train": data(np.zeros((2, 2)), [0, -1])}, r"labels in 0..2, got -1"),
-        ({"train": data(np.zeros((2, 2)), [[0], [1]])}, r"targets of shape \(2,\), got \(2, 1\)"),
-        (
-            {"train": data(np.zeros((2, 3)), [0, 1])},
-            r"train, its first row: layer 0: Dense\(2, 8\): expected x of shape",
-        ),
-        ({"validation": data(np.zeros((2, 3)), [0, 1])}, "Trainer.fit: validation, its first row: layer 0"),
         ({"train": INFINITE}, r"train.x: .* index \(2, 1\): inf"),
         ({"validation": INFINITE}, r"validation.x: .* index \(2, 1\): inf"),
     ],
@@ -255,23 +222,6 @@ def test_what_cannot_be_trained_is_refused_and_no_weight_moves(arguments, words)
         trainer.fit(**{"train": blobs(), "epochs": 1, "batch_size": 2} | arguments)
     assert weights(trainer) == before
     assert trainer.epoch == 0
-
-
-MODEL, SGD = make().model, dl.SGD(0.1)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ((MODEL, 0.1), "expected optimizer to be an Optimizer, got 0"),
-        ((MODEL, SGD, dl.Callback()), "expected callbacks to be a Sequence, got"),
-        ((SGD, MODEL), "expected model to be a Model"),
-        ((MODEL, SGD, [dl.Timer]), r"expected callbacks\[0\] to be a Callback, got <class .*; write Timer\(\)$"),
-    ],
-)
-def test_parts_in_the_wrong_place_are_named(arguments, words):
-    with pytest.raises(dl.InputError, match=words):
-        dl.Trainer(*arguments)
 
 
 def test_a_step_that_is_refused_says_where_and_keeps_its_class():

@@ -78,14 +78,6 @@ def test_images_of_one_batch_and_epochs_draw_independently():
         assert abs(np.corrcoef(a, b)[0, 1]) < 4.5 / np.sqrt(10_000)
 
 
-def test_what_is_handed_in_stays():
-    x, rows = images(5), np.arange(5)
-    before = x.copy()
-    x.flags.writeable = rows.flags.writeable = False
-    augmenter(ALL, 5, 0, 1)(x, rows)
-    np.testing.assert_array_equal(x, before)
-
-
 # ---- Dataset.batches
 
 
@@ -107,29 +99,21 @@ def test_a_transform_gets_copies_of_batches_and_their_row_numbers(n, batch_size,
 # ---- Trainer.fit
 
 
-class Flat(dl.Layer):
-    """Flattens images, and notes down what it sees in training and what otherwise."""
+class Flat(dl.Flatten):
+    """Notes down what it sees in training and what otherwise."""
 
     def __init__(self):
+        super().__init__()
         self.seen = {True: [], False: []}
 
     def forward(self, x, train=False):
         self.seen[train].append(x.copy())
-        return x.reshape(len(x), -1)
-
-    def backward(self, dy):
-        raise AssertionError("nobody asks for dx of the images")
-
-    def backward_parameters(self, dy):
-        pass
-
-    def output_shape(self, input_shape):
-        return (int(np.prod(input_shape)),)
+        return super().forward(x, train)
 
 
-def trainer(seed=5, network=None):
-    network = network or dl.Sequential(Flat(), dl.Dense(108, 2, rng=0))
-    return dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(0.01), rng=seed)
+def trainer():
+    network = dl.Sequential(Flat(), dl.Dense(108, 2, rng=0))
+    return dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(0.01), rng=5)
 
 
 def numbered(n=20):
@@ -177,23 +161,18 @@ def test_without_augmentation_training_is_as_before():
             np.testing.assert_array_equal(other.model.parameters[path].value, parameter.value)
 
 
-FLAT = dl.Dataset(np.zeros((4, 108), np.float32), [0, 1, 0, 1])
-
-
 @pytest.mark.parametrize(
-    ("augment", "data", "words"),
+    ("augment", "words"),
     [
-        (dl.Mirror(), numbered(), r"expected augment to be a sequence such as \[Mirror\(\)\], got Mirror\(\)"),
-        (None, numbered(), "expected augment to be a sequence"),
-        ([dl.Mirror], numbered(), r"expected augment\[0\] to be an Augmentation, got <class"),
-        ([dl.Mirror(), "flip"], numbered(), r"expected augment\[1\] to be an Augmentation, got 'flip'"),
-        ([dl.Mirror()], FLAT, r"augment: .*flat rows become images by .*images_from_rows"),
+        (None, "expected augment to be a sequence"),
+        ([dl.Mirror], r"expected augment\[0\] to be an Augmentation, got <class"),
+        ([dl.Mirror(), "flip"], r"expected augment\[1\] to be an Augmentation, got 'flip'"),
     ],
 )
-def test_what_is_no_augmentation_is_refused_before_training(augment, data, words):
-    fitted = trainer(network=dl.Dense(108, 2) if data is FLAT else None)
+def test_what_is_no_augmentation_is_refused_before_training(augment, words):
+    fitted = trainer()
     with pytest.raises(dl.InputError, match=f"Trainer.fit: {words}"):
-        fitted.fit(data, epochs=1, batch_size=2, augment=augment)
+        fitted.fit(numbered(), epochs=1, batch_size=2, augment=augment)
     assert fitted.epoch == 0
 
 

@@ -8,7 +8,7 @@ from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import sigmoid
 from minidl.nn.losses.base import Loss, NumberLoss, check_outputs
-from minidl.nn.losses.classes import ClassLoss
+from minidl.nn.losses.softmax import ClassLoss
 
 
 class _SigmoidLoss(Loss):

@@ -2,19 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minidl._core.errors import InputError
 from minidl._core.spelling import check_known
-from minidl._core.types import PathLike
+from minidl._core.types import Figure, PathLike
 from minidl._storage.files import make_folder
 from minidl.nn.parameter import Parameter
 from minidl.training.callback import Callback
 from minidl.training.history import metrics
 from minidl.training.trainer import Trainer
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class _Figures(Callback):

@@ -156,9 +156,9 @@ class LiveCurves(Observer):
         show: Any = display
         content = {"text/plain": status}
         if len(trainer.history) and names:
-            from minidl.plotting.style import png_of
+            from minidl.plotting.style import content_of
 
-            content["image/png"] = base64.b64encode(png_of(_joint_figure(trainer, names, status), dpi=100)).decode()
+            content["image/png"] = base64.b64encode(content_of(_joint_figure(trainer, names, status), dpi=100)).decode()
         if self._output is None:
             self._output = show(content, raw=True, display_id=True)
         else:
@@ -172,14 +172,14 @@ def _position(trainer: Trainer) -> str:
 def _figure(name: str, trainer: Trainer) -> "blocks.Figure":
     """Return the curves of a quantity as a figure of the page."""
     from minidl.plotting import plot_curves
-    from minidl.plotting.style import png_of
+    from minidl.plotting.style import content_of
     from minidl.report.blocks import Figure
 
     row = trainer.history.rows[-1]
     kinds = {"training": name, "validation": f"val_{name}"}
     last = ", ".join(f"{kind} {cell(row[key])}" for kind, key in kinds.items() if key in row)
     alt = f"{name} over {len(trainer.history)} epochs, at last {last}"
-    return Figure(Path(f"{name}.png"), png_of(plot_curves(trainer.history, name), dpi=150), alt, caption="")
+    return Figure(Path(f"{name}.png"), content_of(plot_curves(trainer.history, name)), alt, caption="")
 
 
 def _joint_figure(trainer: Trainer, names: list[str], status: str) -> "Figure":

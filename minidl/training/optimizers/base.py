@@ -131,8 +131,7 @@ class Optimizer(ABC):
         rate = self._learning_rate
         return as_number(f"{type(rate).__name__}({step})", rate(step), 0) if isinstance(rate, Schedule) else rate
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 def check_gradients(parameters: Mapping[str, Parameter]) -> None:

@@ -1,12 +1,12 @@
 """Cases of layers: ``(layer, x)`` for `check_layer`."""
 
 import math
+from functools import partial
 
 from hypothesis import strategies as st
 from small_parts import ForeignScale
 
 import minidl as dl
-from cases.written import calls, noted, write_call
 from minidl.testing import batches, shapes
 from minidl.testing.arrays import DTYPES, SIDES, other_than
 
@@ -26,23 +26,23 @@ def layer_and_batch(draw, layers, rows, values, least=1):
     row = draw(rows)
     layer = draw(layers(row))
     n = draw(st.integers(least, 5)) if least > 1 else None
-    return noted("check_layer", layer, draw(batches(row, rows=n, values=values)))
+    return layer, draw(batches(row, rows=n, values=values))
 
 
 @st.composite
 def dense(draw, features, dtype=None, outputs_from=1):
     outputs, bias, seed = draw(other_than(features, outputs_from)), draw(st.booleans()), draw(SEEDS)
-    return write_call(dl.Dense, features, outputs, bias=bias, rng=seed, dtype=dtype or draw(DTYPES))
+    return dl.Dense(features, outputs, bias=bias, rng=seed, dtype=dtype or draw(DTYPES))
 
 
 @st.composite
 def sequentials(draw, features, dtype=None, outputs_from=1):
     layers = []
     for _ in range(draw(st.integers(1, 3))):
-        layers += [write_call(dl.ReLU)] if layers else []
+        layers += [dl.ReLU()] if layers else []
         layers.append(draw(dense(features, dtype, outputs_from)))
-        features = layers[-1].value.out_features
-    return write_call(dl.Sequential, *layers)
+        features = layers[-1].out_features
+    return dl.Sequential(*layers)
 
 
 @st.composite
@@ -52,24 +52,24 @@ def reshapes(draw, row):
         sides.append(draw(st.sampled_from([side for side in range(1, entries + 1) if entries % side == 0])))
         entries //= sides[-1]
     sides.insert(draw(st.integers(0, len(sides))), draw(st.sampled_from([-1, entries])))
-    return write_call(dl.Reshape, tuple(sides))
+    return dl.Reshape(tuple(sides))
 
 
 @st.composite
 def residuals(draw, features):
     dtype = draw(DTYPES)
     body = draw(sequentials(features, dtype))
-    outputs = body.value.output_shape((features,))[0]
+    outputs = body.output_shape((features,))[0]
     if outputs == features and draw(st.booleans()):
-        return write_call(dl.Residual, body)
-    shortcut = write_call(dl.Dense, features, outputs, bias=draw(st.booleans()), rng=draw(SEEDS), dtype=dtype)
-    return write_call(dl.Residual, body, shortcut)
+        return dl.Residual(body)
+    shortcut = dl.Dense(features, outputs, bias=draw(st.booleans()), rng=draw(SEEDS), dtype=dtype)
+    return dl.Residual(body, shortcut)
 
 
 @st.composite
 def parallels(draw, features):
-    branches = sequentials(features, draw(DTYPES)) | calls(dl.LeakyReLU) | calls(dl.Flatten)
-    return write_call(dl.Parallel, *draw(st.lists(branches, min_size=1, max_size=3)))
+    branches = sequentials(features, draw(DTYPES)) | st.builds(dl.LeakyReLU) | st.builds(dl.Flatten)
+    return dl.Parallel(*draw(st.lists(branches, min_size=1, max_size=3)))
 
 
 @st.composite
@@ -80,8 +80,8 @@ def convolutions(draw, image):
     borders = draw(st.tuples(*[st.integers(0, 2)] * 2))
     largest = [3 if same else min(3, (sides[i] + 2 * borders[i] - 1) // dilation[i] + 1) for i in range(2)]
     kernel = tuple(draw(st.integers(1, most)) for most in largest)
-    return write_call(
-        *(dl.Conv2D, channels, groups * draw(st.integers(1, 2)), kernel),
+    return dl.Conv2D(
+        *(channels, groups * draw(st.integers(1, 2)), kernel),
         stride=draw(PAIRS),
         padding="same" if same else borders,
         dilation=dilation,
@@ -96,20 +96,15 @@ def convolutions(draw, image):
 def pools(draw, image, cls):
     size = tuple(draw(st.integers(1, min(3, side))) for side in image[:2])
     padding = tuple(draw(st.integers(0, side - 1)) for side in size)
-    return write_call(cls, size, stride=draw(st.none() | PAIRS), padding=padding)
+    return cls(size, stride=draw(st.none() | PAIRS), padding=padding)
 
 
-def batch_norms(row):
-    return calls(
-        *(dl.BatchNorm, st.just(row[-1])),
-        momentum=st.sampled_from([0.9, 0.5, 0.0]),
-        epsilon=EPSILONS,
-        dtype=DTYPES,
-    )
+def norms(cls, **options):
+    return lambda row: st.builds(cls, st.just(row[-1]), epsilon=EPSILONS, dtype=DTYPES, **options)
 
 
-def always(cls, *arguments):
-    return lambda row: calls(cls, *arguments)
+def always(cls, *arguments, **options):
+    return lambda row: st.builds(cls, *arguments, **options)
 
 
 # For each class how to draw it for a row of x, and the rows (or their number of features).
@@ -119,7 +114,7 @@ LAYERS = {
     dl.Residual: (residuals, SIDES),
     dl.Parallel: (parallels, SIDES),
     dl.ForeignLayer: (
-        lambda row: calls(dl.ForeignLayer, calls(ForeignScale, st.just(row)), st.just({"gain": "d_gain"})),
+        lambda row: st.builds(dl.ForeignLayer, st.builds(ForeignScale, st.just(row)), st.just({"gain": "d_gain"})),
         SIDES,
     ),
     dl.ReLU: (always(dl.ReLU), SIDES),
@@ -130,11 +125,10 @@ LAYERS = {
     **{cls: (always(cls), SCORES) for cls in (dl.Softmax, dl.LogSoftmax)},
     dl.Reshape: (reshapes, ROWS),
     dl.Conv2D: (convolutions, IMAGES),
-    dl.MaxPool2D: (lambda image: pools(image, dl.MaxPool2D), IMAGES),
-    dl.AvgPool2D: (lambda image: pools(image, dl.AvgPool2D), IMAGES),
+    **{cls: (partial(pools, cls=cls), IMAGES) for cls in (dl.MaxPool2D, dl.AvgPool2D)},
     dl.GlobalAvgPool2D: (always(dl.GlobalAvgPool2D), IMAGES),
-    dl.Dropout: (lambda row: calls(dl.Dropout, st.sampled_from([0.5, 0.25, 0.0]), rng=SEEDS), FEATURES_LAST),
-    dl.LayerNorm: (lambda row: calls(dl.LayerNorm, st.just(row[-1]), epsilon=EPSILONS, dtype=DTYPES), FEATURES_LAST),
+    dl.Dropout: (always(dl.Dropout, st.sampled_from([0.5, 0.25, 0.0]), rng=SEEDS), FEATURES_LAST),
+    dl.LayerNorm: (norms(dl.LayerNorm), FEATURES_LAST),
     # In one row, not every feature varies.
-    dl.BatchNorm: (batch_norms, FEATURES_LAST, 2),
+    dl.BatchNorm: (norms(dl.BatchNorm, momentum=st.sampled_from([0.9, 0.5, 0.0])), FEATURES_LAST, 2),
 }

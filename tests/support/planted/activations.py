@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, Sigmoid, SiLU, Softmax, Softplus, Tanh
+from minidl import ELU, GELU, Activation, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from minidl.nn.arithmetic import sigmoid
-from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, WITH_ZEROS, Family, X, plant
+from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, VACUOUS, After, Family, on_kept, plant
+from planted.numbers import WITH_ZEROS, X
 
 FAR = np.array([[-800.0, 800.0, -2.0], [1.0, -1000.0, 1000.0]])
 LOGITS = np.array([[1000.0, 1001.0, 999.0], [-1000.0, -1001.5, 5.0]])
@@ -17,7 +18,7 @@ class Spoiled(Activation):
         self.right, self.wrong = right, derivative
 
     def function(self, x):
-        return self.right.function(x)
+        return self.right.forward(x)
 
     def derivative(self, x):
         return self.wrong(x).astype(x.dtype)
@@ -36,6 +37,20 @@ def density(x):
 
 
 # fmt: off
+spoiled(21, "relu-mask-of-y", "the mask is y >= 0, true everywhere", ReLU(), lambda x: np.maximum(x, 0) >= 0)
+spoiled(21, "relu-2-at-0", "the slope at an exact 0 is 2", ReLU(), lambda x: 2.0 * (x == 0) + (x > 0), x=WITH_ZEROS)
+spoiled(21, "relu-minus-1-at-0", "the slope at an exact 0 is -1", ReLU(), lambda x: (x > 0) - 1.0 * (x == 0),
+        x=WITH_ZEROS)
+spoiled(21, "relu-no-mask", "no mask at all", ReLU(), np.ones_like)
+spoiled(21, "relu-mask-not-applied-to-last", "the mask misses the last row", ReLU(),
+        lambda x: (x > 0) | (np.arange(len(x)) == len(x) - 1)[:, None])
+spoiled(23, "relu-leaks", "a slope of 0.01 for x < 0, in backward alone", ReLU(), lambda x: np.where(x > 0, 1, 0.01))
+spoiled(23, "relu-inverted", "the mask is on the wrong side", ReLU(), lambda x: x < 0)
+spoiled(27, "relu-times-x", "x instead of the slope", ReLU(), lambda x: np.maximum(x, 0))
+spoiled(31, "relu-nan-at-0", "max(x, 0) / x as the slope: NaN at an exact 0", ReLU(),
+        lambda x: np.divide(np.maximum(x, 0), x, out=np.full_like(x, np.nan), where=x != 0), FAIL_CONTRACT,
+        x=WITH_ZEROS)
+spoiled(76, "relu-dead", "every x is negative: nothing can be compared", ReLU(), lambda x: x > 0, VACUOUS, x=-np.abs(X))
 spoiled(23, "leaky-wrong-side", "the slope is that of the other side", LeakyReLU(0.25),
         lambda x: np.where(x > 0, 0.25, 1.0))
 spoiled(23, "leaky-without-leak", "nothing leaks in backward", LeakyReLU(0.01), lambda x: 1.0 * (x > 0))
@@ -60,6 +75,12 @@ spoiled(28, "softplus-mirrored", "sigmoid(-x)", Softplus(), lambda x: sigmoid(-x
 spoiled(27, "silu-without-x", "the sigmoid's part of the product rule is missing", SiLU(), sigmoid)
 spoiled(27, "silu-without-1", "s * x * (1 - s), without the 1 +", SiLU(), lambda x: sigmoid(x) * x * sigmoid(-x))
 
+spoiled(21, "relu-1-at-0", "the mask is x >= 0", ReLU(), lambda x: x >= 0, PASS_SUBGRADIENT, x=WITH_ZEROS)
+spoiled(21, "relu-half-at-0", "the slope at an exact 0 is 1/2", ReLU(), lambda x: 0.5 * (x >= 0) + 0.5 * (x > 0),
+        PASS_SUBGRADIENT, x=WITH_ZEROS)
+spoiled(21, "relu-0-at-0", "the mask is x > 0", ReLU(), lambda x: x > 0, PASS_SUBGRADIENT, x=WITH_ZEROS)
+spoiled(21, "relu-near-0", "right, with x as near to the kink as 1e-4", ReLU(), lambda x: x > 0, PASS,
+        x=WITH_ZEROS + 1e-4)
 spoiled(21, "leaky-1-at-0", "the slope at an exact 0 is that of the right", LeakyReLU(0.25),
         lambda x: np.where(x >= 0, 1.0, 0.25), PASS_SUBGRADIENT, x=WITH_ZEROS)
 spoiled(27, "sigmoid-by-x", "the derivative as a formula in x", Sigmoid(), lambda x: sigmoid(x) * sigmoid(-x), PASS)
@@ -84,27 +105,6 @@ class WideGELU(GELU):
 
     def derivative(self, x):
         return super().derivative(2 * x)
-
-
-@activation(3, "the diagonal of the Jacobian alone")
-class DiagonalSoftmax(Softmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        return dy * y * (1 - y)
-
-
-@activation(3, "the sum of dy, not weighted with y")
-class UnweightedSoftmax(Softmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        return y * (dy - dy.sum(axis=-1, keepdims=True))
-
-
-@activation(4, "the sum in backward runs over the rows")
-class WrongAxisSoftmax(Softmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        return y * (dy - (dy * y).sum(axis=0, keepdims=True))
 
 
 @activation(4, "both passes sum over the rows: consistent, but rows mix", FAIL_CONTRACT)
@@ -135,16 +135,24 @@ class LogOfSoftmax(LogSoftmax):
         return y
 
 
-@activation(8, "dy - p * dy in place of dy - p * sum(dy)")
-class UnsummedLogSoftmax(LogSoftmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        return dy - np.exp(y) * dy
+def jacobian(dy, p):
+    return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
 
 
-@activation(8, "the softmax's backward after the logarithm's forward")
-class SoftmaxBackward(LogSoftmax):
-    def backward(self, dy):
-        (y,) = self.kept()
-        p = np.exp(y)
-        return p * (dy - (dy * p).sum(axis=-1, keepdims=True))
+# fmt: off
+activation.row(21, "relu-mask-of-dy", "the mask is dy > 0", ReLU, {"backward": on_kept(lambda dy, _: dy * (dy > 0))})
+activation.row(22, "InPlaceReLU", "forward works in place on x", ReLU,
+    {"forward": After(lambda self, y, x, *_: np.maximum(x, 0, out=x))}, FAIL_CONTRACT)
+activation.row(22, "InPlaceBackward", "backward works in place on dy", ReLU,
+    {"backward": on_kept(lambda dy, y: np.multiply(dy, y > 0, out=dy))}, FAIL_CONTRACT)
+activation.row(3, "DiagonalSoftmax", "the diagonal of the Jacobian alone", Softmax,
+    {"backward": on_kept(lambda dy, y: dy * y * (1 - y))})
+activation.row(3, "UnweightedSoftmax", "the sum of dy, not weighted with y", Softmax,
+    {"backward": on_kept(lambda dy, y: y * (dy - dy.sum(axis=-1, keepdims=True)))})
+activation.row(4, "WrongAxisSoftmax", "the sum in backward runs over the rows", Softmax,
+    {"backward": on_kept(lambda dy, y: jacobian(dy.T, y.T).T)})
+activation.row(8, "UnsummedLogSoftmax", "dy - p * dy in place of dy - p * sum(dy)", LogSoftmax,
+    {"backward": on_kept(lambda dy, y: dy - np.exp(y) * dy)})
+activation.row(8, "SoftmaxBackward", "the softmax's backward after the logarithm's forward", LogSoftmax,
+    {"backward": on_kept(lambda dy, y: jacobian(dy, np.exp(y)))})
+# fmt: on

@@ -3,38 +3,14 @@
 import numpy as np
 
 from minidl import CallOrderError, Loss, Regularizer, ShapeError
-from planted.fault import FAIL_CONTRACT, NOISE, NONDETERMINISTIC, PASS, STATE_CHANGED, Family, X, signed
+from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, STATE_CHANGED, After, Family, on_kept
 from planted.layers import Dropout, Scale
+from planted.numbers import NOISE, X, signed
 
 own = Family("layer", lambda c: (c(), X))
 
 
 # ---- plain use
-
-
-@own(68, "forward raises", FAIL_CONTRACT, says="^forward raised ValueError: out of paper$")
-class Raises(Scale):
-    def forward(self, x, train=False):
-        raise ValueError("out of paper")
-
-
-@own(68, "backward is not written yet", FAIL_CONTRACT, says="^backward raised NotImplementedError$")
-class NoBackward(Scale):
-    def backward(self, dy):
-        raise NotImplementedError
-
-
-@own(68, "forward forgets its return", FAIL_CONTRACT, says="^y: .*returned NoneType; is a return missing")
-class ForgetsReturn(Scale):
-    def forward(self, x, train=False):
-        super().forward(x, train)
-
-
-@own(68, "y has another shape in training", FAIL_CONTRACT, says=r"^y: .*y of shape \(5, 4\) and .* shape \(5, 4, 1\)")
-class OtherShapeInTraining(Scale):
-    def forward(self, x, train=False):
-        y = super().forward(x, train)
-        return y[..., np.newaxis] if train else y
 
 
 @own(53, "forward counts its calls in training", NONDETERMINISTIC, says=r"^y.*\(train=True\) .*; it has no numpy")
@@ -63,17 +39,6 @@ class ChangesXInTraining(Scale):
         if train:
             x *= 2
         return y
-
-
-@own(66, "y is a view of a buffer", FAIL_CONTRACT, says="^y: .*returned a view of the buffer seen")
-class ReturnsBuffer(Scale):
-    def __init__(self):
-        super().__init__()
-        self.seen = self.add_buffer("seen", np.zeros(1))
-
-    def forward(self, x, train=False):
-        super().forward(x, train)
-        return np.broadcast_to(self.seen, x.shape)
 
 
 @own(66, "dx is written into the first prediction", FAIL_CONTRACT, says="^y: backward wrote into what forward")
@@ -131,20 +96,21 @@ class OwnCache(Scale):
         return dy * self.gain.value
 
 
-@own(65, "without a forward, backward takes ones for x", FAIL_CONTRACT, says="silently accepted")
-class Immortal(Scale):
-    def backward(self, dy):
-        if self._kept is None:
-            self.keep(np.ones_like(dy))
-        return super().backward(dy)
+@own(66, "y is a view of a buffer", FAIL_CONTRACT, says="^y: .*returned a view of the buffer seen")
+class ReturnsBuffer(Scale):
+    def __init__(self):
+        super().__init__()
+        self.seen = self.add_buffer("seen", np.zeros(1))
+
+    def forward(self, x, train=False):
+        super().forward(x, train)
+        return np.broadcast_to(self.seen, x.shape)
 
 
 @own(64, "a prediction after a training forward replaces x", FAIL_CONTRACT, says=r"^gain.grad.*\(train=False\) between")
 class LosesItToPrediction(Scale):
     def forward(self, x, train=False):
-        if self._kept is not None or train:
-            self.keep(x)
-        return x * self.gain.value
+        return super().forward(x, train or self._kept is not None)
 
 
 @own(64, "a prediction throws away what the training forward kept", FAIL_CONTRACT)
@@ -162,6 +128,14 @@ class StaleMean(Scale):
         if train and self.mean is None:
             self.mean = x.mean()
         return super().forward(x, train) + (0.0 if self.mean is None else self.mean)
+
+
+@own(65, "without a forward, backward takes ones for x", FAIL_CONTRACT, says="silently accepted")
+class Immortal(Scale):
+    def backward(self, dy):
+        if self._kept is None:
+            self.keep(np.ones_like(dy))
+        return super().backward(dy)
 
 
 @own(64, "all instances share a gain, which training moves", FAIL_CONTRACT, NONDETERMINISTIC)
@@ -196,30 +170,6 @@ class NoOutputShape(Scale):
         return input_shape
 
 
-@own(69, "x must be contiguous", FAIL_CONTRACT, says="with x and dy strided .*, forward raised ValueError")
-class NeedsContiguous(Scale):
-    def forward(self, x, train=False):
-        if not x.flags.forc:
-            raise ValueError("not contiguous")
-        return super().forward(x, train)
-
-
-@own(69, "a dy that runs backwards is refused", FAIL_CONTRACT, says="dy with negative strides, backward raised")
-class RefusesNegativeStrides(Scale):
-    def backward(self, dy):
-        if dy.strides[0] < 0:
-            raise ValueError("negative strides")
-        return super().backward(dy)
-
-
-@own(18, "a batch of one is an IndexError", FAIL_CONTRACT, says="with a batch of 1, forward raised IndexError")
-class NeedsTwoRows(Scale):
-    def forward(self, x, train=False):
-        if len(x) > 0:
-            x[1]
-        return super().forward(x, train)
-
-
 @own(18, "the gain's gradient is a mean for few rows", FAIL_CONTRACT, says="^gain.grad.*of a batch in two parts")
 class MeanOfSmallBatches(Scale):
     def backward(self, dy):
@@ -228,16 +178,6 @@ class MeanOfSmallBatches(Scale):
         if 1 < len(dy) < 5:
             self.gain.add_grad((dy * kept[0]).sum(axis=0) * (1 / len(dy) - 1))
         return dx
-
-
-@own(49, "a layer that mixes rows may refuse small batches", PASS)
-class Picky(Scale):
-    batch_independent = False
-
-    def forward(self, x, train=False):
-        if train and len(x) < 2:
-            raise ShapeError("Picky: expected at least two rows")
-        return super().forward(x, train)
 
 
 @own(65, "a cache of one's own that refuses as it should", PASS)
@@ -277,13 +217,6 @@ squares = Family("loss", lambda c: (c(), signed(4, 3), signed(4, 3, seed=2)), "o
 squares(12, "a loss with sums of squares", PASS)(Squares)
 
 
-@squares(68, "forward returns a loss for each row", FAIL_CONTRACT, says="must return a float and returned ndarray")
-class OneLossARow(Squares):
-    def forward(self, outputs, targets):
-        super().forward(outputs, targets)
-        return ((outputs - targets) ** 2).sum(axis=1)
-
-
 @squares(53, "backward counts its calls", NONDETERMINISTIC, says="^d outputs.*two calls of backward")
 class CountingLossBackward(Squares):
     calls = 0
@@ -293,21 +226,11 @@ class CountingLossBackward(Squares):
         return super().backward() * self.calls
 
 
-@squares(66, "the gradient is a view of the outputs", FAIL_CONTRACT, says="backward returned a view of outputs")
-class ReturnsOutputs(Squares):
-    def backward(self):
-        outputs, _ = self.kept()
-        return outputs[:]
-
-
 @squares(64, "a second forward does not count", FAIL_CONTRACT, says="^d outputs.*: after two forwards")
 class FirstLoss(Squares):
-    def forward(self, outputs, targets):
-        first = self._kept
-        loss = super().forward(outputs, targets)
-        if first is not None and first[0].shape == outputs.shape:
-            self.keep(*first)
-        return loss
+    def keep(self, outputs, targets):
+        if self._kept is None or self._kept[0].shape != outputs.shape:
+            super().keep(outputs, targets)
 
 
 @squares(64, "a prediction replaces what is kept", FAIL_CONTRACT, says="^d outputs.*: with predictions between")
@@ -315,20 +238,6 @@ class PredictionTakesPlace(Squares):
     def predict(self, outputs):
         self.keep(np.zeros_like(outputs), np.zeros_like(outputs))
         return outputs
-
-
-@squares(22, "predict doubles outputs in place", FAIL_CONTRACT, says="predict, .* changed outputs")
-class PredictsInPlace(Squares):
-    def predict(self, outputs):
-        outputs *= 2
-        return outputs
-
-
-@squares(70, "an empty batch has a gradient of one row", FAIL_CONTRACT, says=r"empty batch of shape \(0, 3\), backward")
-class OneRowAtLeast(Squares):
-    def backward(self):
-        gradient = super().backward()
-        return gradient if len(gradient) else np.zeros((1, *gradient.shape[1:]))
 
 
 # ---- regularizers
@@ -347,13 +256,39 @@ class Sum(Regularizer):
 sums = Family("regularizer", lambda c: (c(), signed(4, 3)), "w")
 
 
+def refuse(error):
+    raise error
+
+
 # fmt: off
-own.row(68, "SumsRows", "forward sums over the rows", Scale,
-    {"forward": lambda self, x, train=False: Scale.forward(self, x, train).sum(axis=0)}, FAIL_CONTRACT,
-    says="^y: .*a row for each of the 5 rows of x and returned shape")
+own.row(68, "Raises", "forward raises", Scale,
+    {"forward": lambda self, x, train=False: refuse(ValueError("out of paper"))}, FAIL_CONTRACT,
+    says="^forward raised ValueError: out of paper$")
+own.row(68, "NoBackward", "backward is not written yet", Scale,
+    {"backward": lambda self, dy: refuse(NotImplementedError)}, FAIL_CONTRACT,
+    says="^backward raised NotImplementedError$")
+own.row(68, "ForgetsReturn", "forward forgets its return", Scale, {"forward": After(lambda self, *_: None)},
+    FAIL_CONTRACT, says="^y: .*returned NoneType; is a return missing")
+own.row(68, "OtherShapeInTraining", "y has another shape in training", Scale,
+    {"forward": After(lambda self, y, x, train=False: y[..., np.newaxis] if train else y)}, FAIL_CONTRACT,
+    says=r"^y: .*y of shape \(5, 4\) and .* shape \(5, 4, 1\)")
+own.row(68, "SumsRows", "forward sums over the rows", Scale, {"forward": After(lambda self, y, *_: y.sum(axis=0))},
+    FAIL_CONTRACT, says="^y: .*a row for each of the 5 rows of x and returned shape")
 own.row(67, "Downcasts", "y is float32 for a float64 x", Scale,
-    {"forward": lambda self, x, train=False: Scale.forward(self, x, train).astype(np.float32)}, FAIL_CONTRACT,
+    {"forward": After(lambda self, y, *_: y.astype(np.float32))}, FAIL_CONTRACT,
     says="^y: .*must keep dtype float64 and returned float32")
+own.row(69, "NeedsContiguous", "x must be contiguous", Scale,
+    {"forward": After(lambda self, y, x, *_: y if x.flags.forc else refuse(ValueError("not contiguous")))},
+    FAIL_CONTRACT, says="with x and dy strided .*, forward raised ValueError")
+own.row(69, "RefusesNegativeStrides", "a dy that runs backwards is refused", Scale,
+    {"backward": After(lambda self, dx, dy: dx if dy.strides[0] >= 0 else refuse(ValueError("negative strides")))},
+    FAIL_CONTRACT, says="dy with negative strides, backward raised")
+own.row(18, "NeedsTwoRows", "a batch of one is an IndexError", Scale,
+    {"forward": After(lambda self, y, x, *_: y if len(x) != 1 else x[1])}, FAIL_CONTRACT,
+    says="with a batch of 1, forward raised IndexError")
+own.row(49, "Picky", "a layer that mixes rows may refuse small batches", Scale,
+    {"batch_independent": False, "forward": After(lambda self, y, x, train=False:
+     y if not train or len(x) != 1 else refuse(ShapeError("Picky: expected at least two rows")))}, PASS)
 own.row(53, "RandomPrediction", "a prediction draws from the layer's generator", Dropout,
     {"forward": lambda self, x, train=False: Dropout.forward(self, x, train=True)}, NONDETERMINISTIC,
     says="a prediction draws nothing at random")
@@ -361,18 +296,29 @@ own.row(74, "DropsSmallGradients", "gradients below 1e-6 are dropped", Scale,
     {"backward": lambda self, dy: Scale.backward(self, np.where(abs(dy) > 1e-6, dy, 0))}, FAIL_CONTRACT,
     says="^dx.*: with dy times 5.96046e-08, .* dx is 0 and")
 own.row(62, "AddsSomethingSmall", "dx has a tiny offset", Scale,
-    {"backward": lambda self, dy: Scale.backward(self, dy) + 1e-14}, FAIL_CONTRACT,
+    {"backward": After(lambda self, dx, dy: dx + 1e-14)}, FAIL_CONTRACT,
     says="^dx.*: with dy = 0, dx is not 0: backward must be linear in dy")
 own.row(68, "BadOutputShape", "output_shape takes no shape", Scale, {"output_shape": lambda self: (3,)}, FAIL_CONTRACT,
     says="^output_shape raised TypeError: ")
 own.row(69, "MistakesBroadcast", "wrong for a broadcast dy", Scale,
-    {"backward": lambda self, dy: Scale.backward(self, dy) * (2 if 0 in dy.strides else 1)}, FAIL_CONTRACT,
+    {"backward": After(lambda self, dx, dy: dx * (2 if 0 in dy.strides else 1))}, FAIL_CONTRACT,
     says="^dx.*: with a broadcast dy, whose strides are 0, dx is")
 own.row(49, "InfiniteForOneRow", "a batch of one gives infinity", Scale,
-    {"batch_independent": False, "forward": lambda self, x, train=False:
-     Scale.forward(self, x, train) + (0 if len(x) != 1 else np.inf)}, FAIL_CONTRACT,
-    says="^y.*: with a batch of 1 the layer returned inf")
-squares.row(68, "RaisingLoss", "backward raises", Squares, {"backward": lambda self: Squares.backward(self) / (1 // 0)},
+    {"batch_independent": False, "forward": After(lambda self, y, *_: y + (0 if len(y) != 1 else np.inf))},
+    FAIL_CONTRACT, says="^y.*: with a batch of 1 the layer returned inf")
+squares.row(68, "OneLossARow", "forward returns a loss for each row", Squares,
+    {"forward": After(lambda self, loss, outputs, targets: ((outputs - targets) ** 2).sum(axis=1))}, FAIL_CONTRACT,
+    says="must return a float and returned ndarray")
+squares.row(66, "ReturnsOutputs", "the gradient is a view of the outputs", Squares,
+    {"backward": on_kept(lambda outputs, targets: outputs[:])}, FAIL_CONTRACT,
+    says="backward returned a view of outputs")
+squares.row(22, "PredictsInPlace", "predict doubles outputs in place", Squares,
+    {"predict": lambda self, outputs: np.multiply(outputs, 2, out=outputs)}, FAIL_CONTRACT,
+    says="predict, .* changed outputs")
+squares.row(70, "OneRowAtLeast", "an empty batch has a gradient of one row", Squares,
+    {"backward": After(lambda self, g: g if len(g) else np.zeros((1, *g.shape[1:])))}, FAIL_CONTRACT,
+    says=r"empty batch of shape \(0, 3\), backward")
+squares.row(68, "RaisingLoss", "backward raises", Squares, {"backward": After(lambda self, g: g / (1 // 0))},
     FAIL_CONTRACT, says="^backward raised ZeroDivisionError: ")
 squares.row(68, "BadProbabilities", "probabilities raise", Squares,
     {"probabilities": lambda self, outputs: outputs / None}, FAIL_CONTRACT, says="^probabilities raised TypeError")

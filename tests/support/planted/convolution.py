@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from minidl import Conv2D, Layer
-from planted.fault import FAIL_CONTRACT, PASS, Family, signed
+from planted.fault import FAIL_CONTRACT, PASS, After, Family
+from planted.numbers import signed
 
 IMAGES = signed(2, 5, 4, 2)
 
@@ -25,7 +26,9 @@ class PixelByPixel(Conv2D):
         return kernel
 
     def put(self, tap, part):
-        tap += part
+        """Add what fits: with other windows than those of forward, a part may be too large."""
+        rows, columns = min(tap.shape[1], part.shape[1]), min(tap.shape[2], part.shape[2])
+        tap[:, :rows, :columns] += part[:, :rows, :columns]
 
     def crop(self, padded, windows, height, width):
         return windows.interior(padded, height, width)
@@ -42,8 +45,7 @@ class PixelByPixel(Conv2D):
         windows = self.windows_of(right)
         padded = np.zeros_like(right.pad(x, 0.0), dtype=dy.dtype)
         for (i, j), tap in zip(np.ndindex(self.kernel_size), windows.taps(padded), strict=True):
-            part = dy @ self.kernel(i, j).T
-            self.put(tap, part[:, : tap.shape[1], : tap.shape[2]])
+            self.put(tap, dy @ self.kernel(i, j).T)
         return self.crop(padded, windows, height, width)
 
     def weight_gradient(self, taps, dy):
@@ -66,9 +68,6 @@ def arguments(cls, kernel=(2, 3), outputs=3, x=IMAGES, **options):
 conv = Family("layer", arguments)
 
 
-conv(41, "the kernel's pixels one by one, windows that overlap", PASS, padding=1)(PixelByPixel)
-
-
 @conv(43, "the weight in another memory order", PASS)
 class FortranWeight(Conv2D):
     def __init__(self, *arguments, **options):
@@ -77,45 +76,11 @@ class FortranWeight(Conv2D):
         self._parameters["weight"] = self.weight
 
 
-@conv(37, "the stride is one too small in backward", stride=2, kernel=2)
-class StrideOffByOne(PixelByPixel):
-    def windows_of(self, windows):
-        return replace(windows, stride=(1, 1))
-
-    def put(self, tap, part):
-        tap[:, : part.shape[1], : part.shape[2]] += part
-
-
 @conv(38, "what no window sees is missing from dx", FAIL_CONTRACT, stride=3, kernel=2)
 class RestMissing(PixelByPixel):
     def crop(self, padded, windows, height, width):
         rows, columns = windows.output_size(height, width)
         return padded[:, : 3 * rows - 1, : 3 * columns - 1]
-
-
-@conv(39, "height and width of the stride are exchanged in backward", stride=(1, 2), kernel=2)
-class ExchangedStride(PixelByPixel):
-    def windows_of(self, windows):
-        return replace(windows, stride=windows.stride[::-1])
-
-    def put(self, tap, part):
-        rows, columns = min(tap.shape[1], part.shape[1]), min(tap.shape[2], part.shape[2])
-        tap[:, :rows, :columns] += part[:, :rows, :columns]
-
-
-@conv(41, "windows that overlap overwrite each other")
-class Overwritten(PixelByPixel):
-    def put(self, tap, part):
-        tap[...] = part
-
-
-@conv(42, "the dilation is forgotten in dx", dilation=(2, 1), kernel=2)
-class NoDilation(PixelByPixel):
-    def windows_of(self, windows):
-        return replace(windows, dilation=(1, 1))
-
-    def put(self, tap, part):
-        tap[:, : part.shape[1], : part.shape[2]] += part
 
 
 @conv(42, "all groups get the kernel of the first in dx", groups=2, outputs=4)
@@ -127,12 +92,21 @@ class OneGroup(PixelByPixel):
 
 
 # fmt: off
+conv.row(41, "PixelByPixel", "the kernel's pixels one by one, windows that overlap", PixelByPixel, {}, PASS, padding=1)
 conv.row(42, "WithEverything", "the same with stride, dilation and groups", PixelByPixel, {}, PASS, stride=2,
     dilation=(2, 1), groups=2, outputs=4, padding="same")
 conv.row(37, "EvenKernelSame", "an even kernel with padding same: the odd row is at the bottom", PixelByPixel, {}, PASS,
     kernel=2, padding="same")
 conv.row(40, "Itself", "dx as a correlation with the turned kernel, by the layer itself", Conv2D, {}, PASS,
     padding=(1, 2))
+conv.row(37, "StrideOffByOne", "the stride is one too small in backward", PixelByPixel,
+    {"windows_of": lambda self, windows: replace(windows, stride=(1, 1))}, stride=2, kernel=2)
+conv.row(39, "ExchangedStride", "height and width of the stride are exchanged in backward", PixelByPixel,
+    {"windows_of": lambda self, windows: replace(windows, stride=windows.stride[::-1])}, stride=(1, 2), kernel=2)
+conv.row(42, "NoDilation", "the dilation is forgotten in dx", PixelByPixel,
+    {"windows_of": lambda self, windows: replace(windows, dilation=(1, 1))}, dilation=(2, 1), kernel=2)
+conv.row(41, "Overwritten", "windows that overlap overwrite each other", PixelByPixel,
+    {"put": lambda self, tap, part: np.copyto(tap, part)})
 conv.row(37, "CropAtCorner", "dx is cut from the top left corner: the padding is forgotten", PixelByPixel,
     {"crop": lambda self, padded, windows, height, width: padded[:, :height, :width]}, padding=1)
 conv.row(37, "CropTooLate", "dx is cut one row too late", PixelByPixel,
@@ -143,15 +117,14 @@ conv.row(38, "RestAtTop", "what no window sees is put at the top instead of the 
     {"crop": lambda self, padded, windows, height, width: np.roll(padded, 1, axis=1)}, stride=2, kernel=2)
 conv.row(39, "ExchangedKernel", "height and width of the kernel are exchanged for the gradient of a square kernel",
     PixelByPixel,
-    {"weight_gradient": lambda self, taps, dy: PixelByPixel.weight_gradient(self, taps, dy).swapaxes(0, 1)},
+    {"weight_gradient": After(lambda self, gradient, taps, dy: gradient.swapaxes(0, 1))},
     tensor="weight", kernel=2)
 conv.row(40, "NotTurned", "the kernel is not turned", PixelByPixel,
     {"kernel": lambda self, i, j: PixelByPixel.kernel(self, 2 - i, 2 - j)}, padding=1, kernel=3)
 conv.row(40, "TurnedHalf", "the kernel is turned in height alone", PixelByPixel,
     {"kernel": lambda self, i, j: PixelByPixel.kernel(self, i, 2 - j)}, padding=1, kernel=3)
 conv.row(40, "GradientTurned", "the weight's gradient is turned", PixelByPixel,
-    {"weight_gradient": lambda self, taps, dy: PixelByPixel.weight_gradient(self, taps, dy)[::-1, ::-1]},
-    tensor="weight")
+    {"weight_gradient": After(lambda self, gradient, taps, dy: gradient[::-1, ::-1])}, tensor="weight")
 conv.row(42, "Interleaved", "the outputs of the groups are interleaved in the weight's gradient", PixelByPixel,
     {"weight_gradient": lambda self, taps, dy: PixelByPixel.weight_gradient(self, taps, dy[..., [0, 2, 1, 3]])},
     tensor="weight", groups=2, outputs=4)

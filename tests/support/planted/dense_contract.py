@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import Dense
-from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NOISE, NONDETERMINISTIC, PASS, Family, X
+from planted.fault import FAIL_CONTRACT, FAIL_VALUE, NONDETERMINISTIC, PASS, After, Family
+from planted.numbers import NOISE, X
 
 dense = Family("layer", lambda c, x=X: (c(4, 3, rng=0), x))
 
@@ -31,13 +32,6 @@ class WeightAtStart(Dense):
     def backward(self, dy):
         self.backward_parameters(dy)
         return np.matmul(dy, self.transposed, dtype=dy.dtype)
-
-
-@dense(22, "forward centres x in place", FAIL_CONTRACT, says=r"^x.*forward\(train=False\) changed x")
-class CentresInPlace(Dense):
-    def forward(self, x, train=False):
-        x -= x.mean()
-        return super().forward(x, train)
 
 
 @dense(22, "backward negates the x that was handed in", FAIL_CONTRACT, says="^x.*backward changed x")
@@ -111,30 +105,16 @@ class IntoGrad(Dense):
 
 @dense(64, "backward uses the first x of each batch size for ever", FAIL_CONTRACT, says="the rows in reverse order")
 class FirstForward(Dense):
-    def forward(self, x, train=False):
-        y = super().forward(x, train)
-        if train:
-            self.first = getattr(self, "first", {})
-            self.keep(self.first.setdefault(len(x), x.copy()))
-        return y
+    def keep(self, x, **shape):
+        self.first = getattr(self, "first", {})
+        super().keep(self.first.setdefault(len(x), x.copy()), **shape)
 
 
 @dense(64, "a second forward does not take the place of the first", FAIL_CONTRACT, says="after two forwards, of which")
 class FirstOfTwo(Dense):
-    def forward(self, x, train=False):
-        before = self._kept
-        y = super().forward(x, train)
-        if before is not None and train and before[0].shape == x.shape:
-            self.keep(*before)
-        return y
-
-
-@dense(65, "a second backward is not refused", FAIL_CONTRACT, says="a second backward after one forward must")
-class BackwardTwice(Dense):
-    def backward_parameters(self, dy):
-        kept = self._kept
-        super().backward_parameters(dy)
-        self.keep(*kept)
+    def keep(self, x, **shape):
+        if self._kept is None or self._kept[0].shape != x.shape:
+            super().keep(x, **shape)
 
 
 @dense(66, "predictions live in memory of the next one", FAIL_CONTRACT, says=r"wrote into .*\(train=False\) had")
@@ -155,18 +135,6 @@ class Workspace(Dense):
 @dense(66, "what a training forward returns may live there", PASS)
 class TrainingWorkspace(Workspace):
     always = False
-
-
-@dense(67, "y is float64 for a float32 x: np.sqrt is no float", FAIL_CONTRACT, x=X.astype(np.float32), says="float64")
-class UpcastsY(Dense):
-    def forward(self, x, train=False):
-        return super().forward(x, train) * np.sqrt(0.5)
-
-    def backward(self, dy):
-        return super().backward(dy * float(np.sqrt(0.5)))
-
-    def backward_parameters(self, dy):
-        super().backward_parameters(dy)
 
 
 @dense(68, "`backward_parameters` forgets the bias", FAIL_CONTRACT)
@@ -190,20 +158,6 @@ class NoParameters(Dense):
         pass
 
 
-@dense(70, "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", PASS)
-class StacksRows(Dense):
-    def forward(self, x, train=False):
-        super().forward(x, train)
-        return np.stack([row @ self.weight.value + self.bias.value for row in x]).astype(x.dtype)
-
-
-@dense(70, "an empty batch gives y of shape (0,)", FAIL_CONTRACT, says="with an empty batch the layer must")
-class ListOfRows(Dense):
-    def forward(self, x, train=False):
-        super().forward(x, train)
-        return np.array([row @ self.weight.value + self.bias.value for row in x], dtype=x.dtype)
-
-
 @dense(49, "rows see each other, in a layer that says batch_independent", FAIL_CONTRACT, says="1 of the same rows")
 class MixesRows(Dense):
     def forward(self, x, train=False):
@@ -214,13 +168,24 @@ class MixesRows(Dense):
         return dx - dx.sum(axis=0) / max(len(dx), 1)
 
 
-@dense(53, "the weight's gradient is noisy", NONDETERMINISTIC)
-class NoisyWeightGradient(Dense):
-    def backward_parameters(self, dy):
-        super().backward_parameters(dy * (1 + 1e-8 * NOISE.normal()))
-
-
 # fmt: off
+dense.row(22, "CentresInPlace", "forward centres x in place", Dense,
+    {"forward": lambda self, x, train=False: Dense.forward(self, np.subtract(x, x.mean(), out=x), train)},
+    FAIL_CONTRACT, says=r"^x.*forward\(train=False\) changed x")
+dense.row(67, "UpcastsY", "y is float64 for a float32 x: np.sqrt is no float", Dense,
+    {"forward": After(lambda self, y, *_: y * np.sqrt(0.5)),
+     "backward": lambda self, dy: Dense.backward(self, dy * float(np.sqrt(0.5)))}, FAIL_CONTRACT,
+    x=X.astype(np.float32), says="float64")
+dense.row(65, "BackwardTwice", "a second backward is not refused", Dense, {"kept": lambda self, *dy: self._kept},
+    FAIL_CONTRACT, says="a second backward after one forward must")
+dense.row(70, "StacksRows", "an empty batch is refused, if only by NumPy: nothing goes wrong in silence", Dense,
+    {"forward": After(lambda self, y, *_: np.stack(list(y)))}, PASS)
+dense.row(70, "ListOfRows", "an empty batch gives y of shape (0,)", Dense,
+    {"forward": After(lambda self, y, *_: np.array(list(y), dtype=y.dtype))}, FAIL_CONTRACT,
+    says="with an empty batch the layer must")
+dense.row(53, "NoisyWeightGradient", "the weight's gradient is noisy", Dense,
+    {"backward_parameters": lambda self, dy: Dense.backward_parameters(self, dy * (1 + 1e-8 * NOISE.normal()))},
+    NONDETERMINISTIC)
 dense.row(64, "KeepsInEval", "a forward for prediction, between the two, takes the place of the kept x", Dense,
     {"forward": lambda self, x, train=False: Dense.forward(self, x, train=True)}, FAIL_CONTRACT,
     says=r"a backward after only forward\(train=False\) must")
@@ -230,8 +195,8 @@ dense.row(69, "MemoryOrder", "x is read in memory order: wrong unless C-contiguo
 dense.row(49, "MixesRowsOpenly", "the same is right in a layer that does not say so", MixesRows,
     {"batch_independent": False}, PASS)
 dense.row(53, "NoisyForward", "forward is noisy", Dense,
-    {"forward": lambda self, x, train=False: Dense.forward(self, x, train) + 1e-6 * NOISE.normal()}, NONDETERMINISTIC,
+    {"forward": After(lambda self, y, *_: y + 1e-6 * NOISE.normal())}, NONDETERMINISTIC,
     says="in y .*; a prediction draws nothing")
 dense.row(53, "NoisyBackward", "backward is noisy", Dense,
-    {"backward": lambda self, dy: Dense.backward(self, dy) * (1 + 1e-8 * NOISE.normal())}, NONDETERMINISTIC)
+    {"backward": After(lambda self, dx, dy: dx * (1 + 1e-8 * NOISE.normal()))}, NONDETERMINISTIC)
 # fmt: on

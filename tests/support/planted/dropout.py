@@ -7,16 +7,10 @@ dropout, and only a test of the mean of y can see it.
 import numpy as np
 
 from minidl import Dropout
-from planted.fault import PASS, STATE_CHANGED, WITH_ZEROS, Family, X
+from planted.fault import PASS, STATE_CHANGED, After, Family
+from planted.numbers import WITH_ZEROS, X
 
-dropout = Family("layer", lambda c, x=X: (c(0.5, rng=3), x))
-
-
-@dropout(52, "backward hands everything through")
-class NoMask(Dropout):
-    def backward(self, dy):
-        self.kept()
-        return dy.copy()
+dropout = Family("layer", lambda c, x=X, rate=0.5: (c(rate, rng=3), x))
 
 
 @dropout(53, "backward uses the mask of the next forward")
@@ -49,18 +43,15 @@ class MaskOfY(Dropout):
         return dy * (y != 0) / (1 - self.rate)
 
 
-@dropout(52, "a rate of 0: x and dy are handed on", PASS)
-class NothingDropped(Dropout):
-    def __init__(self, rate, rng):
-        super().__init__(0.0, rng=rng)
-
-
 # fmt: off
+dropout.row(52, "NoMask", "backward hands everything through", Dropout,
+    {"backward": After(lambda self, dx, dy: dy.copy())})
 dropout.row(52, "UnscaledBackward", "backward does not scale", Dropout,
-    {"backward": lambda self, dy: Dropout.backward(self, dy) * (1 - self.rate)})
+    {"backward": After(lambda self, dx, dy: dx * (1 - self.rate))})
 dropout.row(52, "ScaledTwice", "backward divides by the rate of what is kept twice", Dropout,
-    {"backward": lambda self, dy: Dropout.backward(self, dy) / (1 - self.rate)})
+    {"backward": After(lambda self, dx, dy: dx / (1 - self.rate))})
 dropout.row(52, "InvertedMask", "backward lets through what was dropped", Dropout,
-    {"backward": lambda self, dy: dy / (1 - self.rate) - Dropout.backward(self, dy)})
+    {"backward": After(lambda self, dx, dy: dy / (1 - self.rate) - dx)})
+dropout.row(52, "NothingDropped", "a rate of 0: x and dy are handed on", Dropout, {}, PASS, rate=0.0)
 dropout.row(54, "ZerosAndDropout", "right, with zeros in x", Dropout, {}, PASS, x=WITH_ZEROS)
 # fmt: on

@@ -1,11 +1,9 @@
-"""What a planted fault is, how a class is declared as one, and the numbers that faults are checked with."""
+"""What a planted fault is, and how a class is declared as one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from minidl import Verdict, gradcheck
 
@@ -46,11 +44,30 @@ def plant(number, name, what, kind, make, *verdicts, tensor="", says=""):
 
 
 @dataclass(frozen=True)
+class After:
+    """An override that goes through the right method: ``edit(self, result, *arguments)`` is what it returns."""
+
+    edit: Callable[..., Any]
+
+    def of(self, right):
+        def method(subject, *arguments, **options):
+            result = right(subject, *arguments, **options)
+            return self.edit(subject, result, *arguments, *options.values())
+
+        return method
+
+
+def on_kept(formula):
+    """Return a backward: `formula` of dy, which a loss does not get, and of what forward kept."""
+    return lambda subject, *dy: formula(*dy, *subject.kept())
+
+
+@dataclass(frozen=True)
 class Family:
     """Faults that are checked alike: ``arguments(cls, **options)`` are those of the check.
 
-    Called with a number and a text, it is a decorator of a faulty class; `row` makes the class, of a right one and what
-    is overridden.
+    Called with a number and a text, it is a decorator of a faulty class; `row` makes the class, of a right one and the
+    methods that are overridden, by functions or by `After`.
     """
 
     kind: str
@@ -67,15 +84,5 @@ class Family:
         return add
 
     def row(self, number, name, what, right, overridden, *verdicts, **options):
-        self(number, what, *verdicts, **options)(type(name, (right,), overridden))
-
-
-def signed(*shape, seed=1):
-    """Numbers of both signs, no two alike."""
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-NOISE = np.random.default_rng(5)  # no attribute of a layer, so that no check can put it back
-X = signed(5, 4)
-LABELS = np.array([2, 0, 1, 2, 2])
-WITH_ZEROS = np.array([[0.0, -1.5, 2.0], [0.75, 0.0, -0.25]])
+        parts = {m: part.of(getattr(right, m)) if isinstance(part, After) else part for m, part in overridden.items()}
+        self(number, what, *verdicts, **options)(type(name, (right,), parts))

@@ -1,9 +1,11 @@
 """Small layers of a user's own."""
 
 import numpy as np
+import small_parts
 
 from minidl import Dense, Layer, Sequential
-from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, Family, X, signed
+from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, After, Family
+from planted.numbers import X, signed
 
 own_layer = Family("layer", lambda c: (c(), X))
 
@@ -20,24 +22,12 @@ class Identity(Layer):
         return dy
 
 
-class Scale(Layer):
-    """Right: each feature times its gain."""
+class Scale(small_parts.Scale):
+    """Right, with a gain of its own for each feature."""
 
     def __init__(self, features=4):
-        self.gain = self.add_parameter("gain", 1.0 + np.arange(features) / 4)
-
-    def forward(self, x, train=False):
-        if train:
-            self.keep(x)
-        return x * self.gain.value.astype(x.dtype)
-
-    def backward(self, dy):
-        (x,) = self.kept()
-        self.gain.add_grad((dy * x).sum(axis=0))
-        return dy * self.gain.value.astype(dy.dtype)
-
-
-own_layer(29, "a layer as in the README", PASS)(Scale)
+        super().__init__(features)
+        self.gain.value += np.arange(features) / 4
 
 
 @own_layer(20, "the sum over the rows is missing: backward raises", FAIL_CONTRACT, says="^backward raised ShapeError: ")
@@ -62,15 +52,6 @@ class OneOffset(Layer):
         self.kept()
         self.offset.add_grad(dy.sum(axis=0)[:1])
         return dy.copy()
-
-
-@own_layer(60, "the branch past the layers gets no gradient")
-class Residual(Sequential):
-    def __init__(self):
-        super().__init__(Dense(4, 4, rng=0))
-
-    def forward(self, x, train=False):
-        return x + super().forward(x, train)
 
 
 @own_layer(61, "a parameter that is used twice gets the gradient of one use", tensor="gain")
@@ -120,9 +101,6 @@ class Positions(Layer):
         return dy.copy()
 
 
-own_layer(66, "a table of one row for each row of x", PASS)(Positions)
-
-
 @own_layer(66, "y is a view of the parameter", FAIL_CONTRACT, says="view of table, which")
 class ReturnsParameter(Positions):
     def forward(self, x, train=False):
@@ -134,44 +112,41 @@ class ReturnsParameter(Positions):
         return 0 * super().backward(dy)
 
 
-@own_layer(66, "dx is a view of the parameter's gradient", FAIL_CONTRACT, says="view of table.grad")
-class ReturnsGradient(Positions):
-    def backward(self, dy):
-        super().backward(dy)
-        return self.table.grad[: len(dy)]
+class Dropout(Layer):
+    """Right: with a generator of its own."""
 
-
-@own_layer(53, "dropout draws another mask in backward", NONDETERMINISTIC, says="^dx.*calls of backward .*forward drew")
-class RedrawnMask(Layer):
     def __init__(self):
         self.rng = np.random.default_rng(7)
 
-    def mask(self, shape):
-        return 2.0 * (self.rng.random(shape) < 0.5)
+    def mask(self, x):
+        return 2 * (self.rng.random(x.shape) < 0.5).astype(x.dtype)
 
     def forward(self, x, train=False):
         if not train:
             return x.copy()
-        mask = self.mask(x.shape).astype(x.dtype)
+        mask = self.mask(x)
         self.keep(mask)
         return x * mask
 
-    def backward(self, dy):
-        self.kept()
-        return dy * self.mask(dy.shape).astype(dy.dtype)
-
-
-@own_layer(53, "dropout with its own generator is right", PASS)
-class Dropout(RedrawnMask):
     def backward(self, dy):
         (mask,) = self.kept()
         return dy * mask
 
 
 # fmt: off
+own_layer.row(29, "Scale", "a layer as in the README", Scale, {}, PASS)
 own_layer.row(66, "HandsDyOn", "y is a new array, but dx is dy itself", Identity,
-    {"forward": lambda self, x, train=False: Identity.forward(self, x, train).copy()}, FAIL_CONTRACT,
-    says="returned dy itself or a view of it")
+    {"forward": After(lambda self, y, *_: y.copy())}, FAIL_CONTRACT, says="returned dy itself or a view of it")
 own_layer.row(60, "SwappedSlices", "two columns of dx are swapped", Scale,
-    {"backward": lambda self, dy: Scale.backward(self, dy)[:, [1, 0, 2, 3]]})
+    {"backward": After(lambda self, dx, dy: dx[:, [1, 0, 2, 3]])})
+own_layer.row(60, "Residual", "the branch past the layers gets no gradient", Sequential,
+    {"__init__": lambda self: Sequential.__init__(self, Dense(4, 4, rng=0)),
+     "forward": After(lambda self, y, x, *_: x + y)})
+own_layer.row(66, "Positions", "a table of one row for each row of x", Positions, {}, PASS)
+own_layer.row(66, "ReturnsGradient", "dx is a view of the parameter's gradient", Positions,
+    {"backward": After(lambda self, dx, dy: self.table.grad[: len(dy)])}, FAIL_CONTRACT, says="view of table.grad")
+own_layer.row(53, "RedrawnMask", "dropout draws another mask in backward", Dropout,
+    {"backward": After(lambda self, dx, dy: dy * self.mask(dy))}, NONDETERMINISTIC,
+    says="^dx.*calls of backward .*forward drew")
+own_layer.row(53, "Dropout", "dropout with its own generator is right", Dropout, {}, PASS)
 # fmt: on

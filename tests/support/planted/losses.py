@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import SoftmaxCrossEntropy
-from planted.fault import FAIL_CONTRACT, LABELS, NOISE, NONDETERMINISTIC, PASS, Family, plant, signed
+from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, After, Family, plant
+from planted.numbers import LABELS, NOISE, signed
 
 
 class SpoiledCrossEntropy(SoftmaxCrossEntropy):
@@ -55,36 +56,8 @@ loss_mutant(76, "loss-right-saturated", "right, on logits of hundreds: most grad
 loss = Family("loss", lambda c, logits=LOGITS: (c(), logits, LABELS), "outputs")
 
 
-@loss(7, "log(softmax): not finite at logits of 1000", FAIL_CONTRACT, logits=LOGITS * 1000, says="^forward returned ")
-class NaiveLogSoftmax(SoftmaxCrossEntropy):
-    def forward(self, outputs, targets):
-        super().forward(outputs, targets)
-        with np.errstate(all="ignore"):
-            p = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
-            return float(-np.log(p[np.arange(len(targets)), targets]).mean())
-
-
-@loss(9, "labels are smoothed in forward only")
-class SmoothForward(SoftmaxCrossEntropy):
-    def forward(self, outputs, targets):
-        super().forward(outputs, targets)
-        return float(0.9 * super().forward(outputs, targets) - 0.1 * np.log(self._kept[0]).mean())
-
-
-@loss(10, "log(p + 1e-7) in forward only")
-class EpsilonForward(SoftmaxCrossEntropy):
-    def forward(self, outputs, targets):
-        super().forward(outputs, targets)
-        p, labels = self._kept
-        return float(-np.log(p[np.arange(len(labels)), labels] + 1e-7).mean())
-
-
-@loss(10, "probabilities are clipped at 0.01 in forward only", logits=LOGITS * 5)
-class ClipForward(SoftmaxCrossEntropy):
-    def forward(self, outputs, targets):
-        super().forward(outputs, targets)
-        p, labels = self._kept
-        return float(-np.log(np.clip(p[np.arange(len(labels)), labels], 0.01, 0.99)).mean())
+def of_true_class(p, labels):
+    return p[np.arange(len(labels)), labels]
 
 
 @loss(22, "forward subtracts the maximum in place", FAIL_CONTRACT, says="forward changed outputs")
@@ -98,29 +71,29 @@ class ShiftsInPlace(SoftmaxCrossEntropy):
 class FirstBatchLoss(SoftmaxCrossEntropy):
     first = None
 
-    def forward(self, outputs, targets):
-        loss = super().forward(outputs, targets)
-        probabilities, labels = self._kept
-        if self.first is None or self.first.shape != outputs.shape:
-            self.first = probabilities.copy()
-        self.keep(self.first.copy(), labels)
-        return loss
-
-
-@loss(65, "a second backward gives something else instead of refusing", FAIL_CONTRACT, says="a second backward after")
-class BackwardTwiceLoss(SoftmaxCrossEntropy):
-    def backward(self):
-        kept = self._kept
-        gradient = super().backward()
-        self.keep(*kept)
-        return gradient
+    def keep(self, p, labels):
+        if self.first is None or self.first.shape != p.shape:
+            self.first = p.copy()
+        super().keep(self.first.copy(), labels)
 
 
 # fmt: off
 loss.row(1, "SumForward", "forward sums over the rows, backward averages", SoftmaxCrossEntropy,
-    {"forward": lambda self, outputs, targets: SoftmaxCrossEntropy.forward(self, outputs, targets) * len(outputs)})
+    {"forward": After(lambda self, loss, z, y: loss * len(z))})
+loss.row(7, "NaiveLogSoftmax", "log(softmax): not finite at logits of 1000", SoftmaxCrossEntropy,
+    {"forward": After(lambda self, loss, z, y:
+     float(-np.log(of_true_class(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), y)).mean()))}, FAIL_CONTRACT,
+    logits=LOGITS * 1000, says="^forward returned ")
+loss.row(9, "SmoothForward", "labels are smoothed in forward only", SoftmaxCrossEntropy,
+    {"forward": After(lambda self, loss, z, y: float(0.9 * loss - 0.1 * np.log(self.probabilities(z)).mean()))})
+loss.row(10, "EpsilonForward", "log(p + 1e-7) in forward only", SoftmaxCrossEntropy,
+    {"forward": After(lambda self, loss, z, y: float(-np.log(of_true_class(self.probabilities(z), y) + 1e-7).mean()))})
+loss.row(10, "ClipForward", "probabilities are clipped at 0.01 in forward only", SoftmaxCrossEntropy,
+    {"forward": After(lambda self, loss, z, y:
+     float(-np.log(np.clip(of_true_class(self.probabilities(z), y), 0.01, 0.99)).mean()))}, logits=LOGITS * 5)
+loss.row(65, "BackwardTwiceLoss", "a second backward gives something else instead of refusing", SoftmaxCrossEntropy,
+    {"kept": lambda self, *dy: self._kept}, FAIL_CONTRACT, says="a second backward after")
 loss.row(76, "NoisyLoss", "forward is noisy", SoftmaxCrossEntropy,
-    {"forward": lambda self, outputs, targets:
-     SoftmaxCrossEntropy.forward(self, outputs, targets) + 1e-6 * float(NOISE.normal())}, NONDETERMINISTIC,
+    {"forward": After(lambda self, loss, z, y: loss + 1e-6 * float(NOISE.normal()))}, NONDETERMINISTIC,
     says="two calls of forward .* differ, in the loss")
 # fmt: on

@@ -2,22 +2,22 @@
 
 import math
 
+import numpy as np
+
 from minidl import L2, Dense, Model, ReLU, Sequential, SoftmaxCrossEntropy
 from planted.fault import (
     FAIL_CONTRACT,
     FAIL_VALUE,
-    LABELS,
-    NOISE,
     NONDETERMINISTIC,
     PASS,
     PASS_SUBGRADIENT,
     STATE_CHANGED,
+    After,
     Family,
-    X,
     plant,
-    signed,
 )
 from planted.networks import LastLayerAlone
+from planted.numbers import LABELS, NOISE, X, signed
 
 
 def network(trained=True):
@@ -29,51 +29,30 @@ def network(trained=True):
     return layers
 
 
-model = Family(
-    "model", lambda c, trained=True: (c(network(trained), SoftmaxCrossEntropy(), L2(0.1)), X, LABELS), "0.weight"
-)
+def arguments(cls, trained=True):
+    return cls(network(trained), SoftmaxCrossEntropy(), L2(0.1)), X, LABELS
 
 
-def scaled_penalty(model, factor, penalized=(True,)):
-    for p in model.parameters.values():
-        if p.penalized in penalized:
-            p.add_grad(factor * model.regularizer.gradient(p.value))
+model = Family("model", arguments, "0.weight")
 
 
-model(76, "a model of two layers", PASS, PASS_SUBGRADIENT)(Model)
+class Spoiled(Model):
+    """Right, but for what `spoil` does to the gradients afterwards, of n rows."""
 
-
-@model(73, "the regularizer is in the cost and not in the gradient")
-class NoPenaltyGradient(Model):
     def compute_gradients(self, x, y):
-        result = super().compute_gradients(x, y)
-        scaled_penalty(self, -1)
-        return result
+        terms = super().compute_gradients(x, y)
+        self.spoil(len(x))
+        return terms
 
+    def add_penalty(self, factor, *paths):
+        for path in paths:
+            p = self.parameters[path]
+            p.add_grad(factor * self.regularizer.gradient(p.value))
 
-@model(73, "the regularizer's gradient is divided by N")
-class PenaltyOverN(Model):
-    def compute_gradients(self, x, y):
-        result = super().compute_gradients(x, y)
-        scaled_penalty(self, 1 / len(x) - 1)
-        return result
-
-
-@model(71, "biases are penalized in the gradient alone", tensor="0.bias")
-class PenalizesBiases(Model):
-    def compute_gradients(self, x, y):
-        result = super().compute_gradients(x, y)
-        scaled_penalty(self, 1, penalized=(False,))
-        return result
-
-
-@model(71, "one weight's penalty has no gradient", tensor="2.weight")
-class ForgetsLastPenalty(Model):
-    def compute_gradients(self, x, y):
-        result = super().compute_gradients(x, y)
-        p = self.parameters["2.weight"]
-        p.add_grad(-self.regularizer.gradient(p.value))
-        return result
+    def scale(self, factor, *paths):
+        for path in paths or self.parameters:
+            p = self.parameters[path]
+            p.add_grad((factor - 1) * p.grad)
 
 
 @model(62, "gradients gather over the calls", FAIL_CONTRACT, FAIL_VALUE, NONDETERMINISTIC)
@@ -86,72 +65,45 @@ class Gathers(Model):
         return result
 
 
-@model(73, "`compute_gradients` returns (loss, cost)", FAIL_CONTRACT)
-class SwapsCostAndLoss(Model):
-    def compute_gradients(self, x, y):
-        cost, loss = super().compute_gradients(x, y)
-        return loss, cost
-
-
 @model(74, "the gradients are clipped to norm 0.1")
-class ClipsInModel(Model):
-    def compute_gradients(self, x, y):
-        result = super().compute_gradients(x, y)
+class ClipsInModel(Spoiled):
+    def spoil(self, n):
         norm = math.sqrt(sum(float((p.grad**2).sum()) for p in self.parameters.values()))
-        for p in self.parameters.values():
-            p.add_grad((min(1.0, 0.1 / norm) - 1) * p.grad)
-        return result
-
-
-@model(75, "the first layer gets no gradient, as if it were frozen")
-class Frozen(Model):
-    def compute_gradients(self, x, y):
-        result = super().compute_gradients(x, y)
-        for path in ("0.weight", "0.bias"):
-            self.parameters[path].zero_grad()
-        return result
+        self.scale(min(1.0, 0.1 / norm))
 
 
 @model(16, "`compute_gradients` takes the optimizer's step", STATE_CHANGED, FAIL_CONTRACT)
-class StepsInModel(Model):
-    def compute_gradients(self, x, y):
-        result = super().compute_gradients(x, y)
+class StepsInModel(Spoiled):
+    def spoil(self, n):
         for p in self.parameters.values():
             p.value -= 0.01 * p.grad
-        return result
-
-
-@model(22, "`compute_gradients` scales x in place", FAIL_CONTRACT, FAIL_VALUE)
-class ScalesInput(Model):
-    def compute_gradients(self, x, y):
-        x /= 2
-        return super().compute_gradients(x, y)
-
-
-@model(53, "the gradients are noisy", NONDETERMINISTIC)
-class NoisyModel(Model):
-    def compute_gradients(self, x, y):
-        result = super().compute_gradients(x, y)
-        p = self.parameters["0.bias"]
-        p.add_grad(1e-8 * NOISE.normal(size=p.value.shape))
-        return result
-
-
-plant(
-    68,
-    "network-last-layer-alone",
-    "`backward_parameters` of the network reaches the last layer alone",
-    "model",
-    lambda: (Model(LastLayerAlone(*network().layers), SoftmaxCrossEntropy()), X, LABELS),
-    tensor="0.weight",
-)
 
 
 # fmt: off
+model.row(76, "Model", "a model of two layers", Model, {}, PASS, PASS_SUBGRADIENT)
+model.row(73, "NoPenaltyGradient", "the regularizer is in the cost and not in the gradient", Spoiled,
+    {"spoil": lambda self, n: self.add_penalty(-1, "0.weight", "2.weight")})
+model.row(73, "PenaltyOverN", "the regularizer's gradient is divided by N", Spoiled,
+    {"spoil": lambda self, n: self.add_penalty(1 / n - 1, "0.weight", "2.weight")})
+model.row(71, "PenalizesBiases", "biases are penalized in the gradient alone", Spoiled,
+    {"spoil": lambda self, n: self.add_penalty(1, "0.bias", "2.bias")}, tensor="0.bias")
+model.row(71, "PenalizesZeroBiases", "the same, checked before training, when every bias is 0", Spoiled,
+    {"spoil": lambda self, n: self.add_penalty(1, "0.bias", "2.bias")}, tensor="0.bias", trained=False)
+model.row(71, "ForgetsLastPenalty", "one weight's penalty has no gradient", Spoiled,
+    {"spoil": lambda self, n: self.add_penalty(-1, "2.weight")}, tensor="2.weight")
 model.row(73, "NoPenaltyInCost", "the regularizer is in the gradient and not in the cost", Model,
     {"penalty": lambda self: 0.0})
 model.row(73, "PenaltyTwice", "the cost has the penalty twice", Model,
-    {"compute_cost": lambda self, x, y: Model.compute_cost(self, x, y) + self.penalty()}, FAIL_CONTRACT, FAIL_VALUE)
-model.row(71, "PenalizesZeroBiases", "the same, checked before training, when every bias is 0", PenalizesBiases, {},
-    tensor="0.bias", trained=False)
+    {"compute_cost": After(lambda self, cost, x, y: cost + self.penalty())}, FAIL_CONTRACT, FAIL_VALUE)
+model.row(73, "SwapsCostAndLoss", "`compute_gradients` returns (loss, cost)", Model,
+    {"compute_gradients": After(lambda self, terms, x, y: terms[::-1])}, FAIL_CONTRACT)
+model.row(75, "Frozen", "the first layer gets no gradient, as if it were frozen", Spoiled,
+    {"spoil": lambda self, n: self.scale(0, "0.weight", "0.bias")})
+model.row(22, "ScalesInput", "`compute_gradients` scales x in place", Model,
+    {"compute_gradients": lambda self, x, y: Model.compute_gradients(self, np.divide(x, 2, out=x), y)},
+    FAIL_CONTRACT, FAIL_VALUE)
+model.row(53, "NoisyModel", "the gradients are noisy", Spoiled,
+    {"spoil": lambda self, n: self.parameters["0.bias"].add_grad(1e-8 * NOISE.normal(size=6))}, NONDETERMINISTIC)
+plant(68, "network-last-layer-alone", "`backward_parameters` of the network reaches the last layer alone", "model",
+    lambda: (Model(LastLayerAlone(*network().layers), SoftmaxCrossEntropy()), X, LABELS), tensor="0.weight")
 # fmt: on

@@ -1,38 +1,16 @@
 """Sequential: bugs in the way back through its layers."""
 
 from minidl import Dense, Layer, ReLU, Sequential
-from planted.fault import FAIL_CONTRACT, Family, X
+from planted.fault import FAIL_CONTRACT, Family
+from planted.numbers import X
 
 network = Family("layer", lambda c: (c(Dense(4, 4, rng=0), ReLU(), Dense(4, 4, rng=1)), X))
 
 
-@network(60, "backward runs through the layers from the front", tensor="0.weight")
-class FromTheFront(Sequential):
-    def backward(self, dy):
-        for layer in self.layers:
-            dy = layer.backward(dy)
-        return dy
-
-    backward_parameters = Layer.backward_parameters
-
-
-@network(60, "backward passes by the activations", tensor="0.weight")
-class PassesByReLU(Sequential):
-    def backward(self, dy):
-        self.layers[1].backward(dy)
-        return self.layers[0].backward(self.layers[2].backward(dy))
-
-    backward_parameters = Layer.backward_parameters
-
-
-@network(60, "backward leaves the first layer out", tensor="0.weight")
-class LeavesFirstOut(Sequential):
-    def backward(self, dy):
-        for layer in reversed(self.layers[1:]):
-            dy = layer.backward(dy)
-        return dy
-
-    backward_parameters = backward
+def through(layers, dy):
+    for layer in layers:
+        dy = layer.backward(dy)
+    return dy
 
 
 @network(68, "`backward_parameters` reaches the last layer alone", FAIL_CONTRACT)
@@ -41,9 +19,17 @@ class LastLayerAlone(Sequential):
         self.layers[-1].backward_parameters(dy)
 
 
+PARAMETERS = {"backward_parameters": Layer.backward_parameters}
+
+
 # fmt: off
+network.row(60, "FromTheFront", "backward runs through the layers from the front", Sequential,
+    {"backward": lambda self, dy: through(self.layers, dy), **PARAMETERS}, tensor="0.weight")
+network.row(60, "PassesByReLU", "backward passes by the activations", Sequential,
+    {"backward": lambda self, dy: through(self.layers[::-2], dy), **PARAMETERS}, tensor="0.weight")
+network.row(60, "LeavesFirstOut", "backward leaves the first layer out", Sequential,
+    {"backward": lambda self, dy: through(self.layers[:0:-1], dy), **PARAMETERS}, tensor="0.weight")
 network.row(60, "SameDy", "every layer gets the network's dy", Sequential,
-    {"backward": lambda self, dy:
-     [layer.backward(dy) for layer in reversed(self.layers)][-1], "backward_parameters": Layer.backward_parameters},
+    {"backward": lambda self, dy: [layer.backward(dy) for layer in reversed(self.layers)][-1], **PARAMETERS},
     tensor="0.weight")
 # fmt: on

@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import BatchNorm, LayerNorm
-from planted.fault import FAIL_CONTRACT, PASS, STATE_CHANGED, Family, X, plant, signed
+from planted.fault import FAIL_CONTRACT, PASS, STATE_CHANGED, After, Family, plant
+from planted.numbers import X, signed
 
 IMAGES = signed(3, 2, 3, 4)
 FLAT_COLUMN = np.column_stack([X[:, :3], np.full(5, 0.75)])
@@ -17,7 +18,7 @@ def right_sum(terms):
     return terms.reshape(-1, terms.shape[-1]).sum(axis=0)
 
 
-class SpoiledBatchNorm(BatchNorm):
+class StepByStep:
     """Right with `right_dx` and `right_sum`."""
 
     def __init__(self, dx=right_dx, total=right_sum):
@@ -25,28 +26,22 @@ class SpoiledBatchNorm(BatchNorm):
         self.dx, self.total = dx, total
 
     def backward(self, dy):
+        normal, std, axis = self.statistics(dy)
+        self.gamma.add_grad(self.total(dy * normal))
+        self.beta.add_grad(self.total(dy))
+        return self.dx(dy * self.gamma.value, normal, std, axis).astype(dy.dtype, copy=False)
+
+
+class SpoiledBatchNorm(StepByStep, BatchNorm):
+    def statistics(self, dy):
         centred, inverse_std = self.kept()
-        normal = (centred * inverse_std).reshape(dy.shape)
-        self.gamma.add_grad(self.total(dy * normal))
-        self.beta.add_grad(self.total(dy))
-        d = dy * self.gamma.value
-        return self.dx(d, normal, 1 / inverse_std, tuple(range(dy.ndim - 1))).astype(dy.dtype, copy=False)
+        return (centred * inverse_std).reshape(dy.shape), 1 / inverse_std, tuple(range(dy.ndim - 1))
 
 
-class SpoiledLayerNorm(LayerNorm):
-    """Right with `right_dx` and `right_sum`."""
-
-    def __init__(self, dx=right_dx, total=right_sum):
-        super().__init__(4, epsilon=0.01)
-        self.dx, self.total = dx, total
-
-    def backward(self, dy):
-        table, inverse_std = self.kept()
-        normal = table.reshape(dy.shape)
-        self.gamma.add_grad(self.total(dy * normal))
-        self.beta.add_grad(self.total(dy))
-        std = (1 / inverse_std).reshape(*dy.shape[:-1], 1)
-        return self.dx(dy * self.gamma.value, normal, std, -1).astype(dy.dtype, copy=False)
+class SpoiledLayerNorm(StepByStep, LayerNorm):
+    def statistics(self, dy):
+        normal, inverse_std = self.kept()
+        return normal.reshape(dy.shape), (1 / inverse_std).reshape(*dy.shape[:-1], 1), -1
 
 
 def spoiled(number, name, what, cls, *verdicts, x=X, tensor="x", **bug):
@@ -91,13 +86,6 @@ spoiled(48, "batchnorm-per-pixel-backward", "on images, backward takes means ove
 
 batch_norm = Family("layer", lambda c, x=X: (c(4, epsilon=0.01), x))
 step_by_step = Family("layer", lambda c: (c(), X))
-
-
-@batch_norm(46, "backward uses the running variance, as if in prediction")
-class RunningInBackward(BatchNorm):
-    def backward(self, dy):
-        super().backward(dy)
-        return (dy * self.gamma.value / np.sqrt(self.running_variance + self.epsilon)).astype(dy.dtype)
 
 
 @batch_norm(46, "forward predicts in training too, backward is that of batch statistics")
@@ -164,6 +152,9 @@ class UnbiasedInBoth(UnbiasedOneRow):
 
 
 # fmt: off
+batch_norm.row(46, "RunningInBackward", "backward uses the running variance, as if in prediction", BatchNorm,
+    {"backward": After(lambda self, dx, dy:
+     (dy * self.gamma.value / np.sqrt(self.running_variance + self.epsilon)).astype(dy.dtype))})
 batch_norm.row(46, "RowsMixUnsaid", "rows mix in training, and batch_independent does not say so", BatchNorm,
     {"batch_independent": True}, FAIL_CONTRACT)
 batch_norm.row(49, "FlatFeature", "a feature without variance, with an epsilon", BatchNorm, {}, PASS, x=FLAT_COLUMN)

@@ -9,8 +9,6 @@ import minidl as dl
 
 BUGS = {}
 """For each bug the case of `optimizer_problem` in which it shows, and the class."""
-BREACHES = {}
-"""For each class that breaks the contract of `Optimizer` the rule that it breaks."""
 
 
 def bug(case, name, base, **parts):
@@ -85,22 +83,35 @@ class RMSProp(dl.RMSProp):
         return self.momentum * v + move
 
 
-class Adam(dl.Adam):
+class Moments:
+    """Adam's rule; those of its kin differ in what they keep of a weight, or in the direction."""
+
     def update(self, parameter, state, rate):
-        g, mean, square, t = parameter.grad, state["mean"], state["square"], self.count(state)
+        w, mean, square, t = parameter.value, state["mean"], state["square"], self.count(state)
+        w *= self.kept(parameter, rate)
+        g = self.gradient(parameter.grad, w)
         mean[...] = self.mean(mean, g)
         square[...] = self.square(square, g, mean)
-        parameter.value -= rate * mean / self.mean_correction(t) / self.root(square, self.correction(t))
+        w -= rate * self.direction(g, mean, state, t) / self.root(square, self.correction(t))
 
     def count(self, state):
         state["count"] += 1
         return int(state["count"])
+
+    def kept(self, parameter, rate):
+        return 1.0
+
+    def gradient(self, g, w):
+        return g
 
     def mean(self, mean, g):
         return self.beta1 * mean + (1 - self.beta1) * g
 
     def square(self, square, g, mean):
         return self.beta2 * square + (1 - self.beta2) * g * g
+
+    def direction(self, g, mean, state, t):
+        return mean / self.mean_correction(t)
 
     def mean_correction(self, t):
         return 1 - self.beta1**t
@@ -112,32 +123,20 @@ class Adam(dl.Adam):
         return np.sqrt(square) / correction + self.epsilon
 
 
-class AdamW(dl.AdamW):
-    def update(self, parameter, state, rate):
-        w, g = parameter.value, parameter.grad
-        decayed = w * self.kept(parameter, rate)
-        twin = dl.Parameter(w, penalized=False, dtype=w.dtype)
-        twin.add_grad(self.gradient(g, w))
-        super().update(twin, state, rate)
-        w[...] = twin.value - w + decayed
+class Adam(Moments, dl.Adam):
+    pass
 
+
+class AdamW(Moments, dl.AdamW):
     def kept(self, parameter, rate):
         return 1 - rate * self.weight_decay if parameter.penalized else 1.0
 
-    def gradient(self, g, w):
-        return g
 
-
-class NAdam(dl.NAdam):
-    def update(self, parameter, state, rate):
-        g, mean, square, t = parameter.grad, state["mean"], state["square"], int(state["count"]) + 1
+class NAdam(Moments, dl.NAdam):
+    def direction(self, g, mean, state, t):
         mu, following = self.mu(t), self.mu(t + 1)
-        state["count"] += 1
         state["product"][...] = product = self.product(state["product"], mu)
-        mean[...] = self.beta1 * mean + (1 - self.beta1) * g
-        square[...] = self.beta2 * square + (1 - self.beta2) * g * g
-        move = self.own(g) * (1 - mu) / (1 - product) + following * mean / (1 - product * following)
-        parameter.value -= rate * move / (np.sqrt(square / (1 - self.beta2**t)) + self.epsilon)
+        return self.own(g) * (1 - mu) / (1 - product) + following * mean / (1 - product * following)
 
     def mu(self, t):
         return self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
@@ -161,11 +160,6 @@ RIGHT = {
 # ---- bugs of the loop
 
 
-class NextRate(SGD):
-    def move(self, v, g, rate):
-        return self.learning_rate(self.steps + 1) * g
-
-
 class CountsEach(SGD):
     def update(self, parameter, state, rate):
         self.steps += 1
@@ -179,21 +173,17 @@ class MovesFrozen(SGD):
         super().step(parameters)
 
 
-class OneState(SGD):
-    def init_state(self, parameter):
-        return next(iter(self.state.values()), None) or super().init_state(parameter)
-
-
 # fmt: off
 bug("SGD", "uphill", SGD, move=lambda self, v, g, rate: -rate * g)
-bug("SGD", "rate of the next step", NextRate)
+bug("SGD", "rate of the next step", SGD, move=lambda self, v, g, rate: self.learning_rate(self.steps + 1) * g)
 bug("SGD", "steps counted for each parameter", CountsEach)
 bug("SGD", "frozen ones move", MovesFrozen)
 bug("momentum", "dampened", SGD, velocity=lambda self, v, g, rate: self.momentum * v + (1 - self.momentum) * g)
 bug("momentum", "velocity without decay", SGD, velocity=lambda self, v, g, rate: v + g)
 bug("momentum", "rate within the velocity", SGD, velocity=lambda self, v, g, rate: self.momentum * v + rate * g,
     move=lambda self, v, g, rate: v)
-bug("momentum", "one state for all", OneState)
+bug("momentum", "one state for all", SGD, init_state=lambda self, parameter:
+    next(iter(self.state.values()), None) or dl.SGD.init_state(self, parameter))
 bug("Nesterov", "no look-ahead", SGD, move=lambda self, v, g, rate: rate * v)
 bug("Nesterov", "looks ahead from the weight alone", SGD, move=lambda self, v, g, rate: rate * (g + v))
 bug("clipped by norm", "norm of the squares", Clipped,
@@ -251,40 +241,27 @@ bug("NAdam", "no gradient of its own", NAdam, own=lambda self, g: 0 * g)
 # ---- breaches of the contract
 
 
-def breaks(rule):
-    def add(cls):
-        BREACHES[cls] = rule
-        return cls
-
-    return add
-
-
-@breaks("moves_against_the_gradient_of_a_parabola")
 class Uphill(dl.SGD):
     def update(self, parameter, state, learning_rate):
         parameter.value += learning_rate * parameter.grad
 
 
-@breaks("changes_values_in_place")
 class OutOfPlace(dl.SGD):
     def update(self, parameter, state, learning_rate):
         parameter._value = parameter.value - learning_rate * parameter.grad
 
 
-@breaks("keeps_the_dtype")
 class DoubleState(Momentum):
     def init_state(self, parameter):
         return {"velocity": np.zeros(parameter.value.shape)}
 
 
-@breaks("leaves_gradients_alone")
 class ScalesGradient(dl.SGD):
     def update(self, parameter, state, learning_rate):
         parameter.grad[...] *= learning_rate
         parameter.value -= parameter.grad
 
 
-@breaks("remembers_by_path")
 class SharedState(Momentum):
     shared = None
 
@@ -293,7 +270,6 @@ class SharedState(Momentum):
         return self.shared
 
 
-@breaks("remembers_by_path")
 class Lazy(dl.SGD):
     def step(self, parameters):
         for parameter in parameters.values():
@@ -301,15 +277,34 @@ class Lazy(dl.SGD):
             self.update(parameter, {}, self.learning_rate)
 
 
-@breaks("remembers_in_place")
 class NewState(Momentum):
     def update(self, parameter, state, learning_rate):
         state["velocity"] = 0.5 * state["velocity"] - learning_rate * parameter.grad
         parameter.value += state["velocity"]
 
 
-@breaks("refuses_bad_learning_rates")
 class Trusting(dl.SGD):
     def __init__(self, learning_rate):
         # Whatever it is given.
         super().__init__(0.1)
+
+
+class Thaws(dl.SGD):
+    def step(self, parameters):
+        for parameter in parameters.values():
+            parameter.trainable = True
+        super().step(parameters)
+
+
+BREACHES = {
+    Uphill: "moves_against_the_gradient_of_a_parabola",
+    OutOfPlace: "changes_values_in_place",
+    DoubleState: "keeps_the_dtype",
+    Thaws: "leaves_frozen_parameters_alone",
+    ScalesGradient: "leaves_gradients_alone",
+    SharedState: "remembers_by_path",
+    Lazy: "remembers_by_path",
+    NewState: "remembers_in_place",
+    Trusting: "refuses_bad_learning_rates",
+}
+"""For each class that breaks the contract of `Optimizer` the rule that it breaks."""

@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import AvgPool2D, GlobalAvgPool2D, MaxPool2D
-from planted.fault import PASS, PASS_SUBGRADIENT, Family, signed
+from planted.fault import PASS, PASS_SUBGRADIENT, After, Family
+from planted.numbers import signed
 
 IMAGES = signed(2, 5, 4, 2)
 EQUAL = np.array([[1.0, 1.0, -0.5, 2.0], [1.0, 0.25, 2.0, 2.0]])[None, :, :, None]
@@ -45,20 +46,11 @@ class ByMask(MaxPool2D):
         return self.crop(padded, x)
 
 
-pool(33, "by masks, windows that overlap", PASS, pool_size=2, stride=1)(ByMask)
-
-
 @pool(32, "equal entries share", PASS_SUBGRADIENT, pool_size=2, x=EQUAL)
 class EqualShares(ByMask):
     def masks(self, taps, y):
         masks = [tap == y for tap in taps]
         return [mask / sum(masks) for mask in masks]
-
-
-@pool(33, "windows that overlap overwrite each other", pool_size=2, stride=1)
-class OverlapOverwritten(ByMask):
-    def put(self, tap, part):
-        tap[...] = part
 
 
 @pool(35, "at the border backward divides by the pixels inside, forward by all", pool_size=3, stride=2, padding=1)
@@ -70,6 +62,9 @@ class InsideAlone(AvgPool2D):
 
 
 # fmt: off
+pool.row(33, "ByMask", "by masks, windows that overlap", ByMask, {}, PASS, pool_size=2, stride=1)
+pool.row(33, "OverlapOverwritten", "windows that overlap overwrite each other", ByMask,
+    {"put": lambda self, tap, part: np.copyto(tap, part)}, pool_size=2, stride=1)
 pool.row(34, "ByMaskPadded", "by masks, with padding", ByMask, {}, PASS, pool_size=3, stride=2, padding=1)
 pool.row(32, "FirstOfEqual", "of equal entries the first one gets all", ByMask, {}, PASS_SUBGRADIENT, pool_size=2,
     x=EQUAL)
@@ -86,9 +81,9 @@ pool.row(34, "PlacesOfPadded", "places in the padded image are taken for places 
 pool.row(33, "FirstEntry", "each window's gradient goes to its first entry", ByMask,
     {"masks": lambda self, taps, y: [np.full(y.shape, k == 0) for k, _ in enumerate(taps)]}, pool_size=2)
 pool.row(35, "UndividedMean", "backward does not divide", AvgPool2D,
-    {"backward": lambda self, dy: 4 * AvgPool2D.backward(self, dy)}, pool_size=2)
+    {"backward": After(lambda self, dx, dy: 4 * dx)}, pool_size=2)
 pool.row(36, "UndividedGlobalMean", "backward does not divide by the size of the image", GlobalAvgPool2D,
-    {"backward": lambda self, dy: 20 * GlobalAvgPool2D.backward(self, dy)})
+    {"backward": After(lambda self, dx, dy: 20 * dx)})
 pool.row(36, "DividedByHeight", "backward divides by the height alone", GlobalAvgPool2D,
-    {"backward": lambda self, dy: 4 * GlobalAvgPool2D.backward(self, dy)})
+    {"backward": After(lambda self, dx, dy: 4 * dx)})
 # fmt: on

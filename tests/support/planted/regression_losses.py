@@ -5,7 +5,8 @@ import numpy as np
 from minidl import Huber
 from minidl import MeanAbsoluteError as AbsoluteLoss
 from minidl import MeanSquaredError as SquaredLoss
-from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, Family, signed
+from planted.fault import FAIL_CONTRACT, PASS, PASS_SUBGRADIENT, After, Family
+from planted.numbers import signed
 
 OUTPUTS = np.round(signed(5, 3) * 24) / 8  # few digits: the checker leaves them as they are
 TARGETS = np.round(signed(5, 3, seed=2) * 24) / 8 + 0.0625
@@ -15,19 +16,12 @@ SOME_EQUAL = np.where(np.eye(5, 3, dtype=bool), OUTPUTS, TARGETS)
 numbers = Family("loss", lambda c, outputs=OUTPUTS, targets=TARGETS: (c(), outputs, targets), "outputs")
 
 
-@numbers(12, "backward divides by the rows, forward by all entries")
-class SquareOverRows(SquaredLoss):
-    def backward(self):
-        gradient = super().backward()
-        return gradient * gradient[0].size
-
-
 class Pairs(SquaredLoss):
     """Broadcasts outputs (n, 1) against targets (n,): compares every output with every target."""
 
     def forward(self, outputs, targets):
         self.keep(outputs - targets)
-        return float(((outputs - targets) ** 2).mean())
+        return float(np.square(outputs - targets).mean())
 
 
 @numbers(22, "forward subtracts the targets in place", FAIL_CONTRACT)
@@ -37,32 +31,24 @@ class SubtractsInPlace(SquaredLoss):
         return super().forward(outputs, np.zeros_like(outputs))
 
 
-@numbers(67, "float64 targets make the gradient of float32 outputs float64", FAIL_CONTRACT)
-class WidenedByTargets(SquaredLoss):
-    def forward(self, outputs, targets):
-        self.keep(outputs - targets)
-        return float(np.square(outputs - targets).mean())
-
-
-@numbers(24, "r / |r|: NaN where r is 0", FAIL_CONTRACT, targets=SOME_EQUAL)
-class SignByDivision(AbsoluteLoss):
-    def slopes(self, residuals):
-        with np.errstate(all="ignore"):
-            return residuals / np.abs(residuals)
-
-
 # fmt: off
 numbers.row(12, "SquareWithoutTwo", "the gradient lacks the factor 2", SquaredLoss,
     {"slopes": lambda self, residuals: 1 * residuals})
 numbers.row(12, "SquareSumForward", "forward divides by the entries of a row alone", SquaredLoss,
-    {"forward": lambda self, outputs, targets: SquaredLoss.forward(self, outputs, targets) * len(outputs)})
+    {"forward": After(lambda self, loss, outputs, targets: loss * len(outputs))})
+numbers.row(12, "SquareOverRows", "backward divides by the rows, forward by all entries", SquaredLoss,
+    {"backward": After(lambda self, g: g * g[0].size)})
 numbers.row(12, "SquareTurned", "the gradient has the wrong sign", SquaredLoss,
     {"slopes": lambda self, residuals: -2 * residuals})
 numbers.row(20, "PairsGradient", "every pair is compared, and the gradient has their shape", Pairs, {}, FAIL_CONTRACT,
     outputs=signed(5, 1), targets=signed(5))
 numbers.row(20, "PairsSummed", "every pair is compared, with the right gradient of that", Pairs,
-    {"backward": lambda self: Pairs.backward(self).sum(axis=1, keepdims=True)}, FAIL_CONTRACT, outputs=signed(5, 1),
+    {"backward": After(lambda self, g: g.sum(axis=1, keepdims=True))}, FAIL_CONTRACT, outputs=signed(5, 1),
     targets=signed(5))
+numbers.row(67, "WidenedByTargets", "float64 targets make the gradient of float32 outputs float64", SquaredLoss,
+    {"forward": Pairs.forward}, FAIL_CONTRACT)
+numbers.row(24, "SignByDivision", "r / |r|: NaN where r is 0", AbsoluteLoss,
+    {"slopes": lambda self, residuals: residuals / np.abs(residuals)}, FAIL_CONTRACT, targets=SOME_EQUAL)
 numbers.row(24, "SlopeOfTwo", "the slope at r = 0 is 2, which is none of its slopes", AbsoluteLoss,
     {"slopes": lambda self, residuals: np.where(residuals == 0, 2, np.sign(residuals))}, targets=SOME_EQUAL)
 numbers.row(24, "AbsoluteAtTheKink", "right, where r is 0: the slope 0 lies between those of both sides", AbsoluteLoss,

@@ -5,38 +5,10 @@ import math
 import numpy as np
 
 from minidl import L1, L2, ElasticNet
-from planted.fault import FAIL_CONTRACT, PASS_SUBGRADIENT, WITH_ZEROS, Family, X
+from planted.fault import FAIL_CONTRACT, PASS_SUBGRADIENT, After, Family
+from planted.numbers import WITH_ZEROS, X
 
 term = Family("regularizer", lambda c, of=lambda c: c(0.3), w=X: (of(c), w), "w")
-
-
-@term(71, "the last row gets no gradient")
-class LastRowL2(L2):
-    def gradient(self, w):
-        gradient = super().gradient(w)
-        gradient[-1] = 0
-        return gradient
-
-
-@term(22, "`penalty` squares w in place", FAIL_CONTRACT, says="penalty changed w")
-class SquaresInPlace(L2):
-    def penalty(self, w):
-        w *= w
-        return self.strength * float(w.sum())
-
-
-@term(22, "`gradient` scales w in place", FAIL_CONTRACT, says="gradient changed w")
-class ScalesInPlace(L2):
-    def gradient(self, w):
-        w *= 2 * self.strength
-        return w
-
-
-@term(24, "w / |w|: NaN at an exact 0", FAIL_CONTRACT, w=WITH_ZEROS)
-class NanAtZero(L1):
-    def gradient(self, w):
-        with np.errstate(invalid="ignore"):
-            return self.strength * w / np.abs(w)
 
 
 def elastic(c):
@@ -46,24 +18,33 @@ def elastic(c):
 # fmt: off
 term.row(71, "HalfL2", "strength * w: half of the gradient", L2, {"gradient": lambda self, w: self.strength * w})
 term.row(71, "HalfPenalty", "1/2 in the penalty and not in the gradient", L2,
-    {"penalty": lambda self, w: L2.penalty(self, w) / 2})
-term.row(71, "GrowsWeights", "the sign is wrong", L2, {"gradient": lambda self, w: -L2.gradient(self, w)})
+    {"penalty": After(lambda self, penalty, w: penalty / 2)})
+term.row(22, "SquaresInPlace", "`penalty` squares w in place", L2,
+    {"penalty": lambda self, w: self.strength * float(np.multiply(w, w, out=w).sum())}, FAIL_CONTRACT,
+    says="penalty changed w")
+term.row(71, "LastRowL2", "the last row gets no gradient", L2,
+    {"gradient": After(lambda self, g, w: np.where(np.arange(len(w))[:, None] < len(w) - 1, g, 0))})
+term.row(22, "ScalesInPlace", "`gradient` scales w in place", L2,
+    {"gradient": lambda self, w: np.multiply(w, 2 * self.strength, out=w)}, FAIL_CONTRACT, says="gradient changed w")
+term.row(71, "GrowsWeights", "the sign is wrong", L2, {"gradient": After(lambda self, g, w: -g)})
 term.row(71, "MeanL2", "the gradient is that of a mean", L2,
-    {"gradient": lambda self, w: L2.gradient(self, w) / w.size})
+    {"gradient": After(lambda self, g, w: g / w.size)})
 term.row(71, "RootL2", "the penalty is the root of what the gradient knows", L2,
-    {"penalty": lambda self, w: math.sqrt(L2.penalty(self, w))})
+    {"penalty": After(lambda self, penalty, w: math.sqrt(penalty))})
 term.row(71, "FirstColumnL2", "the penalty leaves the first column out, the gradient does not", L2,
     {"penalty": lambda self, w: L2.penalty(self, w[:, 1:])})
 term.row(66, "ReturnsW", "the gradient is w itself, at a strength of 1/2", L2,
-    {"gradient": lambda self, w: w if self.strength == 0.5 else L2.gradient(self, w)}, FAIL_CONTRACT,
+    {"gradient": After(lambda self, g, w: w if self.strength == 0.5 else g)}, FAIL_CONTRACT,
     of=lambda c: c(0.5), says="must return a new array")
 term.row(67, "UpcastsL2", "the gradient is float64 for a float32 w", L2,
-    {"gradient": lambda self, w: L2.gradient(self, w) * np.sqrt(1.0)}, FAIL_CONTRACT, w=X.astype(np.float32))
+    {"gradient": After(lambda self, g, w: g * np.sqrt(1.0))}, FAIL_CONTRACT, w=X.astype(np.float32))
 term.row(70, "FlatL2", "the gradient has w's entries but not its shape", L2,
-    {"gradient": lambda self, w: L2.gradient(self, w).ravel()}, FAIL_CONTRACT, says="must return the gradient of shape")
+    {"gradient": After(lambda self, g, w: g.ravel())}, FAIL_CONTRACT, says="must return the gradient of shape")
 term.row(69, "MemoryOrderL2", "w is read in memory order: wrong in column order", L2,
-    {"gradient": lambda self, w: L2.gradient(self, w).ravel(order="K").reshape(w.shape)}, FAIL_CONTRACT,
+    {"gradient": After(lambda self, g, w: g.ravel(order="K").reshape(w.shape))}, FAIL_CONTRACT,
     says="with w in column order, the gradient is")
+term.row(24, "NanAtZero", "w / |w|: NaN at an exact 0", L1,
+    {"gradient": lambda self, w: self.strength * w / np.abs(w)}, FAIL_CONTRACT, w=WITH_ZEROS)
 term.row(24, "UnsignedL1", "sign(w) is forgotten", L1, {"gradient": lambda self, w: np.full_like(w, self.strength)})
 term.row(24, "SteepAtZero", "the slope at an exact 0 is 2", L1,
     {"gradient": lambda self, w: self.strength * (np.sign(w) + 2.0 * (w == 0)).astype(w.dtype)}, w=WITH_ZEROS)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl import Dense, Flatten, Parallel, ReLU, Reshape, Residual, Sequential, Tanh
-from planted.fault import FAIL_CONTRACT, PASS, Family, X, plant, signed
+from planted.fault import FAIL_CONTRACT, PASS, After, Family, plant
+from planted.numbers import X, signed
 
 IMAGES = signed(4, 3, 2, 2, seed=3)
 
@@ -11,44 +12,8 @@ IMAGES = signed(4, 3, 2, 2, seed=3)
 structure = Family("layer", lambda c, make=lambda c: c(), x=IMAGES: (make(c), x))
 
 
-@structure(43, "entries come in the order of memory, whatever that is", FAIL_CONTRACT)
-class MemoryOrderFlatten(Flatten):
-    def forward(self, x, train=False):
-        super().forward(x, train)
-        return x.reshape(len(x), -1, order="A")
-
-
-@structure(38, "dx keeps the shape of dy", FAIL_CONTRACT)
-class FlatGradient(Flatten):
-    def backward(self, dy):
-        self.kept()
-        return dy
-
-
 ANOTHER = {"shortcut": lambda: Dense(4, 4, rng=1)}
 residual = Family("layer", lambda c, body=lambda: Dense(4, 4, rng=0), shortcut=lambda: None: (c(body(), shortcut()), X))
-
-
-@residual(60, "the way past the body gets no gradient")
-class ForgetsPast(Residual):
-    def backward(self, dy):
-        self.kept()
-        return self.body.backward(dy)
-
-
-@residual(60, "the body's dx is overwritten")
-class ForgetsBody(Residual):
-    def backward(self, dy):
-        super().backward(dy)
-        return dy.copy()
-
-
-@residual(60, "a shortcut's gradient goes on as if it were the identity", **ANOTHER)
-class PassesByShortcut(Residual):
-    def backward(self, dy):
-        self.kept()
-        self.shortcut.backward(dy)
-        return self.body.backward(dy) + dy
 
 
 @residual(60, "the shortcut gets what comes out of the body's backward", tensor="shortcut.weight", **ANOTHER)
@@ -113,22 +78,32 @@ right(60, "parallel-of-views", "every branch's dx is a view of dy", lambda: Para
 
 
 # fmt: off
+structure.row(43, "MemoryOrderFlatten", "entries come in the order of memory, whatever that is", Flatten,
+    {"forward": After(lambda self, y, x, *_: x.reshape(len(x), -1, order="A"))}, FAIL_CONTRACT)
+structure.row(38, "FlatGradient", "dx keeps the shape of dy", Flatten, {"backward": After(lambda self, dx, dy: dy)},
+    FAIL_CONTRACT)
 structure.row(43, "ColumnOrderFlatten", "dx is read in column order", Flatten,
-    {"backward": lambda self, dy: Flatten.backward(self, dy).reshape(dy.shape).reshape(-1, 3, 2, 2, order="F").copy()})
+    {"backward": After(lambda self, dx, dy: dy.reshape(-1, 3, 2, 2, order="F").copy())})
 structure.row(66, "CopyingFlatten", "y is a copy, but dx a view of dy", Flatten,
-    {"forward": lambda self, x, train=False: Flatten.forward(self, x, train).copy()}, FAIL_CONTRACT)
+    {"forward": After(lambda self, y, *_: y.copy())}, FAIL_CONTRACT)
 structure.row(18, "SqueezingFlatten", "a batch of one loses its row", Flatten,
-    {"forward": lambda self, x, train=False: Flatten.forward(self, x, train).squeeze()}, FAIL_CONTRACT)
+    {"forward": After(lambda self, y, *_: y.squeeze())}, FAIL_CONTRACT)
 structure.row(39, "TurnedReshape", "height and width are mixed up on the way back", Reshape,
     {"backward": lambda self, dy: Reshape.backward(self, np.ascontiguousarray(dy.swapaxes(1, 2)).reshape(dy.shape))},
     x=signed(4, 12, seed=4), make=lambda c: c((3, 4)))
+residual.row(60, "ForgetsPast", "the way past the body gets no gradient", Residual,
+    {"backward": After(lambda self, dx, dy: dx - dy)})
+residual.row(60, "ForgetsBody", "the body's dx is overwritten", Residual,
+    {"backward": After(lambda self, dx, dy: dy.copy())})
+residual.row(60, "PassesByShortcut", "a shortcut's gradient goes on as if it were the identity", Residual,
+    {"backward": After(lambda self, dx, dy: dx - dy @ self.shortcut.weight.value.T + dy)}, **ANOTHER)
 parallel.row(60, "SwappedParts", "the slices of dy are swapped", Parallel,
-    {"_parts": lambda self, dy: Parallel._parts(self, dy)[::-1]}, branches=lambda: (Dense(4, 4, rng=0), Tanh()))
+    {"_parts": After(lambda self, parts, dy: parts[::-1])}, branches=lambda: (Dense(4, 4, rng=0), Tanh()))
 parallel.row(60, "OverwrittenBranches", "the last branch's dx overwrites the others", Parallel,
     {"backward": lambda self, dy:
      [b.backward(part) for b, part in zip(self.branches, self._parts(dy), strict=True)][-1]})
 parallel.row(60, "MeanOfBranches", "dx is the mean over the branches, not the sum", Parallel,
-    {"backward": lambda self, dy: Parallel.backward(self, dy) / len(self.branches)})
+    {"backward": After(lambda self, dx, dy: dx / len(self.branches))})
 parallel.row(60, "ShiftedParts", "the slices start one entry early", Parallel,
     {"_parts": lambda self, dy: Parallel._parts(self, np.roll(dy, 1, axis=-1))}, branches=lambda: (Tanh(), ReLU()))
 # fmt: on
