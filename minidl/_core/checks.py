@@ -1,11 +1,12 @@
 """Checks at the door: what a caller hands in is made an array or a number, or refused in a sentence."""
 
+import copy
 import inspect
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,6 +15,8 @@ from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.reprs import told
 from minidl._core.spelling import nearest
 from minidl._core.types import Array
+
+T = TypeVar("T")
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -170,6 +173,16 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
         return f"{type(value).__name__} of {', '.join(map(_shown, value)):.80}"
     return f"{told(value):.80}"
+
+
+def copied(where: str, original: T) -> T:
+    """Return a deep copy of `original`, on which things are tried; refuse what cannot be copied."""
+    try:
+        return copy.deepcopy(original)
+    except Exception as error:
+        raise InputError(
+            f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None, *, of: object = None) -> Array:
