@@ -101,6 +101,18 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
     return int(value)
 
 
+def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
+    """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
+    name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
+    array = isinstance(outputs, np.ndarray)
+    rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
+    if not rows or (classes and outputs.ndim != 2):
+        got = f"{outputs.dtype} {outputs.shape}" if array else type(outputs).__name__
+        raise ShapeError(f"{name}: expected a floating-point array of shape {wanted}, got {got}")
+    if finite:
+        check_finite(name, outputs)
+
+
 def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> Array:
     """Return `value` as an array of class labels in 0 .. classes - 1, shape (rows,); errors blame `where`."""
     labels = as_array(name, value)

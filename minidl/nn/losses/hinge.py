@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_number
+from minidl._core.checks import as_number, check_outputs
 from minidl._core.types import Array
-from minidl.nn.losses.base import check_outputs
 from minidl.nn.losses.softmax import ClassLoss
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, as_fraction, as_labels, check_finite
+from minidl._core.checks import as_array, as_fraction, as_labels, check_finite, check_outputs
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
-from minidl.nn.losses.base import Loss, check_outputs
+from minidl.nn.losses.base import Loss
 from minidl.nn.metrics import accuracy
 
 SHORT_ROW = 32

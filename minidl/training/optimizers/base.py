@@ -89,7 +89,10 @@ class Optimizer(ABC):
 
     def step(self, parameters: Mapping[str, Parameter]) -> None:
         """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
-        trained = {path: parameter for path, parameter in parameters.items() if parameter.trainable}
+        trained = dict[str, Parameter]()
+        for path, parameter in parameters.items():
+            if parameter.trainable:
+                trained[path] = parameter
         if not trained:
             got = f"{len(parameters)} frozen ones" if parameters else "a model without any"
             raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
