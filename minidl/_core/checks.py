@@ -1,11 +1,12 @@
 """Checks at the door: what a caller hands in is made an array or a number, or refused in a sentence."""
 
+import copy
 import inspect
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,6 +15,8 @@ from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.reprs import told
 from minidl._core.spelling import nearest
 from minidl._core.types import Array
+
+T = TypeVar("T")
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -73,7 +76,7 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
     """
     wanted = "a finite number" if minimum == -math.inf else f"a finite number {'>' if above else '>='} {minimum:g}"
     wanted += f" or {instead}" if instead else ""
-    number = float(value) if _is_number(value) else math.nan
+    number = float(value) if is_number(value) else math.nan
     if not math.isfinite(number) or number < minimum or (above and number == minimum):
         raise InputError(f"{name}: expected {wanted}, got {value!r:.80}")
     return number
@@ -81,12 +84,13 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
 
 def as_fraction(name: str, value: Any) -> float:
     """Return `value` as a float that is at least 0 and below 1."""
-    if not _is_number(value) or not 0.0 <= value < 1.0:
+    if not is_number(value) or not 0.0 <= value < 1.0:
         raise InputError(f"{name}: expected a number in [0, 1), got {value!r:.80}")
     return float(value)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether `value` is an integer or a float, of Python or NumPy; True is none."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
@@ -95,6 +99,18 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise InputError(f"{name}: expected an integer >= {minimum}, got {value!r:.80}")
     return int(value)
+
+
+def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
+    """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
+    name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
+    array = isinstance(outputs, np.ndarray)
+    rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
+    if not rows or (classes and outputs.ndim != 2):
+        got = f"{outputs.dtype} {outputs.shape}" if array else type(outputs).__name__
+        raise ShapeError(f"{name}: expected a floating-point array of shape {wanted}, got {got}")
+    if finite:
+        check_finite(name, outputs)
 
 
 def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> Array:
@@ -169,6 +185,16 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
         return f"{type(value).__name__} of {', '.join(map(_shown, value)):.80}"
     return f"{told(value):.80}"
+
+
+def copied(where: str, original: T) -> T:
+    """Return a deep copy of `original`, on which things are tried; refuse what cannot be copied."""
+    try:
+        return copy.deepcopy(original)
+    except Exception as error:
+        raise InputError(
+            f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None, *, of: object = None) -> Array:

@@ -1,7 +1,6 @@
 """How a program ends: its answer, what became of it as an exit status, and what went wrong in a sentence."""
 
 import json
-import math
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +8,7 @@ from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 from minidl._core.errors import MinidlError
+from minidl.training.history import for_json
 
 
 class Answer(NamedTuple):
@@ -45,12 +45,4 @@ def ended(program: Callable[[], int]) -> int:
 
 def print_json(document: Any) -> None:
     """Print a document in strict JSON; what that has no number for is "NaN", "Infinity" or "-Infinity"."""
-    print(json.dumps(_strict(document), indent=2, allow_nan=False))
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(for_json(document), indent=2, allow_nan=False))

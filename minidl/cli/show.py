@@ -146,7 +146,7 @@ def _lines(path: Path) -> Content:
     first = _text(path).lstrip()
     if not first.startswith('{"run"'):
         return _history(History.from_jsonl(path))
-    trials, _ = read_trials(path)
+    trials = read_trials(path)
     done = [{"run": run} | row_of(trial) for run, trial in trials]
     result = SweepResult(trial for _, trial in trials)
     facts = {"trials": len(result), "failed": len(result.failed)}

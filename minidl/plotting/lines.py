@@ -23,11 +23,11 @@ LINE_STYLES, MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v")
 
 
 class Columns(Protocol):
-    """Named columns of numbers, one number an epoch: a `History`, or a dict of lists."""
+    """Named columns, one value an epoch or a trial: a `History`, a `SweepResult`, or a dict of lists."""
 
     def __contains__(self, name: object, /) -> bool: ...
 
-    def __getitem__(self, name: str, /) -> Sequence[float]: ...
+    def __getitem__(self, name: str, /) -> Sequence[Any]: ...
 
 
 def with_gaps(values: Sequence[float]) -> Array:

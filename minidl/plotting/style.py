@@ -85,11 +85,6 @@ def figure_of(ax: "Axes") -> "Figure":
     return figure.figure  # type: ignore[no-any-return]
 
 
-def png_of(figure: "Figure", dpi: int) -> bytes:
-    """Return the figure as the content of a PNG file."""
-    return _content(figure, "png", dpi)
-
-
 def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
     """Write the figure as PNG (150 dpi) and as SVG, and return the two paths.
 
@@ -107,10 +102,11 @@ def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
     # Path.with_suffix would eat the end of "lambda=0.1".
     stem = os.fspath(path).removesuffix(".png").removesuffix(".svg")
     with rc_context({"svg.hashsalt": "minidl", "svg.fonttype": "path"}):
-        return [write_whole(f"{stem}.{kind}", _content(figure, kind, 150)) for kind in _METADATA]
+        return [write_whole(f"{stem}.{kind}", content_of(figure, kind)) for kind in _METADATA]
 
 
-def _content(figure: "Figure", kind: str, dpi: int) -> bytes:
+def content_of(figure: "Figure", kind: str = "png", dpi: int = 150) -> bytes:
+    """Return the figure as the content of a file of this kind, "png" or "svg"."""
     content = io.BytesIO()
     figure.savefig(content, format=kind, dpi=dpi, metadata=dict.fromkeys(_METADATA[kind]))
     return content.getvalue()

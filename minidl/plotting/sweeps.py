@@ -1,12 +1,13 @@
 """What a sweep found: a metric over a parameter."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from minidl._core.checks import is_number
 from minidl._core.types import Array, Axes, Figure
-from minidl.plotting.lines import line_style, quantity_label
+from minidl.plotting.lines import Columns, line_style, quantity_label
 from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
 
 # The largest over the smallest value, from which on an axis is logarithmic.
@@ -15,14 +16,8 @@ _WIDE = 50.0
 _LEVELS = 10
 
 
-class TrialColumns(Protocol):
-    """Named columns with one value a trial: a `SweepResult`, or a dict of lists."""
-
-    def __getitem__(self, name: str, /) -> Sequence[Any]: ...
-
-
 def plot_sweep(
-    result: TrialColumns, x: str, y: str, *, by: str | None = None, title: str = "", ax: "Axes | None" = None
+    result: Columns, x: str, y: str, *, by: str | None = None, title: str = "", ax: "Axes | None" = None
 ) -> "Figure":
     """Draw a metric of the trials over one of their parameters, one point a trial.
 
@@ -89,7 +84,7 @@ def plot_sweep(
 
 def _positions(values: Sequence[Any]) -> tuple[Array, list[str]]:
     """Return numbers as they are; of other values their places among the different ones, and what these are."""
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    if all(map(is_number, values)):
         return np.array(values, dtype=np.float64), []
     names = list(dict.fromkeys(map(str, values)))
     return np.array([names.index(str(value)) for value in values], dtype=np.float64), names

@@ -60,7 +60,7 @@ class SweepResult:
         if not file.exists():
             raise DataError(f"{file}: there is no such file")
         # Of a key the last trial counts.
-        return cls({trial.key: trial for _, trial in read_trials(file)[0]}.values())
+        return cls({trial.key: trial for _, trial in read_trials(file)}.values())
 
     @property
     def failed(self) -> list[Trial]:

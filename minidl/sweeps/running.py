@@ -13,7 +13,7 @@ from minidl._storage.locks import locked
 from minidl.sweeps.progress import Progress
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.search import Search, as_search
-from minidl.sweeps.trial import Plan, Run, Trial, append_trial, attempt, mended_trials, plan, run_name
+from minidl.sweeps.trial import Plan, Run, Trial, append_trial, attempt, plan, read_trials, run_name
 from minidl.sweeps.workers import Submits, ThisProcess, WorkerProcesses
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _as_engine(executor: Any, workers: int | None, blas_threads: int | None) -> 
 
 def _known_trials(path: Path, name: str) -> list[Trial]:
     """Return the trials in the file `path`, after its last line is made whole; refuse those of another function."""
-    trials = mended_trials(path)
+    trials = read_trials(path, mend=True)
     if others := [other for other, _ in trials if other != name]:
         raise InputError(
             f"{path}: expected trials of {name}, but there are some of {others[0]}; choose another file as out, or let "

@@ -10,6 +10,7 @@ import numpy as np
 from minidl._core.checks import as_count, as_number
 from minidl._core.errors import InputError
 from minidl._core.randomness import keyed_generator
+from minidl._core.reprs import constructor_call
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.trial import Trial
 from minidl.training.history import Monitor
@@ -57,8 +58,7 @@ class LogUniform:
         factor = (self.high / self.low) ** (share / 2)
         return LogUniform(max(self.low, value / factor), min(self.high, value * factor))
 
-    def __repr__(self) -> str:
-        return f"LogUniform({self.low:g}, {self.high:g})"
+    __repr__ = constructor_call
 
 
 Ranges = Mapping[str, LogUniform | Sequence[Any]]
@@ -91,8 +91,7 @@ class RandomSearch:
         rng = keyed_generator(seed, "search", 0)
         return [] if rounds else [_draw(self.ranges, rng) for _ in range(self.trials)]
 
-    def __repr__(self) -> str:
-        return f"RandomSearch({self.ranges}, trials={self.trials})"
+    __repr__ = constructor_call
 
 
 class CoarseToFine:
@@ -148,8 +147,7 @@ class CoarseToFine:
             for name, values in self.ranges.items()
         }
 
-    def __repr__(self) -> str:
-        return f"CoarseToFine({self.ranges}, {self.metric!r}, trials={self.trials}, rounds={self.rounds})"
+    __repr__ = constructor_call
 
 
 class Listed:

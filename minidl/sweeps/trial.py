@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -13,10 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minidl._core.checks import check_type
 from minidl._core.errors import DataError, InputError
 from minidl._core.tables import cell
 from minidl._storage.files import append_line, write_whole
 from minidl._storage.kinds import open_regular
+from minidl.training.history import as_row, for_json
 
 Config = dict[str, Any]
 Run = Callable[[Config, int], Mapping[str, Any]]
@@ -110,7 +111,9 @@ def attempt(run: Run, config: Config, key: str, seed: int) -> Trial:
     metrics, error, start = {}, "", perf_counter()
     try:
         # A copy of the config, which the function may change.
-        metrics = _as_metrics(run(json.loads(json.dumps(config)), seed))
+        returned = run(json.loads(json.dumps(config)), seed)
+        check_type("run", "what it returns", returned, Mapping, "return a dict of numbers")
+        metrics = as_row(returned, "run")
     except (Exception, SystemExit) as raised:
         # A KeyboardInterrupt, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
         if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:
@@ -136,30 +139,19 @@ def _as_python(value: Any) -> Any:
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
-def _as_metrics(value: Any) -> dict[str, int | float]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"run: expected it to return a dict of numbers, got {value!r:.80}")
-    for name, number in value.items():
-        numeric = isinstance(number, int | float | np.integer | np.floating) and not isinstance(number, bool)
-        if not isinstance(name, str) or not name.isprintable() or not numeric:
-            raise InputError(f"run: expected it to return a dict of numbers, got {number!r:.80} as {name!r}")
-    return {name: int(n) if isinstance(n, int | np.integer) else float(n) for name, n in value.items()}
-
-
 def append_trial(path: Path, run: str, trial: Trial) -> None:
     """Add the line of a trial of the function that is called `run`, durable when this returns."""
-    # JSON has no NaN and no infinity: they are texts.
-    metrics = {name: n if -math.inf < n < math.inf else json.dumps(n) for name, n in trial.metrics.items()}
     row: dict[str, Any] = {"run": run, "key": trial.key, "config": trial.config, "seed": trial.seed}
-    row |= {"status": "ok" if trial.ok else "failed", "metrics": metrics}
+    row |= {"status": "ok" if trial.ok else "failed", "metrics": for_json(trial.metrics)}
     row |= {"seconds": trial.seconds, "host": trial.host} | ({} if trial.ok else {"error": trial.error})
     append_line(path, json.dumps(row, allow_nan=False))
 
 
-def read_trials(path: Path) -> tuple[list[tuple[str, Trial]], bytes]:
-    """Return the trials in `path`, each with the name of its function, and the bytes of their lines.
+def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
+    """Return the trials in `path`, each with the name of its function; none if there is no such file.
 
-    These are all bytes but those of a line that was not finished, which a kill or a power cut may leave at the end.
+    A line at the end that was not finished, as a kill or a power cut may leave one, does not count. With `mend` the
+    file loses it, and ends with a whole line, so that the next one can be added.
 
     Raises
     ------
@@ -170,27 +162,21 @@ def read_trials(path: Path) -> tuple[list[tuple[str, Trial]], bytes]:
         with open(open_regular(path), "rb") as file:
             content = file.read()
     except FileNotFoundError:
-        return [], b""
+        return []
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    trials, size = [], 0
-    for number, line in enumerate(content.splitlines(keepends=True), 1):
+    trials, lines = [], content.splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
         try:
             trials.append(_parsed(line))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            if size + len(line) == len(content) and _is_torn(line):
-                break
-            raise DataError(f"{path}, line {number}: expected a trial of a sweep, got {line!r:.80} ({error})") from None
-        size += len(line)
-    return trials, content[:size]
-
-
-def mended_trials(path: Path) -> list[tuple[str, Trial]]:
-    """Return what `read_trials` does, and let the file end with a whole line, so that the next one can be added."""
-    trials, whole = read_trials(path)
-    if whole and not whole.endswith(b"\n"):
-        whole += b"\n"
-    if path.exists() and path.read_bytes() != whole:
+            if number < len(lines) or not _is_torn(line):
+                told = f"expected a trial of a sweep, got {line!r:.80} ({error})"
+                raise DataError(f"{path}, line {number}: {told}") from None
+            lines.pop()
+    whole = b"".join(lines)
+    whole += b"\n" if whole and not whole.endswith(b"\n") else b""
+    if mend and whole != content:
         write_whole(path, whole)
     return trials
 

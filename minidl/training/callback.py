@@ -55,8 +55,7 @@ class Callback:
     def on_interrupt(self, trainer: "Trainer") -> None:
         """After the last step or epoch before Ctrl-C or SIGTERM ends training; what is to be kept is saved here."""
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 class Observer(Callback):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from minidl._core.checks import check_type
+from minidl._core.checks import check_type, is_number
 from minidl._core.errors import DataError, InputError
 from minidl._core.spelling import check_known, nearest
 from minidl._core.tables import html_table
@@ -92,7 +92,8 @@ class History:
         """Compare row by row, NaN being equal to NaN."""
         if not isinstance(other, History):
             return NotImplemented
-        return [_plain(row) for row in self.rows] == [_plain(row) for row in other.rows]
+        # As texts, since NaN is not equal to itself.
+        return bool(for_json(self.rows) == for_json(other.rows))
 
     def __repr__(self) -> str:
         return f"History({len(self)} epoch{'' if len(self) == 1 else 's'}: {', '.join(self.columns) or 'empty'})"
@@ -126,7 +127,7 @@ class History:
         text = io.StringIO()
         table = csv.DictWriter(text, self.columns or ["epoch"], lineterminator="\n")
         table.writeheader()
-        table.writerows(_plain(row) for row in self.rows)
+        table.writerows(for_json(self.rows))
         return write_whole(path, text.getvalue())
 
     @classmethod
@@ -248,14 +249,17 @@ def metrics(columns: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.removeprefix("val_") for name in columns if name not in BESIDES))
 
 
-def as_row(logs: Mapping[str, Any]) -> Row:
-    """Return `logs` as a row of a history has them: names of printable text, and Python's own numbers."""
+def as_row(logs: Mapping[str, Any], where: str = "History") -> Row:
+    """Return `logs` as a row of a history has them: names of printable text, and Python's own numbers.
+
+    Errors blame `where`.
+    """
     for name, value in logs.items():
         # A line break in a name would make the line of a CSV file something else than the row.
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise InputError(f"History: expected a column name of printable text, got {name!r}")
-        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-            raise InputError(f"History: expected a number for {name!r}, got {value!r:.80}")
+            raise InputError(f"{where}: expected a column name of printable text, got {name!r}")
+        if not is_number(value):
+            raise InputError(f"{where}: expected a number for {name!r}, got {value!r:.80}")
     return {name: int(v) if isinstance(v, int | np.integer) else float(v) for name, v in logs.items()}
 
 
@@ -290,13 +294,17 @@ def from_columns(columns: Mapping[str, Mapping[str, Any]]) -> History:
     return History(rows)
 
 
-def _plain(row: Row) -> dict[str, int | float | str]:
-    """Return `row` with texts in place of the numbers that JSON lacks (and that are not equal to themselves)."""
-    return {k: v if isinstance(v, int) or math.isfinite(v) else json.dumps(v) for k, v in row.items()}
+def for_json(value: Any) -> Any:
+    """Return `value` with texts in place of the floats that JSON lacks: "NaN", "Infinity" and "-Infinity"."""
+    if isinstance(value, dict):
+        return {str(key): for_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [for_json(item) for item in value]
+    return json.dumps(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json(row: Row) -> str:
-    return json.dumps(_plain(row), ensure_ascii=False, allow_nan=False)
+    return json.dumps(for_json(row), ensure_ascii=False, allow_nan=False)
 
 
 def _parsed(where: PathLike, text: str) -> Any:

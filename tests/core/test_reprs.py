@@ -46,6 +46,9 @@ CALLS = [  # evaluated, each of these shows itself just so
     *("Mirror()", "Mirror(0.3)", "Shift(2)", "Shift(2, fill=1.5)", "RandomCrop((4, 6), padding=1)", "Cutout(4)"),
     *("Brightness(0.1)", "Contrast(0.2)"),
     *("Standardizer(dtype=float32)",),
+    "LogUniform(0.0001, 0.12345678)",
+    "RandomSearch({'rate': LogUniform(1e-05, 0.1)}, 3)",
+    "CoarseToFine({'rate': LogUniform(1, 100)}, 'loss', rounds=3, keep=5, mode='max')",
 ]
 OTHERS = [  # what is not worth or not able to be said in full
     lambda: dl.Dataset(X, Y, name="toy", class_names=["a", "b", "c"]),
@@ -74,9 +77,6 @@ OTHERS = [  # what is not worth or not able to be said in full
     lambda: dl.TensorBoard(SimpleNamespace(add_scalar=print, flush=print)),
     dl.TerminateOnNaN,
     dl.Timer,
-    lambda: dl.LogUniform(1e-4, 1e-1),
-    lambda: dl.RandomSearch({"rate": dl.LogUniform(1e-4, 1e-1)}, 3),
-    lambda: dl.CoarseToFine({"rate": dl.LogUniform(1e-4, 1e-1)}, "loss"),
     lambda: dl.SweepResult([]),
     lambda: dl.dead_units(model(), X),
     lambda: dl.overfit_tiny(model(), dl.Dataset(X, Y), rows=3),
@@ -102,7 +102,8 @@ def test_every_class_has_its_sample_here():
 
 @pytest.mark.parametrize("text", CALLS)
 def test_what_can_be_made_anew_is_shown_as_the_call(text):
-    assert repr(eval(text, vars(dl), {"float32": np.float32})) == text
+    names = {name: getattr(dl, name) for name in dl.__all__}
+    assert repr(eval(text, names, {"float32": np.float32})) == text
 
 
 @pytest.mark.parametrize("make", OTHERS)

@@ -33,7 +33,7 @@ POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signa
 
 def use_server(patch: pytest.MonkeyPatch, url: str) -> None:
     source = WebFile("server", url, len(ARCHIVE), hashlib.sha256(ARCHIVE).hexdigest(), PATIENCE)
-    patch.setattr(cifar10_files, "_sources", lambda cache: [source])
+    patch.setattr(cifar10_files, "_sources", lambda: [source])
 
 
 def assert_nothing_half(folder: Path) -> None:

@@ -155,7 +155,7 @@ def web_file(url: str, content: bytes = ARCHIVE, name: str = "server", patience:
 
 def use_servers(patch: pytest.MonkeyPatch, *urls: str, patience: Patience = PATIENCE) -> None:
     sources = [web_file(url, name=f"server {number}", patience=patience) for number, url in enumerate(urls, 1)]
-    patch.setattr(cifar10_files, "_sources", lambda cache: sources)
+    patch.setattr(cifar10_files, "_sources", lambda: sources)
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)

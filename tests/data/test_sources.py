@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-import time
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,8 +91,10 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], NpmP
         program.parent.mkdir()
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+        (tmp_path / "temporary").mkdir()
         monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-        return NpmPackage("some-package@1.0.0", 1000, tmp_path / "cache")
+        return NpmPackage("some-package@1.0.0", 1000)
 
     return install
 
@@ -104,28 +106,10 @@ def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(
     with package.open(last=True) as archive:
         command, folder, cache = archive.read().decode().splitlines()
     assert command == "pack some-package@1.0.0 --ignore-scripts"
-    assert Path(folder).parent == (tmp_path / "cache").resolve()
+    assert Path(folder).parent == (tmp_path / "temporary").resolve()
     assert Path(cache.removeprefix("--cache=")).resolve() == Path(folder) / "cache"
     assert package.name == "npm package some-package@1.0.0"
-    assert not list((tmp_path / "cache").iterdir())
-
-
-def test_npm_works_where_the_cache_cannot_be_written(npm: Callable[[str], NpmPackage], tmp_path: Path) -> None:
-    (tmp_path / "cache").write_bytes(b"a file")
-    with npm("echo x > x.tgz").open(last=True) as archive:
-        assert archive.read() == b"x\n"
-
-
-def test_what_a_killed_npm_left_is_swept_when_it_is_old(npm: Callable[[str], NpmPackage], tmp_path: Path) -> None:
-    folder = tmp_path / "cache"
-    for name in (".npm-old", ".npm-running", "npm"):
-        (folder / name / "cache").mkdir(parents=True)
-        (folder / name / "cache/x").write_bytes(b"x")
-    for name in (".npm-old", "npm"):
-        os.utime(folder / name, (time.time() - 90_000,) * 2)
-    with npm("echo x > x.tgz").open(last=True):
-        pass
-    assert sorted(path.name for path in folder.iterdir()) == [".npm-running", "npm"]
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -143,13 +127,13 @@ def test_an_npm_that_fails_is_reported_and_leaves_nothing(
     package = replace(npm(script), patience=Patience(window=0.3 if "sleep" in script else 60))
     with pytest.raises(DownloadError, match=message), package.open(last=True):
         pass
-    assert not list((tmp_path / "cache").iterdir())
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_without_npm_the_source_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DownloadError, match="there is no npm on the PATH"):
-        NpmPackage("some-package", 1000, tmp_path).open(last=True).__enter__()
+        NpmPackage("some-package", 1000).open(last=True).__enter__()
 
 
 def test_npm_shows_how_much_has_come(npm: Callable[[str], NpmPackage], capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,11 +44,12 @@ def test_a_trial_comes_back_from_its_line_as_it_was(tmp_path_factory, config, me
     first = Trial(config, "k", 3, {} if error else metrics, seconds, "ho\nst", error)
     append_trial(path, "run", first)
     append_trial(path, "run", first)
-    assert len(path.read_bytes().splitlines()) == 2
-    ((name, back), again), whole = read_trials(path)
+    content = path.read_bytes()
+    assert len(content.splitlines()) == 2
+    (name, back), again = read_trials(path, mend=True)
     assert repr(back) == repr(first) == repr(again[1])  # repr: NaN is not equal to itself
     assert name == "run"
-    assert whole == path.read_bytes()
+    assert path.read_bytes() == content
     json.loads(path.read_text().splitlines()[0], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
@@ -232,6 +233,8 @@ def test_many_values_of_the_other_parameter_are_a_scale_of_colours():
         ([0, 0.1, 1], "symlog"),
         ([0, 1, 2], "linear"),
         ([-1, 0, 99], "linear"),
+        (list(np.int64([1, 7, 50])), "log"),
+        (list(np.float32([1, 7, 50])), "log"),
     ],
 )
 def test_the_axis_fits_the_values(x, scale):

@@ -139,13 +139,6 @@ def test_wrong_arguments_are_refused_in_a_sentence(make, message):
         make()
 
 
-def test_a_search_shows_what_it_does():
-    ranges = {"lam": dl.LogUniform(1e-5, 0.1)}
-    assert repr(dl.RandomSearch(ranges, 3)) == "RandomSearch({'lam': LogUniform(1e-05, 0.1)}, trials=3)"
-    shown = "CoarseToFine({'lam': LogUniform(1e-05, 0.1)}, 'val_accuracy', trials=20, rounds=2)"
-    assert repr(dl.CoarseToFine(ranges, "val_accuracy")) == shown
-
-
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

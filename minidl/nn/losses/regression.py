@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_number
+from minidl._core.checks import as_number, check_outputs
 from minidl._core.types import Array
-from minidl.nn.losses.base import NumberLoss, check_outputs
+from minidl.nn.losses.base import NumberLoss
 
 
 class ResidualLoss(NumberLoss):

@@ -13,15 +13,13 @@ from minidl._core.bars import in_notebook
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
 from minidl._core.tables import cell
-from minidl._core.types import PathLike
-from minidl._storage.files import make_folder, write_whole
+from minidl._core.types import Figure, PathLike
+from minidl._storage.files import write_whole
 from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, Monitor, metrics
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from minidl.report import blocks
 
 
@@ -81,8 +79,6 @@ class LiveCurves(Observer):
         super().on_train_begin(trainer)
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
         self._check(trainer.expected_columns)
-        if self.path is not None:
-            make_folder(Path(self.path).parent)
         import matplotlib.backends.backend_agg  # noqa: F401  (what cannot be drawn must not show after hours)
 
         self._show(trainer, f"{_position(trainer)}: training has begun", renewed=True)
@@ -156,9 +152,9 @@ class LiveCurves(Observer):
         show: Any = display
         content = {"text/plain": status}
         if len(trainer.history) and names:
-            from minidl.plotting.style import png_of
+            from minidl.plotting.style import content_of
 
-            content["image/png"] = base64.b64encode(png_of(_joint_figure(trainer, names, status), dpi=100)).decode()
+            content["image/png"] = base64.b64encode(content_of(_joint_figure(trainer, names, status), dpi=100)).decode()
         if self._output is None:
             self._output = show(content, raw=True, display_id=True)
         else:
@@ -172,22 +168,22 @@ def _position(trainer: Trainer) -> str:
 def _figure(name: str, trainer: Trainer) -> "blocks.Figure":
     """Return the curves of a quantity as a figure of the page."""
     from minidl.plotting import plot_curves
-    from minidl.plotting.style import png_of
+    from minidl.plotting.style import content_of
     from minidl.report.blocks import Figure
 
     row = trainer.history.rows[-1]
     kinds = {"training": name, "validation": f"val_{name}"}
     last = ", ".join(f"{kind} {cell(row[key])}" for kind, key in kinds.items() if key in row)
     alt = f"{name} over {len(trainer.history)} epochs, at last {last}"
-    return Figure(Path(f"{name}.png"), png_of(plot_curves(trainer.history, name), dpi=150), alt, caption="")
+    return Figure(Path(f"{name}.png"), content_of(plot_curves(trainer.history, name)), alt, caption="")
 
 
-def _joint_figure(trainer: Trainer, names: list[str], status: str) -> "Figure":
-    from matplotlib.figure import Figure
+def _joint_figure(trainer: Trainer, names: list[str], status: str) -> Figure:
+    import matplotlib.figure
 
     from minidl.plotting import plot_curves
 
-    figure = Figure(figsize=(4.5 * len(names), 3.8), layout="constrained", facecolor="white")
+    figure = matplotlib.figure.Figure(figsize=(4.5 * len(names), 3.8), layout="constrained", facecolor="white")
     for name, ax in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
         plot_curves(trainer.history, name, ax=ax)
     figure.suptitle(status, fontsize=11, parse_math=False)

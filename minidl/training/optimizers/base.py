@@ -89,7 +89,10 @@ class Optimizer(ABC):
 
     def step(self, parameters: Mapping[str, Parameter]) -> None:
         """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
-        trained = {path: parameter for path, parameter in parameters.items() if parameter.trainable}
+        trained = dict[str, Parameter]()
+        for path, parameter in parameters.items():
+            if parameter.trainable:
+                trained[path] = parameter
         if not trained:
             got = f"{len(parameters)} frozen ones" if parameters else "a model without any"
             raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
@@ -131,8 +134,7 @@ class Optimizer(ABC):
         rate = self._learning_rate
         return as_number(f"{type(rate).__name__}({step})", rate(step), 0) if isinstance(rate, Schedule) else rate
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 def check_gradients(parameters: Mapping[str, Parameter]) -> None:

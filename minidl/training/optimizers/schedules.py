@@ -43,8 +43,7 @@ class Schedule(ABC):
     def __call__(self, step: int) -> float:
         """Return the learning rate of step `step`, a finite number >= 0."""
 
-    def __repr__(self) -> str:
-        return constructor_call(self)
+    __repr__ = constructor_call
 
 
 class ConstantRate(Schedule):

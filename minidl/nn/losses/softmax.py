@@ -1,13 +1,13 @@
-"""Losses of class labels: what they share, the softmax with cross-entropy, and the hinge loss."""
+"""Losses of class labels: what they share, and the softmax with cross-entropy."""
 
 from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, as_fraction, as_labels, as_number, check_finite
+from minidl._core.checks import as_array, as_fraction, as_labels, check_finite, check_outputs
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
-from minidl.nn.losses.base import Loss, check_outputs
+from minidl.nn.losses.base import Loss
 from minidl.nn.metrics import accuracy
 
 SHORT_ROW = 32
@@ -134,60 +134,6 @@ class SoftmaxCrossEntropy(ClassLoss):
         options = [f"label_smoothing={self.label_smoothing!r}"] if self.label_smoothing else []
         options += [] if self.class_weights is None else [f"class_weights={self.class_weights.tolist()}"]
         return f"{type(self).__name__}({', '.join(options)})"
-
-
-class MulticlassHinge(ClassLoss):
-    """Hinge loss of a multiclass support vector machine, ``sum(max(0, z[j] - z[y] + margin))``, mean over rows.
-
-    The sum is over the wrong classes j. Gradient, with ``violated = (z - z[y] + margin > 0)`` off the label:
-    ``violated / n``, and at the label minus their number, ``-sum(violated) / n`` (at a kink this is the slope from the
-    side of no violation). PyTorch's `MultiMarginLoss` also divides by the number of classes: this is that many times
-    larger.
-
-    Outputs are scores z, shape (n, classes); targets are integer class labels y, shape (n,), in 0 .. classes - 1.
-
-    Parameters
-    ----------
-    margin : float
-        By how much the right class has to win, greater than 0.
-
-    Raises
-    ------
-    ShapeError, InputError
-        If labels are not integers of shape (n,) in range, there are no rows, or the margin is not above 0.
-    NonFiniteError
-        If a score is NaN or infinite.
-
-    References
-    ----------
-    Weston and Watkins, "Support vector machines for multi-class pattern recognition", ESANN 1999.
-
-    Examples
-    --------
-    >>> loss = MulticlassHinge()
-    >>> loss.forward(np.array([[3.0, 2.5, -1.0]]), [0])
-    0.5
-    >>> loss.backward()
-    array([[-1.,  1.,  0.]])
-    """
-
-    def __init__(self, margin: float = 1.0) -> None:
-        self.margin = as_number("margin", margin, 0, above=True)
-
-    def forward(self, outputs: Array, targets: Any) -> float:
-        check_outputs(outputs, classes=True)
-        labels = self.check_targets(targets, outputs.shape)
-        rows = np.arange(len(labels))
-        shortfalls = np.maximum(outputs - outputs[rows, labels, np.newaxis] + self.margin, 0)
-        shortfalls[rows, labels] = 0
-        self.keep(shortfalls, labels)
-        return float(shortfalls.sum(dtype=np.float64)) / len(labels)
-
-    def backward(self) -> Array:
-        shortfalls, labels = self.kept()
-        gradient = np.sign(shortfalls)
-        gradient[np.arange(len(labels)), labels] = -gradient.sum(axis=1)
-        return gradient / len(labels)
 
 
 def _as_class_weights(value: Any) -> Array:
