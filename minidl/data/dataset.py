@@ -214,8 +214,15 @@ class Standardizer:
         if x.shape[1:] != self.mean.shape:
             raise ShapeError(f"Standardizer: fitted on rows of shape {self.mean.shape}, got an x of shape {x.shape}")
         result = np.empty(x.shape, self.dtype)
-        for block, out in zip(self._blocks(x), self._blocks(result), strict=True):
-            np.divide(block - self.mean, self.std, out=out, casting="same_kind")
+        try:
+            with np.errstate(over="raise"):
+                for block, out in zip(self._blocks(x), self._blocks(result), strict=True):
+                    np.divide(block - self.mean, self.std, out=out, casting="same_kind")
+        except FloatingPointError:
+            raise NonFiniteError(
+                f"Standardizer: x is too far from the mean of the training set for {self.dtype}; look for wrong "
+                "entries in x, or in what it was fitted on"
+            ) from None
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:
