@@ -120,10 +120,7 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
         hint = f"; one-hot rows become labels by {name}.argmax(axis=1)" if labels.shape == (rows, classes) else ""
         hint = f"; make it flat: {name}.ravel()" if labels.shape == (rows, 1) else hint
         raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
-    if labels.dtype.kind not in "iu":
-        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
-        hint = f"; they are whole: {name}.astype(int)" if whole else ""
-        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
+    check_integers(where, name, labels)
     # NumPy would take -1 as the last class; seen as unsigned it is the largest of all.
     if rows and labels.view(labels.dtype.str.replace("i", "u")).max() >= classes:
         row = int(np.argmax((labels < 0) | (labels >= classes)))
@@ -136,6 +133,14 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
             hint = f"; outputs that are {classes} wide stand for {classes} classes"
         raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}{hint}")
     return labels
+
+
+def check_integers(where: object, name: str, labels: Array) -> None:
+    """Refuse class labels that are floats or booleans."""
+    if labels.dtype.kind not in "iu":
+        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
+        hint = f"; they are whole: {name}.astype(int)" if whole else ""
+        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
 
 
 def as_path(name: str, value: Any) -> Path:

@@ -52,7 +52,8 @@ class Optimizer(ABC):
     Raises
     ------
     NonFiniteError
-        From `step`, with `clip_norm`: if the gradients have no finite length.
+        From `step`: with `clip_norm`, if the gradients have no finite length; from a rule that sums their squares, if
+        its dtype cannot (in float32 from about 1e19 on). Nothing is changed then.
 
     References
     ----------
@@ -98,19 +99,30 @@ class Optimizer(ABC):
             raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
         learning_rate = self._rate(self.steps)
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
+        # All of them before the first one is changed: a step is taken whole or not at all.
+        for path, parameter in trained.items():
+            self.check_gradient(path, parameter, scale)
         for path, parameter in trained.items():
             if path not in self.state:
                 self.state[path] = self.init_state(parameter)
-            if scale < 1.0:
-                parameter = parameter.with_grad(scale * parameter.grad)
-            elif self.clip_value is not None:
-                parameter = parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
+            parameter = self.clipped(parameter, scale)
             try:
                 self.update(parameter, self.state[path], learning_rate)
             except ValueError:
                 self._check_state(path, parameter)
                 raise
         self.steps += 1
+
+    def clipped(self, parameter: Parameter, scale: float) -> Parameter:
+        """Return `parameter` with the gradient that the rule takes; `scale` is what `clip_norm` multiplies it by."""
+        if scale < 1.0:
+            return parameter.with_grad(scale * parameter.grad)
+        if self.clip_value is not None:
+            return parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
+        return parameter
+
+    def check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:  # noqa: B027 - most take any
+        """Refuse a gradient that the rule cannot take; any will do unless overridden."""
 
     def init_state(self, parameter: Parameter) -> State:
         """Return what the rule remembers of `parameter` before the first step: nothing, unless overridden."""
