@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -161,6 +163,19 @@ class Restored:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
 
+    @property
+    def optimizer_steps(self) -> int:
+        """How many steps the optimizer is to have done."""
+        steps: int = next(values["steps"] for owner, values in self._given if owner is self._work.optimizer)
+        return steps
+
+    @property
+    def batches_done(self) -> int:
+        """How many batches of the `fit` that is to go on are done."""
+        saved = self.state
+        finished = saved.epoch - saved.first_epoch - bool(saved.batch)
+        return finished * self._work.batches_per_epoch + saved.batch
+
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])
         now = self._work.terms | ({} if seed is None else {"rng": seed})
@@ -187,6 +202,38 @@ class Restored:
         for owner, values in self._given:
             for name, value in values.items():
                 setattr(owner, name, tuple(value) if isinstance(getattr(owner, name, None), tuple) else value)
+
+
+def check_optimizer(work: Work, epochs: int, restored: Restored | None) -> None:
+    """Refuse an optimizer of another model, and warn of a schedule that does not go with so many epochs."""
+    optimizer, steps = work.optimizer, epochs * work.batches_per_epoch
+    done = optimizer.steps
+    if restored is None:
+        optimizer.check_model(work.model.parameters)
+    else:
+        # Its whole state is replaced, so it may have served another model.
+        done, steps = restored.optimizer_steps, steps - restored.batches_done
+    schedule, last = optimizer.learning_rate, done + steps
+    if not isinstance(schedule, Schedule) or steps == 0:
+        return
+    fault, end, warmup = "", schedule.ends_after, schedule.warmup_ends_after
+    # One step more does no harm: a cosine has steps + 1 from its first rate to its last.
+    if end is not None and last > end + 1:
+        fault = f"ends after step {end} of {last}, and the rest has a rate of {schedule(last - 1):.2g}"
+    # A later fit may go on with a warm-up that the first one began.
+    elif not done and last < warmup:
+        fault = f"has a warm-up of {warmup} steps, but the run ends after step {last}"
+    else:
+        # What a user's own schedule raises belongs to the step at which it does.
+        with suppress(Exception):
+            if schedule(middle := done + steps // 2) == 0.0:
+                fault = f"has a rate of 0 at step {middle + 1} of {last}"
+    if fault:
+        warnings.warn(
+            f"{schedule!r} {fault}; did you give epochs where steps are meant? Make the schedule for {last} steps "
+            f"(an epoch has {work.batches_per_epoch})",
+            stacklevel=3,
+        )
 
 
 def _run_state(saved: Tree, batches_per_epoch: int) -> RunState:
