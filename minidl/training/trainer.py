@@ -181,7 +181,7 @@ class Trainer:
         Raises
         ------
         InputError
-            If an argument is not as above, or the optimizer has trained another model.
+            If an argument is not as above, the optimizer has trained another model, or its schedule has a memory.
         NonFiniteError
             If the inputs hold NaN or infinity, or the loss or a gradient comes to do so: names epoch, batch, the layer
             or parameter, and the first bad entry. The step that would spread it is not taken.

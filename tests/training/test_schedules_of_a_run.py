@@ -50,6 +50,7 @@ WRONG = {
     "warm-up, then cosine": (dl.LinearWarmup(dl.CosineAnnealing(0.1, 5), 5), "ends after step 10 of 15"),
     "two warm-ups": (dl.LinearWarmup(dl.LinearWarmup(dl.OneCycle(0.1, 3), 4), 2), "ends after step 9 of 15"),
     "steps of 0": (dl.PiecewiseConstant([3, 6], [0.1, 0.01, 0]), "ends after step 6 of 15, .* a rate of 0;"),
+    "steps within an epoch": (dl.PiecewiseConstant([1, 2], [0.1, 0.01, 0.001]), "falls for the last time after step 2"),
     "stairs": (dl.StepDecay(0.1, 0.1, every=1), "ends after step 6 of 15, and the rest has a rate of 1e-15;"),
     "decay": (dl.ExponentialDecay(0.1, 0.2), "ends after step 9 of 15"),
     "decay after a warm-up": (dl.LinearWarmup(dl.ExponentialDecay(0.1, 0.2), 4), "ends after step 13 of 15"),
@@ -93,6 +94,7 @@ RIGHT = [
     dl.ExponentialDecay(1e-6, 2.0),
     dl.InverseTimeDecay(0.1, 1.0),
     dl.PiecewiseConstant([3, 9], [0.1, 0.01, 0.001]),
+    dl.PiecewiseConstant([1, 2], [0.01, 0.1, 0.05]),
     dl.PiecewiseConstant([15], [0.1, 0.0]),
     dl.PiecewiseConstant([], [0.1]),
     Line(15),
@@ -114,6 +116,35 @@ def test_what_an_own_schedule_raises_is_raised_at_its_step():
     assert told(a_trainer(Listed(), [stop])) == []
     grows = dl.ExponentialDecay(1.0, 1e40)
     assert told(a_trainer(grows, [dl.LambdaCallback(on_batch_end=lambda trainer: trainer.stop())])) == []
+
+
+class Counting(dl.Schedule):
+    """As of PyTorch: it moves on with every call, so a second run would begin where the first one ended."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, step):
+        self.calls += 1
+        return 0.1 * 0.9**self.calls
+
+
+@pytest.mark.parametrize("wrap", [lambda schedule: schedule, lambda schedule: dl.LinearWarmup(schedule, 4)])
+def test_a_schedule_with_a_memory_is_refused_and_not_moved_on(wrap):
+    own = Counting()
+    trainer = a_trainer(0.1)
+    before = everything(trainer)
+    trainer.optimizer.learning_rate = wrap(own)
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match=r"expected the same rates when asked again for steps 0 and 7, got"):
+            fit(trainer, {}, 5)
+        assert own.calls == 0
+    trainer.optimizer.learning_rate = 0.1
+    assert everything(trainer) == before
+
+
+def test_one_epoch_of_falling_rates_is_right():
+    assert told(a_trainer(dl.PiecewiseConstant([1, 2], [0.1, 0.01, 0.001])), 1) == []
 
 
 def test_several_fits_count_together():

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
@@ -29,7 +30,8 @@ class Schedule(ABC):
 
     A subclass writes `__call__`. Steps are those of the optimizer, counted from 0; what a library that counts epochs
     calls 30 is ``30 * steps_per_epoch`` here. Hand a schedule to an optimizer in place of a number. `Trainer.fit` warns
-    of a run that goes on after `ends_after`, or is over before `warmup_ends_after`.
+    of a run that goes on after `ends_after`, or is over before `warmup_ends_after`, and refuses a schedule that gives
+    another rate when it is asked again.
 
     Examples
     --------
@@ -139,6 +141,11 @@ class PiecewiseConstant(Schedule):
     def ends_after(self) -> int | None:
         """The last boundary, if the rate is 0 from there on; else None."""
         return self.boundaries[-1] if self.boundaries and self.rates[-1] == 0.0 else None
+
+    @property
+    def falls(self) -> bool:
+        """Whether the rate falls at every boundary, of which there is at least one."""
+        return len(self.rates) > 1 and all(after < before for before, after in pairwise(self.rates))
 
 
 class ExponentialDecay(_Decay):
