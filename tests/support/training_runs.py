@@ -123,7 +123,8 @@ def everything(trainer):
     optimizer = trainer.optimizer
     slots = {f"{path}.{name}": a for path, state in optimizer.state.items() for name, a in state.items()}
     remembered = {}
-    for callback, name in itertools.product(trainer.callbacks, ("best_epoch", "stopped_epoch", "_best", "_bad_epochs")):
+    names = ("best_epoch", "stopped_epoch", "_best", "_to_beat", "_bad_epochs")
+    for callback, name in itertools.product(trainer.callbacks, names):
         if name in callback.saved_attributes and not isinstance(callback, dl.Checkpoint):
             remembered[f"{type(callback).__name__}.{name}"] = getattr(callback, name)
     return {

@@ -89,6 +89,56 @@ def test_the_search_over_lambda_ends_with_an_error_and_not_with_untrained_models
     assert each[0] == each[1] == each[2]
 
 
+def test_a_rate_that_a_plateau_reduced_is_not_taken_to_the_next_model():
+    plateau, optimizer = dl.ReduceLROnPlateau("loss", factor=0.5, patience=0, min_delta=10.0), dl.SGD(0.1)
+    fit(a_trainer(optimizer, callbacks=[plateau]), {}, 3)
+    assert optimizer.learning_rate == 0.025
+    with refused:
+        fit(a_trainer(optimizer, callbacks=[plateau]), {}, 3)
+    assert fit(a_trainer(dl.SGD(0.1), callbacks=[plateau]), {}, 3)["learning_rate"] == [0.1, 0.1, 0.05]
+
+
+def test_a_model_or_an_optimizer_that_is_swapped():
+    trainer, other = train(dl.Adam(0.01)), train(dl.Adam(0.01))
+    trainer.model, model = a_model(), trainer.model
+    with refused:
+        fit(trainer, {}, 1)
+    trainer.model, trainer.optimizer = model, other.optimizer
+    with refused:
+        fit(trainer, {}, 1)
+    trainer.optimizer = dl.SGD(0.1)
+    fit(trainer, {}, 1)
+
+
+def test_a_network_inside_another_one_has_other_paths():
+    first = train(dl.Adam(0.01))
+    outer = dl.Sequential(first.model.network, dl.Dense(3, 3, rng=0))
+    with refused:
+        train(first.optimizer, dl.Model(outer, dl.SoftmaxCrossEntropy()))
+
+
+def test_a_rule_of_ones_own_and_a_loop_by_hand():
+    class Signum(dl.Optimizer):
+        def init_state(self, parameter):
+            return {"mean": np.zeros_like(parameter.value)}
+
+        def update(self, parameter, state, learning_rate):
+            state["mean"] *= 0.9
+            state["mean"] += parameter.grad
+            parameter.value -= learning_rate * np.sign(state["mean"])
+
+    optimizer = Signum(0.01)
+    steps = 0
+    with refused:
+        for seed in range(2):
+            model = dl.Model(dl.Sequential(dl.Flatten(), dl.Dense(72, 3, rng=seed)), dl.SoftmaxCrossEntropy())
+            for x, y in images().batches(16):
+                model.compute_gradients(x, y)
+                optimizer.step(model.parameters)
+                steps += 1
+    assert optimizer.steps == steps == 3
+
+
 def test_two_models_in_turn_and_in_threads():
     optimizer = dl.Adam(0.01)
     first, second = a_trainer(optimizer), a_trainer(optimizer)

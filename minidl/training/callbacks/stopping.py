@@ -58,7 +58,7 @@ class EarlyStopping(_Patient):
     patience : int
         Epochs that are waited for, at least 0.
     min_delta : float
-        A value is an improvement if it is better by more than this than the last improvement; NaN never is one.
+        A value is an improvement if it is better than the last improvement by more than this; NaN never is one.
     mode : {"auto", "min", "max"}
         Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
     restore_best : bool
@@ -160,7 +160,7 @@ class ReduceLROnPlateau(_Patient):
     patience : int
         Epochs that are waited for, at least 0.
     min_delta : float
-        A value is an improvement if it is better by more than this than the last improvement; NaN never is one.
+        A value is an improvement if it is better than the last improvement by more than this; NaN never is one.
     cooldown : int
         After a reduction, for how many epochs none is counted as bad.
     minimum : float
