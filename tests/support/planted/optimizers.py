@@ -296,6 +296,11 @@ class Thaws(dl.SGD):
         super().step(parameters)
 
 
+class Faithless(dl.SGD):
+    def check_model(self, parameters):
+        pass
+
+
 BREACHES = {
     Uphill: "moves_against_the_gradient_of_a_parabola",
     OutOfPlace: "changes_values_in_place",
@@ -306,5 +311,6 @@ BREACHES = {
     Lazy: "remembers_by_path",
     NewState: "remembers_in_place",
     Trusting: "refuses_bad_learning_rates",
+    Faithless: "refuses_another_model",
 }
 """For each class that breaks the contract of `Optimizer` the rule that it breaks."""
