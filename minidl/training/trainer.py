@@ -35,6 +35,7 @@ class Trainer:
     ----------
     model : Model
     optimizer : Optimizer
+        A new one for each model.
     callbacks : sequence of Callback
         Called in this order.
     rng : int, Generator or None

@@ -147,6 +147,15 @@ def test_one_epoch_of_falling_rates_is_right():
     assert told(a_trainer(dl.PiecewiseConstant([1, 2], [0.1, 0.01, 0.001])), 1) == []
 
 
+def test_a_last_rate_that_is_meant_for_the_rest():
+    class Held(dl.CosineAnnealing):
+        ends_after = None
+
+    assert told(a_trainer(Held(0.1, 5, minimum=0.01))) == []
+    # At a rate of 0 nothing can be meant.
+    assert len(told(a_trainer(Held(0.1, 5)))) == 1
+
+
 def test_several_fits_count_together():
     trainer = a_trainer(dl.CosineAnnealing(0.1, 15))
     assert [told(trainer, 1) for _ in range(5)] == [[]] * 5
