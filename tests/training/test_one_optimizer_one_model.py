@@ -89,6 +89,24 @@ def test_the_search_over_lambda_ends_with_an_error_and_not_with_untrained_models
     assert each[0] == each[1] == each[2]
 
 
+@pytest.mark.parametrize("make", [lambda: dl.SGD(dl.CosineAnnealing(0.5, 50)), lambda: dl.Adam(0.05)])
+def test_cross_validation_and_seeds_in_a_loop(make, rng):
+    x = rng.normal(size=(200, 5))
+    data = dl.Dataset(x, x[:, :3].argmax(axis=1))
+
+    def losses(optimizers):
+        found = []
+        for optimizer in optimizers:
+            trainer = dl.Trainer(dl.Model(dl.Dense(5, 3, rng=0), dl.SoftmaxCrossEntropy()), optimizer, rng=0)
+            found.append(trainer.fit(data, epochs=5, batch_size=20)["loss"][-1])
+        return found
+
+    shared = make()
+    with refused:
+        losses([shared, shared, shared])
+    assert len(set(losses([make(), copy.deepcopy(make()), copy.copy(make())]))) == 1
+
+
 def test_a_rate_that_a_plateau_reduced_is_not_taken_to_the_next_model():
     plateau, optimizer = dl.ReduceLROnPlateau("loss", factor=0.5, patience=0, min_delta=10.0), dl.SGD(0.1)
     fit(a_trainer(optimizer, callbacks=[plateau]), {}, 3)

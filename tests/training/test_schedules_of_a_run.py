@@ -106,6 +106,14 @@ def test_a_schedule_that_goes_with_the_run_is_silent(schedule):
     assert told(a_trainer(schedule)) == []
 
 
+def test_epochs_taken_for_steps(rng):
+    x = rng.normal(size=(300, 8))
+    trainer = dl.Trainer(dl.Model(dl.Dense(8, 3, rng=0), dl.SoftmaxCrossEntropy()), dl.SGD(dl.OneCycle(0.1, steps=5)))
+    words = r"^OneCycle\(0.1, 5\) ends after step 5 of 50, .* Make the schedule for 50 steps \(an epoch has 10\)$"
+    with pytest.warns(UserWarning, match=words):
+        trainer.fit(dl.Dataset(x, x[:, :3].argmax(1)), epochs=5, batch_size=30)
+
+
 def test_what_an_own_schedule_raises_is_raised_at_its_step():
     trainer = a_trainer(Listed())
     with pytest.raises(IndexError):

@@ -43,8 +43,8 @@ class _Patient(Observer):
 class EarlyStopping(_Patient):
     """Stop after `patience` epochs in a row without an improvement, and put the best epoch's weights back.
 
-    Epochs are counted as in Keras: a patience of 0 is one of 1, and the first epoch is never a bad one. PyTorch, and so
-    `ReduceLROnPlateau`, waits one epoch longer.
+    Epochs are counted as in Keras: a patience of 0 means 1, and the first epoch never counts as a bad one.
+    `ReduceLROnPlateau` counts as in PyTorch, and so waits one epoch longer.
 
     The weights that come back are those of the best value, also where it is no improvement by more than `min_delta`.
     They come back whatever ends training, so also after the last epoch, an error or Ctrl-C. Each `fit` begins to count
@@ -102,7 +102,7 @@ class EarlyStopping(_Patient):
 
     def _forget(self) -> None:
         super()._forget()
-        # The first epoch is never a bad one.
+        # The first epoch never counts as a bad one.
         self._bad_epochs = -1
         self._best = math.inf
         self.best_epoch: int | None = None
