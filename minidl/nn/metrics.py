@@ -43,7 +43,8 @@ def accuracy(predictions: Any, targets: Any) -> float:
 def top_k_accuracy(scores: Any, targets: Any, k: int = 5) -> float:
     """Return the share of rows whose target is among the `k` classes of the largest scores, in [0, 1].
 
-    Equal scores rank by the number of the class, as in `argmax`, so that k = 1 gives the accuracy.
+    Equal scores rank by the number of the class, lowest first, as in `argmax`, so that k = 1 gives the accuracy.
+    scikit-learn ranks the highest number first, and Keras counts every class whose score equals the k-th.
 
     Parameters
     ----------

@@ -27,7 +27,10 @@ class Regularizer(ABC):
 class L2(Regularizer):
     """``strength * sum(w**2)``, with gradient ``2 * strength * w``.
 
-    There is no 1/2 in it: PyTorch's ``weight_decay`` equals ``2 * strength``.
+    There is no 1/2 in it: PyTorch's ``weight_decay`` equals ``2 * strength``. It also decays biases, ``gamma`` and
+    ``beta``, which are not penalized here. This line makes plain gradient descent the same::
+
+        for parameter in model.parameters.values(): parameter.penalized = True
 
     Examples
     --------

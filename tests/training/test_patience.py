@@ -1,12 +1,14 @@
 """EarlyStopping, ReduceLROnPlateau, TerminateOnNaN: when they act, what they say, and what comes back on every exit."""
 
 import math
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from plateau_runs import measure, rates_along, trainer_with
 from screen import terminal
-from training_runs import DieAt, Measures, fit, sgd_with_momentum, trained
+from training_runs import DieAt, Measures, everything, fit, images, sgd_with_momentum, trained
 
 import minidl as dl
 
@@ -31,12 +33,20 @@ def assert_weights(trainer, expected):
     [
         ([3, 2, 1, 0], {"patience": 0}, 4, 4, ""),
         ([3, 2, 2, 1], {"patience": 0}, 3, 2, "best quality 2 in epoch 2 (its weights are back), stopped after epoch"),
-        ([3, 2, 2, 1], {"patience": 1}, 4, 4, ""),
-        ([3, 2, 5, 5, 5, 1], {"patience": 2}, 5, 2, "best quality 2 in epoch 2"),
-        ([3, 2, 5, 1, 5, 5, 5], {"patience": 2}, 7, 4, "best quality 1 in epoch 4"),
-        ([3, 2.95, 2.9, 2.85], {"patience": 1, "min_delta": 0.07}, 4, 3, "best quality 2.9 in epoch 3"),
-        ([NAN, 2, NAN, NAN], {"patience": 1}, 4, 2, "best quality 2 in epoch 2 (its weights are back), stopped after "),
-        ([1, 2, 3, 2, 2], {"patience": 1, "mode": "max"}, 5, 3, "best quality 3 in epoch 3"),
+        ([3, 2, 2, 1], {"patience": 1}, 3, 2, "best quality 2 in epoch 2"),
+        ([3, 2, 2, 1], {"patience": 2}, 4, 4, ""),
+        ([3, 2, 5, 5, 5, 1], {"patience": 3}, 5, 2, "best quality 2 in epoch 2"),
+        ([3, 2, 5, 1, 5, 5, 5], {"patience": 3}, 7, 4, "best quality 1 in epoch 4"),
+        ([3, 2.95, 2.9, 2.85], {"patience": 2, "min_delta": 0.07}, 4, 4, ""),
+        # Keras, whose count this is, would bring back the 3 in these two.
+        ([3, 2.9, 2.8, 2.7, 2.8], {"patience": 4, "min_delta": 1}, 5, 4, "best quality 2.7 in epoch 4"),
+        ([3, 3.1, 3.05, 2.95], {"patience": 3, "min_delta": 0.5}, 4, 4, "best quality 2.95 in epoch 4"),
+        # No more than 0.5.
+        ([3, 2.5], {"patience": 1, "min_delta": 0.5}, 2, 2, "best quality 2.5 in epoch 2 (its weights are back), stop"),
+        ([3, 2.5, 1.9], {"patience": 2, "min_delta": 0.5}, 3, 3, ""),
+        ([NAN, 2, NAN, NAN], {"patience": 2}, 4, 2, "best quality 2 in epoch 2 (its weights are back), stopped after "),
+        ([NAN, NAN, NAN, 1], {"patience": 2}, 3, None, "quality was never a finite number, stopped after epoch 3"),
+        ([1, 2, 3, 2, 2], {"patience": 2, "mode": "max"}, 5, 3, "best quality 3 in epoch 3"),
         ([3, 2, INF, 1], {"patience": 0}, 3, 2, "best quality 2 in epoch 2"),
         ([3, 0.25, 2], {"patience": 5, "mode": "max"}, 3, 1, "best quality 3 in epoch 1 (its weights are back)\n"),
         ([1, 2, 3], {"patience": 0, "restore_best": False}, 2, 1, "best quality 1 in epoch 1, stopped after epoch 2\n"),
@@ -58,6 +68,73 @@ def test_when_it_stops_what_comes_back_and_what_it_says(values, options, epochs,
     assert not told or err == f"EarlyStopping: {stopping}\n"
 
 
+def keras_stops(values, patience, min_delta, mode):
+    """Return how many epochs Keras trains, and the last one that was an improvement: its `EarlyStopping` as a loop."""
+    best, wait, best_epoch = None, 0, 0
+    for epoch, value in enumerate(values, 1):
+        gain = None if best is None else best - value if mode == "min" else value - best
+        wait += 1
+        if gain is None or gain > min_delta:
+            best, best_epoch, wait = value, epoch, 0
+        elif wait >= patience and epoch > 1:
+            return epoch, best_epoch
+    return len(values), best_epoch
+
+
+def our_stops(values, patience, min_delta, mode):
+    stopping = dl.EarlyStopping("quality", patience=patience, min_delta=min_delta, mode=mode, restore_best=False)
+    trainer = SimpleNamespace(expected_columns=None, stopping=False)
+    trainer.stop = lambda: setattr(trainer, "stopping", True)
+    stopping.on_train_begin(trainer)
+    for trainer.epoch, value in enumerate(values, 1):
+        trainer.logs = {"quality": value}
+        stopping.on_epoch_end(trainer)
+        if trainer.stopping:
+            break
+    return trainer.epoch, stopping.best_epoch
+
+
+def test_patience_counts_as_in_keras(rng):
+    stopped = 0
+    for _ in range(400):
+        values = (rng.normal(size=12).cumsum() / 4).round(3).tolist()
+        patience, min_delta = int(rng.integers(4)), float(rng.choice([0.0, 0.1004]))
+        mode = str(rng.choice(["min", "max"]))
+        epochs, last_improvement = keras_stops(values, patience, min_delta, mode)
+        assert our_stops(values, patience, min_delta, mode) == (
+            epochs,
+            values.index(min(values[:epochs]) if mode == "min" else max(values[:epochs])) + 1,
+        )
+        assert min_delta or our_stops(values, patience, min_delta, mode)[1] == last_improvement
+        stopped += epochs < len(values)
+    assert 100 < stopped < 400
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 4), (1, 4), (2, 5), (3, 6)])
+def test_kerass_own_test_of_patience(patience, epochs):
+    """In early_stopping_test.py, whose epochs count from 0."""
+    losses = [10, 9, 8, 9, 8.9, 8.8, 8.7, 8.6, 8.5]
+    assert keras_stops(losses, patience, 0, "min") == our_stops(losses, patience, 0, "min") == (epochs, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_loop_is_the_keras_that_is_there(rng, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "torch"))
+    callbacks = pytest.importorskip("keras", exc_type=ImportError).callbacks
+    for _ in range(400):
+        values = (rng.normal(size=12).cumsum() / 4).round(3).tolist()
+        patience, min_delta = int(rng.integers(4)), float(rng.choice([0.0, 0.1004]))
+        mode = str(rng.choice(["min", "max"]))
+        theirs = callbacks.EarlyStopping("quality", min_delta=min_delta, patience=patience, mode=mode)
+        theirs.set_model(SimpleNamespace(stop_training=False))
+        theirs.on_train_begin()
+        for epoch, value in enumerate(values):
+            theirs.on_epoch_end(epoch, {"quality": value})
+            if theirs.model.stop_training:
+                break
+        assert (epoch + 1, theirs.best_epoch + 1) == keras_stops(values, patience, min_delta, mode)
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_the_best_weights_come_back_after_an_error_too(error):
     measures, stopping = Measures(1, 2, 3), dl.EarlyStopping("quality")
@@ -73,6 +150,40 @@ def test_a_second_fit_counts_anew():
     fit(trainer, {}, 1)
     assert stopping.best_epoch == 3
     assert stopping.stopped_epoch is None
+
+
+def test_a_fit_that_is_refused_gets_no_weights_of_the_run_before(monkeypatch):
+    for reason in ("no validation", "wrong variable"):
+        stopping = dl.EarlyStopping("val_loss", patience=0, verbose=None)
+        trainer, arguments = sgd_with_momentum([stopping])
+        fit(trainer, arguments, 3)
+        other, _ = sgd_with_momentum([stopping])
+        before = {name: array.copy() for name, array in other.model.weights().items()}
+        if reason == "wrong variable":
+            monkeypatch.setenv("MINIDL_VERBOSE", "loud")
+        for _ in range(2):
+            with pytest.raises(dl.InputError, match=r"pass validation data|MINIDL_VERBOSE"):
+                other.fit(images(), images() if reason == "wrong variable" else None, epochs=1, batch_size=9)
+            assert_weights(other, before)
+
+
+MEMORIES = {
+    "EarlyStopping": lambda: dl.EarlyStopping("loss", patience=2, min_delta=0.2),
+    "ReduceLROnPlateau": lambda: dl.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.2, cooldown=1),
+    "TerminateOnNaN": dl.TerminateOnNaN,
+    "GradientMonitor": dl.GradientMonitor,
+}
+
+
+@pytest.mark.parametrize("make", MEMORIES.values(), ids=MEMORIES)
+def test_a_callback_taken_to_another_model_remembers_nothing_of_the_first(make):
+    ends = []
+    callback = make()
+    for taken in (callback, callback, make()):
+        trainer, arguments = sgd_with_momentum([taken])
+        fit(trainer, arguments, 6)
+        ends.append((everything(trainer), repr({name: getattr(taken, name) for name in taken.saved_attributes})))
+    assert ends[0] == ends[1] == ends[2]
 
 
 def test_the_environment_may_want_nothing_said(capsys, monkeypatch):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_count, as_fraction, as_number
+from minidl._core.checks import as_count, as_fraction, as_number, check_type
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import column_sums
@@ -45,8 +45,8 @@ class BatchNorm(_Normalization):
         running_mean = momentum * running_mean + (1 - momentum) * mean
         running_variance = momentum * running_variance + (1 - momentum) * variance * m / (m - 1)
 
-    with m values per feature: the variance that enters is the unbiased one, as in the paper and in PyTorch; Keras takes
-    the biased one.
+    with m values per feature: the variance that enters is the unbiased one, as in the paper and in PyTorch. Keras and
+    ONNX take the biased one, without ``m / (m - 1)``: with ``unbiased=False`` it is the same here.
 
     Gradients, with ``std = sqrt(variance + epsilon)``, ``normal = (x - mean) / std`` and means over the batch:
     ``dgamma = sum(dy * normal)``, ``dbeta = sum(dy)``,
@@ -61,6 +61,8 @@ class BatchNorm(_Normalization):
         ``1 - momentum``: its 0.1 is 0.9 here.
     epsilon : float
         Greater than 0.
+    unbiased : bool
+        Whether the running variance gathers the unbiased variance. Nothing else depends on it.
     dtype : dtype
         Of the parameters and running statistics.
 
@@ -90,10 +92,18 @@ class BatchNorm(_Normalization):
     batch_independent = False
 
     def __init__(
-        self, features: int, *, momentum: float = 0.9, epsilon: float = 1e-5, dtype: DTypeLike = np.float32
+        self,
+        features: int,
+        *,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        unbiased: bool = True,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__(features, epsilon=epsilon, dtype=dtype)
         self.momentum = as_fraction("momentum", momentum)
+        check_type(type(self).__name__, "unbiased", unbiased, bool)
+        self.unbiased = unbiased
         self.running_mean = self.add_buffer("running_mean", np.zeros(features), dtype=dtype)
         self.running_variance = self.add_buffer("running_variance", np.ones(features), dtype=dtype)
 
@@ -113,7 +123,8 @@ class BatchNorm(_Normalization):
         if train:
             self._check_variance(variance)
             self.keep(centred, inverse_std, y_shape=x.shape)
-            for running, batch in ((self.running_mean, mean), (self.running_variance, variance * (n / (n - 1)))):
+            gathered = variance * (n / (n - 1)) if self.unbiased else variance
+            for running, batch in ((self.running_mean, mean), (self.running_variance, gathered)):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
         scale = (self.gamma.value * inverse_std).astype(x.dtype)

@@ -240,7 +240,7 @@ class NAdam(_Moments):
     learning_rate, beta1, beta2, epsilon, clip_norm, clip_value
         See `Adam`; 0.002 is a usual start.
     momentum_decay : float
-        At least 0.
+        At least 0. The default is PyTorch's; Keras, which has no such argument, computes with 1.
 
     References
     ----------

@@ -284,6 +284,11 @@ class Trusting(dl.SGD):
         super().__init__(0.1)
 
 
+class Faithless(dl.SGD):
+    def check_model(self, parameters):
+        pass
+
+
 BREACHES = {
     BUGS["uphill"][1]: "moves_against_the_gradient_of_a_parabola",
     OutOfPlace: "changes_values_in_place",
@@ -294,5 +299,6 @@ BREACHES = {
     Lazy: "remembers_by_path",
     NewState: "remembers_in_place",
     Trusting: "refuses_bad_learning_rates",
+    Faithless: "refuses_another_model",
 }
 """For each class that breaks the contract of `Optimizer` the rule that it breaks."""
