@@ -2,11 +2,13 @@
 
 import inspect
 from functools import partialmethod
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from minidl._core.errors import InputError
 from minidl._core.reprs import constructor_call
 from minidl._core.spelling import nearest
+from minidl.training.history import as_row
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
@@ -45,7 +47,8 @@ class Callback:
         # A class that is mixed in may have methods on_... of its own kind; what stands here is meant for training.
         for name, value in vars(cls).items():
             if name.startswith("on_") and _is_method(value) and name not in MOMENTS:
-                meant = nearest(name.replace("start", "begin").replace("train_batch", "batch"), MOMENTS, 1)
+                ours = name.replace("start", "begin").replace("finish", "end").replace("train_batch", "batch")
+                meant = nearest(ours, MOMENTS, 1)
                 hint = f"did you mean {meant[0]}" if meant else f"the moments are {', '.join(MOMENTS)}"
                 raise InputError(
                     f"{cls.__name__}.{name}: no moment of training has this name, so it would never be called; {hint}, "
@@ -54,7 +57,7 @@ class Callback:
         for name in MOMENTS:
             value = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
             if value is not vars(Callback)[name]:
-                check_moment(f"{cls.__name__}.{name}", value, cls, f"def {name}(self, trainer)")
+                check_moment(cls.__name__, name, value, f"def {name}(self, trainer)", cls)
 
     @property
     def adds_logs(self) -> bool:
@@ -99,7 +102,7 @@ def _is_method(value: object) -> bool:
     return not isinstance(value, type) and (callable(value) or isinstance(value, classmethod | partialmethod))
 
 
-def check_moment(where: str, function: Any, owner: type | None, written: str) -> None:
+def check_moment(where: str, name: str, function: Any, written: str, owner: type | None = None) -> None:
     """Refuse a function, or an attribute of the class `owner`, that cannot serve as a moment.
 
     Raises
@@ -112,7 +115,7 @@ def check_moment(where: str, function: Any, owner: type | None, written: str) ->
             # Such as a property: only an instance tells what it is.
             return
         function = function.__get__(object(), owner)
-    wanted = f"{where}: expected a function of the trainer alone"
+    wanted = f"{where}: expected a function of the trainer as {name}"
     if not callable(function):
         raise InputError(f"{wanted}, got {function!r:.80}; write {written}")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
@@ -129,6 +132,38 @@ def check_moment(where: str, function: Any, owner: type | None, written: str) ->
     if not takes or takes in _OF_KERAS:
         hint = "; trainer.epoch, trainer.batch and trainer.logs have what Keras passes" if takes else ""
         raise InputError(f"{wanted}, got one of {signature}; write {written}{hint}")
+
+
+def call_moment(callback: Callback, moment: str, trainer: "Trainer") -> None:
+    """Call the method `moment`, and take the numbers that it adds to the logs.
+
+    Raises
+    ------
+    InputError
+        If it does something else to the logs; they are then as before.
+    """
+    logs, before = trainer.logs, dict(trainer.logs)
+    getattr(callback, moment)(trainer)
+    # By identity, since NaN equals nothing and arrays compare to arrays; every step pays for this.
+    if len(logs) == len(before) and all(map(is_, logs.values(), before.values())):
+        return
+    added = dict(logs)
+    logs.clear()
+    logs.update(before)
+    where = f"{type(callback).__name__}.{moment}"
+    for name, value in before.items():
+        if added.get(name) is not value:
+            raise InputError(
+                f"{where}: expected {name!r} in the logs to stay as it is, but it was changed; give a number of your "
+                "own another name"
+            )
+    row = as_row(added, where)
+    name = next(name for name in row if name not in before)
+    if moment != "on_epoch_end":
+        raise InputError(f"{where}: {name!r} in the logs would be lost; put it there in on_epoch_end")
+    if callback.runs_last:
+        raise InputError(f"{where}: {name!r} in the logs is too late for others; set runs_last = False")
+    logs.update(row)
 
 
 class Observer(Callback):

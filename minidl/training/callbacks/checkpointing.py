@@ -8,7 +8,7 @@ from pathlib import Path
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.types import PathLike
-from minidl._storage.files import make_folder, remove, sweep_parts
+from minidl._storage.files import check_file, make_folder, remove, sweep_parts
 from minidl._storage.locks import locked
 from minidl.training.callback import Observer
 from minidl.training.checkpoint import BEST, checkpoint_path, checkpoint_paths, read_checkpoint, steps_of
@@ -80,6 +80,8 @@ class Checkpoint(Observer):
         make_folder(self.directory)
         self._lock.enter_context(locked(self.directory))
         sweep_parts(self.directory)
+        for path in (checkpoint_path(self.directory, trainer.step), self.directory / BEST):
+            check_file(path)
         self._refuse_other_runs(trainer)
         self._best = self._best_so_far()
         # What cannot be saved must not show after hours of training.

@@ -1,12 +1,14 @@
 """LearningCurves and WeightTemplates: the figures of a run, drawn when training ends."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from minidl._core.errors import InputError
 from minidl._core.spelling import check_known
 from minidl._core.types import Figure, PathLike
-from minidl._storage.files import make_folder
+from minidl._storage.files import check_file
 from minidl.nn.parameter import Parameter
 from minidl.training.callback import Callback
 from minidl.training.history import metrics
@@ -16,6 +18,9 @@ from minidl.training.trainer import Trainer
 class _Figures(Callback):
     """Draws into a folder when training ends; what cannot be drawn must not show after hours, so it is tried before."""
 
+    _names: ClassVar[tuple[str, ...]]
+    """What is drawn, each into a file of its own."""
+
     def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
         self.directory = directory
         self.prefix = prefix
@@ -24,7 +29,8 @@ class _Figures(Callback):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.paths = {}
-        make_folder(self.directory)
+        for name, kind in itertools.product(self._names, ("png", "svg")):
+            check_file(Path(self.directory) / f"{self.prefix}{name}.{kind}")
 
     def _write(self, name: str, figure: "Figure") -> None:
         """Write the figure, and note its paths under this name."""
@@ -55,7 +61,14 @@ class LearningCurves(_Figures):
     ----------
     paths : dict of str to list of Path
         What the last `fit` wrote, under ``"cost"`` and ``"loss"``.
+
+    Raises
+    ------
+    InputError
+        When training begins, if a file cannot be written.
     """
+
+    _names = ("cost", "loss")
 
     def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
@@ -66,7 +79,7 @@ class LearningCurves(_Figures):
     def on_train_end(self, trainer: Trainer) -> None:
         from minidl.plotting import plot_curves
 
-        for quantity in ("cost", "loss"):
+        for quantity in self._names:
             if quantity in metrics(trainer.history.columns):
                 self._write(quantity, plot_curves(trainer.history, quantity, title=self._title_of(trainer)))
 
@@ -101,8 +114,11 @@ class WeightTemplates(_Figures):
     Raises
     ------
     InputError
-        When training begins: if there is no such parameter, or (as `ShapeError`) its columns are no images.
+        When training begins: if there is no such parameter, (as `ShapeError`) its columns are no images, or a file
+        cannot be written.
     """
+
+    _names = ("weights",)
 
     def __init__(
         self,

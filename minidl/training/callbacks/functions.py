@@ -30,7 +30,7 @@ class LambdaCallback(Callback):
     def __init__(self, **functions: Callable[[Trainer], object]) -> None:
         for name, function in functions.items():
             check_known("LambdaCallback", "moment", name, MOMENTS)
-            check_moment(f"LambdaCallback: {name}", function, None, f"{name}=lambda trainer: ...")
+            check_moment("LambdaCallback", name, function, f"{name}=lambda trainer: ...")
             setattr(self, name, function)
         self._names = ", ".join(functions)
 

@@ -60,6 +60,8 @@ class LiveCurves(Observer):
         Once, if the file cannot be written later on: training is worth more than its picture.
     """
 
+    runs_last = True
+
     def __init__(self, path: PathLike | None = "live.html", *, quantities: Sequence[str] = (), every: int = 1) -> None:
         self.path = path
         if path is not None:

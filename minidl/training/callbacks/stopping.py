@@ -28,7 +28,7 @@ class _Patient(Observer):
         self._bad_epochs = 0
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._monitor.check(trainer.expected_columns, self)
+        self._monitor.check(trainer.expected_columns, self, trainer.later_callbacks)
         super().on_train_begin(trainer)
 
     def _improves(self, value: float) -> bool:
