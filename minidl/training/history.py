@@ -223,8 +223,13 @@ class Monitor:
         """Return `value` turned so that smaller is better; NaN counts as infinitely bad."""
         return math.inf if math.isnan(value) else (-1.0 if self.larger_is_better else 1.0) * value
 
-    def read(self, logs: Mapping[str, float], owner: object) -> float:
-        """Return the epoch's value, `minimised`, or refuse as `check` does."""
+    def read(self, logs: Mapping[str, float], owner: object, earlier: Iterable[Row] = ()) -> float | None:
+        """Return the epoch's value, `minimised`; None if it has none but one of the `earlier` rows of the run has.
+
+        If no epoch of the run has one, it is refused as in `check`.
+        """
+        if self.name not in logs and any(self.name in row for row in earlier):
+            return None
         self.check(logs, owner)
         return self.minimised(logs[self.name])
 

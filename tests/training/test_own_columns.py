@@ -11,15 +11,16 @@ import pytest
 from training_runs import Death, DieAt, Measures, everything, fit, seeded, sgd_with_momentum
 
 import minidl as dl
+from minidl.training.callback import MOMENTS
 
 DATA = dl.Dataset(np.eye(3, dtype=np.float32), [0, 1, 2])
 
 
 class F1(dl.Callback):
-    """Measures every second epoch, and nothing in the others."""
+    """Measures every second epoch from the first on, and nothing in the others."""
 
     def on_epoch_end(self, trainer):
-        if trainer.epoch % 2 == 0:
+        if trainer.epoch % 2 == 1:
             trainer.logs["val_f1"] = np.float32(1 / trainer.epoch)
 
 
@@ -42,9 +43,9 @@ def adding(moment="on_epoch_end", **numbers):
 
 def test_a_number_is_a_column_with_nan_where_an_epoch_has_none():
     history = run(F1()).history
-    assert str(history["val_f1"]) == str([math.nan, 0.5, math.nan, 0.25])
-    assert "val_f1" not in history.rows[0]
-    assert type(history.rows[1]["val_f1"]) is float
+    assert str(history["val_f1"]) == str([1.0, math.nan, float(np.float32(1 / 3)), math.nan])
+    assert "val_f1" not in history.rows[1]
+    assert type(history.rows[0]["val_f1"]) is float
     assert history.columns[-1] == "val_f1"
 
 
@@ -73,12 +74,12 @@ def test_all_see_it_whatever_their_place(tmp_path, first):
     )
     trainer = run(*([own, look, *others] if first else [*others, own, look]))
     others[3].file.close()
-    assert seen == [None, 0.5, None, 0.25]
+    assert seen == [1.0, None, trainer.history["val_f1"][2], None]
     assert dl.History.from_csv(tmp_path / "log.csv") == trainer.history
-    assert [(value, step) for tag, value, step in scalars if tag == "f1/validation"] == [(0.5, 2), (0.25, 4)]
+    assert [(value, step) for tag, value, step in scalars if tag == "f1/validation"] == [(1.0, 1), (seen[2], 3)]
     assert 'alt="f1 over 4 epochs' in (tmp_path / "live.html").read_text("utf-8")
     lines = (tmp_path / "bar").read_text().splitlines()
-    assert [("val_f1 " in line) for line in lines] == [False, True, False, True]
+    assert [("val_f1 " in line) for line in lines] == [True, False, True, False]
     resumed = make()
     resumed.callbacks = [F1()]
     resumed.fit(DATA, DATA, epochs=4, batch_size=3, resume_from=tmp_path / "saves")
@@ -100,6 +101,29 @@ def test_others_follow_it(tmp_path):
     twin.model.load_weights(tmp_path / "best.safetensors")
     assert all((twin.model.weights()[name] == best).all() for name, best in quality.weights[1].items())
     dl.plotting.plot_curves(history, "quality")
+
+
+@pytest.mark.parametrize("follow", [dl.EarlyStopping, dl.ReduceLROnPlateau])
+def test_epochs_without_the_number_are_not_judged(follow):
+    class Odd(Measures):
+        def on_epoch_end(self, trainer):
+            if trainer.epoch % 2:
+                super().on_epoch_end(trainer)
+
+    callback = follow("quality", patience=1, **({"verbose": 0} if follow is dl.EarlyStopping else {}))
+    trainer = make(Odd(1, 0, 2, 0, 3, 0, 4, 0, 5), callback)
+    history = trainer.fit(DATA, epochs=9, batch_size=3)
+    # The third value, of epoch 5, is the second one in a row that is no better.
+    assert (
+        len(history) == 5 if follow is dl.EarlyStopping else history["learning_rate"][4] > history["learning_rate"][5]
+    )
+    # A column that only an earlier fit had is none of this one.
+    trainer.callbacks = [follow("quality")]
+    with pytest.raises(dl.InputError, match="an epoch has no 'quality'"):
+        trainer.fit(DATA, epochs=1, batch_size=3)
+    trainer.callbacks = [adding(other=1), follow("quality")]
+    with pytest.raises(dl.InputError, match="an epoch has no 'quality'"):
+        trainer.fit(DATA, epochs=1, batch_size=3)
 
 
 # ---- resuming
@@ -182,7 +206,9 @@ def test_all_else_is_refused_and_the_row_stays_what_it_was(name, tmp_path):
     for _ in range(2):
         with pytest.raises(dl.InputError, match=words):
             trainer.fit(DATA, DATA, epochs=1, batch_size=3)
-        if "epoch_end" in words or "logs to" in words or "expected" in words:
+        if name in MOMENTS:
+            assert not trainer.history.rows
+        else:
             twin.fit(DATA, DATA, epochs=1, batch_size=3)
             same = [{k: v for k, v in row.items() if k != "seconds"} for row in trainer.history]
             assert same == [{k: v for k, v in row.items() if k != "seconds"} for row in twin.history]

@@ -109,7 +109,9 @@ class Checkpoint(Observer):
         if self._monitor is None or not path.exists():
             return math.inf
         try:
-            return self._monitor.read(read_checkpoint(path)[1]["run"]["logs"], self)
+            logs = read_checkpoint(path)[1]["run"]["logs"]
+            self._monitor.check(logs, self)
+            return self._monitor.minimised(logs[self._monitor.name])
         except (CheckpointError, LookupError, TypeError, ValueError) as error:
             warnings.warn(f"the best checkpoint so far cannot be read, another takes its place: {error}", stacklevel=2)
             return math.inf
@@ -119,7 +121,9 @@ class Checkpoint(Observer):
             self._save(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        if self._monitor is not None and (value := self._monitor.read(trainer.logs, self)) < self._best:
+        run = (row for row in trainer.history if row["epoch"] > trainer.first_epoch)
+        value = None if self._monitor is None else self._monitor.read(trainer.logs, self, run)
+        if value is not None and value < self._best:
             self._best = value
             self._write(trainer, self.directory / BEST)
         due = self.every_epochs is not None and trainer.epoch % self.every_epochs == 0

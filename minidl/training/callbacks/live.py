@@ -97,7 +97,7 @@ class LiveCurves(Observer):
             Monitor(name).check(names, self)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        self._check(trainer.history.rows[-1])
+        self._check(trainer.history.columns)
         if trainer.epoch % self.every == 0 and perf_counter() >= self._rested:
             self._show(trainer, f"{_position(trainer)}: training goes on", renewed=True)
 

@@ -31,6 +31,11 @@ class _Patient(Observer):
         self._monitor.check(trainer.expected_columns, self, trainer.later_callbacks)
         super().on_train_begin(trainer)
 
+    def _value(self, trainer: Trainer) -> float | None:
+        """Return the epoch's value, turned so that smaller is better; None if it is one of those without."""
+        run = (row for row in trainer.history if row["epoch"] > trainer.first_epoch)
+        return self._monitor.read(trainer.logs, self, run)
+
     def _improves(self, value: float) -> bool:
         """Take an epoch's value into account, and return whether it is better than all before it."""
         if value < self._best - self.min_delta:
@@ -50,7 +55,7 @@ class EarlyStopping(_Patient):
     Parameters
     ----------
     monitor : str
-        A column of the history.
+        A column of the history. An epoch without it, as a callback may leave some, is not judged.
     patience : int
         Epochs that are waited for, at least 0.
     min_delta : float
@@ -109,7 +114,10 @@ class EarlyStopping(_Patient):
         super().on_train_begin(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        if self._improves(self._monitor.read(trainer.logs, self)):
+        value = self._value(trainer)
+        if value is None:
+            return
+        if self._improves(value):
             self.best_epoch = trainer.epoch
             if self.restore_best:
                 self._best_weights = {name: array.copy() for name, array in trainer.model.weights().items()}
@@ -144,7 +152,7 @@ class ReduceLROnPlateau(_Patient):
     Parameters
     ----------
     monitor : str
-        A column of the history.
+        A column of the history. An epoch without it, as a callback may leave some, is not judged.
     factor : float
         In (0, 1).
     patience : int
@@ -195,7 +203,8 @@ class ReduceLROnPlateau(_Patient):
                 self._is_time(self._monitor.minimised(row[self.monitor]))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        if self._is_time(self._monitor.read(trainer.logs, self)):
+        value = self._value(trainer)
+        if value is not None and self._is_time(value):
             rate = trainer.optimizer.current_learning_rate
             # Without a minimum the rate would in the end be 0, which is no rate.
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
