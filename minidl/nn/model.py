@@ -1,6 +1,7 @@
 """Model: what is minimised, and its exact gradient."""
 
 import copy
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from minidl._core.tables import escape
 from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
 from minidl.data.dataset import Dataset, measured_batches
+from minidl.nn.ends import limited_outputs
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -38,6 +40,11 @@ class Model:
     dtype : dtype
         Of the first parameter; inputs are cast to it (a copy where it differs).
 
+    Warns
+    -----
+    UserWarning
+        If the loss takes logits, and the last layer (`Softmax`, `Sigmoid`, `ReLU`, ...) limits the outputs.
+
     Raises
     ------
     InputError
@@ -56,6 +63,8 @@ class Model:
             if id(layer) in seen:
                 raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
             seen[id(layer)] = repr(path[:-1])
+        if limits := limited_outputs(network, loss):
+            warnings.warn(f"Model: {limits}", stacklevel=2)
         self.network = network
         self.loss = loss
         self.regularizer = regularizer

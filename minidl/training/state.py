@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -16,6 +17,7 @@ from minidl._core.reprs import told
 from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation, check_augmentations
 from minidl.data.dataset import Dataset, check_dataset
+from minidl.nn.ends import raw_pixels
 from minidl.nn.model import Model
 from minidl.training.callback import Callback
 from minidl.training.checkpoint import Tree, Weights
@@ -59,7 +61,7 @@ class Work:
     nonfinite: str
 
     def check(self) -> None:
-        """Refuse what cannot work."""
+        """Refuse what cannot work, and warn of what hardly will."""
         validation = {} if self.validation is None else {"validation": self.validation}
         for name, data in ({"train": self.train} | validation).items():
             check_dataset(f"Trainer.fit: {name}", data)
@@ -75,6 +77,9 @@ class Work:
         check_augmentations("Trainer.fit", self.augment, self.train.x)
         if self.nonfinite not in ("raise", "skip", "ignore"):
             raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {self.nonfinite!r:.80}")
+        if pixels := raw_pixels(self.model.network, self.train.x):
+            # At the line that called fit.
+            warnings.warn(f"Trainer.fit: train: {pixels}", stacklevel=3)
 
     @property
     def batches_per_epoch(self) -> int:

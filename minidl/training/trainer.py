@@ -175,7 +175,8 @@ class Trainer:
         Warns
         -----
         UserWarning
-            If `resume_from` was written on another machine, or its newest checkpoint is damaged.
+            If `resume_from` was written on another machine, or its newest checkpoint is damaged; or if the first layer
+            is a Dense or Conv2D and gets raw uint8 pixels.
 
         Raises
         ------

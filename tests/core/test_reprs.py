@@ -193,7 +193,7 @@ class Hostile(dl.ReLU):
 
 
 SHOWN_IN_A_NOTEBOOK = [
-    dl.Model(dl.Sequential(dl.Dense(4, 3, rng=0), Hostile()), dl.SoftmaxCrossEntropy(), dl.L2(0.1)),
+    dl.Model(dl.Sequential(Hostile(), dl.Dense(4, 3, rng=0)), dl.SoftmaxCrossEntropy(), dl.L2(0.1)),
     dl.Model(type(HOSTILE, (dl.ReLU,), {})(), dl.Huber()).summary(4),
     dl.check_layer(Hostile(), X),
     dl.Dataset(X, Y, name=HOSTILE, source="here", class_names=["a", HOSTILE, "c"]),
