@@ -225,8 +225,17 @@ class Standardizer:
         if x.shape[1:] != self.mean.shape:
             raise ShapeError(f"Standardizer: fitted on rows of shape {self.mean.shape}, got an x of shape {x.shape}")
         result = np.empty(x.shape, self.dtype)
-        for block, out in zip(self._blocks(x), self._blocks(result), strict=True):
-            np.divide(block - self.mean, self.std, out=out, casting="same_kind")
+        for i, (block, out) in enumerate(zip(self._blocks(x), self._blocks(result), strict=True)):
+            try:
+                with np.errstate(over="raise"):
+                    np.divide(block - self.mean, self.std, out=out, casting="same_kind")
+            except FloatingPointError:
+                row, *place = map(int, np.unravel_index(int(np.abs(block).argmax()), block.shape))
+                raise InputError(
+                    f"Standardizer: expected numbers that {self.dtype} can hold once they are scaled, got "
+                    f"{block[(row, *place)]:.4g} in row {row + i * self._BLOCK}, column {', '.join(map(str, place))}; "
+                    "leave such rows out, or mend them"
+                ) from None
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:

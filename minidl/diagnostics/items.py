@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minidl._core.checks import check_finite
+from minidl._core.checks import check_finite, check_holds
 from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset
@@ -75,7 +75,7 @@ def judged(name: str, *, faults: Iterable[Rule] = (), warnings: Iterable[Rule] =
 def data_items(model: Model, data: Dataset) -> Iterator[SanityItem]:
     """Yield the items about the data; nobody asks for those after a fault, which would only repeat it."""
     rng = np.random.default_rng(0)
-    yield _inputs(data, rng)
+    yield _inputs(model, data, rng)
     try:
         outputs = model.forward(data.x[:1])
         if not np.isfinite(outputs).all():
@@ -90,10 +90,11 @@ def data_items(model: Model, data: Dataset) -> Iterator[SanityItem]:
     yield from relation
 
 
-def _inputs(data: Dataset, rng: np.random.Generator) -> SanityItem:
+def _inputs(model: Model, data: Dataset, rng: np.random.Generator) -> SanityItem:
     x = data.x
     try:
         check_finite("x", x)
+        check_holds("x", x, model.dtype)
     except MinidlError as error:
         return SanityItem("inputs", "fault", f"{error}; leave such rows out, or mend them")
     rows = some_rows("sanity_check", data, _MEASURED, rng)

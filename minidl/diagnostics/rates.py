@@ -6,7 +6,7 @@ from itertools import count
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_number, check_finite, check_type
+from minidl._core.checks import as_count, as_number, check_finite, check_holds, check_type
 from minidl._core.errors import InputError, NonFiniteError
 from minidl._core.randomness import keyed_generator
 from minidl._core.types import Array, Axes, Figure
@@ -132,6 +132,7 @@ def find_learning_rate(
     check_type("find_learning_rate", "trainer", trainer, Trainer)
     check_dataset("find_learning_rate", data)
     check_finite("x", data.x)
+    check_holds("x", data.x, trainer.model.dtype)
     lowest, highest = as_number("lowest", lowest, 0, above=True), as_number("highest", highest, 0, above=True)
     if not lowest < highest:
         raise InputError(f"find_learning_rate: expected lowest < highest, got {lowest:g} and {highest:g}")

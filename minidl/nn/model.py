@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_array, as_float_dtype, check_finite, check_returned, check_type
+from minidl._core.checks import as_array, as_dtype, as_float_dtype, check_finite, check_returned, check_type
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl._core.tables import escape
 from minidl._core.types import Array, PathLike
@@ -73,7 +73,7 @@ class Model:
 
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
-        outputs = self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
+        outputs = self.network.forward(as_dtype("x", as_array("x", x), self.dtype), train)
         return check_returned("forward", outputs, of=self.network)
 
     def finite_outputs(self, x: Any) -> Array:
@@ -140,8 +140,10 @@ class Model:
             None is 2500 flat rows, or 250 images.
         """
         sums: dict[str, float] = {}
+        row = 0
         for x, y in measured_batches("Model.evaluate", dataset, batch_size):
-            outputs = self.forward(x)
+            outputs = self.forward(as_dtype("x", x, self.dtype, row))
+            row += len(x)
             means = {"loss": self._loss(x, outputs, y), **self.loss.metrics(outputs, y)}
             for name, mean in means.items():
                 sums[name] = sums.get(name, 0.0) + mean * len(x)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, check_finite
+from minidl._core.checks import as_array, as_dtype, check_finite
 from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
 from minidl.nn.layers import Layer, Sequential
@@ -29,7 +29,7 @@ def first_place(model: Model, x: Any) -> str:
         check_finite("x", x)
         check_weights(model)
         with np.errstate(all="ignore"):
-            for path, layer, y in _outputs(model.network, x.astype(model.dtype, copy=False), ""):
+            for path, layer, y in _outputs(model.network, as_dtype("x", x, model.dtype), ""):
                 check_finite(f"the output of layer {path.rstrip('.') or 'network'}, {layer!r:.80}", y)
     except MinidlError as error:
         # What else stops this search is no answer to it.

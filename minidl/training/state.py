@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_number, check_finite
+from minidl._core.checks import as_count, as_number, check_finite, check_holds
 from minidl._core.errors import CheckpointError, InputError
 from minidl._core.reprs import told
 from minidl._core.types import Array
@@ -66,6 +66,8 @@ class Work:
         for name, data in ({"train": self.train} | validation).items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
+            check_holds(f"{name}.x", data.x, self.model.dtype)
+            check_holds(f"{name}.y", data.y, self.model.dtype)
             place = f"Trainer.fit: {name}, its first row"
             try:
                 output_shape = self.model.forward(data.x[:1]).shape[1:]

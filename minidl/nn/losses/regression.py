@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_number
+from minidl._core.checks import as_dtype, as_number
 from minidl._core.types import Array
 from minidl.nn.losses.base import NumberLoss, check_outputs
 
@@ -24,7 +24,7 @@ class ResidualLoss(NumberLoss):
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs)
         targets = self.check_targets(targets, outputs.shape)
-        residuals = outputs - targets.astype(outputs.dtype, copy=False)
+        residuals = outputs - as_dtype("targets", targets, outputs.dtype)
         self.keep(residuals)
         return float(self.values(residuals).mean(dtype=np.float64))
 
