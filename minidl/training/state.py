@@ -16,8 +16,9 @@ from minidl._core.errors import CheckpointError, InputError
 from minidl._core.reprs import told
 from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation, check_augmentations
-from minidl.data.dataset import Dataset, check_dataset
+from minidl.data.dataset import Dataset, check_class_names, check_dataset
 from minidl.nn.ends import raw_pixels
+from minidl.nn.losses.softmax import ClassLoss
 from minidl.nn.model import Model
 from minidl.training.callback import Callback
 from minidl.training.checkpoint import Tree, Weights
@@ -73,6 +74,8 @@ class Work:
                 output_shape = self.model.forward(data.x[:1]).shape[1:]
                 place = f"Trainer.fit: {name}"
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
+                if isinstance(self.model.loss, ClassLoss):
+                    check_class_names(data, *output_shape)
             except InputError as error:
                 error.with_context(place)
                 raise
