@@ -190,7 +190,8 @@ def _labels(labels: Array, classes: int) -> SanityItem:
         told = f"labels go from {labels.min()} to {labels.max()}, but {classes} outputs stand for 0..{classes - 1}"
         return SanityItem("labels", "fault", told)
     counts = np.bincount(labels, minlength=classes)
-    most, n = int(counts.max()), len(labels)
+    common, n = int(counts.argmax()), len(labels)
+    most = int(counts[common])
     missing = np.flatnonzero(counts == 0).tolist()
     named = ", ".join([str(label) for label in missing[:5]] + ["..."] * (len(missing) > 5))
     hint = "do labels count from 1?" if 0 in missing else "has the network too many outputs?"
@@ -199,16 +200,13 @@ def _labels(labels: Array, classes: int) -> SanityItem:
     rare = int(present[counts[present].argmin()])
     least = int(counts[rare])
     advice = "pass class_weights to the loss, and judge each class by itself (per_class_accuracy)"
-    right = f"always saying {counts.argmax()} would be right in {most / n:.1%}"
+    right = f"always saying {common} would be right in {most / n:.1%}"
     return judged(
         "labels",
         faults=[(1 < n == most, f"all {n} labels are {labels[0]}: there is nothing to learn")],
         warnings=[
             (missing and n >= 10 * classes, f"no row has label {named}, of {classes} classes: {hint}"),
-            (
-                most >= _UNEVEN * least,
-                f"{least} rows of label {rare}, but {most} of {counts.argmax()}: {right}; {advice}",
-            ),
+            (most >= _UNEVEN * least, f"{least} rows of label {rare}, but {most} of {common}: {right}; {advice}"),
         ],
         otherwise=f"{classes} classes of {sizes} rows each; {right}",
     )

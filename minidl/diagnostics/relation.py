@@ -11,12 +11,12 @@ from minidl.data.dataset import Dataset
 _COMPARED = 1000
 # Rows that a class must have.
 _LEAST = 10
-# Standard deviations above chance.
-_SIGNIFICANT = 3.0
+# Standard deviations above chance, as if rows were guessed independently. At 3, one shuffled set in 100 passes.
+_SIGNIFICANT = 3.5
 
 
 def relation(data: Dataset, rng: np.random.Generator) -> tuple[str, bool] | None:
-    """Return how often a rule tells the label from x, in words, and whether more often than chance; None if too few rows.
+    """Return how often a rule tells the label from x, and whether that is more than chance; None if rows are too few.
 
     About as many rows are drawn of each class, and what counts is the mean share of right guesses over the classes:
     where one class has nearly all rows, always naming it would be right nearly always, and 1/K by this measure.

@@ -63,10 +63,11 @@ class SanityReport:
 def sanity_check(trainer: Trainer, data: Dataset) -> SanityReport:
     """Look for what is most often wrong before a long training; nothing of the trainer's or the data's changes.
 
-    It looks at whether the loss takes what the last layer gives, the scale of x, the labels, equal rows with different labels, whether labels have anything to do with x,
-    the initial loss (of a classifier that knows nothing: ln K), the gradient on four rows, hidden units that are dead
-    or saturated, and whether 20 rows can be learnt by heart. Large sets are judged by some thousand of their rows. It
-    takes seconds (a large convolutional network some ten); `check_model`, `dead_units` and `overfit_tiny` look closer.
+    It looks at whether the loss takes what the last layer gives, the scale of x, the labels, equal rows with different
+    labels, whether labels have anything to do with x, the initial loss (of a classifier that knows nothing: ln K), the
+    gradient on four rows, hidden units that are dead or saturated, and whether 20 rows can be learnt by heart. Large
+    sets are judged by some thousand of their rows. It takes seconds (a large convolutional network some ten);
+    `check_model`, `dead_units` and `overfit_tiny` look closer.
 
     Parameters
     ----------

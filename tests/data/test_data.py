@@ -221,3 +221,48 @@ def test_targets_that_float32_cannot_hold_are_refused_too():
         dl.Trainer(model, dl.SGD(0.1)).fit(Dataset(x, y), epochs=1, batch_size=10)
     with pytest.raises(InputError, match=r"targets: .* 1e\+200 in row 9, column 0"):
         model.evaluate(Dataset(x, y))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({0: "a", 1: "b", 2: "c"}, r"got \{0: 'a'.*; write \[names\[k\] for k"),
+        ("abc", "got 'abc'; write a list"),
+        (None, "got None; leave it out"),
+        ([0, 1, 2], r"write \[str\(name\)"),
+        (["a", "b", None], r"write \[str\(name\)"),
+        (np.arange(3), r"write \[str\(name\)"),
+        (np.array("abc"), "write a list"),
+        ({"a", "b", "c"}, "write a list"),
+        ((name for name in "abc"), "write a list"),
+        (["a", "b"], "got 2 names, and label 2 needs 3"),
+    ],
+)
+def test_class_names_that_are_none_or_too_few_are_refused(names, words):
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"Dataset: expected class_names .*{words}"):
+            Dataset(np.eye(3), [0, 1, 2], class_names=names)
+
+
+def test_names_in_an_array_become_plain_texts():
+    names, y = np.unique(["cat", "dog", "cat"], return_inverse=True)
+    data = Dataset(np.eye(3), y, class_names=names)
+    assert data.class_names == ("cat", "dog")
+    assert {type(name) for name in data.class_names} == {str}
+    assert Dataset(np.eye(3), y, class_names=list(names))[1:].class_names == ("cat", "dog")
+    assert {type(name) for name in Dataset(np.eye(3), y, class_names=list(names)).class_names} == {str}
+
+
+def test_more_names_than_labels_are_fine_until_the_network_has_fewer_outputs():
+    data = Dataset(np.eye(3), [0, 1, 1], class_names=["a", "b", "c"])
+    dl.Trainer(small_model(dl.Dense(3, 3, rng=0)), dl.SGD(0.1)).fit(data, epochs=1, batch_size=3)
+    trainer = dl.Trainer(small_model(), dl.SGD(0.1))
+    before = trainer.model.network.weight.value.tobytes()
+    for train, validation in ((data, None), (FINE, data)):
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"one for each of the network's 2 outputs, got 3; .*names\[:2\]"):
+                trainer.fit(train, validation, epochs=1, batch_size=3)
+    assert (trainer.model.network.weight.value.tobytes(), trainer.step) == (before, 0)
+    regression = dl.Model(dl.Dense(3, 1, rng=0), dl.MeanSquaredError())
+    numbers = Dataset(np.eye(3), np.ones((3, 1)), class_names=["a", "b"])
+    dl.Trainer(regression, dl.SGD(0.1)).fit(numbers, epochs=1, batch_size=3)
