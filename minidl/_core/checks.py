@@ -69,6 +69,37 @@ def check_finite(name: str, array: Array) -> None:
     )
 
 
+def as_dtype(name: str, array: Array, dtype: DTypeLike, first_row: int = 0) -> Array:
+    """Return `array` in the floating-point `dtype`, without copying if it is so; refuse numbers too large for it.
+
+    `first_row` is the number that the error gives the first row.
+    """
+    if array.dtype == dtype:
+        return array
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype)
+    except FloatingPointError:
+        with np.errstate(over="ignore"):
+            lost = np.isinf(array.astype(dtype)) & np.isfinite(array)
+    first = int(lost.argmax())
+    row, *place = map(int, np.unravel_index(first, np.atleast_1d(array).shape))
+    column = f", column {', '.join(map(str, place))}" if place else ""
+    largest = np.finfo(np.dtype(dtype))
+    raise InputError(
+        f"{name}: expected numbers that {largest.dtype} can hold, at most {largest.max:.2g} in size, got "
+        f"{array.flat[first]:.4g} in row {row + first_row}{column}; leave such rows out, mend them, or scale all"
+    ) from None
+
+
+def check_holds(name: str, array: Array, dtype: DTypeLike) -> None:
+    """Refuse finite numbers in `array` that `dtype` cannot hold, naming row and column of the first."""
+    if array.dtype.kind == "f" and not np.can_cast(array.dtype, dtype):
+        # In blocks: the array may not fit into memory twice.
+        for row in range(0, len(array), 1000):
+            as_dtype(name, array[row : row + 1000], dtype, row)
+
+
 def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool = False, instead: str = "") -> float:
     """Return `value` as a finite float that is at least `minimum` (with `above`: greater than it).
 

@@ -28,12 +28,13 @@ class Dataset:
     name, source : str
         What the data is and where it came from, for titles and reports.
     class_names : sequence of str
-        Name of class k at position k, where there are names.
+        Name of class k at position k, where there are names: one for each label in `y`, at least; as many as the
+        network has outputs, for training.
 
     Raises
     ------
     InputError
-        If x or y are not numbers, or differ in length.
+        If x or y are not numbers, or differ in length; or `class_names` are no names, or fewer than the labels need.
 
     Examples
     --------
@@ -45,18 +46,24 @@ class Dataset:
     """
 
     def __init__(
-        self, x: Any, y: Any, *, name: str = "", source: str = "", class_names: tuple[str, ...] | list[str] = ()
+        self, x: Any, y: Any, *, name: str = "", source: str = "", class_names: Sequence[str] | Array = ()
     ) -> None:
         self.x = as_array("x", x)
         self.y = as_array("y", y)
         self.name = name
         self.source = source
-        self.class_names = tuple(class_names)
+        self.class_names = _as_class_names(class_names)
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) != len(self.y):
             turned = self.x.ndim == 2 and self.y.ndim > 0 and self.x.shape[1] == len(self.y)
             raise ShapeError(
                 f"Dataset: expected one target for each row of x, got x of shape {self.x.shape} and y of shape "
                 f"{self.y.shape}" + ("; rows are samples: x has them in columns, pass x.T" if turned else "")
+            )
+        labels = self.y.ndim == 1 and len(self.y) > 0 and self.y.dtype.kind in "iub"
+        if self.class_names and labels and (largest := int(self.y.max())) >= len(self.class_names):
+            raise InputError(
+                f"Dataset: expected class_names to name every label in y, got {len(self.class_names)} names, and label "
+                f"{largest} needs {largest + 1}: class k has its name at position k"
             )
 
     def __len__(self) -> int:
@@ -175,6 +182,30 @@ class Dataset:
         return "\n".join(lines)
 
 
+def _as_class_names(value: Any) -> tuple[str, ...]:
+    """Return `value` as a tuple of plain str, or refuse what is no list of names."""
+    # Names in an array, such as np.unique returns, are numpy.str_, and would be shown as such.
+    names = value.tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+        return tuple(map(str, names))
+    hint = "write a list, ['cat', 'dog']"
+    if value is None:
+        hint = "leave it out where there are no names"
+    elif isinstance(names, list | tuple):
+        hint = "write [str(name) for name in names]"
+    elif isinstance(value, dict):
+        hint = "write [names[k] for k in range(len(names))]"
+    raise InputError(f"Dataset: expected class_names to be a list or tuple of str, got {value!r:.80}; {hint}")
+
+
+def check_class_names(data: Dataset, classes: int) -> None:
+    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier."""
+    names = len(data.class_names)
+    if names not in (0, classes):
+        hint = f"; name the first {classes} alone: class_names=names[:{classes}]" if names > classes else ""
+        raise InputError(f"class_names: expected one for each of the network's {classes} outputs, got {names}{hint}")
+
+
 def check_dataset(where: str, dataset: Any) -> None:
     """Refuse what is no Dataset, or has no rows."""
     ours = isinstance(dataset, Dataset)
@@ -231,15 +262,17 @@ class Standardizer:
         if x.shape[1:] != self.mean.shape:
             raise ShapeError(f"Standardizer: fitted on rows of shape {self.mean.shape}, got an x of shape {x.shape}")
         result = np.empty(x.shape, self.dtype)
-        try:
-            with np.errstate(over="raise"):
-                for block, out in zip(self._blocks(x), self._blocks(result), strict=True):
+        for i, (block, out) in enumerate(zip(self._blocks(x), self._blocks(result), strict=True)):
+            try:
+                with np.errstate(over="raise"):
                     np.divide(block - self.mean, self.std, out=out, casting="same_kind")
-        except FloatingPointError:
-            raise NonFiniteError(
-                f"Standardizer: x is too far from the mean of the training set for {self.dtype}; look for wrong "
-                "entries in x, or in what it was fitted on"
-            ) from None
+            except FloatingPointError:
+                row, *place = map(int, np.unravel_index(int(np.abs(block).argmax()), block.shape))
+                raise InputError(
+                    f"Standardizer: expected numbers that {self.dtype} can hold once they are scaled, got "
+                    f"{block[(row, *place)]:.4g} in row {row + i * self._BLOCK}, column {', '.join(map(str, place))}; "
+                    "leave such rows out, or mend them"
+                ) from None
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:

@@ -1,18 +1,20 @@
 """Model: what is minimised, and its exact gradient."""
 
 import copy
+import warnings
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_returned, check_type
+from minidl._core.checks import as_array, as_count, as_dtype, as_float_dtype, check_finite, check_returned, check_type
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl._core.tables import escape
 from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.batches import of_outputs, rows_at_a_time
+from minidl.nn.ends import limited_outputs
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -39,6 +41,11 @@ class Model:
     dtype : dtype
         Of the first parameter; inputs are cast to it (a copy where it differs).
 
+    Warns
+    -----
+    UserWarning
+        If the loss takes logits, and the last layer (`Softmax`, `Sigmoid`, `ReLU`, ...) limits the outputs.
+
     Raises
     ------
     InputError
@@ -57,6 +64,8 @@ class Model:
             if id(layer) in seen:
                 raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
             seen[id(layer)] = repr(path[:-1])
+        if limits := limited_outputs(network, loss):
+            warnings.warn(f"Model: {limits}", stacklevel=2)
         self.network = network
         self.loss = loss
         self.regularizer = regularizer
@@ -65,7 +74,7 @@ class Model:
 
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
-        outputs = self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
+        outputs = self.network.forward(as_dtype("x", as_array("x", x), self.dtype), train)
         return check_returned("forward", outputs, of=self.network)
 
     def finite_outputs(self, x: Any, batch_size: int | None = None) -> Array:
@@ -97,7 +106,7 @@ class Model:
         outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
         for start in range(0, len(x), size):
             part = outputs[start : start + size]
-            y = first if start == 0 else self.forward(x[start : start + size])
+            y = first if start == 0 else self.forward(as_dtype("x", x[start : start + size], self.dtype, start))
             part[...] = check_returned("forward", y, part.shape, of=self.network)
         return outputs
 
@@ -166,8 +175,10 @@ class Model:
         """
         check_dataset("Model.evaluate", dataset)
         sums: dict[str, float] = {}
+        row = 0
         for x, y in dataset.batches(self._batch_size(dataset.x, batch_size)):
-            outputs = self.forward(x)
+            outputs = self.forward(as_dtype("x", x, self.dtype, row))
+            row += len(x)
             means = {"loss": self._loss(x, outputs, y), **self.loss.metrics(outputs, y)}
             for name, mean in means.items():
                 sums[name] = sums.get(name, 0.0) + mean * len(x)

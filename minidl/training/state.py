@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_number, check_finite, check_type
+from minidl._core.checks import as_count, as_number, check_finite, check_holds, check_type
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.reprs import told
 from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation, check_augmentations
-from minidl.data.dataset import Dataset, DropLast, check_dataset
+from minidl.data.dataset import Dataset, DropLast, check_class_names, check_dataset
+from minidl.nn.ends import raw_pixels
+from minidl.nn.losses.softmax import ClassLoss
 from minidl.nn.model import Model
 from minidl.training.callback import Callback
 from minidl.training.checkpoint import Tree, Weights
@@ -64,15 +66,19 @@ class Work:
     nonfinite: str
 
     def check(self) -> None:
-        """Refuse what cannot work."""
+        """Refuse what cannot work, and warn of what hardly will."""
         for name, data in self._sets.items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
+            check_holds(f"{name}.x", data.x, self.model.dtype)
+            check_holds(f"{name}.y", data.y, self.model.dtype)
             place = f"Trainer.fit: {name}, its first row"
             try:
                 output_shape = self.model.forward(data.x[:1]).shape[1:]
                 place = f"Trainer.fit: {name}"
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
+                if isinstance(self.model.loss, ClassLoss):
+                    check_class_names(data, *output_shape)
             except InputError as error:
                 error.with_context(place)
                 raise
@@ -88,6 +94,9 @@ class Work:
             self._check_last_batch()
             # A loss of a user's own may take any targets for right until it computes with them.
             _ = self.measured
+        if pixels := raw_pixels(self.model.network, self.train.x):
+            # At the line that called fit.
+            warnings.warn(f"Trainer.fit: train: {pixels}", stacklevel=3)
 
     def _check_last_batch(self) -> None:
         """Refuse a last batch with too few rows for a layer that mixes them, such as one row for BatchNorm."""

@@ -181,7 +181,8 @@ class Trainer:
         -----
         UserWarning
             If `resume_from` was written on another machine, or its newest checkpoint is damaged; if the schedule of the
-            learning rate ends before the run does, or the run before the warm-up.
+            learning rate ends before the run does, or the run before the warm-up; if the first layer is a Dense or
+            Conv2D and gets raw uint8 pixels.
 
         Raises
         ------

@@ -116,7 +116,7 @@ def here(capsys, monkeypatch, tmp_path):
 def run_folder(tmp_path_factory):
     """What a small run leaves."""
     folder = tmp_path_factory.mktemp("run")
-    train = dl.datasets.synthetic_images(60, rng=0)
+    train = dl.datasets.synthetic_images(60, rng=0).map(lambda x: x / 255)
     model = dl.Model(dl.Sequential(dl.Dense(3072, 10, rng=0)), dl.SoftmaxCrossEntropy())
     trainer = dl.Trainer(model, dl.SGD(1e-5), [dl.Checkpoint(folder)], rng=0)
     trainer.fit(train, epochs=8, batch_size=20).to_csv(folder / "history-a.csv")

@@ -71,7 +71,7 @@ def test_the_results_are_those_of_one_piece(batch_size):
     # Whole numbers are exact, however a product sums them.
     dense = dl.Dense(4, 3, dtype=np.float64)
     dense.weight.value[...] = np.arange(12).reshape(4, 3) % 5
-    model = dl.Model(dl.Sequential(dense, dl.ReLU()), dl.SoftmaxCrossEntropy())
+    model = dl.Model(dl.Sequential(dl.ReLU(), dense), dl.SoftmaxCrossEntropy())
     for call in (model.predict, model.predict_proba, dl.Ensemble([model, model]).predict_proba):
         assert call(x, batch_size=batch_size).tobytes() == call(x, batch_size=7).tobytes()
         assert call(x.tolist(), batch_size).tobytes() == call(x, batch_size=7).tobytes()

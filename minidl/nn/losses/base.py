@@ -13,6 +13,9 @@ from minidl.nn.parameter import ForwardMemory
 class Loss(ForwardMemory, ABC):
     """The data term of the cost: the mean over the batch of each row's loss."""
 
+    takes_logits = False
+    """Whether outputs are logits or scores, which may be any numbers, so that no last layer may limit them."""
+
     @abstractmethod
     def forward(self, outputs: Array, targets: Any) -> float:
         """Return the batch mean of the loss, and `keep` what `backward` needs."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_number, check_outputs
+from minidl._core.checks import as_dtype, as_number, check_outputs
 from minidl._core.types import Array
 from minidl.nn.losses.base import NumberLoss
 
@@ -26,7 +26,7 @@ class ResidualLoss(NumberLoss):
         check_outputs(outputs)
         targets = self.check_targets(targets, outputs.shape)
         with np.errstate(over="ignore"):
-            residuals = outputs - targets.astype(outputs.dtype, copy=False)
+            residuals = outputs - as_dtype("targets", targets, outputs.dtype)
             self.keep(residuals)
             loss = float(self.values(residuals).mean(dtype=np.float64))
             if loss == math.inf:

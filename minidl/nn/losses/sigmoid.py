@@ -15,6 +15,8 @@ from minidl.nn.losses.softmax import ClassLoss
 class _SigmoidLoss(Loss):
     """What both share: a logit z for each question, and a target t in [0, 1] for each logit."""
 
+    takes_logits = True
+
     def _mean(self, z: Array, t: Array) -> float:
         """Return the mean over all logits, and keep what `backward` needs."""
         self.keep(z, t)

@@ -18,6 +18,7 @@ SHORT_ROW = 32
 class ClassLoss(Loss):
     """A loss of scores, shape (n, classes), whose targets are integer class labels, shape (n,)."""
 
+    takes_logits = True
     class_weights: Array | None = None
     """How much each class counts, in a loss that takes such weights."""
 
