@@ -1,6 +1,7 @@
 """Model: what is minimised, and its exact gradient."""
 
 import copy
+import warnings
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.batches import of_outputs, rows_at_a_time
+from minidl.nn.blueprint import BLUEPRINT, blueprint, differences
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -195,21 +197,36 @@ class Model:
         return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
 
     def save_weights(self, path: PathLike) -> None:
-        """Write all parameters and buffers to one safetensors file, whole or not at all."""
-        write_tensors(path, self.weights())
+        """Write all parameters and buffers to one safetensors file, whole or not at all.
+
+        Beside them stands in words how each layer is made, so that `load_weights` can tell another network.
+        """
+        write_tensors(path, self.weights(), {BLUEPRINT: blueprint(self.network)})
 
     def load_weights(self, path: PathLike) -> None:
         """Set all parameters and buffers to those of a file, a checkpoint too; if they do not all fit, nothing changes.
+
+        Warns
+        -----
+        UserWarning
+            If `save_weights` wrote the file for another network, of the same shapes: a ReLU may be a Sigmoid here.
 
         Raises
         ------
         CheckpointError
             If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
         """
-        tensors, _ = read_tensors(path, require_digest=False)
+        tensors, texts = read_tensors(path, require_digest=False)
         # What begins with @ is the state that a checkpoint has besides.
         found = {name: array for name, array in tensors.items() if not name.startswith("@")}
         self.check_weights(found, path)
+        if BLUEPRINT in texts and (unlike := differences(texts[BLUEPRINT], self.network)):
+            more = f"; and {len(unlike) - 3} more" if len(unlike) > 3 else ""
+            warnings.warn(
+                f"{path}: these weights are of another network of the same shapes: {'; '.join(unlike[:3])}{more}. "
+                "Build the network as in the file; if you mean it, call save_weights again with this one",
+                stacklevel=2,
+            )
         for name, array in self.weights().items():
             array[...] = found[name]
 
