@@ -86,27 +86,6 @@ class Model:
         check_finite("outputs", outputs)
         return outputs
 
-    def _outputs(self, x: Array, batch_size: int | None) -> Array:
-        """Return the outputs for all rows of `x`, a batch at a time."""
-        size = self._batch_size(x, batch_size)
-        row = x.shape[1:]
-        # Not cut, so that the refusal names the shape that x has.
-        refused = not takes(self.network, row) and (not row or takes(self.network, x.shape))
-        if refused or len(x) <= size:
-            return self.forward(x)
-        first = self.forward(x[:size])
-        # Written to one array: an output may be a view of much more memory, which a list of them would keep.
-        outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
-        for start in range(0, len(x), size):
-            part = outputs[start : start + size]
-            y = first if start == 0 else self.forward(x[start : start + size])
-            part[...] = check_returned("forward", y, part.shape, of=self.network)
-        return outputs
-
-    def _batch_size(self, x: Array, given: int | None) -> int:
-        """Return how many rows of `x` go through the network at a time."""
-        return rows_at_a_time(self.network, x.shape) if given is None else as_count("batch_size", given)
-
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the prediction for each row of `x`: for a classifier its class, shape (n,).
 
@@ -247,6 +226,27 @@ class Model:
             raise CheckpointError(
                 f"{source}: these weights are not of {self!r:.80}: it has {'; '.join(faults[:8])}{hint}"
             )
+
+    def _outputs(self, x: Array, batch_size: int | None) -> Array:
+        """Return the outputs for all rows of `x`, a batch at a time."""
+        size = self._batch_size(x, batch_size)
+        row = x.shape[1:]
+        # Not cut, so that the refusal names the shape that x has.
+        refused = not takes(self.network, row) and (not row or takes(self.network, x.shape))
+        if refused or len(x) <= size:
+            return self.forward(x)
+        first = self.forward(x[:size])
+        # Written to one array: an output may be a view of much more memory, which a list of them would keep.
+        outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
+        for start in range(0, len(x), size):
+            part = outputs[start : start + size]
+            y = first if start == 0 else self.forward(x[start : start + size])
+            part[...] = check_returned("forward", y, part.shape, of=self.network)
+        return outputs
+
+    def _batch_size(self, x: Array, given: int | None) -> int:
+        """Return how many rows of `x` go through the network at a time."""
+        return rows_at_a_time(self.network, x.shape) if given is None else as_count("batch_size", given)
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:

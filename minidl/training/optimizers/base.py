@@ -98,11 +98,11 @@ class Optimizer(ABC):
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
         # All of them before the first one is changed: a step is taken whole or not at all.
         for path, parameter in trained.items():
-            self.check_gradient(path, parameter, scale)
+            self._check_gradient(path, parameter, scale)
         for path, parameter in trained.items():
             if path not in self.state:
                 self.state[path] = self.init_state(parameter)
-            parameter = self.clipped(parameter, scale)
+            parameter = self._clipped(parameter, scale)
             try:
                 self.update(parameter, self.state[path], learning_rate)
             except ValueError:
@@ -110,7 +110,7 @@ class Optimizer(ABC):
                 raise
         self.steps += 1
 
-    def clipped(self, parameter: Parameter, scale: float) -> Parameter:
+    def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
         """Return `parameter` with the gradient that the rule takes; `scale` is what `clip_norm` multiplies it by."""
         if scale < 1.0:
             return parameter.with_grad(scale * parameter.grad)
@@ -118,7 +118,7 @@ class Optimizer(ABC):
             return parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
         return parameter
 
-    def check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:  # noqa: B027 - most take any
+    def _check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:  # noqa: B027 - most take any
         """Refuse a gradient that the rule cannot take; any will do unless overridden."""
 
     def init_state(self, parameter: Parameter) -> State:
