@@ -255,7 +255,13 @@ class Standardizer:
         return self
 
     def __call__(self, x: Any) -> Array:
-        """Return ``(x - mean) / std`` as a new array of the standardizer's dtype."""
+        """Return ``(x - mean) / std`` as a new array of the standardizer's dtype.
+
+        Raises
+        ------
+        NonFiniteError
+            If the dtype cannot hold a number of the result.
+        """
         if self.mean is None or self.std is None:
             raise CallOrderError("Standardizer: call fit(x) on the training inputs before using it")
         x = as_array("x", x)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minidl._core.types import Array
-from minidl.nn.layers import Layer
+from minidl.nn.layers import Conv2D, Layer
 
 FLAT_ROWS = 2500
 """Rows at a time where each is flat all the way: 10,000 through one layer take 11 ms so, 17 by 1000."""
@@ -26,7 +26,9 @@ def rows_at_a_time(network: Layer, x_shape: tuple[int, ...]) -> int:
     # A layer of the user's may raise any error; the rows themselves and the layers before it are known all the same.
     except Exception:
         pass
-    usual = FLAT_ROWS if all(len(shape) <= 1 for shape in shapes) else IMAGES
+    # A container of the user's need not tell what goes on within it.
+    hidden = any(isinstance(layer, Conv2D) for _, layer in network.walk())
+    usual = IMAGES if hidden or any(len(shape) > 1 for shape in shapes) else FLAT_ROWS
     largest = max(1, *map(math.prod, shapes))
     return max(1, min(usual, LARGEST // largest))
 

@@ -14,6 +14,7 @@ from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.batches import of_outputs, rows_at_a_time
+from minidl.nn.blueprint import BLUEPRINT, blueprint, differences
 from minidl.nn.ends import limited_outputs
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
@@ -92,27 +93,6 @@ class Model:
             raise ShapeError(f"{error}; x looks like one row: keep the batch axis, as in x[:1]") from error
         check_finite("outputs", outputs)
         return outputs
-
-    def _outputs(self, x: Array, batch_size: int | None) -> Array:
-        """Return the outputs for all rows of `x`, a batch at a time."""
-        size = self._batch_size(x, batch_size)
-        row = x.shape[1:]
-        # Not cut, so that the refusal names the shape that x has.
-        refused = not takes(self.network, row) and (not row or takes(self.network, x.shape))
-        if refused or len(x) <= size:
-            return self.forward(x)
-        first = self.forward(x[:size])
-        # Written to one array: an output may be a view of much more memory, which a list of them would keep.
-        outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
-        for start in range(0, len(x), size):
-            part = outputs[start : start + size]
-            y = first if start == 0 else self.forward(as_dtype("x", x[start : start + size], self.dtype, start))
-            part[...] = check_returned("forward", y, part.shape, of=self.network)
-        return outputs
-
-    def _batch_size(self, x: Array, given: int | None) -> int:
-        """Return how many rows of `x` go through the network at a time."""
-        return rows_at_a_time(self.network, x.shape) if given is None else as_count("batch_size", given)
 
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the prediction for each row of `x`: for a classifier its class, shape (n,).
@@ -206,21 +186,36 @@ class Model:
         return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
 
     def save_weights(self, path: PathLike) -> None:
-        """Write all parameters and buffers to one safetensors file, whole or not at all."""
-        write_tensors(path, self.weights())
+        """Write all parameters and buffers to one safetensors file, whole or not at all.
+
+        Beside them stands in words how each layer is made, so that `load_weights` can tell another network.
+        """
+        write_tensors(path, self.weights(), {BLUEPRINT: blueprint(self.network)})
 
     def load_weights(self, path: PathLike) -> None:
         """Set all parameters and buffers to those of a file, a checkpoint too; if they do not all fit, nothing changes.
+
+        Warns
+        -----
+        UserWarning
+            If `save_weights` wrote the file for another network, of the same shapes: a ReLU may be a Sigmoid here.
 
         Raises
         ------
         CheckpointError
             If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
         """
-        tensors, _ = read_tensors(path, require_digest=False)
+        tensors, texts = read_tensors(path, require_digest=False)
         # What begins with @ is the state that a checkpoint has besides.
         found = {name: array for name, array in tensors.items() if not name.startswith("@")}
         self.check_weights(found, path)
+        if BLUEPRINT in texts and (unlike := differences(texts[BLUEPRINT], self.network)):
+            more = f"; and {len(unlike) - 3} more" if len(unlike) > 3 else ""
+            warnings.warn(
+                f"{path}: these weights are of another network of the same shapes: {'; '.join(unlike[:3])}{more}. "
+                "Build the network as in the file; if you mean it, call save_weights again with this one",
+                stacklevel=2,
+            )
         for name, array in self.weights().items():
             array[...] = found[name]
 
@@ -241,6 +236,27 @@ class Model:
             raise CheckpointError(
                 f"{source}: these weights are not of {self!r:.80}: it has {'; '.join(faults[:8])}{hint}"
             )
+
+    def _outputs(self, x: Array, batch_size: int | None) -> Array:
+        """Return the outputs for all rows of `x`, a batch at a time."""
+        size = self._batch_size(x, batch_size)
+        row = x.shape[1:]
+        # Not cut, so that the refusal names the shape that x has.
+        refused = not takes(self.network, row) and (not row or takes(self.network, x.shape))
+        if refused or len(x) <= size:
+            return self.forward(x)
+        first = self.forward(x[:size])
+        # Written to one array: an output may be a view of much more memory, which a list of them would keep.
+        outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
+        for start in range(0, len(x), size):
+            part = outputs[start : start + size]
+            y = first if start == 0 else self.forward(as_dtype("x", x[start : start + size], self.dtype, start))
+            part[...] = check_returned("forward", y, part.shape, of=self.network)
+        return outputs
+
+    def _batch_size(self, x: Array, given: int | None) -> int:
+        """Return how many rows of `x` go through the network at a time."""
+        return rows_at_a_time(self.network, x.shape) if given is None else as_count("batch_size", given)
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:

@@ -300,6 +300,7 @@ def test_show_tells_what_a_run_left(here, run_folder):
     assert "epoch: 8" in blocks["checkpoint-000000024.safetensors"]
     assert "SoftmaxCrossEntropy()" in blocks["checkpoint-000000024.safetensors"]
     assert "0.weight  (3072, 10)  float32" in blocks["weights.safetensors"]
+    assert "network: -: Sequential(...), 0: Dense(3072, 10)" in blocks["weights.safetensors"]
     assert "few images (drawn)" in blocks["results.json"]
     assert "0.39" in blocks["results.json"]
     assert "Also there: 1 .html" in done.stdout

@@ -57,6 +57,14 @@ def test_batch_norm_refuses_a_variance_that_it_cannot_remember():
         assert all(array.tobytes() == before[name].tobytes() for name, array in layer.named_buffers().items())
 
 
+def test_batch_norm_refuses_numbers_whose_difference_overflows_without_a_warning():
+    layer = dl.BatchNorm(1, dtype=np.float64)
+    x = np.array([[LARGEST]] + [[-LARGEST]] * 9, np.float32)
+    with pytest.raises(dl.NonFiniteError, match="got inf in feature 0"):
+        layer.forward(x, train=True)
+    assert layer.running_variance.tolist() == [1]
+
+
 def test_batch_norm_that_can_remember_it_is_right():
     x, dy = ROW.T * np.float32(1e30), np.array([[1], [0], [0], [0]], np.float32)
     wide, exact = dl.BatchNorm(1, dtype=np.float64), dl.BatchNorm(1, dtype=np.float64)

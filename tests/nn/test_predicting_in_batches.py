@@ -188,6 +188,30 @@ def test_a_batch_that_loses_rows_is_refused_and_not_spread_over_all():
         model.predict(np.zeros((7, 2)), batch_size=3)
 
 
+class Block(dl.Layer):
+    """A network of a user's own, of which nobody outside sees that it makes images of flat rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = self.add_layer("inner", dl.Conv2D(1, 64, 3, padding="same", rng=0))
+
+    def forward(self, x, train=False):
+        return self.inner.forward(x.reshape(-1, 16, 16, 1), train).mean(axis=(1, 2))
+
+    def backward(self, dy):
+        return dy
+
+    def output_shape(self, input_shape):
+        return (64,)
+
+
+def test_images_within_a_layer_of_ones_own_bound_the_batch_too():
+    model = dl.Model(dl.Sequential(Block(), dl.Dense(64, 2, rng=0)), dl.SoftmaxCrossEntropy())
+    x = np.zeros((2000, 256), np.uint8)
+    few, many = (peak(lambda n=n: model.predict(x[:n])) for n in (500, 2000))
+    assert many - few < 1500 * 200
+
+
 def test_the_usual_batch_goes_by_what_the_network_makes_of_a_row():
     flat, images = dl.Dense(3072, 10), dl.Conv2D(3, 16, 3)
     assert rows_at_a_time(flat, (10, 3072)) == 2500

@@ -116,7 +116,9 @@ class BatchNorm(_Normalization):
                 "nothing varies; give more rows, or predict with train=False"
             )
         mean = column_sums(table) / n if train else self.running_mean
-        centred = table - mean.astype(x.dtype)
+        # What overflows here has a variance that is refused.
+        with np.errstate(over="ignore"):
+            centred = table - mean.astype(x.dtype)
         variance = column_sums(centred, centred) / n if train else self.running_variance.astype(np.float64)
         inverse_std = 1.0 / np.sqrt(variance + self.epsilon)
         if train:

@@ -18,7 +18,7 @@ from minidl.training.optimizers.schedules import Schedule
 class _Squares(Optimizer):
     """What all rules here share: they sum squares of gradients, and an infinite sum would stop its entry for good."""
 
-    def check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:
+    def _check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:
         """Refuse entries whose squares the parameter's dtype cannot sum: in float32 from 1e19 on."""
         flat = parameter.grad.ravel(order="K")
         limits = np.finfo(flat.dtype)
@@ -26,7 +26,7 @@ class _Squares(Optimizer):
         # largest number does not change a sum of that size any more.
         if np.vdot(flat, flat) < limits.max * limits.eps / 4:
             return
-        gradient = self.clipped(parameter, scale).grad
+        gradient = self._clipped(parameter, scale).grad
         with np.errstate(over="ignore", invalid="ignore"):
             sums = self.summed(gradient, self.state.get(path) or self.init_state(parameter))
             bad = np.isfinite(gradient) & (sums > limits.max / 2)

@@ -116,12 +116,12 @@ class Optimizer(ABC):
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
         # All of them before the first one is changed: a step is taken whole or not at all.
         for path, parameter in trained.items():
-            self.check_gradient(path, parameter, scale)
+            self._check_gradient(path, parameter, scale)
         for path, parameter in trained.items():
             if path not in self.state:
                 self.state[path] = self.init_state(parameter)
             self._stepped[path] = ref(parameter)
-            self.update(self.clipped(parameter, scale), self.state[path], learning_rate)
+            self.update(self._clipped(parameter, scale), self.state[path], learning_rate)
         self.steps += 1
 
     def check_model(self, parameters: Mapping[str, Parameter]) -> None:
@@ -151,7 +151,7 @@ class Optimizer(ABC):
                 "a new one for each model"
             )
 
-    def clipped(self, parameter: Parameter, scale: float) -> Parameter:
+    def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
         """Return `parameter` with the gradient that the rule takes; `scale` is what `clip_norm` multiplies it by."""
         if scale < 1.0:
             return parameter.with_grad(scale * parameter.grad)
@@ -159,7 +159,7 @@ class Optimizer(ABC):
             return parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
         return parameter
 
-    def check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:  # noqa: B027 - most take any
+    def _check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:  # noqa: B027 - most take any
         """Refuse a gradient that the rule cannot take; any will do unless overridden."""
 
     def init_state(self, parameter: Parameter) -> State:
