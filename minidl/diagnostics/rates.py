@@ -6,12 +6,11 @@ from itertools import count
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_number, check_finite, check_type
+from minidl._core.checks import as_count, as_number, check_finite, check_type, copied
 from minidl._core.errors import InputError, NonFiniteError
 from minidl._core.randomness import keyed_generator
 from minidl._core.types import Array, Axes, Figure
 from minidl.data.dataset import Dataset, check_dataset
-from minidl.diagnostics.common import copied
 from minidl.plotting import plot_learning_rates
 from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer

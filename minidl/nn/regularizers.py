@@ -1,5 +1,6 @@
 """Regularizers: a penalty on weights, added to the loss to make the cost."""
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -43,7 +44,10 @@ class L2(Regularizer):
     def penalty(self, w: Array) -> float:
         # A view in memory order: the default would copy a weight in column order.
         flat = w.ravel(order="K")
-        return self.strength * float(flat @ flat)
+        squares = float(np.vdot(flat, flat))
+        if squares == math.inf:
+            squares = float(np.square(flat, dtype=np.float64).sum())
+        return self.strength * squares
 
     def gradient(self, w: Array) -> Array:
         return 2.0 * self.strength * w

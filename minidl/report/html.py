@@ -2,8 +2,9 @@
 
 import base64
 from collections.abc import Iterable
+from pathlib import Path
+from string import Template
 
-from minidl._core.page import html_page
 from minidl._core.tables import escape, html_table
 from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
 
@@ -11,8 +12,24 @@ _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", renewed_after: int | None = None) -> str:
-    """Return the page, figures embedded; the options are those of `html_page`."""
-    return html_page(title, "\n".join(map(_element, blocks)), heading=heading, renewed_after=renewed_after)
+    """Return the page, figures embedded, readable on a phone and on a wide screen, by day and by night.
+
+    Parameters
+    ----------
+    title : str
+        Of the window; taken literally.
+    blocks : iterable of Block
+        What stands below the heading.
+    heading : str
+        Of the page, taken literally; "" is the title.
+    renewed_after : int, optional
+        So many seconds after it was shown the browser is to load the page again.
+    """
+    renewal = "" if renewed_after is None else f'<meta http-equiv="refresh" content="{renewed_after}">\n'
+    body = "\n".join(map(_element, blocks))
+    # Its policy forbids the browser whatever would make the page depend on another file, or run anything.
+    page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    return page.substitute(renewal=renewal, title=escape(title), heading=escape(heading or title), body=body)
 
 
 def _element(block: Block) -> str:

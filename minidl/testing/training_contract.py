@@ -205,9 +205,6 @@ def check_callback_contract(make: Callable[[], Callback]) -> None:
 class CallbackContract(Contract):
     _kind = Callback
 
-    def survives_a_fit(self) -> None:
-        _fit(_trainer(self.make()))
-
     def survives_a_fit_without_validation_or_metrics(self) -> None:
         _fit(_trainer(self.make()), validation=None, train_metrics=False)
 

@@ -1,11 +1,10 @@
 """Where NaN or infinity came from: the first place on the way of a batch through a model."""
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from minidl._core.checks import as_array, check_finite
+from minidl._core.checks import check_finite
 from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
 from minidl.nn.layers import Layer, Sequential
@@ -18,31 +17,30 @@ def check_weights(model: Model) -> None:
         check_finite(path, array)
 
 
-def first_place(model: Model, x: Any) -> str:
+def first_place(model: Model, x: Array) -> str:
     """Return where NaN or infinity is first met: x, a weight, or what a layer makes of x; "" if nowhere.
 
     The layers are run as for prediction, so what only a training forward does (dropout, statistics of the batch) may
     hide it.
     """
     try:
-        x = as_array("x", x)
         check_finite("x", x)
         check_weights(model)
         with np.errstate(all="ignore"):
-            for path, layer, y in _outputs(model.network, x.astype(model.dtype, copy=False), ""):
-                check_finite(f"the output of layer {path.rstrip('.') or 'network'}, {layer!r:.80}", y)
+            x = x.astype(model.dtype, copy=False)
+            for path, layer in _steps(model.network, ""):
+                x = layer.forward(x)
+                check_finite(f"the output of layer {path.rstrip('.') or 'network'}, {layer!r:.80}", x)
     except MinidlError as error:
         # What else stops this search is no answer to it.
         return str(error) if isinstance(error, NonFiniteError) else ""
     return ""
 
 
-def _outputs(layer: Layer, x: Array, path: str) -> Generator[tuple[str, Layer, Array], None, Array]:
-    """Yield (path, layer, its output) along the way of x, and return the last output."""
+def _steps(layer: Layer, path: str) -> Iterator[tuple[str, Layer]]:
+    """Yield (path, layer) for each layer that an input goes through one after the other."""
     if isinstance(layer, Sequential):
         for i, inner in enumerate(layer.layers):
-            x = yield from _outputs(inner, x, f"{path}{i}.")
-        return x
-    y = layer.forward(x)
-    yield path, layer, y
-    return y
+            yield from _steps(inner, f"{path}{i}.")
+    else:
+        yield path, layer

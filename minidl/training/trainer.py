@@ -348,6 +348,8 @@ class Trainer:
         try:
             cost, loss = model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
+                if not math.isfinite(cost):
+                    raise NonFiniteError(f"the cost is {cost}")
                 check_gradients(model.parameters)
             self.optimizer.step(model.parameters)
         except NonFiniteError as error:

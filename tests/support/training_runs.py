@@ -117,6 +117,13 @@ def fit(trainer, arguments, epochs=3, **more):
     return trainer.fit(images(), images(20, 1), epochs=epochs, batch_size=BATCH, **{**arguments, **more})
 
 
+def trained(*callbacks, epochs=3, **options):
+    """Return the trainer of `sgd_with_momentum`, fitted with these callbacks."""
+    trainer, arguments = sgd_with_momentum(callbacks)
+    fit(trainer, arguments, epochs, **options)
+    return trainer
+
+
 def everything(trainer):
     """Return all that must be bit for bit the same after a resumed run, in a form that can be compared by ``==``."""
     rows = [{name: value for name, value in row.items() if name != "seconds"} for row in trainer.history]

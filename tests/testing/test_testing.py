@@ -198,7 +198,7 @@ def test_optimizers_keep_the_contract_at_any_rate(rate):
 @pytest.mark.parametrize("name", [name for name in dl.__all__ if getattr(getattr(dl, name), "on_train_begin", None)])
 def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
     # What a figure looks like is no part of the contract, and drawing takes seconds.
-    for function in ("plot_curves", "plot_weight_templates", "save_figure", "style.png_of"):
+    for function in ("plot_curves", "plot_weight_templates", "save_figure", "style.content_of"):
         monkeypatch.setattr(f"minidl.plotting.{function}", lambda *_, **__: b"")
     numbers = itertools.count()
 

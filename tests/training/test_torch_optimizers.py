@@ -5,7 +5,6 @@ import pytest
 from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimizer_problem import CASES, ENDS, FROZEN, START, STEPS, gradient_of, make
 
 import minidl as dl
 from minidl.training.optimizers.schedules import Schedule
@@ -51,9 +50,8 @@ class Twin:
         self.torch = torch_twin(optimizer, *kinds)
 
     def step(self, gradients, step):
-        """Take a step; a gradient of None is that of a frozen parameter."""
         for path, tensor in self.tensors.items():
-            tensor.grad = None if gradients[path] is None else torch.tensor(gradients[path])
+            tensor.grad = torch.tensor(gradients[path])
         o = self.optimizer
         if o.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.tensors.values(), o.clip_norm)
@@ -62,19 +60,6 @@ class Twin:
         for group in self.torch.param_groups:
             group["lr"] = o.learning_rate(step) if isinstance(o.learning_rate, Schedule) else o.learning_rate
         self.torch.step()
-
-
-def torch_walk(optimizer):
-    twin = Twin(optimizer, {p: dl.Parameter(v, penalized="weight" in p, dtype=np.float64) for p, v in START.items()})
-    for step in range(STEPS):
-        gradients = {p: gradient_of(t.detach().numpy(), step) for p, t in twin.tensors.items()}
-        twin.step(gradients | ({"0.bias": None} if step in FROZEN else {}), step)
-    return [x for tensor in twin.tensors.values() for x in tensor.tolist()]
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_kept_ends_are_pytorchs(case):
-    assert ENDS[case] == pytest.approx(torch_walk(make(case)), abs=1e-10)
 
 
 # The bar of float32 is that of fifty roundings.

@@ -8,7 +8,7 @@ from pathlib import Path
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.types import PathLike
-from minidl._storage.files import make_folder, remove, sweep_parts
+from minidl._storage.files import remove, sweep_parts
 from minidl._storage.locks import locked
 from minidl.training.callback import Observer
 from minidl.training.checkpoint import BEST, checkpoint_path, checkpoint_paths, read_checkpoint, steps_of
@@ -77,7 +77,6 @@ class Checkpoint(Observer):
     def on_train_begin(self, trainer: Trainer) -> None:
         if self._monitor is not None:
             self._monitor.check(trainer.expected_columns, self)
-        make_folder(self.directory)
         self._lock.enter_context(locked(self.directory))
         sweep_parts(self.directory)
         self._refuse_other_runs(trainer)

@@ -7,7 +7,6 @@ from minidl._core.errors import InputError
 from minidl._core.spelling import check_known
 from minidl._core.types import Figure, PathLike
 from minidl._storage.files import make_folder
-from minidl.nn.parameter import Parameter
 from minidl.training.callback import Callback
 from minidl.training.history import metrics
 from minidl.training.trainer import Trainer
@@ -24,17 +23,18 @@ class _Figures(Callback):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.paths = {}
+        # Without one of the user's it is the name of the training data.
+        self._title = self.title or getattr(trainer.train_data, "name", "")
         make_folder(self.directory)
+        # Saving a figure needs both.
+        import matplotlib.backends.backend_agg
+        import matplotlib.backends.backend_svg  # noqa: F401
 
-    def _write(self, name: str, figure: "Figure") -> None:
+    def _write(self, name: str, figure: Figure) -> None:
         """Write the figure, and note its paths under this name."""
         from minidl.plotting import save_figure
 
         self.paths[name] = save_figure(figure, Path(self.directory) / f"{self.prefix}{name}")
-
-    def _title_of(self, trainer: Trainer) -> str:
-        """Return the title, which without one of the user's is the name of the training data."""
-        return self.title or getattr(trainer.train_data, "name", "")
 
 
 class LearningCurves(_Figures):
@@ -57,18 +57,12 @@ class LearningCurves(_Figures):
         What the last `fit` wrote, under ``"cost"`` and ``"loss"``.
     """
 
-    def on_train_begin(self, trainer: Trainer) -> None:
-        super().on_train_begin(trainer)
-        # Saving a figure needs both.
-        import matplotlib.backends.backend_agg
-        import matplotlib.backends.backend_svg  # noqa: F401
-
     def on_train_end(self, trainer: Trainer) -> None:
         from minidl.plotting import plot_curves
 
         for quantity in ("cost", "loss"):
             if quantity in metrics(trainer.history.columns):
-                self._write(quantity, plot_curves(trainer.history, quantity, title=self._title_of(trainer)))
+                self._write(quantity, plot_curves(trainer.history, quantity, title=self._title))
 
 
 class WeightTemplates(_Figures):
@@ -127,24 +121,21 @@ class WeightTemplates(_Figures):
         if len(trainer.history):
             self._write("weights", self._draw(trainer))
 
-    def _draw(self, trainer: Trainer) -> "Figure":
+    def _draw(self, trainer: Trainer) -> Figure:
         from minidl.plotting import plot_weight_templates
 
-        weight = self._find(trainer.model.parameters).value
+        parameters = trainer.model.parameters
+        path = next(iter(parameters), "") if self.parameter is None else self.parameter
+        check_known("WeightTemplates", "parameter", path, parameters)
+        weight = parameters[path].value
+        # A matrix behind other weights does not see the pictures.
+        if self.parameter is None and weight.ndim != 2:
+            raise InputError(
+                f"WeightTemplates: expected the model's first parameter to have two axes, got {path!r} of shape "
+                f"{weight.shape}; name another by parameter=, of {', '.join(parameters)}"
+            )
         names = self.class_names
         if names is None:
             names = getattr(trainer.train_data, "class_names", ())
             names = names if weight.shape[1:] == (len(names),) else ()
-        title = self._title_of(trainer)
-        return plot_weight_templates(weight, class_names=names, image_shape=self.image_shape, title=title)
-
-    def _find(self, parameters: dict[str, Parameter]) -> Parameter:
-        path = next(iter(parameters), "") if self.parameter is None else self.parameter
-        check_known("WeightTemplates", "parameter", path, parameters)
-        shape = parameters[path].value.shape
-        if self.parameter is None and len(shape) != 2:  # a matrix behind other weights does not see the pictures
-            raise InputError(
-                f"WeightTemplates: expected the model's first parameter to have two axes, got {path!r} of shape {shape}"
-                f"; name another by parameter=, of {', '.join(parameters)}"
-            )
-        return parameters[path]
+        return plot_weight_templates(weight, class_names=names, image_shape=self.image_shape, title=self._title)

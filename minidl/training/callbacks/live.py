@@ -13,15 +13,13 @@ from minidl._core.bars import in_notebook
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
 from minidl._core.tables import cell
-from minidl._core.types import PathLike
-from minidl._storage.files import make_folder, write_whole
+from minidl._core.types import Figure, PathLike
+from minidl._storage.files import write_whole
 from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, Monitor, metrics
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from minidl.report import blocks
 
 
@@ -81,8 +79,6 @@ class LiveCurves(Observer):
         super().on_train_begin(trainer)
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
         self._check(trainer.expected_columns)
-        if self.path is not None:
-            make_folder(Path(self.path).parent)
         import matplotlib.backends.backend_agg  # noqa: F401  (what cannot be drawn must not show after hours)
 
         self._show(trainer, f"{_position(trainer)}: training has begun", renewed=True)
@@ -182,12 +178,12 @@ def _figure(name: str, trainer: Trainer) -> "blocks.Figure":
     return Figure(Path(f"{name}.png"), content_of(plot_curves(trainer.history, name)), alt, caption="")
 
 
-def _joint_figure(trainer: Trainer, names: list[str], status: str) -> "Figure":
-    from matplotlib.figure import Figure
+def _joint_figure(trainer: Trainer, names: list[str], status: str) -> Figure:
+    import matplotlib.figure
 
     from minidl.plotting import plot_curves
 
-    figure = Figure(figsize=(4.5 * len(names), 3.8), layout="constrained", facecolor="white")
+    figure = matplotlib.figure.Figure(figsize=(4.5 * len(names), 3.8), layout="constrained", facecolor="white")
     for name, ax in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
         plot_curves(trainer.history, name, ax=ax)
     figure.suptitle(status, fontsize=11, parse_math=False)

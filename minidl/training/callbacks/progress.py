@@ -56,14 +56,17 @@ class ProgressBar(Observer):
         self._wanted = verbosity(self.verbose)
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        self._count(trainer)
-        if self._bar is not None:  # the next chance may come late, as this one has if the last epoch was a slow one
-            self._show_in_time(trainer, trainer.logs.get("seconds", 1.0))
+        self._count(trainer, trainer.batch)
+        now = perf_counter()
+        # Before an epoch the next chance may come late, as this one has if the last epoch was a slow one.
+        waited = 0.0 if trainer.batch else trainer.logs.get("seconds", 1.0)
+        # Not if it was shown just now, and nothing that took its time has happened since.
+        if self._bar is not None and max(now - self._shown, waited) >= self._bar.mininterval:
+            self._shown = now
+            self._show(trainer, "eta {remaining}")
+            self._show_batches(trainer)
 
-    def on_batch_end(self, trainer: Trainer) -> None:
-        self._count(trainer)
-        if self._bar is not None:
-            self._show_in_time(trainer)
+    on_batch_end = on_epoch_begin
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._count(trainer, trainer.batches_per_epoch)
@@ -81,10 +84,9 @@ class ProgressBar(Observer):
             self._bar.close()
         self._forget()
 
-    def _count(self, trainer: Trainer, batch: int | None = None) -> None:
+    def _count(self, trainer: Trainer, batch: int) -> None:
         """Count the batches done, and at first, when it is known where a resumed run goes on, draw the bar."""
-        done = trainer.batch if batch is None else batch
-        self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + done
+        self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + batch
         if self._begun:
             return
         self._begun = True
@@ -100,14 +102,6 @@ class ProgressBar(Observer):
             self._bar = None
         elif trainer.history.rows:
             self._logs = trainer.history.rows[-1]
-
-    def _show_in_time(self, trainer: Trainer, waited: float = 0.0) -> None:
-        """Show how far it is, unless that was shown just now and nothing that took its time has happened since."""
-        now = perf_counter()
-        if max(now - self._shown, waited) >= self._bar.mininterval:
-            self._shown = now
-            self._show(trainer, "eta {remaining}")
-            self._show_batches(trainer)
 
     def _show(self, trainer: Trainer, time: str, *, last: bool = False) -> None:
         bar = self._bar

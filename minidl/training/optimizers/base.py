@@ -56,7 +56,8 @@ class Optimizer(ABC):
     InputError
         From `step` and `Trainer.fit`: if the parameters are not those of the model that it serves.
     NonFiniteError
-        From `step`, with `clip_norm`: if the gradients have no finite length.
+        From `step`: with `clip_norm`, if the gradients have no finite length; from a rule that sums their squares, if
+        its dtype cannot (in float32 from about 1e19 on). Nothing is changed then.
 
     References
     ----------
@@ -103,22 +104,24 @@ class Optimizer(ABC):
 
     def step(self, parameters: Mapping[str, Parameter]) -> None:
         """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
-        trained = {path: parameter for path, parameter in parameters.items() if parameter.trainable}
+        trained = dict[str, Parameter]()
+        for path, parameter in parameters.items():
+            if parameter.trainable:
+                trained[path] = parameter
         if not trained:
             got = f"{len(parameters)} frozen ones" if parameters else "a model without any"
             raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
         self.check_model(parameters)
         learning_rate = self._rate(self.steps)
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
+        # All of them before the first one is changed: a step is taken whole or not at all.
+        for path, parameter in trained.items():
+            self.check_gradient(path, parameter, scale)
         for path, parameter in trained.items():
             if path not in self.state:
                 self.state[path] = self.init_state(parameter)
             self._stepped[path] = ref(parameter)
-            if scale < 1.0:
-                parameter = parameter.with_grad(scale * parameter.grad)
-            elif self.clip_value is not None:
-                parameter = parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
-            self.update(parameter, self.state[path], learning_rate)
+            self.update(self.clipped(parameter, scale), self.state[path], learning_rate)
         self.steps += 1
 
     def check_model(self, parameters: Mapping[str, Parameter]) -> None:
@@ -147,6 +150,17 @@ class Optimizer(ABC):
                 f"{', '.join(map(repr, foreign[:3]))}; its state and its step count would be used for this one. Make "
                 "a new one for each model"
             )
+
+    def clipped(self, parameter: Parameter, scale: float) -> Parameter:
+        """Return `parameter` with the gradient that the rule takes; `scale` is what `clip_norm` multiplies it by."""
+        if scale < 1.0:
+            return parameter.with_grad(scale * parameter.grad)
+        if self.clip_value is not None:
+            return parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
+        return parameter
+
+    def check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:  # noqa: B027 - most take any
+        """Refuse a gradient that the rule cannot take; any will do unless overridden."""
 
     def init_state(self, parameter: Parameter) -> State:
         """Return what the rule remembers of `parameter` before the first step: nothing, unless overridden."""
