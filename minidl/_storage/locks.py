@@ -33,7 +33,7 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
     """
     kind = "file" if file else "folder"
     path = make_folder(folder) / (f".{file}.lock" if file else ".lock")
-    with refusing(Path(folder)):
+    with refusing(Path(folder, file), kind):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:

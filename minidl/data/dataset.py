@@ -1,7 +1,8 @@
 """Data: a `Dataset` of rows and targets, its batches, and the `Standardizer`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from itertools import pairwise
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,6 +12,8 @@ from minidl._core.errors import CallOrderError, InputError, NonFiniteError, Shap
 from minidl._core.randomness import as_generator
 from minidl._core.tables import escape, html_table
 from minidl._core.types import Array, Seed
+
+DropLast = bool | Literal["merge"]
 
 
 class Dataset:
@@ -78,6 +81,7 @@ class Dataset:
         transform: Callable[[Array, Array], Array] | None = None,
         *,
         first: int = 0,
+        drop_last: DropLast = False,
     ) -> Iterator[tuple[Array, Array]]:
         """Yield (x, y) of `batch_size` rows each, the last one holding what is left.
 
@@ -91,20 +95,33 @@ class Dataset:
             Takes (x, rows), a copy of a batch and the row numbers it has in this dataset, and returns the x to yield.
         first : int
             The number of the batch to begin with, the same as if those before it had been drawn and dropped.
+        drop_last : bool or "merge"
+            What becomes of a last batch that has fewer rows than the others: False yields it, True leaves it out,
+            "merge" adds a single row to the batch before it, and yields more rows than one.
         """
         first = as_count("first", first, 0)
-        batch_size = as_count("batch_size", batch_size)
+        count = self.count_batches(batch_size, drop_last)
+        end = count * batch_size if drop_last is True else len(self)
+        borders = [*range(0, count * batch_size, batch_size), end]
         order = None if rng is None else as_generator(rng).permutation(len(self))
         if transform is not None and order is None:
             order = np.arange(len(self))
         # The loop is apart: a generator would check its arguments only at the first batch.
-        return self._batches(batch_size, order, transform, first)
+        return self._batches(borders[first:], order, transform)
+
+    def count_batches(self, batch_size: int, drop_last: DropLast = False) -> int:
+        """Return how many batches `batches` yields for these arguments."""
+        if not isinstance(drop_last, bool) and drop_last != "merge":
+            raise InputError(f"drop_last: expected True, False or 'merge', got {drop_last!r:.80}")
+        full, rest = divmod(len(self), as_count("batch_size", batch_size))
+        kept = rest > 1 or full == 0 if drop_last == "merge" else not drop_last
+        return full + (rest > 0 and kept)
 
     def _batches(
-        self, batch_size: int, order: Array | None, transform: Callable[[Array, Array], Array] | None, first: int
+        self, borders: Sequence[int], order: Array | None, transform: Callable[[Array, Array], Array] | None
     ) -> Iterator[tuple[Array, Array]]:
-        for start in range(first * batch_size, len(self), batch_size):
-            rows: Any = slice(start, start + batch_size)
+        for start, end in pairwise(borders):
+            rows: Any = slice(start, end)
             if order is not None:
                 rows = order[rows]
             x = self.x[rows]

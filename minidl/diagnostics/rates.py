@@ -158,4 +158,5 @@ def find_learning_rate(
 
 def _endless(data: Dataset, batch_size: int, seed: int) -> Iterator[tuple[Array, Array]]:
     for epoch in count():
-        yield from data.batches(batch_size, keyed_generator(seed, "find_learning_rate", epoch))
+        # A single row could be too few for a layer that mixes rows.
+        yield from data.batches(batch_size, keyed_generator(seed, "find_learning_rate", epoch), drop_last="merge")

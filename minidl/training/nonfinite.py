@@ -17,6 +17,12 @@ def check_weights(model: Model) -> None:
         check_finite(path, array)
 
 
+def blamed(error: NonFiniteError, model: Model, x: Array, where: str = "") -> NonFiniteError:
+    """Return an error that says also where NaN or infinity came from, if that can be found."""
+    place = first_place(model, x)
+    return NonFiniteError(f"{where}{error}{f'; first met in {place}' if place and place not in str(error) else ''}")
+
+
 def first_place(model: Model, x: Array) -> str:
     """Return where NaN or infinity is first met: x, a weight, or what a layer makes of x; "" if nowhere.
 

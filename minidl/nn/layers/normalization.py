@@ -113,8 +113,7 @@ class BatchNorm(_Normalization):
         if train and n < 2:
             raise InputError(
                 f"{self!r}: expected at least 2 values per feature in training, got x of shape {x.shape}, in which "
-                "nothing varies; choose a batch_size that leaves no single row (201 rows in batches of 10 leave 1), or "
-                "predict with train=False"
+                "nothing varies; give more rows, or predict with train=False"
             )
         mean = column_sums(table) / n if train else self.running_mean
         centred = table - mean.astype(x.dtype)

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
-from minidl._storage.files import make_folder, set_aside
+from minidl._storage.files import check_file, set_aside
 from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, History
 from minidl.training.trainer import Trainer
@@ -16,6 +16,7 @@ from minidl.training.trainer import Trainer
 class _HistoryFile(Observer):
     """Writes the whole history of the trainer after each epoch; a subclass says how a file is written and read."""
 
+    runs_last = True
     _write: "ClassVar[staticmethod[[History, PathLike], Path]]"
     _read: "ClassVar[staticmethod[[PathLike], History]]"
 
@@ -23,10 +24,8 @@ class _HistoryFile(Observer):
         self.path = as_path("path", path)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        if self.path.exists() and not self.path.is_file():
-            raise InputError(f"{self!r}: expected a file or nothing at this place, there is something else")
         # What cannot be written must not show after the first epoch.
-        make_folder(self.path.resolve().parent)
+        check_file(self.path)
         self._checked = False
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -128,6 +127,8 @@ class TensorBoard(Observer):
         If the writer has no method ``add_scalar``.
     """
 
+    runs_last = True
+
     def __init__(self, writer: ScalarWriter) -> None:
         if isinstance(writer, type) or not callable(getattr(writer, "add_scalar", None)):
             raise InputError(
@@ -137,11 +138,12 @@ class TensorBoard(Observer):
         self.writer = writer
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        measured = trainer.history.rows[-1].keys() - set(BESIDES)
-        for name, value in trainer.logs.items():  # what other callbacks have put there too
+        measured = set(trainer.measured_columns) - set(BESIDES)
+        for name, value in trainer.logs.items():
             if name.startswith("val_"):
                 tag = f"{name.removeprefix('val_')}/validation"
             else:
+                # A number of a callback's own may be of anything.
                 tag = f"{name}/train" if name in measured else name
             if name != "epoch":
                 self.writer.add_scalar(tag, float(value), trainer.epoch)

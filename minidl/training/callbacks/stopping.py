@@ -30,7 +30,12 @@ class _Patient(Observer):
     def on_train_begin(self, trainer: Trainer) -> None:
         # It forgets first: a run that is refused here ends with on_train_end too.
         super().on_train_begin(trainer)
-        self._monitor.check(trainer.expected_columns, self)
+        self._monitor.check(trainer.expected_columns, self, trainer.later_callbacks)
+
+    def _value(self, trainer: Trainer) -> float | None:
+        """Return the epoch's value, turned so that smaller is better; None if it is one of those without."""
+        run = (row for row in trainer.history if row["epoch"] > trainer.first_epoch)
+        return self._monitor.read(trainer.logs, self, run)
 
     def _count(self, value: float) -> None:
         """Take an epoch's value into account."""
@@ -54,7 +59,7 @@ class EarlyStopping(_Patient):
     Parameters
     ----------
     monitor : str
-        A column of the history.
+        A column of the history. An epoch without it, as a callback may leave some, is not judged.
     patience : int
         Epochs that are waited for, at least 0.
     min_delta : float
@@ -116,7 +121,9 @@ class EarlyStopping(_Patient):
         verbosity(self._verbose)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        value = self._monitor.read(trainer.logs, self)
+        value = self._value(trainer)
+        if value is None:
+            return
         if value < self._best:
             self._best, self.best_epoch = value, trainer.epoch
             if self.restore_best:
@@ -154,7 +161,7 @@ class ReduceLROnPlateau(_Patient):
     Parameters
     ----------
     monitor : str
-        A column of the history.
+        A column of the history. An epoch without it, as a callback may leave some, is not judged.
     factor : float
         In (0, 1).
     patience : int
@@ -205,7 +212,8 @@ class ReduceLROnPlateau(_Patient):
                 self._is_time(self._monitor.minimised(row[self.monitor]))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        if self._is_time(self._monitor.read(trainer.logs, self)):
+        value = self._value(trainer)
+        if value is not None and self._is_time(value):
             rate = trainer.optimizer.current_learning_rate
             # Without a minimum the rate would in the end be 0, which is no rate.
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
