@@ -100,7 +100,9 @@ def test_a_state_of_other_shapes_says_so_before_anything_changes(case, shape):
     optimizer.step({"w": parameter_with(np.zeros((3, 4)))})
     optimizer = copy.deepcopy(optimizer)
     before = {name: array.tobytes() for name, array in optimizer.state["w"].items()}
-    with pytest.raises(dl.ShapeError, match=r"remembers parameters of other shapes: at 'w' .*; make a new one for"):
+    with pytest.raises(
+        dl.ShapeError, match=r"remembers parameters of other shapes or dtypes: at 'w' .*; make a new one for"
+    ):
         optimizer.step({"w": parameter_with(np.ones(shape))})
     assert {name: array.tobytes() for name, array in optimizer.state["w"].items()} == before
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from plateau_runs import measure, rates_along, trainer_with
 from screen import terminal
-from training_runs import DieAt, Measures, everything, fit, images, sgd_with_momentum, trained
+from training_runs import Death, DieAt, Measures, everything, fit, images, sgd_with_momentum, trained
 
 import minidl as dl
 
@@ -133,6 +133,23 @@ def test_the_loop_is_the_keras_that_is_there(rng, monkeypatch):
             if theirs.model.stop_training:
                 break
         assert (epoch + 1, theirs.best_epoch + 1) == keras_stops(values, patience, min_delta, mode)
+
+
+@pytest.mark.parametrize("died", [4, 7, 10, 13])
+def test_a_resumed_run_counts_and_keeps_as_it_would_have(died, tmp_path):
+    def a_run(*more):
+        stopping = dl.EarlyStopping("quality", patience=3, min_delta=0.5)
+        measures = Measures(3, 2.4, 2.3, 2.2, 2.35, 2.3, 2)
+        trainer, arguments = sgd_with_momentum([measures, stopping, dl.Checkpoint(tmp_path, every_steps=1), *more])
+        return trainer, arguments, stopping
+
+    with pytest.raises(Death):
+        fit(*a_run(DieAt(died))[:2], 7)
+    trainer, arguments, stopping = a_run()
+    fit(trainer, arguments, 7, resume_from=tmp_path)
+    assert (stopping.best_epoch, stopping.stopped_epoch) == (4, 5)
+    whole, _, _ = run([3, 2.4, 2.3, 2.2, 2.35, 2.3, 2], patience=3, min_delta=0.5)
+    assert_weights(trainer, whole.model.weights())
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

@@ -134,7 +134,7 @@ class Optimizer(ABC):
         InputError
             If one that it has stepped was another object, or none of them is known.
         ShapeError
-            If what it remembers, of a copy or a file, has other shapes.
+            If what it remembers, of a copy or a file, has other shapes or dtypes.
         """
         known = [path for path in parameters if path in self.state]
         foreign = [] if known else list(self.state)
@@ -171,13 +171,15 @@ class Optimizer(ABC):
         """Change ``parameter.value`` and the arrays of `state` in place by ``parameter.grad`` (clipped already)."""
 
     def _check_state(self, path: str, parameter: Parameter) -> None:
-        """Refuse a parameter of another shape than the one that the rule remembers at its place."""
-        fresh = {name: np.shape(array) for name, array in self.init_state(parameter).items()}
-        found = {name: np.shape(array) for name, array in self.state[path].items()}
+        """Refuse a parameter of another shape or dtype than the one that the rule remembers at its place."""
+        fresh, found = (
+            {name: f"{np.shape(array)} {np.asarray(array).dtype}" for name, array in state.items()}
+            for state in (self.init_state(parameter), self.state[path])
+        )
         if found != fresh:
             raise ShapeError(
-                f"{self!r}: this optimizer remembers parameters of other shapes: at {path!r} it has {found}, expected "
-                f"{fresh}; make a new one for each model"
+                f"{self!r}: this optimizer remembers parameters of other shapes or dtypes: at {path!r} it has {found}, "
+                f"expected {fresh}; make a new one for each model"
             )
 
     def _rate(self, step: int) -> float:
