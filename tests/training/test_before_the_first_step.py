@@ -247,7 +247,7 @@ def test_it_is_resumed_in_the_middle_of_an_epoch(tmp_path, step, n, drop_last, o
     assert (resumed.step, whole.step) == (9, 9) if drop_last is True else (resumed.step == whole.step)
     for name, array in whole.model.weights().items():
         assert array.tobytes() == resumed.model.weights()[name].tobytes()
-    with pytest.raises(dl.CheckpointError, match=f"drop_last was {drop_last} and is False"):
+    with pytest.raises(dl.CheckpointError, match=f"drop_last was {drop_last!r} and is False"):
         run(resume_from=tmp_path, drop_last=False)
 
 
