@@ -49,6 +49,27 @@ def test_batches_hold_every_row_once_with_its_target(n, batch_size, rng):
     assert all(len(y) == batch_size for _, y in batches[:-1])
 
 
+@given(st.integers(0, 30), st.integers(1, 40), st.sampled_from([False, True, "merge"]), st.none() | st.integers(0, 5))
+def test_what_becomes_of_a_last_batch(n, batch_size, drop_last, rng):
+    data = numbered(n)
+    plain = [y.tolist() for _, y in data.batches(batch_size, rng)]
+    if plain and drop_last is True and len(plain[-1]) < batch_size:
+        plain.pop()
+    if drop_last == "merge" and len(plain) > 1 and len(plain[-1]) == 1 < batch_size:
+        plain[-2:] = [plain[-2] + plain[-1]]
+    for first in (0, 1, 3):
+        batches = list(data.batches(batch_size, rng, first=first, drop_last=drop_last))
+        assert [y.tolist() for _, y in batches] == plain[first:]
+        assert all((x[:, 0] == y).all() for x, y in batches)
+    assert data.count_batches(batch_size, drop_last) == len(plain)
+
+
+@pytest.mark.parametrize("drop_last", [0, 1, None, "keep"])
+def test_drop_last_is_one_of_three(drop_last):
+    with pytest.raises(InputError, match="drop_last: expected True, False or 'merge', got"):
+        numbered(3).batches(2, drop_last=drop_last)
+
+
 def test_without_a_seed_rows_keep_their_order_and_with_one_they_are_shuffled_by_it():
     def order(rng):
         return [int(label) for _, y in numbered(50).batches(7, rng) for label in y]
