@@ -225,8 +225,10 @@ class Standardizer:
         if x.shape[1:] != self.mean.shape:
             raise ShapeError(f"Standardizer: fitted on rows of shape {self.mean.shape}, got an x of shape {x.shape}")
         result = np.empty(x.shape, self.dtype)
-        for block, out in zip(self._blocks(x), self._blocks(result), strict=True):
-            np.divide(block - self.mean, self.std, out=out, casting="same_kind")
+        # What is too large for the dtype becomes infinite; training and prediction refuse it.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for block, out in zip(self._blocks(x), self._blocks(result), strict=True):
+                np.divide(block - self.mean, self.std, out=out, casting="same_kind")
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:

@@ -1,6 +1,7 @@
 """Where NaN or infinity came from: the first place on the way of a batch through a model."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -9,6 +10,13 @@ from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
 from minidl.nn.layers import Layer, Sequential
 from minidl.nn.model import Model
+
+
+def check_costs(measured: Mapping[str, float]) -> None:
+    """Refuse a loss or a cost that is not finite, though the numbers that it is made of are: a square, or a sum."""
+    for name in ("loss", "cost"):
+        if not math.isfinite(measured[name]):
+            raise NonFiniteError(f"expected a finite {name}, got {measured[name]}; has training diverged?")
 
 
 def check_weights(model: Model) -> None:
@@ -28,6 +36,7 @@ def first_place(model: Model, x: Array) -> str:
         check_weights(model)
         with np.errstate(all="ignore"):
             x = x.astype(model.dtype, copy=False)
+            check_finite(f"x as {model.dtype}", x)
             for path, layer in _steps(model.network, ""):
                 x = layer.forward(x)
                 check_finite(f"the output of layer {path.rstrip('.') or 'network'}, {layer!r:.80}", x)

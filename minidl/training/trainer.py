@@ -22,7 +22,7 @@ from minidl.nn.model import Model
 from minidl.training.callback import Callback
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import BESIDES, History
-from minidl.training.nonfinite import check_weights, first_place
+from minidl.training.nonfinite import check_costs, check_weights, first_place
 from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.signals import Interrupts
 from minidl.training.state import Restored, RunState, Work, captured
@@ -345,6 +345,7 @@ class Trainer:
         try:
             cost, loss = model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
+                check_costs({"cost": cost, "loss": loss})
                 check_gradients(model.parameters)
             self.optimizer.step(model.parameters)
         except NonFiniteError as error:
@@ -362,7 +363,10 @@ class Trainer:
 
     def _measured(self, data: Dataset) -> dict[str, float]:
         try:
-            return self.model.evaluate(data)
+            measured = self.model.evaluate(data)
+            if self.nonfinite == "raise":
+                check_costs(measured)
+            return measured
         except NonFiniteError as error:
             if self.nonfinite == "raise":
                 raise NonFiniteError(f"{error}{self._blame(data.x[:1], error)}") from error

@@ -7,6 +7,7 @@ import numpy as np
 
 from minidl._core.checks import as_number
 from minidl._core.types import Array
+from minidl.nn.arithmetic import quietly
 from minidl.nn.losses.base import NumberLoss, check_outputs
 
 
@@ -21,6 +22,7 @@ class ResidualLoss(NumberLoss):
     def slopes(self, residuals: Array) -> Array:
         """Return its derivative at each residual."""
 
+    @quietly
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs)
         targets = self.check_targets(targets, outputs.shape)

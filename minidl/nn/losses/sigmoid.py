@@ -6,7 +6,7 @@ import numpy as np
 
 from minidl._core.errors import InputError
 from minidl._core.types import Array
-from minidl.nn.arithmetic import sigmoid
+from minidl.nn.arithmetic import quietly, sigmoid
 from minidl.nn.losses.base import Loss, NumberLoss, check_outputs
 from minidl.nn.losses.softmax import ClassLoss
 
@@ -14,6 +14,7 @@ from minidl.nn.losses.softmax import ClassLoss
 class _SigmoidLoss(Loss):
     """What both share: a logit z for each question, and a target t in [0, 1] for each logit."""
 
+    @quietly
     def _mean(self, z: Array, t: Array) -> float:
         """Return the mean over all logits, and keep what `backward` needs."""
         self.keep(z, t)

@@ -11,7 +11,7 @@ from minidl._core.checks import as_number, check_finite
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array
-from minidl.nn.arithmetic import blocks
+from minidl.nn.arithmetic import blocks, quietly
 from minidl.nn.parameter import Parameter
 from minidl.training.optimizers.schedules import Schedule
 
@@ -87,6 +87,7 @@ class Optimizer(ABC):
         """The rate of the last step, before it that of the first; after an assignment, what the new one gives there."""
         return self._rate(max(self.steps - 1, 0))
 
+    @quietly
     def step(self, parameters: Mapping[str, Parameter]) -> None:
         """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
         trained = {path: parameter for path, parameter in parameters.items() if parameter.trainable}
