@@ -34,8 +34,7 @@ def as_array(name: str, value: Any) -> Array:
     InputError
         For text, objects, None, ragged lists, complex numbers, dates, masked arrays.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
+    check_unmasked(name, value)
     if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
         ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, of a PyTorch tensor
         hint = f"; convert it by .{ways[0]}()" if ways else ""
@@ -49,6 +48,16 @@ def as_array(name: str, value: Any) -> Array:
         hint = f"; labels become class numbers by np.unique({name}, return_inverse=True)[1]" if texts else ""
         raise InputError(f"{name}: expected real numbers, got an array of dtype {array.dtype}{hint}")
     return array
+
+
+def check_unmasked(name: str, value: Any) -> None:
+    """Refuse a masked array, also within lists: whatever computes with its numbers takes those behind the mask, too."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
+    if isinstance(value, list | tuple):
+        for item in value:
+            if not isinstance(item, float | int):
+                check_unmasked(name, item)
 
 
 def check_finite(name: str, array: Array) -> None:
@@ -192,6 +201,8 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
     asked for then only.
     """
     if isinstance(value, np.ndarray) and (shape is None or value.shape == shape):
+        if isinstance(value, np.ma.MaskedArray):
+            check_unmasked(method if of is None else f"{of!r:.80}.{method}: what it returns", value)
         return value
     where = method if of is None else f"{of!r:.80}.{method}"
     if not isinstance(value, np.ndarray):

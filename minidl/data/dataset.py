@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type
+from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import as_generator
 from minidl._core.tables import escape, html_table
@@ -61,6 +61,7 @@ class Dataset:
 
     def __getitem__(self, rows: int | slice | Array | list[int]) -> "Dataset":
         """Return the chosen rows as a Dataset (a slice shares memory with this one)."""
+        check_unmasked("Dataset: the rows", rows)
         if isinstance(rows, int | np.integer):
             if not -len(self) <= rows < len(self):
                 raise IndexError(f"Dataset: row {rows} of {len(self)}")

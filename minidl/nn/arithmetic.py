@@ -14,8 +14,10 @@ from minidl._core.environment import simd_features
 from minidl._core.types import Array
 
 quietly = np.errstate(over="ignore", invalid="ignore")
-"""A decorator: numbers that overflow become infinite or NaN without a warning, 0.6 us a call. Whoever takes them refuses
-them by name; under ``python -W error`` the warning would come first, and be the error."""
+"""A decorator: numbers that overflow become infinite or NaN without a warning (0.6 us a call).
+
+Whoever takes them refuses them by name. Under ``python -W error`` the warning would come first, and be the error.
+"""
 
 IN_PIECES = any(name.startswith(("AVX512", "X86_V4")) for name in simd_features())
 """Whether narrow products go piece by piece. With AVX-512, OpenBLAS multiplies small matrices without first copying

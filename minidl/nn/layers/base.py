@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_float_dtype, check_type
+from minidl._core.checks import as_array, as_float_dtype, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array
@@ -115,7 +115,7 @@ class Layer(ForwardMemory, ABC):
 
         Of an integer `dtype` it is a counter, which `astype` leaves as it is.
         """
-        buffer = np.array(value, dtype=as_float_dtype(dtype, or_integer=True))
+        buffer = np.array(as_array(name, value), dtype=as_float_dtype(dtype, or_integer=True))
         return self._register(self._buffers, name, buffer)
 
     def add_layer(self, name: str, layer: L) -> L:

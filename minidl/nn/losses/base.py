@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, check_finite
+from minidl._core.checks import as_array, check_finite, check_unmasked
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array
@@ -72,6 +72,7 @@ class NumberLoss(Loss):
 def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
     """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
     name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
+    check_unmasked(name, outputs)
     array = isinstance(outputs, np.ndarray)
     rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
     if not rows or (classes and outputs.ndim != 2):
