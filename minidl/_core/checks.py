@@ -138,7 +138,12 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
 def as_path(name: str, value: Any) -> Path:
     """Return `value`, a str or PathLike that names a file or folder, as an absolute path."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(text, str) or not text or "\0" in text:
+    try:
+        # Half of a surrogate pair is in no file's name, unless Python has put it there for a byte that is no letter.
+        named = isinstance(text, str) and text and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        named = False
+    if not named:
         raise InputError(f"{name}: expected the name of a file or folder (str or PathLike), got {value!r:.80}")
     return Path(text).absolute()
 

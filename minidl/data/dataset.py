@@ -10,6 +10,7 @@ from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import as_generator
 from minidl._core.tables import escape, html_table
+from minidl._core.texts import check_text
 from minidl._core.types import Array, Seed
 
 
@@ -30,7 +31,7 @@ class Dataset:
     Raises
     ------
     InputError
-        If x or y are not numbers, or differ in length.
+        If x or y are not numbers, or differ in length, or a text has control characters.
 
     Examples
     --------
@@ -46,6 +47,9 @@ class Dataset:
     ) -> None:
         self.x = as_array("x", x)
         self.y = as_array("y", y)
+        for what, texts in [("name", [name]), ("source", [source]), ("class_names", class_names)]:
+            for text in texts:
+                check_text(f"Dataset: {what}", text)
         self.name = name
         self.source = source
         self.class_names = tuple(class_names)

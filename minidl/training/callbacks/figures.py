@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from minidl._core.checks import as_path
 from minidl._core.errors import InputError
 from minidl._core.spelling import check_known
+from minidl._core.texts import check_text
 from minidl._core.types import Figure, PathLike
 from minidl._storage.files import make_folder
 from minidl.training.callback import Callback
@@ -16,6 +18,9 @@ class _Figures(Callback):
     """Draws into a folder when training ends; what cannot be drawn must not show after hours, so it is tried before."""
 
     def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
+        as_path("directory", directory)
+        check_text("prefix", prefix)
+        check_text("title", title)
         self.directory = directory
         self.prefix = prefix
         self.title = title
