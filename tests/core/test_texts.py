@@ -1,4 +1,4 @@
-"""Texts and paths that no file, page or terminal can have are refused; in what comes from elsewhere they are replaced."""
+"""Texts and paths that no file or page can have are refused; in what comes from elsewhere they are replaced."""
 
 import xml.dom.minidom
 
