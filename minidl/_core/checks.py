@@ -52,6 +52,9 @@ def as_array(name: str, value: Any) -> Array:
 
 def check_unmasked(name: str, value: Any) -> None:
     """Refuse a masked array, also within lists: whatever computes with its numbers takes those behind the mask, too."""
+    # The usual case first: this is asked some times a step.
+    if type(value) is np.ndarray:
+        return
     if isinstance(value, np.ma.MaskedArray):
         raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
     if isinstance(value, list | tuple):

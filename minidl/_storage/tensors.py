@@ -129,6 +129,8 @@ def read_tensors(path: PathLike, *, require_digest: bool = True) -> tuple[dict[s
 
     Raises
     ------
+    InputError
+        If `path` is no name that a file can have.
     CheckpointError
         If there is no such file, it is not a regular one (a pipe, a device) or not in this format, or its digest is
         wrong.
