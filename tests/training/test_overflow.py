@@ -140,3 +140,11 @@ def test_a_standardizer_leaves_it_to_training_to_refuse_what_is_too_large(numpy_
     trainer = dl.Trainer(dl.Model(dl.Dense(6, 3, rng=0), dl.SoftmaxCrossEntropy()), dl.SGD(0.1), rng=0)
     with pytest.raises(dl.NonFiniteError, match="x"):
         trainer.fit(data, epochs=1, batch_size=15)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_program_in_which_numpy_raises_for_everything_trains(network, optimizer):
+    """Probabilities that underflow to 0 are right."""
+    with np.errstate(all="raise"):
+        came(network, "cross-entropy", optimizer, 0.1, np.float32(300) * X)

@@ -137,7 +137,7 @@ class Optimizer(ABC):
 
 def check_gradients(parameters: Mapping[str, Parameter]) -> None:
     """Refuse gradients with NaN or infinity, naming the parameter and the first bad entry."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         for path, parameter in parameters.items():
             gradient = parameter.grad.ravel(order="K")
             # BLAS has the sum of squares in half the time of a sum (5 us for 30,720 numbers). It may overflow too: then
