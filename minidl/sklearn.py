@@ -184,8 +184,9 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
         """
         x, y = self._checked(X, y)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        self._train(x, labels, len(self.classes_), stratify=True)
+        classes, labels = np.unique(y, return_inverse=True)
+        self._train(x, labels, len(classes), stratify=True)
+        self.classes_ = classes
         return self
 
     def predict(self, X: Any) -> Array:

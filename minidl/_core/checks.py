@@ -113,6 +113,19 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
     return int(value)
 
 
+def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
+    """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
+    name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
+    check_unmasked(name, outputs)
+    array = isinstance(outputs, np.ndarray)
+    rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
+    if not rows or (classes and outputs.ndim != 2):
+        got = f"{outputs.dtype} {outputs.shape}" if array else type(outputs).__name__
+        raise ShapeError(f"{name}: expected a floating-point array of shape {wanted}, got {got}")
+    if finite:
+        check_finite(name, outputs)
+
+
 def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> Array:
     """Return `value` as an array of class labels in 0 .. classes - 1, shape (rows,); errors blame `where`."""
     labels = as_array(name, value)
@@ -120,10 +133,7 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
         hint = f"; one-hot rows become labels by {name}.argmax(axis=1)" if labels.shape == (rows, classes) else ""
         hint = f"; make it flat: {name}.ravel()" if labels.shape == (rows, 1) else hint
         raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
-    if labels.dtype.kind not in "iu":
-        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
-        hint = f"; they are whole: {name}.astype(int)" if whole else ""
-        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
+    check_integers(where, name, labels)
     # NumPy would take -1 as the last class; seen as unsigned it is the largest of all.
     if rows and labels.view(labels.dtype.str.replace("i", "u")).max() >= classes:
         row = int(np.argmax((labels < 0) | (labels >= classes)))
@@ -136,6 +146,14 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
             hint = f"; outputs that are {classes} wide stand for {classes} classes"
         raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}{hint}")
     return labels
+
+
+def check_integers(where: object, name: str, labels: Array) -> None:
+    """Refuse class labels that are floats or booleans."""
+    if labels.dtype.kind not in "iu":
+        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
+        hint = f"; they are whole: {name}.astype(int)" if whole else ""
+        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
 
 
 def as_path(name: str, value: Any) -> Path:

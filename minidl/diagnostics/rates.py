@@ -100,7 +100,7 @@ def find_learning_rate(
     Raises
     ------
     InputError
-        If an argument is not as above, or model and data do not go together.
+        If an argument is not as above, model and data do not go together, or the optimizer has trained another model.
     NonFiniteError
         If x holds NaN or infinity, or the loss is not finite before the first step.
 
@@ -124,6 +124,7 @@ def find_learning_rate(
     if not lowest < highest:
         raise InputError(f"find_learning_rate: expected lowest < highest, got {lowest:g} and {highest:g}")
     steps, batch_size = as_count("steps", steps, 10), as_count("batch_size", batch_size)
+    trainer.optimizer.check_model(trainer.model.parameters)
     model, optimizer = copied("find_learning_rate", (trainer.model, trainer.optimizer))
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []

@@ -6,13 +6,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_array, as_float_dtype, check_finite, check_returned, check_type
+from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_returned, check_type
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl._core.tables import escape
 from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
-from minidl.data.dataset import Dataset, measured_batches
+from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.arithmetic import quietly
+from minidl.nn.batches import of_outputs, rows_at_a_time
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -69,12 +70,15 @@ class Model:
         outputs = self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
         return check_returned("forward", outputs, of=self.network)
 
-    def finite_outputs(self, x: Any) -> Array:
-        """Return the outputs for the batch `x`, or refuse NaN and infinity in x or in the outputs."""
+    def finite_outputs(self, x: Any, batch_size: int | None = None) -> Array:
+        """Return the outputs for all rows of `x`, or refuse NaN and infinity in x or in the outputs.
+
+        See `predict` for `batch_size`.
+        """
         x = as_array("x", x)
         check_finite("x", x)
         try:
-            outputs = self.forward(x)
+            outputs = self._outputs(x, batch_size)
         except ShapeError as error:
             if not takes(self.network, x.shape):
                 raise
@@ -82,15 +86,45 @@ class Model:
         check_finite("outputs", outputs)
         return outputs
 
-    @quietly
-    def predict(self, x: Any) -> Array:
-        """Return the prediction for each row of `x`: for a classifier its class, shape (n,)."""
-        return self.loss.predict(self.finite_outputs(x))
+    def _outputs(self, x: Array, batch_size: int | None) -> Array:
+        """Return the outputs for all rows of `x`, a batch at a time."""
+        size = self._batch_size(x, batch_size)
+        row = x.shape[1:]
+        # Not cut, so that the refusal names the shape that x has.
+        refused = not takes(self.network, row) and (not row or takes(self.network, x.shape))
+        if refused or len(x) <= size:
+            return self.forward(x)
+        first = self.forward(x[:size])
+        # Written to one array: an output may be a view of much more memory, which a list of them would keep.
+        outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
+        for start in range(0, len(x), size):
+            part = outputs[start : start + size]
+            y = first if start == 0 else self.forward(x[start : start + size])
+            part[...] = check_returned("forward", y, part.shape, of=self.network)
+        return outputs
+
+    def _batch_size(self, x: Array, given: int | None) -> int:
+        """Return how many rows of `x` go through the network at a time."""
+        return rows_at_a_time(self.network, x.shape) if given is None else as_count("batch_size", given)
 
     @quietly
-    def predict_proba(self, x: Any) -> Array:
-        """Return the probability of each class for each row of `x`, shape (n, classes)."""
-        return self.loss.probabilities(self.finite_outputs(x))
+    def predict(self, x: Any, batch_size: int | None = None) -> Array:
+        """Return the prediction for each row of `x`: for a classifier its class, shape (n,).
+
+        Parameters
+        ----------
+        x : array_like, shape (n, ...)
+            Finite; without rows the result has none either.
+        batch_size : int, optional
+            Rows at a time, which bounds the memory; as in a matrix product, it changes only the rounding. None is 2500
+            flat rows, or 250 where a layer makes or takes images; fewer where the output of a layer is very large.
+        """
+        return of_outputs(self.loss.predict, self.finite_outputs(x, batch_size))
+
+    @quietly
+    def predict_proba(self, x: Any, batch_size: int | None = None) -> Array:
+        """Return the probability of each class for each row of `x`, shape (n, classes); see `predict`."""
+        return of_outputs(self.loss.probabilities, self.finite_outputs(x, batch_size))
 
     @quietly
     def penalty(self) -> float:
@@ -137,10 +171,11 @@ class Model:
             At least one row.
         batch_size : int, optional
             Rows at a time, which bounds the memory; means are weighted by the rows, so it changes only the rounding.
-            None is 2500 flat rows, or 250 images.
+            None is as in `predict`.
         """
+        check_dataset("Model.evaluate", dataset)
         sums: dict[str, float] = {}
-        for x, y in measured_batches("Model.evaluate", dataset, batch_size):
+        for x, y in dataset.batches(self._batch_size(dataset.x, batch_size)):
             outputs = self.forward(x)
             means = {"loss": self._loss(x, outputs, y), **self.loss.metrics(outputs, y)}
             for name, mean in means.items():

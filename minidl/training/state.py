@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +22,7 @@ from minidl.nn.model import Model
 from minidl.training.callback import Callback
 from minidl.training.checkpoint import Tree, Weights
 from minidl.training.history import History, as_columns, as_row, from_columns
-from minidl.training.optimizers import Optimizer, Schedule
+from minidl.training.optimizers import Optimizer, PiecewiseConstant, Schedule
 
 _SAMPLE = 256
 """Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
@@ -161,6 +163,19 @@ class Restored:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
 
+    @property
+    def optimizer_steps(self) -> int:
+        """How many steps the optimizer is to have done."""
+        steps: int = next(values["steps"] for owner, values in self._given if owner is self._work.optimizer)
+        return steps
+
+    @property
+    def batches_done(self) -> int:
+        """How many batches of the `fit` that is to go on are done."""
+        saved = self.state
+        finished = saved.epoch - saved.first_epoch - bool(saved.batch)
+        return finished * self._work.batches_per_epoch + saved.batch
+
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])
         now = self._work.terms | ({} if seed is None else {"rng": seed})
@@ -187,6 +202,49 @@ class Restored:
         for owner, values in self._given:
             for name, value in values.items():
                 setattr(owner, name, tuple(value) if isinstance(getattr(owner, name, None), tuple) else value)
+
+
+def check_optimizer(work: Work, epochs: int, restored: Restored | None) -> None:
+    """Refuse an optimizer of another model, and warn of a schedule that does not go with so many epochs."""
+    optimizer, left = work.optimizer, epochs * work.batches_per_epoch
+    done = optimizer.steps
+    if restored is None:
+        optimizer.check_model(work.model.parameters)
+    else:
+        # Its whole state is replaced, so it may have served another model.
+        done, left = restored.optimizer_steps, left - restored.batches_done
+    schedule = optimizer.learning_rate
+    if isinstance(schedule, Schedule) and left and (fault := _fault(schedule, done, left, work.batches_per_epoch)):
+        warnings.warn(
+            f"{schedule!r} {fault}; did you give epochs where steps are meant? Make the schedule for {done + left} "
+            f"steps (an epoch has {work.batches_per_epoch})",
+            stacklevel=3,
+        )
+
+
+def _fault(schedule: Schedule, done: int, left: int, per_epoch: int) -> str:
+    """Return what makes `schedule` unfit for `left` steps more than those that are done; "" if nothing does."""
+    last, middle = done + left, done + left // 2
+    end, warmup = schedule.ends_after, schedule.warmup_ends_after
+    # One step more does no harm: a cosine has steps + 1 from its first rate to its last.
+    if end is not None and last > end + 1:
+        return f"ends after step {end} of {last}, and the rest has a rate of {schedule(last - 1):.2g}"
+    # A later fit may go on with a warm-up that the first one began.
+    if not done and last < warmup:
+        return f"has a warm-up of {warmup} steps, but the run ends after step {last}"
+    if isinstance(schedule, PiecewiseConstant) and schedule.falls and schedule.boundaries[-1] < per_epoch < last:
+        return f"falls for the last time after step {schedule.boundaries[-1]} of {last}, within the first epoch"
+    first = again = (0.1, 0.1)
+    # What a user's own schedule raises belongs to the step at which it does.
+    with suppress(Exception):
+        twin = copy.deepcopy(schedule)
+        first, again = ((twin(done), twin(middle)) for _ in range(2))
+    if repr(first) != repr(again):
+        raise InputError(
+            f"{schedule!r}: expected the same rates when asked again for steps {done} and {middle}, got {first} and "
+            f"then {again}; compute a rate from the step alone"
+        )
+    return f"has a rate of 0 at step {middle + 1} of {last}" if first[1] == 0.0 else ""
 
 
 def _run_state(saved: Tree, batches_per_epoch: int) -> RunState:

@@ -22,10 +22,10 @@ from minidl.nn.model import Model
 from minidl.training.callback import Callback
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import BESIDES, History
-from minidl.training.nonfinite import check_costs, check_weights, first_place
+from minidl.training.nonfinite import check_cost, check_weights, first_place
 from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.signals import Interrupts
-from minidl.training.state import Restored, RunState, Work, captured
+from minidl.training.state import Restored, RunState, Work, captured, check_optimizer
 
 
 class Trainer:
@@ -35,6 +35,7 @@ class Trainer:
     ----------
     model : Model
     optimizer : Optimizer
+        A new one for each model.
     callbacks : sequence of Callback
         Called in this order.
     rng : int, Generator or None
@@ -175,12 +176,13 @@ class Trainer:
         Warns
         -----
         UserWarning
-            If `resume_from` was written on another machine, or its newest checkpoint is damaged.
+            If `resume_from` was written on another machine, or its newest checkpoint is damaged; if the schedule of the
+            learning rate ends before the run does, or the run before the warm-up.
 
         Raises
         ------
         InputError
-            If an argument is not as above.
+            If an argument is not as above, the optimizer has trained another model, or its schedule has a memory.
         NonFiniteError
             If the inputs hold NaN or infinity, or the loss or a gradient comes to do so: names epoch, batch, the layer
             or parameter, and the first bad entry. The step that would spread it is not taken.
@@ -197,6 +199,7 @@ class Trainer:
         work = Work(*parts, train, validation, batch_size, train_metrics, augment, nonfinite)
         work.check()
         restored = self._restored(resume_from, epochs, work)
+        check_optimizer(work, epochs, restored)
         self._set_out(work, epochs)
         begun: list[Callback] = []
         with Interrupts() as interrupts:
@@ -345,7 +348,7 @@ class Trainer:
         try:
             cost, loss = model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
-                check_costs({"cost": cost, "loss": loss})
+                check_cost(cost)
                 check_gradients(model.parameters)
             self.optimizer.step(model.parameters)
         except NonFiniteError as error:
@@ -365,7 +368,7 @@ class Trainer:
         try:
             measured = self.model.evaluate(data)
             if self.nonfinite == "raise":
-                check_costs(measured)
+                check_cost(measured["cost"])
             return measured
         except NonFiniteError as error:
             if self.nonfinite == "raise":

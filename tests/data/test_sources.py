@@ -4,33 +4,17 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import IO
 
 import pytest
+from cifar_files import FakeSource
 
 from minidl._core.errors import DataError, DownloadError
 from minidl.data.datasets import download
 from minidl.data.datasets.download import NpmPackage, PassingError, Patience, try_in_turn
-
-
-class FakeSource:
-    """Works, or fails; a slow one works when it is the last."""
-
-    def __init__(self, name: str, error: Exception | None = None) -> None:
-        self.name = name
-        self.error = error
-
-    @contextmanager
-    def open(self, last: bool) -> Iterator[IO[bytes]]:
-        if self.error and not (last and isinstance(self.error, PassingError)):
-            raise self.error
-        yield BytesIO(self.name.encode())
-
 
 GONE = DownloadError("gone")
 SLOW = PassingError("50 kB/s")
@@ -56,7 +40,7 @@ def test_the_next_source_is_tried_and_a_slow_one_again_when_the_others_have_fail
             raise DataError("not the data")
         return file.read().decode()
 
-    sources = [FakeSource(*item) for item in errors.items()]
+    sources = [FakeSource(name.encode(), name, error) for name, error in errors.items()]
     if used is None:
         with pytest.raises(DownloadError, match=r"(?s)a: no name.*b: no route.*data_dir.*MINIDL_DATA_DIR"):
             try_in_turn("DATA", sources, use, pause=0)

@@ -214,6 +214,19 @@ def test_a_wrong_setting_is_refused_in_words_by_fit(iris, settings, said):
         NeuralNetClassifier(**{"build": classifier, **settings}).fit(*iris)
 
 
+def test_a_factory_that_returns_the_same_optimizer_again_is_refused(iris):
+    X, y = iris
+    optimizer = dl.Adam(0.01)
+    net = NeuralNetClassifier(classifier, optimizer=lambda learning_rate: optimizer, epochs=2, random_state=0).fit(X, y)
+    before = net.predict(X)
+    for refit in (net, clone(net)):
+        with pytest.raises(ValueError, match="Make a new one for each model"):
+            refit.fit(X, np.where(y == "setosa", "a", "b"))
+        with pytest.raises(ValueError, match="Make a new one for each model"):
+            refit.fit(X, y)
+    assert (net.predict(X) == before).all()
+
+
 def test_a_wrong_argument_of_the_factory_is_named(iris):
     with pytest.raises(TypeError, match="unexpected keyword argument 'unit'"):
         NeuralNetClassifier(classifier).set_params(build__unit=3).fit(*iris)

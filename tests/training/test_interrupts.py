@@ -10,7 +10,18 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from training_runs import RUNS, Death, DieAt, everything, fit, saved_steps, seeded, sgd_with_momentum, undisturbed
+from training_runs import (
+    RUNS,
+    Death,
+    DieAt,
+    everything,
+    fit,
+    saved_steps,
+    seeded,
+    sgd_with_momentum,
+    trained,
+    undisturbed,
+)
 
 import minidl as dl
 
@@ -109,12 +120,11 @@ def handle(request):
 def test_a_handler_of_the_programs_own_is_called_once_all_is_saved(tmp_path, handle):
     calls = []
     handle(signal.SIGTERM, lambda number, frame: calls.append(saved_steps(tmp_path)))
-    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGTERM), dl.Checkpoint(tmp_path)])
-    assert len(fit(trainer, arguments)) == 0
+    assert len(trained(SignalAt(2, signal.SIGTERM), dl.Checkpoint(tmp_path)).history) == 0
     assert calls == [[2]]
 
 
-async def trained(callback, number, *handler):
+async def looped(callback, number, *handler):
     """Train within a coroutine, with a handler of the loop's for a signal, and let the loop turn some times."""
     if handler:
         asyncio.get_running_loop().add_signal_handler(number, *handler)
@@ -127,26 +137,26 @@ async def trained(callback, number, *handler):
 @pytest.mark.parametrize("number", EXITS)
 def test_a_loop_of_asyncio_hears_of_a_signal_once(number):
     calls = []
-    asyncio.run(trained(SignalAt(2, number), number, calls.append, "called"))
+    asyncio.run(looped(SignalAt(2, number), number, calls.append, "called"))
     assert calls == ["called"]
 
 
 @pytest.mark.parametrize("number", EXITS)
 def test_a_loop_of_asyncio_hears_of_two_signals_twice(number):
     calls = []
-    asyncio.run(trained(SignalAt(2, number, number), number, calls.append, "called"))
+    asyncio.run(looped(SignalAt(2, number, number), number, calls.append, "called"))
     assert calls == ["called", "called"]
 
 
 def test_a_loop_of_asyncio_hears_of_other_signals_while_training_runs():
     calls = []
-    asyncio.run(trained(SignalAt(2, signal.SIGUSR1), signal.SIGUSR1, calls.append, "called"))
+    asyncio.run(looped(SignalAt(2, signal.SIGUSR1), signal.SIGUSR1, calls.append, "called"))
     assert calls == ["called"]
 
 
 def test_ctrl_c_ends_what_asyncio_runs():
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(trained(SignalAt(2, signal.SIGINT), signal.SIGINT))
+        asyncio.run(looped(SignalAt(2, signal.SIGINT), signal.SIGINT))
 
 
 def test_a_handler_of_the_programs_own_is_called_once_for_each_signal(handle):
@@ -169,17 +179,14 @@ def test_a_fit_within_a_fit_hands_the_signal_on():
 
 def test_a_signal_that_is_ignored_stays_ignored(handle):
     handle(signal.SIGINT, signal.SIG_IGN)
-    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGINT)])
-    fit(trainer, arguments)
-    assert trainer.step == 9
+    assert trained(SignalAt(2, signal.SIGINT)).step == 9
 
 
 def test_outside_the_main_thread_handlers_are_left_alone():
     seen = []
     look = dl.LambdaCallback(on_batch_end=lambda trainer: seen.append(signal.getsignal(signal.SIGINT)))
-    trainer, arguments = sgd_with_momentum([look])
     before = signal.getsignal(signal.SIGINT)
-    thread = threading.Thread(target=fit, args=(trainer, arguments))
+    thread = threading.Thread(target=trained, args=(look,))
     thread.start()
     thread.join()
     assert seen == [before] * 9

@@ -4,7 +4,7 @@ import os
 from contextlib import nullcontext
 
 import pytest
-from training_runs import Death, DieAt, fit, saved_steps, sgd_with_momentum
+from training_runs import Death, DieAt, fit, saved_steps, sgd_with_momentum, trained
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_path
@@ -22,19 +22,19 @@ def read(path):
     return getattr(dl.History, f"from_{path.suffix[1:]}")(path)
 
 
-def make(path, *others):
-    return sgd_with_momentum([LOGGERS[path.suffix[1:]](path), *others])
+def logged(path, *others, **options):
+    """Return a trainer that was fitted with a logger of this file, and with other callbacks."""
+    return trained(LOGGERS[path.suffix[1:]](path), *others, **options)
 
 
 def test_the_file_is_the_history_after_each_epoch(tmp_path, kind):
     path = tmp_path / "runs" / f"log.{kind}"
     seen = []
     look = dl.LambdaCallback(on_epoch_end=lambda trainer: seen.append(read(path) == trainer.history))
-    trainer, arguments = make(path, look)
-    fit(trainer, arguments, 3)
+    trainer = logged(path, look)
     assert seen == [True] * 3
     assert read(path) == trainer.history
-    fit(trainer, arguments, 2)  # goes on in the same file
+    fit(trainer, {}, 2)  # goes on in the same file
     assert read(path)["epoch"] == [1, 2, 3, 4, 5]
     assert read(path) == trainer.history
     assert os.listdir(path.parent) == [path.name]
@@ -49,20 +49,16 @@ def test_killed_anywhere_and_resumed_there_is_one_row_an_epoch(tmp_path, kind, e
         if moment == "epoch" and step % STEPS:
             continue
         path, saves = tmp_path / f"log-{step}.{kind}", tmp_path / str(step)
-        trainer, arguments = make(path, DieAt(step, moment=moment), dl.Checkpoint(saves, every_epochs))
         with pytest.raises(Death):
-            fit(trainer, arguments, 4)
+            logged(path, DieAt(step, moment=moment), dl.Checkpoint(saves, every_epochs), epochs=4)
         before = path.read_bytes() if path.exists() else b""
         done = step // STEPS if moment == "epoch" else (step - 1) // STEPS
         assert not done or read(path)["epoch"] == list(range(1, done + 1))
-        trainer, arguments = make(path, dl.Checkpoint(saves, every_epochs))
-        if before and not saved_steps(saves):  # nothing to go on from: a new run
-            with pytest.warns(UserWarning, match=rf"is of another run; it is kept as log-{step}-1"):
-                fit(trainer, arguments, 4, resume_from=saves)
-            assert (tmp_path / f"log-{step}-1.{kind}").read_bytes() == before
-        else:
-            fit(trainer, arguments, 4, resume_from=saves)
-            assert not list(tmp_path.glob(f"log-{step}-*"))
+        new = before and not saved_steps(saves)  # nothing to go on from
+        told = pytest.warns(UserWarning, match=rf"is of another run; it is kept as log-{step}-1")
+        with told if new else nullcontext():
+            trainer = logged(path, dl.Checkpoint(saves, every_epochs), epochs=4, resume_from=saves)
+        assert [kept.read_bytes() for kept in tmp_path.glob(f"log-{step}-*")] == ([before] if new else [])
         assert read(path) == trainer.history
         assert read(path)["epoch"] == [1, 2, 3, 4]
 
@@ -83,10 +79,9 @@ def test_what_is_there_already_is_kept_beside(tmp_path, kind, content):
     there = as_csv if kind == "csv" else as_jsonl
     path.write_bytes(there)
     (tmp_path / f"log-1.{kind}").write_bytes(b"an older one")
-    trainer, arguments = make(path)
     told = rf"log\.{kind} {reason}.*; it is kept as log-2\.{kind}"
     with pytest.warns(UserWarning, match=told) if reason else nullcontext():
-        fit(trainer, arguments, 2)
+        trainer = logged(path, epochs=2)
     assert (tmp_path / f"log-1.{kind}").read_bytes() == b"an older one"
     assert len(os.listdir(tmp_path)) == (3 if reason else 2)
     assert not reason or (tmp_path / f"log-2.{kind}").read_bytes() == there
@@ -96,27 +91,23 @@ def test_what_is_there_already_is_kept_beside(tmp_path, kind, content):
 def test_a_run_that_measures_nothing_leaves_what_is_there_and_one_that_comes_later_writes_all(tmp_path, kind):
     path = tmp_path / f"log.{kind}"
     path.write_bytes(b"")
-    trainer, arguments = make(path, DieAt(1))
-    fit(trainer, arguments, 0)
+    trainer = logged(path, DieAt(1), epochs=0)
     with pytest.raises(Death):
-        fit(trainer, arguments, 1)
+        fit(trainer, {}, 1)
     assert path.read_bytes() == b""
     trainer.callbacks, logger = [], trainer.callbacks[0]
-    fit(trainer, arguments, 2)
+    fit(trainer, {}, 2)
     trainer.callbacks = [logger]
-    fit(trainer, arguments, 1)
+    fit(trainer, {}, 1)
     assert read(path)["epoch"] == [2, 3, 4]
 
 
 def test_going_back_to_an_older_checkpoint_keeps_the_later_rows(tmp_path):
     path, saves = tmp_path / "log.csv", tmp_path / "run"
-    trainer, arguments = make(path, dl.Checkpoint(saves))
-    fit(trainer, arguments, 3)
+    logged(path, dl.Checkpoint(saves))
     before = path.read_bytes()
-    oldest = checkpoint_path(saves, STEPS)
-    trainer, arguments = make(path)
     with pytest.warns(UserWarning, match=r"goes further than the checkpoint .*log-1\.csv"):
-        fit(trainer, arguments, 3, resume_from=oldest)
+        trainer = logged(path, resume_from=checkpoint_path(saves, STEPS))
     assert (tmp_path / "log-1.csv").read_bytes() == before
     assert read(path) == trainer.history
 
@@ -144,7 +135,7 @@ def test_a_failed_write_ends_training_and_leaves_the_last_rows(tmp_path, monkeyp
 
     path = tmp_path / "log.csv"
     with pytest.raises(OSError, match="planted"):
-        fit(*make(path, dl.LambdaCallback(on_epoch_begin=break_it)), 4)
+        logged(path, dl.LambdaCallback(on_epoch_begin=break_it), epochs=4)
     monkeypatch.undo()
     assert read(path)["epoch"] == [1, 2]
     assert os.listdir(tmp_path) == ["log.csv"]

@@ -13,7 +13,10 @@ class _OverClasses(Layer):
     def _shifted(self, x: Array) -> Array:
         self.check_input(x)
         self.output_shape(x.shape[1:])
-        return x - x.max(axis=-1, keepdims=True)
+        # What is too far below the largest for the dtype has a probability of 0 all the same.
+        with np.errstate(over="ignore"):
+            shifted: Array = x - x.max(axis=-1, keepdims=True)
+        return shifted
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not input_shape or input_shape[-1] == 0:

@@ -3,9 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-import numpy as np
-
-from minidl._core.checks import as_array, check_finite, check_unmasked
+from minidl._core.checks import as_array, check_finite
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array
@@ -67,16 +65,3 @@ class NumberLoss(Loss):
             )
         check_finite("targets", array)
         return array
-
-
-def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
-    """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
-    name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
-    check_unmasked(name, outputs)
-    array = isinstance(outputs, np.ndarray)
-    rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
-    if not rows or (classes and outputs.ndim != 2):
-        got = f"{outputs.dtype} {outputs.shape}" if array else type(outputs).__name__
-        raise ShapeError(f"{name}: expected a floating-point array of shape {wanted}, got {got}")
-    if finite:
-        check_finite(name, outputs)

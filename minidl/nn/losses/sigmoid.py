@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.checks import check_outputs
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import quietly, sigmoid
-from minidl.nn.losses.base import Loss, NumberLoss, check_outputs
+from minidl.nn.losses.base import Loss, NumberLoss
 from minidl.nn.losses.softmax import ClassLoss
 
 
