@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from minidl._core.checks import check_type, is_number
+from minidl._core.checks import as_path, check_type, is_number
 from minidl._core.errors import DataError, InputError
 from minidl._core.spelling import check_known, nearest
 from minidl._core.tables import html_table
@@ -139,8 +139,9 @@ class History:
         DataError
             If the file is missing or damaged; the message names the file and the row.
         """
+        text = _read(path)
         try:
-            header, *lines = csv.reader(io.StringIO(_read(path), newline=""), strict=True)
+            header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         except (csv.Error, ValueError) as error:
             raise DataError(f"{path}: expected a table with a header ({error})") from None
         if "epoch" not in header or len(set(header)) != len(header):
@@ -340,6 +341,7 @@ def _as_number(text: str) -> int | float:
 
 
 def _read(path: PathLike) -> str:
+    as_path("path", path)
     try:
         # Spreadsheets put a byte order mark first.
         return Path(path).read_bytes().decode("utf-8-sig")
