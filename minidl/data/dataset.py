@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import as_generator
@@ -13,7 +14,7 @@ from minidl._core.tables import escape, html_table
 from minidl._core.types import Array, Seed
 
 
-class Dataset:
+class Dataset(Declared):
     """Rows of inputs and one target a row.
 
     Parameters
@@ -177,7 +178,7 @@ def measured_batches(where: str, dataset: Dataset, batch_size: int | None) -> It
     return dataset.batches(usual if batch_size is None else batch_size)
 
 
-class Standardizer:
+class Standardizer(Declared):
     """Shift and scale every feature to mean 0 and standard deviation 1 over the data it was fitted on.
 
     ``scale(x) = (x - mean) / std``, with the mean and the (population) standard deviation of each feature of the
@@ -191,12 +192,15 @@ class Standardizer:
         What `fit` measured.
     """
 
+    mean: Array | None
+    std: Array | None
+
     _BLOCK = 256  # rows at a time: their float64 copy stays in the cache, and none of the whole data is ever made
 
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self.dtype = as_float_dtype(dtype)
-        self.mean: Array | None = None
-        self.std: Array | None = None
+        self.mean = None
+        self.std = None
 
     def fit(self, x: Any) -> Self:
         """Measure mean and standard deviation of each feature of `x`, shape (n, ...), and return the standardizer."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
@@ -14,7 +15,7 @@ from minidl.nn.metrics import accuracy
 from minidl.nn.model import Model
 
 
-class Ensemble:
+class Ensemble(Declared):
     """Classifiers of the same classes, whose mean probability, or majority, is the prediction.
 
     Parameters

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, as_float_dtype, check_finite, check_returned, check_type
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl._core.tables import escape
@@ -14,11 +15,14 @@ from minidl._storage.tensors import read_tensors, write_tensors
 from minidl.data.dataset import Dataset, measured_batches
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
+from minidl.nn.losses.base import said_of_pairs
+from minidl.nn.parameter import Parameter
+from minidl.nn.registration import check_registered
 from minidl.nn.regularizers import Regularizer
 from minidl.nn.summary import Summary, layers_as_html, parameter_count, summarize, takes
 
 
-class Model:
+class Model(Declared):
     """A network, a loss and a regularizer: the cost ``J = mean loss over the batch + penalty``.
 
     The penalty is the sum of the regularizer over the penalized parameters. ``loss`` always means the data term alone,
@@ -41,8 +45,12 @@ class Model:
     Raises
     ------
     InputError
-        If an argument is not what its name says, or a layer has two places in the network.
+        If an argument is not what its name says, a layer has two places in the network, or a layer keeps a parameter or
+        a layer as an attribute alone, so that it is never trained.
     """
+
+    parameters: dict[str, Parameter]
+    dtype: np.dtype[Any]
 
     def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
         hint = "the order is Model(network, loss)" if isinstance(network, Loss) else "such as Sequential(layer, layer)"
@@ -56,11 +64,31 @@ class Model:
             if id(layer) in seen:
                 raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
             seen[id(layer)] = repr(path[:-1])
-        self.network = network
+        check_registered(network, loss, regularizer)
+        self._network = network
         self.loss = loss
         self.regularizer = regularizer
         self.parameters = network.named_parameters()
         self.dtype = next((p.value.dtype for p in self.parameters.values()), np.dtype(np.float32))
+
+    @property
+    def network(self) -> Layer:
+        """The network; another one needs a model of its own."""
+        return self._network
+
+    def check_parameters(self) -> None:
+        """Refuse a network whose parameters are not those that training would change.
+
+        The trainer asks this before the first step: a forward may have made parameters, attributes may have changed.
+        """
+        check_registered(self.network, self.loss, self.regularizer)
+        now = self.network.named_parameters()
+        if now != self.parameters:
+            path = min(path for path, _ in now.items() ^ self.parameters.items())
+            raise InputError(
+                f"Model: parameter {path!r} of the network was made or exchanged after the Model and is not trained; "
+                "register parameters and layers in constructors, and make the Model after that"
+            )
 
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
@@ -111,7 +139,7 @@ class Model:
             parameter.zero_grad()
         outputs = self.forward(x, train=True)
         loss = self._loss(x, outputs, y)
-        d_outputs = check_returned("backward", self.loss.backward(), outputs.shape, of=self.loss)
+        d_outputs = self._checked_gradient(self.loss.backward(), outputs, y)
         self.network.backward_parameters(d_outputs)
         if self.regularizer is not None:
             for parameter in self.parameters.values():
@@ -206,6 +234,13 @@ class Model:
         if not isinstance(loss, float | np.floating):
             raise InputError(f"{self.loss!r}.forward: expected it to return a float, got {type(loss).__name__}")
         return float(loss)
+
+    def _checked_gradient(self, gradient: Any, outputs: Array, y: Any) -> Array:
+        try:
+            return check_returned("backward", gradient, outputs.shape, of=self.loss)
+        except ShapeError as error:
+            hint = said_of_pairs(np.shape(y), outputs.shape) if np.shape(y) != outputs.shape else ""
+            raise ShapeError(f"{error}{'; ' * bool(hint)}{hint}") from None
 
     def __repr__(self) -> str:
         regularizer = f", {self.regularizer!r}" if self.regularizer else ""

@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from minidl._core.attributes import Declared
 from minidl._core.reprs import constructor_call
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
 
 
-class Callback:
+class Callback(Declared):
     """Seven moments of training, each given the trainer; override those that matter.
 
     Read ``trainer.epoch``, ``trainer.step``, ``trainer.logs`` (the numbers of the moment), ``trainer.history``,

@@ -16,11 +16,13 @@ from minidl.training.trainer import Trainer
 class _Figures(Callback):
     """Draws into a folder when training ends; what cannot be drawn must not show after hours, so it is tried before."""
 
+    paths: dict[str, list[Path]]
+
     def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
         self.directory = directory
         self.prefix = prefix
         self.title = title
-        self.paths: dict[str, list[Path]] = {}
+        self.paths = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.paths = {}

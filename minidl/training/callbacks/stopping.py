@@ -80,6 +80,9 @@ class EarlyStopping(_Patient):
     Prechelt, "Early stopping - but when?", in Neural networks: tricks of the trade, Springer, 1998.
     """
 
+    best_epoch: int | None
+    stopped_epoch: int | None
+
     saved_attributes = ("best_epoch", "stopped_epoch", "_best", "_bad_epochs", "_best_weights")
 
     def __init__(
@@ -98,8 +101,8 @@ class EarlyStopping(_Patient):
 
     def _forget(self) -> None:
         super()._forget()
-        self.best_epoch: int | None = None
-        self.stopped_epoch: int | None = None
+        self.best_epoch = None
+        self.stopped_epoch = None
         self._best_weights: dict[str, Any] = {}
         self._restored = False
 
@@ -236,12 +239,14 @@ class TerminateOnNaN(Observer):
         the epoch.
     """
 
+    stopped_at: tuple[int, int] | None
+
     def __init__(self, *, verbose: int | None = None) -> None:
         self._verbose = None if verbose is None else verbosity(verbose)
         super().__init__()
 
     def _forget(self) -> None:
-        self.stopped_at: tuple[int, int] | None = None
+        self.stopped_at = None
         self._told = ""
 
     def on_train_begin(self, trainer: Trainer) -> None:

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_number, check_finite
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.reprs import constructor_call
@@ -25,7 +26,7 @@ class Clipping(TypedDict, total=False):
     clip_value: float | None
 
 
-class Optimizer(ABC):
+class Optimizer(Declared, ABC):
     """A rule that changes every trainable parameter in place by its gradient.
 
     A subclass writes `update`, and `init_state` if it remembers something between steps. One optimizer serves one
@@ -60,6 +61,9 @@ class Optimizer(ABC):
     norm, which keeps the direction.
     """
 
+    steps: int
+    state: dict[str, State]
+
     def __init__(
         self, learning_rate: float | Schedule, *, clip_norm: float | None = None, clip_value: float | None = None
     ) -> None:
@@ -69,7 +73,7 @@ class Optimizer(ABC):
         self.clip_norm = None if clip_norm is None else as_number("clip_norm", clip_norm, 0, above=True)
         self.clip_value = None if clip_value is None else as_number("clip_value", clip_value, 0, above=True)
         self.steps = 0
-        self.state: dict[str, State] = {}
+        self.state = {}
 
     @property
     def learning_rate(self) -> float | Schedule:
