@@ -20,7 +20,10 @@ _ELSEWHERE = {
     "b": "it is called bias",
     "data": "it is called value in a Parameter, and x and y in a Dataset",
     "eps": "it is called epsilon",
-    "p": "it is called rate",
+    "p": "it is called rate in Dropout, and probability in an augmentation",
+    **dict.fromkeys(["lam", "lambda_"], "it is called strength"),
+    "reduction": "a loss is always the mean over the batch",
+    "optimizer": "it is an argument of Trainer",
     "betas": "they are called beta1 and beta2",
     **dict.fromkeys(["labels", "targets", "target"], "it is called y"),
     **dict.fromkeys(["features", "inputs"], "it is called x"),
@@ -51,29 +54,30 @@ def declared(cls: type) -> frozenset[str]:
     names: set[str] = set()
     for base in cls.__mro__:
         names |= vars(base).keys()
-        if _is_ours(base):
+        if is_ours(base):
             names |= inspect.get_annotations(base).keys()
         if inspect.isfunction(constructor := vars(base).get("__init__")):
             names |= inspect.signature(constructor).parameters.keys() - {"self"}
     return frozenset(name for name in names if name[0] != "_")
 
 
-def _is_ours(cls: type) -> bool:
+def is_ours(cls: type) -> bool:
+    """Return whether `cls` is one of minidl's own classes, not one that a user has written."""
     return cls.__module__.startswith("minidl.")
 
 
 def _check_assignment(owner: Declared, name: str, value: Any) -> None:
     cls: type = type(owner)
-    if not _is_ours(cls):
+    if not is_ours(cls):
         if name in owner._meaningless and name not in declared(cls):
             raise InputError(f"{cls.__name__}: {name} has no effect here; {_ELSEWHERE[name]}")
         return
     known = getattr(cls, name, None)
-    if isinstance(known, property) and known.fset is None:
-        raise InputError(f"{cls.__name__}: {name} cannot be assigned")
     if inspect.isfunction(known) and not callable(value):
         raise InputError(f"{cls.__name__}: {name} is a method: call it, {name}(...)")
     if known is None and name not in declared(cls):
         names = [known for known in sorted(declared(cls)) if not inspect.isfunction(getattr(cls, known, None))]
-        hint = _ELSEWHERE.get(name) or ", ".join(f"did you mean {meant!r}?" for meant in nearest(name, names, 1))
+        hint = _ELSEWHERE.get(name) or ", ".join(
+            f"did you mean {meant!r}?" for meant in nearest(name, names, 1, cutoff=0.6)
+        )
         raise InputError(f"{cls.__name__}: there is no attribute {name!r}{'; ' * bool(hint)}{hint}")

@@ -155,8 +155,9 @@ class ForwardMemory(Declared):
 
     def keep(self, *values: Any, y_shape: tuple[int, ...] | None = None) -> None:
         """Keep `values` for the next backward, in place of what was kept before, and the shape that dy must have."""
-        # An assignment would look whether an attribute of that name may change.
-        vars(self).update(_kept=Kept(values), _y_shape=y_shape)
+        # An assignment would take the time to look whether there may be such an attribute.
+        memory = self.__dict__
+        memory["_kept"], memory["_y_shape"] = Kept(values), y_shape
 
     def kept(self, dy: Array | None = None) -> tuple[Any, ...]:
         """Return what the last forward kept, and forget it.
@@ -173,8 +174,7 @@ class ForwardMemory(Declared):
                 f"{self!r}: backward needs a forward before it (a layer's with train=True), and each forward allows "
                 "one backward"
             )
-        kept = self._kept
-        vars(self)["_kept"] = None
+        kept, self.__dict__["_kept"] = self._kept, None
         if dy is not None and self._y_shape is not None:
             check_shape(self, "dy", self._y_shape, dy.shape)
         return kept

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from minidl._core.attributes import is_ours
 from minidl._core.errors import InputError
 from minidl._core.nested import found_in
 from minidl.nn.layers.base import HELD_BY_ALL, Layer
@@ -35,7 +36,8 @@ def unregistered(network: Layer) -> Iterator[tuple[str, Layer, str, Part]]:
 
 def _parts(layer: Layer) -> Iterator[tuple[str, Part]]:
     """Yield each parameter and layer that is an attribute, or in one, of `layer` or of the classes that users write."""
-    attributes = {k: v for cls in reversed(type(layer).__mro__) for k, v in vars(cls).items()} | vars(layer)
+    written = [cls for cls in reversed(type(layer).__mro__) if not is_ours(cls)]
+    attributes = {name: value for cls in written for name, value in vars(cls).items()} | vars(layer)
     for name, value in attributes.items():
         if name not in HELD_BY_ALL:
             yield from ((name + index, part) for index, part in found_in(value, Parameter, Layer))
