@@ -1,7 +1,7 @@
 """Attributes: what may be assigned on an object, and what is meant by the names that other libraries have."""
 
 import inspect
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from minidl._core.errors import InputError
@@ -43,12 +43,12 @@ class Declared:
     """Names with a meaning in other libraries and none here, not even in a class that a user writes."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name[0] != "_":
-            _check_assignment(self, name, value)
+        cls: type = type(self)
+        if name[0] != "_" and (objection := _objection(cls, name, callable(value))):
+            raise InputError(f"{cls.__name__}: {objection}")
         super().__setattr__(name, value)
 
 
-@cache
 def declared(cls: type) -> frozenset[str]:
     """Return the public names that `cls`, its bases and their constructors have."""
     names: set[str] = set()
@@ -66,18 +66,18 @@ def is_ours(cls: type) -> bool:
     return cls.__module__.startswith("minidl.")
 
 
-def _check_assignment(owner: Declared, name: str, value: Any) -> None:
-    cls: type = type(owner)
+# Values are assigned in every step. Bounded, since a class that a user writes may go again.
+@lru_cache(maxsize=1000)
+def _objection(cls: type, name: str, is_callable: bool) -> str:
+    """Return why nothing can be assigned to the attribute `name` of objects of `cls`; nothing if it can."""
     if not is_ours(cls):
-        if name in owner._meaningless and name not in declared(cls):
-            raise InputError(f"{cls.__name__}: {name} has no effect here; {_ELSEWHERE[name]}")
-        return
-    known = getattr(cls, name, None)
-    if inspect.isfunction(known) and not callable(value):
-        raise InputError(f"{cls.__name__}: {name} is a method: call it, {name}(...)")
-    if known is None and name not in declared(cls):
-        names = [known for known in sorted(declared(cls)) if not inspect.isfunction(getattr(cls, known, None))]
-        hint = _ELSEWHERE.get(name) or ", ".join(
-            f"did you mean {meant!r}?" for meant in nearest(name, names, 1, cutoff=0.6)
-        )
-        raise InputError(f"{cls.__name__}: there is no attribute {name!r}{'; ' * bool(hint)}{hint}")
+        meaningless = name in cls._meaningless and name not in declared(cls)  # type: ignore[attr-defined]
+        return f"{name} has no effect here; {_ELSEWHERE[name]}" if meaningless else ""
+    if inspect.isfunction(getattr(cls, name, None)):
+        return "" if is_callable else f"{name} is a method: call it, {name}(...)"
+    if name in declared(cls):
+        return ""
+    names = [known for known in sorted(declared(cls)) if not inspect.isfunction(getattr(cls, known, None))]
+    meant = [f"did you mean {near!r}?" for near in nearest(name, names, 1, cutoff=0.6)]
+    hint = _ELSEWHERE.get(name) or "".join(meant)
+    return f"there is no attribute {name!r}{'; ' * bool(hint)}{hint}"
