@@ -51,6 +51,10 @@ class Ensemble(Declared):
             raise InputError(
                 f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
             )
+        if len({id(model) for model in models}) < len(models):
+            raise InputError(
+                "Ensemble: expected different models, got one twice; keep snapshots by copy.deepcopy(model)"
+            )
         self.models = list(models)
         self.vote = vote
 

@@ -16,7 +16,7 @@ from minidl.data.dataset import Dataset, measured_batches
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.losses.base import said_of_pairs
-from minidl.nn.parameter import Parameter
+from minidl.nn.parameter import ByPath, Parameter
 from minidl.nn.registration import check_registered
 from minidl.nn.regularizers import Regularizer
 from minidl.nn.summary import Summary, layers_as_html, parameter_count, summarize, takes
@@ -49,7 +49,6 @@ class Model(Declared):
         a layer as an attribute alone, so that it is never trained.
     """
 
-    parameters: dict[str, Parameter]
     dtype: np.dtype[Any]
 
     def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
@@ -68,13 +67,18 @@ class Model(Declared):
         self._network = network
         self.loss = loss
         self.regularizer = regularizer
-        self.parameters = network.named_parameters()
+        self._parameters = network.named_parameters()
         self.dtype = next((p.value.dtype for p in self.parameters.values()), np.dtype(np.float32))
 
     @property
     def network(self) -> Layer:
         """The network; another one needs a model of its own."""
         return self._network
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters of the network by path; their values change in place, as in ``p.value[...] = array``."""
+        return ByPath(self._parameters)
 
     def check_parameters(self) -> None:
         """Refuse a network whose parameters are not those that training would change.
@@ -83,12 +87,12 @@ class Model(Declared):
         """
         check_registered(self.network, self.loss, self.regularizer)
         now = self.network.named_parameters()
-        if now != self.parameters:
-            path = min(path for path, _ in now.items() ^ self.parameters.items())
-            raise InputError(
-                f"Model: parameter {path!r} of the network was made or exchanged after the Model and is not trained; "
-                "register parameters and layers in constructors, and make the Model after that"
-            )
+        for path in now | self._parameters:
+            if now.get(path) is not self._parameters.get(path):
+                raise InputError(
+                    f"Model: parameter {path!r} of the network was made or exchanged after the Model, so is untrained; "
+                    "register parameters and layers in constructors, and make the Model after that"
+                )
 
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
@@ -185,7 +189,7 @@ class Model(Declared):
 
     def weights(self) -> dict[str, Array]:
         """Return every parameter's value and every buffer by its path: the arrays themselves, no copies."""
-        return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
+        return ByPath({path: p.value for path, p in self._parameters.items()} | self.network.named_buffers())
 
     def save_weights(self, path: PathLike) -> None:
         """Write all parameters and buffers to one safetensors file, whole or not at all."""

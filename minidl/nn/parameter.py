@@ -1,7 +1,7 @@
 """Parameter: an array that training changes, with its gradient; and what a forward keeps for its backward."""
 
 import copy
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,6 +11,8 @@ from minidl._core.checks import as_float_dtype
 from minidl._core.errors import CallOrderError, InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import product
+
+T = TypeVar("T")
 
 
 class NoArray:
@@ -130,6 +132,18 @@ class Parameter(NoArray, Declared):
         marks = "" if self.penalized else ", not penalized"
         marks += "" if self.trainable else ", frozen"
         return f"Parameter({self.name!r}, shape {self._value.shape}, {self._value.dtype}{marks})"
+
+
+class ByPath(dict[str, T]):
+    """What a network has, by path: nothing can be put in here, since no layer would have it. A copy is a plain dict."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise InputError("a model has what its layers have; change values in place: model.weights()[path][...] = array")
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, T]]]:
+        return dict, (dict(self),)
 
 
 class Kept(NoArray, tuple[Any, ...]):

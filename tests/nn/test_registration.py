@@ -187,4 +187,19 @@ def test_another_network_needs_a_model_of_its_own():
     model = model_of(dl.ReLU())
     with pytest.raises(AttributeError, match="network"):
         model.network = dense()
+    # Neither do weights go from model to model that way.
+    with pytest.raises(AttributeError, match="parameters"):
+        model.parameters = model_of(dl.ReLU()).parameters
+    for of_model, of_other in [(model.parameters, model_of(dl.Tanh()).parameters), (model.weights(), DATA.x)]:
+        for change in (
+            lambda d, o: d.update(o),
+            lambda d, o: d.__setitem__("1.weight", o),
+            lambda d, o: d.pop("1.weight"),
+        ):
+            with pytest.raises(dl.InputError, match=r"in place: model.weights\(\)\[path\]\[...\] = array"):
+                change(of_model, of_other)
+    model.weights()["1.weight"][...] = 2.0
+    kept = copy.deepcopy(model.parameters), copy.copy(model.weights()), pickle.loads(pickle.dumps(model.weights()))
+    assert [type(twin) for twin in kept] == [dict, dict, dict]
+    assert kept[0]["1.weight"].value.sum() == kept[2]["1.weight"].sum() == 18
     assert list(model.parameters) == ["1.weight", "1.bias"]
