@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, as_count, as_number, check_returned, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.randomness import as_generator, keyed_generator
@@ -15,7 +16,7 @@ from minidl._core.reprs import constructor_call
 from minidl._core.types import Array, Seed
 
 
-class Augmentation(ABC):
+class Augmentation(Declared, ABC):
     """A random change of images: subclass it, write `draw` and `apply`.
 
     What is drawn is apart from how it is applied: so each image of a training set gets numbers of its own, whatever

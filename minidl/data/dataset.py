@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import as_generator
@@ -17,7 +18,7 @@ from minidl._core.types import Array, Seed
 DropLast = bool | Literal["merge"]
 
 
-class Dataset:
+class Dataset(Declared):
     """Rows of inputs and one target a row.
 
     Parameters
@@ -35,7 +36,7 @@ class Dataset:
     Raises
     ------
     InputError
-        If x or y are not numbers, or differ in length; or a text has control characters; or `class_names` are no names, or
+        If x or y are not numbers, or differ in length; a text has control characters; or `class_names` are no names, or
         fewer than the labels need.
 
     Examples
@@ -220,7 +221,7 @@ def check_dataset(where: str, dataset: Any) -> None:
         raise InputError(f"{where}: expected a Dataset with at least one row, got {got}")
 
 
-class Standardizer:
+class Standardizer(Declared):
     """Shift and scale every feature to mean 0 and standard deviation 1 over the data it was fitted on.
 
     ``scale(x) = (x - mean) / std``, with the mean and the (population) standard deviation of each feature of the
@@ -234,12 +235,15 @@ class Standardizer:
         What `fit` measured.
     """
 
+    mean: Array | None
+    std: Array | None
+
     _BLOCK = 256  # rows at a time: their float64 copy stays in the cache, and none of the whole data is ever made
 
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self.dtype = as_float_dtype(dtype)
-        self.mean: Array | None = None
-        self.std: Array | None = None
+        self.mean = None
+        self.std = None
 
     def fit(self, x: Any) -> Self:
         """Measure mean and standard deviation of each feature of `x`, shape (n, ...), and return the standardizer."""

@@ -40,6 +40,10 @@ class ForeignLayer(Layer):
     True
     """
 
+    gradient_names: dict[str, str]
+    forward_name: str
+    backward_name: str
+
     def __init__(
         self,
         target: Any,

@@ -11,7 +11,7 @@ from minidl.gradcheck.arrays import first_difference, largest, layouts, random_u
 from minidl.gradcheck.probing import Arrays, Call, Errors, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
-from minidl.nn.parameter import Parameter
+from minidl.nn.registration import line_to_write, unregistered
 
 EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
 _MIXED = "; if its rows are meant to mix, set batch_independent = False"
@@ -52,15 +52,9 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
 class _Purity(Snapshot):
     def everything_is_registered(self) -> None:
         """What is kept as an attribute alone is neither trained nor saved, and no gradient shows it."""
-        known = {id(part) for _, part in self.layer.walk()} | {id(p) for p in self.parameters.values()}
-        for path, part in self.layer.walk():
-            for name, value in vars(part).items():
-                for item in value if isinstance(value, list | tuple) else (value,):
-                    trains = isinstance(item, Parameter) or (isinstance(item, Layer) and item.named_parameters())
-                    if trains and id(item) not in known:
-                        adder = "add_layer" if isinstance(item, Layer) else "add_parameter"
-                        reason = f"register it with {adder}, or it is never trained"
-                        fail(f"it is kept as an attribute alone: {reason}", path + name)
+        for path, _, name, part in unregistered(self.layer):
+            line = line_to_write(name, part)
+            fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
 
     def plain_use(self, x: Array, dy: Array) -> None:
         predicted = self.forward(x, False)

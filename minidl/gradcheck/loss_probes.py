@@ -14,6 +14,7 @@ from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import largest, layouts, take_rows
 from minidl.gradcheck.probing import Errors, Probes, attempt, fail
 from minidl.nn.losses import Loss
+from minidl.nn.losses.base import broadcast_by
 from minidl.nn.regularizers import Regularizer
 
 
@@ -125,6 +126,8 @@ class _LossProbes:
 
     def plain_use(self) -> None:
         given, targets = self.outputs.copy(), self.targets
+        if isinstance(targets, np.ndarray) and (said := broadcast_by(self.loss, targets, given.shape)):
+            fail(said, "targets")
         watched = {"outputs": given}
         if isinstance(targets, np.ndarray):
             watched["targets"] = targets = targets.copy()

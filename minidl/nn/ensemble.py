@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
@@ -15,7 +16,7 @@ from minidl.nn.metrics import accuracy
 from minidl.nn.model import Model
 
 
-class Ensemble:
+class Ensemble(Declared):
     """Classifiers of the same classes, whose mean probability, or majority, is the prediction.
 
     Parameters
@@ -50,6 +51,10 @@ class Ensemble:
         if not models or vote not in ("mean", "majority"):
             raise InputError(
                 f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
+            )
+        if len({id(model) for model in models}) < len(models):
+            raise InputError(
+                "Ensemble: expected different models, got one twice; keep snapshots by copy.deepcopy(model)"
             )
         self.models = list(models)
         self.vote = vote

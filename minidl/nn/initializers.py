@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_number, check_returned, check_type
 from minidl._core.errors import InputError
 from minidl._core.randomness import as_generator
@@ -16,7 +17,7 @@ from minidl._core.reprs import constructor_call
 from minidl._core.types import Array, Seed
 
 
-class Initializer(ABC):
+class Initializer(Declared, ABC):
     """A rule that draws an array of a given shape."""
 
     @abstractmethod

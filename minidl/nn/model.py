@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, as_count, as_dtype, as_float_dtype, check_finite, check_returned, check_type
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl._core.tables import escape
@@ -19,11 +20,14 @@ from minidl.nn.blueprint import BLUEPRINT, blueprint, differences
 from minidl.nn.ends import limited_outputs
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
+from minidl.nn.losses.base import said_of_pairs
+from minidl.nn.parameter import ByPath, Parameter
+from minidl.nn.registration import check_registered
 from minidl.nn.regularizers import Regularizer
 from minidl.nn.summary import Summary, layers_as_html, parameter_count, summarize, takes
 
 
-class Model:
+class Model(Declared):
     """A network, a loss and a regularizer: the cost ``J = mean loss over the batch + penalty``.
 
     The penalty is the sum of the regularizer over the penalized parameters. ``loss`` always means the data term alone,
@@ -51,8 +55,11 @@ class Model:
     Raises
     ------
     InputError
-        If an argument is not what its name says, or a layer has two places in the network.
+        If an argument is not what its name says, a layer has two places in the network, or a layer keeps a parameter or
+        a layer as an attribute alone, so that it is never trained.
     """
+
+    dtype: np.dtype[Any]
 
     def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
         hint = "the order is Model(network, loss)" if isinstance(network, Loss) else "such as Sequential(layer, layer)"
@@ -66,13 +73,38 @@ class Model:
             if id(layer) in seen:
                 raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
             seen[id(layer)] = repr(path[:-1])
+        check_registered(network, loss, regularizer)
         if limits := limited_outputs(network, loss):
             warnings.warn(f"Model: {limits}", stacklevel=2)
-        self.network = network
+        self._network = network
         self.loss = loss
         self.regularizer = regularizer
-        self.parameters = network.named_parameters()
+        self._parameters = network.named_parameters()
         self.dtype = next((p.value.dtype for p in self.parameters.values()), np.dtype(np.float32))
+
+    @property
+    def network(self) -> Layer:
+        """The network; another one needs a model of its own."""
+        return self._network
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The parameters of the network by path; their values change in place, as in ``p.value[...] = array``."""
+        return ByPath(self._parameters)
+
+    def check_parameters(self) -> None:
+        """Refuse a network whose parameters are not those that training would change.
+
+        The trainer asks this before the first step: a forward may have made parameters, attributes may have changed.
+        """
+        check_registered(self.network, self.loss, self.regularizer)
+        now = self.network.named_parameters()
+        for path in now | self._parameters:
+            if now.get(path) is not self._parameters.get(path):
+                raise InputError(
+                    f"Model: parameter {path!r} of the network was made or exchanged after the Model, so is untrained; "
+                    "register parameters and layers in constructors, and make the Model after that"
+                )
 
     @quietly
     def forward(self, x: Any, train: bool = False) -> Array:
@@ -142,7 +174,7 @@ class Model:
             parameter.zero_grad()
         outputs = self.forward(x, train=True)
         loss = self._loss(x, outputs, y)
-        d_outputs = check_returned("backward", self.loss.backward(), outputs.shape, of=self.loss)
+        d_outputs = self._checked_gradient(self.loss.backward(), outputs, y)
         self.network.backward_parameters(d_outputs)
         if self.regularizer is not None:
             for parameter in self.parameters.values():
@@ -192,7 +224,7 @@ class Model:
 
     def weights(self) -> dict[str, Array]:
         """Return every parameter's value and every buffer by its path: the arrays themselves, no copies."""
-        return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
+        return ByPath({path: p.value for path, p in self._parameters.items()} | self.network.named_buffers())
 
     def save_weights(self, path: PathLike) -> None:
         """Write all parameters and buffers to one safetensors file, whole or not at all.
@@ -277,6 +309,13 @@ class Model:
         if not isinstance(loss, float | np.floating):
             raise InputError(f"{self.loss!r}.forward: expected it to return a float, got {type(loss).__name__}")
         return float(loss)
+
+    def _checked_gradient(self, gradient: Any, outputs: Array, y: Any) -> Array:
+        try:
+            return check_returned("backward", gradient, outputs.shape, of=self.loss)
+        except ShapeError as error:
+            hint = said_of_pairs(np.shape(y), outputs.shape) if np.shape(y) != outputs.shape else ""
+            raise ShapeError(f"{error}{'; ' * bool(hint)}{hint}") from None
 
     def __repr__(self) -> str:
         regularizer = f", {self.regularizer!r}" if self.regularizer else ""

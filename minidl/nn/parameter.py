@@ -1,18 +1,35 @@
 """Parameter: an array that training changes, with its gradient; and what a forward keeps for its backward."""
 
 import copy
-from typing import Any, Self
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, as_float_dtype, check_finite, check_unmasked
-from minidl._core.errors import CallOrderError, ShapeError
+from minidl._core.errors import CallOrderError, InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import product
 
+T = TypeVar("T")
 
-class Parameter:
+
+class NoArray:
+    """What is not to be computed with as if it were an array: NumPy would make an array of one object of it."""
+
+    __slots__ = ()
+    _instead: ClassVar[str]
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise InputError(f"{self!r:.80} is no array; {self._instead}")
+
+    __array__ = __array_ufunc__ = __neg__ = __abs__ = __float__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = _refuse
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+
+
+class Parameter(NoArray, Declared):
     """An array that training changes, its gradient, and whether a regularizer sees it.
 
     Parameters
@@ -45,6 +62,11 @@ class Parameter:
     array([1. , 0.5], dtype=float32)
     """
 
+    trainable: bool
+    _instead = "use its .value, and add_grad(g) for its gradient"
+    # An index would make it a sequence, which NumPy takes apart.
+    __getitem__ = __setitem__ = NoArray._refuse
+
     def __init__(
         self, value: Any, *, name: str = "parameter", penalized: bool = True, dtype: DTypeLike = np.float32
     ) -> None:
@@ -73,11 +95,17 @@ class Parameter:
 
     @property
     def grad(self) -> Array:
-        """The sum of what was added since `zero_grad`."""
+        """The sum of what was added since `zero_grad`; it may be changed in place, not replaced."""
         if self._stale:
             self._grad[...] = 0.0
             self._stale = False
         return self._grad
+
+    @grad.setter
+    def grad(self, new: Array) -> None:
+        # `p.grad *= 0.5` has already changed the array in place.
+        if new is not self._grad:
+            raise InputError(f"{self.name}: grad cannot be replaced; add to it by add_grad(g)")
 
     def zero_grad(self) -> None:
         """Forget the gradient; nothing is written until the next addition, which overwrites."""
@@ -116,7 +144,34 @@ class Parameter:
         return f"Parameter({self.name!r}, shape {self._value.shape}, {self._value.dtype}{marks})"
 
 
-class ForwardMemory:
+class ByPath(dict[str, T]):
+    """What a network has, by path: nothing can be put in here, since no layer would have it. A copy is a plain dict."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise InputError("a model has what its layers have; change values in place: model.weights()[path][...] = array")
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, T]]]:
+        return dict, (dict(self),)
+
+
+class Kept(NoArray, tuple[Any, ...]):
+    """What a forward has kept: a tuple, also of one thing."""
+
+    __slots__ = ()
+    _instead = "kept() returns a tuple: write (x,) = self.kept(), with the comma"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._refuse()
+
+    def __repr__(self) -> str:
+        return f"what was kept ({len(self)})"
+
+
+class ForwardMemory(Declared):
     """One slot that `forward` fills and `backward` empties: stale values can never be used twice."""
 
     _kept: tuple[Any, ...] | None = None
@@ -124,7 +179,9 @@ class ForwardMemory:
 
     def keep(self, *values: Any, y_shape: tuple[int, ...] | None = None) -> None:
         """Keep `values` for the next backward, in place of what was kept before, and the shape that dy must have."""
-        self._kept, self._y_shape = values, y_shape
+        # An assignment would take the time to look whether there may be such an attribute.
+        memory = self.__dict__
+        memory["_kept"], memory["_y_shape"] = Kept(values), y_shape
 
     def kept(self, dy: Array | None = None) -> tuple[Any, ...]:
         """Return what the last forward kept, and forget it.
@@ -141,7 +198,7 @@ class ForwardMemory:
                 f"{self!r}: backward needs a forward before it (a layer's with train=True), and each forward allows "
                 "one backward"
             )
-        kept, self._kept = self._kept, None
+        kept, self.__dict__["_kept"] = self._kept, None
         if dy is not None and self._y_shape is not None:
             check_shape(self, "dy", self._y_shape, dy.shape)
         return kept

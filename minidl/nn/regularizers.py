@@ -5,12 +5,13 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_number
 from minidl._core.reprs import constructor_call, told
 from minidl._core.types import Array
 
 
-class Regularizer(ABC):
+class Regularizer(Declared, ABC):
     """A penalty on one parameter's value; the model adds it up over the penalized parameters."""
 
     @abstractmethod

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_path, check_type
 from minidl._core.environment import environment
 from minidl._core.errors import InputError
@@ -16,7 +17,7 @@ from minidl.report.html import to_html
 from minidl.report.markdown import to_markdown
 
 
-class Report:
+class Report(Declared):
     """A document that grows block by block, and that is a page by itself.
 
     Every text is taken literally: what looks like HTML or Markdown comes out as it went in. The same blocks give the

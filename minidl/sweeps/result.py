@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import DataError
 from minidl._core.spelling import check_known
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-class SweepResult:
+class SweepResult(Declared):
     """The trials of a sweep, in the order of the space, as a table with one column a parameter and one a metric.
 
     ``Report.table(result.header, result.rows)`` puts it into a report.

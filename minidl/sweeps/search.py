@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_count, as_number
 from minidl._core.errors import InputError
 from minidl._core.randomness import keyed_generator
@@ -26,7 +27,7 @@ class Search(Protocol):
         """
 
 
-class LogUniform:
+class LogUniform(Declared):
     """A range of numbers whose logarithms are equally likely: strengths of penalties, learning rates.
 
     ``10 ** u`` with u uniform between log10(low) and log10(high), rounded to four significant digits, so that a value
@@ -64,7 +65,7 @@ class LogUniform:
 Ranges = Mapping[str, LogUniform | Sequence[Any]]
 
 
-class RandomSearch:
+class RandomSearch(Declared):
     """Configs whose values are drawn independently: of a `LogUniform`, or one of a sequence.
 
     Where few of the parameters matter, that finds better values than a grid of the same size (Bergstra and Bengio,
@@ -94,7 +95,7 @@ class RandomSearch:
     __repr__ = constructor_call
 
 
-class CoarseToFine:
+class CoarseToFine(Declared):
     """A random search over whole ranges, and then ever closer around the best configs found.
 
     Each round after the first draws every `LogUniform` around the values of the best configs so far, in turn, from a

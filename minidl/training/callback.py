@@ -5,6 +5,7 @@ from functools import partialmethod
 from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from minidl._core.attributes import Declared
 from minidl._core.errors import InputError
 from minidl._core.reprs import constructor_call
 from minidl._core.spelling import nearest
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
 
 
-class Callback:
+class Callback(Declared):
     """Seven moments of training, each given the trainer; override those that matter.
 
     Read ``trainer.epoch``, ``trainer.step``, ``trainer.logs`` (the numbers of the moment), ``trainer.history``,

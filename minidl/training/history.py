@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_path, check_type, is_number
 from minidl._core.errors import DataError, InputError
 from minidl._core.spelling import check_known, nearest
@@ -29,7 +30,7 @@ BESIDES = ("epoch", "learning_rate", "seconds")
 _ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
 
 
-class History:
+class History(Declared):
     """A table of measurements, one row an epoch and one column a quantity.
 
     Parameters

@@ -82,6 +82,7 @@ class Work:
             except InputError as error:
                 error.with_context(place)
                 raise
+        self.model.check_parameters()
         check_augmentations("Trainer.fit", self.augment, self.train.x)
         if self.nonfinite not in ("raise", "skip", "ignore"):
             raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {self.nonfinite!r:.80}")

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_count, as_path, check_type
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError
 from minidl._core.randomness import as_seed, keyed_generator
@@ -28,7 +29,7 @@ from minidl.training.signals import Interrupts
 from minidl.training.state import Restored, RunState, Work, captured, check_optimizer
 
 
-class Trainer:
+class Trainer(Declared):
     """Mini-batch training of a model, with callbacks at its joints.
 
     Parameters
@@ -55,6 +56,18 @@ class Trainer:
         Directory and steps of the checkpoint that the running (or last) `fit` resumes, if one was named.
     """
 
+    state: RunState
+    train_data: Dataset | None
+    validation_data: Dataset | None
+    epochs: int
+    last_epoch: int
+    batches_per_epoch: int
+    rows_per_epoch: int
+    nonfinite: str
+    seed_given: bool
+    own_directories: set[Path]
+    went_back_to: tuple[Path, int] | None
+
     def __init__(
         self, model: Model, optimizer: Optimizer, callbacks: Sequence[Callback] = (), rng: Seed = None
     ) -> None:
@@ -68,12 +81,12 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.seed_given = isinstance(rng, int | np.integer)
         self.state = RunState(as_seed(rng))
-        self.train_data: Dataset | None = None
-        self.validation_data: Dataset | None = None
+        self.train_data = None
+        self.validation_data = None
         self.epochs = self.last_epoch = self.batches_per_epoch = self.rows_per_epoch = 0
         self.nonfinite = "raise"
-        self.own_directories: set[Path] = set()
-        self.went_back_to: tuple[Path, int] | None = None
+        self.own_directories = set()
+        self.went_back_to = None
         self._work: Work | None = None
         self._buffers: list[Array] = []
         self._in_turn: Callback | None = None

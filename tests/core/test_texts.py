@@ -94,7 +94,7 @@ def test_a_text_that_cannot_be_shown_is_refused_by_name(name, letter):
 @pytest.mark.parametrize("text", ["", "two\nlines\tand\r\n", "λ = ½ ü 名 👩\u200d🔬 \xa0 \xad", 7])
 def test_a_text_that_can_be_shown_is_not(text):
     check_text("title", text)
-    dl.Dataset(X, LABELS, name=str(text), class_names=[text, "b", "c"])
+    dl.Dataset(X, LABELS, name=str(text), class_names=[str(text), "b", "c"])
 
 
 def test_what_comes_from_elsewhere_is_shown_with_a_sign_in_its_place(tmp_path):

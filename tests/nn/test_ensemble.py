@@ -1,5 +1,7 @@
 """Ensembles: the mean probability, or the majority, of several models."""
 
+import copy
+
 import numpy as np
 import pytest
 from small_parts import SquaredError
@@ -110,3 +112,11 @@ def test_different_numbers_of_classes_are_refused(vote):
 def test_evaluate_wants_a_dataset_with_rows(data, words):
     with pytest.raises(dl.InputError, match="Ensemble.evaluate: expected a Dataset with at least one row, " + words):
         dl.Ensemble(MODELS).evaluate(data)
+
+
+def test_one_model_twice_is_refused():
+    model = dl.Model(dl.Dense(3, 3, rng=0), dl.SoftmaxCrossEntropy())
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match=r"got one twice; keep snapshots by copy.deepcopy\(model\)"):
+            dl.Ensemble([model, model])
+    assert len(dl.Ensemble([model, copy.deepcopy(model)]).models) == 2

@@ -139,7 +139,7 @@ def test_column_sums_of_a_stack_and_of_half_precision():
 def test_one_value_per_feature_is_refused_in_training_alone():
     for shape in ((1, 3), (1, 1, 1, 3), (0, 3), (0, 4, 4, 3)):
         with pytest.raises(
-            dl.InputError, match=r"BatchNorm\(3.*at least 2 values per feature in training.*choose a batch_size"
+            dl.InputError, match=r"BatchNorm\(3.*at least 2 values per feature in training.*give more rows"
         ):
             dl.BatchNorm(3).forward(np.ones(shape), train=True)
         assert dl.BatchNorm(3).forward(np.ones(shape)).shape == shape

@@ -1,5 +1,6 @@
 """Whole sets go through a network a batch at a time: memory does not grow with the rows, and nothing else changes."""
 
+import copy
 import gc
 import tracemalloc
 
@@ -36,7 +37,7 @@ CALLS = {
     "predict": lambda model, data: model.predict(data.x),
     "predict_proba": lambda model, data: model.predict_proba(data.x),
     "evaluate": lambda model, data: model.evaluate(data),
-    "ensemble": lambda model, data: dl.Ensemble([model, model], vote="majority").predict(data.x),
+    "ensemble": lambda model, data: dl.Ensemble([model, copy.deepcopy(model)], vote="majority").predict(data.x),
     "ensemble_evaluate": lambda model, data: dl.Ensemble([model]).evaluate(data),
     "dead_units": lambda model, data: dl.dead_units(model, data.x),
 }
@@ -72,7 +73,7 @@ def test_the_results_are_those_of_one_piece(batch_size):
     dense = dl.Dense(4, 3, dtype=np.float64)
     dense.weight.value[...] = np.arange(12).reshape(4, 3) % 5
     model = dl.Model(dl.Sequential(dl.ReLU(), dense), dl.SoftmaxCrossEntropy())
-    for call in (model.predict, model.predict_proba, dl.Ensemble([model, model]).predict_proba):
+    for call in (model.predict, model.predict_proba, dl.Ensemble([model, copy.deepcopy(model)]).predict_proba):
         assert call(x, batch_size=batch_size).tobytes() == call(x, batch_size=7).tobytes()
         assert call(x.tolist(), batch_size).tobytes() == call(x, batch_size=7).tobytes()
     with pytest.raises(dl.InputError, match="batch_size: expected an integer >= 1, got 0"):

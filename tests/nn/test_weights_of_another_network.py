@@ -69,10 +69,14 @@ DIFFERENT = {
     ),
     "one more": (
         lambda: model(dl.ReLU()),
-        lambda: model(dl.ReLU(), last=[dl.Softmax()]),
+        lambda: model(dl.ReLU(), last=[dl.LogSoftmax()]),
         "layer 3 is missing in the file",
     ),
-    "one less": (lambda: model(last=[dl.Softmax()]), model, r"layer 2 is Softmax\(\) in the file and missing here"),
+    "one less": (
+        lambda: model(last=[dl.LogSoftmax()]),
+        model,
+        r"layer 2 is LogSoftmax\(\) in the file and missing here",
+    ),
     "padding": (
         lambda: dl.Model(dl.Conv2D(1, 2, 3), dl.MeanSquaredError()),
         lambda: dl.Model(dl.Conv2D(1, 2, 3, padding="same"), dl.MeanSquaredError()),

@@ -12,12 +12,15 @@ from numpy.typing import DTypeLike
 
 from minidl._core.checks import as_array, as_float_dtype, check_type
 from minidl._core.errors import InputError, ShapeError
+from minidl._core.nested import found_in
 from minidl._core.reprs import constructor_call
 from minidl._core.texts import check_text
 from minidl._core.types import Array
 from minidl.nn.parameter import ForwardMemory, Parameter
 
 Shape = tuple[int, ...]
+HELD_BY_ALL = {"_parameters", "_buffers", "_layers", "_kept", "_y_shape"}
+"""Attributes of every layer that hold what is registered or kept."""
 L = TypeVar("L", bound="Layer")
 T = TypeVar("T")
 
@@ -47,6 +50,8 @@ class Layer(ForwardMemory, ABC):
     >>> list(Scale(5).named_parameters())
     ['gain']
     """
+
+    _meaningless = ("trainable", "requires_grad", "training")
 
     batch_independent = True
     """Whether each row of y depends on its own row of x alone; a layer that mixes rows says False."""
@@ -179,6 +184,33 @@ class Layer(ForwardMemory, ABC):
             hint = "; rows are samples: transpose an x that has them in columns" if turned else ""
             hint = "; put a Flatten before it" if len(sample_shape) == 1 and x.ndim > 2 else hint
             raise ShapeError(f"{self!r}: expected x of shape ({wanted}), got {x.shape}{hint}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = vars(self).get(name)
+        if held is not None and held is not value and name not in HELD_BY_ALL:
+            self._check_replaced(name, held, value)
+        super().__setattr__(name, value)
+
+    def _check_replaced(self, name: str, held: Any, value: Any) -> None:
+        """Refuse to put `value` over an attribute if `forward` would then use other things than are registered."""
+        books: tuple[dict[str, Any], ...] = self._parameters, self._buffers, self._layers
+        registered = {id(item): path for book in books for path, item in book.items()}
+        kinds = Parameter, Layer, np.ndarray
+        own = [item for _, item in found_in(held, *kinds) if id(item) in registered]
+        if not own:
+            return
+        # An attribute that chooses among registered layers may change.
+        others = [other for key, other in vars(self).items() if key != name and key not in HELD_BY_ALL]
+        left = {id(item) for _, item in found_in([value, *others], *kinds)}
+        new = [part for _, part in found_in(value, Parameter, Layer) if id(part) not in registered]
+        if new or registered.get(id(held)) == name or any(id(item) not in left for item in own):
+            way = "make a new layer, with the other parts in its constructor"
+            if isinstance(held, Parameter | np.ndarray):
+                way = f"change it in place: layer.{name}{'.value' * isinstance(held, Parameter)}[...] = ..."
+            raise InputError(
+                f"{self!r:.80}: {name} is registered, and what is put in its place would be neither trained nor "
+                f"saved; {way}"
+            )
 
     def _register(self, items: dict[str, Any], name: str, item: T) -> T:
         check_text(f"{type(self).__name__}: a name", name)

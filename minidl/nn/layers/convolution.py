@@ -12,6 +12,7 @@ from minidl.nn.initializers import He, Initializer, drawn
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.layers.correlation import correlate, correlate_input_gradient, correlate_weight_gradient
 from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, same_padding, show_pair
+from minidl.nn.parameter import Parameter
 
 
 class Conv2D(Layer):
@@ -65,6 +66,8 @@ class Conv2D(Layer):
     >>> Conv2D(3, 8, (5, 3), stride=2).weight.value.shape
     (5, 3, 3, 8)
     """
+
+    weight: Parameter
 
     def __init__(
         self,

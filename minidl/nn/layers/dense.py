@@ -8,7 +8,7 @@ from minidl._core.types import Array, Seed
 from minidl.nn.arithmetic import product
 from minidl.nn.initializers import Initializer, Xavier, drawn
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import check_shape
+from minidl.nn.parameter import Parameter, check_shape
 
 
 class Dense(Layer):
@@ -36,6 +36,8 @@ class Dense(Layer):
     ShapeError
         From `forward` and `backward`, if x or dy does not fit.
     """
+
+    weight: Parameter
 
     def __init__(
         self,

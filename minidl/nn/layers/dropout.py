@@ -43,6 +43,9 @@ class Dropout(Layer):
            [2., 2., 0., 0.]])
     """
 
+    seed: int
+    forwards: Array
+
     saved_attributes = ("seed",)
     keeps_values = True
     # What is dropped in a row depends on its place in the batch.

@@ -10,10 +10,14 @@ from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import column_sums
 from minidl.nn.layers.base import Layer, Shape
+from minidl.nn.parameter import Parameter
 
 
 class _Normalization(Layer):
     """What both have: features on the last axis, each with a `gamma` and a `beta`."""
+
+    gamma: Parameter
+    beta: Parameter
 
     def __init__(self, features: int, *, epsilon: float = 1e-5, dtype: DTypeLike = np.float32) -> None:
         super().__init__()
@@ -88,6 +92,9 @@ class BatchNorm(_Normalization):
     array([[-1., -1.],
            [ 1.,  1.]])
     """
+
+    running_mean: Array
+    running_variance: Array
 
     batch_independent = False
 

@@ -1,7 +1,11 @@
 """Loss: what every loss is, and what losses of numbers share."""
 
+import copy
+import math
 from abc import ABC, abstractmethod
 from typing import Any
+
+import numpy as np
 
 from minidl._core.checks import as_array, check_finite
 from minidl._core.errors import InputError, ShapeError
@@ -27,9 +31,13 @@ class Loss(ForwardMemory, ABC):
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
         """Return `targets` as an array, or refuse them if they cannot go with outputs of `output_shape`.
 
-        The trainer asks this of whole sets before the first step; any targets will do unless overridden.
+        The trainer asks this of whole sets before the first step; unless overridden, it refuses only targets that the
+        loss broadcasts against its outputs.
         """
-        return as_array("targets", targets)
+        array = as_array("targets", targets)
+        if said := broadcast_by(self, array, output_shape):
+            raise ShapeError(f"{self!r:.80}: {said}")
+        return array
 
     def predict(self, outputs: Array) -> Array:
         """Return what the outputs predict: the outputs themselves, unless a loss means something else by them."""
@@ -44,6 +52,42 @@ class Loss(ForwardMemory, ABC):
         return {}
 
     __repr__ = constructor_call
+
+
+def broadcast_by(loss: Loss, targets: Array, output_shape: tuple[int, ...]) -> str:
+    """Say whether `loss` compares each output with every target, as NumPy does with shapes (n, 1) and (n,).
+
+    Only the loss itself can tell. A few rows are put to a copy of it: each row alone, and all of them with targets of
+    both shapes.
+    """
+    said = said_of_pairs(targets.shape, output_shape)
+    if not said:
+        return ""
+    # Rows of equal targets would hide it.
+    rows = np.unique(targets, return_index=True)[1][:4]
+    z, flat = np.linspace(0.1, 0.9, len(rows)).reshape(len(rows), *output_shape[1:]), targets[rows].reshape(-1)
+    given, other = (flat, flat[:, None]) if targets.ndim == 1 else (flat[:, None], flat)
+    twin = copy.deepcopy(loss)
+    try:
+        alone = [float(twin.forward(z[i : i + 1], given[i : i + 1])) for i in range(len(rows))]
+        together, as_other = float(twin.forward(z, given)), float(twin.forward(z, other))
+    except Exception:
+        # What the loss does not take, it refuses itself.
+        return ""
+    totals = [total for total in (sum(alone), sum(alone) / len(alone)) if math.isclose(total, as_other, rel_tol=1e-6)]
+    return said if totals and not any(math.isclose(total, together, rel_tol=1e-6) for total in totals) else ""
+
+
+def said_of_pairs(targets: tuple[int, ...], outputs: tuple[int, ...]) -> str:
+    """Return what is wrong if arrays of these shapes, one number a row each, are broadcast; nothing of other shapes."""
+    n = outputs[0]
+    if not {targets, outputs} <= {(n,), (n, 1)}:
+        return ""
+    way = "targets[:, None]" if len(targets) == 1 else "targets[:, 0]"
+    return (
+        f"it compares each output (shape {outputs}) with every target (shape {targets}), as NumPy broadcasts them; "
+        f"pass {way}, or bring both to one shape in the loss"
+    )
 
 
 class NumberLoss(Loss):

@@ -19,6 +19,7 @@ from minidl.training.trainer import Trainer
 class _Figures(Callback):
     """Draws into a folder when training ends; what cannot be drawn must not show after hours, so it is tried before."""
 
+    paths: dict[str, list[Path]]
     _names: ClassVar[tuple[str, ...]]
     """What is drawn, each into a file of its own."""
 
@@ -29,7 +30,7 @@ class _Figures(Callback):
         self.directory = directory
         self.prefix = prefix
         self.title = title
-        self.paths: dict[str, list[Path]] = {}
+        self.paths = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.paths = {}

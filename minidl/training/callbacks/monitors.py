@@ -48,6 +48,12 @@ class GradientMonitor(Observer):
     weights, and 0.001 as what to look for.
     """
 
+    epochs: list[int]
+    norms: dict[str, list[float]]
+    ratios: dict[str, list[float]]
+    total_norms: list[float]
+    clipped: list[float]
+
     saved_attributes = ("epochs", "norms", "ratios", "total_norms", "clipped", "_sums", "_total", "_measured", "_cut")
 
     def __init__(self, every: int = 10) -> None:
@@ -55,11 +61,11 @@ class GradientMonitor(Observer):
         super().__init__()
 
     def _forget(self) -> None:
-        self.epochs: list[int] = []
-        self.norms: dict[str, list[float]] = {}
-        self.ratios: dict[str, list[float]] = {}
-        self.total_norms: list[float] = []
-        self.clipped: list[float] = []
+        self.epochs = []
+        self.norms = {}
+        self.ratios = {}
+        self.total_norms = []
+        self.clipped = []
         self._before: dict[str, Array] = {}
         self._begin_epoch()
 
@@ -135,10 +141,14 @@ class Timer(Observer):
         Rows trained on in a second of ``steps`` and ``between``, one number an epoch.
     """
 
+    epochs: list[int]
+    seconds: dict[str, list[float]]
+    rows_per_second: list[float]
+
     def _forget(self) -> None:
-        self.epochs: list[int] = []
-        self.seconds: dict[str, list[float]] = {part: [] for part in _PARTS}
-        self.rows_per_second: list[float] = []
+        self.epochs = []
+        self.seconds = {part: [] for part in _PARTS}
+        self.rows_per_second = []
         self._running = dict.fromkeys(_PARTS, 0.0)
         self._batches = 0
         self._after_epoch = False

@@ -89,6 +89,9 @@ class EarlyStopping(_Patient):
     Prechelt, "Early stopping - but when?", in Neural networks: tricks of the trade, Springer, 1998.
     """
 
+    best_epoch: int | None
+    stopped_epoch: int | None
+
     saved_attributes = ("best_epoch", "stopped_epoch", "_to_beat", "_bad_epochs", "_best", "_best_weights")
 
     def __init__(
@@ -110,8 +113,8 @@ class EarlyStopping(_Patient):
         # The first epoch never counts as a bad one.
         self._bad_epochs = -1
         self._best = math.inf
-        self.best_epoch: int | None = None
-        self.stopped_epoch: int | None = None
+        self.best_epoch = None
+        self.stopped_epoch = None
         self._best_weights: dict[str, Any] = {}
         self._restored = False
 
@@ -254,12 +257,14 @@ class TerminateOnNaN(Observer):
         the epoch.
     """
 
+    stopped_at: tuple[int, int] | None
+
     def __init__(self, *, verbose: int | None = None) -> None:
         self._verbose = None if verbose is None else verbosity(verbose)
         super().__init__()
 
     def _forget(self) -> None:
-        self.stopped_at: tuple[int, int] | None = None
+        self.stopped_at = None
         self._told = ""
 
     def on_train_begin(self, trainer: Trainer) -> None:

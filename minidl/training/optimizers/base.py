@@ -8,6 +8,7 @@ from weakref import ref
 
 import numpy as np
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_number, check_finite
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.reprs import constructor_call
@@ -26,7 +27,7 @@ class Clipping(TypedDict, total=False):
     clip_value: float | None
 
 
-class Optimizer(ABC):
+class Optimizer(Declared, ABC):
     """A rule that changes every trainable parameter in place by its gradient.
 
     A subclass writes `update`, and `init_state` if it remembers something between steps. One optimizer serves one
@@ -64,6 +65,8 @@ class Optimizer(ABC):
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML 2013: clipping by the
     norm, which keeps the direction.
     """
+
+    steps: int
 
     def __init__(
         self, learning_rate: float | Schedule, *, clip_norm: float | None = None, clip_value: float | None = None
@@ -160,7 +163,7 @@ class Optimizer(ABC):
             return parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
         return parameter
 
-    def _check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:  # noqa: B027 - most take any
+    def _check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:
         """Refuse a gradient that the rule cannot take; any will do unless overridden."""
 
     def init_state(self, parameter: Parameter) -> State:

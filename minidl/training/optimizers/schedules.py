@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
+from minidl._core.attributes import Declared
 from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
 from minidl._core.reprs import constructor_call
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 
-class Schedule(ABC):
+class Schedule(Declared, ABC):
     """A learning rate for each step: a pure function, so that resuming needs nothing but the step.
 
     A subclass writes `__call__`. Steps are those of the optimizer, counted from 0; what a library that counts epochs

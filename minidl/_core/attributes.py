@@ -1,0 +1,85 @@
+"""Attributes: what may be assigned on an object, and what is meant by the names that other libraries have."""
+
+import inspect
+import sys
+from functools import lru_cache
+from typing import Any, ClassVar
+
+from minidl._core.errors import InputError
+from minidl._core.spelling import nearest
+
+_ELSEWHERE = {
+    **dict.fromkeys(["trainable", "requires_grad"], "call freeze() or unfreeze(), or set trainable of one Parameter"),
+    "training": "pass train=True to forward, as Trainer.fit does",
+    **dict.fromkeys(["lr", "learning_rate"], "assign learning_rate of the optimizer"),
+    **dict.fromkeys(["loss_fn", "loss_function", "criterion"], "it is called loss, an argument of Model"),
+    **dict.fromkeys(["stop_training", "should_stop"], "call stop() of the trainer"),
+    **dict.fromkeys(["batch_size", "max_epochs"], "pass batch_size= and epochs= to Trainer.fit"),
+    "weight_decay": "pass L2(...) as the regularizer of the Model, or use AdamW",
+    **dict.fromkeys(["kernel_regularizer", "regularization"], "it is called regularizer, an argument of Model"),
+    **dict.fromkeys(["kernel", "w", "W"], "it is called weight"),
+    "b": "it is called bias",
+    "data": "it is called value in a Parameter, and x and y in a Dataset",
+    "eps": "it is called epsilon",
+    "p": "it is called rate in Dropout, and probability in an augmentation",
+    **dict.fromkeys(["lam", "lambda_"], "it is called strength"),
+    "reduction": "a loss is always the mean over the batch",
+    "optimizer": "it is an argument of Trainer",
+    "betas": "they are called beta1 and beta2",
+    **dict.fromkeys(["labels", "targets", "target"], "it is called y"),
+    **dict.fromkeys(["features", "inputs"], "it is called x"),
+    "transform": "map(function) returns a dataset with other x",
+}
+"""What minidl has in place of what PyTorch, Keras and scikit-learn call by these names."""
+
+
+class Declared:
+    """An object whose public attributes are declared: assigning one that its class does not have is refused.
+
+    Declared are the constructor's arguments and what the class body names, by an annotation too. Names that begin with
+    an underscore are free; so are all names in a class that a user writes, save the `_meaningless` ones.
+    """
+
+    _meaningless: ClassVar[tuple[str, ...]] = ()
+    """Names with a meaning in other libraries and none here, not even in a class that a user writes."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        cls: type = type(self)
+        if name[0] != "_" and (objection := _objection(cls, name, callable(value))):
+            raise InputError(f"{cls.__name__}: {objection}")
+        super().__setattr__(name, value)
+
+
+def declared(cls: type) -> frozenset[str]:
+    """Return the public names that `cls`, its bases and their constructors have."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        names |= vars(base).keys()
+        if is_ours(base):
+            names |= inspect.get_annotations(base).keys()
+        if inspect.isfunction(constructor := vars(base).get("__init__")):
+            names |= inspect.signature(constructor).parameters.keys() - {"self"}
+    return frozenset(name for name in names if name[0] != "_")
+
+
+def is_ours(cls: type) -> bool:
+    """Return whether `cls` is one of minidl's own classes, not one that a user has written."""
+    # A class in the example of a docstring has minidl's module, and is not in it.
+    return cls.__module__.startswith("minidl.") and hasattr(sys.modules.get(cls.__module__), cls.__name__)
+
+
+# Values are assigned in every step. Bounded, since a class that a user writes may go again.
+@lru_cache(maxsize=1000)
+def _objection(cls: type, name: str, is_callable: bool) -> str:
+    """Return why nothing can be assigned to the attribute `name` of objects of `cls`; nothing if it can."""
+    if not is_ours(cls):
+        meaningless = name in cls._meaningless and name not in declared(cls)  # type: ignore[attr-defined]
+        return f"{name} has no effect here; {_ELSEWHERE[name]}" if meaningless else ""
+    if inspect.isfunction(getattr(cls, name, None)):
+        return "" if is_callable else f"{name} is a method: call it, {name}(...)"
+    if name in declared(cls):
+        return ""
+    names = [known for known in sorted(declared(cls)) if not inspect.isfunction(getattr(cls, known, None))]
+    meant = [f"did you mean {near!r}?" for near in nearest(name, names, 1, cutoff=0.6)]
+    hint = _ELSEWHERE.get(name) or "".join(meant)
+    return f"there is no attribute {name!r}{'; ' * bool(hint)}{hint}"

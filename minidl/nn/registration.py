@@ -1,0 +1,70 @@
+"""Registration: what a layer holds without having registered it is neither trained nor saved."""
+
+import re
+from collections.abc import Iterator
+
+from minidl._core.attributes import is_ours
+from minidl._core.errors import InputError
+from minidl._core.nested import found_in
+from minidl.nn.layers.base import HELD_BY_ALL, Layer
+from minidl.nn.losses import Loss
+from minidl.nn.parameter import Parameter
+from minidl.nn.regularizers import Regularizer
+
+Part = Parameter | Layer
+
+
+def unregistered(network: Layer) -> Iterator[tuple[str, Layer, str, Part]]:
+    """Yield (path, layer, attribute, part) for each part that is kept as an attribute of a layer alone.
+
+    A part is a parameter, or a layer with something to train or to save. It may be in lists, tuples, sets and dicts.
+    What another layer of the network has registered may be referred to.
+    """
+    todo = list(network.walk())
+    known = {id(layer) for _, layer in todo} | {id(parameter) for parameter in network.named_parameters().values()}
+    for path, layer in todo:
+        for name, part in _parts(layer):
+            if id(part) in known:
+                continue
+            known.add(id(part))
+            if isinstance(part, Parameter) or part.named_parameters() or part.named_buffers():
+                yield path, layer, name, part
+            else:
+                # A layer without parameters, such as a ReLU, need not be registered; what it holds must be.
+                todo += part.walk(f"{path}{name}.")
+
+
+def _parts(layer: Layer) -> Iterator[tuple[str, Part]]:
+    """Yield each parameter and layer that is an attribute, or in one, of `layer` or of the classes that users write."""
+    written = [cls for cls in reversed(type(layer).__mro__) if not is_ours(cls)]
+    attributes = {name: value for cls in written for name, value in vars(cls).items()} | vars(layer)
+    for name, value in attributes.items():
+        if name not in HELD_BY_ALL:
+            yield from ((name + index, part) for index, part in found_in(value, Parameter, Layer))
+
+
+def line_to_write(name: str, part: Part) -> str:
+    """Return the line of a constructor that registers the attribute `name`."""
+    registered = re.sub(r"\W+", "_", name).strip("_")
+    if isinstance(part, Layer):
+        return f'self.add_layer("{registered}", self.{name})'
+    return f'self.{name} = self.add_parameter("{registered}", self.{name}.value)'
+
+
+def check_registered(network: Layer, loss: Loss, regularizer: Regularizer | None) -> None:
+    """Refuse a parameter or layer that looks as if it were trained and is not."""
+    for path, layer, name, part in unregistered(network):
+        place = f", at {path[:-1]!r}," if path else ""
+        raise InputError(
+            f"Model: {layer!r:.80}{place} keeps {part!r:.80} as its attribute {name} alone, so it is never trained nor "
+            f"saved; write in its constructor: {line_to_write(name, part)}"
+        )
+    known = {id(parameter) for parameter in network.named_parameters().values()}
+    for owner in (loss, regularizer):
+        for name, value in vars(owner).items() if owner is not None else ():
+            for index, part in found_in(value, Parameter):
+                if part.trainable and id(part) not in known:
+                    raise InputError(
+                        f"Model: {owner!r:.80} keeps {part!r:.80} as its attribute {name}{index}, and only parameters "
+                        "of the network are trained; add_parameter it in a layer, or keep its .value"
+                    )

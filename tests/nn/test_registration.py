@@ -1,0 +1,205 @@
+"""What is never registered is never trained: refused when the model is made, or before the first step."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl.nn.layers.base import HELD_BY_ALL
+
+
+class Way(dl.Layer):
+    """Hands x on, and keeps as attributes what it is given."""
+
+    def __init__(self, **attributes):
+        super().__init__()
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def forward(self, x, train=False):
+        return x
+
+    def backward(self, dy):
+        return dy
+
+
+def dense():
+    return dl.Dense(3, 3, rng=0)
+
+
+def model_of(layer):
+    return dl.Model(dl.Sequential(layer, dl.Dense(3, 3, rng=1)), dl.SoftmaxCrossEntropy())
+
+
+DATA = dl.Dataset(np.random.default_rng(0).normal(size=(30, 3)).astype("f"), np.arange(30) % 3)
+
+
+def fit(model):
+    return dl.Trainer(model, dl.SGD(0.1), rng=0).fit(DATA, epochs=2, batch_size=10)
+
+
+@pytest.mark.parametrize(
+    ("layer", "line"),
+    [
+        (Way(d=dense()), r'self.add_layer\("d", self.d\)'),
+        (Way(_d=dense()), r'self.add_layer\("d", self._d\)'),
+        (Way(blocks=[dl.ReLU(), dense()]), r'self.add_layer\("blocks_1", self.blocks\[1\]\)'),
+        (Way(heads={"q": (dense(),)}), r'self.add_layer\("heads_q_0", self.heads\[\'q\'\]\[0\]\)'),
+        (Way(heads={dense()}), r"self.add_layer\("),
+        (Way(w=dl.Parameter([1.0])), r'self.w = self.add_parameter\("w", self.w.value\)'),
+        (Way(ws=[dl.Parameter([1.0])]), r'self.ws\[0\] = self.add_parameter\("ws_0", self.ws\[0\].value\)'),
+        (Way(d=dl.Sequential(dl.ReLU(), dense())), r'self.add_layer\("d", self.d\)'),
+        (Way(inner=Way(d=dense())), r"at '0.inner', .*self.add_layer\(\"d\", self.d\)"),
+        (dl.Residual(Way(d=dense())), r"at '0.body', "),
+        (Way(drop=dl.Dropout(0.5, rng=0)), r"never trained nor saved; .*\"drop\""),
+        (type("Shared", (Way,), {"d": dense()})(), r'self.add_layer\("d", self.d\)'),
+    ],
+)
+def test_a_part_that_is_kept_as_an_attribute_alone_is_refused(layer, line):
+    # The books of what is registered are made when they are first asked for.
+    before = {name: value for name, value in vars(layer).items() if name not in HELD_BY_ALL}
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match=f"^Model: .*{line}"):
+            model_of(layer)
+        after = {name: value for name, value in vars(layer).items() if name not in HELD_BY_ALL}
+        assert after == before
+        assert not layer.named_parameters()
+    if isinstance(layer, Way):
+        assert not dl.check_layer(layer, DATA.x[:3]).ok
+
+
+def test_references_layers_without_parameters_and_cycles_are_no_fault():
+    shared, loop, one, two = dense(), [], Way(act=dl.ReLU()), Way()
+    loop.append(loop)
+    one.loop, one.me, one.friends, two.one, one.two = loop, one, {"me": [one]}, one, two
+    network = dl.Sequential(shared, Way(w=shared.weight, encoder=[shared]), one)
+    history = fit(dl.Model(network, dl.SoftmaxCrossEntropy()))
+    assert history["loss"][1] < history["loss"][0]
+
+
+class Memory(Way):
+    """Keeps a cache, and what it registered under more names than one."""
+
+    def __init__(self):
+        super().__init__()
+        self.ways = [self.add_layer(str(i), dense()) for i in range(2)]
+        self.active = None
+
+    def forward(self, x, train=False):
+        self.active, self._cache = self.ways[self.ways[0] is self.active], {"x": x, "way": self.active}
+        self.keep(self.active)
+        return self.active.forward(x, train)
+
+    def backward(self, dy):
+        (way,) = self.kept()
+        self._cache = None
+        return way.backward(dy)
+
+
+def test_caches_and_choices_among_registered_layers_are_no_fault():
+    model = model_of(Memory())
+    fit(model)
+    fit(model.astype(np.float64))
+    fit(pickle.loads(pickle.dumps(model)))
+
+
+def test_a_loss_or_regularizer_with_a_parameter_is_refused():
+    class Center(dl.MeanSquaredError):
+        def __init__(self):
+            self.centers = dl.Parameter([1.0])
+
+    with pytest.raises(dl.InputError, match=r"keeps Parameter.* as its attribute centers, and only param"):
+        dl.Model(dense(), Center())
+    layer = dense()
+    loss = dl.MeanSquaredError()
+    loss._of_the_network = layer.weight
+    assert dl.Model(layer, loss).parameters
+
+
+class Lazy(Way):
+    """Registers its parameter in the first forward, as a Keras layer does in `build`."""
+
+    w = None
+
+    def forward(self, x, train=False):
+        if self.w is None:
+            self.w = self.add_parameter("w", np.ones(3))
+        return x * self.w.value
+
+
+def test_what_appears_after_the_model_is_refused_before_the_first_step():
+    growing = Way(blocks=[])
+    for layer, words in [(Lazy(), "'0.w' .*after the Model"), (growing, r"blocks\[0\] alone")]:
+        model = model_of(layer)
+        growing.blocks.append(dense())
+        before = {path: array.copy() for path, array in model.weights().items() if path != "0.w"}
+        for _ in range(2):
+            with pytest.raises(dl.InputError, match=words):
+                fit(model)
+            assert all((model.weights()[path] == array).all() for path, array in before.items())
+        growing.blocks.clear()
+
+
+NORM = dl.BatchNorm(3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "value", "way"),
+    [
+        (dense(), "weight", np.zeros((3, 3)), r"layer.weight.value\[...\] = ..."),
+        (dense(), "weight", dl.Parameter(np.zeros((3, 3))), r"layer.weight.value\[...\] = ..."),
+        (dense(), "weight", dense().weight, r"layer.weight.value\[...\] = ..."),
+        (dense(), "bias", None, r"layer.bias.value\[...\] = ..."),
+        (NORM, "gamma", NORM.beta, r"layer.gamma.value\[...\] = ..."),
+        (NORM, "running_mean", np.zeros(3), r"layer.running_mean\[...\] = ..."),
+        (dl.Sequential(dense(), dl.ReLU()), "layers", (dense(),), "make a new layer"),
+        (dl.Sequential(dense(), dl.ReLU()), "layers", (), "make a new layer"),
+        (dl.Residual(dense()), "body", dl.ReLU(), "make a new layer"),
+        (dl.Parallel(dense(), dense()), "branches", [], "make a new layer"),
+        (copy.deepcopy(dense()), "weight", np.zeros((3, 3)), "in place"),
+        (pickle.loads(pickle.dumps(dense())), "weight", np.zeros((3, 3)), "in place"),
+        (dense().astype(np.float64), "weight", np.zeros((3, 3)), "in place"),
+        (Memory(), "ways", [dense()], "make a new layer"),
+    ],
+)
+def test_an_assignment_over_what_is_registered_is_refused(layer, name, value, way):
+    before, held = {**layer.named_parameters(), **layer.named_buffers()}, getattr(layer, name)
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match=f"{name} is registered.*{way}"):
+            setattr(layer, name, value)
+        assert getattr(layer, name) is held
+        assert {**layer.named_parameters(), **layer.named_buffers()} == before
+
+
+def test_values_and_buffers_change_in_place():
+    layer, norm = dense(), dl.BatchNorm(3)
+    layer.weight.value = np.ones((3, 3))
+    layer.weight.value[...] = 2.0
+    layer.weight = layer.weight
+    norm.running_mean += 1.0
+    assert layer.named_parameters()["weight"].value.sum() == 18
+    assert norm.named_buffers()["running_mean"].tolist() == [1, 1, 1]
+
+
+def test_another_network_needs_a_model_of_its_own():
+    model = model_of(dl.ReLU())
+    with pytest.raises(AttributeError, match="network"):
+        model.network = dense()
+    # Neither do weights go from model to model that way.
+    with pytest.raises(AttributeError, match="parameters"):
+        model.parameters = model_of(dl.ReLU()).parameters
+    for of_model, of_other in [(model.parameters, model_of(dl.Tanh()).parameters), (model.weights(), DATA.x)]:
+        for change in (
+            lambda d, o: d.update(o),
+            lambda d, o: d.__setitem__("1.weight", o),
+            lambda d, o: d.pop("1.weight"),
+        ):
+            with pytest.raises(dl.InputError, match=r"in place: model.weights\(\)\[path\]\[...\] = array"):
+                change(of_model, of_other)
+    model.weights()["1.weight"][...] = 2.0
+    kept = copy.deepcopy(model.parameters), copy.copy(model.weights()), pickle.loads(pickle.dumps(model.weights()))
+    assert [type(twin) for twin in kept] == [dict, dict, dict]
+    assert kept[0]["1.weight"].value.sum() == kept[2]["1.weight"].sum() == 18
+    assert list(model.parameters) == ["1.weight", "1.bias"]
