@@ -233,9 +233,9 @@ def test_a_model_in_a_notebook_is_the_table_of_its_layers():
 
 
 def test_a_data_set_in_a_notebook_counts_its_classes():
-    text = Page(dl.Dataset(X, Y, class_names=["cat", "dog"])._repr_html_()).text
+    text = Page(dl.Dataset(X, Y, class_names=["cat", "dog", "cow"])._repr_html_()).text
     assert "(12, 4)" in text
-    assert "rows of each class: cat 4, dog 4, 2 4" in text
+    assert "rows of each class: cat 4, dog 4, cow 4" in text
     assert "and 10 more" in dl.Dataset(np.zeros(30), np.arange(30))._repr_html_()
     assert "rows of each class" not in dl.Dataset(X, X)._repr_html_()
     assert "none" in dl.Dataset(X, Y)[:0]._repr_html_()
