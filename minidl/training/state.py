@@ -64,7 +64,8 @@ class Work:
     def check(self) -> None:
         """Refuse what cannot work, and warn of what hardly will."""
         validation = {} if self.validation is None else {"validation": self.validation}
-        for name, data in ({"train": self.train} | validation).items():
+        given = {"train": self.train} | validation
+        for name, data in given.items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
             check_holds(f"{name}.x", data.x, self.model.dtype)
@@ -82,9 +83,10 @@ class Work:
         check_augmentations("Trainer.fit", self.augment, self.train.x)
         if self.nonfinite not in ("raise", "skip", "ignore"):
             raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {self.nonfinite!r:.80}")
-        if pixels := raw_pixels(self.model.network, self.train.x):
+        raw = [f"{name}: {told}" for name, data in given.items() if (told := raw_pixels(self.model.network, data.x))]
+        if raw:
             # At the line that called fit.
-            warnings.warn(f"Trainer.fit: train: {pixels}", stacklevel=3)
+            warnings.warn(f"Trainer.fit: {raw[0]}", stacklevel=3)
 
     @property
     def batches_per_epoch(self) -> int:
