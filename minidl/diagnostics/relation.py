@@ -11,7 +11,7 @@ from minidl.data.dataset import Dataset
 _COMPARED = 1000
 # Rows that a class must have.
 _LEAST = 10
-# Standard deviations above chance, as if rows were guessed independently. At 3, one shuffled set in 100 passes.
+# Standard deviations above chance, as if rows were guessed independently. At 3.5, one shuffled set in 250 passes.
 _SIGNIFICANT = 3.5
 
 

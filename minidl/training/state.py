@@ -95,9 +95,12 @@ class Work:
             self._check_last_batch()
             # A loss of a user's own may take any targets for right until it computes with them.
             _ = self.measured
-        if pixels := raw_pixels(self.model.network, self.train.x):
+        raw = [
+            f"{name}: {told}" for name, data in self._sets.items() if (told := raw_pixels(self.model.network, data.x))
+        ]
+        if raw:
             # At the line that called fit.
-            warnings.warn(f"Trainer.fit: train: {pixels}", stacklevel=3)
+            warnings.warn(f"Trainer.fit: {raw[0]}", stacklevel=3)
 
     def _check_last_batch(self) -> None:
         """Refuse a last batch with too few rows for a layer that mixes them, such as one row for BatchNorm."""

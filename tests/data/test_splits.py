@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from minidl import Dataset, InputError, train_validation_split
 
+NAMES = tuple("abcdefgh")
 LABELS = st.lists(st.sampled_from([0, 1, 2, 7]), min_size=2, max_size=40)
 
 
 def numbered(y):
     """Rows that can be told apart: each holds its own number."""
-    return Dataset(np.arange(len(y)), np.array(y), name="numbered", source="here", class_names=["a", "b"])
+    return Dataset(np.arange(len(y)), np.array(y), name="numbered", source="here", class_names=NAMES)
 
 
 @given(LABELS, st.data(), st.booleans(), st.integers(0, 3))
@@ -27,7 +28,7 @@ def test_parts_are_complete_disjoint_of_exact_size_and_in_order(y, data, stratif
     assert (train, validation) == (sorted(train), sorted(validation))
     for part in parts:
         assert part.y.tolist() == [y[row] for row in part.x]
-        assert (part.name, part.source, part.class_names) == ("numbered", "here", ("a", "b"))
+        assert (part.name, part.source, part.class_names) == ("numbered", "here", NAMES)
 
 
 @given(LABELS, st.data(), st.integers(0, 3))
@@ -100,7 +101,7 @@ def test_joined_datasets_follow_one_another():
     joined = Dataset.concatenate([data[3:], data[:1], data[1:3]])
     assert joined.x.tolist() == [3, 4, 0, 1, 2]
     assert joined.y.tolist() == [1, 1, 0, 1, 0]
-    assert (joined.name, joined.source, joined.class_names) == ("numbered", "here", ("a", "b"))
+    assert (joined.name, joined.source, joined.class_names) == ("numbered", "here", NAMES)
     assert not np.shares_memory(joined.x, data.x)
 
 

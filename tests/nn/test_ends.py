@@ -146,6 +146,14 @@ def test_raw_pixels_are_warned_of_each_time_with_what_to_do(name):
         assert caught[0].filename == __file__
 
 
+def test_validation_pixels_that_were_forgotten_are_warned_of_too():
+    y = np.arange(len(PIXELS)) % 2
+    train, validation = dl.Dataset(PIXELS / 255, y), dl.Dataset(PIXELS, y)
+    trainer = dl.Trainer(dl.Model(NETWORKS["flat"](), dl.SoftmaxCrossEntropy()), dl.SGD(0.1), rng=0)
+    with pytest.warns(UserWarning, match="Trainer.fit: validation: x holds raw pixels"):
+        trainer.fit(train, validation, epochs=1, batch_size=20)
+
+
 def test_as_an_error_it_comes_before_anything_changes():
     trainer = fit(NETWORKS["flat"](), PIXELS.astype(np.float32))
     before = {path: array.tobytes() for path, array in trainer.model.weights().items()}
