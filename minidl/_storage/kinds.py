@@ -1,4 +1,4 @@
-"""What a file is: opened only if it is a regular one, and recognised by its first bytes for an error message."""
+"""What a file is: read only if it is a regular one, and recognised by its first bytes for an error message."""
 
 import errno
 import os
@@ -39,6 +39,12 @@ def open_regular(path: PathLike) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def read_regular(path: PathLike) -> bytes:
+    """Return what is in a regular file; anything else is the OSError of `open_regular`."""
+    with open(open_regular(path), "rb") as file:
+        return file.read()
 
 
 def _refuse_special(mode: int) -> None:

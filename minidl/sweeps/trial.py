@@ -16,7 +16,7 @@ from minidl._core.checks import check_type
 from minidl._core.errors import DataError, InputError
 from minidl._core.tables import cell
 from minidl._storage.files import append_line, write_whole
-from minidl._storage.kinds import open_regular
+from minidl._storage.kinds import read_regular
 from minidl.training.history import as_row, for_json
 
 Config = dict[str, Any]
@@ -159,8 +159,7 @@ def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
         If the file cannot be read, or another line is not a trial's; the message names file and line.
     """
     try:
-        with open(open_regular(path), "rb") as file:
-            content = file.read()
+        content = read_regular(path)
     except FileNotFoundError:
         return []
     except OSError as error:

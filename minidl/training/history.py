@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from minidl._core.checks import check_type, is_number
+from minidl._core.checks import as_path, check_type, is_number
 from minidl._core.errors import DataError, InputError
 from minidl._core.spelling import check_known, nearest
 from minidl._core.tables import html_table
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
+from minidl._storage.kinds import read_regular
 
 if TYPE_CHECKING:
     import pandas
@@ -137,10 +138,11 @@ class History:
         Raises
         ------
         DataError
-            If the file is missing or damaged; the message names the file and the row.
+            If the file is missing, damaged, or a pipe or a device; the message names the file and the row.
         """
+        text = _read(path)
         try:
-            header, *lines = csv.reader(io.StringIO(_read(path), newline=""), strict=True)
+            header, *lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         except (csv.Error, ValueError) as error:
             raise DataError(f"{path}: expected a table with a header ({error})") from None
         if "epoch" not in header or len(set(header)) != len(header):
@@ -163,7 +165,7 @@ class History:
         Raises
         ------
         DataError
-            If the file is missing or damaged; the message names the file and the row.
+            If the file is missing, damaged, or a pipe or a device; the message names the file and the row.
         """
         rows = _parsed(path, _read(path))
         if not isinstance(rows, list):
@@ -181,7 +183,7 @@ class History:
         Raises
         ------
         DataError
-            If the file is missing or damaged; the message names the file and the row.
+            If the file is missing, damaged, or a pipe or a device; the message names the file and the row.
         """
         lines = _read(path).splitlines()
         return cls._from_rows(path, (_parsed(f"{path}, row {n}", line) for n, line in enumerate(lines, 1)))
@@ -324,8 +326,8 @@ def _as_number(text: str) -> int | float:
 def _read(path: PathLike) -> str:
     try:
         # Spreadsheets put a byte order mark first.
-        return Path(path).read_bytes().decode("utf-8-sig")
+        return read_regular(as_path("path", path)).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected text in UTF-8 ({error})") from None

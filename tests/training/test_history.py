@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import sys
 from html import unescape
@@ -147,6 +148,27 @@ def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, kind: str) -> None
         path.write_bytes(content)
         with pytest.raises(DataError, match=rf"a\.{kind}[,:] (.*: )?.*{message}"):
             getattr(History, f"from_{kind}")(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a pipe of POSIX")
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_only_a_regular_file_is_read_and_nothing_waits(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, to in {"zeros": "/dev/zero", "alias": "pipe", "folder": ".", "link": "file"}.items():
+        (tmp_path / name).symlink_to(to)
+    reading, writing = os.pipe()
+    kinds = {"pipe": "a pipe", "alias": "a pipe", f"/dev/fd/{reading}": "a pipe", "zeros": "a device"}
+    for name, what in ({**kinds, "folder": "a folder"} if os.path.exists("/dev/fd") else kinds).items():
+        with pytest.raises(DataError, match=f"{name}: expected a regular file, got {what}"):
+            getattr(History, f"from_{kind}")(tmp_path / name)
+    for name in (reading, None, "a\0b"):
+        with pytest.raises(InputError, match="path: expected the name of a file"):
+            getattr(History, f"from_{kind}")(name)
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+    history = History([{"loss": 2.5}])
+    getattr(history, f"to_{kind}")(tmp_path / "file")
+    assert getattr(History, f"from_{kind}")(str(tmp_path / "link")) == history
 
 
 def test_a_spreadsheet_may_have_saved_the_table(tmp_path: Path) -> None:
