@@ -33,12 +33,13 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
     InputError
         If another process has the lock, or the folder cannot be written.
     """
-    kind, name = "folder", ".lock"
+    kind, place = ("file" if file else "folder"), Path(folder, file)
+    path = place / ".lock"
     if file:
-        kind, place = "file", Path(os.path.realpath(Path(folder, file)))
-        folder, name = place.parent, f".{place.name}.lock"
-    path = make_folder(folder) / name
-    with refusing(Path(folder)):
+        target = Path(os.path.realpath(place))
+        path = target.parent / f".{target.name}.lock"
+    make_folder(path.parent)
+    with refusing(path.parent):
         lock = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     held = _held()
     held.add(lock)
@@ -49,7 +50,7 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
         except BlockingIOError as error:
             holder = os.read(lock.fileno(), 32).decode(errors="replace").strip() or "unknown"
             raise InputError(
-                f"{Path(folder, file)}: expected a {kind} that no other process writes into, but process {holder} "
+                f"{place}: expected a {kind} that no other process writes into, but process {holder} "
                 f"does; wait until that has ended, or choose another {kind}"
             ) from error
         except OSError as error:

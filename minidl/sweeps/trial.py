@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -151,7 +152,7 @@ def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
     """Return the trials in `path`, each with the name of its function; none if there is no such file.
 
     A line at the end that was not finished, as a kill or a power cut may leave one, does not count. With `mend` the
-    file loses it, and ends with a whole line, so that the next one can be added.
+    file loses it, and ends with a whole line, so that the next one can be added; and it has no second name then.
 
     Raises
     ------
@@ -175,7 +176,8 @@ def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
             lines.pop()
     whole = b"".join(lines)
     whole += b"\n" if whole and not whole.endswith(b"\n") else b""
-    if mend and whole != content:
+    # A second name of the file, a hard link, keeps what it has: another sweep may write there.
+    if mend and (whole != content or (content and os.stat(path).st_nlink > 1)):
         write_whole(path, whole)
     return trials
 

@@ -307,6 +307,45 @@ def test_two_sweeps_do_not_write_into_one_file(sweep, out):
         sweep(sweep_runs.noisy, GRID)
 
 
+def test_a_file_is_one_by_all_its_names_to_one_sweep_at_a_time(sweep, out, tmp_path):
+    pytest.importorskip("fcntl", reason="this platform has no such locks")
+    (tmp_path / "alias").symlink_to(out.name)
+    (tmp_path / "folder").symlink_to(".")
+
+    def run(config, seed):
+        for other in (out, tmp_path / "alias", tmp_path / "folder" / out.name, tmp_path / "folder" / "alias"):
+            for _ in range(2):
+                with pytest.raises(dl.InputError, match=f"{other}: .*no other process"):
+                    sweep(sweep_runs.noisy, GRID, out=other)
+        return {"a": 1}
+
+    for name in (out.name, "alias"):
+        assert sweep(run, {"x": [name]}, out=tmp_path / name)["a"] == [1]
+    assert (tmp_path / "alias").is_symlink()
+    assert [row["config"]["x"] for row in rows(out)] == [out.name, "alias"]
+
+
+@pytest.mark.skipif(not hasattr(os, "link"), reason="makes a hard link")
+def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out, tmp_path):
+    first = sweep(sweep_runs.noisy, {"x": [1, 2]})
+    os.link(out, tmp_path / "backup")
+    before = out.read_bytes()
+
+    def run(config, seed):
+        if config["x"] == 3:
+            sweep(noisy, {"x": [4]}, out=tmp_path / "backup")
+        return sweep_runs.noisy(config, seed)
+
+    def noisy(config, seed):
+        return sweep_runs.noisy(config, seed)
+
+    run.__module__, run.__qualname__ = noisy.__module__, noisy.__qualname__ = "sweep_runs", "noisy"
+    assert told(sweep(run, {"x": [1, 2, 3]}))[:2] == told(first)
+    assert [row["config"]["x"] for row in rows(out)] == [1, 2, 3]
+    assert [row["config"]["x"] for row in rows(tmp_path / "backup")] == [1, 2, 4]
+    assert out.read_bytes().startswith(before)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
