@@ -115,8 +115,10 @@ def attempt(run: Run, config: Config, key: str, seed: int) -> Trial:
         returned = run(json.loads(json.dumps(config)), seed)
         check_type("run", "what it returns", returned, Mapping, "return a dict of numbers")
         metrics = as_row(returned, "run")
-    except (Exception, SystemExit) as raised:
-        # A KeyboardInterrupt, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
+    except KeyboardInterrupt:
+        # This, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
+        raise
+    except BaseException as raised:
         if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:
             raise
         error = traceback.format_exc().rstrip()

@@ -25,6 +25,8 @@ Row = dict[str, int | float]
 
 _SHOWN = 20
 """Rows that a notebook shows; of more, the first and the last ones."""
+_MOST_BITS = 1023
+"""Of an integer: every one that has no more is less than the largest float."""
 BESIDES = ("epoch", "learning_rate", "seconds")
 """The columns of a trainer's history that are no metrics."""
 _ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
@@ -63,8 +65,8 @@ class History:
         Raises
         ------
         InputError
-            For a row that is no mapping, a value that is not an int or a float (NumPy's count), or a name that is not
-            printable text.
+            For a row that is no mapping, a value that is not an int or a float (NumPy's count) or is an int that no
+            float can hold, or a name that is not printable text.
         """
         check_type("History", "row", row, Mapping, "one an epoch, {column: number}")
         self.rows.append({"epoch": len(self) + 1} | as_row(row))
@@ -223,7 +225,8 @@ class Monitor:
 
     def minimised(self, value: float) -> float:
         """Return `value` turned so that smaller is better; NaN counts as infinitely bad."""
-        return math.inf if math.isnan(value) else (-1.0 if self.larger_is_better else 1.0) * value
+        # An integer may be larger than any float, which is comparable, but not a float's factor.
+        return math.inf if value != value else -value if self.larger_is_better else value
 
     def read(self, logs: Mapping[str, float], owner: object) -> float:
         """Return the epoch's value, `minimised`, or refuse as `check` does."""
@@ -262,6 +265,10 @@ def as_row(logs: Mapping[str, Any], where: str = "History") -> Row:
             raise InputError(f"{where}: expected a column name of printable text, got {name!r}")
         if not is_number(value):
             raise InputError(f"{where}: expected a number for {name!r}, got {value!r:.80}")
+        # It could be compared with no float, and not even be written: Python's limit is 4300 digits.
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            told = f"an integer of {value.bit_length()} bits; take its logarithm"
+            raise InputError(f"{where}: expected a number for {name!r} that a float can hold, got {told}")
     return {name: int(v) if isinstance(v, int | np.integer) else float(v) for name, v in logs.items()}
 
 

@@ -1,5 +1,7 @@
 """Functions that sweeps try: at the top level of a module, so that every kind of worker can import them."""
 
+import asyncio
+import concurrent.futures
 import json
 import os
 import signal
@@ -64,6 +66,38 @@ def leaves(config, seed):
     if config["x"] == 2:
         os._exit(3)
     return noisy(config, seed)
+
+
+class OwnError(BaseException):
+    """As some libraries have them, to pass every ``except Exception``."""
+
+
+WHATEVER = {
+    "digits": lambda: {"a": 10**5000},
+    "-digits": lambda: {"a": 1, "b": -(10**5000)},
+    "overflow": lambda: {"a": 1 << 1023},
+    "inside": lambda: {"a": [10**5000]},
+    "bare": lambda: 10**5000,
+    "message": lambda: thrown(ValueError(10**5000)),
+    "GeneratorExit": lambda: thrown(GeneratorExit("planted")),
+    "CancelledError": lambda: thrown(asyncio.CancelledError("planted")),
+    "futures.CancelledError": lambda: thrown(concurrent.futures.CancelledError("planted")),
+    "BrokenExecutor": lambda: thrown(concurrent.futures.BrokenExecutor("planted")),
+    "OwnError": lambda: thrown(OwnError("planted")),
+    "SystemExit": lambda: thrown(SystemExit(3)),
+    "group": lambda: thrown(BaseExceptionGroup("planted", [GeneratorExit()])),
+    "largest": lambda: {"a": (1 << 1023) - 1},
+    "long": lambda: {"a": np.longdouble(0.5), "b" * 100_000: 1},
+}
+
+
+def thrown(error):
+    raise error
+
+
+def whatever(config, seed):
+    """Return, or raise, one of the above."""
+    return WHATEVER[config["x"]]()
 
 
 def counted(config, seed):

@@ -43,9 +43,11 @@ def test_appending_copies_the_row() -> None:
     assert history["loss"] == [1.0]
 
 
-@pytest.mark.parametrize(
-    "row", [{"loss": "1"}, {"loss": None}, {"loss": True}, {"": 1.0}, {"a\nb": 1.0}, {3: 1.0}, "loss", [1.0]]
-)
+UNMEASURED = [{"loss": "1"}, {"loss": None}, {"loss": True}, {"": 1.0}, {"a\nb": 1.0}, {3: 1.0}, "loss", [1.0]]
+TOO_LARGE = [{"loss": 10**5000}, {"loss": -(10**400)}]
+
+
+@pytest.mark.parametrize("row", UNMEASURED + TOO_LARGE, ids=range(10))
 def test_what_is_no_measurement_is_refused(row: dict[str, object]) -> None:
     history = History()
     with pytest.raises(InputError, match="History: expected"):
@@ -135,6 +137,7 @@ DAMAGED = {
         (b"[" * 100_000, "row 1: expected rows in JSON"),
         (b'{"epoch": 1}\n3\n', "row 2: expected a row of named numbers, got 3"),
         (b'{"epoch": 1, "loss": null}\n', "row 1: .*'loss'"),
+        (b'{"epoch": 1, "loss": 1%s}\n' % (400 * b"0"), "row 1: .*'loss' that a float can hold"),
     ],
 }
 
