@@ -29,7 +29,8 @@ _MOST_BITS = 1023
 """Of an integer: every one that has no more is less than the largest float."""
 BESIDES = ("epoch", "learning_rate", "seconds")
 """The columns of a trainer's history that are no metrics."""
-_ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
+USUAL = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
+"""Those that most histories have, in the order in which they are shown."""
 
 
 class History:
@@ -75,7 +76,7 @@ class History:
     def columns(self) -> list[str]:
         """The columns: the usual ones in their usual order, then all others as they were first seen."""
         seen = dict.fromkeys(name for row in self.rows for name in row)
-        return [name for name in _ORDER if name in seen] + [name for name in seen if name not in _ORDER]
+        return [name for name in USUAL if name in seen] + [name for name in seen if name not in USUAL]
 
     def __getitem__(self, column: str) -> list[int | float]:
         """Return one value an epoch, NaN where the epoch has none; an unknown column is an `InputError`."""

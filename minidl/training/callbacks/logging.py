@@ -9,7 +9,7 @@ from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder, set_aside
 from minidl.training.callback import Observer
-from minidl.training.history import BESIDES, History
+from minidl.training.history import BESIDES, USUAL, History, Row
 from minidl.training.trainer import Trainer
 
 
@@ -27,7 +27,11 @@ class _HistoryFile(Observer):
             raise InputError(f"{self!r}: expected a file or nothing at this place, there is something else")
         # What cannot be written must not show after the first epoch.
         make_folder(self.path.resolve().parent)
-        self._checked = False
+        self._checked, self._in_the_middle = False, True
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        # Of an epoch that a resumed run is in the middle of, the beginning was in another process.
+        self._in_the_middle = False
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         # Not before: a resumed run has its history back after all callbacks have begun.
@@ -46,13 +50,24 @@ class _HistoryFile(Observer):
             found = self._read(self.path).rows
         except DataError as error:
             return f"is no history of this kind ({error})"
-        before = trainer.history.rows[:-1]
+        *before, row = trainer.history.rows
         common = min(len(found), len(before))
-        if (found and not common) or History(found[:common]) != History(before[:common]):
+        if found and not common:
+            # A run that was killed in its first epoch may have written this row already.
+            now = _measured(row)
+            own = self._in_the_middle and _measured(found[0]) == now and now.columns != ["epoch"]
+        else:
+            own = History(found[:common]) == History(before[:common])
+        if not own:
             return "is of another run"
         if len(found) > len(before) and trainer.went_back_to is not None:
             return "goes further than the checkpoint that was asked for"
         return ""
+
+
+def _measured(row: Row) -> History:
+    """Return what is the same whenever this epoch of a run is measured; callbacks may tell anything."""
+    return History([{name: row[name] for name in USUAL if name in row and name not in ("learning_rate", "seconds")}])
 
 
 class CSVLogger(_HistoryFile):
