@@ -174,6 +174,19 @@ def test_only_a_regular_file_is_read_and_nothing_waits(tmp_path: Path, kind: str
     assert getattr(History, f"from_{kind}")(str(tmp_path / "link")) == history
 
 
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_file_that_goes_on_behind_its_end_is_not_read_for_ever(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    History([{"loss": 2.5}]).to_jsonl(path)
+    look = path.stat()
+    path.write_bytes(bytes(2 << 20))
+    monkeypatch.setattr("minidl._storage.kinds.os.fstat", lambda _: look)
+    with pytest.raises(DataError, match="file: expected a file that ends where it says"):
+        getattr(History, f"from_{kind}")(path)
+
+
 def test_a_spreadsheet_may_have_saved_the_table(tmp_path: Path) -> None:
     path = tmp_path / "h.csv"
     path.write_bytes(b"\xef\xbb\xbfepoch,loss\r\n1,2.5\r\n")
