@@ -128,7 +128,7 @@ def waits(config, seed):
 
 
 def leaves_a_helper(config, seed):
-    """As `noisy`, but where x is 1 it starts a process that lives for two minutes, and may be killed then."""
+    """As `noisy`, but where x is 1 it starts a process that lives for five minutes, and may be killed then."""
     if config["x"] == 1:
         pid = HELPERS[config["how"]]()
         Path(config["folder"], "helper").write_text(f"{pid}")
@@ -145,7 +145,7 @@ def forked():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
         pid = os.fork()
     if pid == 0:
-        time.sleep(120)
+        time.sleep(300)
         os._exit(0)
     return pid
 
@@ -153,7 +153,7 @@ def forked():
 def forked_by_multiprocessing():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(120,), daemon=True)
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(300,), daemon=True)
         process.start()
     return process.pid
 
@@ -161,7 +161,7 @@ def forked_by_multiprocessing():
 def by_the_shell():
     """Not as `subprocess` does it, which closes all files first."""
     with tempfile.TemporaryDirectory() as folder:
-        os.system(f"sleep 120 & echo $! > {folder}/pid")
+        os.system(f"sleep 300 & echo $! > {folder}/pid")
         return int(Path(folder, "pid").read_text())
 
 
@@ -170,7 +170,7 @@ def forked_behind_pythons_back():
     c = ctypes.PyDLL(None)
     pid = c.fork()
     if pid == 0:
-        c.sleep(120)
+        c.sleep(300)
         os._exit(0)
     return pid
 

@@ -88,7 +88,7 @@ def test_a_sweep_does_not_wait_for_what_its_workers_have_started(sweep, tmp_path
         result = sweep(sweep_runs.leaves_a_helper, space, workers=2)
     finally:
         helper = int((tmp_path / "helper").read_text())
-        # It lives for two minutes.
+        # It lives for five minutes.
         alive = not gone(helper)
         os.kill(helper, signal.SIGKILL)
     assert alive
