@@ -94,7 +94,10 @@ class _NeuralNet(BaseEstimator):
         # Copies, since what remembers something of a fit must not change the settings.
         optimizer = self.optimizer(copy.deepcopy(self.learning_rate))
         trainer = Trainer(model, optimizer, copy.deepcopy(self.callbacks), seed)
-        self.history_ = trainer.fit(train, validation, epochs=self.epochs, batch_size=self.batch_size)
+        # Whoever cross-validates does not choose how many rows are left for the last batch.
+        self.history_ = trainer.fit(
+            train, validation, epochs=self.epochs, batch_size=self.batch_size, drop_last="merge"
+        )
         self.model_ = model
         self.n_iter_ = len(self.history_)
 
@@ -116,7 +119,8 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
 
     With an integer `random_state` it is, bit for bit, what one gets by hand from
     ``model = build(n_features, n_classes, numpy.random.default_rng(random_state), **build_params)`` and
-    ``Trainer(model, optimizer(learning_rate), rng=random_state).fit(...)``, with the sorted classes numbered from 0.
+    ``Trainer(model, optimizer(learning_rate), rng=random_state).fit(..., drop_last="merge")``, with the sorted classes
+    numbered from 0.
 
     Parameters
     ----------
@@ -131,7 +135,8 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
         ``optimizer(learning_rate)`` returns a new `Optimizer`: a class, or ``functools.partial(SGD, momentum=0.9)``.
     learning_rate : float or Schedule
     epochs, batch_size : int
-        See `Trainer.fit`.
+        See `Trainer.fit`. A single row that is left for the last batch joins the batch before it, so that 129 rows in
+        batches of 32 also suit a `BatchNorm`.
     validation_fraction : float
         In [0, 1): which share of the rows is not trained on but measured after each epoch, for callbacks that monitor
         ``val_loss``.
@@ -180,8 +185,9 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
         """
         x, y = self._checked(X, y)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        self._train(x, labels, len(self.classes_), stratify=True)
+        classes, labels = np.unique(y, return_inverse=True)
+        self._train(x, labels, len(classes), stratify=True)
+        self.classes_ = classes
         return self
 
     def predict(self, X: Any) -> Array:

@@ -1,11 +1,12 @@
 """Checks at the door: what a caller hands in is made an array or a number, or refused in a sentence."""
 
+import copy
 import inspect
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,6 +15,8 @@ from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.reprs import told
 from minidl._core.spelling import nearest
 from minidl._core.types import Array
+
+T = TypeVar("T")
 
 
 def as_array(name: str, value: Any) -> Array:
@@ -66,6 +69,37 @@ def check_finite(name: str, array: Array) -> None:
     )
 
 
+def as_dtype(name: str, array: Array, dtype: DTypeLike, first_row: int = 0) -> Array:
+    """Return `array` in the floating-point `dtype`, without copying if it is so; refuse numbers too large for it.
+
+    `first_row` is the number that the error gives the first row.
+    """
+    if array.dtype == dtype:
+        return array
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype)
+    except FloatingPointError:
+        with np.errstate(over="ignore"):
+            lost = np.isinf(array.astype(dtype)) & np.isfinite(array)
+    first = int(lost.argmax())
+    row, *place = map(int, np.unravel_index(first, np.atleast_1d(array).shape))
+    column = f", column {', '.join(map(str, place))}" if place else ""
+    largest = np.finfo(np.dtype(dtype))
+    raise InputError(
+        f"{name}: expected numbers that {largest.dtype} can hold, at most {largest.max:.2g} in size, got "
+        f"{array.flat[first]:.4g} in row {row + first_row}{column}; leave such rows out, mend them, or scale all"
+    ) from None
+
+
+def check_holds(name: str, array: Array, dtype: DTypeLike) -> None:
+    """Refuse finite numbers in `array` that `dtype` cannot hold, naming row and column of the first."""
+    if array.dtype.kind == "f" and not np.can_cast(array.dtype, dtype):
+        # In blocks: the array may not fit into memory twice.
+        for row in range(0, len(array), 1000):
+            as_dtype(name, array[row : row + 1000], dtype, row)
+
+
 def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool = False, instead: str = "") -> float:
     """Return `value` as a finite float that is at least `minimum` (with `above`: greater than it).
 
@@ -98,6 +132,18 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
     return int(value)
 
 
+def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
+    """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
+    name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
+    array = isinstance(outputs, np.ndarray)
+    rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
+    if not rows or (classes and outputs.ndim != 2):
+        got = f"{outputs.dtype} {outputs.shape}" if array else type(outputs).__name__
+        raise ShapeError(f"{name}: expected a floating-point array of shape {wanted}, got {got}")
+    if finite:
+        check_finite(name, outputs)
+
+
 def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> Array:
     """Return `value` as an array of class labels in 0 .. classes - 1, shape (rows,); errors blame `where`."""
     labels = as_array(name, value)
@@ -105,10 +151,7 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
         hint = f"; one-hot rows become labels by {name}.argmax(axis=1)" if labels.shape == (rows, classes) else ""
         hint = f"; make it flat: {name}.ravel()" if labels.shape == (rows, 1) else hint
         raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
-    if labels.dtype.kind not in "iu":
-        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
-        hint = f"; they are whole: {name}.astype(int)" if whole else ""
-        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
+    check_integers(where, name, labels)
     # NumPy would take -1 as the last class; seen as unsigned it is the largest of all.
     if rows and labels.view(labels.dtype.str.replace("i", "u")).max() >= classes:
         row = int(np.argmax((labels < 0) | (labels >= classes)))
@@ -121,6 +164,14 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
             hint = f"; outputs that are {classes} wide stand for {classes} classes"
         raise InputError(f"{where}: {name}: expected labels in 0..{classes - 1}, got {labels[row]} in row {row}{hint}")
     return labels
+
+
+def check_integers(where: object, name: str, labels: Array) -> None:
+    """Refuse class labels that are floats or booleans."""
+    if labels.dtype.kind not in "iu":
+        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
+        hint = f"; they are whole: {name}.astype(int)" if whole else ""
+        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
 
 
 def as_path(name: str, value: Any) -> Path:
@@ -170,6 +221,16 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
         return f"{type(value).__name__} of {', '.join(map(_shown, value)):.80}"
     return f"{told(value):.80}"
+
+
+def copied(where: str, original: T) -> T:
+    """Return a deep copy of `original`, on which things are tried; refuse what cannot be copied."""
+    try:
+        return copy.deepcopy(original)
+    except Exception as error:
+        raise InputError(
+            f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None, *, of: object = None) -> Array:

@@ -127,7 +127,7 @@ def make_folder(path: PathLike) -> Path:
     """
     folder = Path(path)
     probe = folder / _part_name()
-    with refusing(folder):
+    with refusing(folder, "folder"):
         _make_folders(folder)
         try:
             with _opened(probe, _CREATE):
@@ -137,13 +137,30 @@ def make_folder(path: PathLike) -> Path:
     return folder
 
 
+def check_file(path: PathLike) -> None:
+    """Refuse a file that could not be written; its folder is made if it is missing.
+
+    Whoever will write it after hours of work asks this first.
+
+    Raises
+    ------
+    InputError
+        If its folder cannot be written, its name is too long, or there is a folder or a device in its place.
+    """
+    target = Path(os.path.realpath(path))
+    make_folder(target.parent)
+    with refusing(path, "file"):
+        _permissions(target)
+
+
 @contextmanager
-def refusing(folder: Path) -> Iterator[None]:
-    """Make an OSError of the block an InputError that blames `folder`."""
+def refusing(path: PathLike, kind: str) -> Iterator[None]:
+    """Make an OSError of the block an InputError that blames `path`, which is to be a "file" or a "folder"."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be written, but: {error.strerror}") from error
+        hint = "; choose a shorter name" if error.errno == errno.ENAMETOOLONG else ""
+        raise InputError(f"{path}: expected a {kind} that can be written, but: {error.strerror}{hint}") from error
 
 
 def remove(path: PathLike) -> None:

@@ -39,7 +39,7 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
         target = Path(os.path.realpath(place))
         path = target.parent / f".{target.name}.lock"
     make_folder(path.parent)
-    with refusing(path.parent):
+    with refusing(place, kind):
         lock = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     held = _held()
     held.add(lock)

@@ -117,7 +117,8 @@ def _content(path: Path) -> Content | None:
 def _tensors(path: Path) -> Content:
     arrays, texts = read_tensors(path, require_digest=False)
     if "minidl.state" not in texts:
-        return Content("weights", {"numbers": sum(a.size for a in arrays.values()), **texts}, _shapes(arrays))
+        lines = {name.removeprefix("minidl."): text.replace("\n", ", ") for name, text in texts.items()}
+        return Content("weights", {"numbers": sum(a.size for a in arrays.values()), **lines}, _shapes(arrays))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         weights, state = read_checkpoint(path)

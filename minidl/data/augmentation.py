@@ -206,11 +206,9 @@ class Contrast(Augmentation):
         return 1 + self.amount * (2 * rng.random(n) - 1)
 
     def apply(self, images: Array, draws: Array) -> Array:
-        def stretched(x: Array) -> Array:
-            mean: Array = x.mean(axis=1, keepdims=True)
-            x -= mean
-            x *= draws.astype(x.dtype)[:, None]
-            return np.add(x, mean, out=x)
+        def stretched(x: Array) -> Any:
+            mean = x.mean(axis=1, keepdims=True)
+            return mean + draws.astype(x.dtype)[:, None] * (x - mean)
 
         return _calculated(images, stretched)
 
@@ -277,11 +275,8 @@ def _fill(owner: Augmentation, images: Array, fill: float) -> Array:
 
 
 def _padded(owner: Augmentation, images: Array, border: int, fill: float) -> Array:
-    n, height, width, channels = images.shape
-    shape = (n, height + 2 * border, width + 2 * border, channels)
-    padded = np.full(shape, _fill(owner, images, fill), images.dtype)
-    padded[:, border : border + height, border : border + width] = images
-    return padded
+    sides = (0, 0), (border, border), (border, border), (0, 0)
+    return np.pad(images, sides, constant_values=_fill(owner, images, fill))
 
 
 def _windows(images: Array, corners: Array, size: tuple[int, ...]) -> Array:

@@ -1,7 +1,8 @@
 """Data: a `Dataset` of rows and targets, its batches, and the `Standardizer`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Self
+from itertools import pairwise
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,6 +12,8 @@ from minidl._core.errors import CallOrderError, InputError, NonFiniteError, Shap
 from minidl._core.randomness import as_generator
 from minidl._core.tables import escape, html_table
 from minidl._core.types import Array, Seed
+
+DropLast = bool | Literal["merge"]
 
 
 class Dataset:
@@ -25,12 +28,13 @@ class Dataset:
     name, source : str
         What the data is and where it came from, for titles and reports.
     class_names : sequence of str
-        Name of class k at position k, where there are names.
+        Name of class k at position k, where there are names: one for each label in `y`, at least; as many as the
+        network has outputs, for training.
 
     Raises
     ------
     InputError
-        If x or y are not numbers, or differ in length.
+        If x or y are not numbers, or differ in length; or `class_names` are no names, or fewer than the labels need.
 
     Examples
     --------
@@ -42,18 +46,24 @@ class Dataset:
     """
 
     def __init__(
-        self, x: Any, y: Any, *, name: str = "", source: str = "", class_names: tuple[str, ...] | list[str] = ()
+        self, x: Any, y: Any, *, name: str = "", source: str = "", class_names: Sequence[str] | Array = ()
     ) -> None:
         self.x = as_array("x", x)
         self.y = as_array("y", y)
         self.name = name
         self.source = source
-        self.class_names = tuple(class_names)
+        self.class_names = _as_class_names(class_names)
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) != len(self.y):
             turned = self.x.ndim == 2 and self.y.ndim > 0 and self.x.shape[1] == len(self.y)
             raise ShapeError(
                 f"Dataset: expected one target for each row of x, got x of shape {self.x.shape} and y of shape "
                 f"{self.y.shape}" + ("; rows are samples: x has them in columns, pass x.T" if turned else "")
+            )
+        labels = self.y.ndim == 1 and len(self.y) > 0 and self.y.dtype.kind in "iub"
+        if self.class_names and labels and (largest := int(self.y.max())) >= len(self.class_names):
+            raise InputError(
+                f"Dataset: expected class_names to name every label in y, got {len(self.class_names)} names, and label "
+                f"{largest} needs {largest + 1}: class k has its name at position k"
             )
 
     def __len__(self) -> int:
@@ -78,6 +88,7 @@ class Dataset:
         transform: Callable[[Array, Array], Array] | None = None,
         *,
         first: int = 0,
+        drop_last: DropLast = False,
     ) -> Iterator[tuple[Array, Array]]:
         """Yield (x, y) of `batch_size` rows each, the last one holding what is left.
 
@@ -91,20 +102,33 @@ class Dataset:
             Takes (x, rows), a copy of a batch and the row numbers it has in this dataset, and returns the x to yield.
         first : int
             The number of the batch to begin with, the same as if those before it had been drawn and dropped.
+        drop_last : bool or "merge"
+            What becomes of a last batch that has fewer rows than the others: False yields it, True leaves it out,
+            "merge" adds a single row to the batch before it, and yields more rows than one.
         """
         first = as_count("first", first, 0)
-        batch_size = as_count("batch_size", batch_size)
+        count = self.count_batches(batch_size, drop_last)
+        end = count * batch_size if drop_last is True else len(self)
+        borders = [*range(0, count * batch_size, batch_size), end]
         order = None if rng is None else as_generator(rng).permutation(len(self))
         if transform is not None and order is None:
             order = np.arange(len(self))
         # The loop is apart: a generator would check its arguments only at the first batch.
-        return self._batches(batch_size, order, transform, first)
+        return self._batches(borders[first:], order, transform)
+
+    def count_batches(self, batch_size: int, drop_last: DropLast = False) -> int:
+        """Return how many batches `batches` yields for these arguments."""
+        if not isinstance(drop_last, bool) and drop_last != "merge":
+            raise InputError(f"drop_last: expected True, False or 'merge', got {drop_last!r:.80}")
+        full, rest = divmod(len(self), as_count("batch_size", batch_size))
+        kept = rest > 1 or full == 0 if drop_last == "merge" else not drop_last
+        return full + (rest > 0 and kept)
 
     def _batches(
-        self, batch_size: int, order: Array | None, transform: Callable[[Array, Array], Array] | None, first: int
+        self, borders: Sequence[int], order: Array | None, transform: Callable[[Array, Array], Array] | None
     ) -> Iterator[tuple[Array, Array]]:
-        for start in range(first * batch_size, len(self), batch_size):
-            rows: Any = slice(start, start + batch_size)
+        for start, end in pairwise(borders):
+            rows: Any = slice(start, end)
             if order is not None:
                 rows = order[rows]
             x = self.x[rows]
@@ -158,23 +182,36 @@ class Dataset:
         return "\n".join(lines)
 
 
+def _as_class_names(value: Any) -> tuple[str, ...]:
+    """Return `value` as a tuple of plain str, or refuse what is no list of names."""
+    # Names in an array, such as np.unique returns, are numpy.str_, and would be shown as such.
+    names = value.tolist() if isinstance(value, np.ndarray) else value
+    if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+        return tuple(map(str, names))
+    hint = "write a list, ['cat', 'dog']"
+    if value is None:
+        hint = "leave it out where there are no names"
+    elif isinstance(names, list | tuple):
+        hint = "write [str(name) for name in names]"
+    elif isinstance(value, dict):
+        hint = "write [names[k] for k in range(len(names))]"
+    raise InputError(f"Dataset: expected class_names to be a list or tuple of str, got {value!r:.80}; {hint}")
+
+
+def check_class_names(data: Dataset, classes: int) -> None:
+    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier."""
+    names = len(data.class_names)
+    if names not in (0, classes):
+        hint = f"; name the first {classes} alone: class_names=names[:{classes}]" if names > classes else ""
+        raise InputError(f"class_names: expected one for each of the network's {classes} outputs, got {names}{hint}")
+
+
 def check_dataset(where: str, dataset: Any) -> None:
     """Refuse what is no Dataset, or has no rows."""
     ours = isinstance(dataset, Dataset)
     if not ours or len(dataset) == 0:
         got = repr(dataset) if ours else f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
         raise InputError(f"{where}: expected a Dataset with at least one row, got {got}")
-
-
-def measured_batches(where: str, dataset: Dataset, batch_size: int | None) -> Iterator[tuple[Array, Array]]:
-    """Return the batches in which a whole dataset is measured; None is 2500 flat rows, or 250 images.
-
-    10,000 rows through one layer take 11 ms so, 17 by 1000. What a convolution makes of images should not leave the
-    cache on the way to the next layer: 2,000 of them through two convolutions take 0.6 s, 1.1 by 1000.
-    """
-    check_dataset(where, dataset)
-    usual = 2500 if dataset.x.ndim <= 2 else 250
-    return dataset.batches(usual if batch_size is None else batch_size)
 
 
 class Standardizer:
@@ -218,15 +255,30 @@ class Standardizer:
         return self
 
     def __call__(self, x: Any) -> Array:
-        """Return ``(x - mean) / std`` as a new array of the standardizer's dtype."""
+        """Return ``(x - mean) / std`` as a new array of the standardizer's dtype.
+
+        Raises
+        ------
+        NonFiniteError
+            If the dtype cannot hold a number of the result.
+        """
         if self.mean is None or self.std is None:
             raise CallOrderError("Standardizer: call fit(x) on the training inputs before using it")
         x = as_array("x", x)
         if x.shape[1:] != self.mean.shape:
             raise ShapeError(f"Standardizer: fitted on rows of shape {self.mean.shape}, got an x of shape {x.shape}")
         result = np.empty(x.shape, self.dtype)
-        for block, out in zip(self._blocks(x), self._blocks(result), strict=True):
-            np.divide(block - self.mean, self.std, out=out, casting="same_kind")
+        for i, (block, out) in enumerate(zip(self._blocks(x), self._blocks(result), strict=True)):
+            try:
+                with np.errstate(over="raise"):
+                    np.divide(block - self.mean, self.std, out=out, casting="same_kind")
+            except FloatingPointError:
+                row, *place = map(int, np.unravel_index(int(np.abs(block).argmax()), block.shape))
+                raise InputError(
+                    f"Standardizer: expected numbers that {self.dtype} can hold once they are scaled, got "
+                    f"{block[(row, *place)]:.4g} in row {row + i * self._BLOCK}, column {', '.join(map(str, place))}; "
+                    "leave such rows out, or mend them"
+                ) from None
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:

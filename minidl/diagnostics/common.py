@@ -1,36 +1,15 @@
 """What the diagnostics share: a copy to try things on, a few rows of the data, and the loss of knowing nothing."""
 
-import copy
 import math
-from typing import TypeVar
 
 import numpy as np
 
-from minidl._core.checks import as_count, check_type
-from minidl._core.errors import InputError
+from minidl._core.checks import as_count, check_type, copied
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.layers import Dropout
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
-
-T = TypeVar("T")
-
-
-def copied(where: str, original: T) -> T:
-    """Return a deep copy of `original`: whatever happens to it stays there.
-
-    Raises
-    ------
-    InputError
-        If it cannot be copied.
-    """
-    try:
-        return copy.deepcopy(original)
-    except Exception as error:
-        raise InputError(
-            f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {type(error).__name__}: {error}"
-        ) from error
 
 
 def working_copy(where: str, model: Model) -> Model:

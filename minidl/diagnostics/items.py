@@ -6,18 +6,21 @@ loss, its gradient, its units; and whether it can learn at all.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minidl._core.checks import check_finite
-from minidl._core.errors import MinidlError, NonFiniteError
+from minidl._core.checks import check_finite, check_holds
+from minidl._core.errors import InputError, MinidlError, NonFiniteError
 from minidl._core.types import Array
-from minidl.data.dataset import Dataset
+from minidl.data.dataset import Dataset, check_class_names
 from minidl.diagnostics.common import some_rows, spread_rows, uninformed_loss
 from minidl.diagnostics.overfit import contradiction, overfit_tiny
+from minidl.diagnostics.relation import relation
 from minidl.diagnostics.units import dead_units
 from minidl.gradcheck import GradientReport, Verdict, check_function, check_model
+from minidl.nn.ends import limited_outputs
 from minidl.nn.losses import BinaryCrossEntropy, Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from minidl.nn.model import Model
 from minidl.training.nonfinite import first_place
@@ -27,13 +30,11 @@ Rule = tuple[Any, str]
 
 # Rows that scales are measured on.
 _MEASURED = 2000
-# Rows that are compared with each other: 0.1 s for 3072 features.
-_COMPARED = 1000
-# Standard deviations above chance.
-_SIGNIFICANT = 3.0
 _STANDARDIZE = "standardize: scale = dl.Standardizer().fit(train.x), then train.map(scale)"
 # Rows among which equal ones are looked for.
 _LOOKED_UP = 10_000
+# Times as many rows as the rarest class has.
+_UNEVEN = 50
 # Times the loss of knowing nothing; good initial weights before max-poolings may come to three times.
 _FAR = 5
 
@@ -72,10 +73,19 @@ def judged(name: str, *, faults: Iterable[Rule] = (), warnings: Iterable[Rule] =
     return next(found, SanityItem(name, "ok", otherwise))
 
 
+def last_layer(model: Model, data: Dataset) -> list[SanityItem]:
+    """Return the fault that the loss does not take what the last layer gives, if it is so."""
+    told = limited_outputs(model.network, model.loss)
+    # What stands in the way of a forward is named by another item.
+    with suppress(Exception):
+        told = told or _like_softmax(model.loss, model.forward(data.x[:20]))
+    return [SanityItem("last layer", "fault", told)] if told else []
+
+
 def data_items(model: Model, data: Dataset) -> Iterator[SanityItem]:
     """Yield the items about the data; nobody asks for those after a fault, which would only repeat it."""
     rng = np.random.default_rng(0)
-    yield _inputs(data, rng)
+    yield _inputs(model, data, rng)
     try:
         outputs = model.forward(data.x[:1])
         if not np.isfinite(outputs).all():
@@ -85,17 +95,22 @@ def data_items(model: Model, data: Dataset) -> Iterator[SanityItem]:
         return
     targets = attempted("labels", _targets, model.loss, data, outputs)
     yield targets
-    relation = _relation(data, rng) if targets.name == "labels" else []
     yield _equal_rows(data, rng)
-    yield from relation
+    if targets.name == "labels" and (found := relation(data, rng)):
+        told, related = found
+        advice = f"labels look unrelated to x ({told}): were rows and labels shuffled apart?"
+        yield judged("labels and x", warnings=[(not related, advice)], otherwise=told)
 
 
-def _inputs(data: Dataset, rng: np.random.Generator) -> SanityItem:
+def _inputs(model: Model, data: Dataset, rng: np.random.Generator) -> SanityItem:
     x = data.x
     try:
         check_finite("x", x)
-    except MinidlError as error:
+        check_holds("x", x, model.dtype)
+    except NonFiniteError as error:
         return SanityItem("inputs", "fault", f"{error}; leave such rows out, or mend them")
+    except InputError as error:
+        return SanityItem("inputs", "fault", str(error))
     rows = some_rows("sanity_check", data, _MEASURED, rng)
     some = x[rows].reshape(len(rows), -1).astype(np.float64)
     n, features = some.shape
@@ -127,21 +142,46 @@ def _inputs(data: Dataset, rng: np.random.Generator) -> SanityItem:
     )
 
 
+def _like_softmax(loss: Loss, outputs: Array) -> str:
+    """Return in words that outputs are as of a softmax, such as that of a layer of the user's own; else ""."""
+    probabilities = outputs.ndim == 2 and outputs.shape[1] > 1 and (outputs >= 0).all()
+    if loss.takes_logits and probabilities and np.allclose(outputs.sum(axis=1), 1, atol=1e-4):
+        return (
+            f"the outputs of each row are >= 0 and sum to 1, as those of a softmax, but {loss!r:.80} takes logits: "
+            "leave the softmax out"
+        )
+    return ""
+
+
 def _targets(loss: Loss, data: Dataset, outputs: Array) -> SanityItem:
     targets = loss.check_targets(data.y, (len(data), *outputs.shape[1:]))
+    size = _size(targets)
     # A classifier chooses one class a row, from outputs (n, classes).
     classifies = outputs.ndim == 2 and outputs.shape[1] > 1 and targets.ndim == 1 and targets.dtype.kind in "iu"
     if classifies and np.shape(loss.predict(outputs)) == outputs.shape[:1]:
+        check_class_names(data, outputs.shape[1])
         return _labels(targets, outputs.shape[1])
     low, high = float(targets.min()), float(targets.max())
-    size = math.sqrt(float(np.square(targets, dtype=np.float64).mean()))
-    advice = "subtract their mean and divide by their standard deviation"
+    advice = "subtract their mean and divide by their standard deviation. All below is of targets divided by"
     return judged(
         "targets",
         faults=[(len(targets) > 1 and low == high, f"all targets are {low:.4g}: there is nothing to learn")],
-        warnings=[(size > 10, f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice}")],
+        warnings=[(size > 10, f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice} {size:.3g}")],
         otherwise=f"from {low:.3g} to {high:.3g}, mean {targets.mean():.2g}",
     )
+
+
+def near_one(data: Dataset, items: list[SanityItem]) -> Dataset:
+    """Return the data with smaller targets, if `items` blame theirs: then no model is blamed for their scale.
+
+    Divided alone, since a loss may need targets above 0.
+    """
+    blamed = any(item.name == "targets" and item.verdict == "warning" for item in items)
+    return Dataset(data.x, data.y / _size(data.y)) if blamed else data
+
+
+def _size(targets: Array) -> float:
+    return math.sqrt(float(np.square(targets, dtype=np.float64).mean()))
 
 
 def _labels(labels: Array, classes: int) -> SanityItem:
@@ -150,16 +190,24 @@ def _labels(labels: Array, classes: int) -> SanityItem:
         told = f"labels go from {labels.min()} to {labels.max()}, but {classes} outputs stand for 0..{classes - 1}"
         return SanityItem("labels", "fault", told)
     counts = np.bincount(labels, minlength=classes)
-    most, n = int(counts.max()), len(labels)
+    common, n = int(counts.argmax()), len(labels)
+    most = int(counts[common])
     missing = np.flatnonzero(counts == 0).tolist()
     named = ", ".join([str(label) for label in missing[:5]] + ["..."] * (len(missing) > 5))
     hint = "do labels count from 1?" if 0 in missing else "has the network too many outputs?"
     sizes = f"{most}" if counts.min() == most else f"{counts.min()} to {most}"
-    right = f"always saying {counts.argmax()} would be right in {most / n:.1%}"
+    present = np.flatnonzero(counts)
+    rare = int(present[counts[present].argmin()])
+    least = int(counts[rare])
+    advice = "pass class_weights to the loss, and judge each class by itself (per_class_accuracy)"
+    right = f"always saying {common} would be right in {most / n:.1%}"
     return judged(
         "labels",
         faults=[(1 < n == most, f"all {n} labels are {labels[0]}: there is nothing to learn")],
-        warnings=[(missing and n >= 10 * classes, f"no row has label {named}, of {classes} classes: {hint}")],
+        warnings=[
+            (missing and n >= 10 * classes, f"no row has label {named}, of {classes} classes: {hint}"),
+            (most >= _UNEVEN * least, f"{least} rows of label {rare}, but {most} of {common}: {right}; {advice}"),
+        ],
         otherwise=f"{classes} classes of {sizes} rows each; {right}",
     )
 
@@ -171,45 +219,6 @@ def _equal_rows(data: Dataset, rng: np.random.Generator) -> SanityItem:
         told = f"rows {i} and {j} are the same, but their targets are {data.y[i]} and {data.y[j]}"
         return SanityItem("equal rows", "warning", f"{told}: are the labels right?")
     return SanityItem("equal rows", "ok", f"no two of {len(rows)} rows are the same with different targets")
-
-
-def _relation(data: Dataset, rng: np.random.Generator) -> list[SanityItem]:
-    """Say whether labels have anything to do with x, by the nearest row and the nearest class mean; [] if too few.
-
-    Both are compared with what they would come to by chance, had the labels been dealt out anew.
-    """
-    rows = some_rows("sanity_check", data, _COMPARED, rng)
-    x, y = data.x[rows].reshape(len(rows), -1).astype(np.float32), data.y[rows]
-    if len(rows) < 100 or len(rows) < 5 * len(np.unique(y)):
-        return []
-    x -= x.mean(axis=0)
-    spread = x.std(axis=0)
-    x /= np.where(spread > 0, spread, 1)
-    order = rng.permutation(len(x))
-    first, second = order[::2], order[1::2]
-    classes = np.unique(y[first])
-    means = np.array([x[first][y[first] == c].mean(axis=0) for c in classes])
-    nearest = _distances(x, x)
-    np.fill_diagonal(nearest, np.inf)
-    rules = {
-        "the nearest row": (y[nearest.argmin(axis=1)], y),
-        "the nearest class mean": (classes[_distances(x[second], means).argmin(axis=1)], y[second]),
-    }
-    best, found = -math.inf, ""
-    for rule, (guesses, labels) in rules.items():
-        chance = sum(float((guesses == c).mean() * (labels == c).mean()) for c in np.unique(labels))
-        right = float((guesses == labels).mean())
-        above = (right - chance) / math.sqrt(max(chance * (1 - chance), 1e-12) / len(labels))
-        if above > best:
-            best, found = above, f"{rule} tells the label in {right:.0%} of {len(labels)} rows, by chance {chance:.0%}"
-    advice = f"labels look unrelated to x ({found}): were rows and labels shuffled apart?"
-    return [judged("labels and x", warnings=[(best <= _SIGNIFICANT, advice)], otherwise=found)]
-
-
-def _distances(a: Array, b: Array) -> Array:
-    """Return the squared distance of each row of `a` from each row of `b`."""
-    squares: Array = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * (a @ b.T)
-    return squares
 
 
 def model_items(model: Model, data: Dataset, *, trained: bool) -> list[SanityItem]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_number
+from minidl._core.checks import as_count, as_number, copied
 from minidl._core.errors import NonFiniteError
 from minidl._core.randomness import as_generator
 from minidl._core.types import Array, Seed
 from minidl.data.dataset import Dataset
-from minidl.diagnostics.common import copied, spread_rows, uninformed_loss, working_copy
+from minidl.diagnostics.common import spread_rows, uninformed_loss, working_copy
 from minidl.nn.losses import SoftmaxCrossEntropy
 from minidl.nn.model import Model
 from minidl.training.optimizers import Adam

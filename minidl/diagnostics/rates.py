@@ -6,22 +6,25 @@ from itertools import count
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_number, check_finite, check_type
+from minidl._core.checks import as_count, as_number, check_finite, check_holds, check_type, copied
 from minidl._core.errors import InputError, NonFiniteError
 from minidl._core.randomness import keyed_generator
 from minidl._core.types import Array, Axes, Figure
 from minidl.data.dataset import Dataset, check_dataset
-from minidl.diagnostics.common import copied
+from minidl.nn.losses import Loss
+from minidl.nn.model import Model
 from minidl.plotting import plot_learning_rates
 from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer
 
-# The share of the past in the smoothed loss.
-_SMOOTHING = 0.8
-# Times the lowest smoothed loss so far.
+# Rows that are held out, at most, and their share of small sets.
+_HELD_OUT, _SHARE = 400, 4
+# Times the lowest loss so far.
 _DIVERGED = 4.0
 # Of the loss at the beginning.
-_FALLEN = 0.95
+_FALLEN = 0.01
+# In how many other orders the targets are tried, and how many standard deviations the true one must stand out.
+_ORDERS, _SIGNIFICANT = 30, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,8 @@ class LearningRateResult:
         Of each step, ascending.
     losses : array
         Of each step's batch, before its update.
-    smoothed : array
-        Their exponential mean, corrected for its start at 0.
+    held_out : array
+        Before each step, of rows that no step is taken on: always the same rows, so that batches add no noise.
     suggestion : float or None
         The rate to begin with; None if no rate made the loss fall.
     diverged : bool
@@ -44,13 +47,13 @@ class LearningRateResult:
 
     rates: Array
     losses: Array
-    smoothed: Array
+    held_out: Array
     suggestion: float | None
     diverged: bool
 
     def plot(self, ax: "Axes | None" = None) -> "Figure":
         """Draw the losses over the rates, with the suggestion marked."""
-        return plot_learning_rates(self.rates, self.losses, self.smoothed, self.suggestion, ax=ax)
+        return plot_learning_rates(self.rates, self.losses, self.held_out, self.suggestion, ax=ax)
 
     def __repr__(self) -> str:
         suggestion = "None" if self.suggestion is None else f"{self.suggestion:.3g}"
@@ -61,9 +64,13 @@ class LearningRateResult:
         swept = f"{len(self.rates)} steps from {self.rates[0]:.2g} to {self.rates[-1]:.2g}, {end}"
         if self.suggestion is None:
             return f"no suggestion: at no learning rate did the loss fall ({swept}); sanity_check may tell why"
-        still = self.smoothed.argmin() == len(self.rates) - 1
-        where = "is still falling: raise highest" if still else f"is lowest at {10 * self.suggestion:.2g}"
-        return f"learning rate {self.suggestion:.2g} ({swept}; the smoothed loss {where})"
+        lowest_at = int(self.held_out.argmin())
+        where = f"is lowest at {self.rates[lowest_at]:.2g}"
+        if lowest_at == len(self.rates) - 1:
+            where = "is still falling: raise highest"
+        elif self.suggestion == self.rates[0]:
+            where += ": lower lowest"
+        return f"learning rate {self.suggestion:.2g} ({swept}; the loss of held-out rows {where})"
 
 
 def find_learning_rate(
@@ -78,19 +85,22 @@ def find_learning_rate(
     """Train a copy with a rate that grows from step to step, and suggest a learning rate; the trainer does not change.
 
     Step i of n takes the rate ``lowest * (highest / lowest)**(i / (n - 1))``, in place of the optimizer's own rate or
-    schedule; everything else of the optimizer, its momentum and clipping too, is as in training. The sweep ends early
-    once the smoothed loss is over 4 times its lowest so far, or the loss or a gradient is NaN or infinite (whatever
-    `fit` is to do about these).
+    schedule; everything else of the optimizer, its momentum and clipping too, is as in training. Before each step the
+    loss of some rows is measured that no step is taken on: a quarter of the data, at most 400 rows (of fewer than 40
+    rows, all serve for both). The sweep ends early once this loss is over 4 times its lowest so far, or a loss or a
+    gradient is NaN or infinite (whatever `fit` is to do about these).
 
-    The suggestion is a tenth of the rate at which the smoothed loss is lowest: there it is about to rise, and a tenth
-    is the usual margin. There is none if that loss is not at least 5 % below the mean of the first ten batches.
+    The suggestion is a tenth of the rate at which the loss of the held-out rows is lowest, but at least `lowest`:
+    there it is about to rise, and a tenth is the usual margin. There is no suggestion if this loss has not fallen by
+    1 %, or if the targets of the held-out rows in other orders would have fared about as well, so that nothing was
+    learnt of which row has which target.
 
     Parameters
     ----------
     trainer : Trainer
         Its model and optimizer are copied as they are, fresh or in the middle of training.
     data : Dataset
-        What it is to be trained on; shuffled, and repeated as often as the steps need it.
+        What it is to be trained on; shuffled, and repeated as often as the steps need it. More rows are better.
     lowest, highest : float
         Rates of the first and the last step, 0 < lowest < highest.
     steps : int
@@ -101,7 +111,7 @@ def find_learning_rate(
     Raises
     ------
     InputError
-        If an argument is not as above, or model and data do not go together.
+        If an argument is not as above, model and data do not go together, or the optimizer has trained another model.
     NonFiniteError
         If x holds NaN or infinity, or the loss is not finite before the first step.
 
@@ -121,21 +131,27 @@ def find_learning_rate(
     check_type("find_learning_rate", "trainer", trainer, Trainer)
     check_dataset("find_learning_rate", data)
     check_finite("x", data.x)
+    check_holds("x", data.x, trainer.model.dtype)
     lowest, highest = as_number("lowest", lowest, 0, above=True), as_number("highest", highest, 0, above=True)
     if not lowest < highest:
         raise InputError(f"find_learning_rate: expected lowest < highest, got {lowest:g} and {highest:g}")
     steps, batch_size = as_count("steps", steps, 10), as_count("batch_size", batch_size)
+    trainer.optimizer.check_model(trainer.model.parameters)
     model, optimizer = copied("find_learning_rate", (trainer.model, trainer.optimizer))
     rates = np.geomspace(lowest, highest, steps)
+    held_out, rest = _split(data, trainer.seed)
     losses: list[float] = []
-    smoothed: list[float] = []
-    mean, diverged = 0.0, True
-    batches = _endless(data, batch_size, trainer.seed)
+    held_losses: list[float] = []
+    first = best = np.empty(0)
+    diverged = True
+    batches = _endless(rest, batch_size, trainer.seed)
     # What overflows shows in the loss.
     with np.errstate(all="ignore"):
         for i, rate in enumerate(rates.tolist()):
             optimizer.learning_rate = rate
             try:
+                outputs = _training_outputs(model, held_out.x, batch_size)
+                held_loss = float(model.loss.forward(outputs, held_out.y))
                 _, loss = model.compute_gradients(*next(batches))
                 check_gradients(model.parameters)
                 optimizer.step(model.parameters)
@@ -143,19 +159,58 @@ def find_learning_rate(
                 if i == 0:
                     raise
                 break
-            mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
             losses.append(loss)
-            smoothed.append(mean / (1 - _SMOOTHING ** (i + 1)))
-            if not smoothed[-1] <= _DIVERGED * min(smoothed):
+            held_losses.append(held_loss)
+            if i == 0:
+                first = best = outputs
+            if held_loss < min(held_losses[:-1], default=held_loss):
+                best = outputs
+            if not held_loss <= _DIVERGED * min(held_losses):
                 break
         else:
             diverged = False
-    lowest_at = int(np.argmin(smoothed))
-    fell = smoothed[lowest_at] < _FALLEN * np.mean(losses[:10])
-    suggestion = float(rates[lowest_at]) / 10 if fell else None
-    return LearningRateResult(rates[: len(losses)], np.array(losses), np.array(smoothed), suggestion, diverged)
+        suggestion = None
+        if _learnt(model.loss, first, best, held_out.y):
+            suggestion = max(float(rates[np.argmin(held_losses)]) / 10, lowest)
+    return LearningRateResult(rates[: len(losses)], np.array(losses), np.array(held_losses), suggestion, diverged)
+
+
+def _split(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Return the rows to measure and the rows to train on."""
+    order = keyed_generator(seed, "find_learning_rate: held out").permutation(len(data))
+    count = min(_HELD_OUT, len(data) // _SHARE)
+    # Too few would say nothing.
+    return (data[order[:count]], data[order[count:]]) if count >= 10 else (data, data)
+
+
+def _training_outputs(model: Model, x: Array, batch_size: int) -> Array:
+    """Return the outputs as in training, where a BatchNorm uses the batch; running statistics stay as they are."""
+    buffers = model.network.named_buffers().values()
+    before = [buffer.copy() for buffer in buffers]
+    # No part is smaller than a batch, let alone one row.
+    parts = np.array_split(x, max(1, len(x) // batch_size))
+    outputs = np.concatenate([model.forward(part, train=True) for part in parts])
+    for buffer, values in zip(buffers, before, strict=True):
+        buffer[...] = values
+    return outputs
+
+
+def _learnt(loss: Loss, first: Array, best: Array, targets: Array) -> bool:
+    """Return whether the loss fell from the outputs `first` to `best`, and for these targets more than for others.
+
+    The others are the same targets in other orders: confident outputs that become cautious lower the loss of them all.
+    """
+
+    def fall(targets: Array) -> float:
+        return float(loss.forward(first, targets) - loss.forward(best, targets))
+
+    others = [fall(np.roll(targets, by, axis=0)) for by in range(1, min(len(targets), _ORDERS + 1))]
+    if not others or fall(targets) <= _FALLEN * abs(loss.forward(first, targets)):
+        return False
+    return bool(fall(targets) - np.mean(others) > _SIGNIFICANT * np.std(others))
 
 
 def _endless(data: Dataset, batch_size: int, seed: int) -> Iterator[tuple[Array, Array]]:
     for epoch in count():
-        yield from data.batches(batch_size, keyed_generator(seed, "find_learning_rate", epoch))
+        # A single row could be too few for a layer that mixes rows.
+        yield from data.batches(batch_size, keyed_generator(seed, "find_learning_rate", epoch), drop_last="merge")

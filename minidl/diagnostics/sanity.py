@@ -8,7 +8,7 @@ from minidl._core.checks import check_type
 from minidl._core.tables import html_table
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import working_copy
-from minidl.diagnostics.items import SanityItem, data_items, model_items
+from minidl.diagnostics.items import SanityItem, data_items, last_layer, model_items, near_one
 from minidl.training.trainer import Trainer
 
 _HEADER = ("what", "verdict", "what was found, and what to do")
@@ -63,10 +63,11 @@ class SanityReport:
 def sanity_check(trainer: Trainer, data: Dataset) -> SanityReport:
     """Look for what is most often wrong before a long training; nothing of the trainer's or the data's changes.
 
-    It looks at the scale of x, the labels, equal rows with different labels, whether labels have anything to do with x,
-    the initial loss (of a classifier that knows nothing: ln K), the gradient on four rows, hidden units that are dead
-    or saturated, and whether 20 rows can be learnt by heart. Large sets are judged by some thousand of their rows. It
-    takes seconds (a large convolutional network some ten); `check_model`, `dead_units` and `overfit_tiny` look closer.
+    It looks at whether the loss takes what the last layer gives, the scale of x, the labels, equal rows with different
+    labels, whether labels have anything to do with x, the initial loss (of a classifier that knows nothing: ln K), the
+    gradient on four rows, hidden units that are dead or saturated, and whether 20 rows can be learnt by heart. Large
+    sets are judged by some thousand of their rows. It takes seconds (a large convolutional network some ten);
+    `check_model`, `dead_units` and `overfit_tiny` look closer.
 
     Parameters
     ----------
@@ -102,14 +103,14 @@ from targets
     check_type("sanity_check", "trainer", trainer, Trainer)
     check_dataset("sanity_check", data)
     model = working_copy("sanity_check", trainer.model)
-    items: list[SanityItem] = []
     # What overflows shows in what is measured.
     with np.errstate(all="ignore"):
+        items = last_layer(model, data)
         for item in data_items(model, data):
             items.append(item)
             if item.verdict == "fault":
                 break
-        else:
-            # After a fault the model would only be blamed for the data.
-            items += model_items(model, data, trained=trainer.step > 0)
+        if all(item.verdict != "fault" for item in items):
+            # After a fault the network would only be blamed for the last layer, or for the data.
+            items += model_items(model, near_one(data, items), trained=trainer.step > 0)
     return SanityReport(items)

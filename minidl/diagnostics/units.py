@@ -12,6 +12,7 @@ from minidl._core.errors import InputError
 from minidl._core.tables import html_table, text_table
 from minidl._core.types import Array
 from minidl.diagnostics.common import working_copy
+from minidl.nn.batches import rows_at_a_time
 from minidl.nn.layers import Layer
 from minidl.nn.model import Model
 
@@ -133,12 +134,16 @@ far below 0?); if training did it, lower the learning rate
     if x.ndim == 0 or len(x) < 2 or (x == x[:1]).all():
         raise InputError(f"dead_units: expected x to have at least 2 rows that differ, got shape {x.shape}")
     check_finite("x", x)
-    found: list[LayerUnits] = []
+    size = rows_at_a_time(twin.network, x.shape)
+    batches = [x[start : start + size] for start in range(0, len(x), size)]
     with np.errstate(all="ignore"):
-        for path, layer, taken, given in _recorded(twin, x):
-            if given.shape == taken.shape and given.ndim > 1 and _is_activation(layer, taken.shape):
-                found.append(_counted(path, layer, taken.astype(np.float64), given))
-    return UnitReport(found, len(x))
+        measures = [_Units(*call) for call in _recorded(twin, batches[0])]
+        # Twice through the rows: how large a layer's outputs become has to be known before its slopes are judged.
+        for look in (_Units.see, _Units.judge):
+            for batch in batches:
+                for units, call in zip(measures, _recorded(twin, batch), strict=True):
+                    look(units, *call[2:])
+    return UnitReport([units.counted() for units in measures if units.is_activation], len(x))
 
 
 def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
@@ -158,6 +163,49 @@ def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
     for _, layer in leaves:
         del vars(layer)["forward"]
     return calls
+
+
+class _Units:
+    """The units of one call of a layer, measured batch by batch: first `see` all of them, then `judge` them."""
+
+    def __init__(self, path: str, layer: Layer, taken: Array, given: Array) -> None:
+        self.path, self.layer = path, layer
+        self.is_activation = given.shape == taken.shape and given.ndim > 1 and _is_activation(layer, taken.shape)
+        self.lowest, self.highest = given[0].copy(), given[0].copy()
+        self.flat, self.seen = np.zeros(given.shape[-1], int), 0
+        if self.is_activation:
+            row = taken.shape[1:]
+            grid = np.linspace(-30.0, 30.0, -(-1000 // given[0].size) * given[0].size).reshape(-1, *row)
+            slopes = _slopes(layer, grid)
+            self.least = _FLAT * slopes.max()
+            self.bounded = max(slopes.flat[0], slopes.flat[-1]) <= self.least
+
+    @property
+    def largest(self) -> float:
+        """The size of the largest output."""
+        return float(np.maximum(np.abs(self.lowest), np.abs(self.highest)).max())
+
+    def see(self, taken: Array, given: Array) -> None:
+        """Note between which numbers the outputs of the batch are."""
+        if self.is_activation:
+            np.minimum(self.lowest, given.min(axis=0), out=self.lowest)
+            np.maximum(self.highest, given.max(axis=0), out=self.highest)
+
+    def judge(self, taken: Array, given: Array) -> None:
+        """Count where the layer is flat at the inputs of the batch."""
+        if self.is_activation:
+            # Where a ReLU is 0 it is flat as well, but rests there for most rows without harm.
+            active = self.bounded | (np.abs(given) > 1e-3 * self.largest)
+            flat = (_slopes(self.layer, taken.astype(np.float64)) <= self.least) & active
+            self.flat += flat.sum(axis=tuple(range(flat.ndim - 1)))
+            self.seen += flat[..., 0].size
+
+    def counted(self) -> LayerUnits:
+        """Return how many units are dead, and how many saturated."""
+        saturated = self.flat / self.seen >= 0.95
+        same = self.highest - self.lowest <= 1e-6 * self.largest
+        dead = same.all(axis=tuple(range(same.ndim - 1))) & ~saturated
+        return LayerUnits(self.path, type(self.layer).__name__, len(dead), int(dead.sum()), int(saturated.sum()))
 
 
 def _is_activation(layer: Layer, shape: tuple[int, ...]) -> bool:
@@ -180,17 +228,3 @@ def _slopes(layer: Layer, x: Array) -> Array:
     step = 1e-4 * np.maximum(1.0, np.abs(x))
     rise: Array = layer.forward(x + step) - layer.forward(x - step)
     return np.abs(rise) / (2 * step)
-
-
-def _counted(path: str, layer: Layer, x: Array, y: Array) -> LayerUnits:
-    grid = np.linspace(-30.0, 30.0, -(-1000 // x[0].size) * x[0].size).reshape(-1, *x.shape[1:])
-    slopes = _slopes(layer, grid)
-    least = _FLAT * slopes.max()
-    bounded = max(slopes.flat[0], slopes.flat[-1]) <= least
-    largest = float(np.abs(y).max())
-    # Where a ReLU is 0 it is flat as well, but rests there for most rows without harm.
-    flat = (_slopes(layer, x) <= least) & (bounded | (np.abs(y) > 1e-3 * largest))
-    axes = tuple(range(x.ndim - 1))
-    saturated = flat.mean(axis=axes) >= 0.95
-    dead = (np.ptp(y, axis=0) <= 1e-6 * largest).all(axis=axes[:-1]) & ~saturated
-    return LayerUnits(path, type(layer).__name__, len(dead), int(dead.sum()), int(saturated.sum()))

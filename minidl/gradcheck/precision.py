@@ -15,8 +15,8 @@ _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).m
 def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> None:
     """In float32 all results are float32, and near their values in float64."""
     single, double = x.astype(np.float32), x.astype(np.float32).astype(np.float64)
-    results = attempt("in float32, forward or backward", lambda: _results(layer.astype(np.float32), single))
-    exact = _results(layer.astype(np.float64), double)
+    results = attempt("in float32, forward or backward", lambda: results_of(layer.astype(np.float32), single))
+    exact = results_of(layer.astype(np.float64), double)
     # How far results move when x and parameters are rounded differently: what cancels in them moves much. In float32
     # the rounding on the way shows too, such as that of a mean which float64 takes away without a trace.
     moved, *others = (_nudged(layer, near, rng) for near in (double, single, single, single))
@@ -34,7 +34,7 @@ def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generat
             fail(f"in float32 it is off by {off:.2g} from float64", name, None, Verdict.FAIL_VALUE)
 
 
-def _results(layer: Layer, x: Array) -> dict[str, Array]:
+def results_of(layer: Layer, x: Array) -> dict[str, Array]:
     """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype."""
     y = layer.forward(x, train=True)
     dy = random_upstream(y.shape, np.random.default_rng(0)).astype(x.dtype)
@@ -49,7 +49,7 @@ def _nudged(layer: Layer, x: Array, rng: np.random.Generator) -> dict[str, Array
     twin = layer.astype(x.dtype)
     for parameter in twin.named_parameters().values():
         parameter.value *= 1 + _EPS * rng.choice([-1.0, 1.0], parameter.value.shape)
-    return _results(twin, (x * (1 + _EPS * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype))
+    return results_of(twin, (x * (1 + _EPS * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype))
 
 
 def _largest(array: Array) -> float:

@@ -5,7 +5,6 @@ It ends at the first finding. *Behaviour* is how a subject answers other uses th
 probe gives at most one finding. What is handed in is a float64 array, and left as it was found.
 """
 
-import warnings
 from collections.abc import Callable, Iterable
 from typing import NoReturn, TypeVar
 
@@ -40,16 +39,13 @@ def fail(
 def collect(probes: Probes) -> list[Finding]:
     """Run every probe, and return the finding of each that ends with one."""
     found: list[Finding] = []
-    # What is not finite is looked for in the results; an overflow on the way to a right one is no fault.
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for probe in probes:
-            try:
-                probe()
-            except Broken as broken:
-                # Several probes start with the same call.
-                if broken.finding not in found:
-                    found.append(broken.finding)
+    for probe in probes:
+        try:
+            probe()
+        except Broken as broken:
+            # Several probes start with the same call.
+            if broken.finding not in found:
+                found.append(broken.finding)
     return found
 
 

@@ -4,6 +4,7 @@ Products in pieces, work in blocks that stay in the cache, sums that stay accura
 functions. Each docstring gives the measured gain.
 """
 
+import math
 from collections.abc import Iterator
 from threading import Thread
 
@@ -110,6 +111,8 @@ SUM_BLOCK = 64
 def column_sums(*tables: Array) -> Array:
     """Return the sum over the rows of a table, or of the product of two, in float64: one pass, no temporaries.
 
+    Where the sum of a block is too large for float32, all is summed in float64.
+
     Parameters
     ----------
     *tables : array, shape (..., rows, columns)
@@ -126,14 +129,18 @@ def column_sums(*tables: Array) -> Array:
     """
     terms = ",".join("...nd" for _ in tables) + "->...d"
     # Sums in float16 would have next to no digits, and end at 65504.
-    tables = tuple(table.astype(np.promote_types(table.dtype, np.float32), copy=False) for table in tables)
+    tables = tuple(table if table.itemsize >= 4 else table.astype(np.float32) for table in tables)
     *stack, n, d = tables[0].shape
     whole = n - n % SUM_BLOCK
-    blocks = np.einsum(
-        terms, *(table[..., :whole, :].reshape(*stack, whole // SUM_BLOCK, SUM_BLOCK, d) for table in tables)
-    )
-    rest = np.einsum(terms, *(table[..., whole:, :] for table in tables))
-    return blocks.sum(axis=-2, dtype=np.float64) + rest
+    sums = np.einsum(terms, *(table[..., whole:, :] for table in tables)).astype(np.float64)
+    # Small batches have no whole block: a call less is 8 us less.
+    if whole:
+        blocks = (table[..., :whole, :].reshape(*stack, whole // SUM_BLOCK, SUM_BLOCK, d) for table in tables)
+        sums += np.einsum(terms, *blocks).sum(axis=-2, dtype=np.float64)
+    # One number to look at; vdot takes 0.4 us, and warns of nothing.
+    if tables[0].itemsize < 8 and not math.isfinite(np.vdot(sums, sums)):
+        return column_sums(*(table.astype(np.float64) for table in tables))
+    return sums
 
 
 # Cody's rational functions, coefficients from the highest power down. All of them are positive, and so is what they

@@ -8,7 +8,8 @@ import numpy as np
 from minidl._core.checks import as_array, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
-from minidl.data.dataset import Dataset, measured_batches
+from minidl.data.dataset import Dataset, check_dataset
+from minidl.nn.batches import of_outputs
 from minidl.nn.losses import Loss
 from minidl.nn.metrics import accuracy
 from minidl.nn.model import Model
@@ -53,29 +54,32 @@ class Ensemble:
         self.models = list(models)
         self.vote = vote
 
-    def predict_proba(self, x: Any) -> Array:
-        """Return the mean of the models' probabilities, or with "majority" the share of votes, shape (n, classes)."""
-        votes = [self._vote(i, x) for i in range(len(self.models))]
+    def predict_proba(self, x: Any, batch_size: int | None = None) -> Array:
+        """Return the mean of the models' probabilities, or with "majority" the share of votes, shape (n, classes).
+
+        See `Model.predict` for `batch_size`.
+        """
+        votes = [self._vote(i, x, batch_size) for i in range(len(self.models))]
         shapes = [vote.shape for vote in votes]
         if len(set(shapes)) > 1:
             got = ", ".join(map(str, shapes))
             raise ShapeError(f"Ensemble: expected models of the same classes, got outputs of shapes {got}")
         return np.mean(votes, axis=0)
 
-    def predict(self, x: Any) -> Array:
+    def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the class of each row of `x`, shape (n,)."""
-        return self.predict_proba(x).argmax(axis=1)
+        return self.predict_proba(x, batch_size).argmax(axis=1)
 
     def evaluate(self, dataset: Dataset, batch_size: int | None = None) -> dict[str, float]:
         """Return the accuracy over the whole dataset."""
-        predicted = [self.predict(x) for x, _ in measured_batches("Ensemble.evaluate", dataset, batch_size)]
-        return {"accuracy": accuracy(np.concatenate(predicted), dataset.y)}
+        check_dataset("Ensemble.evaluate", dataset)
+        return {"accuracy": accuracy(self.predict(dataset.x, batch_size), dataset.y)}
 
-    def _vote(self, i: int, x: Any) -> Array:
+    def _vote(self, i: int, x: Any, batch_size: int | None) -> Array:
         """Return what model i says of each row, shape (n, classes)."""
         model = self.models[i]
-        outputs = model.finite_outputs(x)
-        labels = as_array("predictions", model.loss.predict(outputs))
+        outputs = model.finite_outputs(x, batch_size)
+        labels = as_array("predictions", of_outputs(model.loss.predict, outputs))
         wide = outputs.ndim == 2 and outputs.shape[1] > 1
         if not wide or labels.shape != outputs.shape[:1] or labels.dtype.kind not in "iu":
             raise InputError(
@@ -85,7 +89,7 @@ class Ensemble:
             )
         if self.vote == "majority":
             return np.eye(outputs.shape[1])[labels]
-        return model.loss.probabilities(outputs)
+        return of_outputs(model.loss.probabilities, outputs)
 
     def __repr__(self) -> str:
         count = len(self.models)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl._core.checks import as_array, as_count, as_labels
+from minidl._core.checks import as_array, as_count, as_labels, check_integers
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
 
@@ -22,6 +22,8 @@ def accuracy(predictions: Any, targets: Any) -> float:
     ------
     ShapeError
         If the two are not of one shape (n,), n >= 1: (n, 1) against (n,) would compare every pair.
+    InputError
+        If they are no integers: of probabilities, hardly one is the label.
 
     Examples
     --------
@@ -33,13 +35,16 @@ def accuracy(predictions: Any, targets: Any) -> float:
         raise ShapeError(
             f"accuracy: expected predictions and targets of one shape (n,), got {predictions.shape} and {targets.shape}"
         )
+    check_integers("accuracy", "predictions", predictions)
+    check_integers("accuracy", "targets", targets)
     return float((predictions == targets).mean())
 
 
 def top_k_accuracy(scores: Any, targets: Any, k: int = 5) -> float:
     """Return the share of rows whose target is among the `k` classes of the largest scores, in [0, 1].
 
-    Equal scores rank by the number of the class, as in `argmax`, so that k = 1 gives the accuracy.
+    Equal scores rank by the number of the class, lowest first, as in `argmax`, so that k = 1 gives the accuracy.
+    scikit-learn ranks the highest number first, and Keras counts every class whose score equals the k-th.
 
     Parameters
     ----------

@@ -1,17 +1,21 @@
 """Model: what is minimised, and its exact gradient."""
 
 import copy
+import warnings
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_array, as_float_dtype, check_finite, check_returned, check_type
+from minidl._core.checks import as_array, as_count, as_dtype, as_float_dtype, check_finite, check_returned, check_type
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl._core.tables import escape
 from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
-from minidl.data.dataset import Dataset, measured_batches
+from minidl.data.dataset import Dataset, check_dataset
+from minidl.nn.batches import of_outputs, rows_at_a_time
+from minidl.nn.blueprint import BLUEPRINT, blueprint, differences
+from minidl.nn.ends import limited_outputs
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -38,6 +42,11 @@ class Model:
     dtype : dtype
         Of the first parameter; inputs are cast to it (a copy where it differs).
 
+    Warns
+    -----
+    UserWarning
+        If the loss takes logits, and the last layer (`Softmax`, `Sigmoid`, `ReLU`, ...) limits the outputs.
+
     Raises
     ------
     InputError
@@ -56,6 +65,8 @@ class Model:
             if id(layer) in seen:
                 raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
             seen[id(layer)] = repr(path[:-1])
+        if limits := limited_outputs(network, loss):
+            warnings.warn(f"Model: {limits}", stacklevel=2)
         self.network = network
         self.loss = loss
         self.regularizer = regularizer
@@ -64,15 +75,18 @@ class Model:
 
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
-        outputs = self.network.forward(as_array("x", x).astype(self.dtype, copy=False), train)
+        outputs = self.network.forward(as_dtype("x", as_array("x", x), self.dtype), train)
         return check_returned("forward", outputs, of=self.network)
 
-    def finite_outputs(self, x: Any) -> Array:
-        """Return the outputs for the batch `x`, or refuse NaN and infinity in x or in the outputs."""
+    def finite_outputs(self, x: Any, batch_size: int | None = None) -> Array:
+        """Return the outputs for all rows of `x`, or refuse NaN and infinity in x or in the outputs.
+
+        See `predict` for `batch_size`.
+        """
         x = as_array("x", x)
         check_finite("x", x)
         try:
-            outputs = self.forward(x)
+            outputs = self._outputs(x, batch_size)
         except ShapeError as error:
             if not takes(self.network, x.shape):
                 raise
@@ -80,13 +94,22 @@ class Model:
         check_finite("outputs", outputs)
         return outputs
 
-    def predict(self, x: Any) -> Array:
-        """Return the prediction for each row of `x`: for a classifier its class, shape (n,)."""
-        return self.loss.predict(self.finite_outputs(x))
+    def predict(self, x: Any, batch_size: int | None = None) -> Array:
+        """Return the prediction for each row of `x`: for a classifier its class, shape (n,).
 
-    def predict_proba(self, x: Any) -> Array:
-        """Return the probability of each class for each row of `x`, shape (n, classes)."""
-        return self.loss.probabilities(self.finite_outputs(x))
+        Parameters
+        ----------
+        x : array_like, shape (n, ...)
+            Finite; without rows the result has none either.
+        batch_size : int, optional
+            Rows at a time, which bounds the memory; as in a matrix product, it changes only the rounding. None is 2500
+            flat rows, or 250 where a layer makes or takes images; fewer where the output of a layer is very large.
+        """
+        return of_outputs(self.loss.predict, self.finite_outputs(x, batch_size))
+
+    def predict_proba(self, x: Any, batch_size: int | None = None) -> Array:
+        """Return the probability of each class for each row of `x`, shape (n, classes); see `predict`."""
+        return of_outputs(self.loss.probabilities, self.finite_outputs(x, batch_size))
 
     def penalty(self) -> float:
         """Return the regularizer's sum over the penalized parameters, 0 without one."""
@@ -128,11 +151,14 @@ class Model:
             At least one row.
         batch_size : int, optional
             Rows at a time, which bounds the memory; means are weighted by the rows, so it changes only the rounding.
-            None is 2500 flat rows, or 250 images.
+            None is as in `predict`.
         """
+        check_dataset("Model.evaluate", dataset)
         sums: dict[str, float] = {}
-        for x, y in measured_batches("Model.evaluate", dataset, batch_size):
-            outputs = self.forward(x)
+        row = 0
+        for x, y in dataset.batches(self._batch_size(dataset.x, batch_size)):
+            outputs = self.forward(as_dtype("x", x, self.dtype, row))
+            row += len(x)
             means = {"loss": self._loss(x, outputs, y), **self.loss.metrics(outputs, y)}
             for name, mean in means.items():
                 sums[name] = sums.get(name, 0.0) + mean * len(x)
@@ -160,21 +186,36 @@ class Model:
         return {path: p.value for path, p in self.parameters.items()} | self.network.named_buffers()
 
     def save_weights(self, path: PathLike) -> None:
-        """Write all parameters and buffers to one safetensors file, whole or not at all."""
-        write_tensors(path, self.weights())
+        """Write all parameters and buffers to one safetensors file, whole or not at all.
+
+        Beside them stands in words how each layer is made, so that `load_weights` can tell another network.
+        """
+        write_tensors(path, self.weights(), {BLUEPRINT: blueprint(self.network)})
 
     def load_weights(self, path: PathLike) -> None:
         """Set all parameters and buffers to those of a file, a checkpoint too; if they do not all fit, nothing changes.
+
+        Warns
+        -----
+        UserWarning
+            If `save_weights` wrote the file for another network, of the same shapes: a ReLU may be a Sigmoid here.
 
         Raises
         ------
         CheckpointError
             If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
         """
-        tensors, _ = read_tensors(path, require_digest=False)
+        tensors, texts = read_tensors(path, require_digest=False)
         # What begins with @ is the state that a checkpoint has besides.
         found = {name: array for name, array in tensors.items() if not name.startswith("@")}
         self.check_weights(found, path)
+        if BLUEPRINT in texts and (unlike := differences(texts[BLUEPRINT], self.network)):
+            more = f"; and {len(unlike) - 3} more" if len(unlike) > 3 else ""
+            warnings.warn(
+                f"{path}: these weights are of another network of the same shapes: {'; '.join(unlike[:3])}{more}. "
+                "Build the network as in the file; if you mean it, call save_weights again with this one",
+                stacklevel=2,
+            )
         for name, array in self.weights().items():
             array[...] = found[name]
 
@@ -195,6 +236,27 @@ class Model:
             raise CheckpointError(
                 f"{source}: these weights are not of {self!r:.80}: it has {'; '.join(faults[:8])}{hint}"
             )
+
+    def _outputs(self, x: Array, batch_size: int | None) -> Array:
+        """Return the outputs for all rows of `x`, a batch at a time."""
+        size = self._batch_size(x, batch_size)
+        row = x.shape[1:]
+        # Not cut, so that the refusal names the shape that x has.
+        refused = not takes(self.network, row) and (not row or takes(self.network, x.shape))
+        if refused or len(x) <= size:
+            return self.forward(x)
+        first = self.forward(x[:size])
+        # Written to one array: an output may be a view of much more memory, which a list of them would keep.
+        outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
+        for start in range(0, len(x), size):
+            part = outputs[start : start + size]
+            y = first if start == 0 else self.forward(as_dtype("x", x[start : start + size], self.dtype, start))
+            part[...] = check_returned("forward", y, part.shape, of=self.network)
+        return outputs
+
+    def _batch_size(self, x: Array, given: int | None) -> int:
+        """Return how many rows of `x` go through the network at a time."""
+        return rows_at_a_time(self.network, x.shape) if given is None else as_count("batch_size", given)
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:

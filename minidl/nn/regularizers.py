@@ -1,5 +1,6 @@
 """Regularizers: a penalty on weights, added to the loss to make the cost."""
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -26,7 +27,10 @@ class Regularizer(ABC):
 class L2(Regularizer):
     """``strength * sum(w**2)``, with gradient ``2 * strength * w``.
 
-    There is no 1/2 in it: PyTorch's ``weight_decay`` equals ``2 * strength``.
+    There is no 1/2 in it: PyTorch's ``weight_decay`` equals ``2 * strength``. It also decays biases, ``gamma`` and
+    ``beta``, which are not penalized here. This line makes plain gradient descent the same::
+
+        for parameter in model.parameters.values(): parameter.penalized = True
 
     Examples
     --------
@@ -40,7 +44,10 @@ class L2(Regularizer):
     def penalty(self, w: Array) -> float:
         # A view in memory order: the default would copy a weight in column order.
         flat = w.ravel(order="K")
-        return self.strength * float(flat @ flat)
+        squares = float(np.vdot(flat, flat))
+        if squares == math.inf:
+            squares = float(np.square(flat, dtype=np.float64).sum())
+        return self.strength * squares
 
     def gradient(self, w: Array) -> Array:
         return 2.0 * self.strength * w

@@ -45,7 +45,7 @@ def plot_schedule(
 def plot_learning_rates(
     rates: Any,
     losses: Any,
-    smoothed: Any,
+    held_out: Any,
     suggestion: float | None = None,
     *,
     title: str = "",
@@ -53,12 +53,12 @@ def plot_learning_rates(
 ) -> "Figure":
     """Draw the losses of a learning-rate test over the rates, on a logarithmic axis, with the suggestion marked.
 
-    The axis of losses ends a little above the highest smoothed loss that comes before the lowest one: what blows up
+    The axis of losses ends a little above the highest loss of the held-out rows before the lowest one: what blows up
     leaves the picture at its upper edge, and what is not finite is a gap.
 
     Parameters
     ----------
-    rates, losses, smoothed : array_like, shape (steps,)
+    rates, losses, held_out : array_like, shape (steps,)
         As in `LearningRateResult`; rates above 0.
     suggestion : float, optional
     title : str
@@ -76,23 +76,23 @@ def plot_learning_rates(
     ShapeError
         If the three are not of one length.
     """
-    rates, losses, smoothed = as_array("rates", rates), as_array("losses", losses), as_array("smoothed", smoothed)
-    if rates.ndim != 1 or len(rates) == 0 or not rates.shape == losses.shape == smoothed.shape:
+    rates, losses, held_out = as_array("rates", rates), as_array("losses", losses), as_array("held_out", held_out)
+    if rates.ndim != 1 or len(rates) == 0 or not rates.shape == losses.shape == held_out.shape:
         raise ShapeError(
-            "plot_learning_rates: expected rates, losses and smoothed of one shape (steps,), got "
-            f"{rates.shape}, {losses.shape} and {smoothed.shape}"
+            "plot_learning_rates: expected rates, losses and held_out of one shape (steps,), got "
+            f"{rates.shape}, {losses.shape} and {held_out.shape}"
         )
-    losses, smoothed = with_gaps(losses), with_gaps(smoothed)
+    losses, held_out = with_gaps(losses), with_gaps(held_out)
     ax = begin(ax, title, 1)
     ax.plot(rates, losses, color="0.5", linewidth=0.8, linestyle=":", label="each batch")
-    ax.plot(rates, smoothed, color=BLUE, linewidth=1.6, label="smoothed")
+    ax.plot(rates, held_out, color=BLUE, linewidth=1.6, label="held-out rows")
     ax.set_xscale("log")
-    if np.isfinite(smoothed).any():
-        low, high = float(np.nanmin(smoothed)), float(np.nanmax(smoothed[: int(np.nanargmin(smoothed)) + 1]))
+    if np.isfinite(held_out).any():
+        low, high = float(np.nanmin(held_out)), float(np.nanmax(held_out[: int(np.nanargmin(held_out)) + 1]))
         room = max(high - low, 0.05 * abs(high), 1e-12)
         ax.set_ylim(np.nanmin([low, np.nanquantile(losses, 0.02)]) - 0.1 * room, high + 0.6 * room)
     else:
         write_inside(ax, "nothing finite to draw")
     if suggestion is not None:
         ax.axvline(suggestion, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"suggestion: {suggestion:.2g}")
-    return finish(ax, "learning rate, log scale", "loss of a batch", legend=True)
+    return finish(ax, "learning rate, log scale", "loss", legend=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError, SweepError
 from minidl._core.types import PathLike
-from minidl._storage.files import set_aside
+from minidl._storage.files import check_file, refusing, set_aside
 from minidl._storage.locks import locked
 from minidl.sweeps.progress import Progress
 from minidl.sweeps.result import SweepResult
@@ -109,8 +109,10 @@ def sweep(
         stack.callback(progress.close)
         if isinstance(engine, WorkerProcesses):
             stack.callback(engine.stop)
+        check_file(path)
         if not resume:
-            set_aside(path)
+            with refusing(path, "file"):
+                set_aside(path)
         known = {t.key: t for t in _known_trials(path, name) if t.ok or not retry_failed}
         arrived = False
 

@@ -79,7 +79,7 @@ class RandomSearch:
     Examples
     --------
     >>> RandomSearch({"lam": LogUniform(1e-5, 1e-1), "units": [50, 100]}, trials=20)
-    RandomSearch({'lam': LogUniform(1e-05, 0.1), 'units': [50, 100]}, trials=20)
+    RandomSearch({'lam': LogUniform(1e-05, 0.1), 'units': [50, 100]}, 20)
     """
 
     def __init__(self, ranges: Ranges, trials: int) -> None:

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike
 
 from minidl._core.types import Array
+from minidl.gradcheck.arrays import layouts
 
 Shape = tuple[int, ...]
 Values = Callable[[Shape], st.SearchStrategy[Array]]
@@ -72,7 +73,7 @@ def batches(
     dtype: DTypeLike | None = None,
     values: Values = off_kinks,
 ) -> Array:
-    """Draw an x of `rows` rows of shape `features`, in one of four memory layouts (C, F, strided, read-only).
+    """Draw an x of `rows` rows of shape `features`, in one of five memory layouts (C, F, strided, reversed, read-only).
 
     Parameters
     ----------
@@ -88,12 +89,7 @@ def batches(
     row = (features,) if isinstance(features, int) else features
     n = draw(other_than(row[0])) if rows is None else rows
     x = draw(values((n, *row))).astype(draw(DTYPES) if dtype is None else dtype)
-    layout = draw(st.sampled_from(["C", "F", "strided", "read-only"]))
-    if layout == "F":
-        return np.asfortranarray(x)
-    if layout == "strided":
-        return np.repeat(x, 2, axis=0)[::2]
-    return np.broadcast_to(x, x.shape) if layout == "read-only" else x
+    return draw(st.sampled_from([x, *layouts(x).values()]))
 
 
 def other_than(side: int, least: int = 1) -> st.SearchStrategy[int]:

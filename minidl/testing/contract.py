@@ -9,6 +9,7 @@ import numpy as np
 from minidl._core.checks import check_type
 from minidl._core.errors import GradientCheckError, MinidlError
 from minidl._core.types import Array
+from minidl.gradcheck.arrays import first
 
 
 class ContractError(MinidlError, AssertionError):
@@ -61,9 +62,7 @@ def require_equal(what: str, got: Any, expected: Any) -> None:
         return
     require(got.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {got.shape}")
     bar = 1e-9 * np.abs(expected).max(initial=0.0)
-    wrong = ~((got == expected) | (np.abs(got - expected) <= bar))
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+    if (index := first(~((got == expected) | (np.abs(got - expected) <= bar)))) is not None:
         raise ContractError(f"{what}: expected {expected[index]} at {index}, got {got[index]}")
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import check_layer, check_loss, check_regularizer
+from minidl.gradcheck.precision import results_of
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
@@ -53,7 +53,7 @@ class LayerContract(Contract):
     shape: Shape
 
     def gradients_are_right(self) -> None:
-        for rows, dtype in ((3, np.float64), (least_rows(self.make, self.shape), np.float32)):
+        for rows, dtype in ((3, np.float64), (least_rows(self.make()), np.float32)):
             check_layer(self.make(), sample((rows, *self.shape), rows, dtype), seed=rows).assert_ok()
 
     def instances_share_nothing(self) -> None:
@@ -69,29 +69,16 @@ class LayerContract(Contract):
         x = sample((2, *self.shape), 0)
         fresh, layer = (self.make().astype(np.float64) for _ in range(2))
         other = other_of(layer)
-        _train(layer, sample((3, *self.shape), 5))
+        results_of(layer, sample((3, *self.shape), 5))
         for array in (*(p.value for p in layer.named_parameters().values()), *layer.named_buffers().values()):
             array += 1
-        require_equal(f"{what}, after the first one was trained and changed", _train(other, x), _train(fresh, x))
+        got, expected = (results_of(trained, x) for trained in (other, fresh))
+        require_equal(f"{what}, after the first one was trained and changed", got, expected)
 
 
-def least_rows(make: Make, shape: Shape) -> int:
-    """Return 1, or 2 for a layer that mixes rows and refuses to train on one: one value has no variance."""
-    layer = make()
-    if all(part.batch_independent for _, part in layer.walk()):
-        return 1
-    try:
-        layer.forward(sample((1, *shape), 0), train=True)
-    except InputError:
-        return 2
-    return 1
-
-
-def _train(layer: Layer, x: Array) -> dict[str, Array]:
-    """Return copies of y, dx and the gradients of one forward and backward."""
-    y = layer.forward(x, train=True).copy()
-    dx = layer.backward(sample(y.shape, 1)).copy()
-    return {"y": y, "dx": dx} | {f"{path}.grad": p.grad.copy() for path, p in layer.named_parameters().items()}
+def least_rows(layer: Layer) -> int:
+    """Return 1, or 2 for a layer that mixes rows: one value has no variance."""
+    return 1 if all(part.batch_independent for _, part in layer.walk()) else 2
 
 
 def check_loss_contract(make: Callable[[], Loss], outputs: Any, targets: Any) -> None:

@@ -27,7 +27,7 @@ def array_source(array: Array) -> str:
         return text
     if array.flags.f_contiguous:
         return f"np.asfortranarray({text})"
-    return f"np.repeat({text}, 2, axis=0)[::2]"
+    return f"np.repeat({text}, 2, axis=-1)[..., ::2]"
 
 
 def call_source(make: Callable[..., Any], arguments: list[str]) -> str:

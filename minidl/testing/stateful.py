@@ -35,7 +35,7 @@ def layer_machine(make: Callable[[], Layer], input_shape: Shape) -> type[RuleBas
     >>> TestDense = layer_machine(lambda: Dense(3, 2, rng=0), (3,)).TestCase  # pytest collects and runs it
     """
 
-    least = least_rows(make, input_shape)
+    least = least_rows(make())
     any_batch = batches(input_shape, dtype=np.float64)
 
     class LayerMachine(RuleBasedStateMachine):

@@ -131,6 +131,11 @@ class OptimizerContract(Contract):
     def refuses_to_train_nothing(self) -> None:
         require_raises("a step without parameters", MinidlError, lambda: self.make().step({}))
 
+    def refuses_another_model(self) -> None:
+        optimizer = self.make()
+        _step(optimizer, _weight())
+        require_raises("a step with another model's parameter", MinidlError, lambda: _step(optimizer, _weight()))
+
 
 def _weight(seed: int = 0, dtype: Any = np.float64, order: Any = "C") -> Parameter:
     weight = Parameter(np.array(sample((3, 2), seed), order=order), dtype=dtype)
@@ -183,6 +188,7 @@ def check_callback_contract(make: Callable[[], Callback]) -> None:
     """Check that the callbacks of `make` keep the contract of `Callback`; see `check_optimizer_contract`.
 
     They meet a softmax classifier with 9 features, 3 classes and 8 rows, in fits that run through, fail and repeat.
+    What its `saved_attributes` names begins anew with each run.
 
     Parameters
     ----------
@@ -198,9 +204,6 @@ def check_callback_contract(make: Callable[[], Callback]) -> None:
 
 class CallbackContract(Contract):
     _kind = Callback
-
-    def survives_a_fit(self) -> None:
-        _fit(_trainer(self.make()))
 
     def survives_a_fit_without_validation_or_metrics(self) -> None:
         _fit(_trainer(self.make()), validation=None, train_metrics=False)
@@ -228,6 +231,25 @@ class CallbackContract(Contract):
         callback = self.make()
         _fail(callback, RuntimeError("planted"), 4)
         _fit(_trainer(callback))
+
+    def forgets_the_run_before(self) -> None:
+        used, new = self.make(), self.make()
+        _fit(_trainer(used), epochs=3)
+        for callback in (used, new):
+            _fit(_trainer(callback))
+        for name in new.saved_attributes:
+            got, expected = (_comparable(getattr(callback, name)) for callback in (used, new))
+            try:
+                np.testing.assert_equal(got, expected)
+            except AssertionError as error:
+                raise ContractError(
+                    f"{name}: expected {expected!r:.80} after a second run, as a new one has, got {got!r:.80}; let "
+                    "on_train_begin set what saved_attributes names"
+                ) from error
+
+
+def _comparable(saved: Any) -> Any:
+    return saved.bit_generator.state if isinstance(saved, np.random.Generator) else saved
 
 
 def _trainer(*callbacks: Callback) -> Trainer:

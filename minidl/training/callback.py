@@ -1,8 +1,14 @@
 """Callback: what can happen at the joints of training; Observer: what nearly all of minidl's own have in common."""
 
-from typing import TYPE_CHECKING, ClassVar
+import inspect
+from functools import partialmethod
+from operator import is_
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from minidl._core.errors import InputError
 from minidl._core.reprs import constructor_call
+from minidl._core.spelling import nearest
+from minidl.training.history import as_row
 
 if TYPE_CHECKING:
     from minidl.training.trainer import Trainer
@@ -19,12 +25,39 @@ class Callback:
     `saved_attributes`; so a run that is resumed from a checkpoint goes on with them. `on_train_begin` sets them as they
     are at the beginning of a run; a resumed run then puts those of the checkpoint in their place, and the trainer, its
     model and its optimizer where they were.
+
+    Numbers that a callback puts into ``trainer.logs`` in `on_epoch_end` are columns of that epoch's row of the history:
+    callbacks whose turn is later see them, and bars, log files, figures and checkpoints have them.
+
+    Raises
+    ------
+    InputError
+        When a subclass is defined: if a method ``on_...`` is none of the moments, or a moment takes something else than
+        the trainer. From `Trainer.fit`: if what is put into the logs is no number, replaces a number that is there, or
+        comes at another moment or from a callback that `runs_last`.
     """
 
     saved_attributes: tuple[str, ...] = ()
     """Attributes that belong into a checkpoint: numbers, texts, arrays, Generators, and lists and dicts of these."""
     runs_last: ClassVar[bool] = False
-    """Whether its turn is after all other callbacks, whatever its place in the list."""
+    """Whether its turn is after all other callbacks, whatever its place in the list; it then adds no numbers."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A class that is mixed in may have methods on_... of its own kind; what stands here is meant for training.
+        for name, value in vars(cls).items():
+            if name.startswith("on_") and _is_method(value) and name not in MOMENTS:
+                ours = name.replace("start", "begin").replace("finish", "end").replace("train_batch", "batch")
+                meant = nearest(ours, MOMENTS, 1)
+                hint = f"did you mean {meant[0]}" if meant else f"the moments are {', '.join(MOMENTS)}"
+                raise InputError(
+                    f"{cls.__name__}.{name}: no moment of training has this name, so it would never be called; {hint}, "
+                    f"or is it a method of your own? Then call it _{name}"
+                )
+        for name in MOMENTS:
+            value = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
+            if value is not vars(Callback)[name]:
+                check_moment(cls.__name__, name, value, f"def {name}(self, trainer)", cls)
 
     @property
     def adds_logs(self) -> bool:
@@ -32,7 +65,7 @@ class Callback:
 
         While no callback does, a name that a callback follows can be refused before the first epoch.
         """
-        return getattr(self.on_epoch_end, "__func__", None) is not Callback.on_epoch_end
+        return not self.runs_last and getattr(self.on_epoch_end, "__func__", None) is not Callback.on_epoch_end
 
     def on_train_begin(self, trainer: "Trainer") -> None:
         """Before the first epoch of a `fit`."""
@@ -44,7 +77,7 @@ class Callback:
         """Before an epoch; ``trainer.epoch`` is its number, from 1."""
 
     def on_epoch_end(self, trainer: "Trainer") -> None:
-        """After an epoch; ``trainer.logs`` is a copy of its row of the history."""
+        """After an epoch; ``trainer.logs`` is its row of the history, to which numbers may be added."""
 
     def on_batch_begin(self, trainer: "Trainer") -> None:
         """Before a step."""
@@ -56,6 +89,81 @@ class Callback:
         """After the last step or epoch before Ctrl-C or SIGTERM ends training; what is to be kept is saved here."""
 
     __repr__ = constructor_call
+
+
+MOMENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
+"""The names of the methods that a trainer calls."""
+_OF_KERAS = ("epoch", "batch", "logs")
+"""What moments of Keras take, in place of a trainer that has all of them."""
+
+
+def _is_method(value: object) -> bool:
+    # The last two become callable when an instance is asked for them.
+    return not isinstance(value, type) and (callable(value) or isinstance(value, classmethod | partialmethod))
+
+
+def check_moment(where: str, name: str, function: Any, written: str, owner: type | None = None) -> None:
+    """Refuse a function, or an attribute of the class `owner`, that cannot serve as a moment.
+
+    Raises
+    ------
+    InputError
+        If it cannot be called with the trainer, or does nothing when it is called; says how it is `written`.
+    """
+    if owner is not None and hasattr(function, "__get__"):
+        if not _is_method(function):
+            # Such as a property: only an instance tells what it is.
+            return
+        function = function.__get__(object(), owner)
+    wanted = f"{where}: expected a function of the trainer as {name}"
+    if not callable(function):
+        raise InputError(f"{wanted}, got {function!r:.80}; write {written}")
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise InputError(f"{wanted}, got one with async or yield, of which a call runs nothing; write {written}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        # Some functions written in C have none.
+        return
+    try:
+        takes = next(iter(signature.bind(None).arguments))
+    except TypeError:
+        takes = ""
+    if not takes or takes in _OF_KERAS:
+        hint = "; trainer.epoch, trainer.batch and trainer.logs have what Keras passes" if takes else ""
+        raise InputError(f"{wanted}, got one of {signature}; write {written}{hint}")
+
+
+def call_moment(callback: Callback, moment: str, trainer: "Trainer") -> None:
+    """Call the method `moment`, and take the numbers that it adds to the logs.
+
+    Raises
+    ------
+    InputError
+        If it does something else to the logs; they are then as before.
+    """
+    logs, before = trainer.logs, dict(trainer.logs)
+    getattr(callback, moment)(trainer)
+    # By identity, since NaN equals nothing and arrays compare to arrays; every step pays for this.
+    if len(logs) == len(before) and all(map(is_, logs.values(), before.values())):
+        return
+    added = dict(logs)
+    logs.clear()
+    logs.update(before)
+    where = f"{type(callback).__name__}.{moment}"
+    for name, value in before.items():
+        if added.get(name) is not value:
+            raise InputError(
+                f"{where}: expected {name!r} in the logs to stay as it is, but it was changed; give a number of your "
+                "own another name"
+            )
+    row = as_row(added, where)
+    name = next(name for name in row if name not in before)
+    if moment != "on_epoch_end":
+        raise InputError(f"{where}: {name!r} in the logs would be lost; put it there in on_epoch_end")
+    if callback.runs_last:
+        raise InputError(f"{where}: {name!r} in the logs is too late for others; set runs_last = False")
+    logs.update(row)
 
 
 class Observer(Callback):

@@ -29,8 +29,7 @@ _MOST_BITS = 1023
 """Of an integer: every one that has no more is less than the largest float."""
 BESIDES = ("epoch", "learning_rate", "seconds")
 """The columns of a trainer's history that are no metrics."""
-USUAL = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
-"""Those that most histories have, in the order in which they are shown."""
+_ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
 
 
 class History:
@@ -76,7 +75,7 @@ class History:
     def columns(self) -> list[str]:
         """The columns: the usual ones in their usual order, then all others as they were first seen."""
         seen = dict.fromkeys(name for row in self.rows for name in row)
-        return [name for name in USUAL if name in seen] + [name for name in seen if name not in USUAL]
+        return [name for name in _ORDER if name in seen] + [name for name in seen if name not in _ORDER]
 
     def __getitem__(self, column: str) -> list[int | float]:
         """Return one value an epoch, NaN where the epoch has none; an unknown column is an `InputError`."""
@@ -229,24 +228,42 @@ class Monitor:
         # An integer may be larger than any float, which is comparable, but not a float's factor.
         return math.inf if value != value else -value if self.larger_is_better else value
 
-    def read(self, logs: Mapping[str, float], owner: object) -> float:
-        """Return the epoch's value, `minimised`, or refuse as `check` does."""
+    def read(self, logs: Mapping[str, float], owner: object, earlier: Iterable[Row] = ()) -> float | None:
+        """Return the epoch's value, `minimised`; None if it has none but one of the `earlier` rows of the run has.
+
+        If no epoch of the run has one, it is refused as in `check`.
+        """
+        if self.name not in logs and any(self.name in row for row in earlier):
+            return None
         self.check(logs, owner)
         return self.minimised(logs[self.name])
 
-    def check(self, names: Collection[str] | None, owner: object) -> None:
+    def check(self, names: Collection[str] | None, owner: object, later: Collection[object] = ()) -> None:
         """Refuse the name if it is none of those that an epoch has; with None, nobody knows them yet.
+
+        Parameters
+        ----------
+        names : collection of str or None
+        owner : object
+            Whose the name is.
+        later : collection of Callback
+            Those that may add names after the owner's turn.
 
         Raises
         ------
         InputError
-            Says the nearest names, and whose the name is.
+            Says the nearest names.
         """
         if names is None or self.name in names:
             return
-        hint = f"the nearest names are {', '.join(nearest(self.name, names) or names)}"
-        if self.name.startswith("val_") and not any(name.startswith("val_") for name in names):
-            hint = "pass validation data to fit"
+        validated = any(name.startswith("val_") for name in names)
+        known = [*names, *([] if validated else [f"val_{name}" for name in names if name not in BESIDES])]
+        hint = f"the nearest names are {', '.join(nearest(self.name, known) or names)}"
+        if self.name.startswith("val_") and not validated:
+            hint = "pass validation data to fit" + ("" if self.name in known else f"; {hint}")
+        if later:
+            adds = type(next(iter(later))).__name__
+            hint += f"; if {adds} adds it, put {adds} before this callback"
         raise InputError(f"{owner!r}: an epoch has no {self.name!r}; {hint}")
 
 

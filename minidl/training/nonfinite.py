@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minidl._core.checks import check_finite
+from minidl._core.checks import as_dtype, check_finite
 from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
 from minidl.nn.layers import Layer, Sequential
@@ -17,6 +17,12 @@ def check_weights(model: Model) -> None:
         check_finite(path, array)
 
 
+def blamed(error: NonFiniteError, model: Model, x: Array, where: str = "") -> NonFiniteError:
+    """Return an error that says also where NaN or infinity came from, if that can be found."""
+    place = first_place(model, x)
+    return NonFiniteError(f"{where}{error}{f'; first met in {place}' if place and place not in str(error) else ''}")
+
+
 def first_place(model: Model, x: Array) -> str:
     """Return where NaN or infinity is first met: x, a weight, or what a layer makes of x; "" if nowhere.
 
@@ -27,7 +33,7 @@ def first_place(model: Model, x: Array) -> str:
         check_finite("x", x)
         check_weights(model)
         with np.errstate(all="ignore"):
-            x = x.astype(model.dtype, copy=False)
+            x = as_dtype("x", x, model.dtype)
             for path, layer in _steps(model.network, ""):
                 x = layer.forward(x)
                 check_finite(f"the output of layer {path.rstrip('.') or 'network'}, {layer!r:.80}", x)

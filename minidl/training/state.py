@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -10,20 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_number, check_finite
-from minidl._core.errors import CheckpointError, InputError
+from minidl._core.checks import as_count, as_number, check_finite, check_holds, check_type
+from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.reprs import told
 from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation, check_augmentations
-from minidl.data.dataset import Dataset, check_dataset
+from minidl.data.dataset import Dataset, DropLast, check_class_names, check_dataset
+from minidl.nn.ends import raw_pixels
+from minidl.nn.losses.softmax import ClassLoss
 from minidl.nn.model import Model
 from minidl.training.callback import Callback
 from minidl.training.checkpoint import Tree, Weights
-from minidl.training.history import History, as_columns, as_row, from_columns
+from minidl.training.history import BESIDES, History, as_columns, as_row, from_columns
 from minidl.training.optimizers import Optimizer, Schedule
+from minidl.training.optimizers.reach import fault_of
 
 _SAMPLE = 256
 """Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
+_FEW = 8
+"""Rows that the loss and its metrics are tried with: more than one, since one row hides how shapes broadcast."""
 _NUMBERS = (bool, int, float, np.generic, np.ndarray)
 """What is a number when a run begins may be an array later on."""
 
@@ -54,32 +60,133 @@ class Work:
     train: Dataset
     validation: Dataset | None
     batch_size: int
+    drop_last: DropLast
     train_metrics: bool
     augment: Sequence[Augmentation]
     nonfinite: str
 
     def check(self) -> None:
-        """Refuse what cannot work."""
-        validation = {} if self.validation is None else {"validation": self.validation}
-        for name, data in ({"train": self.train} | validation).items():
+        """Refuse what cannot work, and warn of what hardly will."""
+        for name, data in self._sets.items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
+            check_holds(f"{name}.x", data.x, self.model.dtype)
+            check_holds(f"{name}.y", data.y, self.model.dtype)
             place = f"Trainer.fit: {name}, its first row"
             try:
                 output_shape = self.model.forward(data.x[:1]).shape[1:]
                 place = f"Trainer.fit: {name}"
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
+                if isinstance(self.model.loss, ClassLoss):
+                    check_class_names(data, *output_shape)
             except InputError as error:
                 error.with_context(place)
                 raise
         check_augmentations("Trainer.fit", self.augment, self.train.x)
         if self.nonfinite not in ("raise", "skip", "ignore"):
             raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {self.nonfinite!r:.80}")
+        if self.batches_per_epoch == 0:
+            raise InputError(
+                f"Trainer.fit: drop_last=True would leave out all {len(self.train)} rows, since a batch has "
+                f"{self.batch_size}; choose a smaller batch_size"
+            )
+        with np.errstate(all="ignore"):
+            self._check_last_batch()
+            # A loss of a user's own may take any targets for right until it computes with them.
+            _ = self.measured
+        if pixels := raw_pixels(self.model.network, self.train.x):
+            # At the line that called fit.
+            warnings.warn(f"Trainer.fit: train: {pixels}", stacklevel=3)
+
+    def _check_last_batch(self) -> None:
+        """Refuse a last batch with too few rows for a layer that mixes them, such as one row for BatchNorm."""
+        if all(layer.batch_independent for _, layer in self.model.network.walk()):
+            return
+        x, _ = next(self.train.batches(self.batch_size, first=self.batches_per_epoch - 1, drop_last=self.drop_last))
+        try:
+            # A training forward changes running statistics and draws random numbers.
+            twin = copy.deepcopy(self.model)
+        except Exception:
+            # What cannot be copied shows it in the last step.
+            return
+        try:
+            twin.forward(x, train=True)
+        except InputError as error:
+            rows = f"{len(x)} row{'' if len(x) == 1 else 's'}"
+            place = f"a batch has {rows}; choose a larger batch_size, or give more rows"
+            if self.batches_per_epoch > 1 and len(x) < self.batch_size:
+                place = (
+                    f"{len(self.train)} rows in batches of {self.batch_size} leave {rows} for the last batch; choose "
+                    "another batch_size, or leave it out by drop_last=True"
+                )
+            error.with_context(f"Trainer.fit: {place}")
+            raise
+        except NonFiniteError:
+            # What is to be done about that is for the step to say.
+            return
+
+    @cached_property
+    def measured(self) -> list[tuple[str, Dataset, list[str]]]:
+        """What is measured after an epoch: for each set the prefix of its columns, the set, and the quantities.
+
+        Raises
+        ------
+        InputError
+            If the loss or its metrics cannot serve the targets, or a metric is no number or has the name of another.
+        """
+        measured = []
+        for name, data in self._sets.items():
+            few = data[:_FEW]
+            try:
+                names = self._quantities(few)
+            except InputError as error:
+                error.with_context(f"Trainer.fit: {name}, its first {len(few)} rows")
+                raise
+            if name == "validation" or self.train_metrics:
+                measured.append(("val_" if name == "validation" else "", data, names))
+        return measured
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that an epoch has without those of callbacks."""
+        return [*BESIDES, *(f"{prefix}{name}" for prefix, _, names in self.measured for name in names)]
+
+    def _quantities(self, data: Dataset) -> list[str]:
+        """Return the names of what the model measures on `data`."""
+        outputs, loss = self.model.forward(data.x), self.model.loss
+        try:
+            self.model.compute_loss(data.x, data.y)
+        except NonFiniteError:
+            # What is to be done about that is for the step to say; the names are the same.
+            outputs = np.zeros_like(outputs)
+        metrics, where = loss.metrics(outputs, data.y), f"{loss!r:.80}.metrics"
+        check_type(where, "what it returns", metrics, Mapping, "return a dict of numbers")
+        # A mean over rows is a number, also where those of a few rows are True and False.
+        as_row({name: value * 1.0 for name, value in metrics.items()}, where)
+        if taken := [name for name in metrics if name in ("cost", "loss", *BESIDES)]:
+            raise InputError(f"{where}: the trainer has a column {taken[0]!r} of its own; choose another name")
+        return ["cost", "loss", *metrics]
+
+    @property
+    def _sets(self) -> dict[str, Dataset]:
+        """The data, by the names of the arguments."""
+        return {"train": self.train} | ({} if self.validation is None else {"validation": self.validation})
 
     @property
     def batches_per_epoch(self) -> int:
         """How many steps an epoch has."""
-        return -(-len(self.train) // self.batch_size)
+        return self.train.count_batches(self.batch_size, self.drop_last)
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """How many rows an epoch trains on."""
+        return self.batches_per_epoch * self.batch_size if self.drop_last is True else len(self.train)
+
+    def adding(self, in_turn: Callback | None) -> tuple[list[Callback], list[Callback]]:
+        """Return the callbacks that may add columns: those up to the one that is in turn, and those after it."""
+        turn = next((i for i, callback in enumerate(self.callbacks, 1) if callback is in_turn), len(self.callbacks))
+        before, after = self.callbacks[:turn], self.callbacks[turn:]
+        return [c for c in before if c.adds_logs], [c for c in after if c.adds_logs]
 
     @property
     def remembering(self) -> list[Callback]:
@@ -161,6 +268,19 @@ class Restored:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
 
+    @property
+    def optimizer_steps(self) -> int:
+        """How many steps the optimizer is to have done."""
+        steps: int = next(values["steps"] for owner, values in self._given if owner is self._work.optimizer)
+        return steps
+
+    @property
+    def batches_done(self) -> int:
+        """How many batches of the `fit` that is to go on are done."""
+        saved = self.state
+        finished = saved.epoch - saved.first_epoch - bool(saved.batch)
+        return finished * self._work.batches_per_epoch + saved.batch
+
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])
         now = self._work.terms | ({} if seed is None else {"rng": seed})
@@ -187,6 +307,24 @@ class Restored:
         for owner, values in self._given:
             for name, value in values.items():
                 setattr(owner, name, tuple(value) if isinstance(getattr(owner, name, None), tuple) else value)
+
+
+def check_optimizer(work: Work, epochs: int, restored: Restored | None) -> None:
+    """Refuse an optimizer of another model, and warn of a schedule that does not go with so many epochs."""
+    optimizer, left = work.optimizer, epochs * work.batches_per_epoch
+    done = optimizer.steps
+    if restored is None:
+        optimizer.check_model(work.model.parameters)
+    else:
+        # Its whole state is replaced, so it may have served another model.
+        done, left = restored.optimizer_steps, left - restored.batches_done
+    schedule = optimizer.learning_rate
+    if isinstance(schedule, Schedule) and left and (fault := fault_of(schedule, done, left, work.batches_per_epoch)):
+        warnings.warn(
+            f"{schedule!r} {fault}; did you give epochs where steps are meant? Make the schedule for {done + left} "
+            f"steps (an epoch has {work.batches_per_epoch})",
+            stacklevel=3,
+        )
 
 
 def _run_state(saved: Tree, batches_per_epoch: int) -> RunState:

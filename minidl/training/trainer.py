@@ -15,17 +15,17 @@ from minidl._core.errors import CallOrderError, InputError, NonFiniteError
 from minidl._core.randomness import as_seed, keyed_generator
 from minidl._core.types import Array, PathLike, Seed
 from minidl.data.augmentation import Augmentation, augmenter
-from minidl.data.dataset import Dataset
+from minidl.data.dataset import Dataset, DropLast
 from minidl.data.prefetch import WORTHWHILE_BYTES, one_ahead
 from minidl.nn.arithmetic import IN_PIECES
 from minidl.nn.model import Model
-from minidl.training.callback import Callback
+from minidl.training.callback import Callback, call_moment
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
-from minidl.training.history import BESIDES, History
-from minidl.training.nonfinite import check_weights, first_place
+from minidl.training.history import History
+from minidl.training.nonfinite import blamed, check_weights
 from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.signals import Interrupts
-from minidl.training.state import Restored, RunState, Work, captured
+from minidl.training.state import Restored, RunState, Work, captured, check_optimizer
 
 
 class Trainer:
@@ -35,6 +35,7 @@ class Trainer:
     ----------
     model : Model
     optimizer : Optimizer
+        A new one for each model.
     callbacks : sequence of Callback
         Called in this order.
     rng : int, Generator or None
@@ -46,7 +47,7 @@ class Trainer:
         What the run is at this moment: all that is written into a checkpoint besides model, optimizer and callbacks.
     train_data, validation_data : Dataset or None
         What the running (or last) `fit` was given.
-    epochs, last_epoch, batches_per_epoch : int
+    epochs, last_epoch, batches_per_epoch, rows_per_epoch : int
         What the running (or last) `fit` is to do.
     own_directories : set of Path
         Where checkpoints of this run lie: it has written them or was resumed from them.
@@ -69,14 +70,14 @@ class Trainer:
         self.state = RunState(as_seed(rng))
         self.train_data: Dataset | None = None
         self.validation_data: Dataset | None = None
-        self.epochs = self.last_epoch = self.batches_per_epoch = 0
+        self.epochs = self.last_epoch = self.batches_per_epoch = self.rows_per_epoch = 0
         self.nonfinite = "raise"
         self.own_directories: set[Path] = set()
         self.went_back_to: tuple[Path, int] | None = None
         self._work: Work | None = None
         self._buffers: list[Array] = []
-        self._running = False
-        self._stepless = False
+        self._in_turn: Callback | None = None
+        self._running = self._stepless = False
 
     @property
     def epoch(self) -> int:
@@ -115,7 +116,7 @@ class Trainer:
 
     @property
     def logs(self) -> dict[str, float]:
-        """The numbers of the moment: a step's or an epoch's. A callback may add its own to those of an epoch."""
+        """The numbers of the moment: a step's, or an epoch's, to which callbacks may add their own."""
         return self.state.logs
 
     @property
@@ -135,6 +136,7 @@ class Trainer:
         *,
         epochs: int,
         batch_size: int,
+        drop_last: DropLast = False,
         train_metrics: bool = True,
         augment: Sequence[Augmentation] = (),
         resume_from: PathLike | None = None,
@@ -142,7 +144,7 @@ class Trainer:
     ) -> History:
         """Train for `epochs` more epochs and return the history.
 
-        An epoch shuffles the training rows, takes one step a batch (the last batch may be smaller), and then measures
+        An epoch shuffles the training rows, takes one step per batch (the last one may be smaller), and then measures
         cost, loss and accuracy over whole sets, on frozen weights. A second call goes on with the epoch after the last
         one that the first call began.
 
@@ -157,7 +159,10 @@ class Trainer:
         epochs : int
             At least 0; 0 does nothing.
         batch_size : int
-            Rows a step, at least 1; more rows than there are is one step an epoch.
+            Rows per step, at least 1; more rows than there are is one step per epoch.
+        drop_last : bool or "merge"
+            What becomes of a last batch that is smaller than the others: False trains on it, True leaves it out
+            (other rows in each epoch), "merge" adds a single row to the batch before it.
         train_metrics : bool
             False saves the measuring pass over a large training set; the validation pass stays.
         augment : sequence of Augmentation
@@ -175,12 +180,16 @@ class Trainer:
         Warns
         -----
         UserWarning
-            If `resume_from` was written on another machine, or its newest checkpoint is damaged.
+            If `resume_from` was written on another machine, or its newest checkpoint is damaged; if the schedule of the
+            learning rate ends before the run does, or the run before the warm-up; if the first layer is a Dense or
+            Conv2D and gets raw uint8 pixels.
 
         Raises
         ------
         InputError
-            If an argument is not as above.
+            Before the first step: if an argument is not as above, the optimizer has trained another model, its schedule
+            has a memory, the loss or a metric cannot serve the targets, or the last batch has too few rows for a layer
+            that mixes rows, as one row has for `BatchNorm`.
         NonFiniteError
             If the inputs hold NaN or infinity, or the loss or a gradient comes to do so: names epoch, batch, the layer
             or parameter, and the first bad entry. The step that would spread it is not taken.
@@ -194,16 +203,17 @@ class Trainer:
         epochs, batch_size = as_count("epochs", epochs, 0), as_count("batch_size", batch_size)
         # `sorted` keeps the order of the list among those that are to be last, and among all others.
         parts = self.model, self.optimizer, sorted(self.callbacks, key=attrgetter("runs_last"))
-        work = Work(*parts, train, validation, batch_size, train_metrics, augment, nonfinite)
+        work = Work(*parts, train, validation, batch_size, drop_last, train_metrics, augment, nonfinite)
         work.check()
         restored = self._restored(resume_from, epochs, work)
+        check_optimizer(work, epochs, restored)
         self._set_out(work, epochs)
         begun: list[Callback] = []
         with Interrupts() as interrupts:
             try:
                 for callback in work.callbacks:
                     begun.append(callback)
-                    callback.on_train_begin(self)
+                    self._call(callback, "on_train_begin")
                 if restored is not None:
                     restored.apply(self.state)
                     self.last_epoch = self.first_epoch + epochs
@@ -227,13 +237,19 @@ class Trainer:
         return self._last_work.terms
 
     @property
+    def measured_columns(self) -> list[str]:
+        """The columns that each epoch of the running (or last) `fit` has, without those of callbacks."""
+        return self._last_work.columns
+
+    @property
     def expected_columns(self) -> list[str] | None:
-        """The columns that each epoch of the running `fit` will have; None while a callback may add some."""
-        work = self._last_work
-        if any(callback.adds_logs for callback in work.callbacks):
-            return None
-        measured = self._measures(work.train)
-        return [*BESIDES, *measured, *(f"val_{name}" for name in measured if work.validation is not None)]
+        """The columns that an epoch will have at this callback's turn; None while one before it may add some."""
+        return None if self._last_work.adding(self._in_turn)[0] else self.measured_columns
+
+    @property
+    def later_callbacks(self) -> list[Callback]:
+        """The callbacks that may add columns after this callback's turn."""
+        return self._last_work.adding(self._in_turn)[1]
 
     def save_checkpoint(self, path: PathLike) -> None:
         """Write all that `fit` needs to go on exactly to one file, whole or not at all.
@@ -288,7 +304,8 @@ class Trainer:
         state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
         self.epochs, self.last_epoch = epochs, state.epoch + epochs
         self.train_data, self.validation_data, self.nonfinite = work.train, work.validation, work.nonfinite
-        self.batches_per_epoch, self._stepless = work.batches_per_epoch, False
+        self.batches_per_epoch, self.rows_per_epoch = work.batches_per_epoch, work.rows_per_epoch
+        self._stepless = False
         self._buffers = list(self.model.network.named_buffers().values())
 
     def _end(self, callbacks: list[Callback]) -> None:
@@ -325,17 +342,18 @@ class Trainer:
                     if interrupts.received is not None:
                         return
             row: dict[str, float] = {"epoch": state.epoch}
-            if work.train_metrics:
-                row |= self._measured(work.train)
-            if work.validation is not None:
-                row |= {f"val_{name}": value for name, value in self._measured(work.validation).items()}
+            for prefix, data, names in work.measured:
+                row |= {f"{prefix}{name}": value for name, value in self._measured(data, names).items()}
         except (InputError, NonFiniteError) as error:
             error.with_context(f"epoch {state.epoch}, after step {state.step}")
             raise
         row |= {"learning_rate": self.optimizer.current_learning_rate, "seconds": perf_counter() - start}
-        state.batch, state.seconds, state.logs, self._stepless = 0, 0.0, row, False
         state.history.append(row)
+        # No copy: what a callback adds to the logs is in the row, also for a checkpoint that it saves itself.
+        state.batch, state.seconds, state.logs, self._stepless = 0, 0.0, state.history.rows[-1], False
         self._notify("on_epoch_end")
+        # From here on the row is the history's alone.
+        state.logs = dict(state.logs)
 
     def _step(self, x: Array, y: Array) -> tuple[float, float]:
         """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
@@ -345,47 +363,43 @@ class Trainer:
         try:
             cost, loss = model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
+                if not math.isfinite(cost):
+                    raise NonFiniteError(f"the cost is {cost}")
                 check_gradients(model.parameters)
             self.optimizer.step(model.parameters)
         except NonFiniteError as error:
             for buffer, before in zip(self._buffers, statistics, strict=True):
                 buffer[...] = before
             if self.nonfinite == "raise":
-                raise NonFiniteError(f"batch {self.batch + 1}: {error}{self._blame(x, error)}") from error
+                raise blamed(error, self.model, x, f"batch {self.batch + 1}: ") from error
             self.state.skipped_steps += 1
             return math.nan, math.nan
         return cost, loss
 
-    def _blame(self, x: Array, error: NonFiniteError) -> str:
-        place = first_place(self.model, x)
-        return f"; first met in {place}" if place and place not in str(error) else ""
-
-    def _measured(self, data: Dataset) -> dict[str, float]:
+    def _measured(self, data: Dataset, names: list[str]) -> dict[str, float]:
         try:
             return self.model.evaluate(data)
         except NonFiniteError as error:
             if self.nonfinite == "raise":
-                raise NonFiniteError(f"{error}{self._blame(data.x[:1], error)}") from error
-            return dict.fromkeys(self._measures(data), math.nan)
-
-    def _measures(self, data: Dataset) -> list[str]:
-        """Return the names of what the model measures on `data`."""
-        outputs = np.zeros_like(self.model.forward(data.x[:8]))
-        with np.errstate(all="ignore"):
-            return ["cost", "loss", *self.model.loss.metrics(outputs, data.y[:8])]
+                raise blamed(error, self.model, data.x[:1]) from error
+            return dict.fromkeys(names, math.nan)
 
     def _batches(self, work: Work) -> Generator[tuple[Array, Array]]:
         """Yield the batches of the running epoch that are still to do, shuffled and augmented."""
         train, augment = work.train, work.augment
         transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
         shuffle = keyed_generator(self.seed, "shuffle", self.epoch)
-        batches = train.batches(work.batch_size, shuffle, transform, first=self.batch)
+        batches = train.batches(work.batch_size, shuffle, transform, first=self.batch, drop_last=work.drop_last)
         ahead = bool(augment) or (IN_PIECES and train.x[: work.batch_size].nbytes >= WORTHWHILE_BYTES)
         yield from one_ahead(batches) if ahead else batches
 
     def _notify(self, moment: str) -> None:
         for callback in self._last_work.callbacks:
-            getattr(callback, moment)(self)
+            self._call(callback, moment)
+
+    def _call(self, callback: Callback, moment: str) -> None:
+        self._in_turn = callback
+        call_moment(callback, moment, self)
 
     def __repr__(self) -> str:
         options = f", callbacks={self.callbacks!r}" if self.callbacks else ""

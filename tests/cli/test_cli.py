@@ -116,7 +116,7 @@ def here(capsys, monkeypatch, tmp_path):
 def run_folder(tmp_path_factory):
     """What a small run leaves."""
     folder = tmp_path_factory.mktemp("run")
-    train = dl.datasets.synthetic_images(60, rng=0)
+    train = dl.datasets.synthetic_images(60, rng=0).map(lambda x: x / 255)
     model = dl.Model(dl.Sequential(dl.Dense(3072, 10, rng=0)), dl.SoftmaxCrossEntropy())
     trainer = dl.Trainer(model, dl.SGD(1e-5), [dl.Checkpoint(folder)], rng=0)
     trainer.fit(train, epochs=8, batch_size=20).to_csv(folder / "history-a.csv")
@@ -300,6 +300,7 @@ def test_show_tells_what_a_run_left(here, run_folder):
     assert "epoch: 8" in blocks["checkpoint-000000024.safetensors"]
     assert "SoftmaxCrossEntropy()" in blocks["checkpoint-000000024.safetensors"]
     assert "0.weight  (3072, 10)  float32" in blocks["weights.safetensors"]
+    assert "network: -: Sequential(...), 0: Dense(3072, 10)" in blocks["weights.safetensors"]
     assert "few images (drawn)" in blocks["results.json"]
     assert "0.39" in blocks["results.json"]
     assert "Also there: 1 .html" in done.stdout

@@ -193,7 +193,7 @@ class Hostile(dl.ReLU):
 
 
 SHOWN_IN_A_NOTEBOOK = [
-    dl.Model(dl.Sequential(dl.Dense(4, 3, rng=0), Hostile()), dl.SoftmaxCrossEntropy(), dl.L2(0.1)),
+    dl.Model(dl.Sequential(Hostile(), dl.Dense(4, 3, rng=0)), dl.SoftmaxCrossEntropy(), dl.L2(0.1)),
     dl.Model(type(HOSTILE, (dl.ReLU,), {})(), dl.Huber()).summary(4),
     dl.check_layer(Hostile(), X),
     dl.Dataset(X, Y, name=HOSTILE, source="here", class_names=["a", HOSTILE, "c"]),
@@ -233,9 +233,10 @@ def test_a_model_in_a_notebook_is_the_table_of_its_layers():
 
 
 def test_a_data_set_in_a_notebook_counts_its_classes():
-    text = Page(dl.Dataset(X, Y, class_names=["cat", "dog"])._repr_html_()).text
+    text = Page(dl.Dataset(X, Y, class_names=["cat", "dog", "owl"])._repr_html_()).text
     assert "(12, 4)" in text
-    assert "rows of each class: cat 4, dog 4, 2 4" in text
+    assert "rows of each class: cat 4, dog 4, owl 4" in text
+    assert "rows of each class: 0 4, 1 4, 2 4" in Page(dl.Dataset(X, Y)._repr_html_()).text
     assert "and 10 more" in dl.Dataset(np.zeros(30), np.arange(30))._repr_html_()
     assert "rows of each class" not in dl.Dataset(X, X)._repr_html_()
     assert "none" in dl.Dataset(X, Y)[:0]._repr_html_()

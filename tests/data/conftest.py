@@ -23,5 +23,5 @@ def cache(tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(cifar10_files, "_sources", lambda cache: [])
+    monkeypatch.setattr(cifar10_files, "_sources", list)
     return tmp_path / "home/.cache/minidl/cifar-10"

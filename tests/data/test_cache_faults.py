@@ -9,19 +9,15 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import cifar_files as files
 import pytest
 from cifar_files import held
-from faulty_os import WRITING, FaultyOs, ended, start_child
+from faulty_os import WRITING, FaultyOs, ended, standing_in, start_child
 from hypothesis import settings
 from scripted_server import answer, serving
 
-from minidl._storage import files as disk
 from minidl.data.datasets import cifar10_files, load_cifar10
 from minidl.data.datasets.download import Patience, WebFile
 
@@ -37,7 +33,7 @@ POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signa
 
 def use_server(patch: pytest.MonkeyPatch, url: str) -> None:
     source = WebFile("server", url, len(ARCHIVE), hashlib.sha256(ARCHIVE).hexdigest(), PATIENCE)
-    patch.setattr(cifar10_files, "_sources", lambda cache: [source])
+    patch.setattr(cifar10_files, "_sources", lambda: [source])
 
 
 def assert_nothing_half(folder: Path) -> None:
@@ -66,48 +62,29 @@ def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(
     hour_old, fresh = (cache / f".minidl-{digit * 16}.part" for digit in "ab")
     for part in (hour_old, fresh):
         part.write_bytes(files.CONTENTS["data_batch_1"])
-    foreign = cache / "notes.part"
-    foreign.write_bytes(b"not ours")
-    for path in (hour_old, foreign):
-        os.utime(path, (time.time() - 4000,) * 2)
+    os.utime(hour_old, (time.time() - 4000,) * 2)
     with serving([GOOD]) as url:
         use_server(monkeypatch, url)
         load_cifar10()
-    assert held(cache) == {**files.CACHED, fresh.name: files.CONTENTS["data_batch_1"], foreign.name: b"not ours"}
+    assert held(cache) == {**files.CACHED, fresh.name: files.CONTENTS["data_batch_1"]}
 
 
 # A disk that cannot be written.
 
 
-@pytest.mark.parametrize(
-    ("number", "good"),
-    [
-        *((errno.ENOSPC, good) for good in range(6)),
-        (errno.EROFS, 0),
-    ],
-)
+@pytest.mark.parametrize(("error", "good"), [*((errno.ENOSPC, good) for good in range(6)), (errno.EROFS, 0)])
 def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(
-    number: int, good: int, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: int, good: int, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @contextmanager
-    def failing(path: Path) -> Iterator[IO[bytes]]:
-        asked.append(path)
-        with disk.replacing(path) as file:
-            if len(asked) > good:
-                file.write(b"half")
-                raise OSError(number, os.strerror(number))
-            yield file
-
-    asked: list[Path] = []
-    monkeypatch.setattr(cifar10_files, "replacing", failing)
-    with serving([GOOD]) as url:
+    faulty = FaultyOs(good + 1, error, sticky=True, watched={"replace"})
+    with serving([GOOD]) as url, standing_in(faulty):
         use_server(monkeypatch, url)
         batches = load_cifar10()
     assert {name: data.x.tobytes() for name, data in batches.items()} == {
         name: pixels.tobytes() for name, pixels in files.PIXELS.items()
     }
     # A disk that has failed is left alone.
-    assert len(asked) == good + 1
+    assert len(faulty.operations) == good + 1
     assert capsys.readouterr().err.count("cannot be kept in the cache for the next time") == 1
     assert len(held(cache)) == good
     assert_nothing_half(cache)

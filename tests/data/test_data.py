@@ -3,12 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minidl as dl
 from minidl import CallOrderError, Dataset, InputError, NonFiniteError, ShapeError, Standardizer
 
 
 def numbered(n):
     """n rows that can be told apart, each with its own number as target."""
-    return Dataset(np.arange(n)[:, None] * [1.0, 10.0], np.arange(n), name="numbered", class_names=["a", "b"])
+    return Dataset(
+        np.arange(n)[:, None] * [1.0, 10.0], np.arange(n), name="numbered", class_names=[*"abcde"] if n <= 5 else ()
+    )
 
 
 def test_rows_are_chosen_as_in_numpy():
@@ -26,7 +29,7 @@ def test_rows_are_chosen_as_in_numpy():
 def test_names_travel_along():
     data = numbered(5).map(lambda x: x * 2)[:2]
     assert data.name == "numbered"
-    assert data.class_names == ("a", "b")
+    assert data.class_names == (*"abcde",)
     assert data.x.tolist() == [[0, 0], [2, 20]]
 
 
@@ -44,6 +47,27 @@ def test_batches_hold_every_row_once_with_its_target(n, batch_size, rng):
     assert sorted(label for _, y in batches for label in y) == list(range(n))
     assert all((x[:, 0] == y).all() for x, y in batches)
     assert all(len(y) == batch_size for _, y in batches[:-1])
+
+
+@given(st.integers(0, 30), st.integers(1, 40), st.sampled_from([False, True, "merge"]), st.none() | st.integers(0, 5))
+def test_what_becomes_of_a_last_batch(n, batch_size, drop_last, rng):
+    data = numbered(n)
+    plain = [y.tolist() for _, y in data.batches(batch_size, rng)]
+    if plain and drop_last is True and len(plain[-1]) < batch_size:
+        plain.pop()
+    if drop_last == "merge" and len(plain) > 1 and len(plain[-1]) == 1 < batch_size:
+        plain[-2:] = [plain[-2] + plain[-1]]
+    for first in (0, 1, 3):
+        batches = list(data.batches(batch_size, rng, first=first, drop_last=drop_last))
+        assert [y.tolist() for _, y in batches] == plain[first:]
+        assert all((x[:, 0] == y).all() for x, y in batches)
+    assert data.count_batches(batch_size, drop_last) == len(plain)
+
+
+@pytest.mark.parametrize("drop_last", [0, 1, None, "keep"])
+def test_drop_last_is_one_of_three(drop_last):
+    with pytest.raises(InputError, match="drop_last: expected True, False or 'merge', got"):
+        numbered(3).batches(2, drop_last=drop_last)
 
 
 def test_without_a_seed_rows_keep_their_order_and_with_one_they_are_shuffled_by_it():
@@ -149,3 +173,117 @@ def test_a_constant_feature_is_only_shifted(value, n):
 def test_what_cannot_be_standardized_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+LARGE = r"that float32 can hold.* -1.797e\+308 in row 2007, column 1"
+
+
+def too_large():
+    x = np.random.default_rng(0).normal(size=(2500, 3))
+    x[2007, 1] = -1.797e308
+    return Dataset(x, np.arange(2500) % 2)
+
+
+def small_model(network=None):
+    return dl.Model(network or dl.Dense(3, 2, rng=0), dl.SoftmaxCrossEntropy())
+
+
+FINE = dl.Dataset(np.ones((20, 3)), np.arange(20) % 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda trainer, data: trainer.fit(data, epochs=1, batch_size=10),
+        lambda trainer, data: trainer.fit(FINE, data, epochs=1, batch_size=10, nonfinite="skip"),
+        lambda trainer, data: trainer.model.evaluate(data),
+        lambda trainer, data: trainer.model.evaluate(data, batch_size=7),
+        lambda trainer, data: trainer.model.predict(data.x),
+        lambda trainer, data: trainer.model.predict_proba(data.x),
+        lambda trainer, data: trainer.model.compute_gradients(data.x, data.y),
+        lambda trainer, data: dl.Ensemble([trainer.model, small_model()]).predict(data.x),
+        lambda trainer, data: dl.find_learning_rate(trainer, data),
+        lambda trainer, data: dl.dead_units(trainer.model, data.x),
+        lambda trainer, data: Standardizer().fit(data.x[:9])(data.x),
+    ],
+)
+def test_numbers_that_float32_cannot_hold_are_refused_with_row_and_column_and_nothing_changes(call):
+    trainer, data = dl.Trainer(small_model(), dl.SGD(0.1, 0.9), rng=0), too_large()
+    before = trainer.model.network.weight.value.tobytes()
+    for _ in range(2):
+        with pytest.raises(InputError, match=LARGE):
+            call(trainer, data)
+    assert trainer.model.network.weight.value.tobytes() == before
+    assert (trainer.epoch, trainer.step, trainer.history.rows, trainer.optimizer.state) == (0, 0, [], {})
+
+
+def test_a_float64_model_holds_them_and_integers_and_infinity_are_no_matter_of_the_cast():
+    x = np.array([[1e300, -1e300, 1.0]])
+    assert small_model().astype(np.float64).predict(x).shape == (1,)
+    assert small_model().predict(np.full((2, 3), 2**62)).shape == (2,)
+    with pytest.raises(NonFiniteError, match="x: expected finite numbers, got 1 "):
+        small_model().predict([[np.inf, 0.0, 1.0]])
+
+
+def test_sanity_check_and_images_tell_the_place_too():
+    (fault,) = dl.sanity_check(dl.Trainer(small_model(), dl.SGD(0.1)), too_large()).faults
+    assert (fault.name, "row 2007, column 1" in fault.sentence) == ("inputs", True)
+    images = np.zeros((3, 2, 2, 3))
+    images[1, 0, 1, 2] = 1e39
+    with pytest.raises(InputError, match=r"got 1e\+39 in row 1, column 0, 1, 2;"):
+        small_model(dl.Sequential(dl.Flatten(), dl.Dense(12, 2, rng=0))).predict(images)
+
+
+def test_targets_that_float32_cannot_hold_are_refused_too():
+    x, y = np.ones((20, 3)), np.zeros((20, 1))
+    y[9] = 1e200
+    model = dl.Model(dl.Dense(3, 1, rng=0), dl.MeanSquaredError())
+    with pytest.raises(InputError, match=r"train.y: .* float32 can hold.* 1e\+200 in row 9, column 0"):
+        dl.Trainer(model, dl.SGD(0.1)).fit(Dataset(x, y), epochs=1, batch_size=10)
+    with pytest.raises(InputError, match=r"targets: .* 1e\+200 in row 9, column 0"):
+        model.evaluate(Dataset(x, y))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({0: "a", 1: "b", 2: "c"}, r"got \{0: 'a'.*; write \[names\[k\] for k"),
+        ("abc", "got 'abc'; write a list"),
+        (None, "got None; leave it out"),
+        ([0, 1, 2], r"write \[str\(name\)"),
+        (["a", "b", None], r"write \[str\(name\)"),
+        (np.arange(3), r"write \[str\(name\)"),
+        (np.array("abc"), "write a list"),
+        ({"a", "b", "c"}, "write a list"),
+        ((name for name in "abc"), "write a list"),
+        (["a", "b"], "got 2 names, and label 2 needs 3"),
+    ],
+)
+def test_class_names_that_are_none_or_too_few_are_refused(names, words):
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"Dataset: expected class_names .*{words}"):
+            Dataset(np.eye(3), [0, 1, 2], class_names=names)
+
+
+def test_names_in_an_array_become_plain_texts():
+    names, y = np.unique(["cat", "dog", "cat"], return_inverse=True)
+    data = Dataset(np.eye(3), y, class_names=names)
+    assert data.class_names == ("cat", "dog")
+    assert {type(name) for name in data.class_names} == {str}
+    assert Dataset(np.eye(3), y, class_names=list(names))[1:].class_names == ("cat", "dog")
+    assert {type(name) for name in Dataset(np.eye(3), y, class_names=list(names)).class_names} == {str}
+
+
+def test_more_names_than_labels_are_fine_until_the_network_has_fewer_outputs():
+    data = Dataset(np.eye(3), [0, 1, 1], class_names=["a", "b", "c"])
+    dl.Trainer(small_model(dl.Dense(3, 3, rng=0)), dl.SGD(0.1)).fit(data, epochs=1, batch_size=3)
+    trainer = dl.Trainer(small_model(), dl.SGD(0.1))
+    before = trainer.model.network.weight.value.tobytes()
+    for train, validation in ((data, None), (FINE, data)):
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"one for each of the network's 2 outputs, got 3; .*names\[:2\]"):
+                trainer.fit(train, validation, epochs=1, batch_size=3)
+    assert (trainer.model.network.weight.value.tobytes(), trainer.step) == (before, 0)
+    regression = dl.Model(dl.Dense(3, 1, rng=0), dl.MeanSquaredError())
+    numbers = Dataset(np.eye(3), np.ones((3, 1)), class_names=["a", "b"])
+    dl.Trainer(regression, dl.SGD(0.1)).fit(numbers, epochs=1, batch_size=3)

@@ -13,13 +13,10 @@ DTYPES = st.sampled_from([np.uint8, np.int64, np.float16, np.float32, np.float64
 
 
 def by_loops(rows, shape):
-    height, width, channels = shape
+    height, width, _ = shape
     images = np.empty((len(rows), *shape), rows.dtype)
-    for i in range(len(rows)):
-        for y in range(height):
-            for x in range(width):
-                for c in range(channels):
-                    images[i, y, x, c] = rows[i, c * height * width + y * width + x]
+    for i, y, x, c in np.ndindex(images.shape):
+        images[i, y, x, c] = rows[i, c * height * width + y * width + x]
     return images
 
 

@@ -51,4 +51,4 @@ def test_the_kept_table_is_that_of_today():
     kept = [(row[0], row[1], row[2].replace("\\|", "|"), row[3]) for row in rows if len(row) == 4 and row[0].isdigit()]
     settled = MUTANTS + LOOKALIKES
     today = [(str(m.number), m.name, m.what, report_of(m).verdict.name) for m in settled]
-    assert kept == today, "renew it with: python tests/support/mutants.py --write"
+    assert kept == today, "renew it with: python tests/support/mutants.py"

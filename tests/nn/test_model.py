@@ -122,7 +122,10 @@ class Wrong(dl.Dense):
     ("network", "words"),
     [
         (lambda: Wrong("forward"), r"Wrong\(4, 3\).forward: expected it to return an array, got NoneType; is a return"),
-        (lambda: dl.Sequential(Wrong("forward"), dl.ReLU()), r"Wrong\(4, 3\).forward: expected it to return an array"),
+        (
+            lambda: dl.Sequential(Wrong("forward"), dl.Dense(3, 3)),
+            r"Wrong\(4, 3\).forward: expected it to return an array",
+        ),
         (
             lambda: dl.Sequential(dl.Dense(4, 4), Wrong("backward")),
             r"Wrong\(4, 3\).backward: expected it to return an array",

@@ -34,16 +34,29 @@ def test_batch_norm_predicts_with_running_statistics(rng):
     np.testing.assert_allclose(layer.forward(x[:1]), expected[:1])
 
 
-def test_running_statistics_are_what_the_docstring_says(rng):
-    layer = dl.BatchNorm(2, momentum=0.75, dtype=np.float64)
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_running_statistics_are_what_the_docstring_says(unbiased, rng):
+    layer = dl.BatchNorm(2, momentum=0.75, unbiased=unbiased, dtype=np.float64)
     mean, variance = np.zeros(2), np.ones(2)
     for n in (2, 5, 3):
         x = rng.normal(2.0, 3.0, (n, 4, 1, 2))
         layer.forward(x, train=True)
         mean = 0.75 * mean + 0.25 * x.mean(axis=(0, 1, 2))
-        variance = 0.75 * variance + 0.25 * x.var(axis=(0, 1, 2), ddof=1)
+        variance = 0.75 * variance + 0.25 * x.var(axis=(0, 1, 2), ddof=int(unbiased))
     np.testing.assert_allclose(layer.running_mean, mean)
     np.testing.assert_allclose(layer.running_variance, variance)
+
+
+def test_what_is_gathered_changes_nothing_in_training_and_is_shown(rng):
+    x, dy = rng.normal(size=(2, 5, 3))
+    ends = []
+    for layer in (dl.BatchNorm(3), dl.BatchNorm(3, unbiased=False)):
+        ends.append((layer.forward(x, train=True).tobytes(), layer.backward(dy).tobytes()))
+    assert ends[0] == ends[1]
+    assert repr(layer) == "BatchNorm(3, unbiased=False)"
+    for wrong in (0, "yes", None):
+        with pytest.raises(dl.InputError, match="BatchNorm: expected unbiased to be a bool"):
+            dl.BatchNorm(3, unbiased=wrong)
 
 
 def test_running_statistics_are_buffers_of_the_layers_dtype_and_place(rng):

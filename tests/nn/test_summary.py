@@ -15,7 +15,7 @@ def network():
 
 
 def test_every_layer_has_a_row_with_its_path_shape_and_parameters():
-    summary = dl.Model(network(), dl.SoftmaxCrossEntropy()).summary((6,))
+    summary = dl.Model(network(), dl.MeanSquaredError()).summary((6,))
     assert summary.rows == [
         ("0", "Dense", (4,), 28),
         ("1", "BatchNorm", (4,), 8),
@@ -32,11 +32,11 @@ def test_every_layer_has_a_row_with_its_path_shape_and_parameters():
 
 
 def test_a_single_layer_is_a_summary_of_one_row():
-    assert dl.Model(dl.Dense(6, 4, rng=0), dl.SoftmaxCrossEntropy()).summary((6,)).rows == [("-", "Dense", (4,), 28)]
+    assert dl.Model(dl.Dense(6, 4, rng=0), dl.MeanSquaredError()).summary((6,)).rows == [("-", "Dense", (4,), 28)]
 
 
 def test_frozen_parameters_are_counted_and_told():
-    model = dl.Model(network(), dl.SoftmaxCrossEntropy())
+    model = dl.Model(network(), dl.MeanSquaredError())
     assert "frozen" not in str(model.summary((6,)))
     model.network.layers[0].freeze()
     summary = model.summary((6,))
@@ -45,7 +45,7 @@ def test_frozen_parameters_are_counted_and_told():
 
 
 def test_memory_is_that_of_the_parameters_dtype():
-    model = dl.Model(network(), dl.SoftmaxCrossEntropy())
+    model = dl.Model(network(), dl.MeanSquaredError())
     single, double = model.summary((6,)), model.astype(np.float64).summary((6,))
     assert double.row_bytes == 2 * single.row_bytes == 8 * 24
     assert double.parameter_bytes == 2 * single.parameter_bytes == 8 * 110
@@ -64,7 +64,7 @@ def test_a_users_container_counts_what_is_in_it():
         def backward(self, dy):
             return self.inner.backward(2 * dy)
 
-    summary = dl.Model(dl.Sequential(Twice(), dl.Dense(3, 2, rng=0)), dl.SoftmaxCrossEntropy()).summary((3,))
+    summary = dl.Model(dl.Sequential(Twice(), dl.Dense(3, 2, rng=0)), dl.MeanSquaredError()).summary((3,))
     assert [row[3] for row in summary.rows] == [12, 8]
 
 
@@ -73,7 +73,7 @@ def test_nothing_runs_and_nothing_changes():
         def forward(self, x, train=False):
             raise AssertionError
 
-    model = dl.Model(dl.Sequential(dl.Dense(6, 4, rng=0), NeverRuns()), dl.SoftmaxCrossEntropy())
+    model = dl.Model(dl.Sequential(dl.Dense(6, 4, rng=0), NeverRuns()), dl.MeanSquaredError())
     model.parameters["0.weight"].zero_grad()
     before = copy.deepcopy(vars(model.parameters["0.weight"]))
     model.summary((6,))
@@ -83,26 +83,26 @@ def test_nothing_runs_and_nothing_changes():
 
 def test_a_shape_that_does_not_fit_is_refused_with_the_place():
     with pytest.raises(dl.ShapeError, match=r"layer 0: Dense\(6, 4\)"):
-        dl.Model(network(), dl.SoftmaxCrossEntropy()).summary((5,))
+        dl.Model(network(), dl.MeanSquaredError()).summary((5,))
     with pytest.raises(dl.ShapeError, match="layer 1"):
-        dl.Model(dl.Sequential(dl.Dense(6, 4), dl.Dense(5, 2)), dl.SoftmaxCrossEntropy()).summary((6,))
+        dl.Model(dl.Sequential(dl.Dense(6, 4), dl.Dense(5, 2)), dl.MeanSquaredError()).summary((6,))
 
 
 def test_flat_rows_may_be_given_by_their_length():
-    model = dl.Model(network(), dl.SoftmaxCrossEntropy())
+    model = dl.Model(network(), dl.MeanSquaredError())
     assert model.summary(6) == model.summary((6,)) == model.summary([6]) == model.summary(np.int64(6))
 
 
 @pytest.mark.parametrize("shape", [None, "6", 6.0, (None, 6), (0,), (-6,), True, np.ones(2)])
 def test_what_is_no_shape_is_refused(shape):
     with pytest.raises(dl.InputError, match="input_shape: expected an integer >= 1, got"):
-        dl.Model(network(), dl.SoftmaxCrossEntropy()).summary(shape)
+        dl.Model(network(), dl.MeanSquaredError()).summary(shape)
 
 
 def test_a_batch_axis_is_recognised():
     hint = r"input_shape is of one row, without the batch axis: did you mean \(6,\)\?"
     for first in ([], [dl.Flatten()]):
-        model = dl.Model(dl.Sequential(*first, *network().layers), dl.SoftmaxCrossEntropy())
+        model = dl.Model(dl.Sequential(*first, *network().layers), dl.MeanSquaredError())
         with pytest.raises(dl.ShapeError, match=r"Dense\(6, 4\): expected rows of shape \(6,\).*" + hint):
             model.summary((60, 6))
         for other in [(60, 5), (5,), (2, 2, 2)]:

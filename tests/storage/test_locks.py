@@ -39,6 +39,15 @@ def test_a_folder_that_cannot_be_written_cannot_be_locked(tmp_path):
             locked(tmp_path / name).__enter__()
 
 
+def test_a_name_that_is_too_long_is_blamed_itself(tmp_path):
+    for name in ("f" * 250, "f" * 300):
+        words = rf"/{name}: expected a file that can be written, but: .*too long; choose a shorter name$"
+        with pytest.raises(InputError, match=words):
+            locked(tmp_path, name).__enter__()
+    with locked(tmp_path, "f" * 249):
+        pass
+
+
 def test_what_is_locked_is_not_locked_again_and_other_files_are(tmp_path):
     with locked(tmp_path), locked(tmp_path, "a"), locked(tmp_path, "b"):
         for _ in range(2):  # the first refusal does not free it

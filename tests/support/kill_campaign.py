@@ -3,8 +3,8 @@
     python tests/support/kill_campaign.py operations RUN MOMENTS at every file operation of a run, before or after it
     python tests/support/kill_campaign.py random RUN KILLS SEED  at random instants, several times in one run
 
-prints one line of JSON. Each attempt is a child forked from this process, which itself never trains: forking is safe
-as long as BLAS has no threads, so this is to be started with OPENBLAS_NUM_THREADS=1.
+prints one line of JSON. Each attempt is a child forked from this process: forking is safe as long as BLAS has no
+threads, so this is to be started with OPENBLAS_NUM_THREADS=1.
 """
 
 # Imported here, since otherwise each child imports them when it trains.
@@ -22,14 +22,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy.ma  # noqa: F401
-from faulty_os import WRITING, FaultyOs, ended, start_child
-from training_runs import RUNS, everything, fit, seeded
+from faulty_os import WRITING, FaultyOs, ended, in_child, start_child
+from training_runs import RUNS, everything, fit, seeded, undisturbed
 
 import minidl as dl
-from minidl._storage import files
 from minidl.training.checkpoint import checkpoint_paths
-
-KILLED = -signal.SIGKILL
 
 
 def attempt(run, directory, answer, epochs, **checkpointing):
@@ -41,72 +38,47 @@ def attempt(run, directory, answer, epochs, **checkpointing):
         warnings.simplefilter("error")
         fit(trainer, arguments, epochs=epochs, resume_from=directory)
     unfinished = answer.with_suffix(".unfinished")
-    unfinished.write_text(digest(trainer))
+    unfinished.write_text(digest(everything(trainer)))
     os.replace(unfinished, answer)
 
 
-def digest(trainer):
-    return hashlib.sha256(repr(sorted(everything(trainer).items())).encode()).hexdigest()
+def digest(parts):
+    return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()
 
 
-def in_child(work, kill_after=None):
-    """Run `work` in a fork of this process, killed after so many seconds, and return its exit status."""
-    child = start_child(work)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
-    return ended(child)
-
-
-def undisturbed(run, epochs):
-    """Return the digest of the run without a checkpoint, and how long the run takes with them."""
+def seconds_of(run, epochs):
+    """Return how long a run takes with its checkpoints."""
+    start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer"
-
-        def alone():
-            trainer, arguments = seeded(run)
-            fit(trainer, arguments, epochs=epochs)
-            answer.write_text(digest(trainer))
-
-        assert in_child(alone) == 0
-        expected = answer.read_text()
-        start = time.perf_counter()
-        assert in_child(lambda: attempt(run, Path(folder) / "run", answer, epochs, every_steps=1)) == 0
-        assert answer.read_text() == expected
-        return expected, time.perf_counter() - start
+        assert (
+            in_child(partial(attempt, run, Path(folder) / "run", Path(folder) / "answer", epochs, every_steps=1)) == 0
+        )
+    return time.perf_counter() - start
 
 
 def at_every_operation(run, *moments):
     """Kill before or after each operation on files once, and return how often, and how often the end was another."""
-    expected, _ = undisturbed(run, epochs=2)
+    expected = digest(undisturbed(run, epochs=2))
     kills = different = number = 0
-    reached = True
-    while reached:
+    while True:
         number += 1
         for moment in moments:
             with tempfile.TemporaryDirectory() as folder:
                 answer = Path(folder) / "answer"
-
-                def faulty(moment=moment, folder=folder, answer=answer, number=number):
-                    files.os = FaultyOs(number, kill=moment, watched=WRITING)
-                    attempt(run, Path(folder) / "run", answer, epochs=2, every_steps=2, keep=1)
-
-                status = in_child(faulty)
-                assert status in (0, KILLED), status
-                reached = status == KILLED
-                kills += reached
-                if reached:
-                    work = partial(attempt, run, Path(folder) / "run", answer, 2, every_steps=2, keep=1)
-                    status = in_child(work)
-                    assert status == 0, status
+                work = partial(attempt, run, Path(folder) / "run", answer, 2, every_steps=2, keep=1)
+                status = in_child(work, FaultyOs(number, kill=moment, watched=WRITING))
+                if status == 0:
+                    return {"kills": kills, "different": different}
+                assert status == -signal.SIGKILL, status
+                kills += 1
+                assert in_child(work) == 0
                 different += answer.read_text() != expected
-    return {"kills": kills, "different": different}
 
 
 def at_random_instants(run, wanted, seed):
     """Kill at random instants until that was done so often, and return the counts; a run may be killed many times."""
     rng = random.Random(seed)
-    expected, seconds = undisturbed(run, epochs=3)
+    expected, seconds = digest(undisturbed(run, epochs=3)), seconds_of(run, epochs=3)
     kills = different = runs = longest = 0
     while kills < wanted:
         runs += 1
@@ -114,9 +86,13 @@ def at_random_instants(run, wanted, seed):
             answer, chain = Path(folder) / "answer", 0
             while not answer.exists():
                 after = rng.uniform(0, 1.1 * seconds) if chain < 10 else None  # at last it may end in peace
-                status = in_child(partial(attempt, run, Path(folder) / "run", answer, 3, every_steps=1), after)
-                assert status in (0, KILLED), status
-                chain += status == KILLED
+                child = start_child(partial(attempt, run, Path(folder) / "run", answer, 3, every_steps=1))
+                if after is not None:
+                    time.sleep(after)
+                    os.kill(child, signal.SIGKILL)
+                status = ended(child)
+                assert status in (0, -signal.SIGKILL), status
+                chain += status != 0
             kills, longest = kills + chain, max(longest, chain)
             different += answer.read_text() != expected
     return {"kills": kills, "runs": runs, "longest_chain": longest, "different": different}

@@ -1,10 +1,9 @@
 """Mutants: correct classes with one classic bug each, to show that the gradient checker catches it.
 
-``python tests/support/mutants.py`` checks them all and prints the kill matrix; with ``--write`` it renews
-``docs/gradcheck-mutants.md``. The classes themselves are in `planted`.
+``python tests/support/mutants.py`` checks them all and renews the kill matrix, ``docs/gradcheck-mutants.md``. The
+classes themselves are in `planted`.
 """
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
@@ -19,7 +18,7 @@ def kill_matrix(reports):
         "# What the gradient checker makes of known bugs",
         "",
         "Each row is a right class with one bug, checked with the arguments that its author would choose. The numbers "
-        "are those of a list of classic backward bugs. Written by `python tests/support/mutants.py --write`; "
+        "are those of a list of classic backward bugs. Written by `python tests/support/mutants.py`; "
         "`tests/gradcheck/test_mutants.py` keeps it true.",
     ]
     for title, rows in (("Bugs", MUTANTS), ("Not bugs, though they look like it", LOOKALIKES)):
@@ -36,20 +35,5 @@ def kill_matrix(reports):
     return "\n".join(parts) + "\n"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true", help=f"write docs/{TABLE.name}")
-    options = parser.parse_args()
-    reports = {m.name: m.check() for m in MUTANTS + LOOKALIKES}
-    matrix = kill_matrix(reports)
-    print(matrix)
-    surprises = [m for m in MUTANTS + LOOKALIKES if reports[m.name].verdict not in m.verdicts]
-    for m in surprises:
-        print(f"{m.name}: expected {' or '.join(v.name for v in m.verdicts)}, got {reports[m.name].verdict.name}")
-    if options.write:
-        TABLE.write_text(matrix, encoding="utf-8")
-    return 1 if surprises else 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    TABLE.write_text(kill_matrix({m.name: m.check() for m in MUTANTS + LOOKALIKES}), encoding="utf-8")

@@ -46,7 +46,7 @@ CASES = {
 }
 """For each case the class, its arguments and its keywords."""
 
-# Where PyTorch 2.13 ends; `test_torch_optimizers.py` compares these numbers with the PyTorch that it finds.
+# Where PyTorch 2.13 ends; `test_torch_optimizers.py` goes beside the PyTorch that it finds.
 ENDS = {
     "SGD": [0.0533365326, -0.0900078166, 0.0830113655, 0.0288991068, 0.0708139752, 0.2653551881],
     "momentum": [0.4222073187, -0.6122614841, 0.1055753958, -0.2190334147, 0.1224897509, -0.1819002818],

@@ -7,7 +7,9 @@ import minidl as dl
 
 def trainer_with(rate=0.1):
     """What the callback needs of a trainer; the numbers come from some other callback."""
-    return SimpleNamespace(optimizer=dl.SGD(rate), logs={}, history=dl.History(), expected_columns=None)
+    return SimpleNamespace(
+        optimizer=dl.SGD(rate), logs={}, history=dl.History(), expected_columns=None, later_callbacks=[]
+    )
 
 
 def measure(trainer, plateau, value, name="val_loss"):

@@ -1,5 +1,6 @@
 """A server on the loopback interface that does to each connection what a script says, however wrong that is."""
 
+import itertools
 import socket
 import ssl
 import struct
@@ -7,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 CERTIFICATES = Path(__file__).parent / "certificates"
 Step = bytes | float | str | Callable[[], object]
@@ -40,10 +42,14 @@ def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: Path
     What each connection starts with is appended to `seen`. Given the file of a certificate and its key, it
     speaks TLS.
     """
-    stop = threading.Event()
-    threads: list[threading.Thread] = []
+    stop, numbers = threading.Event(), itertools.count()
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
 
-    def play(connection: socket.socket, script: Script) -> None:
+    def play(connection: socket.socket) -> None:
+        script = scripts[min(next(numbers), len(scripts) - 1)]
         if seen is not None:
             seen.append(connection.recv(65536, socket.MSG_PEEK))
         if tls is not None:
@@ -68,35 +74,17 @@ def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: Path
                 while connection.recv(65536):
                     pass
 
-    def play_and_close(connection: socket.socket, script: Script) -> None:
-        # OSError: the client went away, which is what many of these tests are about
-        with suppress(OSError, threading.BrokenBarrierError), connection:
-            play(connection, script)
+    class Player(BaseRequestHandler):
+        def handle(self) -> None:
+            # OSError: the client went away, which is what many of these tests are about
+            with suppress(OSError, threading.BrokenBarrierError):
+                play(self.request)
 
-    def serve() -> None:
-        for number in range(1000):
-            connection, _ = listener.accept()
-            if stop.is_set():
-                connection.close()
-                return
-            script = scripts[min(number, len(scripts) - 1)]
-            threads.append(threading.Thread(target=play_and_close, args=(connection, script)))
-            threads[-1].start()
-
-    tls = None
-    if certificate is not None:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(certificate)
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        host, port = listener.getsockname()
+    with ThreadingTCPServer(("127.0.0.1", 0), Player) as server:
+        server.socket.listen(64)
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         try:
-            yield f"{'http' if tls is None else 'https'}://{host}:{port}/file"
+            yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}/file"
         finally:
             stop.set()
-            with suppress(OSError):
-                socket.create_connection((host, port), 1).close()  # wakes `accept`
-            for running in (thread, *threads):
-                running.join(5)
-                assert not running.is_alive()
+            server.shutdown()

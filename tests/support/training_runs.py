@@ -26,7 +26,7 @@ def sgd_with_momentum(callbacks=()):
 def adam_with_schedule(callbacks=()):
     network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), dl.Tanh(), dl.Dense(8, 3, rng=2))
     model = dl.Model(network, dl.SoftmaxCrossEntropy(label_smoothing=0.1))
-    optimizer = dl.Adam(dl.CosineAnnealing(0.01, steps=9), clip_norm=0.5)
+    optimizer = dl.Adam(dl.CosineAnnealing(0.01, steps=15), clip_norm=0.5)
     return dl.Trainer(model, optimizer, callbacks, rng=4), {}
 
 
@@ -48,7 +48,7 @@ def batch_norm_dropout_augmentation(callbacks=()):
 def early_stopping_and_plateau(callbacks=()):
     network = dl.Sequential(dl.Flatten(), dl.Dense(72, 3, rng=1))
     model = dl.Model(network, dl.SoftmaxCrossEntropy())
-    own = [dl.EarlyStopping("val_loss", patience=1), dl.ReduceLROnPlateau("val_loss", factor=0.5, patience=0)]
+    own = [dl.EarlyStopping("val_loss", patience=2), dl.ReduceLROnPlateau("val_loss", factor=0.5, patience=0)]
     # With a rate so large the validation loss soon gets worse: it stops after two or three of the epochs.
     return dl.Trainer(model, dl.RMSProp(0.05), [*own, *callbacks]), {}
 
@@ -117,13 +117,21 @@ def fit(trainer, arguments, epochs=3, **more):
     return trainer.fit(images(), images(20, 1), epochs=epochs, batch_size=BATCH, **{**arguments, **more})
 
 
+def trained(*callbacks, epochs=3, **options):
+    """Return the trainer of `sgd_with_momentum`, fitted with these callbacks."""
+    trainer, arguments = sgd_with_momentum(callbacks)
+    fit(trainer, arguments, epochs, **options)
+    return trainer
+
+
 def everything(trainer):
     """Return all that must be bit for bit the same after a resumed run, in a form that can be compared by ``==``."""
     rows = [{name: value for name, value in row.items() if name != "seconds"} for row in trainer.history]
     optimizer = trainer.optimizer
     slots = {f"{path}.{name}": a for path, state in optimizer.state.items() for name, a in state.items()}
     remembered = {}
-    for callback, name in itertools.product(trainer.callbacks, ("best_epoch", "stopped_epoch", "_best", "_bad_epochs")):
+    names = ("best_epoch", "stopped_epoch", "_best", "_to_beat", "_bad_epochs")
+    for callback, name in itertools.product(trainer.callbacks, names):
         if name in callback.saved_attributes and not isinstance(callback, dl.Checkpoint):
             remembered[f"{type(callback).__name__}.{name}"] = getattr(callback, name)
     return {

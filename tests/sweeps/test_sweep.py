@@ -448,3 +448,15 @@ def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     sweep(sweep_runs.noisy, search, verbose=1)  # all are known
     assert "6/6" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_file_that_cannot_be_written_is_refused_before_any_trial(tmp_path, resume):
+    (tmp_path / "folder").mkdir()
+    for name, words in (("f" * 251, "choose a shorter name"), ("folder", "this is a folder or a device")):
+        for _ in range(2):
+            with pytest.raises(dl.InputError, match=f"{name}: expected a file that can be written, but: .*{words}"):
+                dl.sweep(lambda config, seed: pytest.fail("tried"), {"x": [1]}, out=tmp_path / name, resume=resume)
+    long = tmp_path / ("f" * 248)
+    dl.sweep(lambda config, seed: {"x": 1}, {"x": [1]}, out=long, resume=resume, verbose=0)
+    assert long.read_bytes().count(b"\n") == 1

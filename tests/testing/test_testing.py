@@ -198,7 +198,7 @@ def test_optimizers_keep_the_contract_at_any_rate(rate):
 @pytest.mark.parametrize("name", [name for name in dl.__all__ if getattr(getattr(dl, name), "on_train_begin", None)])
 def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
     # What a figure looks like is no part of the contract, and drawing takes seconds.
-    for function in ("plot_curves", "plot_weight_templates", "save_figure", "style.png_of"):
+    for function in ("plot_curves", "plot_weight_templates", "save_figure", "style.content_of"):
         monkeypatch.setattr(f"minidl.plotting.{function}", lambda *_, **__: b"")
     numbers = itertools.count()
 
@@ -307,6 +307,30 @@ class OnlyOnce(dl.Callback):
         self.used = True
 
 
+class Remembers(dl.Callback):
+    """`forgets` is whether it begins each run anew."""
+
+    saved_attributes = ("losses", "rng")
+
+    def __init__(self, forgets=False):
+        self.forgets = forgets
+        self.reset()
+
+    def reset(self):
+        self.losses, self.rng = [], np.random.default_rng(0)
+
+    def on_train_begin(self, trainer):
+        if self.forgets:
+            self.reset()
+
+    def on_epoch_end(self, trainer):
+        self.losses.append(np.array([trainer.epoch, self.rng.normal()]))
+
+
+def test_a_callback_that_begins_anew_keeps_the_contract():
+    testing.check_callback_contract(lambda: Remembers(forgets=True))
+
+
 @pytest.mark.parametrize(
     ("kind", "make", "rule"),
     [
@@ -317,6 +341,7 @@ class OnlyOnce(dl.Callback):
         ("callback", WantsValidation, "survives_a_fit_without_validation_or_metrics"),
         ("callback", HidesErrors, "survives_a_fit_without_validation_or_metrics"),
         ("callback", OnlyOnce, "serves_a_second_fit"),
+        ("callback", Remembers, "forgets_the_run_before"),
     ],
 )
 def test_what_breaks_a_rule_is_named_with_the_rule(kind, make, rule):

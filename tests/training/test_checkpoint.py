@@ -9,7 +9,7 @@ import os
 import numpy as np
 import pytest
 from faulty_os import TAKES_SPACE, WRITING, FaultyOs, standing_in
-from training_runs import Death, DieAt, Measures, everything, fit, saved_steps, sgd_with_momentum
+from training_runs import Death, DieAt, Measures, everything, fit, saved_steps, sgd_with_momentum, trained
 
 import minidl as dl
 from minidl._storage.locks import locked
@@ -23,13 +23,6 @@ def contents(directory):
 
 def best_of(directory):
     return read_checkpoint(directory / "best.safetensors")[1]["run"]
-
-
-def trained(*callbacks, epochs=3, **options):
-    """Return a trainer that was fitted with these callbacks."""
-    trainer, arguments = sgd_with_momentum(callbacks)
-    fit(trainer, arguments, epochs, **options)
-    return trainer
 
 
 def refused(words, *callbacks, error=dl.InputError, **options):

@@ -3,15 +3,14 @@
 import json
 import math
 import os
-import re
 import sys
-from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import Page
 
 from minidl._core.errors import DataError, InputError
 from minidl.training.checkpoint import read_checkpoint, write_checkpoint
@@ -212,25 +211,18 @@ def test_without_pandas_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatc
         History([{"loss": 1.0}]).to_frame()
 
 
-def cells(html: str) -> list[list[str]]:
-    """Return the texts of the cells of an HTML table, row by row."""
-    rows = re.findall("<tr>(.*?)</tr>", html, re.DOTALL)
-    return [[unescape(text) for text in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
-
-
 def test_a_notebook_shows_a_table() -> None:
     html = History([{"loss": 2.5, "a<b": 1}, {"loss": math.nan}])._repr_html_()
-    assert cells(html) == [["epoch", "loss", "a<b"], ["1", "2.5", "1"], ["2", "not a number", "-"]]
+    assert Page(html).rows == [["epoch", "loss", "a<b"], ["1", "2.5", "1"], ["2", "not a number", "-"]]
     assert "left out" not in html
     assert History()._repr_html_() == "<p>History(0 epochs: empty)</p>"
 
 
 def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
     html = History({"loss": float(i)} for i in range(1, 101))._repr_html_()
-    table, _, told = html.partition("</table>")
-    assert [row[0] for row in cells(table)[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
-    assert "100 epochs; those from 11 to 90 are left out" in told
-    assert table.count('class="number"') == 2 * 22
+    assert [row[0] for row in Page(html).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
+    assert "100 epochs; those from 11 to 90 are left out" in html.partition("</table>")[2]
+    assert html.count('class="number"') == 2 * 22
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,18 @@ from pathlib import Path
 
 import pytest
 from faulty_os import ended, start_child
-from training_runs import RUNS, Death, DieAt, everything, fit, saved_steps, seeded, sgd_with_momentum, undisturbed
+from training_runs import (
+    RUNS,
+    Death,
+    DieAt,
+    everything,
+    fit,
+    saved_steps,
+    seeded,
+    sgd_with_momentum,
+    trained,
+    undisturbed,
+)
 
 import minidl as dl
 
@@ -133,24 +144,20 @@ def handle(request):
 def test_a_handler_of_the_programs_own_is_called_once_all_is_saved(tmp_path, handle):
     calls = []
     handle(signal.SIGTERM, lambda number, frame: calls.append(saved_steps(tmp_path)))
-    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGTERM), dl.Checkpoint(tmp_path)])
-    assert len(fit(trainer, arguments)) == 0
+    assert len(trained(SignalAt(2, signal.SIGTERM), dl.Checkpoint(tmp_path)).history) == 0
     assert calls == [[2]]
 
 
 def test_a_signal_that_is_ignored_stays_ignored(handle):
     handle(signal.SIGINT, signal.SIG_IGN)
-    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGINT)])
-    fit(trainer, arguments)
-    assert trainer.step == 9
+    assert trained(SignalAt(2, signal.SIGINT)).step == 9
 
 
 def test_outside_the_main_thread_handlers_are_left_alone():
     seen = []
     look = dl.LambdaCallback(on_batch_end=lambda trainer: seen.append(signal.getsignal(signal.SIGINT)))
-    trainer, arguments = sgd_with_momentum([look])
     before = signal.getsignal(signal.SIGINT)
-    thread = threading.Thread(target=fit, args=(trainer, arguments))
+    thread = threading.Thread(target=trained, args=(look,))
     thread.start()
     thread.join()
     assert seen == [before] * 9

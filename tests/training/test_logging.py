@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from training_runs import BATCH, Death, DieAt, fit, images, saved_steps, sgd_with_momentum
+from training_runs import BATCH, Death, DieAt, fit, images, saved_steps, sgd_with_momentum, trained
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_path
@@ -24,19 +24,20 @@ def read(path):
     return getattr(dl.History, f"from_{path.suffix[1:]}")(path)
 
 
-def make(path, *others):
-    return sgd_with_momentum([LOGGERS[path.suffix[1:]](path), *others])
+def logged(path, *others, **options):
+    """Return a trainer that was fitted with a logger of this file, and with other callbacks."""
+    return trained(LOGGERS[path.suffix[1:]](path), *others, **options)
 
 
 def test_the_file_is_the_history_after_each_epoch(tmp_path, kind):
     path = tmp_path / "runs" / f"log.{kind}"
     seen = []
     look = dl.LambdaCallback(on_epoch_end=lambda trainer: seen.append(read(path) == trainer.history))
-    trainer, arguments = make(path, look)
-    fit(trainer, arguments, 3)
+    look.runs_last = True
+    trainer = logged(path, look)
     assert seen == [True] * 3
     assert read(path) == trainer.history
-    fit(trainer, arguments, 2)  # goes on in the same file
+    fit(trainer, {}, 2)  # goes on in the same file
     assert read(path)["epoch"] == [1, 2, 3, 4, 5]
     assert read(path) == trainer.history
     assert os.listdir(path.parent) == [path.name]
@@ -51,20 +52,16 @@ def test_killed_anywhere_and_resumed_there_is_one_row_an_epoch(tmp_path, kind, e
         if moment == "epoch" and step % STEPS:
             continue
         path, saves = tmp_path / f"log-{step}.{kind}", tmp_path / str(step)
-        trainer, arguments = make(path, DieAt(step, moment=moment), dl.Checkpoint(saves, every_epochs))
         with pytest.raises(Death):
-            fit(trainer, arguments, 4)
+            logged(path, DieAt(step, moment=moment), dl.Checkpoint(saves, every_epochs), epochs=4)
         before = path.read_bytes() if path.exists() else b""
         done = step // STEPS if moment == "epoch" else (step - 1) // STEPS
         assert not done or read(path)["epoch"] == list(range(1, done + 1))
-        trainer, arguments = make(path, dl.Checkpoint(saves, every_epochs))
-        if before and not saved_steps(saves):  # nothing to go on from: a new run
-            with pytest.warns(UserWarning, match=rf"is of another run; it is kept as log-{step}-1"):
-                fit(trainer, arguments, 4, resume_from=saves)
-            assert (tmp_path / f"log-{step}-1.{kind}").read_bytes() == before
-        else:
-            fit(trainer, arguments, 4, resume_from=saves)
-            assert not list(tmp_path.glob(f"log-{step}-*"))
+        new = before and not saved_steps(saves)  # nothing to go on from
+        told = pytest.warns(UserWarning, match=rf"is of another run; it is kept as log-{step}-1")
+        with told if new else nullcontext():
+            trainer = logged(path, dl.Checkpoint(saves, every_epochs), epochs=4, resume_from=saves)
+        assert [kept.read_bytes() for kept in tmp_path.glob(f"log-{step}-*")] == ([before] if new else [])
         assert read(path) == trainer.history
         assert read(path)["epoch"] == [1, 2, 3, 4]
 
@@ -90,18 +87,16 @@ OTHERS = {
 def test_killed_after_the_first_row_and_resumed_in_the_middle_of_its_epoch(tmp_path, kind, others, epochs_done):
     path, saves = tmp_path / f"log.{kind}", tmp_path / "saves"
     for _ in range(2):  # twice at the same place
-        trainer, arguments = make(
-            path, *OTHERS[others](tmp_path), DieAt(epochs_done * STEPS, moment="epoch"), dl.Checkpoint(saves, None, 2)
-        )
+        death = DieAt(epochs_done * STEPS, moment="epoch")
         with pytest.raises(Death):
-            fit(trainer, arguments, 4, resume_from=saves)
+            logged(path, *OTHERS[others](tmp_path), death, dl.Checkpoint(saves, None, 2), epochs=4, resume_from=saves)
         for later in saved_steps(saves):
             if later > 2:  # as if it could not be written
                 checkpoint_path(saves, later).unlink()
         assert saved_steps(saves) == [2]
         assert read(path)["epoch"] == list(range(1, epochs_done + 1))
-    trainer, arguments = make(path, *OTHERS[others](tmp_path), dl.Checkpoint(saves, None, 2))
-    fit(trainer, arguments, 4, resume_from=saves)
+    others = OTHERS[others](tmp_path)
+    trainer = logged(path, *others, dl.Checkpoint(saves, None, 2), epochs=4, resume_from=saves)
     assert not list(tmp_path.glob("log-*"))
     assert read(path) == trainer.history
     assert read(path)["epoch"] == [1, 2, 3, 4]
@@ -111,14 +106,18 @@ def test_killed_after_the_first_row_and_resumed_in_the_middle_of_its_epoch(tmp_p
 def test_resumed_in_the_middle_of_the_first_epoch_what_is_of_another_run_is_kept(tmp_path, kind, there):
     path, saves = tmp_path / f"log.{kind}", tmp_path / "saves"
     options = {"epochs": 2, "batch_size": BATCH, "train_metrics": there != "nothing measured"}
+
+    def make(*others):
+        return sgd_with_momentum([LOGGERS[kind](path), *others])[0]
+
     with pytest.raises(Death):
-        make(path, DieAt(2), dl.Checkpoint(saves, None, 2))[0].fit(images(), **options)
+        make(DieAt(2), dl.Checkpoint(saves, None, 2)).fit(images(), **options)
     if there == "other columns":
         getattr(dl.History([{"mine": 1.0}]), f"to_{kind}")(path)
     else:
-        make(path)[0].fit(images(seed=9), **options)
+        make().fit(images(seed=9), **options)
     before = path.read_bytes()
-    trainer, _ = make(path, dl.Checkpoint(saves, None, 2))
+    trainer = make(dl.Checkpoint(saves, None, 2))
     with pytest.warns(UserWarning, match="is of another run; it is kept as log-1"):
         trainer.fit(images(), **options, resume_from=saves)
     assert (tmp_path / f"log-1.{kind}").read_bytes() == before
@@ -141,10 +140,9 @@ def test_what_is_there_already_is_kept_beside(tmp_path, kind, content):
     there = as_csv if kind == "csv" else as_jsonl
     path.write_bytes(there)
     (tmp_path / f"log-1.{kind}").write_bytes(b"an older one")
-    trainer, arguments = make(path)
     told = rf"log\.{kind} {reason}.*; it is kept as log-2\.{kind}"
     with pytest.warns(UserWarning, match=told) if reason else nullcontext():
-        fit(trainer, arguments, 2)
+        trainer = logged(path, epochs=2)
     assert (tmp_path / f"log-1.{kind}").read_bytes() == b"an older one"
     assert len(os.listdir(tmp_path)) == (3 if reason else 2)
     assert not reason or (tmp_path / f"log-2.{kind}").read_bytes() == there
@@ -154,27 +152,23 @@ def test_what_is_there_already_is_kept_beside(tmp_path, kind, content):
 def test_a_run_that_measures_nothing_leaves_what_is_there_and_one_that_comes_later_writes_all(tmp_path, kind):
     path = tmp_path / f"log.{kind}"
     path.write_bytes(b"")
-    trainer, arguments = make(path, DieAt(1))
-    fit(trainer, arguments, 0)
+    trainer = logged(path, DieAt(1), epochs=0)
     with pytest.raises(Death):
-        fit(trainer, arguments, 1)
+        fit(trainer, {}, 1)
     assert path.read_bytes() == b""
     trainer.callbacks, logger = [], trainer.callbacks[0]
-    fit(trainer, arguments, 2)
+    fit(trainer, {}, 2)
     trainer.callbacks = [logger]
-    fit(trainer, arguments, 1)
+    fit(trainer, {}, 1)
     assert read(path)["epoch"] == [2, 3, 4]
 
 
 def test_going_back_to_an_older_checkpoint_keeps_the_later_rows(tmp_path):
     path, saves = tmp_path / "log.csv", tmp_path / "run"
-    trainer, arguments = make(path, dl.Checkpoint(saves))
-    fit(trainer, arguments, 3)
+    logged(path, dl.Checkpoint(saves))
     before = path.read_bytes()
-    oldest = checkpoint_path(saves, STEPS)
-    trainer, arguments = make(path)
     with pytest.warns(UserWarning, match=r"goes further than the checkpoint .*log-1\.csv"):
-        fit(trainer, arguments, 3, resume_from=oldest)
+        trainer = logged(path, resume_from=checkpoint_path(saves, STEPS))
     assert (tmp_path / "log-1.csv").read_bytes() == before
     assert read(path) == trainer.history
 
@@ -202,7 +196,7 @@ def test_a_failed_write_ends_training_and_leaves_the_last_rows(tmp_path, monkeyp
 
     path = tmp_path / "log.csv"
     with pytest.raises(OSError, match="planted"):
-        fit(*make(path, dl.LambdaCallback(on_epoch_begin=break_it)), 4)
+        logged(path, dl.LambdaCallback(on_epoch_begin=break_it), epochs=4)
     monkeypatch.undo()
     assert read(path)["epoch"] == [1, 2]
     assert os.listdir(tmp_path) == ["log.csv"]

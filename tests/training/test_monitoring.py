@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_runs import Death, DieAt, fit, images, sgd_with_momentum
+from training_runs import Death, DieAt, fit, images, sgd_with_momentum, trained
 
 import minidl as dl
 from minidl.training.callbacks import monitors
@@ -30,9 +30,7 @@ class ByHand(dl.Callback):
 
 
 def plain(*callbacks, **options):
-    network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), dl.ReLU(), dl.Dense(8, 3, rng=2))
-    model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(0.01))
-    return dl.Trainer(model, dl.SGD(0.05, **options), callbacks, rng=3)
+    return dl.Trainer(sgd_with_momentum()[0].model, dl.SGD(0.05, **options), callbacks, rng=3)
 
 
 @pytest.mark.parametrize("every", [1, 2, 10])
@@ -197,9 +195,7 @@ def test_an_epoch_that_is_broken_off_is_not_in_it(clock, step):
 def test_with_a_real_clock_the_parts_add_up_to_the_epoch():
     timer = dl.Timer()
     assert str(timer) == "Timer(): no epoch yet"
-    trainer, arguments = sgd_with_momentum([timer])
-    fit(trainer, arguments, 3)
-    for i, seconds in enumerate(trainer.history["seconds"]):
+    for i, seconds in enumerate(trained(timer).history["seconds"]):
         assert 0 < sum(timer.seconds[part][i] for part in ("steps", "between", "measuring")) < 2 * seconds + 1e-3
     assert min(timer.rows_per_second) > 0
 
@@ -225,9 +221,8 @@ class Writer:
 def test_training_and_validation_of_a_quantity_lie_side_by_side():
     writer = Writer()
     quality = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=7))
-    trainer, arguments = sgd_with_momentum([quality, dl.TensorBoard(writer)])
-    fit(trainer, arguments, 2)
-    fit(trainer, arguments, 1)
+    trainer = trained(quality, dl.TensorBoard(writer), epochs=2)
+    fit(trainer, {}, 1)
     found = {}
     for tag, value, step in writer.scalars:
         found.setdefault(tag, []).append((step, value))
@@ -258,8 +253,7 @@ def test_what_is_no_writer_is_refused_at_once(writer):
 def test_a_real_writer_takes_what_it_is_given(tmp_path):
     tensorboard = pytest.importorskip("tensorboardX", reason="needs tensorboardX")
     with tensorboard.SummaryWriter(str(tmp_path)) as writer:
-        trainer, arguments = sgd_with_momentum([dl.TensorBoard(writer)])
-        fit(trainer, arguments, 2)
+        trained(dl.TensorBoard(writer), epochs=2)
     (path,) = tmp_path.iterdir()
     assert path.read_bytes().count(b"loss/validation") == 2
     assert repr(dl.TensorBoard(writer)) == "TensorBoard(SummaryWriter)"
@@ -272,8 +266,7 @@ def test_each_moment_calls_its_function_with_the_trainer():
     told = set()
     moments = {name for name in vars(dl.Callback) if name.startswith("on_")}
     functions = {name: lambda trainer, name=name: told.add((name, trainer)) for name in moments}
-    trainer, arguments = sgd_with_momentum([dl.LambdaCallback(**functions)])
-    fit(trainer, arguments, 1)
+    trainer = trained(dl.LambdaCallback(**functions), epochs=1)
     assert told == {(name, trainer) for name in moments - {"on_interrupt"}}
 
 

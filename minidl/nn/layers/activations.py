@@ -66,6 +66,7 @@ class ReLU(Activation):
     """
 
     derivative_takes_y = True
+    output_range = (0.0, math.inf)
 
     def function(self, x: Array) -> Array:
         return np.maximum(x, 0)
@@ -92,6 +93,8 @@ class LeakyReLU(Activation):
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
         self.slope = as_number("slope", slope)
+        if self.slope <= 0:
+            self.output_range = (0.0, math.inf)
 
     def function(self, x: Array) -> Array:
         return self.slope * np.minimum(x, 0) + np.maximum(x, 0)
@@ -120,6 +123,7 @@ class ELU(Activation):
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
         self.alpha = as_number("alpha", alpha)
+        self.output_range = (min(-self.alpha, 0.0), math.inf)
 
     def function(self, x: Array) -> Array:
         # Of positive numbers the exponential could overflow.
@@ -136,6 +140,7 @@ class Sigmoid(Activation):
     """
 
     derivative_takes_y = True
+    output_range = (0.0, 1.0)
 
     def function(self, x: Array) -> Array:
         return sigmoid(x)
@@ -151,6 +156,7 @@ class Tanh(Activation):
     """
 
     derivative_takes_y = True
+    output_range = (-1.0, 1.0)
 
     def function(self, x: Array) -> Array:
         return np.tanh(x)
@@ -171,6 +177,8 @@ class Softplus(Activation):
     pricing", NIPS 2000.
     """
 
+    output_range = (0.0, math.inf)
+
     def function(self, x: Array) -> Array:
         return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
@@ -187,6 +195,8 @@ class SiLU(Activation):
     ----------
     Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415, 2016.
     """
+
+    output_range = (-0.28, math.inf)
 
     def function(self, x: Array) -> Array:
         return x * sigmoid(x)
@@ -211,6 +221,8 @@ class GELU(Activation):
     ----------
     Hendrycks and Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415, 2016.
     """
+
+    output_range = (-0.17, math.inf)
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()

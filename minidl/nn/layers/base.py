@@ -1,6 +1,7 @@
 """Layer: what every layer is."""
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
@@ -48,6 +49,10 @@ class Layer(ForwardMemory, ABC):
 
     batch_independent = True
     """Whether each row of y depends on its own row of x alone; a layer that mixes rows says False."""
+    output_range: tuple[float, float] = (-math.inf, math.inf)
+    """Between which numbers every output lies: a loss that takes logits needs outputs without such limits."""
+    keeps_values = False
+    """Whether the outputs are the inputs themselves, at most in another shape (in prediction)."""
     saved_attributes: tuple[str, ...] = ()
     """Names of attributes that belong into a checkpoint besides parameters and buffers, such as a seed or Generator."""
 

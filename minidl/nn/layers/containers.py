@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minidl._core.checks import check_returned, check_type
-from minidl._core.errors import InputError, ShapeError
+from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
 
 T = TypeVar("T")
+Refusal = InputError | NonFiniteError
 
 
 class Sequential(Layer):
@@ -43,7 +44,7 @@ class Sequential(Layer):
         for i, layer in enumerate(self.layers):
             try:
                 x = check_returned("forward", layer.forward(x, train), of=layer)
-            except InputError as error:
+            except (InputError, NonFiniteError) as error:
                 raise self._refusal(error, i, np.shape(x)[1:]) from error
         return x
 
@@ -74,7 +75,7 @@ class Sequential(Layer):
             yield from layer.output_shapes(input_shape, f"{path}{name}.")
             input_shape = layer.output_shape(input_shape)
 
-    def _refusal(self, error: InputError, i: int, input_shape: Shape) -> InputError:
+    def _refusal(self, error: Refusal, i: int, input_shape: Shape) -> Refusal:
         """Return the refusal of layer i with its place, and with where the refused shape comes from."""
         placed = _placed(f"layer {i}", error)
         # A container has said more already.
@@ -276,11 +277,11 @@ def _at(place: str, call: Callable[..., T], *arguments: Any) -> T:
     """Return what `call` returns, or put the place before its refusal."""
     try:
         return call(*arguments)
-    except InputError as error:
+    except (InputError, NonFiniteError) as error:
         raise _placed(place, error) from error
 
 
-def _placed(place: str, error: InputError) -> InputError:
+def _placed(place: str, error: Refusal) -> Refusal:
     """Return `error` with its place in front; containers within each other make a path."""
-    kind = ShapeError if isinstance(error, ShapeError) else InputError
+    kind = next(kind for kind in (ShapeError, InputError, NonFiniteError) if isinstance(error, kind))
     return kind(f"{place}: {error}")

@@ -44,6 +44,7 @@ class Dropout(Layer):
     """
 
     saved_attributes = ("seed",)
+    keeps_values = True
     # What is dropped in a row depends on its place in the batch.
     batch_independent = False
 

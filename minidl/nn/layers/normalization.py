@@ -1,10 +1,12 @@
 """Normalization: every feature, or every row, to mean 0 and variance 1."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_count, as_fraction, as_number
-from minidl._core.errors import InputError, ShapeError
+from minidl._core.checks import as_count, as_fraction, as_number, check_type
+from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import column_sums
 from minidl.nn.layers.base import Layer, Shape
@@ -43,8 +45,8 @@ class BatchNorm(_Normalization):
         running_mean = momentum * running_mean + (1 - momentum) * mean
         running_variance = momentum * running_variance + (1 - momentum) * variance * m / (m - 1)
 
-    with m values per feature: the variance that enters is the unbiased one, as in the paper and in PyTorch; Keras takes
-    the biased one.
+    with m values per feature: the variance that enters is the unbiased one, as in the paper and in PyTorch. Keras and
+    ONNX take the biased one, without ``m / (m - 1)``: with ``unbiased=False`` it is the same here.
 
     Gradients, with ``std = sqrt(variance + epsilon)``, ``normal = (x - mean) / std`` and means over the batch:
     ``dgamma = sum(dy * normal)``, ``dbeta = sum(dy)``,
@@ -59,6 +61,8 @@ class BatchNorm(_Normalization):
         ``1 - momentum``: its 0.1 is 0.9 here.
     epsilon : float
         Greater than 0.
+    unbiased : bool
+        Whether the running variance gathers the unbiased variance. Nothing else depends on it.
     dtype : dtype
         Of the parameters and running statistics.
 
@@ -67,6 +71,8 @@ class BatchNorm(_Normalization):
     InputError
         From the constructor, if an argument is out of range; from a training `forward`, if there are fewer than two
         values per feature.
+    NonFiniteError
+        From a training `forward`, if a variance is too large for the running statistics; they stay as they were.
     ShapeError
         From `forward` and `backward`, if x or dy does not fit.
 
@@ -86,10 +92,18 @@ class BatchNorm(_Normalization):
     batch_independent = False
 
     def __init__(
-        self, features: int, *, momentum: float = 0.9, epsilon: float = 1e-5, dtype: DTypeLike = np.float32
+        self,
+        features: int,
+        *,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        unbiased: bool = True,
+        dtype: DTypeLike = np.float32,
     ) -> None:
         super().__init__(features, epsilon=epsilon, dtype=dtype)
         self.momentum = as_fraction("momentum", momentum)
+        check_type(type(self).__name__, "unbiased", unbiased, bool)
+        self.unbiased = unbiased
         self.running_mean = self.add_buffer("running_mean", np.zeros(features), dtype=dtype)
         self.running_variance = self.add_buffer("running_variance", np.ones(features), dtype=dtype)
 
@@ -99,20 +113,33 @@ class BatchNorm(_Normalization):
         if train and n < 2:
             raise InputError(
                 f"{self!r}: expected at least 2 values per feature in training, got x of shape {x.shape}, in which "
-                "nothing varies; choose a batch_size that leaves no single row (201 rows in batches of 10 leave 1), or "
-                "predict with train=False"
+                "nothing varies; give more rows, or predict with train=False"
             )
         mean = column_sums(table) / n if train else self.running_mean
-        centred = table - mean.astype(x.dtype)
+        # What overflows here has a variance that is refused.
+        with np.errstate(over="ignore"):
+            centred = table - mean.astype(x.dtype)
         variance = column_sums(centred, centred) / n if train else self.running_variance.astype(np.float64)
         inverse_std = 1.0 / np.sqrt(variance + self.epsilon)
         if train:
+            self._check_variance(variance)
             self.keep(centred, inverse_std, y_shape=x.shape)
-            for running, batch in ((self.running_mean, mean), (self.running_variance, variance * (n / (n - 1)))):
+            gathered = variance * (n / (n - 1)) if self.unbiased else variance
+            for running, batch in ((self.running_mean, mean), (self.running_variance, gathered)):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
         scale = (self.gamma.value * inverse_std).astype(x.dtype)
         return (centred * scale + self.beta.value.astype(x.dtype, copy=False)).reshape(x.shape)
+
+    def _check_variance(self, variance: Array) -> None:
+        """Refuse a variance that `running_variance` cannot hold: it would be infinite for good."""
+        # Half of the largest number, since the unbiased variance of two values is twice the biased one.
+        largest, dtype = variance.max(), self.running_variance.dtype
+        if largest > np.finfo(dtype).max / 2:
+            raise NonFiniteError(
+                f"{self!r}: expected features whose variance {dtype} can hold, got {largest:.4g} in feature "
+                f"{variance.argmax()}; scale x down, or compute in float64"
+            )
 
     def backward(self, dy: Array) -> Array:
         dx, inverse_std = self.kept(dy)
@@ -167,15 +194,29 @@ class LayerNorm(_Normalization):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         table = self._table(x)
-        # A row without differences becomes exactly 0, however its sum is rounded.
-        normal = table - table[:, :1]
-        normal -= _row_means(normal)
-        inverse_std = 1.0 / np.sqrt(_row_means(normal, normal) + self.epsilon)
-        normal *= inverse_std
+        with np.errstate(over="ignore", invalid="ignore"):
+            # A row without differences becomes exactly 0, however its sum is rounded.
+            normal, inverse_std = _normalized(table - table[:, :1], self.epsilon)
+            # An overflow on the way makes it 0 or NaN.
+            good = inverse_std > 0
+            if np.count_nonzero(good) < len(table):
+                large = ~good[:, 0]
+                normal[large], inverse_std[large] = self._from_large(table[large])
         if train:
             self.keep(normal, inverse_std, y_shape=x.shape)
         gamma, beta = (p.value.astype(x.dtype, copy=False) for p in (self.gamma, self.beta))
         return (normal * gamma + beta).reshape(x.shape)
+
+    def _from_large(self, table: Array) -> tuple[Array, Array]:
+        """Return the normal rows and their 1 / std from rows whose squares overflow.
+
+        Their differences are divided by 4 and then by a power of 2, which is exact.
+        """
+        differences = table / 4 - table[:, :1] / 4
+        _, exponents = np.frexp(np.abs(differences).max(axis=1, keepdims=True))
+        unit = np.ldexp(table.dtype.type(1), exponents - 1)
+        normal, inverse_std = _normalized(differences / unit, self.epsilon / unit / unit / 16)
+        return normal, inverse_std / unit / 4
 
     def backward(self, dy: Array) -> Array:
         normal, inverse_std = self.kept(dy)
@@ -189,6 +230,14 @@ class LayerNorm(_Normalization):
         dx -= mean
         dx *= inverse_std
         return dx.reshape(dy.shape)
+
+
+def _normalized(differences: Array, epsilon: Any) -> tuple[Array, Array]:
+    """Return each row with mean 0 and variance 1, in place of `differences`, and its 1 / std."""
+    differences -= _row_means(differences)
+    inverse_std = 1.0 / np.sqrt(_row_means(differences, differences) + epsilon)
+    differences *= inverse_std
+    return differences, inverse_std
 
 
 def _row_means(*tables: Array) -> Array:

@@ -54,7 +54,7 @@ class MaxPool2D(_WindowPooling):
     """The largest entry of each window: ``y[n, i, j, c] = max over p, q of x[n, i * stride + p, j * stride + q, c]``.
 
     Gradient: ``dy`` goes to that entry; of several equally large ones, to the first of the window, row by row. Windows
-    that overlap add up. A window with a NaN has the maximum NaN.
+    that overlap add up. A window with a NaN has the maximum NaN, and dy goes to the first one.
 
     Parameters
     ----------
@@ -88,6 +88,10 @@ class MaxPool2D(_WindowPooling):
             if train:
                 np.maximum(which, (tap > y) * which.dtype.type(k), out=which)
             np.maximum(y, tap, out=y)
+        if train and np.isnan(y.max(initial=-np.inf)):
+            # No comparison finds a NaN. Backwards, so that the first of several stays.
+            for k, tap in reversed(list(enumerate([first, *others]))):
+                which[np.isnan(tap)] = k
         if train:
             self.keep(which, x.shape, y_shape=y.shape)
         return y
@@ -134,11 +138,14 @@ class AvgPool2D(_WindowPooling):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        first, *others = self._taps(x, 0.0)
-        y = first.copy()
-        for tap in others:
-            y += tap
-        y /= 1 + len(others)
+        taps = self._taps(x, 0.0)
+        try:
+            with np.errstate(over="raise"):
+                y = _sum(taps)
+                y /= len(taps)
+        except FloatingPointError:
+            # The sum is too large for x's dtype, where the mean is not.
+            y = _sum([tap / len(taps) for tap in taps])
         if train:
             self.keep(x.shape, y_shape=y.shape)
         return y
@@ -150,6 +157,13 @@ class AvgPool2D(_WindowPooling):
         for tap in taps:
             tap += share
         return dx
+
+
+def _sum(arrays: list[Array]) -> Array:
+    total = arrays[0].copy()
+    for array in arrays[1:]:
+        total += array
+    return total
 
 
 class GlobalAvgPool2D(Layer):

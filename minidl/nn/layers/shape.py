@@ -14,6 +14,8 @@ class _Reshaping(Layer):
     y and dx are views of x and dy wherever NumPy can do without a copy.
     """
 
+    keeps_values = True
+
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x)
         y = x.reshape(x.shape[:1] + self.output_shape(x.shape[1:]))

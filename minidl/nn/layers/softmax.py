@@ -1,5 +1,7 @@
 """Softmax and its logarithm, over the last axis."""
 
+import math
+
 import numpy as np
 
 from minidl._core.errors import ShapeError
@@ -13,7 +15,10 @@ class _OverClasses(Layer):
     def _shifted(self, x: Array) -> Array:
         self.check_input(x)
         self.output_shape(x.shape[1:])
-        return x - x.max(axis=-1, keepdims=True)
+        # What is too far below the largest for the dtype has a probability of 0 all the same.
+        with np.errstate(over="ignore"):
+            shifted: Array = x - x.max(axis=-1, keepdims=True)
+        return shifted
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not input_shape or input_shape[-1] == 0:
@@ -49,6 +54,8 @@ class Softmax(_OverClasses):
            [1. , 0. ]])
     """
 
+    output_range = (0.0, 1.0)
+
     def forward(self, x: Array, train: bool = False) -> Array:
         exponentials = np.exp(self._shifted(x))
         y = exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -81,6 +88,8 @@ class LogSoftmax(_OverClasses):
     array([[-6.9e-01, -6.9e-01],
            [ 0.0e+00, -1.0e+03]])
     """
+
+    output_range = (-math.inf, 0.0)
 
     def forward(self, x: Array, train: bool = False) -> Array:
         shifted = self._shifted(x)

@@ -3,8 +3,6 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-import numpy as np
-
 from minidl._core.checks import as_array, check_finite
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.reprs import constructor_call
@@ -14,6 +12,9 @@ from minidl.nn.parameter import ForwardMemory
 
 class Loss(ForwardMemory, ABC):
     """The data term of the cost: the mean over the batch of each row's loss."""
+
+    takes_logits = False
+    """Whether outputs are logits or scores, which may be any numbers, so that no last layer may limit them."""
 
     @abstractmethod
     def forward(self, outputs: Array, targets: Any) -> float:
@@ -67,15 +68,3 @@ class NumberLoss(Loss):
             )
         check_finite("targets", array)
         return array
-
-
-def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
-    """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
-    name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
-    array = isinstance(outputs, np.ndarray)
-    rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
-    if not rows or (classes and outputs.ndim != 2):
-        got = f"{outputs.dtype} {outputs.shape}" if array else type(outputs).__name__
-        raise ShapeError(f"{name}: expected a floating-point array of shape {wanted}, got {got}")
-    if finite:
-        check_finite(name, outputs)

@@ -1,12 +1,12 @@
 """MulticlassHinge: the loss of a support vector machine."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_number
+from minidl._core.checks import as_number, check_outputs
 from minidl._core.types import Array
-from minidl.nn.losses.base import check_outputs
 from minidl.nn.losses.softmax import ClassLoss
 
 
@@ -51,11 +51,21 @@ class MulticlassHinge(ClassLoss):
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs, classes=True)
         labels = self.check_targets(targets, outputs.shape)
-        rows = np.arange(len(labels))
-        shortfalls = np.maximum(outputs - outputs[rows, labels, np.newaxis] + self.margin, 0)
-        shortfalls[rows, labels] = 0
+        shortfalls = self._shortfalls(outputs, labels)
         self.keep(shortfalls, labels)
-        return float(shortfalls.sum(dtype=np.float64)) / len(labels)
+        total = float(shortfalls.sum(dtype=np.float64))
+        if total == math.inf:
+            # Two scores may lie further apart than their dtype can tell.
+            total = float(self._shortfalls(outputs.astype(np.float64), labels).sum())
+        return total / len(labels)
+
+    def _shortfalls(self, outputs: Array, labels: Array) -> Array:
+        """Return what each wrong class lacks to lose by the margin, shape (n, classes)."""
+        rows = np.arange(len(labels))
+        with np.errstate(over="ignore"):
+            shortfalls: Array = np.maximum(outputs - outputs[rows, labels, np.newaxis] + self.margin, 0)
+        shortfalls[rows, labels] = 0
+        return shortfalls
 
     def backward(self) -> Array:
         shortfalls, labels = self.kept()

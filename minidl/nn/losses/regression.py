@@ -1,13 +1,14 @@
 """Losses of regression: how far numbers are from the numbers they should be."""
 
+import math
 from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_number
+from minidl._core.checks import as_dtype, as_number, check_outputs
 from minidl._core.types import Array
-from minidl.nn.losses.base import NumberLoss, check_outputs
+from minidl.nn.losses.base import NumberLoss
 
 
 class ResidualLoss(NumberLoss):
@@ -24,13 +25,20 @@ class ResidualLoss(NumberLoss):
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs)
         targets = self.check_targets(targets, outputs.shape)
-        residuals = outputs - targets.astype(outputs.dtype, copy=False)
-        self.keep(residuals)
-        return float(self.values(residuals).mean(dtype=np.float64))
+        with np.errstate(over="ignore"):
+            residuals = outputs - as_dtype("targets", targets, outputs.dtype)
+            self.keep(residuals)
+            loss = float(self.values(residuals).mean(dtype=np.float64))
+            if loss == math.inf:
+                # A residual, or a step on the way to its value, may be too large for the outputs' dtype.
+                loss = float(self.values(outputs.astype(np.float64) - targets).mean())
+        return loss
 
     def backward(self) -> Array:
         (residuals,) = self.kept()
-        return self.slopes(residuals) / residuals.size
+        with np.errstate(over="ignore"):
+            gradient: Array = self.slopes(residuals) / residuals.size
+        return gradient
 
 
 class MeanSquaredError(ResidualLoss):

@@ -4,15 +4,18 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.checks import check_outputs
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import sigmoid
-from minidl.nn.losses.base import Loss, NumberLoss, check_outputs
+from minidl.nn.losses.base import Loss, NumberLoss
 from minidl.nn.losses.softmax import ClassLoss
 
 
 class _SigmoidLoss(Loss):
     """What both share: a logit z for each question, and a target t in [0, 1] for each logit."""
+
+    takes_logits = True
 
     def _mean(self, z: Array, t: Array) -> float:
         """Return the mean over all logits, and keep what `backward` needs."""

@@ -1,13 +1,14 @@
 """Losses of class labels: what they share, and the softmax with cross-entropy."""
 
+import math
 from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, as_fraction, as_labels, check_finite
+from minidl._core.checks import as_array, as_fraction, as_labels, check_finite, check_outputs
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
-from minidl.nn.losses.base import Loss, check_outputs
+from minidl.nn.losses.base import Loss
 from minidl.nn.metrics import accuracy
 
 SHORT_ROW = 32
@@ -17,6 +18,7 @@ SHORT_ROW = 32
 class ClassLoss(Loss):
     """A loss of scores, shape (n, classes), whose targets are integer class labels, shape (n,)."""
 
+    takes_logits = True
     class_weights: Array | None = None
     """How much each class counts, in a loss that takes such weights."""
 
@@ -96,14 +98,24 @@ class SoftmaxCrossEntropy(ClassLoss):
         p = np.exp(z)
         sums = p.sum(axis=1, keepdims=True)
         p /= sums
+        wanted = y if self._plain else self._wanted(y, outputs)
+        self.keep(p, wanted)
+        loss = self._mean(z, sums, wanted)
+        if loss == math.inf:
+            # A logit may lie further below the largest one than its dtype can tell.
+            z = shifted_logits(outputs.astype(np.float64))
+            loss = self._mean(z, np.exp(z).sum(axis=1, keepdims=True), wanted)
+        return loss
+
+    def _mean(self, z: Array, sums: Array, wanted: Array) -> float:
+        """Return the mean loss of rows of logits z less their largest, with the sums of their exponentials."""
         if self._plain:
-            self.keep(p, y)
-            losses = np.log(sums[:, 0]) - z[np.arange(len(y)), y]
+            losses = np.log(sums[:, 0]) - z[np.arange(len(wanted)), wanted]
         else:
-            q = self._wanted(y, outputs)
-            self.keep(p, q)
-            losses = np.multiply(q, np.log(sums) - z, out=np.zeros_like(q), where=q > 0).sum(axis=1)
-        return float(losses.sum(dtype=np.float64)) / len(y)
+            q = wanted.astype(z.dtype, copy=False)
+            with np.errstate(over="ignore"):
+                losses = np.multiply(q, np.log(sums) - z, out=np.zeros_like(q), where=q > 0).sum(axis=1)
+        return float(losses.sum(dtype=np.float64)) / len(wanted)
 
     def backward(self) -> Array:
         gradient, wanted = self.kept()
@@ -159,4 +171,7 @@ def shifted_logits(logits: Array) -> Array:
     if not finite.all():
         row = int(finite[:, 0].argmin())
         raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
-    return logits - top
+    # What is too far below the largest for the dtype has a probability of 0 all the same.
+    with np.errstate(over="ignore"):
+        shifted: Array = logits - top
+    return shifted

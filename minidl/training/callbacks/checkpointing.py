@@ -8,7 +8,7 @@ from pathlib import Path
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError
 from minidl._core.types import PathLike
-from minidl._storage.files import remove, sweep_parts
+from minidl._storage.files import check_file, remove, sweep_parts
 from minidl._storage.locks import locked
 from minidl.training.callback import Observer
 from minidl.training.checkpoint import BEST, checkpoint_path, checkpoint_paths, read_checkpoint, steps_of
@@ -79,6 +79,8 @@ class Checkpoint(Observer):
             self._monitor.check(trainer.expected_columns, self)
         self._lock.enter_context(locked(self.directory))
         sweep_parts(self.directory)
+        for path in (checkpoint_path(self.directory, trainer.step), self.directory / BEST):
+            check_file(path)
         self._refuse_other_runs(trainer)
         self._best = self._best_so_far()
         # What cannot be saved must not show after hours of training.
@@ -106,7 +108,9 @@ class Checkpoint(Observer):
         if self._monitor is None or not path.exists():
             return math.inf
         try:
-            return self._monitor.read(read_checkpoint(path)[1]["run"]["logs"], self)
+            logs = read_checkpoint(path)[1]["run"]["logs"]
+            self._monitor.check(logs, self)
+            return self._monitor.minimised(logs[self._monitor.name])
         except (CheckpointError, LookupError, TypeError, ValueError) as error:
             warnings.warn(f"the best checkpoint so far cannot be read, another takes its place: {error}", stacklevel=2)
             return math.inf
@@ -116,7 +120,9 @@ class Checkpoint(Observer):
             self._save(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        if self._monitor is not None and (value := self._monitor.read(trainer.logs, self)) < self._best:
+        run = (row for row in trainer.history if row["epoch"] > trainer.first_epoch)
+        value = None if self._monitor is None else self._monitor.read(trainer.logs, self, run)
+        if value is not None and value < self._best:
             self._best = value
             self._write(trainer, self.directory / BEST)
         due = self.every_epochs is not None and trainer.epoch % self.every_epochs == 0

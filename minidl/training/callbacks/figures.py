@@ -1,12 +1,14 @@
 """LearningCurves and WeightTemplates: the figures of a run, drawn when training ends."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from minidl._core.errors import InputError
 from minidl._core.spelling import check_known
 from minidl._core.types import Figure, PathLike
-from minidl._storage.files import make_folder
+from minidl._storage.files import check_file
 from minidl.training.callback import Callback
 from minidl.training.history import metrics
 from minidl.training.trainer import Trainer
@@ -14,6 +16,9 @@ from minidl.training.trainer import Trainer
 
 class _Figures(Callback):
     """Draws into a folder when training ends; what cannot be drawn must not show after hours, so it is tried before."""
+
+    _names: ClassVar[tuple[str, ...]]
+    """What is drawn, each into a file of its own."""
 
     def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
         self.directory = directory
@@ -25,7 +30,8 @@ class _Figures(Callback):
         self.paths = {}
         # Without one of the user's it is the name of the training data.
         self._title = self.title or getattr(trainer.train_data, "name", "")
-        make_folder(self.directory)
+        for name, kind in itertools.product(self._names, ("png", "svg")):
+            check_file(Path(self.directory) / f"{self.prefix}{name}.{kind}")
         # Saving a figure needs both.
         import matplotlib.backends.backend_agg
         import matplotlib.backends.backend_svg  # noqa: F401
@@ -55,12 +61,19 @@ class LearningCurves(_Figures):
     ----------
     paths : dict of str to list of Path
         What the last `fit` wrote, under ``"cost"`` and ``"loss"``.
+
+    Raises
+    ------
+    InputError
+        When training begins, if a file cannot be written.
     """
+
+    _names = ("cost", "loss")
 
     def on_train_end(self, trainer: Trainer) -> None:
         from minidl.plotting import plot_curves
 
-        for quantity in ("cost", "loss"):
+        for quantity in self._names:
             if quantity in metrics(trainer.history.columns):
                 self._write(quantity, plot_curves(trainer.history, quantity, title=self._title))
 
@@ -95,8 +108,11 @@ class WeightTemplates(_Figures):
     Raises
     ------
     InputError
-        When training begins: if there is no such parameter, or (as `ShapeError`) its columns are no images.
+        When training begins: if there is no such parameter, (as `ShapeError`) its columns are no images, or a file
+        cannot be written.
     """
+
+    _names = ("weights",)
 
     def __init__(
         self,

@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 
-from minidl._core.errors import InputError
 from minidl._core.spelling import check_known
-from minidl.training.callback import Callback
+from minidl.training.callback import MOMENTS, Callback, check_moment
 from minidl.training.trainer import Trainer
-
-_MOMENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 
 
 class LambdaCallback(Callback):
@@ -21,7 +18,8 @@ class LambdaCallback(Callback):
     Raises
     ------
     InputError
-        If there is no such moment; names the moments and the nearest. Or if what is given cannot be called.
+        If there is no such moment; names the moments and the nearest. Or if what is given is no function of the trainer
+        alone.
 
     Examples
     --------
@@ -31,9 +29,8 @@ class LambdaCallback(Callback):
 
     def __init__(self, **functions: Callable[[Trainer], object]) -> None:
         for name, function in functions.items():
-            check_known("LambdaCallback", "moment", name, _MOMENTS)
-            if not callable(function):
-                raise InputError(f"LambdaCallback: expected a function of the trainer as {name}, got {function!r:.80}")
+            check_known("LambdaCallback", "moment", name, MOMENTS)
+            check_moment("LambdaCallback", name, function, f"{name}=lambda trainer: ...")
             setattr(self, name, function)
         self._names = ", ".join(functions)
 

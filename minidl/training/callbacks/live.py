@@ -58,6 +58,8 @@ class LiveCurves(Observer):
         Once, if the file cannot be written later on: training is worth more than its picture.
     """
 
+    runs_last = True
+
     def __init__(self, path: PathLike | None = "live.html", *, quantities: Sequence[str] = (), every: int = 1) -> None:
         self.path = path
         if path is not None:
@@ -91,7 +93,7 @@ class LiveCurves(Observer):
             Monitor(name).check(names, self)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        self._check(trainer.history.rows[-1])
+        self._check(trainer.history.columns)
         if trainer.epoch % self.every == 0 and perf_counter() >= self._rested:
             self._show(trainer, f"{_position(trainer)}: training goes on", renewed=True)
 

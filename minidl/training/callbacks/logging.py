@@ -7,15 +7,16 @@ from typing import ClassVar, Protocol
 from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
-from minidl._storage.files import make_folder, set_aside
+from minidl._storage.files import check_file, set_aside
 from minidl.training.callback import Observer
-from minidl.training.history import BESIDES, USUAL, History, Row
+from minidl.training.history import BESIDES, History
 from minidl.training.trainer import Trainer
 
 
 class _HistoryFile(Observer):
     """Writes the whole history of the trainer after each epoch; a subclass says how a file is written and read."""
 
+    runs_last = True
     _write: "ClassVar[staticmethod[[History, PathLike], Path]]"
     _read: "ClassVar[staticmethod[[PathLike], History]]"
 
@@ -23,10 +24,8 @@ class _HistoryFile(Observer):
         self.path = as_path("path", path)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        if self.path.exists() and not self.path.is_file():
-            raise InputError(f"{self!r}: expected a file or nothing at this place, there is something else")
         # What cannot be written must not show after the first epoch.
-        make_folder(self.path.resolve().parent)
+        check_file(self.path)
         self._checked, self._in_the_middle = False, True
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
@@ -53,9 +52,12 @@ class _HistoryFile(Observer):
         *before, row = trainer.history.rows
         common = min(len(found), len(before))
         if found and not common:
-            # A run that was killed in its first epoch may have written this row already.
-            now = _measured(row)
-            own = self._in_the_middle and _measured(found[0]) == now and now.columns != ["epoch"]
+            # A run that was killed in its first epoch may have written this row already. What it measures is the same
+            # again; clocks, and callbacks, may tell something else.
+            measured = set(trainer.measured_columns) - set(BESIDES)
+            names = {"epoch", *measured}
+            then, now = (History([{name: of[name] for name in names & of.keys()}]) for of in (found[0], row))
+            own = self._in_the_middle and bool(measured) and then == now
         else:
             own = History(found[:common]) == History(before[:common])
         if not own:
@@ -63,11 +65,6 @@ class _HistoryFile(Observer):
         if len(found) > len(before) and trainer.went_back_to is not None:
             return "goes further than the checkpoint that was asked for"
         return ""
-
-
-def _measured(row: Row) -> History:
-    """Return what is the same whenever this epoch of a run is measured; callbacks may tell anything."""
-    return History([{name: row[name] for name in USUAL if name in row and name not in ("learning_rate", "seconds")}])
 
 
 class CSVLogger(_HistoryFile):
@@ -143,6 +140,8 @@ class TensorBoard(Observer):
         If the writer has no method ``add_scalar``.
     """
 
+    runs_last = True
+
     def __init__(self, writer: ScalarWriter) -> None:
         if isinstance(writer, type) or not callable(getattr(writer, "add_scalar", None)):
             raise InputError(
@@ -152,11 +151,12 @@ class TensorBoard(Observer):
         self.writer = writer
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        measured = trainer.history.rows[-1].keys() - set(BESIDES)
-        for name, value in trainer.logs.items():  # what other callbacks have put there too
+        measured = set(trainer.measured_columns) - set(BESIDES)
+        for name, value in trainer.logs.items():
             if name.startswith("val_"):
                 tag = f"{name.removeprefix('val_')}/validation"
             else:
+                # A number of a callback's own may be of anything.
                 tag = f"{name}/train" if name in measured else name
             if name != "epoch":
                 self.writer.add_scalar(tag, float(value), trainer.epoch)

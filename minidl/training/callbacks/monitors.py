@@ -171,7 +171,7 @@ class Timer(Observer):
         self.epochs.append(trainer.epoch)
         for part in _PARTS:
             self.seconds[part].append(self._running[part])
-        rows = len(trainer.train_data or ()) * self._batches / trainer.batches_per_epoch
+        rows = trainer.rows_per_epoch * self._batches / trainer.batches_per_epoch
         training = self._running["steps"] + self._running["between"]
         self.rows_per_second.append(rows / training if training else math.nan)
         self._running, self._batches, self._after_epoch = dict.fromkeys(_PARTS, 0.0), 0, True

@@ -36,6 +36,8 @@ class ProgressBar(Observer):
         If an argument is not as above; when training begins, if ``MINIDL_VERBOSE`` is not.
     """
 
+    runs_last = True
+
     def __init__(self, verbose: int | None = None, file: TextIO | None = None) -> None:
         self.verbose = None if verbose is None else verbosity(verbose)
         if file is not None and not hasattr(file, "write"):

@@ -13,7 +13,7 @@ from minidl.training.trainer import Trainer
 
 
 class _Patient(Observer):
-    """Follows a column, and counts the epochs in a row without an improvement."""
+    """Follows a column, and counts the epochs in a row without an improvement by more than `min_delta`."""
 
     def __init__(self, monitor: str, patience: int, min_delta: float, mode: str) -> None:
         self.monitor = monitor
@@ -24,37 +24,46 @@ class _Patient(Observer):
         super().__init__()
 
     def _forget(self) -> None:
-        self._best = math.inf
+        self._to_beat = math.inf
         self._bad_epochs = 0
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._monitor.check(trainer.expected_columns, self)
+        # It forgets first: a run that is refused here ends with on_train_end too.
         super().on_train_begin(trainer)
+        self._monitor.check(trainer.expected_columns, self, trainer.later_callbacks)
 
-    def _improves(self, value: float) -> bool:
-        """Take an epoch's value into account, and return whether it is better than all before it."""
-        if value < self._best - self.min_delta:
-            self._best, self._bad_epochs = value, 0
-            return True
-        self._bad_epochs += 1
-        return False
+    def _value(self, trainer: Trainer) -> float | None:
+        """Return the epoch's value, turned so that smaller is better; None if it is one of those without."""
+        run = (row for row in trainer.history if row["epoch"] > trainer.first_epoch)
+        return self._monitor.read(trainer.logs, self, run)
+
+    def _count(self, value: float) -> None:
+        """Take an epoch's value into account."""
+        if value < self._to_beat - self.min_delta:
+            self._to_beat, self._bad_epochs = value, 0
+        else:
+            self._bad_epochs += 1
 
 
 class EarlyStopping(_Patient):
-    """Stop after more than `patience` epochs in a row without an improvement, and put the best epoch's weights back.
+    """Stop after `patience` epochs in a row without an improvement, and put the best epoch's weights back.
 
-    The best weights come back whatever ends training, so also after the last epoch, an error or Ctrl-C. Each `fit`
-    begins to count anew; one that resumes from a checkpoint goes on counting. When training ends, a line on standard
-    error says which epoch's weights are back; ``str(stopping)`` tells the same later.
+    Epochs are counted as in Keras: a patience of 0 means 1, and the first epoch never counts as a bad one.
+    `ReduceLROnPlateau` counts as in PyTorch, and so waits one epoch longer.
+
+    The weights that come back are those of the best value, also where it is no improvement by more than `min_delta`.
+    They come back whatever ends training, so also after the last epoch, an error or Ctrl-C. Each `fit` begins to count
+    anew; one that resumes from a checkpoint goes on counting. When training ends, a line on standard error says which
+    epoch's weights are back; ``str(stopping)`` tells the same later.
 
     Parameters
     ----------
     monitor : str
-        A column of the history.
+        A column of the history. An epoch without it, as a callback may leave some, is not judged.
     patience : int
         Epochs that are waited for, at least 0.
     min_delta : float
-        By how much, at least, a value must be better than the best one to count as an improvement; NaN never is.
+        A value is an improvement if it is better than the last improvement by more than this; NaN never is one.
     mode : {"auto", "min", "max"}
         Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
     restore_best : bool
@@ -80,7 +89,7 @@ class EarlyStopping(_Patient):
     Prechelt, "Early stopping - but when?", in Neural networks: tricks of the trade, Springer, 1998.
     """
 
-    saved_attributes = ("best_epoch", "stopped_epoch", "_best", "_bad_epochs", "_best_weights")
+    saved_attributes = ("best_epoch", "stopped_epoch", "_to_beat", "_bad_epochs", "_best", "_best_weights")
 
     def __init__(
         self,
@@ -98,22 +107,29 @@ class EarlyStopping(_Patient):
 
     def _forget(self) -> None:
         super()._forget()
+        # The first epoch never counts as a bad one.
+        self._bad_epochs = -1
+        self._best = math.inf
         self.best_epoch: int | None = None
         self.stopped_epoch: int | None = None
         self._best_weights: dict[str, Any] = {}
         self._restored = False
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        super().on_train_begin(trainer)
         # A wrong variable must not show after hours of training.
         verbosity(self._verbose)
-        super().on_train_begin(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        if self._improves(self._monitor.read(trainer.logs, self)):
-            self.best_epoch = trainer.epoch
+        value = self._value(trainer)
+        if value is None:
+            return
+        if value < self._best:
+            self._best, self.best_epoch = value, trainer.epoch
             if self.restore_best:
                 self._best_weights = {name: array.copy() for name, array in trainer.model.weights().items()}
-        elif self._bad_epochs > self.patience:
+        self._count(value)
+        if self._bad_epochs >= max(self.patience, 1):
             self.stopped_epoch = trainer.epoch
             trainer.stop()
 
@@ -139,18 +155,19 @@ class EarlyStopping(_Patient):
 class ReduceLROnPlateau(_Patient):
     """Multiply the learning rate by `factor` after more than `patience` epochs in a row without an improvement.
 
-    It judges the whole history of the trainer, so that a second `fit` goes on as one long one would.
+    Epochs are counted as in PyTorch; Keras reduces one epoch earlier, so its patience 3 is 2 here. The whole history of
+    the trainer is judged, so that a second `fit` goes on as one long one would.
 
     Parameters
     ----------
     monitor : str
-        A column of the history.
+        A column of the history. An epoch without it, as a callback may leave some, is not judged.
     factor : float
         In (0, 1).
     patience : int
         Epochs that are waited for, at least 0.
     min_delta : float
-        By how much, at least, a value must be better than the best one to count as an improvement; NaN never is.
+        A value is an improvement if it is better than the last improvement by more than this; NaN never is one.
     cooldown : int
         After a reduction, for how many epochs none is counted as bad.
     minimum : float
@@ -165,7 +182,7 @@ class ReduceLROnPlateau(_Patient):
         epoch, where only that can tell (another callback may add numbers to the logs).
     """
 
-    saved_attributes = ("_best", "_bad_epochs", "_rest")
+    saved_attributes = ("_to_beat", "_bad_epochs", "_rest")
 
     def __init__(
         self,
@@ -195,7 +212,8 @@ class ReduceLROnPlateau(_Patient):
                 self._is_time(self._monitor.minimised(row[self.monitor]))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        if self._is_time(self._monitor.read(trainer.logs, self)):
+        value = self._value(trainer)
+        if value is not None and self._is_time(value):
             rate = trainer.optimizer.current_learning_rate
             # Without a minimum the rate would in the end be 0, which is no rate.
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
@@ -206,7 +224,7 @@ class ReduceLROnPlateau(_Patient):
 
     def _is_time(self, value: float) -> bool:
         """Take an epoch's value into account, and return whether the rate is to be reduced after it."""
-        self._improves(value)
+        self._count(value)
         if self._rest:
             self._rest -= 1
             self._bad_epochs = 0

@@ -7,6 +7,7 @@ from typing import Unpack
 import numpy as np
 
 from minidl._core.checks import as_fraction, as_number
+from minidl._core.errors import NonFiniteError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import blocks
 from minidl.nn.parameter import Parameter
@@ -14,7 +15,34 @@ from minidl.training.optimizers.base import Clipping, Optimizer, State
 from minidl.training.optimizers.schedules import Schedule
 
 
-class Adagrad(Optimizer):
+class _Squares(Optimizer):
+    """What all rules here share: they sum squares of gradients, and an infinite sum would stop its entry for good."""
+
+    def _check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:
+        """Refuse entries whose squares the parameter's dtype cannot sum: in float32 from 1e19 on."""
+        flat = parameter.grad.ravel(order="K")
+        limits = np.finfo(flat.dtype)
+        # The squared norm is at least each entry's square: 3 us for 30,720 numbers. What is below the rounding of the
+        # largest number does not change a sum of that size any more.
+        if np.vdot(flat, flat) < limits.max * limits.eps / 4:
+            return
+        gradient = self._clipped(parameter, scale).grad
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = self.summed(gradient, self.state.get(path) or self.init_state(parameter))
+            bad = np.isfinite(gradient) & (sums > limits.max / 2)
+        if bad.any():
+            first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+            raise NonFiniteError(
+                f"the gradient of {path}: expected numbers whose squares {type(self).__name__} can sum in "
+                f"{flat.dtype}, got {gradient[first]:.4g} at index {first}; scale x and targets down, or set clip_norm"
+            )
+
+    def summed(self, gradient: Array, state: State) -> Array:
+        """Return at least what the squares come to when `gradient` has entered."""
+        return gradient * gradient
+
+
+class Adagrad(_Squares):
     """``total += grad**2``, then ``w -= learning_rate * grad / (sqrt(total) + epsilon)``.
 
     Parameters
@@ -38,13 +66,18 @@ class Adagrad(Optimizer):
     def init_state(self, parameter: Parameter) -> State:
         return {"total": np.zeros_like(parameter.value)}
 
+    def summed(self, gradient: Array, state: State) -> Array:
+        """Return the total with the squares of `gradient`."""
+        total: Array = state["total"] + gradient * gradient
+        return total
+
     def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
         for w, g, total in blocks(parameter.value, parameter.grad, state["total"]):
             total += g * g
             w -= learning_rate * g / (np.sqrt(total) + self.epsilon)
 
 
-class RMSProp(Optimizer):
+class RMSProp(_Squares):
     """``square = rho * square + (1 - rho) * grad**2``, then ``w -= learning_rate * grad / (sqrt(square) + epsilon)``.
 
     With momentum the quotient is added to ``momentum * velocity``, and the velocity moves w. `square` begins at 0, so
@@ -97,7 +130,7 @@ class RMSProp(Optimizer):
             w -= learning_rate * (v[0] if v else move)
 
 
-class _Moments(Optimizer):
+class _Moments(_Squares):
     """What Adam and its kin share: two running means, how many gradients went into them, and Adam's step."""
 
     def __init__(
@@ -207,7 +240,7 @@ class NAdam(_Moments):
     learning_rate, beta1, beta2, epsilon, clip_norm, clip_value
         See `Adam`; 0.002 is a usual start.
     momentum_decay : float
-        At least 0.
+        At least 0. The default is PyTorch's; Keras, which has no such argument, computes with 1.
 
     References
     ----------

@@ -3,7 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
+from weakref import ref
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Optimizer(ABC):
     """A rule that changes every trainable parameter in place by its gradient.
 
     A subclass writes `update`, and `init_state` if it remembers something between steps. One optimizer serves one
-    model: what it remembers goes by the parameters' paths.
+    model: the first one that it steps. A copy, also one by pickle, serves the first model that the copy steps.
 
     Parameters
     ----------
@@ -47,12 +48,16 @@ class Optimizer(ABC):
     steps : int
         How many steps are done, so the number of the next one.
     state : dict of str to dict of str to array
-        What the rule remembers, for each parameter's path. With `steps` it is all there is to save.
+        What the rule remembers, for each parameter's path. With `steps` it is all there is to save. A new one in its
+        place may belong to another model.
 
     Raises
     ------
+    InputError
+        From `step` and `Trainer.fit`: if the parameters are not those of the model that it serves.
     NonFiniteError
-        From `step`, with `clip_norm`: if the gradients have no finite length.
+        From `step`: with `clip_norm`, if the gradients have no finite length; from a rule that sums their squares, if
+        its dtype cannot (in float32 from about 1e19 on). Nothing is changed then.
 
     References
     ----------
@@ -69,7 +74,17 @@ class Optimizer(ABC):
         self.clip_norm = None if clip_norm is None else as_number("clip_norm", clip_norm, 0, above=True)
         self.clip_value = None if clip_value is None else as_number("clip_value", clip_value, 0, above=True)
         self.steps = 0
-        self.state: dict[str, State] = {}
+        self.state = {}
+
+    @property
+    def state(self) -> dict[str, State]:
+        """What the rule remembers of each parameter, by its path."""
+        return self._state
+
+    @state.setter
+    def state(self, new: dict[str, State]) -> None:
+        self._state = new
+        self._stepped: dict[str, ref[Parameter]] = {}
 
     @property
     def learning_rate(self) -> float | Schedule:
@@ -89,25 +104,63 @@ class Optimizer(ABC):
 
     def step(self, parameters: Mapping[str, Parameter]) -> None:
         """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
-        trained = {path: parameter for path, parameter in parameters.items() if parameter.trainable}
+        trained = dict[str, Parameter]()
+        for path, parameter in parameters.items():
+            if parameter.trainable:
+                trained[path] = parameter
         if not trained:
             got = f"{len(parameters)} frozen ones" if parameters else "a model without any"
             raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
+        self.check_model(parameters)
         learning_rate = self._rate(self.steps)
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
+        # All of them before the first one is changed: a step is taken whole or not at all.
+        for path, parameter in trained.items():
+            self._check_gradient(path, parameter, scale)
         for path, parameter in trained.items():
             if path not in self.state:
                 self.state[path] = self.init_state(parameter)
-            if scale < 1.0:
-                parameter = parameter.with_grad(scale * parameter.grad)
-            elif self.clip_value is not None:
-                parameter = parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
-            try:
-                self.update(parameter, self.state[path], learning_rate)
-            except ValueError:
-                self._check_state(path, parameter)
-                raise
+            self._stepped[path] = ref(parameter)
+            self.update(self._clipped(parameter, scale), self.state[path], learning_rate)
         self.steps += 1
+
+    def check_model(self, parameters: Mapping[str, Parameter]) -> None:
+        """Refuse parameters that are not those of the model that this optimizer serves.
+
+        Frozen ones count too, and new ones beside known ones are welcome: a model may be frozen in parts, and grow.
+
+        Raises
+        ------
+        InputError
+            If one that it has stepped was another object, or none of them is known.
+        ShapeError
+            If what it remembers, of a copy or a file, has other shapes or dtypes.
+        """
+        known = [path for path in parameters if path in self.state]
+        foreign = [] if known else list(self.state)
+        for path in known:
+            stepped = self._stepped.get(path)
+            if stepped is None:
+                self._check_state(path, parameters[path])
+            elif stepped() is not parameters[path]:
+                foreign.append(path)
+        if foreign:
+            raise InputError(
+                f"{self!r}: this optimizer has taken {self.steps} steps with the parameters of another model, at "
+                f"{', '.join(map(repr, foreign[:3]))}; its state and its step count would be used for this one. Make "
+                "a new one for each model"
+            )
+
+    def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
+        """Return `parameter` with the gradient that the rule takes; `scale` is what `clip_norm` multiplies it by."""
+        if scale < 1.0:
+            return parameter.with_grad(scale * parameter.grad)
+        if self.clip_value is not None:
+            return parameter.with_grad(np.clip(parameter.grad, -self.clip_value, self.clip_value))
+        return parameter
+
+    def _check_gradient(self, path: str, parameter: Parameter, scale: float) -> None:  # noqa: B027 - most take any
+        """Refuse a gradient that the rule cannot take; any will do unless overridden."""
 
     def init_state(self, parameter: Parameter) -> State:
         """Return what the rule remembers of `parameter` before the first step: nothing, unless overridden."""
@@ -118,18 +171,24 @@ class Optimizer(ABC):
         """Change ``parameter.value`` and the arrays of `state` in place by ``parameter.grad`` (clipped already)."""
 
     def _check_state(self, path: str, parameter: Parameter) -> None:
-        """Refuse a parameter of another shape than the one that the rule remembers at its place."""
-        fresh = {name: array.shape for name, array in self.init_state(parameter).items()}
-        found = {name: array.shape for name, array in self.state[path].items()}
+        """Refuse a parameter of another shape or dtype than the one that the rule remembers at its place."""
+        fresh, found = (
+            {name: f"{np.shape(array)} {np.asarray(array).dtype}" for name, array in state.items()}
+            for state in (self.init_state(parameter), self.state[path])
+        )
         if found != fresh:
             raise ShapeError(
-                f"{self!r}: this optimizer remembers parameters of other shapes: at {path!r} it has {found}, expected "
-                f"{fresh}; make a new one for each model"
+                f"{self!r}: this optimizer remembers parameters of other shapes or dtypes: at {path!r} it has {found}, "
+                f"expected {fresh}; make a new one for each model"
             )
 
     def _rate(self, step: int) -> float:
         rate = self._learning_rate
         return as_number(f"{type(rate).__name__}({step})", rate(step), 0) if isinstance(rate, Schedule) else rate
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy may serve a copy of the model. It shares no dict with this one, also where it is a shallow copy.
+        return vars(self) | {"_state": dict(self.state), "_stepped": {}}
 
     __repr__ = constructor_call
 

@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 
 from minidl._core.checks import as_count, as_fraction, as_number
 from minidl._core.errors import InputError
@@ -28,7 +29,9 @@ class Schedule(ABC):
     """A learning rate for each step: a pure function, so that resuming needs nothing but the step.
 
     A subclass writes `__call__`. Steps are those of the optimizer, counted from 0; what a library that counts epochs
-    calls 30 is ``30 * steps_per_epoch`` here. Hand a schedule to an optimizer in place of a number.
+    calls 30 is ``30 * steps_per_epoch`` here. Hand a schedule to an optimizer in place of a number. `Trainer.fit` warns
+    of a run that goes on after `ends_after`, or is over before `warmup_ends_after`, and refuses a schedule that gives
+    another rate when it is asked again. If the last rate is meant for the rest, a subclass says ``ends_after = None``.
 
     Examples
     --------
@@ -42,6 +45,16 @@ class Schedule(ABC):
     @abstractmethod
     def __call__(self, step: int) -> float:
         """Return the learning rate of step `step`, a finite number >= 0."""
+
+    @property
+    def ends_after(self) -> int | None:
+        """After how many steps only its last, low rate is left; None if there is no such number."""
+        return None
+
+    @property
+    def warmup_ends_after(self) -> int:
+        """After how many steps the rate is as high as it is to become; 0 without a warm-up."""
+        return 0
 
     __repr__ = constructor_call
 
@@ -73,6 +86,11 @@ class _Decay(Schedule):
             raise InputError(f"{self!r}: step {step}: expected a finite rate, got an overflow; take a smaller factor")
         return rate
 
+    @property
+    def ends_after(self) -> int | None:
+        """After how many steps the rate is below a millionth of `initial`; None if it does not fall."""
+        return math.ceil(self.every * math.log(1e-6) / math.log(self.factor)) if self.factor < 1.0 else None
+
 
 class StepDecay(_Decay):
     """``initial * factor**(step // every)``: a staircase.
@@ -90,6 +108,9 @@ class StepDecay(_Decay):
 
 class PiecewiseConstant(Schedule):
     """``rates[i]`` from step ``boundaries[i - 1]`` on, before step ``boundaries[i]``.
+
+    So does PyTorch's ``MultiStepLR``. Keras's ``PiecewiseConstantDecay`` changes the rate one step later: its boundary
+    10 is 11 here.
 
     Parameters
     ----------
@@ -115,6 +136,16 @@ class PiecewiseConstant(Schedule):
 
     def __call__(self, step: int) -> float:
         return self.rates[bisect_right(self.boundaries, step)]
+
+    @property
+    def ends_after(self) -> int | None:
+        """The last boundary, if the rate is 0 from there on; else None."""
+        return self.boundaries[-1] if self.boundaries and self.rates[-1] == 0.0 else None
+
+    @property
+    def falls(self) -> bool:
+        """Whether the rate falls at every boundary, of which there is at least one."""
+        return len(self.rates) > 1 and all(after < before for before, after in pairwise(self.rates))
 
 
 class ExponentialDecay(_Decay):
@@ -162,6 +193,11 @@ class CosineAnnealing(Schedule):
 
     def __call__(self, step: int) -> float:
         return _cosine(self.initial, self.minimum, min(step, self.steps) / self.steps)
+
+    @property
+    def ends_after(self) -> int:
+        """`steps`."""
+        return self.steps
 
 
 class CosineAnnealingWarmRestarts(Schedule):
@@ -239,6 +275,16 @@ class LinearWarmup(Schedule):
             return self.schedule(step - self.steps)
         return self.start + (self.schedule(0) - self.start) * (step / self.steps)
 
+    @property
+    def ends_after(self) -> int | None:
+        """When the other schedule ends, which begins after the warm-up."""
+        return None if (end := self.schedule.ends_after) is None else self.steps + end
+
+    @property
+    def warmup_ends_after(self) -> int:
+        """`steps`, and the warm-up of the other schedule, if it has one."""
+        return self.steps + self.schedule.warmup_ends_after
+
 
 class TriangularCycle(Schedule):
     """Straight up from `minimum` to `maximum` in `half_cycle` steps, straight down in as many, and again.
@@ -272,6 +318,11 @@ class TriangularCycle(Schedule):
         up = step % (2 * self.half_cycle)
         height = min(up, 2 * self.half_cycle - up) / self.half_cycle
         return self.minimum + height * (self.maximum - self.minimum)
+
+    @property
+    def warmup_ends_after(self) -> int:
+        """`half_cycle`: the first way up."""
+        return self.half_cycle
 
 
 class OneCycle(Schedule):
@@ -310,6 +361,16 @@ class OneCycle(Schedule):
         if step < peak:
             return _cosine(start, self.maximum, step / peak)
         return _cosine(self.maximum, start / self.end_divisor, (min(step, last) - peak) / (last - peak))
+
+    @property
+    def ends_after(self) -> int:
+        """`steps`."""
+        return self.steps
+
+    @property
+    def warmup_ends_after(self) -> int:
+        """The steps on the way up."""
+        return math.floor(self.rise * self.steps)
 
 
 def _as_floor(minimum: float, initial: float) -> float:

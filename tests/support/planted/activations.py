@@ -28,7 +28,7 @@ def spoiled(number, name, what, right, derivative, *verdicts, x=X):
     plant(number, name, what, "layer", lambda: (Spoiled(right, derivative), x), *verdicts, tensor="x")
 
 
-def right(number, name, what, make, x, verdict=PASS):
+def right(number, name, what, make, x=X, verdict=PASS):
     plant(number, name, what, "layer", lambda: (make(), x), verdict)
 
 

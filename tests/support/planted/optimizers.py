@@ -166,7 +166,7 @@ class CountsEach(SGD):
         super().update(parameter, state, self.current_learning_rate)
 
 
-class MovesFrozen(SGD):
+class Thaws(dl.SGD):
     def step(self, parameters):
         for parameter in parameters.values():
             parameter.trainable = True
@@ -177,7 +177,7 @@ class MovesFrozen(SGD):
 bug("SGD", "uphill", SGD, move=lambda self, v, g, rate: -rate * g)
 bug("SGD", "rate of the next step", SGD, move=lambda self, v, g, rate: self.learning_rate(self.steps + 1) * g)
 bug("SGD", "steps counted for each parameter", CountsEach)
-bug("SGD", "frozen ones move", MovesFrozen)
+bug("SGD", "frozen ones move", Thaws)
 bug("momentum", "dampened", SGD, velocity=lambda self, v, g, rate: self.momentum * v + (1 - self.momentum) * g)
 bug("momentum", "velocity without decay", SGD, velocity=lambda self, v, g, rate: v + g)
 bug("momentum", "rate within the velocity", SGD, velocity=lambda self, v, g, rate: self.momentum * v + rate * g,
@@ -241,11 +241,6 @@ bug("NAdam", "no gradient of its own", NAdam, own=lambda self, g: 0 * g)
 # ---- breaches of the contract
 
 
-class Uphill(dl.SGD):
-    def update(self, parameter, state, learning_rate):
-        parameter.value += learning_rate * parameter.grad
-
-
 class OutOfPlace(dl.SGD):
     def update(self, parameter, state, learning_rate):
         parameter._value = parameter.value - learning_rate * parameter.grad
@@ -289,15 +284,13 @@ class Trusting(dl.SGD):
         super().__init__(0.1)
 
 
-class Thaws(dl.SGD):
-    def step(self, parameters):
-        for parameter in parameters.values():
-            parameter.trainable = True
-        super().step(parameters)
+class Faithless(dl.SGD):
+    def check_model(self, parameters):
+        pass
 
 
 BREACHES = {
-    Uphill: "moves_against_the_gradient_of_a_parabola",
+    BUGS["uphill"][1]: "moves_against_the_gradient_of_a_parabola",
     OutOfPlace: "changes_values_in_place",
     DoubleState: "keeps_the_dtype",
     Thaws: "leaves_frozen_parameters_alone",
@@ -306,5 +299,6 @@ BREACHES = {
     Lazy: "remembers_by_path",
     NewState: "remembers_in_place",
     Trusting: "refuses_bad_learning_rates",
+    Faithless: "refuses_another_model",
 }
 """For each class that breaks the contract of `Optimizer` the rule that it breaks."""

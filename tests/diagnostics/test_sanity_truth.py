@@ -1,0 +1,132 @@
+"""sanity_check tells the truth: no alarm on right data with rare classes, and the right thing is blamed."""
+
+import numpy as np
+import pytest
+
+import minidl as dl
+
+
+def seeds(few, many):
+    return [*range(few), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(few, many))]
+
+
+def rare(rows, times, seed, shift=1.2, features=5):
+    """`rows` of class 1, shifted, and `times` as many of class 0; at 1.2 the area under the curve is 0.97."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(rows * (times + 1)) < rows).astype(int)
+    return dl.Dataset(rng.normal(size=(len(y), features)) + shift * y[:, None], y)
+
+
+def check(data, network=None, loss=None):
+    network = network or dl.Dense(data.x.shape[1], int(data.y.max()) + 1, rng=0)
+    return dl.sanity_check(dl.Trainer(dl.Model(network, loss or dl.SoftmaxCrossEntropy()), dl.Adam(0.01), rng=0), data)
+
+
+def item(report, name):
+    return next(item for item in report.items if item.name == name)
+
+
+@pytest.mark.parametrize("seed", seeds(3, 20))
+@pytest.mark.parametrize(("rows", "times"), [(100, 100), (40, 100), (40, 500)])
+def test_rare_classes_are_named_and_not_taken_for_shuffled_labels(rows, times, seed):
+    report = check(rare(rows, times, seed))
+    assert item(report, "labels and x").verdict == "ok", str(report)
+    assert "each class counted alike" in item(report, "labels and x").sentence or rows == 100
+    (warning,) = report.warnings
+    assert warning.name == "labels"
+    assert f"{rows} rows of label 1, but {rows * times} of 0" in warning.sentence
+    assert "class_weights" in warning.sentence
+    assert report.faults == []
+
+
+@pytest.mark.parametrize("times", [1, 10])
+def test_milder_imbalance_is_not_warned_of(times):
+    assert check(rare(100, times, 0)).ok
+
+
+@pytest.mark.parametrize("seed", seeds(5, 20))
+@pytest.mark.parametrize(("rows", "times"), [(100, 1), (100, 10), (100, 100), (40, 500)])
+def test_shuffled_labels_are_found_whatever_the_shares_of_the_classes(rows, times, seed):
+    data = rare(rows, times, seed, shift=2.0)
+    data.y[:] = np.random.default_rng(seed + 100).permutation(data.y)
+    assert item(check(data), "labels and x").verdict == "warning"
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_long_tail_of_classes_is_judged_too(shuffled):
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(30), 620 // (1 + np.arange(30)))
+    data = dl.Dataset(2 * rng.normal(size=(30, 8))[y] + rng.normal(size=(len(y), 8)), y)
+    if shuffled:
+        data.y[:] = rng.permutation(y)
+    assert item(check(data), "labels and x").verdict == ("warning" if shuffled else "ok")
+
+
+def test_of_a_handful_of_rare_rows_nothing_is_said():
+    assert "labels and x" not in [item.name for item in check(rare(5, 200, 0)).items]
+
+
+def regression(scale, offset=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(300, 5))
+    return dl.Dataset(x, scale * (x[:, :1] + 0.1 * rng.normal(size=(300, 1)) + offset))
+
+
+def network():
+    return dl.Sequential(dl.Dense(5, 16, rng=0), dl.ReLU(), dl.Dense(16, 1, rng=1))
+
+
+@pytest.mark.parametrize("loss", [dl.MeanSquaredError(), dl.Huber(), dl.MeanAbsoluteError()], ids=repr)
+@pytest.mark.parametrize(("scale", "offset"), [(1e6, 0.0), (1e6, 3.0), (-1e5, 1.0), (1e12, 0.0)])
+@pytest.mark.parametrize("one_layer", [False, True])
+def test_large_targets_are_blamed_alone(loss, scale, offset, one_layer):
+    report = check(regression(scale, offset), dl.Dense(5, 1, rng=0) if one_layer else network(), loss)
+    assert [item.name for item in report.items if item.verdict != "ok"] == ["targets"], str(report)
+    assert "divide by their standard deviation" in report.warnings[0].sentence
+    for words in ("too small", "gradient wrong"):
+        assert words not in str(report)
+
+
+def test_a_network_that_cannot_learn_is_blamed_beside_the_targets():
+    frozen = network()
+    frozen.freeze()
+    report = check(regression(1e6), frozen, dl.MeanSquaredError())
+    assert [(item.name, item.verdict) for item in report.items if item.verdict != "ok"] == [
+        ("targets", "warning"),
+        ("overfitting", "fault"),
+    ]
+    assert "every parameter is frozen" in report.faults[0].sentence
+
+
+class OwnSoftmax(dl.Layer):
+    """A softmax of the user's own, hidden in a layer that holds another one."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = self.add_layer("inner", inner)
+
+    def forward(self, x, train=False):
+        z = np.exp(self.inner.forward(x, train))
+        p = z / z.sum(axis=1, keepdims=True)
+        if train:
+            self.keep(p)
+        return p
+
+    def backward(self, dy):
+        (p,) = self.kept()
+        return self.inner.backward(p * (dy - (dy * p).sum(axis=1, keepdims=True)))
+
+
+def test_a_softmax_of_the_users_own_shows_in_the_outputs():
+    data = rare(100, 1, 0)
+    report = check(data, OwnSoftmax(dl.Dense(5, 2, rng=0)))
+    assert report.faults == [report.items[0]]
+    assert report.items[0].name == "last layer"
+    assert "leave the softmax out" in report.items[0].sentence
+    assert check(data, OwnSoftmax(dl.Dense(5, 2, rng=0)), dl.MulticlassHinge()).items[0].name == "last layer"
+
+
+def test_class_names_of_the_wrong_number_are_a_fault():
+    data = rare(100, 1, 0)
+    (fault,) = check(dl.Dataset(data.x, data.y, class_names=["a", "b", "c"])).faults
+    assert "one for each of the network's 2 outputs, got 3" in fault.sentence

@@ -1,0 +1,191 @@
+"""What stands at the two ends of a network: a last layer that the loss does not take, pixels that nobody scaled."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl.nn.ends import limited_outputs
+
+
+def dense(seed=0):
+    return dl.Dense(5, 3, rng=seed)
+
+
+class OwnSoftmax(dl.Softmax):
+    pass
+
+
+class OwnActivation(dl.Activation):
+    """What a user has written: nobody knows between which numbers it lies."""
+
+    def function(self, x):
+        return x * x
+
+    def derivative(self, x):
+        return 2 * x
+
+
+class OwnLoss(dl.Loss):
+    def forward(self, outputs, targets):
+        self.keep(outputs.shape)
+        return 0.0
+
+    def backward(self):
+        return np.zeros(*self.kept())
+
+
+class OwnClassLoss(dl.SoftmaxCrossEntropy):
+    pass
+
+
+LIMITING = [
+    dl.Softmax(), dl.Sigmoid(), dl.Tanh(), dl.ReLU(), dl.Softplus(), dl.SiLU(), dl.GELU(), dl.GELU("tanh"), dl.ELU(),
+    dl.LeakyReLU(0.0), OwnSoftmax(),
+]  # fmt: skip
+LOGITS = [
+    dl.SoftmaxCrossEntropy(0.1), dl.SigmoidCrossEntropy(), dl.BinaryCrossEntropy(), dl.MulticlassHinge(),
+    OwnClassLoss(),
+]  # fmt: skip
+PLACES = {
+    "alone": lambda layer: layer,
+    "last": lambda layer: dl.Sequential(dense(), layer),
+    "nested": lambda layer: dl.Sequential(dense(), dl.Sequential(dl.Sequential(layer))),
+    "before what keeps values": lambda layer: dl.Sequential(
+        dense(), layer, dl.Dropout(0.1, rng=0), dl.Sequential(dl.Reshape((3, 1)), dl.Flatten())
+    ),
+    "in a branch": lambda layer: dl.Sequential(dl.Parallel(dense(), dl.Sequential(dense(1), layer))),
+}
+
+
+@pytest.mark.parametrize("loss", LOGITS, ids=repr)
+@pytest.mark.parametrize("layer", LIMITING, ids=repr)
+@pytest.mark.parametrize("place", PLACES)
+def test_a_last_layer_that_limits_logits_is_warned_of_each_time(place, layer, loss):
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="but .* takes logits.* leave this layer out") as caught:
+            dl.Model(PLACES[place](copy.deepcopy(layer)), loss)
+        (warning,) = caught
+        assert repr(layer) in str(warning.message)
+        # At the caller's line.
+        assert warning.filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("network", "loss"),
+    [
+        (dl.Sequential(dense(), dl.LogSoftmax()), dl.SoftmaxCrossEntropy()),
+        *((dl.Sequential(dense(), copy.deepcopy(layer)), dl.MeanSquaredError()) for layer in LIMITING),
+        *((dl.Sequential(dense(), copy.deepcopy(layer)), OwnLoss()) for layer in LIMITING),
+        (dl.Sequential(dense(), dl.LeakyReLU()), dl.SoftmaxCrossEntropy()),
+        (dl.Sequential(dense(), dl.ELU(100.0)), dl.BinaryCrossEntropy()),
+        (dl.Sequential(dense(), OwnActivation()), dl.SoftmaxCrossEntropy()),
+        (dl.Sequential(dl.Softmax(), dense()), dl.SoftmaxCrossEntropy()),
+        (dl.Residual(dl.Sequential(dl.ReLU())), dl.SoftmaxCrossEntropy()),
+        # As in "Network in network" and in "Striving for simplicity".
+        (dl.Sequential(dl.Conv2D(3, 10, 1, rng=0), dl.ReLU(), dl.GlobalAvgPool2D()), dl.SoftmaxCrossEntropy()),
+        (dl.Sequential(dense(), dl.ReLU(), dl.BatchNorm(3)), dl.SoftmaxCrossEntropy()),
+        (dl.Sequential(), dl.SoftmaxCrossEntropy()),
+        (dl.Sequential(dl.Flatten()), dl.SoftmaxCrossEntropy()),
+    ],
+    ids=repr,
+)
+def test_what_a_loss_takes_is_not_warned_of(network, loss):
+    dl.Model(network, loss)
+
+
+def test_copies_of_a_model_are_not_warned_of_again(tmp_path):
+    with pytest.warns(UserWarning, match="takes logits"):
+        model = dl.Model(dl.Sequential(dense(), dl.Softmax()), dl.SoftmaxCrossEntropy())
+    copy.deepcopy(model)
+    pickle.loads(pickle.dumps(model))
+    model.astype(np.float64)
+    dl.Ensemble([model])
+    trainer = dl.Trainer(model, dl.SGD(0.1), rng=0)
+    data = dl.Dataset(np.random.default_rng(0).normal(size=(30, 5)), np.arange(30) % 3)
+    trainer.fit(data, epochs=1, batch_size=10)
+    assert dl.sanity_check(trainer, data).items[0].name == "last layer"
+
+
+@pytest.mark.parametrize("layer", [layer for layer in LIMITING if layer.output_range[0] > -10], ids=repr)
+def test_outputs_lie_in_the_range_that_a_layer_states(layer):
+    low, high = layer.output_range
+    y = layer.forward(np.linspace(-100, 100, 3003).reshape(3, -1).T)
+    assert low <= y.min()
+    assert y.max() <= high
+    # Nor is the range wider than it need be, but for rounding.
+    assert y.min() < low + 0.01
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (40, 2, 2, 3)).astype(np.uint8)
+NETWORKS = {
+    "flat": lambda: dl.Sequential(dl.Flatten(), dl.Dense(12, 2, rng=0)),
+    "nested": lambda: dl.Sequential(dl.Sequential(dl.Reshape((12,))), dl.Sequential(dl.Dense(12, 2, rng=0))),
+    "convolution": lambda: dl.Sequential(dl.Conv2D(3, 2, 1, rng=0), dl.ReLU(), dl.GlobalAvgPool2D()),
+    "dropout": lambda: dl.Sequential(dl.Dropout(0.1, rng=0), dl.Flatten(), dl.Dense(12, 2, rng=0)),
+    "branches": lambda: dl.Sequential(
+        dl.Flatten(), dl.Parallel(dl.Dense(12, 2, rng=0), dl.Dense(12, 2, rng=1)), dl.Dense(4, 2, rng=2)
+    ),
+}
+
+
+def fit(network, x):
+    trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(1e-6), rng=0)
+    trainer.fit(dl.Dataset(x, np.arange(len(x)) % 2), epochs=1, batch_size=20)
+    return trainer
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_raw_pixels_are_warned_of_each_time_with_what_to_do(name):
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"raw pixels \(uint8, up to 25.*Standardizer\(\).*255") as caught:
+            fit(NETWORKS[name](), PIXELS)
+        assert caught[0].filename == __file__
+
+
+def test_as_an_error_it_comes_before_anything_changes():
+    trainer = fit(NETWORKS["flat"](), PIXELS.astype(np.float32))
+    before = {path: array.tobytes() for path, array in trainer.model.weights().items()}
+    for _ in range(2):
+        with pytest.raises(UserWarning, match="raw pixels"):
+            trainer.fit(dl.Dataset(PIXELS, np.arange(40) % 2), epochs=1, batch_size=20)
+    assert {path: array.tobytes() for path, array in trainer.model.weights().items()} == before
+    assert (trainer.epoch, trainer.step) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "x"),
+    [
+        (NETWORKS["flat"], PIXELS.astype(np.float32)),
+        (NETWORKS["flat"], PIXELS / 255),
+        (NETWORKS["flat"], PIXELS % 2),
+        (NETWORKS["flat"], PIXELS.astype(bool)),
+        (lambda: dl.Sequential(dl.BatchNorm(3), dl.Flatten(), dl.Dense(12, 2, rng=0)), PIXELS),
+        (lambda: dl.Sequential(OwnActivation(), dl.Flatten(), dl.Dense(12, 2, rng=0)), PIXELS // 16),
+    ],
+)
+def test_other_numbers_and_other_first_layers_are_not_warned_of(network, x):
+    fit(network(), x)
+
+
+def test_a_user_may_state_the_range_of_an_own_layer():
+    layer = OwnActivation()
+    assert not limited_outputs(layer, dl.SoftmaxCrossEntropy())
+    layer.output_range = (0.0, np.inf)
+    assert "never below 0" in limited_outputs(layer, dl.SoftmaxCrossEntropy())
+
+
+def test_the_program_of_the_issue_names_the_softmax_first():
+    x = np.random.default_rng(0).normal(size=(300, 5))
+    data = dl.Dataset(x, x[:, :3].argmax(axis=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = dl.Model(dl.Sequential(dense(), dl.Softmax()), dl.SoftmaxCrossEntropy())
+    report = dl.sanity_check(dl.Trainer(model, dl.SGD(0.1)), data)
+    (fault,) = report.faults
+    assert report.items[0] is fault
+    assert "ends with Softmax()" in fault.sentence
+    assert "gradient wrong" not in str(report)

@@ -1,0 +1,228 @@
+"""Whole sets go through a network a batch at a time: memory does not grow with the rows, and nothing else changes."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+from small_parts import SquaredError
+
+import minidl as dl
+from minidl.nn.batches import rows_at_a_time
+
+
+def convolutions(*before):
+    layers = (
+        dl.Conv2D(3, 4, 3, padding="same", rng=0),
+        dl.ReLU(),
+        dl.MaxPool2D(2),
+        dl.Flatten(),
+        dl.Dense(256, 10, rng=1),
+    )
+    return dl.Model(dl.Sequential(*before, *layers), dl.SoftmaxCrossEntropy())
+
+
+def peak(call):
+    """The most memory that a call takes at one time, in bytes."""
+    gc.collect()
+    tracemalloc.start()
+    call()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most
+
+
+CALLS = {
+    "predict": lambda model, data: model.predict(data.x),
+    "predict_proba": lambda model, data: model.predict_proba(data.x),
+    "evaluate": lambda model, data: model.evaluate(data),
+    "ensemble": lambda model, data: dl.Ensemble([model, model], vote="majority").predict(data.x),
+    "ensemble_evaluate": lambda model, data: dl.Ensemble([model]).evaluate(data),
+    "dead_units": lambda model, data: dl.dead_units(model, data.x),
+}
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["images", "reshaped"])
+@pytest.mark.parametrize("call", CALLS)
+def test_the_peak_of_memory_grows_by_the_outputs_alone(call, flat):
+    model = convolutions(*[dl.Reshape((16, 16, 3))] * flat)
+    x = np.random.default_rng(0).integers(0, 256, (4000, 16, 16, 3), np.uint8)
+    x = x.reshape(len(x), -1) if flat else x
+    y = np.zeros(len(x), int)
+    few, many = (peak(lambda n=n: CALLS[call](model, dl.Dataset(x[:n], y[:n]))) for n in (1000, 4000))
+    # A row has ten outputs; float64 votes and copies of them take some hundred bytes. The comparison of all rows that
+    # dead_units begins with takes as many bytes as there are pixels.
+    allowed = 3000 * (16 * 16 * 3 if call == "dead_units" else 500)
+    assert many - few < allowed
+    # In one piece the first convolution alone has 4 KB for each of the rows.
+    assert many < 4000 * 16 * 16 * 4 * 4
+
+
+def test_a_file_of_numbers_is_cast_batch_by_batch(tmp_path):
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (20_000, 100))
+    x[:] = 1.0
+    model = dl.Model(dl.Dense(100, 2, rng=0, dtype=np.float64), dl.SoftmaxCrossEntropy())
+    assert peak(lambda: model.predict(np.load(tmp_path / "x.npy", mmap_mode="r"))) < x.nbytes / 2
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 100, None])
+def test_the_results_are_those_of_one_piece(batch_size):
+    x = np.random.default_rng(0).normal(size=(7, 4)).round()
+    # Whole numbers are exact, however a product sums them.
+    dense = dl.Dense(4, 3, dtype=np.float64)
+    dense.weight.value[...] = np.arange(12).reshape(4, 3) % 5
+    model = dl.Model(dl.Sequential(dl.ReLU(), dense), dl.SoftmaxCrossEntropy())
+    for call in (model.predict, model.predict_proba, dl.Ensemble([model, model]).predict_proba):
+        assert call(x, batch_size=batch_size).tobytes() == call(x, batch_size=7).tobytes()
+        assert call(x.tolist(), batch_size).tobytes() == call(x, batch_size=7).tobytes()
+    with pytest.raises(dl.InputError, match="batch_size: expected an integer >= 1, got 0"):
+        model.predict(x, 0)
+
+
+def test_up_to_the_usual_batch_nothing_is_cut():
+    network = dl.Sequential(dl.Dense(6, 5, rng=0), dl.Tanh(), dl.Dense(5, 3, rng=1))
+    x = np.random.default_rng(0).normal(size=(2500, 6)).astype("f")
+    model = dl.Model(network, dl.MeanSquaredError())
+    assert model.predict(x).tobytes() == model.forward(x).tobytes()
+
+
+LOSSES = {
+    "classes": (dl.SoftmaxCrossEntropy(), np.int64),
+    "hinge": (dl.MulticlassHinge(), np.int64),
+    "sigmoids": (dl.SigmoidCrossEntropy(), np.int64),
+    "questions": (dl.BinaryCrossEntropy(), np.int64),
+    "numbers": (dl.MeanSquaredError(), np.float32),
+    "own": (SquaredError(), np.float32),
+}
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_no_rows_have_no_predictions(kind):
+    loss, dtype = LOSSES[kind]
+    for network, row in [
+        (dl.Dense(4, 3), (4,)),
+        (dl.Sequential(dl.Conv2D(3, 2, 3), dl.BatchNorm(2), dl.AvgPool2D(2), dl.Flatten(), dl.Dense(2, 3)), (4, 4, 3)),
+        (dl.Sequential(dl.LayerNorm(4), dl.Parallel(dl.ReLU(), dl.Residual(dl.Dropout(0.5))), dl.Dense(8, 3)), (4,)),
+    ]:
+        model = dl.Model(network, loss)
+        some, none = model.predict(np.zeros((5, *row))), model.predict(np.zeros((0, *row)))
+        assert none.shape == (0, *some.shape[1:])
+        assert none.dtype == some.dtype == dtype
+        if kind in ("classes", "sigmoids", "questions"):
+            probabilities = model.predict_proba(np.zeros((0, *row), np.uint8))
+            assert (probabilities.shape, probabilities.dtype) == ((0, 3), np.float32)
+    with pytest.raises(dl.ShapeError, match=r"got \(0, 5\)"):
+        dl.Model(dl.Dense(4, 3), loss).predict(np.zeros((0, 5)))
+
+
+@pytest.mark.parametrize("vote", ["mean", "majority"])
+def test_no_rows_have_no_votes(vote):
+    ensemble = dl.Ensemble([dl.Model(dl.Dense(4, 3, rng=i), dl.SoftmaxCrossEntropy()) for i in range(2)], vote)
+    assert ensemble.predict(np.zeros((0, 4))).shape == (0,)
+    assert ensemble.predict(np.zeros((0, 4))).dtype == ensemble.predict(np.zeros((2, 4))).dtype
+    assert ensemble.predict_proba(np.zeros((0, 4))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_a_refusal_names_the_shape_and_the_place_in_all_of_x(batch_size):
+    wide = dl.Model(dl.Dense(4000, 2, rng=0), dl.SoftmaxCrossEntropy())
+    with pytest.raises(dl.ShapeError, match=r"got \(4000,\); x looks like one row: keep the batch axis, as in x\[:1\]"):
+        wide.predict(np.zeros(4000), batch_size)
+    with pytest.raises(dl.ShapeError, match=r"got \(4001,\)$"):
+        wide.predict(np.zeros(4001), batch_size)
+    images = dl.Model(dl.Sequential(dl.Flatten(), dl.Dense(1800, 2)), dl.SoftmaxCrossEntropy())
+    with pytest.raises(dl.ShapeError, match=r"got \(300, 6\).*x looks like one row"):
+        images.predict(np.zeros((300, 2, 3)), batch_size)
+    x = np.zeros((6000, 4000), np.float32)
+    x[5500, 7] = np.nan
+    with pytest.raises(dl.NonFiniteError, match=r"^x: .* the first at index \(5500, 7\)"):
+        wide.predict(x, batch_size)
+    wide.parameters["weight"].value[0] = 1e30
+    x[5500] = 0.0
+    x[5501, 0] = 3e38
+    with np.errstate(over="ignore"), pytest.raises(dl.NonFiniteError, match=r"^outputs: .* index \(5501, 0\)"):
+        wide.predict(x, batch_size)
+
+
+class Last(dl.Layer):
+    """The last of several steps: a view of a larger array, with an output_shape that is not told, or not right."""
+
+    def __init__(self, told=None):
+        super().__init__()
+        self.told = told
+
+    def forward(self, x, train=False):
+        return (x + np.zeros(50, x.dtype))[:, -1, :1]
+
+    def backward(self, dy):
+        return dy
+
+    def output_shape(self, input_shape):
+        if self.told == "raises":
+            raise KeyError("steps")
+        return input_shape if self.told is None else self.told
+
+
+@pytest.mark.parametrize("told", [None, "raises", (1,), (1, 2, -1)])
+def test_views_of_large_arrays_are_not_kept_whatever_a_layer_tells_of_its_shape(told):
+    model = dl.Model(dl.Sequential(Last(told), dl.Dense(1, 2, rng=0)), dl.SoftmaxCrossEntropy())
+    x = np.zeros((4000, 20, 50), np.uint8)
+    few, many = (peak(lambda n=n: model.predict(x[:n])) for n in (1000, 4000))
+    assert many - few < 3000 * 200
+    assert model.predict(np.zeros((0, 20, 50))).shape == (0,)
+
+
+class Merging(dl.Layer):
+    """One row for all: what contradicts the contract of a layer."""
+
+    def forward(self, x, train=False):
+        return x[:1]
+
+    def backward(self, dy):
+        return dy
+
+
+def test_a_batch_that_loses_rows_is_refused_and_not_spread_over_all():
+    model = dl.Model(Merging(), dl.MeanSquaredError())
+    with pytest.raises(dl.ShapeError, match=r"Merging\(\).forward: expected it to return an array of shape \(3, 2\)"):
+        model.predict(np.zeros((7, 2)), batch_size=3)
+
+
+class Block(dl.Layer):
+    """A network of a user's own, of which nobody outside sees that it makes images of flat rows."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = self.add_layer("inner", dl.Conv2D(1, 64, 3, padding="same", rng=0))
+
+    def forward(self, x, train=False):
+        return self.inner.forward(x.reshape(-1, 16, 16, 1), train).mean(axis=(1, 2))
+
+    def backward(self, dy):
+        return dy
+
+    def output_shape(self, input_shape):
+        return (64,)
+
+
+def test_images_within_a_layer_of_ones_own_bound_the_batch_too():
+    model = dl.Model(dl.Sequential(Block(), dl.Dense(64, 2, rng=0)), dl.SoftmaxCrossEntropy())
+    x = np.zeros((2000, 256), np.uint8)
+    few, many = (peak(lambda n=n: model.predict(x[:n])) for n in (500, 2000))
+    assert many - few < 1500 * 200
+
+
+def test_the_usual_batch_goes_by_what_the_network_makes_of_a_row():
+    flat, images = dl.Dense(3072, 10), dl.Conv2D(3, 16, 3)
+    assert rows_at_a_time(flat, (10, 3072)) == 2500
+    assert rows_at_a_time(images, (10, 32, 32, 3)) == 250
+    assert rows_at_a_time(dl.Sequential(dl.Reshape((32, 32, 3)), images), (10, 3072)) == 250
+    assert rows_at_a_time(dl.Sequential(dl.Residual(dl.Sequential(dl.Reshape((3, 4)), dl.Flatten()))), (10, 12)) == 250
+    # Wide layers and large images are bounded by their numbers.
+    assert rows_at_a_time(dl.Dense(10, 100_000), (10, 10)) == 167
+    assert rows_at_a_time(dl.Conv2D(3, 64, 3, padding="same"), (1, 512, 512, 3)) == 1
+    # Rows that the network refuses, of whatever kind, are judged by themselves.
+    assert rows_at_a_time(flat, (10, 5)) == 2500
+    assert rows_at_a_time(flat, (10, 5, 5)) == 250
+    assert rows_at_a_time(dl.ReLU(), (10,)) == 2500
+    assert rows_at_a_time(dl.Sequential(), (10, 0)) == 2500
