@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from minidl._core.checks import as_fraction, check_type
+from minidl._core.checks import as_fraction, check_type, check_unmasked
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset
@@ -103,6 +103,9 @@ class _NeuralNet(BaseEstimator):
 
     def _checked(self, X: Any, y: Any, **options: Any) -> tuple[Array, Array]:
         """Return what is to be trained on."""
+        # scikit-learn would drop a mask.
+        check_unmasked("X", X)
+        check_unmasked("y", y)
         least = 2 if self.validation_fraction else 1
         x, y = validate_data(self, X, y, dtype=_DTYPES, ensure_min_samples=least, **options)
         return x, y
@@ -110,6 +113,7 @@ class _NeuralNet(BaseEstimator):
     def _rows(self, X: Any) -> Array:
         """Return the rows to predict for."""
         check_is_fitted(self)
+        check_unmasked("X", X)
         x: Array = validate_data(self, X, dtype=_DTYPES, reset=False)
         return x
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 
 from minidl._core.errors import InputError
@@ -27,6 +28,43 @@ def verbosity(verbose: int | None) -> int:
     return int(text)
 
 
+class Expendable:
+    """A stream that drops what cannot be written: its terminal is gone, its reader, or the room on the disk.
+
+    Work is worth more than the line that tells of it. Otherwise it is the stream itself, and equals it: so tqdm finds
+    the bars that are on one stream.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write `text`, if that can be done."""
+        # A ValueError is of a stream that was closed, or that has no such letters.
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush the stream, if that can be done."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal, as far as it tells: what only copies to a file may not."""
+        with suppress(OSError, ValueError, AttributeError):
+            return self._stream.isatty()
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __eq__(self, other: object) -> bool:
+        return self._stream is other or self._stream == getattr(other, "_stream", None)
+
+    def __hash__(self) -> int:
+        return hash(self._stream)
+
+
 def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
     """Return a tqdm bar on `stream`, or None where none can be drawn.
 
@@ -38,8 +76,8 @@ def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
 
         drawn = getattr(notebook, "IProgress", None) is not None  # else there is no ipywidgets
         return notebook.tqdm(total=total, **options) if drawn else None
-    isatty = getattr(stream, "isatty", None)  # which is not there in what only copies standard error to a file
-    if isatty is None or not isatty() or os.environ.get("TERM") == "dumb":
+    shown = Expendable(stream)
+    if not shown.isatty() or os.environ.get("TERM") == "dumb":
         return None
     from tqdm import tqdm
 
@@ -47,7 +85,10 @@ def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
         options |= {"ncols": 80, "nrows": 24}
     elif "TQDM_NCOLS" not in os.environ:
         options["dynamic_ncols"] = True
-    return tqdm(total=total, file=stream, **options)
+    # It flushes standard output and error first, which may be gone.
+    with suppress(OSError, ValueError):
+        return tqdm(total=total, file=shown, **options)
+    return None
 
 
 def _tells_its_size(stream: TextIO) -> bool:
@@ -69,18 +110,22 @@ def download_bar(total: int, **options: Any) -> Any:
         return bar
     from tqdm import tqdm
 
-    return tqdm(total=total, mininterval=10.0, disable=hidden, **options)
+    if not hidden:
+        with suppress(OSError, ValueError):
+            return tqdm(total=total, file=Expendable(sys.stderr), mininterval=10.0, **options)
+    return tqdm(total=total, disable=True, **options)
 
 
 def say(line: str, verbose: int | None = None) -> None:
-    """Tell the person at the terminal what is going on, above any bars, unless nothing is to be said."""
+    """Tell the person at the terminal what is going on, above any bars, unless nothing is to be said or can be."""
     if verbosity(verbose) == 0 or sys.stderr is None:
         return
+    stream = Expendable(sys.stderr)
     if (tqdm := sys.modules.get("tqdm")) is not None:
-        tqdm.tqdm.write(line, file=sys.stderr)
+        tqdm.tqdm.write(line, file=stream)
     else:
-        print(line, file=sys.stderr)
-    sys.stderr.flush()
+        print(line, file=stream)
+    stream.flush()
 
 
 def in_notebook() -> bool:

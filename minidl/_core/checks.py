@@ -34,8 +34,7 @@ def as_array(name: str, value: Any) -> Array:
     InputError
         For text, objects, None, ragged lists, complex numbers, dates, masked arrays.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
+    check_unmasked(name, value)
     if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
         ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, of a PyTorch tensor
         hint = f"; convert it by .{ways[0]}()" if ways else ""
@@ -49,6 +48,19 @@ def as_array(name: str, value: Any) -> Array:
         hint = f"; labels become class numbers by np.unique({name}, return_inverse=True)[1]" if texts else ""
         raise InputError(f"{name}: expected real numbers, got an array of dtype {array.dtype}{hint}")
     return array
+
+
+def check_unmasked(name: str, value: Any) -> None:
+    """Refuse a masked array, also within lists: whatever computes with its numbers takes those behind the mask, too."""
+    # The usual case first: this is asked some times a step.
+    if type(value) is np.ndarray:
+        return
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
+    if isinstance(value, list | tuple):
+        for item in value:
+            if not isinstance(item, float | int):
+                check_unmasked(name, item)
 
 
 def check_finite(name: str, array: Array) -> None:
@@ -135,6 +147,7 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
 def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
     """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
     name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
+    check_unmasked(name, outputs)
     array = isinstance(outputs, np.ndarray)
     rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
     if not rows or (classes and outputs.ndim != 2):
@@ -177,7 +190,12 @@ def check_integers(where: object, name: str, labels: Array) -> None:
 def as_path(name: str, value: Any) -> Path:
     """Return `value`, a str or PathLike that names a file or folder, as an absolute path."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(text, str) or not text or "\0" in text:
+    try:
+        # Half of a surrogate pair is in no file's name, unless Python has put it there for a byte that is no letter.
+        named = isinstance(text, str) and text and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        named = False
+    if not named:
         raise InputError(f"{name}: expected the name of a file or folder (str or PathLike), got {value!r:.80}")
     return Path(text).absolute()
 
@@ -240,6 +258,8 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
     asked for then only.
     """
     if isinstance(value, np.ndarray) and (shape is None or value.shape == shape):
+        if isinstance(value, np.ma.MaskedArray):
+            check_unmasked(method if of is None else f"{of!r:.80}.{method}: what it returns", value)
         return value
     where = method if of is None else f"{of!r:.80}.{method}"
     if not isinstance(value, np.ndarray):

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.texts import legible
+
 # A sign may come first; "0.weight" is no number. (Compiled when it is used: a millisecond of start-up.)
 _NUMBER = r"\W?\s?\d(?!\d*\.[^\W\d])|not a number$|-?infinity$|-?$"
 _WORDS = {"nan": "not a number", "inf": "infinity", "-inf": "-infinity"}
@@ -14,14 +16,15 @@ _WORDS = {"nan": "not a number", "inf": "infinity", "-inf": "-infinity"}
 def cell(value: Any) -> str:
     """Return `value` as the text of a cell.
 
-    Floats get four significant digits, NaN and infinity are put into words, and None is a dash.
+    Floats get four significant digits, NaN and infinity are put into words, and None is a dash. Of a text, what could
+    steer a terminal is replaced.
     """
     if value is None:
         return "-"
     if isinstance(value, float | np.floating):
         text = f"{value:.4g}"
         return _WORDS.get(text, text)
-    return str(value)
+    return legible(str(value))
 
 
 def number_columns(rows: Sequence[Sequence[str]], columns: int) -> list[bool]:
@@ -41,6 +44,7 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     softmax           0
     """
     cells = [[cell(value) for value in row] for row in rows]
+    header = [legible(name) for name in header]
     columns = []
     for number, *texts in zip(number_columns(cells, len(header)), header, *cells, strict=True):
         width = max(map(len, texts))
@@ -63,4 +67,4 @@ def escape(text: str) -> str:
     """Return `text` as HTML that shows it literally."""
     import html  # 2 ms of start-up, for those who make a page
 
-    return html.escape(str(text))
+    return html.escape(legible(str(text)))

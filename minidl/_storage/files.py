@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from minidl._core.checks import as_path
 from minidl._core.errors import InputError
 from minidl._core.types import PathLike
 
@@ -125,7 +126,7 @@ def make_folder(path: PathLike) -> Path:
     InputError
         If there is a file in its place, or it cannot be written.
     """
-    folder = Path(path)
+    folder = as_path("folder", path)
     probe = folder / _part_name()
     with refusing(folder, "folder"):
         _make_folders(folder)
@@ -207,7 +208,7 @@ def _changing(path: PathLike) -> Iterator[tuple[Path, int | None]]:
 
     Yields the path behind all links, in a folder that is there, and the permission bits of the file (None: no file).
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(as_path("path", path)))
     try:
         mode = _permissions(target)
         _make_folders(target.parent)

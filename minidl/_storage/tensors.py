@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.checks import as_path
 from minidl._core.errors import CheckpointError
 from minidl._core.types import Array, PathLike
 from minidl._storage.files import replacing
@@ -128,10 +129,13 @@ def read_tensors(path: PathLike, *, require_digest: bool = True) -> tuple[dict[s
 
     Raises
     ------
+    InputError
+        If `path` is no name that a file can have.
     CheckpointError
         If there is no such file, it is not a regular one (a pipe, a device) or not in this format, or its digest is
         wrong.
     """
+    as_path("path", path)
     try:
         with open(open_regular(path), "rb") as file:
             return _read(file, os.fstat(file.fileno()).st_size, require_digest)

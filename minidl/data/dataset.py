@@ -7,10 +7,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type
+from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import as_generator
 from minidl._core.tables import escape, html_table
+from minidl._core.texts import check_text
 from minidl._core.types import Array, Seed
 
 DropLast = bool | Literal["merge"]
@@ -34,7 +35,8 @@ class Dataset:
     Raises
     ------
     InputError
-        If x or y are not numbers, or differ in length; or `class_names` are no names, or fewer than the labels need.
+        If x or y are not numbers, or differ in length; or a text has control characters; or `class_names` are no names, or
+        fewer than the labels need.
 
     Examples
     --------
@@ -53,6 +55,9 @@ class Dataset:
         self.name = name
         self.source = source
         self.class_names = _as_class_names(class_names)
+        for what, texts in [("name", [name]), ("source", [source]), ("class_names", self.class_names)]:
+            for text in texts:
+                check_text(f"Dataset: {what}", text)
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) != len(self.y):
             turned = self.x.ndim == 2 and self.y.ndim > 0 and self.x.shape[1] == len(self.y)
             raise ShapeError(
@@ -71,6 +76,7 @@ class Dataset:
 
     def __getitem__(self, rows: int | slice | Array | list[int]) -> "Dataset":
         """Return the chosen rows as a Dataset (a slice shares memory with this one)."""
+        check_unmasked("Dataset: the rows", rows)
         if isinstance(rows, int | np.integer):
             if not -len(self) <= rows < len(self):
                 raise IndexError(f"Dataset: row {rows} of {len(self)}")

@@ -11,7 +11,8 @@ from minidl._core.randomness import as_generator
 from minidl._core.types import Array, Seed
 from minidl.data.dataset import Dataset
 from minidl.diagnostics.common import spread_rows, uninformed_loss, working_copy
-from minidl.nn.losses import SoftmaxCrossEntropy
+from minidl.nn.losses import Loss, SoftmaxCrossEntropy
+from minidl.nn.losses.base import NumberLoss
 from minidl.nn.model import Model
 from minidl.training.optimizers import Adam
 from minidl.training.optimizers.base import check_gradients
@@ -174,7 +175,7 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     elif not learnt:
         nothing = _NO_PARAMETER if not model.parameters else _FROZEN if not trainable else "" if felt else _NOT_FELT
         if nothing or not findings:
-            findings.append(nothing or _why(outputs, losses, goal))
+            findings.append(nothing or _why(model.loss, outputs, y, losses, goal))
     return OverfitResult(not findings, rows, losses, goal, metrics.get("accuracy"), findings)
 
 
@@ -203,12 +204,17 @@ def contradiction(x: Array, y: Array) -> tuple[int, int] | None:
     return None
 
 
-def _why(outputs: Array, losses: list[float], goal: float) -> str:
+def _why(loss: Loss, outputs: Array, targets: Array, losses: list[float], goal: float) -> str:
     first, last = losses[0], losses[-1]
     if np.ptp(outputs, axis=0).max() <= 1e-4 * max(1.0, float(np.abs(outputs).max())):
         return (
             f"the outputs are the same for every row, and the loss stays at {last:.4g}: nothing of x gets through; "
             "look for dead units (dl.dead_units), or weights that are all zero"
+        )
+    if isinstance(loss, NumberLoss) and (largest := float(np.abs(targets).max())) > 10:
+        return (
+            f"the loss came from {first:.4g} to {last:.4g}, not below {goal:.2g}, and targets go up to {largest:.4g} "
+            "in size: subtract their mean and divide by their standard deviation"
         )
     if not math.isfinite(last) or last > 1.05 * first:
         return (

@@ -18,7 +18,7 @@ from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer
 
 # Rows that are held out, at most, and their share of small sets.
-_HELD_OUT, _SHARE = 400, 4
+_HELD_OUT, _SHARE = 256, 4
 # Times the lowest loss so far.
 _DIVERGED = 4.0
 # Of the loss at the beginning.
@@ -86,7 +86,7 @@ def find_learning_rate(
 
     Step i of n takes the rate ``lowest * (highest / lowest)**(i / (n - 1))``, in place of the optimizer's own rate or
     schedule; everything else of the optimizer, its momentum and clipping too, is as in training. Before each step the
-    loss of some rows is measured that no step is taken on: a quarter of the data, at most 400 rows (of fewer than 40
+    loss of some rows is measured that no step is taken on: a quarter of the data, at most 256 rows (of fewer than 40
     rows, all serve for both). The sweep ends early once this loss is over 4 times its lowest so far, or a loss or a
     gradient is NaN or infinite (whatever `fit` is to do about these).
 

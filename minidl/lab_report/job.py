@@ -1,12 +1,12 @@
 """The job: data, gradient check, training, report; everything is written into one folder, report.html first of all."""
 
 import argparse
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import minidl as dl
+from minidl._core.bars import say
 from minidl._core.types import Array
 from minidl._storage.files import make_folder
 from minidl.lab_report.document import print_accuracies, write_report, write_results
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for setting in SETTINGS:
             outcomes += [fit(setting, seed, (train, validation, test), options) for seed in seeds]
     except KeyboardInterrupt:
-        print("Interrupted: what was finished before is in the --out folder.", file=sys.stderr)
+        say("Interrupted: what was finished before is in the --out folder.", verbose=1)
         raise
     finally:
         # Also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are.
@@ -53,7 +53,7 @@ def load_data(options: argparse.Namespace) -> tuple[dl.Dataset, dl.Dataset, dl.D
         except dl.DownloadError as error:
             if options.dataset == "cifar10":
                 raise
-            print(f"{error}\nCIFAR-10 cannot be had, so this run uses synthetic images.", file=sys.stderr)
+            say(f"{error}\nCIFAR-10 cannot be had, so this run uses synthetic images.", verbose=1)
     train, validation, test = (dl.datasets.synthetic_images(n, rng=part) for part in (1, 2, 3))
     return train, validation, test
 
@@ -86,7 +86,7 @@ def fit(
         draw(options.out, prefix=f"{setting.name}-", title=title) for draw in (dl.LearningCurves, dl.WeightTemplates)
     ]
     callbacks = [dl.ProgressBar(), *(figures if seed == options.seed else [])]
-    print(f"Training: {title}, seed {seed}", file=sys.stderr)
+    say(f"Training: {title}, seed {seed}")
     trainer = dl.Trainer(model, dl.SGD(setting.eta), callbacks, rng=seed)
     try:
         history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)

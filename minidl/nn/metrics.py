@@ -7,6 +7,7 @@ import numpy as np
 
 from minidl._core.checks import as_array, as_count, as_labels, check_integers
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
+from minidl._core.texts import check_text
 from minidl._core.types import Array
 
 
@@ -215,6 +216,8 @@ def most_confused(matrix: Any, class_names: Sequence[str] = (), count: int = 10)
     [ConfusedPair(target='ant', predicted='bee', rows=2, share=0.25)]
     """
     counts = as_confusion_matrix("most_confused", matrix)
+    for name in class_names:
+        check_text("most_confused: class_names", name)
     names = list(class_names) or range(len(counts))
     if len(names) != len(counts):
         raise ShapeError(f"most_confused: expected {len(counts)} class names, one a class, got {len(names)}")

@@ -13,6 +13,7 @@ from minidl._core.tables import escape
 from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
 from minidl.data.dataset import Dataset, check_dataset
+from minidl.nn.arithmetic import quietly
 from minidl.nn.batches import of_outputs, rows_at_a_time
 from minidl.nn.blueprint import BLUEPRINT, blueprint, differences
 from minidl.nn.ends import limited_outputs
@@ -73,6 +74,7 @@ class Model:
         self.parameters = network.named_parameters()
         self.dtype = next((p.value.dtype for p in self.parameters.values()), np.dtype(np.float32))
 
+    @quietly
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
         outputs = self.network.forward(as_dtype("x", as_array("x", x), self.dtype), train)
@@ -94,6 +96,7 @@ class Model:
         check_finite("outputs", outputs)
         return outputs
 
+    @quietly
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the prediction for each row of `x`: for a classifier its class, shape (n,).
 
@@ -107,10 +110,12 @@ class Model:
         """
         return of_outputs(self.loss.predict, self.finite_outputs(x, batch_size))
 
+    @quietly
     def predict_proba(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the probability of each class for each row of `x`, shape (n, classes); see `predict`."""
         return of_outputs(self.loss.probabilities, self.finite_outputs(x, batch_size))
 
+    @quietly
     def penalty(self) -> float:
         """Return the regularizer's sum over the penalized parameters, 0 without one."""
         penalty = 0.0
@@ -120,14 +125,17 @@ class Model:
                     penalty += self.regularizer.penalty(parameter.value)
         return penalty
 
+    @quietly
     def compute_loss(self, x: Any, y: Any) -> float:
         """Return the mean loss of the batch."""
         return self._loss(x, self.forward(x), y)
 
+    @quietly
     def compute_cost(self, x: Any, y: Any) -> float:
         """Return the mean loss of the batch plus the penalty."""
         return self.compute_loss(x, y) + self.penalty()
 
+    @quietly
     def compute_gradients(self, x: Any, y: Any) -> tuple[float, float]:
         """Set every parameter's ``grad`` to the exact gradient of the cost, and return (cost, loss)."""
         for parameter in self.parameters.values():
@@ -142,6 +150,7 @@ class Model:
                     parameter.add_grad(self.regularizer.gradient(parameter.value))
         return loss + self.penalty(), loss
 
+    @quietly
     def evaluate(self, dataset: Dataset, batch_size: int | None = None) -> dict[str, float]:
         """Return cost, loss and the loss's metrics (accuracy) over the whole dataset.
 

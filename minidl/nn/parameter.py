@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_float_dtype
+from minidl._core.checks import as_array, as_float_dtype, check_finite, check_unmasked
 from minidl._core.errors import CallOrderError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import product
@@ -25,6 +25,11 @@ class Parameter:
         Whether the model's regularizer applies; biases are not penalized.
     dtype : dtype
         float32 or float64.
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        If the value is no array of finite numbers that the dtype holds.
 
     Attributes
     ----------
@@ -46,7 +51,10 @@ class Parameter:
         self.name = name
         self.penalized = penalized
         self.trainable = True
-        self._value: Array = np.array(value, dtype=as_float_dtype(dtype))
+        # A number that the dtype does not hold becomes infinite, and is refused as such.
+        with np.errstate(over="ignore"):
+            self._value: Array = np.array(as_array(name, value), dtype=as_float_dtype(dtype))
+        check_finite(name, self._value)
         self._grad = np.zeros_like(self._value)
         self._stale = False
 
@@ -59,6 +67,7 @@ class Parameter:
     def value(self, new: Array) -> None:
         # `p.value -= step` has already changed the array in place.
         if new is not self._value:
+            check_unmasked(self.name, new)
             check_shape(self.name, "a value", self._value.shape, np.shape(new))
             self._value[...] = new
 
@@ -76,6 +85,7 @@ class Parameter:
 
     def add_grad(self, gradient: Array) -> None:
         """Add `gradient`, an array of the value's shape, to `grad`."""
+        check_unmasked(self.name, gradient)
         check_shape(self.name, "a gradient", self._value.shape, np.shape(gradient))
         if self._stale:
             self._grad[...] = gradient

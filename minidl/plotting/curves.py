@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.checks import check_unmasked
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import (
@@ -196,6 +197,7 @@ def _plot_sizes(
 
     if not isinstance(sizes, Mapping) or not sizes:
         raise InputError(f"{where}: expected a dict of one number an epoch for each parameter, got {sizes!r:.80}")
+    check_unmasked(where, list(sizes.values()))
     numbers = {str(path): np.array(column, dtype=np.float64) for path, column in sizes.items()}
     at = np.arange(1, len(next(iter(numbers.values()))) + 1) if epochs is None else np.asarray(epochs)
     for path, column in numbers.items():

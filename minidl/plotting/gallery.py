@@ -12,7 +12,7 @@ from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array, Figure
 from minidl.data.images import images_from_rows
 from minidl.nn.metrics import true_class_probabilities
-from minidl.plotting.style import begin, class_labels, figure_of, fitting_size, title_style, write_inside
+from minidl.plotting.style import begin, class_labels, figure_of, fitting_size, title_style, wrapped_title, write_inside
 
 # Pictures on a figure.
 _MOST = 100
@@ -211,7 +211,7 @@ def _picture_grid(pictures: Array, labels: Sequence[str], *, title: str, note: s
     """Draw pictures in [0, 1] side by side, each below its label of one or more lines, with a note at the foot."""
     from matplotlib.figure import Figure
 
-    title, note = textwrap.fill(title, 44), textwrap.fill(note, 84)
+    title, note = wrapped_title(title, 44), textwrap.fill(note, 84)
     columns = min(len(pictures), 5 if len(pictures) <= 25 else 10)
     rows = -(-len(pictures) // columns)
     lines = 1 + max(label.count("\n") for label in labels)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from minidl._core.checks import check_unmasked
 from minidl._core.errors import ShapeError
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
@@ -32,6 +33,7 @@ class Columns(Protocol):
 
 def with_gaps(values: Sequence[float]) -> Array:
     """Return a copy of `values` in which whatever is not finite is NaN: a gap in the line."""
+    check_unmasked("a curve", values)
     array = np.array(values, dtype=np.float64)
     array[~np.isfinite(array)] = np.nan
     return array

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl._core.errors import ShapeError
+from minidl._core.texts import check_text, legible
 from minidl._core.types import Axes, Figure, PathLike
 from minidl._storage.files import write_whole
 
@@ -34,7 +35,7 @@ def begin(
     """
     from matplotlib.figure import Figure
 
-    title = textwrap.fill(title, wrap)
+    title = wrapped_title(title, wrap)
     if ax is None:
         width, height = size
         height += 0.2 * (lines + title.count("\n"))
@@ -43,13 +44,19 @@ def begin(
     return ax
 
 
+def wrapped_title(title: str, letters: int) -> str:
+    """Return a title wrapped to so many letters; refuse what no picture can show."""
+    check_text("title", title)
+    return textwrap.fill(title, letters)
+
+
 def finish(ax: "Axes", x: str, y: str, *, grid: bool = True, box: bool = False, legend: bool = False) -> "Figure":
     """Label the two axes, and return the figure; the axes are open above and at the right unless they are a `box`.
 
     A legend stands between axes and title, where it covers no data, whatever the curves do.
     """
-    ax.set_xlabel(x, parse_math=False)
-    ax.set_ylabel(y, parse_math=False)
+    ax.set_xlabel(legible(x), parse_math=False)
+    ax.set_ylabel(legible(y), parse_math=False)
     if not box:
         ax.spines[["top", "right"]].set_visible(False)
     if grid:
@@ -62,6 +69,8 @@ def finish(ax: "Axes", x: str, y: str, *, grid: bool = True, box: bool = False, 
 
 def class_labels(where: str, names: Sequence[str], count: int, *, one_a: str = "class", most: int = 15) -> list[str]:
     """Return a short label for each of `count` classes: its name, or without names its number."""
+    for name in names:
+        check_text(f"{where}: class_names", name)
     labels = [shortened(name, most) for name in names] or [str(number) for number in range(count)]
     if len(labels) != count:
         raise ShapeError(f"{where}: expected {count} class names, one a {one_a}, got {len(labels)}")
@@ -69,8 +78,8 @@ def class_labels(where: str, names: Sequence[str], count: int, *, one_a: str = "
 
 
 def shortened(name: object, most: int = 15) -> str:
-    """Return `name` on one line of at most so many characters."""
-    text = " ".join(str(name).split())
+    """Return `name` on one line of at most so many characters, of which an SVG file can hold each."""
+    text = legible(" ".join(str(name).split()))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -99,7 +99,9 @@ def _draw_series(ax: "Axes", x: Array, y: Array, number: int, label: str) -> Non
 
 
 def _put_legend_beside(ax: "Axes", name: str) -> None:
-    legend = ax.legend(title=name, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+    legend = ax.legend(
+        title=shortened(name, 24), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9
+    )
     for text in [legend.get_title(), *legend.get_texts()]:
         text.set_parse_math(False)
 
@@ -107,7 +109,7 @@ def _put_legend_beside(ax: "Axes", name: str) -> None:
 def _draw_scale(ax: "Axes", x: Array, y: Array, colours: Array, name: str) -> None:
     norm = "log" if (colours > 0).all() and _scale(colours) else "linear"
     points = ax.scatter(x, y, c=colours, norm=norm, cmap="viridis", edgecolors="black", linewidths=0.4, s=26)
-    figure_of(ax).colorbar(points, ax=ax).set_label(name, parse_math=False)
+    figure_of(ax).colorbar(points, ax=ax).set_label(shortened(name, 60), parse_math=False)
 
 
 def _scale(values: Array) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
 from minidl._storage.kinds import read_regular
@@ -53,6 +54,7 @@ def read_figure(figure: tuple[PathLike, str, str]) -> Figure:
             "Report.figures: expected a list of (path of a file, alternative text, caption), such as save_figure "
             f"writes, got {figure!r:.200}"
         ) from None
+    path = as_path("Report.figures: path", path)
     kind = path.suffix.lower()
     if kind not in (".png", ".svg"):
         raise InputError(f"Report.figures: expected a .png or .svg file, got {path}")
@@ -62,4 +64,4 @@ def read_figure(figure: tuple[PathLike, str, str]) -> Figure:
         content = read_regular(path)
     except OSError as error:
         raise DataError(f"Report.figures: cannot read {path} ({error.strerror})") from None
-    return Figure(path.absolute(), content, alt, caption)
+    return Figure(path, content, alt, caption)

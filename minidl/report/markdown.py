@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from minidl._core.tables import number_columns
+from minidl._core.texts import legible
 from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
 
 
@@ -42,5 +43,5 @@ def _figure(figure: Figure, folder: Path) -> str:
 
 def _escape(text: str) -> str:
     """Return `text` on one line, with a backslash before every sign that Markdown would act on."""
-    line = re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", " ".join(str(text).split()))
+    line = re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", legible(" ".join(str(text).split())))
     return re.sub(r"^(\d*)([-+#=.)])(?=\s|[-=#]|$)", r"\1\\\2", line)

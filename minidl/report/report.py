@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from minidl._core.checks import check_type
+from minidl._core.checks import as_path, check_type
 from minidl._core.environment import environment
 from minidl._core.errors import InputError
 from minidl._core.tables import cell
+from minidl._core.texts import check_text
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
 from minidl.report.blocks import Block, Figures, Heading, Paragraph, Table, read_figure
@@ -24,6 +25,7 @@ class Report:
     Parameters
     ----------
     title : str
+        Like headings, without control characters; in other texts a sign stands for them.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class Report:
     """
 
     def __init__(self, title: str) -> None:
+        check_text("Report: title", title)
         self.title = title
         self._blocks: list[Block] = []
 
@@ -49,6 +52,7 @@ class Report:
         """Begin a section (level 2) or a subsection (level 3)."""
         if level not in (2, 3):
             raise InputError(f"Report.heading: expected level 2 or 3, got {level!r}")
+        check_text("Report.heading", text)
         return self._add(Heading(text, level))
 
     def paragraph(self, text: str) -> Self:
@@ -113,9 +117,10 @@ class Report:
 
     def write(self, folder: PathLike) -> list[Path]:
         """Write ``report.html`` and ``report.md`` into `folder`, each whole or not at all, and return their paths."""
+        folder = as_path("folder", folder)
         return [
-            write_whole(Path(folder) / "report.html", self.to_html()),
-            write_whole(Path(folder) / "report.md", self.to_markdown(folder)),
+            write_whole(folder / "report.html", self.to_html()),
+            write_whole(folder / "report.md", self.to_markdown(folder)),
         ]
 
     def _add(self, block: Block) -> Self:

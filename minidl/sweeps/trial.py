@@ -16,6 +16,7 @@ import numpy as np
 from minidl._core.checks import check_type
 from minidl._core.errors import DataError, InputError
 from minidl._core.tables import cell
+from minidl._core.texts import legible
 from minidl._storage.files import append_line, write_whole
 from minidl._storage.kinds import read_regular
 from minidl.training.history import as_row, for_json
@@ -74,7 +75,8 @@ class Trial(NamedTuple):
     def __str__(self) -> str:
         config = ", ".join(f"{name}={value}" for name, value in self.config.items())
         outcome = "  ".join(f"{name} {cell(value)}" for name, value in self.metrics.items())
-        return f"{config}: {outcome if self.ok else self.error.splitlines()[-1]}"
+        # Texts of a config and of an error may hold what would steer the terminal.
+        return legible(f"{config}: {outcome if self.ok else self.error.splitlines()[-1]}")
 
 
 def row_of(trial: Trial) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where NaN or infinity came from: the first place on the way of a batch through a model."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,6 +10,12 @@ from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
 from minidl.nn.layers import Layer, Sequential
 from minidl.nn.model import Model
+
+
+def check_cost(cost: float) -> None:
+    """Refuse one that is not finite, though the numbers that it is made of are: a square may overflow, or a sum."""
+    if not math.isfinite(cost):
+        raise NonFiniteError(f"the cost is {cost}")
 
 
 def check_weights(model: Model) -> None:

@@ -42,7 +42,7 @@ class Interrupts:
             self.received = number
         else:
             self.__exit__()
-            signal.raise_signal(number)
+            self._act(number)
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
@@ -58,4 +58,15 @@ class Interrupts:
             return
         if self._before[self.received] is signal.SIG_DFL:
             raise SystemExit(128 + self.received)
-        signal.raise_signal(self.received)
+        self._act(self.received)
+
+    def _act(self, number: int) -> None:
+        """Do what the signal would have done; a handler in Python is called, the system's own kind gets the signal.
+
+        Raised anew, the signal would come twice to a loop of asyncio: the system has told it of the first one already.
+        """
+        handler = self._before[number]
+        if callable(handler):
+            handler(number, None)
+        else:
+            signal.raise_signal(number)

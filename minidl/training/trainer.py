@@ -22,7 +22,7 @@ from minidl.nn.model import Model
 from minidl.training.callback import Callback, call_moment
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import History
-from minidl.training.nonfinite import blamed, check_weights
+from minidl.training.nonfinite import blamed, check_cost, check_weights
 from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.signals import Interrupts
 from minidl.training.state import Restored, RunState, Work, captured, check_optimizer
@@ -363,8 +363,7 @@ class Trainer:
         try:
             cost, loss = model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
-                if not math.isfinite(cost):
-                    raise NonFiniteError(f"the cost is {cost}")
+                check_cost(cost)
                 check_gradients(model.parameters)
             self.optimizer.step(model.parameters)
         except NonFiniteError as error:
@@ -378,7 +377,10 @@ class Trainer:
 
     def _measured(self, data: Dataset, names: list[str]) -> dict[str, float]:
         try:
-            return self.model.evaluate(data)
+            measured = self.model.evaluate(data)
+            if self.nonfinite == "raise":
+                check_cost(measured["cost"])
+            return measured
         except NonFiniteError as error:
             if self.nonfinite == "raise":
                 raise blamed(error, self.model, data.x[:1]) from error

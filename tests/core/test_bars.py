@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from gone import KINDS, gone
 from screen import terminal
 
 from minidl import InputError
-from minidl._core.bars import download_bar, new_bar, say, verbosity
+from minidl._core.bars import Expendable, download_bar, new_bar, say, verbosity
 
 
 @pytest.fixture(autouse=True)
@@ -117,3 +118,44 @@ def test_without_standard_error_a_download_goes_on(monkeypatch):
     with download_bar(10) as bar:
         bar.update(10)
     assert bar.disable
+
+
+@pytest.mark.parametrize("tqdm", ["there", "not there"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_said_is_dropped(monkeypatch, kind, tqdm):
+    if tqdm == "not there":
+        monkeypatch.delitem(sys.modules, "tqdm", raising=False)
+    with gone(kind) as file:
+        monkeypatch.setattr("sys.stderr", file)
+        for _ in range(2):
+            say("one")
+            with download_bar(10) as bar:
+                bar.update(10)
+
+
+def test_letters_that_a_stream_has_not_are_dropped_with_their_line(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stderr", stream)
+    say("\u03bb = 0.1")
+    say("next")
+    assert stream.buffer.getvalue().endswith(b"next\n")
+
+
+def test_a_bar_outlives_its_terminal(monkeypatch):
+    with terminal(80) as (_, descriptor), open(descriptor, "w", closefd=False) as file:
+        monkeypatch.setattr("sys.stderr", file)
+        bar = new_bar(4, file)
+        bar.update()
+        bar.refresh()
+        assert bar.fp == Expendable(file) == file
+        broken = SimpleNamespace(write=broken_write, flush=broken_write, encoding="utf-8", isatty=lambda: True)
+        bar.fp._wrapped._stream = broken
+        for _ in range(3):
+            bar.update()
+            bar.refresh()
+        bar.close()
+    assert bar.n == 4
+
+
+def broken_write(*_):
+    raise BrokenPipeError(32, "Broken pipe")

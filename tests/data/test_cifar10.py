@@ -133,7 +133,7 @@ def test_a_file_that_fails_while_it_is_read_is_an_error_with_the_reason(
         (b"bytes", InputError, r"data_dir: expected a path \(str or PathLike\), got bytes"),
         (3, InputError, "data_dir: .* got int"),
         ("x" * 300, DataError, "no such file"),
-        ("nul\0", DataError, "no such file"),
+        ("nul\0", InputError, "data_dir: expected the name of a file or folder"),
         ("~nobody-of-this-name/data", DataError, "no such file"),
     ],
 )

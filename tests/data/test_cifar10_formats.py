@@ -321,3 +321,11 @@ def test_a_picture_of_another_size_or_kind_is_refused_before_it_is_decoded(heade
     data = files.png(files.PIXELS["data_batch_1"], **header)
     with pytest.raises(DataError, match="expected a PNG picture of 1024 x 3 pixels, 8-bit RGB, got a PNG picture: "):
         read_png(data, "the picture")
+
+
+@pytest.mark.parametrize("flag", [0x08, 0x10])
+def test_a_gzip_header_with_a_name_or_comment_of_megabytes_is_not_read_to_its_end(flag: int) -> None:
+    whole = files.tgz({})
+    data = whole[:3] + bytes([flag]) + whole[4:10] + b"n" * 10_000_000 + b"\0" + whole[10:]
+    with pytest.raises(DataError, match=r"reading stopped at byte 655\d\d \(a name of over 65536 bytes in its header"):
+        read_archive(data)

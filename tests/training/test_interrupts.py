@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: the step is finished, the run is saved, the bar is closed, and a second signal does not wait."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -146,6 +147,59 @@ def test_a_handler_of_the_programs_own_is_called_once_all_is_saved(tmp_path, han
     handle(signal.SIGTERM, lambda number, frame: calls.append(saved_steps(tmp_path)))
     assert len(trained(SignalAt(2, signal.SIGTERM), dl.Checkpoint(tmp_path)).history) == 0
     assert calls == [[2]]
+
+
+async def looped(callback, number, *handler):
+    """Train within a coroutine, with a handler of the loop's for a signal, and let the loop turn some times."""
+    if handler:
+        asyncio.get_running_loop().add_signal_handler(number, *handler)
+    trainer, arguments = sgd_with_momentum([callback])
+    fit(trainer, arguments)
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("number", EXITS)
+def test_a_loop_of_asyncio_hears_of_a_signal_once(number):
+    calls = []
+    asyncio.run(looped(SignalAt(2, number), number, calls.append, "called"))
+    assert calls == ["called"]
+
+
+@pytest.mark.parametrize("number", EXITS)
+def test_a_loop_of_asyncio_hears_of_two_signals_twice(number):
+    calls = []
+    asyncio.run(looped(SignalAt(2, number, number), number, calls.append, "called"))
+    assert calls == ["called", "called"]
+
+
+def test_a_loop_of_asyncio_hears_of_other_signals_while_training_runs():
+    calls = []
+    asyncio.run(looped(SignalAt(2, signal.SIGUSR1), signal.SIGUSR1, calls.append, "called"))
+    assert calls == ["called"]
+
+
+def test_ctrl_c_ends_what_asyncio_runs():
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(looped(SignalAt(2, signal.SIGINT), signal.SIGINT))
+
+
+def test_a_handler_of_the_programs_own_is_called_once_for_each_signal(handle):
+    calls = []
+    handle(signal.SIGTERM, lambda number, frame: calls.append(number))
+    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGTERM)])
+    fit(trainer, arguments)
+    assert calls == [signal.SIGTERM]
+    trainer, arguments = sgd_with_momentum([SignalAt(2, signal.SIGTERM, signal.SIGTERM)])
+    fit(trainer, arguments)
+    assert calls == [signal.SIGTERM] * 3
+
+
+def test_a_fit_within_a_fit_hands_the_signal_on():
+    inner, arguments = sgd_with_momentum([SignalAt(2, signal.SIGINT)])
+    nested = dl.LambdaCallback(on_epoch_end=lambda trainer: fit(inner, arguments))
+    outer = interrupted(nested)
+    assert (inner.step, outer.step) == (2, 3)
 
 
 def test_a_signal_that_is_ignored_stays_ignored(handle):

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import termios
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib.metadata import version
 
 import numpy as np
 import pytest
+from gone import KINDS, gone
 from notebooks import outputs_of_notebook
 from screen import terminal
 from training_runs import Death, DieAt
@@ -263,6 +264,30 @@ def test_the_variables_of_tqdm_hold(variable, value, pattern):
 def test_a_wrong_file_is_refused_at_once():
     with pytest.raises(dl.InputError, match="file: expected a text file, got 'log'"):
         dl.ProgressBar(file="log")
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_line_that_cannot_be_written_ends_no_training(monkeypatch, kind, verbose):
+    with gone(kind) as file:
+        for callback in (dl.ProgressBar(verbose, file=file), dl.ProgressBar(verbose), dl.EarlyStopping("val_loss")):
+            monkeypatch.setattr(sys, "stderr", file)
+            assert len(fit([callback], epochs=3).history) == 3
+    poison = dl.LambdaCallback(on_batch_end=lambda trainer: trainer.model.parameters["weight"].value.fill(np.nan))
+    stop = dl.TerminateOnNaN(verbose=verbose)
+    assert len(fit([poison, stop], epochs=3, nonfinite="ignore").history) == 1
+
+
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_training_goes_on_when_its_terminal_goes_away(monkeypatch, verbose):
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    master, side = os.openpty()
+    # What was not written shows once more when the file is closed.
+    with suppress(OSError), open(side, "w") as file:
+        hang_up = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.epoch == 2 and os.close(master))
+        bar = dl.ProgressBar(verbose, file=file)
+        assert len(fit([bar, hang_up, dl.EarlyStopping("val_loss", patience=9)], epochs=5).history) == 5
+        assert len(fit([bar], epochs=2).history) == 2
 
 
 # ---- in a notebook

@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import Array, PathLike, Seed
 from minidl.data.dataset import Dataset
@@ -100,7 +101,7 @@ def _as_path(data_dir: PathLike) -> Path:
     path = os.fspath(data_dir) if isinstance(data_dir, os.PathLike) else data_dir
     if not isinstance(path, str):
         raise InputError(f"data_dir: expected a path (str or PathLike), got {type(path).__name__}")
-    return Path(os.path.expanduser(path))
+    return as_path("data_dir", os.path.expanduser(path))
 
 
 def _dataset(content: Array, source: str) -> Dataset:

@@ -10,9 +10,10 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_float_dtype, check_type
+from minidl._core.checks import as_array, as_float_dtype, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.reprs import constructor_call
+from minidl._core.texts import check_text
 from minidl._core.types import Array
 from minidl.nn.parameter import ForwardMemory, Parameter
 
@@ -120,7 +121,7 @@ class Layer(ForwardMemory, ABC):
 
         Of an integer `dtype` it is a counter, which `astype` leaves as it is.
         """
-        buffer = np.array(value, dtype=as_float_dtype(dtype, or_integer=True))
+        buffer = np.array(as_array(name, value), dtype=as_float_dtype(dtype, or_integer=True))
         return self._register(self._buffers, name, buffer)
 
     def add_layer(self, name: str, layer: L) -> L:
@@ -180,6 +181,7 @@ class Layer(ForwardMemory, ABC):
             raise ShapeError(f"{self!r}: expected x of shape ({wanted}), got {x.shape}{hint}")
 
     def _register(self, items: dict[str, Any], name: str, item: T) -> T:
+        check_text(f"{type(self).__name__}: a name", name)
         if name in items or not name or "." in name or name.startswith("@"):
             raise InputError(f"{type(self).__name__}: expected a new name without a dot or a leading @, got {name!r}")
         items[name] = item

@@ -7,6 +7,7 @@ import numpy as np
 
 from minidl._core.checks import as_number, check_outputs
 from minidl._core.types import Array
+from minidl.nn.arithmetic import quietly
 from minidl.nn.losses.softmax import ClassLoss
 
 
@@ -48,6 +49,7 @@ class MulticlassHinge(ClassLoss):
     def __init__(self, margin: float = 1.0) -> None:
         self.margin = as_number("margin", margin, 0, above=True)
 
+    @quietly
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs, classes=True)
         labels = self.check_targets(targets, outputs.shape)

@@ -8,6 +8,7 @@ import numpy as np
 
 from minidl._core.checks import as_dtype, as_number, check_outputs
 from minidl._core.types import Array
+from minidl.nn.arithmetic import quietly
 from minidl.nn.losses.base import NumberLoss
 
 
@@ -22,6 +23,7 @@ class ResidualLoss(NumberLoss):
     def slopes(self, residuals: Array) -> Array:
         """Return its derivative at each residual."""
 
+    @quietly
     def forward(self, outputs: Array, targets: Any) -> float:
         check_outputs(outputs)
         targets = self.check_targets(targets, outputs.shape)

@@ -7,7 +7,7 @@ import numpy as np
 from minidl._core.checks import check_outputs
 from minidl._core.errors import InputError
 from minidl._core.types import Array
-from minidl.nn.arithmetic import sigmoid
+from minidl.nn.arithmetic import quietly, sigmoid
 from minidl.nn.losses.base import Loss, NumberLoss
 from minidl.nn.losses.softmax import ClassLoss
 
@@ -17,6 +17,7 @@ class _SigmoidLoss(Loss):
 
     takes_logits = True
 
+    @quietly
     def _mean(self, z: Array, t: Array) -> float:
         """Return the mean over all logits, and keep what `backward` needs."""
         self.keep(z, t)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from minidl._core.checks import as_path
 from minidl._core.errors import InputError
 from minidl._core.spelling import check_known
+from minidl._core.texts import check_text
 from minidl._core.types import Figure, PathLike
 from minidl._storage.files import check_file
 from minidl.training.callback import Callback
@@ -21,6 +23,9 @@ class _Figures(Callback):
     """What is drawn, each into a file of its own."""
 
     def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
+        as_path("directory", directory)
+        check_text("prefix", prefix)
+        check_text("title", title)
         self.directory = directory
         self.prefix = prefix
         self.title = title

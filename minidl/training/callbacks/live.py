@@ -13,6 +13,7 @@ from minidl._core.bars import in_notebook
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
 from minidl._core.tables import cell
+from minidl._core.texts import legible
 from minidl._core.types import Figure, PathLike
 from minidl._storage.files import write_whole
 from minidl.training.callback import Observer
@@ -188,7 +189,7 @@ def _joint_figure(trainer: Trainer, names: list[str], status: str) -> Figure:
     figure = matplotlib.figure.Figure(figsize=(4.5 * len(names), 3.8), layout="constrained", facecolor="white")
     for name, ax in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
         plot_curves(trainer.history, name, ax=ax)
-    figure.suptitle(status, fontsize=11, parse_math=False)
+    figure.suptitle(legible(status), fontsize=11, parse_math=False)
     return figure
 
 

@@ -12,7 +12,7 @@ from minidl._core.checks import as_number, check_finite
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array
-from minidl.nn.arithmetic import blocks
+from minidl.nn.arithmetic import blocks, quietly
 from minidl.nn.parameter import Parameter
 from minidl.training.optimizers.schedules import Schedule
 
@@ -102,6 +102,7 @@ class Optimizer(ABC):
         """The rate of the last step, before it that of the first; after an assignment, what the new one gives there."""
         return self._rate(max(self.steps - 1, 0))
 
+    @quietly
     def step(self, parameters: Mapping[str, Parameter]) -> None:
         """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
         trained = dict[str, Parameter]()
@@ -195,7 +196,7 @@ class Optimizer(ABC):
 
 def check_gradients(parameters: Mapping[str, Parameter]) -> None:
     """Refuse gradients with NaN or infinity, naming the parameter and the first bad entry."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         for path, parameter in parameters.items():
             gradient = parameter.grad.ravel(order="K")
             # BLAS has the sum of squares in half the time of a sum (5 us for 30,720 numbers). It may overflow too: then

@@ -1,0 +1,184 @@
+"""Texts and paths that no file or page can have are refused; in what comes from elsewhere they are replaced."""
+
+import xml.dom.minidom
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl._core.texts import check_text, legible
+
+X = np.random.default_rng(0).normal(size=(20, 4))
+LABELS = X[:, :3].argmax(axis=1)
+DATA = dl.Dataset(X, LABELS)
+
+
+def trainer(*callbacks):
+    return dl.Trainer(dl.Model(dl.Dense(4, 3, rng=0), dl.SoftmaxCrossEntropy()), dl.SGD(0.1), callbacks, rng=0)
+
+
+def trained(*callbacks, data=DATA, **options):
+    made = trainer(*callbacks)
+    made.fit(data, epochs=1, batch_size=10, **options)
+    return made
+
+
+def one(config, seed):
+    return {"v": 1}
+
+
+PATHS = {
+    "save_weights": lambda path: trainer().model.save_weights(path),
+    "load_weights": lambda path: trainer().model.load_weights(path),
+    "save_checkpoint": lambda path: trained().save_checkpoint(path),
+    "resume_from": lambda path: trained(resume_from=path),
+    "Checkpoint": lambda path: dl.Checkpoint(path),
+    "CSVLogger": lambda path: dl.CSVLogger(path),
+    "JSONLLogger": lambda path: dl.JSONLLogger(path),
+    "LiveCurves": lambda path: dl.LiveCurves(path),
+    "LearningCurves": lambda path: dl.LearningCurves(path),
+    "a prefix": lambda path: dl.LearningCurves(".", prefix=path),
+    "WeightTemplates": lambda path: dl.WeightTemplates(path),
+    "to_csv": lambda path: trained().history.to_csv(path),
+    "to_json": lambda path: trained().history.to_json(path),
+    "to_jsonl": lambda path: trained().history.to_jsonl(path),
+    "from_csv": dl.History.from_csv,
+    "from_json": dl.History.from_json,
+    "from_jsonl": dl.History.from_jsonl,
+    "sweep": lambda path: dl.sweep(one, {"x": [1]}, out=path),
+    "SweepResult.from_file": dl.SweepResult.from_file,
+    "save_figure": lambda path: dl.plotting.save_figure(dl.plotting.plot_curves({"loss": [1.0]}, "loss"), path),
+    "Report.write": lambda path: dl.report.Report("title").write(path),
+    "Report.figures": lambda path: dl.report.Report("title").figures([(f"{path}.png", "text", "")]),
+    "load_cifar10": lambda path: dl.datasets.load_cifar10(path),
+}
+LETTERS = {"NUL": "\0", "half a surrogate pair": "\ud800"}
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_that_no_file_can_have_is_refused(tmp_path, name, letter):
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match=r"expected the name of a file|expected a text that can be shown"):
+            PATHS[name](f"{tmp_path}/a{LETTERS[letter]}b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_of_bytes_that_are_no_letters_is_one(tmp_path):
+    """Python shows such a byte as half a surrogate pair."""
+    path = tmp_path / "\udcff.safetensors"
+    model = trainer().model
+    model.save_weights(path)
+    model.load_weights(path)
+
+
+TEXTS = {
+    "name": lambda text: dl.Dataset(X, LABELS, name=text),
+    "source": lambda text: dl.Dataset(X, LABELS, source=text),
+    "class_names": lambda text: dl.Dataset(X, LABELS, class_names=["a", text, "c"]),
+    "most_confused": lambda text: dl.most_confused([[1, 2], [2, 1]], ["a", text]),
+    "Report": dl.report.Report,
+    "Report.heading": lambda text: dl.report.Report("title").heading(text),
+    "title": lambda text: dl.LearningCurves(".", title=text),
+    "a name": lambda text: dl.ReLU().add_parameter(text, [1.0]),
+}
+
+
+@pytest.mark.parametrize("letter", ["\0", "\ud800", "\x1b", "\x9b", "\uffff", "\b"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_text_that_cannot_be_shown_is_refused_by_name(name, letter):
+    with pytest.raises(dl.InputError, match=rf"{name}.*: expected a text that can be shown, got 'a\\.*'; leave out"):
+        TEXTS[name](f"a{letter}b")
+
+
+@pytest.mark.parametrize("text", ["", "two\nlines\tand\r\n", "λ = ½ ü 名 👩\u200d🔬 \xa0 \xad", 7])
+def test_a_text_that_can_be_shown_is_not(text):
+    check_text("title", text)
+    dl.Dataset(X, LABELS, name=str(text), class_names=[text, "b", "c"])
+
+
+def test_what_comes_from_elsewhere_is_shown_with_a_sign_in_its_place(tmp_path):
+    bad = "a\x1b[31m\0\ud800b"
+    assert legible(bad) == "a\ufffd[31m\ufffd\ufffdb"
+    report = dl.report.Report("title").paragraph(bad).table([bad], [[bad]], caption=bad)
+    for path in report.write(tmp_path):
+        assert "a\ufffd" in path.read_text(encoding="utf-8")
+        assert "\x1b" not in path.read_text(encoding="utf-8")
+
+
+def test_a_page_shows_an_error_whatever_its_text(tmp_path):
+    def fail(_):
+        raise RuntimeError("a\x1b[31m\0\ud800b")
+
+    with pytest.raises(RuntimeError):
+        trained(dl.LiveCurves(tmp_path / "live.html"), dl.LambdaCallback(on_epoch_end=fail))
+    assert "RuntimeError: a\ufffd[31m" in (tmp_path / "live.html").read_text(encoding="utf-8")
+
+
+def test_a_printed_sweep_steers_no_terminal(tmp_path, capsys):
+    def fails(config, seed):
+        if config["x"] == 1:
+            raise RuntimeError("red \x1b[31m \x9b31m \r")
+        return {"v": 1}
+
+    configs = [{"x": "\x1b[2J\ud800"}, {"x": 1}, {"x": "\r\b"}]
+    result = dl.sweep(fails, configs, out=tmp_path / "sweep.jsonl", verbose=2)
+    print(result, *result.failed, result.best("v"))
+    said = "".join(capsys.readouterr())
+    assert "\ufffd[31m" in said
+    assert not set(said) & set("\x1b\x9b\r\b\ud800")
+
+
+BAD = "a\x1b[31m\0\x85\ufffe\ud800 b--"
+SHARES = np.array([[0.9, 0.1], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
+FIGURES = {
+    "plot_curves": lambda plot: plot({BAD + "loss": [1.0, 200.0, 1.0]}, BAD + "loss"),
+    "plot_runs": lambda plot: plot({BAD: {"loss": [1.0, np.nan]}, f"{BAD}2": {}}, "loss"),
+    "plot_gradient_norms": lambda plot: plot({f"{BAD}.weight": [1.0, 0.0]}),
+    "plot_update_ratios": lambda plot: plot({f"{BAD}.weight": [1.0, np.inf]}),
+    "plot_sweep": lambda plot: plot({BAD: [BAD, "b"], "v": [1.0, 2.0], f"{BAD}2": [BAD, "c"]}, BAD, "v", by=f"{BAD}2"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_labels_from_elsewhere_make_an_svg_that_can_be_read(tmp_path, name):
+    _, svg = dl.plotting.save_figure(FIGURES[name](getattr(dl.plotting, name)), tmp_path / "figure")
+    xml.dom.minidom.parse(str(svg))
+
+
+def test_a_scale_of_colours_too(tmp_path):
+    numbers = [float(i) for i in range(9)]
+    figure = dl.plotting.plot_sweep({"x": numbers, BAD: numbers, f"{BAD}2": numbers}, "x", BAD, by=f"{BAD}2")
+    xml.dom.minidom.parse(str(dl.plotting.save_figure(figure, tmp_path / "figure")[1]))
+
+
+TITLED = {
+    "plot_confusion_matrix": lambda plot, **texts: plot([[1, 2], [0, 3]], **texts),
+    "plot_most_confused": lambda plot, **texts: plot([[1, 2], [1, 3]], **texts),
+    "plot_per_class_accuracy": lambda plot, **texts: plot([0.1, 0.2], **texts),
+    "plot_gallery": lambda plot, **texts: plot(np.zeros((4, 2, 2)), [1, 0, 1, 0], SHARES, **texts),
+    "plot_weight_templates": lambda plot, **texts: plot(np.ones((4, 2)), **texts),
+    "plot_true_class_probability": lambda plot, **texts: plot(SHARES, [1, 0, 1, 0], **texts),
+    "plot_curves": lambda plot, **texts: plot({"loss": [1.0]}, "loss", **texts),
+    "plot_runs": lambda plot, **texts: plot({"run": {"loss": [1.0]}}, "loss", **texts),
+    "plot_gradient_norms": lambda plot, **texts: plot({"weight": [1.0]}, **texts),
+    "plot_update_ratios": lambda plot, **texts: plot({"weight": [1.0]}, **texts),
+    "plot_schedule": lambda plot, **texts: plot(lambda step: 0.1, 3, **texts),
+    "plot_learning_rates": lambda plot, **texts: plot([0.1, 1.0], [1, 2], [1, 2], **texts),
+    "plot_sweep": lambda plot, **texts: plot({"x": [1, 2], "v": [1.0, 2.0]}, "x", "v", **texts),
+}
+
+
+def test_every_figure_is_tried():
+    assert set(TITLED) == {name for name in dl.plotting.__all__ if name.startswith("plot_")}
+
+
+@pytest.mark.parametrize("letter", ["\x1b", "\0", "\ud800"])
+@pytest.mark.parametrize("name", TITLED)
+def test_a_title_and_class_names_that_cannot_be_shown_are_refused(name, letter):
+    plot = getattr(dl.plotting, name)
+    with pytest.raises(dl.InputError, match="title: expected a text that can be shown"):
+        TITLED[name](plot, title=f"a{letter}b")
+    if name in list(TITLED)[:5]:
+        with pytest.raises(dl.InputError, match=f"{name}: class_names: expected a text that can be shown"):
+            TITLED[name](plot, class_names=[f"a{letter}b", "c"])
