@@ -1,4 +1,4 @@
-"""What a file is: opened only if it is a regular one, and recognised by its first bytes for an error message."""
+"""What a file is: read only if it is a regular one, and recognised by its first bytes for an error message."""
 
 import errno
 import os
@@ -18,6 +18,8 @@ _BEGINNINGS = {
     b"\x89HDF\r\n": "an HDF5 file (.h5)",
     b"\x89PNG": "a PNG picture",
 }
+# How many bytes others may add to a file while it is read; some of those in /proc say 0 and go on for ever.
+_GROWTH = 1 << 20
 # By the first letter of `ls -l`.
 _SPECIAL = {"d": "a folder", "p": "a pipe", "s": "a socket", "c": "a device", "b": "a device"}
 
@@ -39,6 +41,16 @@ def open_regular(path: PathLike) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def read_regular(path: PathLike) -> bytes:
+    """Return what is in a regular file; of anything else, and of one without an end, `strerror` says what it is."""
+    with open(open_regular(path), "rb") as file:
+        most = os.fstat(file.fileno()).st_size + _GROWTH
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, "expected a file that ends where it says")
+    return content
 
 
 def _refuse_special(mode: int) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from minidl._core.checks import as_path
 from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
+from minidl._storage.kinds import read_regular
 
 
 class Heading(NamedTuple):
@@ -60,7 +61,7 @@ def read_figure(figure: tuple[PathLike, str, str]) -> Figure:
     if not str(alt).strip():
         raise InputError(f"Report.figures: expected an alternative text for {path}, got {alt!r}")
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
-        raise DataError(f"Report.figures: cannot read {error.filename} ({error.strerror})") from None
+        raise DataError(f"Report.figures: cannot read {path} ({error.strerror})") from None
     return Figure(path, content, alt, caption)

@@ -56,8 +56,8 @@ def sweep(
         ``MPIPoolExecutor`` of mpi4py, and others. It is the caller's to set up and to shut down. Without both, the
         trials run one after the other in this process.
     out : str or PathLike
-        The file, JSON Lines. No two sweeps write into one at the same time. Trials of other configs may be in it, and
-        stay there; those of another function are refused.
+        The file, JSON Lines. No two sweeps write into one at the same time, also where a link leads to it. Trials of
+        other configs may be in it, and stay there; those of another function are refused.
     resume : bool
         Whether trials in the file are taken as done. If not, the file is kept under another name, ``sweep-1.jsonl``.
     retry_failed : bool

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from minidl._core.errors import DataError, InputError
 from minidl._core.tables import cell
 from minidl._core.texts import legible
 from minidl._storage.files import append_line, write_whole
-from minidl._storage.kinds import open_regular
+from minidl._storage.kinds import read_regular
 from minidl.training.history import as_row, for_json
 
 Config = dict[str, Any]
@@ -116,8 +117,10 @@ def attempt(run: Run, config: Config, key: str, seed: int) -> Trial:
         returned = run(json.loads(json.dumps(config)), seed)
         check_type("run", "what it returns", returned, Mapping, "return a dict of numbers")
         metrics = as_row(returned, "run")
-    except (Exception, SystemExit) as raised:
-        # A KeyboardInterrupt, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
+    except KeyboardInterrupt:
+        # This, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
+        raise
+    except BaseException as raised:
         if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:
             raise
         error = traceback.format_exc().rstrip()
@@ -153,7 +156,7 @@ def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
     """Return the trials in `path`, each with the name of its function; none if there is no such file.
 
     A line at the end that was not finished, as a kill or a power cut may leave one, does not count. With `mend` the
-    file loses it, and ends with a whole line, so that the next one can be added.
+    file loses it, and ends with a whole line, so that the next one can be added; and it has no second name then.
 
     Raises
     ------
@@ -161,8 +164,7 @@ def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
         If the file cannot be read, or another line is not a trial's; the message names file and line.
     """
     try:
-        with open(open_regular(path), "rb") as file:
-            content = file.read()
+        content = read_regular(path)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -178,7 +180,8 @@ def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
             lines.pop()
     whole = b"".join(lines)
     whole += b"\n" if whole and not whole.endswith(b"\n") else b""
-    if mend and whole != content:
+    # A second name of the file, a hard link, keeps what it has: another sweep may write there.
+    if mend and (whole != content or (content and os.stat(path).st_nlink > 1)):
         write_whole(path, whole)
     return trials
 

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from minidl._core.bars import VARIABLE
@@ -23,6 +24,8 @@ _THREAD_COUNTS = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+# Seconds from one look at a process to the next, while its death would be told by nothing else.
+_OFTEN = 0.2
 # One process is started at a time, since all have this one's environment.
 _STARTING = threading.Lock()
 
@@ -101,8 +104,11 @@ class WorkerProcesses:
                 self._idle.put(None)
         interrupts.deliver()
         self._threads.shutdown()
+        deadline = monotonic() + 5.0
         for worker in self._workers:
-            worker.process.join(5.0)
+            # Not by join, which with a timeout also waits for the processes that it has started.
+            while worker.process.is_alive() and monotonic() < deadline:
+                sleep(0.01)
             worker.process.kill()
             worker.process.join()
 
@@ -113,6 +119,10 @@ class WorkerProcesses:
             if worker is None or not worker.process.is_alive():
                 worker = self._started()
             worker.connection.send((function, arguments))
+            # The pipe does not tell that a worker is dead if a process that was forked behind Python's back has it too.
+            while not worker.connection.poll(_OFTEN):
+                if not worker.process.is_alive() and not worker.connection.poll():
+                    raise EOFError
             done, value = worker.connection.recv()
         except (EOFError, OSError):
             if worker is None:
@@ -157,6 +167,10 @@ def _serve(connection: "Connection") -> None:
     """Do the tasks that come through `connection` until it is closed: what a worker process does."""
     # Ctrl-C reaches all processes of a terminal, and the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A process that a trial starts must not have it, or it keeps a message open whose rest never comes.
+    if os.name == "posix":
+        os.set_inheritable(connection.fileno(), False)
+        os.register_at_fork(after_in_child=connection.close)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     while True:
         try:
@@ -175,7 +189,10 @@ def _end_with_the_parent() -> None:
     from multiprocessing import parent_process
 
     if (parent := parent_process()) is not None:
-        parent.join()
+        # What `join` waits for is also held by processes that the parent has forked; Windows has no such ones, and
+        # there getppid stays what it was.
+        while parent.is_alive() and os.getppid() == parent.pid:
+            parent.join(_OFTEN)
         os._exit(1)
 
 

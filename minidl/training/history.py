@@ -17,6 +17,7 @@ from minidl._core.spelling import check_known, nearest
 from minidl._core.tables import html_table
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
+from minidl._storage.kinds import read_regular
 
 if TYPE_CHECKING:
     import pandas
@@ -25,6 +26,8 @@ Row = dict[str, int | float]
 
 _SHOWN = 20
 """Rows that a notebook shows; of more, the first and the last ones."""
+_MOST_BITS = 1023
+"""Of an integer: every one that has no more is less than the largest float."""
 BESIDES = ("epoch", "learning_rate", "seconds")
 """The columns of a trainer's history that are no metrics."""
 _ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
@@ -63,8 +66,8 @@ class History(Declared):
         Raises
         ------
         InputError
-            For a row that is no mapping, a value that is not an int or a float (NumPy's count), or a name that is not
-            printable text.
+            For a row that is no mapping, a value that is not an int or a float (NumPy's count) or is an int that no
+            float can hold, or a name that is not printable text.
         """
         check_type("History", "row", row, Mapping, "one an epoch, {column: number}")
         self.rows.append({"epoch": len(self) + 1} | as_row(row))
@@ -138,7 +141,7 @@ class History(Declared):
         Raises
         ------
         DataError
-            If the file is missing or damaged; the message names the file and the row.
+            If the file is missing, damaged, or a pipe or a device; the message names the file and the row.
         """
         text = _read(path)
         try:
@@ -165,7 +168,7 @@ class History(Declared):
         Raises
         ------
         DataError
-            If the file is missing or damaged; the message names the file and the row.
+            If the file is missing, damaged, or a pipe or a device; the message names the file and the row.
         """
         rows = _parsed(path, _read(path))
         if not isinstance(rows, list):
@@ -183,7 +186,7 @@ class History(Declared):
         Raises
         ------
         DataError
-            If the file is missing or damaged; the message names the file and the row.
+            If the file is missing, damaged, or a pipe or a device; the message names the file and the row.
         """
         lines = _read(path).splitlines()
         return cls._from_rows(path, (_parsed(f"{path}, row {n}", line) for n, line in enumerate(lines, 1)))
@@ -223,7 +226,8 @@ class Monitor:
 
     def minimised(self, value: float) -> float:
         """Return `value` turned so that smaller is better; NaN counts as infinitely bad."""
-        return math.inf if math.isnan(value) else (-1.0 if self.larger_is_better else 1.0) * value
+        # An integer may be larger than any float, which is comparable, but not a float's factor.
+        return math.inf if value != value else -value if self.larger_is_better else value
 
     def read(self, logs: Mapping[str, float], owner: object, earlier: Iterable[Row] = ()) -> float | None:
         """Return the epoch's value, `minimised`; None if it has none but one of the `earlier` rows of the run has.
@@ -280,6 +284,10 @@ def as_row(logs: Mapping[str, Any], where: str = "History") -> Row:
             raise InputError(f"{where}: expected a column name of printable text, got {name!r}")
         if not is_number(value):
             raise InputError(f"{where}: expected a number for {name!r}, got {value!r:.80}")
+        # It could be compared with no float, and not even be written: Python's limit is 4300 digits.
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            told = f"an integer of {value.bit_length()} bits; take its logarithm"
+            raise InputError(f"{where}: expected a number for {name!r} that a float can hold, got {told}")
     return {name: int(v) if isinstance(v, int | np.integer) else float(v) for name, v in logs.items()}
 
 
@@ -345,8 +353,8 @@ def _read(path: PathLike) -> str:
     as_path("path", path)
     try:
         # Spreadsheets put a byte order mark first.
-        return Path(path).read_bytes().decode("utf-8-sig")
+        return read_regular(as_path("path", path)).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected text in UTF-8 ({error})") from None

@@ -1,5 +1,6 @@
 """Interrupts: Ctrl-C and SIGTERM wait until the work is in a state that can be saved."""
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -12,7 +13,8 @@ class Interrupts:
     """A ``with`` block in which a first SIGINT or SIGTERM is only noted, and a second one acts at once.
 
     Outside the main thread, where Python allows no handlers, and for a signal that the program ignores, nothing is
-    changed. On leaving the block the handlers of before are back.
+    changed, and a process that is forked inside the block does not wait. On leaving the block the handlers of before
+    are back.
 
     Attributes
     ----------
@@ -23,6 +25,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.received: int | None = None
         self._before: dict[int, Any] = {}
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -34,7 +37,8 @@ class Interrupts:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is None:
+        # A process that was forked inside the block has this handler too, and nothing to save.
+        if self.received is None and os.getpid() == self._process:
             self.received = number
         else:
             self.__exit__()

@@ -1,6 +1,7 @@
 """Locks: one process at a time, free again whatever ends it, and none where there can be none."""
 
 import errno
+import itertools
 import os
 import signal
 import time
@@ -125,6 +126,78 @@ def test_a_worker_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path):
     finally:
         os.kill(worker, signal.SIGKILL)
         ended(worker)
+
+
+@pytest.mark.parametrize("file", ["", "sweep.jsonl"])
+def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_lives(tmp_path, file):
+    reading, writing = os.pipe()
+
+    def hold():
+        with locked(tmp_path, file):
+            if not os.fork():
+                os.write(writing, f"{os.getpid()}".encode())
+                time.sleep(600)
+            signal.pause()
+
+    child = start_child(hold)
+    try:
+        helper = int(os.read(reading, 32))
+        try:
+            with pytest.raises(InputError, match=rf"process {child} does; wait"):
+                locked(tmp_path, file).__enter__()
+            os.kill(child, signal.SIGKILL)
+            assert ended(child) == -signal.SIGKILL
+            with locked(tmp_path, file):
+                # The helper did not take the lock along.
+                os.kill(helper, 0)
+        finally:
+            os.kill(helper, signal.SIGKILL)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_a_forked_process_that_leaves_the_block_closes_nothing_else_and_frees_nothing_of_its_parent(tmp_path):
+    outside = os.open(tmp_path / "else", os.O_CREAT | os.O_RDWR)
+
+    def leave():
+        os.fstat(outside)
+        reused = [os.dup(outside) for _ in range(10)]
+        try:
+            block.__exit__(None, None, None)
+        finally:
+            for descriptor in reused:
+                os.fstat(descriptor)
+        with locked(tmp_path, "its own"), pytest.raises(InputError, match=rf"process {os.getpid()} does"):
+            locked(tmp_path, "its own").__enter__()
+        with pytest.raises(InputError, match=rf"process {os.getppid()} does"):
+            locked(tmp_path).__enter__()
+
+    opened = descriptors()
+    block = locked(tmp_path)
+    block.__enter__()
+    assert ended(start_child(leave)) == 0
+    with pytest.raises(InputError, match=rf"process {os.getpid()} does"):
+        locked(tmp_path).__enter__()
+    block.__exit__(None, None, None)
+    assert descriptors() == opened
+    os.close(outside)
+
+
+def test_a_link_is_the_file_that_it_leads_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "another").symlink_to(tmp_path / "folder")
+    (tmp_path / "alias").symlink_to("folder/file")
+    (tmp_path / "second").symlink_to("alias")
+    places = [(tmp_path / "folder", "file"), (tmp_path / "another", "file"), (tmp_path, "alias"), (tmp_path, "second")]
+    for holder, other in itertools.permutations(places, 2):  # also where there is no such file yet
+        with locked(*holder):
+            for _ in range(2):
+                with pytest.raises(InputError, match=rf"{other[1]}: expected a file that no other process"):
+                    locked(*other).__enter__()
+    with locked(tmp_path / "folder"), pytest.raises(InputError, match="another: expected a folder"):
+        locked(tmp_path / "another").__enter__()
+    assert sorted(os.listdir(tmp_path)) == ["alias", "another", "folder", "second"]
 
 
 def test_of_many_processes_one_at_a_time_has_the_lock(tmp_path):

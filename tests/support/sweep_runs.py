@@ -1,9 +1,16 @@
 """Functions that sweeps try: at the top level of a module, so that every kind of worker can import them."""
 
+import asyncio
+import concurrent.futures
+import ctypes
 import json
+import multiprocessing
 import os
 import signal
+import struct
+import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +73,38 @@ def leaves(config, seed):
     return noisy(config, seed)
 
 
+class OwnError(BaseException):
+    """As some libraries have them, to pass every ``except Exception``."""
+
+
+WHATEVER = {
+    "digits": lambda: {"a": 10**5000},
+    "-digits": lambda: {"a": 1, "b": -(10**5000)},
+    "overflow": lambda: {"a": 1 << 1023},
+    "inside": lambda: {"a": [10**5000]},
+    "bare": lambda: 10**5000,
+    "message": lambda: thrown(ValueError(10**5000)),
+    "GeneratorExit": lambda: thrown(GeneratorExit("planted")),
+    "CancelledError": lambda: thrown(asyncio.CancelledError("planted")),
+    "futures.CancelledError": lambda: thrown(concurrent.futures.CancelledError("planted")),
+    "BrokenExecutor": lambda: thrown(concurrent.futures.BrokenExecutor("planted")),
+    "OwnError": lambda: thrown(OwnError("planted")),
+    "SystemExit": lambda: thrown(SystemExit(3)),
+    "group": lambda: thrown(BaseExceptionGroup("planted", [GeneratorExit()])),
+    "largest": lambda: {"a": (1 << 1023) - 1},
+    "long": lambda: {"a": np.longdouble(0.5), "b" * 100_000: 1},
+}
+
+
+def thrown(error):
+    raise error
+
+
+def whatever(config, seed):
+    """Return, or raise, one of the above."""
+    return WHATEVER[config["x"]]()
+
+
 def counted(config, seed):
     """As `noisy`, and a file for each call."""
     (Path(config["folder"]) / f"{config['x']}-{time.time_ns()}").touch()
@@ -86,3 +125,54 @@ def waits(config, seed):
         Path(config["folder"], f"waits {os.getpid()}").touch()
         time.sleep(60)
     return noisy(config, seed)
+
+
+def leaves_a_helper(config, seed):
+    """As `noisy`, but where x is 1 it starts a process that lives for five minutes, and may be killed then."""
+    if config["x"] == 1:
+        pid = HELPERS[config["how"]]()
+        Path(config["folder"], "helper").write_text(f"{pid}")
+        if config["torn"]:
+            # The beginning of a message of a thousand bytes.
+            os.write(multiprocessing.current_process()._args[0].fileno(), struct.pack("!i", 1000))
+        if config["killed"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return noisy(config, seed)
+
+
+def forked():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
+        pid = os.fork()
+    if pid == 0:
+        time.sleep(300)
+        os._exit(0)
+    return pid
+
+
+def forked_by_multiprocessing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(300,), daemon=True)
+        process.start()
+    return process.pid
+
+
+def by_the_shell():
+    """Not as `subprocess` does it, which closes all files first."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.system(f"sleep 300 & echo $! > {folder}/pid")
+        return int(Path(folder, "pid").read_text())
+
+
+def forked_behind_pythons_back():
+    """As libraries in C do it. The GIL is held meanwhile, so that the child has it too."""
+    c = ctypes.PyDLL(None)
+    pid = c.fork()
+    if pid == 0:
+        c.sleep(300)
+        os._exit(0)
+    return pid
+
+
+HELPERS = {f.__name__: f for f in (forked, forked_by_multiprocessing, forked_behind_pythons_back, by_the_shell)}

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
 
@@ -154,6 +155,41 @@ def test_what_is_no_dict_of_numbers_is_a_failure(sweep, returned):
     (trial,) = sweep(lambda config, seed: returned, [{}])
     assert not trial.ok
     assert "InputError: run: expected " in trial.error
+
+
+@pytest.mark.parametrize("engine", ["here", "workers", "threads", "processes"])
+def test_whatever_a_trial_returns_or_raises_costs_itself_on_every_engine(sweep, out, engine):
+    space = {"x": list(sweep_runs.WHATEVER)}
+    with ExitStack() as stack:
+        engines = {
+            "workers": lambda: {"workers": 2},
+            "threads": lambda: {"executor": stack.enter_context(ThreadPoolExecutor(2))},
+            "processes": lambda: {"executor": stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))},
+        }
+        result = sweep(sweep_runs.whatever, space, **engines.get(engine, dict)())
+    assert [t.config["x"] for t in result if t.ok] == ["largest", "long"]
+    assert result["a"] == [(1 << 1023) - 1, 0.5]
+    assert [t.config["x"] for t in result.best("a")] == ["long", "largest"]
+    assert [t.config["x"] for t in result.best("a", "max")] == ["largest", "long"]
+    failed = {t.config["x"]: t.error.splitlines()[-1] for t in result.failed}
+    refused = "minidl._core.errors.InputError: run: expected a number for 'a' that a float can hold, got an integer of "
+    assert failed["digits"] == f"{refused}16610 bits; take its logarithm"
+    assert failed["overflow"] == f"{refused}1024 bits; take its logarithm"
+    assert failed["OwnError"] == "sweep_runs.OwnError: planted"
+    assert failed["CancelledError"] == "asyncio.exceptions.CancelledError: planted"
+    lines = out.read_bytes()
+    assert told(sweep(sweep_runs.whatever, space)) == told(result)  # has nothing to do
+    assert out.read_bytes() == lines
+    assert len(dl.SweepResult.from_file(out).failed) == len(failed) == len(space["x"]) - 2
+    assert "failed: 13 of 15" in str(result)
+
+
+def test_the_best_are_also_found_among_integers_that_no_float_can_hold():
+    """As files of older versions may have them."""
+    values = [1.5, 10**400, -(10**400), np.nan]
+    result = dl.SweepResult(dl.sweeps.Trial({"x": i}, "", 0, {"a": a}, 0.0, "") for i, a in enumerate(values))
+    assert [t.config["x"] for t in result.best("a", count=4)] == [2, 0, 1, 3]
+    assert [t.config["x"] for t in result.best("a", "max", count=4)] == [1, 0, 2, 3]
 
 
 def test_a_trial_that_leaves_by_sys_exit_has_failed(sweep):
@@ -305,6 +341,45 @@ def test_two_sweeps_do_not_write_into_one_file(sweep, out):
     assert not out.exists()
     with locked(out.parent), locked(out.parent, "other.jsonl"):
         sweep(sweep_runs.noisy, GRID)
+
+
+def test_a_file_is_one_by_all_its_names_to_one_sweep_at_a_time(sweep, out, tmp_path):
+    pytest.importorskip("fcntl", reason="this platform has no such locks")
+    (tmp_path / "alias").symlink_to(out.name)
+    (tmp_path / "folder").symlink_to(".")
+
+    def run(config, seed):
+        for other in (out, tmp_path / "alias", tmp_path / "folder" / out.name, tmp_path / "folder" / "alias"):
+            for _ in range(2):
+                with pytest.raises(dl.InputError, match=f"{other}: .*no other process"):
+                    sweep(sweep_runs.noisy, GRID, out=other)
+        return {"a": 1}
+
+    for name in (out.name, "alias"):
+        assert sweep(run, {"x": [name]}, out=tmp_path / name)["a"] == [1]
+    assert (tmp_path / "alias").is_symlink()
+    assert [row["config"]["x"] for row in rows(out)] == [out.name, "alias"]
+
+
+@pytest.mark.skipif(not hasattr(os, "link"), reason="makes a hard link")
+def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out, tmp_path):
+    first = sweep(sweep_runs.noisy, {"x": [1, 2]})
+    os.link(out, tmp_path / "backup")
+    before = out.read_bytes()
+
+    def run(config, seed):
+        if config["x"] == 3:
+            sweep(noisy, {"x": [4]}, out=tmp_path / "backup")
+        return sweep_runs.noisy(config, seed)
+
+    def noisy(config, seed):
+        return sweep_runs.noisy(config, seed)
+
+    run.__module__, run.__qualname__ = noisy.__module__, noisy.__qualname__ = "sweep_runs", "noisy"
+    assert told(sweep(run, {"x": [1, 2, 3]}))[:2] == told(first)
+    assert [row["config"]["x"] for row in rows(out)] == [1, 2, 3]
+    assert [row["config"]["x"] for row in rows(tmp_path / "backup")] == [1, 2, 4]
+    assert out.read_bytes().startswith(before)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,32 @@ def test_a_worker_that_dies_costs_its_trial_alone(sweep, run, why, tmp_path):
     assert [t.metrics for t in result if t.ok] == [t.metrics for t in alone if t.config["x"] != 2]
 
 
+@posix
+@pytest.mark.parametrize(
+    ("how", "torn", "killed"),
+    [
+        ("forked", True, True),
+        ("forked", False, False),
+        ("forked_by_multiprocessing", False, True),
+        ("by_the_shell", True, True),
+        ("forked_behind_pythons_back", False, True),
+        ("forked_behind_pythons_back", False, False),
+    ],
+)
+def test_a_sweep_does_not_wait_for_what_its_workers_have_started(sweep, tmp_path, how, torn, killed):
+    space = {"x": [0, 1, 2, 3], "folder": [str(tmp_path)], "how": [how], "torn": [torn], "killed": [killed]}
+    try:
+        result = sweep(sweep_runs.leaves_a_helper, space, workers=2)
+    finally:
+        helper = int((tmp_path / "helper").read_text())
+        # It lives for five minutes.
+        alive = not gone(helper)
+        os.kill(helper, signal.SIGKILL)
+    assert alive
+    why = "WorkerDiedError: the worker process was killed by signal 9"
+    assert [(t.config["x"], t.error) for t in result.failed] == ([(1, why)] if killed else [])
+
+
 @pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"blas_threads": 2}, 2), ({"blas_threads": None}, 2)])
 def test_a_worker_has_one_thread_for_linear_algebra_unless_told_otherwise(sweep, monkeypatch, asked, threads):
     pytest.importorskip("threadpoolctl", reason="threadpoolctl counts the threads")
@@ -158,6 +184,37 @@ def test_whoever_is_stopped_what_is_done_is_kept_and_no_worker_is_left(tmp_path,
     wait_until(lambda: all(map(gone, workers)))  # in the middle of their trials, which take a minute
     _, errors = program.communicate()
     assert "BrokenPipeError" not in errors
+
+
+FORKING = """
+import pathlib, threading, time, minidl as dl, sweep_runs
+
+def fork_later():
+    while len(list(pathlib.Path().glob("waits *"))) < 2:
+        time.sleep(0.01)
+    pathlib.Path("pid").write_text(str(sweep_runs.forked()))
+    pathlib.Path("pid").rename("helper")
+
+if __name__ == "__main__":
+    threading.Thread(target=fork_later, daemon=True).start()
+    dl.sweep(sweep_runs.waits, {"x": [1, 2], "folder": ["."]}, workers=2)
+"""
+
+
+@posix
+def test_workers_end_with_a_killed_program_though_a_process_that_it_forked_lives(tmp_path):
+    program = start(tmp_path, FORKING)
+    wait_until((tmp_path / "helper").exists)
+    helper = int((tmp_path / "helper").read_text())
+    try:
+        workers = [int(path.name.split()[1]) for path in tmp_path.glob("waits *")]
+        program.kill()
+        program.wait()
+        wait_until(lambda: all(map(gone, workers)))
+        assert not gone(helper)
+    finally:
+        os.kill(helper, signal.SIGKILL)
+        program.communicate()
 
 
 def test_a_second_ctrl_c_leaves_no_worker_behind(monkeypatch):

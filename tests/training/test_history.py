@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -41,9 +42,11 @@ def test_appending_copies_the_row() -> None:
     assert history["loss"] == [1.0]
 
 
-@pytest.mark.parametrize(
-    "row", [{"loss": "1"}, {"loss": None}, {"loss": True}, {"": 1.0}, {"a\nb": 1.0}, {3: 1.0}, "loss", [1.0]]
-)
+UNMEASURED = [{"loss": "1"}, {"loss": None}, {"loss": True}, {"": 1.0}, {"a\nb": 1.0}, {3: 1.0}, "loss", [1.0]]
+TOO_LARGE = [{"loss": 10**5000}, {"loss": -(10**400)}]
+
+
+@pytest.mark.parametrize("row", UNMEASURED + TOO_LARGE, ids=range(10))
 def test_what_is_no_measurement_is_refused(row: dict[str, object]) -> None:
     history = History()
     with pytest.raises(InputError, match="History: expected"):
@@ -133,6 +136,7 @@ DAMAGED = {
         (b"[" * 100_000, "row 1: expected rows in JSON"),
         (b'{"epoch": 1}\n3\n', "row 2: expected a row of named numbers, got 3"),
         (b'{"epoch": 1, "loss": null}\n', "row 1: .*'loss'"),
+        (b'{"epoch": 1, "loss": 1%s}\n' % (400 * b"0"), "row 1: .*'loss' that a float can hold"),
     ],
 }
 
@@ -146,6 +150,40 @@ def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, kind: str) -> None
         path.write_bytes(content)
         with pytest.raises(DataError, match=rf"a\.{kind}[,:] (.*: )?.*{message}"):
             getattr(History, f"from_{kind}")(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a pipe of POSIX")
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_only_a_regular_file_is_read_and_nothing_waits(tmp_path: Path, kind: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, to in {"zeros": "/dev/zero", "alias": "pipe", "folder": ".", "link": "file"}.items():
+        (tmp_path / name).symlink_to(to)
+    reading, writing = os.pipe()
+    kinds = {"pipe": "a pipe", "alias": "a pipe", f"/dev/fd/{reading}": "a pipe", "zeros": "a device"}
+    for name, what in ({**kinds, "folder": "a folder"} if os.path.exists("/dev/fd") else kinds).items():
+        with pytest.raises(DataError, match=f"{name}: expected a regular file, got {what}"):
+            getattr(History, f"from_{kind}")(tmp_path / name)
+    for name in (reading, None, "a\0b"):
+        with pytest.raises(InputError, match="path: expected the name of a file"):
+            getattr(History, f"from_{kind}")(name)
+    for descriptor in (reading, writing):
+        os.close(descriptor)
+    history = History([{"loss": 2.5}])
+    getattr(history, f"to_{kind}")(tmp_path / "file")
+    assert getattr(History, f"from_{kind}")(str(tmp_path / "link")) == history
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_file_that_goes_on_behind_its_end_is_not_read_for_ever(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    History([{"loss": 2.5}]).to_jsonl(path)
+    look = path.stat()
+    path.write_bytes(bytes(2 << 20))
+    monkeypatch.setattr("minidl._storage.kinds.os.fstat", lambda _: look)
+    with pytest.raises(DataError, match="file: expected a file that ends where it says"):
+        getattr(History, f"from_{kind}")(path)
 
 
 def test_a_spreadsheet_may_have_saved_the_table(tmp_path: Path) -> None:

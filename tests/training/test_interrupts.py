@@ -1,15 +1,18 @@
 """Ctrl-C and SIGTERM: the step is finished, the run is saved, the bar is closed, and a second signal does not wait."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
+from faulty_os import ended, start_child
 from training_runs import (
     RUNS,
     Death,
@@ -52,6 +55,28 @@ def same_handlers_afterwards():
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
     assert after == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("number", EXITS)
+def test_a_process_that_was_forked_in_training_does_not_wait(tmp_path, number):
+    statuses = []
+    reading, writing = os.pipe()
+
+    def fork(trainer):
+        if trainer.step == 2:
+            helper = start_child(lambda: (os.write(writing, b"!"), time.sleep(120)))
+            assert os.read(reading, 1) == b"!"
+            os.kill(helper, number)
+            statuses.append(ended(helper))
+
+    trainer, arguments = sgd_with_momentum([dl.LambdaCallback(on_batch_end=fork), SignalAt(5, number)])
+    with pytest.raises(EXITS[number]):
+        fit(trainer, arguments)
+    assert trainer.step == 5
+    os.close(reading)
+    os.close(writing)
+    assert statuses == [-signal.SIGTERM if number == signal.SIGTERM else 1]
 
 
 @pytest.mark.parametrize("number", EXITS)

@@ -1,10 +1,12 @@
 """CSVLogger and JSONLLogger: the file is the history, whatever happens, and nothing of another run is lost."""
 
 import os
+import time
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
-from training_runs import Death, DieAt, fit, saved_steps, sgd_with_momentum, trained
+from training_runs import BATCH, Death, DieAt, fit, images, saved_steps, sgd_with_momentum, trained
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_path
@@ -62,6 +64,64 @@ def test_killed_anywhere_and_resumed_there_is_one_row_an_epoch(tmp_path, kind, e
         assert [kept.read_bytes() for kept in tmp_path.glob(f"log-{step}-*")] == ([before] if new else [])
         assert read(path) == trainer.history
         assert read(path)["epoch"] == [1, 2, 3, 4]
+
+
+class Draws(dl.Callback):
+    """Draws random numbers from every generator around, and tells what is never the same again."""
+
+    adds_logs = True
+
+    def on_epoch_end(self, trainer):
+        np.random.default_rng().random()
+        trainer.logs["clock"] = time.perf_counter()
+
+
+OTHERS = {
+    "alone": lambda folder: [],
+    "draws": lambda folder: [Draws()],
+    "figure": lambda folder: [dl.LiveCurves(folder / "live.html")],
+}
+
+
+@pytest.mark.parametrize(("others", "epochs_done"), [("alone", 1), ("alone", 2), ("draws", 1), ("figure", 1)])
+def test_killed_after_the_first_row_and_resumed_in_the_middle_of_its_epoch(tmp_path, kind, others, epochs_done):
+    path, saves = tmp_path / f"log.{kind}", tmp_path / "saves"
+    for _ in range(2):  # twice at the same place
+        death = DieAt(epochs_done * STEPS, moment="epoch")
+        with pytest.raises(Death):
+            logged(path, *OTHERS[others](tmp_path), death, dl.Checkpoint(saves, None, 2), epochs=4, resume_from=saves)
+        for later in saved_steps(saves):
+            if later > 2:  # as if it could not be written
+                checkpoint_path(saves, later).unlink()
+        assert saved_steps(saves) == [2]
+        assert read(path)["epoch"] == list(range(1, epochs_done + 1))
+    others = OTHERS[others](tmp_path)
+    trainer = logged(path, *others, dl.Checkpoint(saves, None, 2), epochs=4, resume_from=saves)
+    assert not list(tmp_path.glob("log-*"))
+    assert read(path) == trainer.history
+    assert read(path)["epoch"] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("there", ["another run", "other columns", "nothing measured"])
+def test_resumed_in_the_middle_of_the_first_epoch_what_is_of_another_run_is_kept(tmp_path, kind, there):
+    path, saves = tmp_path / f"log.{kind}", tmp_path / "saves"
+    options = {"epochs": 2, "batch_size": BATCH, "train_metrics": there != "nothing measured"}
+
+    def make(*others):
+        return sgd_with_momentum([LOGGERS[kind](path), *others])[0]
+
+    with pytest.raises(Death):
+        make(DieAt(2), dl.Checkpoint(saves, None, 2)).fit(images(), **options)
+    if there == "other columns":
+        getattr(dl.History([{"mine": 1.0}]), f"to_{kind}")(path)
+    else:
+        make().fit(images(seed=9), **options)
+    before = path.read_bytes()
+    trainer = make(dl.Checkpoint(saves, None, 2))
+    with pytest.warns(UserWarning, match="is of another run; it is kept as log-1"):
+        trainer.fit(images(), **options, resume_from=saves)
+    assert (tmp_path / f"log-1.{kind}").read_bytes() == before
+    assert read(path) == trainer.history
 
 
 CONTENTS = {

@@ -130,6 +130,41 @@ def test_killed_at_random_instants(name, kills, seed):
     assert counts["longest_chain"] >= 3
 
 
+FORKING = """
+import multiprocessing, os, signal, sys, time, warnings
+import numpy as np, minidl as dl
+
+class Forks(dl.Callback):
+    def on_epoch_end(self, trainer):
+        if trainer.epoch == 2 and len(sys.argv) > 1:
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
+            helper = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+            helper.start()
+            print(helper.pid, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+x = np.random.default_rng(0).normal(size=(60, 4)).astype("f")
+model = dl.Model(dl.Dense(4, 2, rng=0), dl.SoftmaxCrossEntropy())
+trainer = dl.Trainer(model, dl.SGD(0.1), [Forks(), dl.Checkpoint("saves")], rng=0)
+print(len(trainer.fit(dl.Dataset(x, (x[:, 0] > 0).astype(int)), epochs=4, batch_size=20, resume_from="saves")))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_killed_run_goes_on_though_a_process_that_it_forked_lives(tmp_path):
+    command = [sys.executable, "-c", FORKING]
+    killed_run = subprocess.Popen([*command, "die"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    helper = int(killed_run.stdout.readline())
+    try:
+        assert killed_run.wait(60) == -signal.SIGKILL
+        again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+        assert (again.stdout, again.stderr) == ("4\n", "")
+        os.kill(helper, 0)
+    finally:
+        os.kill(helper, signal.SIGKILL)
+        killed_run.stdout.close()
+
+
 # ---- what comes back
 
 

@@ -26,7 +26,11 @@ class _HistoryFile(Observer):
     def on_train_begin(self, trainer: Trainer) -> None:
         # What cannot be written must not show after the first epoch.
         check_file(self.path)
-        self._checked = False
+        self._checked, self._in_the_middle = False, True
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        # Of an epoch that a resumed run is in the middle of, the beginning was in another process.
+        self._in_the_middle = False
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         # Not before: a resumed run has its history back after all callbacks have begun.
@@ -45,9 +49,18 @@ class _HistoryFile(Observer):
             found = self._read(self.path).rows
         except DataError as error:
             return f"is no history of this kind ({error})"
-        before = trainer.history.rows[:-1]
+        *before, row = trainer.history.rows
         common = min(len(found), len(before))
-        if (found and not common) or History(found[:common]) != History(before[:common]):
+        if found and not common:
+            # A run that was killed in its first epoch may have written this row already. What it measures is the same
+            # again; clocks, and callbacks, may tell something else.
+            measured = set(trainer.measured_columns) - set(BESIDES)
+            names = {"epoch", *measured}
+            then, now = (History([{name: of[name] for name in names & of.keys()}]) for of in (found[0], row))
+            own = self._in_the_middle and bool(measured) and then == now
+        else:
+            own = History(found[:common]) == History(before[:common])
+        if not own:
             return "is of another run"
         if len(found) > len(before) and trainer.went_back_to is not None:
             return "goes further than the checkpoint that was asked for"
