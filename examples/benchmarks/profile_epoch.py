@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from contestants.minidl_classes import softmax_model
@@ -16,6 +17,7 @@ from page import machine, table
 from tasks import BATCH, EPOCH, LEARNING_RATE, pose
 
 import minidl as dl
+from minidl.training.work import Work
 
 
 class Stopwatch:
@@ -63,8 +65,7 @@ def profile(epochs: int) -> tuple[dict[str, list[float]], list[float]]:
     problem = pose(EPOCH)
     model, watch = softmax_model(problem), Stopwatch()
     trainer = dl.Trainer(model, dl.SGD(LEARNING_RATE), rng=0)
-    batches: Any = trainer._batches
-    trainer._batches = lambda *arguments: Waited(watch, batches(*arguments))  # type: ignore[assignment]
+    batches: Any = Work.training_batches
     watch.patch(model.network, forward="forward: x @ weight + bias", backward_parameters="backward: dy.T @ x, dy.sum")
     watch.patch(model.loss, forward="softmax, loss", backward="gradient of the loss", metrics="accuracy")
     watch.patch(model.regularizer, penalty="penalty and its gradient", gradient="penalty and its gradient")
@@ -89,7 +90,8 @@ def profile(epochs: int) -> tuple[dict[str, list[float]], list[float]]:
             watch.seconds.clear()
 
     trainer.callbacks.append(EpochEnd())
-    history = trainer.fit(train, validation, epochs=epochs, batch_size=BATCH)
+    with patch.object(Work, "training_batches", lambda *arguments: Waited(watch, batches(*arguments))):
+        history = trainer.fit(train, validation, epochs=epochs, batch_size=BATCH)
     return parts, history["seconds"]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from minidl._core.checks import as_dtype, check_finite
 from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
+from minidl.data.dataset import Dataset
 from minidl.nn.layers import Layer, Sequential
 from minidl.nn.model import Model
 
@@ -28,6 +29,19 @@ def blamed(error: NonFiniteError, model: Model, x: Array, where: str = "") -> No
     """Return an error that says also where NaN or infinity came from, if that can be found."""
     place = first_place(model, x)
     return NonFiniteError(f"{where}{error}{f'; first met in {place}' if place and place not in str(error) else ''}")
+
+
+def evaluated(model: Model, data: Dataset, names: list[str], nonfinite: str) -> dict[str, float]:
+    """Return what `model` measures on `data`; NaN or infinity is refused, or without "raise" all of it is NaN."""
+    try:
+        measured = model.evaluate(data)
+        if nonfinite == "raise":
+            check_cost(measured["cost"])
+        return measured
+    except NonFiniteError as error:
+        if nonfinite == "raise":
+            raise blamed(error, model, data.x[:1]) from error
+        return dict.fromkeys(names, math.nan)
 
 
 def first_place(model: Model, x: Array) -> str:

@@ -1,7 +1,7 @@
 """Trainer: how the cost is minimised."""
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from operator import attrgetter
 from pathlib import Path
@@ -13,20 +13,19 @@ import numpy as np
 from minidl._core.attributes import Declared
 from minidl._core.checks import as_count, as_path, check_type
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError
-from minidl._core.randomness import as_seed, keyed_generator
+from minidl._core.randomness import as_seed
 from minidl._core.types import Array, PathLike, Seed
-from minidl.data.augmentation import Augmentation, augmenter
+from minidl.data.augmentation import Augmentation
 from minidl.data.dataset import Dataset, DropLast
-from minidl.data.prefetch import WORTHWHILE_BYTES, one_ahead
-from minidl.nn.arithmetic import IN_PIECES
 from minidl.nn.model import Model
 from minidl.training.callback import Callback, call_moment
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import History
-from minidl.training.nonfinite import blamed, check_cost, check_weights
+from minidl.training.nonfinite import blamed, check_cost, check_weights, evaluated
 from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.signals import Interrupts
-from minidl.training.state import Restored, RunState, Work, captured, check_optimizer
+from minidl.training.state import Restored, RunState, captured, check_optimizer
+from minidl.training.work import Work
 
 
 class Trainer(Declared):
@@ -81,8 +80,7 @@ class Trainer(Declared):
         self.callbacks = list(callbacks)
         self.seed_given = isinstance(rng, int | np.integer)
         self.state = RunState(as_seed(rng))
-        self.train_data = None
-        self.validation_data = None
+        self.train_data = self.validation_data = None
         self.epochs = self.last_epoch = self.batches_per_epoch = self.rows_per_epoch = 0
         self.nonfinite = "raise"
         self.own_directories = set()
@@ -317,8 +315,7 @@ class Trainer(Declared):
         state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
         self.epochs, self.last_epoch = epochs, state.epoch + epochs
         self.train_data, self.validation_data, self.nonfinite = work.train, work.validation, work.nonfinite
-        self.batches_per_epoch, self.rows_per_epoch = work.batches_per_epoch, work.rows_per_epoch
-        self._stepless = False
+        self.batches_per_epoch, self.rows_per_epoch, self._stepless = work.batches_per_epoch, work.rows_per_epoch, False
         self._buffers = list(self.model.network.named_buffers().values())
 
     def _end(self, callbacks: list[Callback]) -> None:
@@ -340,7 +337,7 @@ class Trainer(Declared):
             self._stepless = True
             self._notify("on_epoch_begin")
         try:
-            with closing(self._batches(work)) as batches:
+            with closing(work.training_batches(self.seed, state.epoch, state.batch)) as batches:
                 for x, y in batches:
                     if state.stopping:
                         break
@@ -356,7 +353,8 @@ class Trainer(Declared):
                         return
             row: dict[str, float] = {"epoch": state.epoch}
             for prefix, data, names in work.measured:
-                row |= {f"{prefix}{name}": value for name, value in self._measured(data, names).items()}
+                values = evaluated(self.model, data, names, self.nonfinite)
+                row |= {prefix + name: value for name, value in values.items()}
         except (InputError, NonFiniteError) as error:
             error.with_context(f"epoch {state.epoch}, after step {state.step}")
             raise
@@ -387,26 +385,6 @@ class Trainer(Declared):
             self.state.skipped_steps += 1
             return math.nan, math.nan
         return cost, loss
-
-    def _measured(self, data: Dataset, names: list[str]) -> dict[str, float]:
-        try:
-            measured = self.model.evaluate(data)
-            if self.nonfinite == "raise":
-                check_cost(measured["cost"])
-            return measured
-        except NonFiniteError as error:
-            if self.nonfinite == "raise":
-                raise blamed(error, self.model, data.x[:1]) from error
-            return dict.fromkeys(names, math.nan)
-
-    def _batches(self, work: Work) -> Generator[tuple[Array, Array]]:
-        """Yield the batches of the running epoch that are still to do, shuffled and augmented."""
-        train, augment = work.train, work.augment
-        transform = augmenter(augment, len(train), self.seed, self.epoch) if augment else None
-        shuffle = keyed_generator(self.seed, "shuffle", self.epoch)
-        batches = train.batches(work.batch_size, shuffle, transform, first=self.batch, drop_last=work.drop_last)
-        ahead = bool(augment) or (IN_PIECES and train.x[: work.batch_size].nbytes >= WORTHWHILE_BYTES)
-        yield from one_ahead(batches) if ahead else batches
 
     def _notify(self, moment: str) -> None:
         for callback in self._last_work.callbacks:

@@ -32,7 +32,8 @@ from training_runs import (
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_path, checkpoint_paths, read_checkpoint, write_checkpoint
-from minidl.training.state import Restored, fingerprint
+from minidl.training.state import Restored
+from minidl.training.work import fingerprint
 
 CAMPAIGN = Path(__file__).parent.parent / "support" / "kill_campaign.py"
 

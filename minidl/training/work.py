@@ -1,0 +1,216 @@
+"""Work: what a call of `fit` is given, and what of it cannot work."""
+
+import copy
+import hashlib
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from minidl._core.checks import check_finite, check_holds, check_type
+from minidl._core.errors import InputError, NonFiniteError
+from minidl._core.randomness import keyed_generator
+from minidl._core.reprs import told
+from minidl._core.types import Array
+from minidl.data.augmentation import Augmentation, augmenter, check_augmentations
+from minidl.data.dataset import Dataset, DropLast, check_class_names, check_dataset
+from minidl.data.prefetch import WORTHWHILE_BYTES, one_ahead
+from minidl.nn.arithmetic import IN_PIECES
+from minidl.nn.ends import raw_pixels
+from minidl.nn.losses.softmax import ClassLoss
+from minidl.nn.model import Model
+from minidl.training.callback import Callback
+from minidl.training.history import BESIDES, as_row
+from minidl.training.optimizers import Optimizer, Schedule
+
+_SAMPLE = 256
+"""Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
+_FEW = 8
+"""Rows that the loss and its metrics are tried with: more than one, since one row hides how shapes broadcast."""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What a call of `fit` works on. A checkpoint is of this work."""
+
+    model: Model
+    optimizer: Optimizer
+    callbacks: Sequence[Callback]
+    train: Dataset
+    validation: Dataset | None
+    batch_size: int
+    drop_last: DropLast
+    train_metrics: bool
+    augment: Sequence[Augmentation]
+    nonfinite: str
+
+    def check(self) -> None:
+        """Refuse what cannot work, and warn of what hardly will."""
+        for name, data in self._sets.items():
+            check_dataset(f"Trainer.fit: {name}", data)
+            check_finite(f"{name}.x", data.x)
+            check_holds(f"{name}.x", data.x, self.model.dtype)
+            check_holds(f"{name}.y", data.y, self.model.dtype)
+            place = f"Trainer.fit: {name}, its first row"
+            try:
+                output_shape = self.model.forward(data.x[:1]).shape[1:]
+                place = f"Trainer.fit: {name}"
+                self.model.loss.check_targets(data.y, (len(data), *output_shape))
+                if isinstance(self.model.loss, ClassLoss):
+                    check_class_names(data, *output_shape)
+            except InputError as error:
+                error.with_context(place)
+                raise
+        self.model.check_parameters()
+        check_augmentations("Trainer.fit", self.augment, self.train.x)
+        if self.nonfinite not in ("raise", "skip", "ignore"):
+            raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {self.nonfinite!r:.80}")
+        if self.batches_per_epoch == 0:
+            raise InputError(
+                f"Trainer.fit: drop_last=True would leave out all {len(self.train)} rows, since a batch has "
+                f"{self.batch_size}; choose a smaller batch_size"
+            )
+        with np.errstate(all="ignore"):
+            self._check_last_batch()
+            # A loss of a user's own may take any targets for right until it computes with them.
+            _ = self.measured
+        raw = [
+            f"{name}: {told}" for name, data in self._sets.items() if (told := raw_pixels(self.model.network, data.x))
+        ]
+        if raw:
+            # At the line that called fit.
+            warnings.warn(f"Trainer.fit: {raw[0]}", stacklevel=3)
+
+    def _check_last_batch(self) -> None:
+        """Refuse a last batch with too few rows for a layer that mixes them, such as one row for BatchNorm."""
+        if all(layer.batch_independent for _, layer in self.model.network.walk()):
+            return
+        x, _ = next(self.train.batches(self.batch_size, first=self.batches_per_epoch - 1, drop_last=self.drop_last))
+        try:
+            # A training forward changes running statistics and draws random numbers.
+            twin = copy.deepcopy(self.model)
+        except Exception:
+            # What cannot be copied shows it in the last step.
+            return
+        try:
+            twin.forward(x, train=True)
+        except InputError as error:
+            rows = f"{len(x)} row{'' if len(x) == 1 else 's'}"
+            place = f"a batch has {rows}; choose a larger batch_size, or give more rows"
+            if self.batches_per_epoch > 1 and len(x) < self.batch_size:
+                place = (
+                    f"{len(self.train)} rows in batches of {self.batch_size} leave {rows} for the last batch; choose "
+                    "another batch_size, or leave it out by drop_last=True"
+                )
+            error.with_context(f"Trainer.fit: {place}")
+            raise
+        except NonFiniteError:
+            # What is to be done about that is for the step to say.
+            return
+
+    @cached_property
+    def measured(self) -> list[tuple[str, Dataset, list[str]]]:
+        """What is measured after an epoch: for each set the prefix of its columns, the set, and the quantities.
+
+        Raises
+        ------
+        InputError
+            If the loss or its metrics cannot serve the targets, or a metric is no number or has the name of another.
+        """
+        measured = []
+        for name, data in self._sets.items():
+            few = data[:_FEW]
+            try:
+                names = self._quantities(few)
+            except InputError as error:
+                error.with_context(f"Trainer.fit: {name}, its first {len(few)} rows")
+                raise
+            if name == "validation" or self.train_metrics:
+                measured.append(("val_" if name == "validation" else "", data, names))
+        return measured
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that an epoch has without those of callbacks."""
+        return [*BESIDES, *(f"{prefix}{name}" for prefix, _, names in self.measured for name in names)]
+
+    def _quantities(self, data: Dataset) -> list[str]:
+        """Return the names of what the model measures on `data`."""
+        outputs, loss = self.model.forward(data.x), self.model.loss
+        try:
+            self.model.compute_loss(data.x, data.y)
+        except NonFiniteError:
+            # What is to be done about that is for the step to say; the names are the same.
+            outputs = np.zeros_like(outputs)
+        metrics, where = loss.metrics(outputs, data.y), f"{loss!r:.80}.metrics"
+        check_type(where, "what it returns", metrics, Mapping, "return a dict of numbers")
+        # A mean over rows is a number, also where those of a few rows are True and False.
+        as_row({name: value * 1.0 for name, value in metrics.items()}, where)
+        if taken := [name for name in metrics if name in ("cost", "loss", *BESIDES)]:
+            raise InputError(f"{where}: the trainer has a column {taken[0]!r} of its own; choose another name")
+        return ["cost", "loss", *metrics]
+
+    @property
+    def _sets(self) -> dict[str, Dataset]:
+        """The data, by the names of the arguments."""
+        return {"train": self.train} | ({} if self.validation is None else {"validation": self.validation})
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many steps an epoch has."""
+        return self.train.count_batches(self.batch_size, self.drop_last)
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """How many rows an epoch trains on."""
+        return self.batches_per_epoch * self.batch_size if self.drop_last is True else len(self.train)
+
+    def training_batches(self, seed: int, epoch: int, first: int) -> Generator[tuple[Array, Array]]:
+        """Yield the batches of an epoch from number `first` on, shuffled and augmented."""
+        train, augment = self.train, self.augment
+        transform = augmenter(augment, len(train), seed, epoch) if augment else None
+        shuffle = keyed_generator(seed, "shuffle", epoch)
+        batches = train.batches(self.batch_size, shuffle, transform, first=first, drop_last=self.drop_last)
+        ahead = bool(augment) or (IN_PIECES and train.x[: self.batch_size].nbytes >= WORTHWHILE_BYTES)
+        yield from one_ahead(batches) if ahead else batches
+
+    def adding(self, in_turn: Callback | None) -> tuple[list[Callback], list[Callback]]:
+        """Return the callbacks that may add columns: those up to the one that is in turn, and those after it."""
+        turn = next((i for i, callback in enumerate(self.callbacks, 1) if callback is in_turn), len(self.callbacks))
+        before, after = self.callbacks[:turn], self.callbacks[turn:]
+        return [c for c in before if c.adds_logs], [c for c in after if c.adds_logs]
+
+    @property
+    def remembering(self) -> list[Callback]:
+        """The callbacks that have something to save."""
+        return [callback for callback in self.callbacks if callback.saved_attributes]
+
+    @property
+    def owners(self) -> dict[str, Any]:
+        """Layers and callbacks that have something to save, by the names that a checkpoint has for them."""
+        layers = {f"layer {path}": layer for path, layer in self.model.network.walk() if layer.saved_attributes}
+        return layers | {f"callback {i}": callback for i, callback in enumerate(self.remembering)}
+
+    @cached_property
+    def terms(self) -> dict[str, str]:
+        """What must be the same for a run to go on as if nothing had happened, each by its name."""
+        optimizer = copy.copy(self.optimizer)
+        if not isinstance(optimizer.learning_rate, Schedule):
+            # A number may change while training runs, and the checkpoint has it.
+            optimizer.learning_rate = 1.0
+        terms = {name: getattr(self.model, name) for name in ("network", "dtype", "loss", "regularizer")}
+        terms |= {given.name: getattr(self, given.name) for given in fields(self) if given.name != "model"}
+        terms |= {"optimizer": optimizer, "augment": list(self.augment), "callbacks": self.remembering}
+        return {name: fingerprint(v) if isinstance(v, Dataset) else told(v) for name, v in terms.items()}
+
+
+def fingerprint(data: Dataset) -> str:
+    """Return shapes, dtypes and a digest of all targets and of some rows spread over the set."""
+    rows = np.linspace(0, len(data) - 1, min(len(data), _SAMPLE)).astype(int)
+    digest = hashlib.sha256()
+    for array in (data.x[rows], data.y):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"x {data.x.shape} {data.x.dtype}, y {data.y.shape} {data.y.dtype}, {digest.hexdigest()[:16]}"
