@@ -34,7 +34,8 @@ def as_array(name: str, value: Any) -> Array:
     InputError
         For text, objects, None, ragged lists, complex numbers, dates, masked arrays.
     """
-    check_unmasked(name, value)
+    if type(value) is not np.ndarray:
+        check_unmasked(name, value)
     if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
         ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, of a PyTorch tensor
         hint = f"; convert it by .{ways[0]}()" if ways else ""
@@ -52,9 +53,6 @@ def as_array(name: str, value: Any) -> Array:
 
 def check_unmasked(name: str, value: Any) -> None:
     """Refuse a masked array, also within lists: whatever computes with its numbers takes those behind the mask, too."""
-    # The usual case first: this is asked some times a step.
-    if type(value) is np.ndarray:
-        return
     if isinstance(value, np.ma.MaskedArray):
         raise InputError(f"{name}: expected a plain array, got a masked one; fill or drop the masked entries first")
     if isinstance(value, list | tuple):
@@ -147,7 +145,8 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
 def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
     """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
     name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
-    check_unmasked(name, outputs)
+    if isinstance(outputs, np.ma.MaskedArray):
+        check_unmasked(name, outputs)
     array = isinstance(outputs, np.ndarray)
     rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
     if not rows or (classes and outputs.ndim != 2):
@@ -164,7 +163,8 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
         hint = f"; one-hot rows become labels by {name}.argmax(axis=1)" if labels.shape == (rows, classes) else ""
         hint = f"; make it flat: {name}.ravel()" if labels.shape == (rows, 1) else hint
         raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
-    check_integers(where, name, labels)
+    if labels.dtype.kind not in "iu":
+        raise no_integers(where, name, labels)
     # NumPy would take -1 as the last class; seen as unsigned it is the largest of all.
     if rows and labels.view(labels.dtype.str.replace("i", "u")).max() >= classes:
         row = int(np.argmax((labels < 0) | (labels >= classes)))
@@ -179,12 +179,11 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
     return labels
 
 
-def check_integers(where: object, name: str, labels: Array) -> None:
-    """Refuse class labels that are floats or booleans."""
-    if labels.dtype.kind not in "iu":
-        whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
-        hint = f"; they are whole: {name}.astype(int)" if whole else ""
-        raise InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
+def no_integers(where: object, name: str, labels: Array) -> InputError:
+    """Return the refusal of class labels that are floats or booleans."""
+    whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
+    hint = f"; they are whole: {name}.astype(int)" if whole else ""
+    return InputError(f"{where}: expected integer class labels as {name}, got dtype {labels.dtype}{hint}")
 
 
 def as_path(name: str, value: Any) -> Path:

@@ -109,8 +109,10 @@ class Model(Declared):
     @quietly
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
-        outputs = self.network.forward(as_dtype("x", as_array("x", x), self.dtype), train)
-        return check_returned("forward", outputs, of=self.network)
+        x = as_array("x", x)
+        if x.dtype != self.dtype:
+            x = as_dtype("x", x, self.dtype)
+        return check_returned("forward", self._network.forward(x, train), of=self._network)
 
     def finite_outputs(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the outputs for all rows of `x`, or refuse NaN and infinity in x or in the outputs.
@@ -152,7 +154,7 @@ class Model(Declared):
         """Return the regularizer's sum over the penalized parameters, 0 without one."""
         penalty = 0.0
         if self.regularizer is not None:
-            for parameter in self.parameters.values():
+            for parameter in self._parameters.values():
                 if parameter.penalized:
                     penalty += self.regularizer.penalty(parameter.value)
         return penalty
@@ -170,14 +172,19 @@ class Model(Declared):
     @quietly
     def compute_gradients(self, x: Any, y: Any) -> tuple[float, float]:
         """Set every parameter's ``grad`` to the exact gradient of the cost, and return (cost, loss)."""
-        for parameter in self.parameters.values():
+        for parameter in self._parameters.values():
             parameter.zero_grad()
         outputs = self.forward(x, train=True)
         loss = self._loss(x, outputs, y)
-        d_outputs = self._checked_gradient(self.loss.backward(), outputs, y)
-        self.network.backward_parameters(d_outputs)
+        try:
+            d_outputs = check_returned("backward", self.loss.backward(), outputs.shape, of=self.loss)
+        except ShapeError as error:
+            if np.shape(y) != outputs.shape and (said := said_of_pairs(np.shape(y), outputs.shape)):
+                raise ShapeError(f"{error}; {said}") from None
+            raise
+        self._network.backward_parameters(d_outputs)
         if self.regularizer is not None:
-            for parameter in self.parameters.values():
+            for parameter in self._parameters.values():
                 if parameter.penalized:
                     parameter.add_grad(self.regularizer.gradient(parameter.value))
         return loss + self.penalty(), loss
@@ -309,13 +316,6 @@ class Model(Declared):
         if not isinstance(loss, float | np.floating):
             raise InputError(f"{self.loss!r}.forward: expected it to return a float, got {type(loss).__name__}")
         return float(loss)
-
-    def _checked_gradient(self, gradient: Any, outputs: Array, y: Any) -> Array:
-        try:
-            return check_returned("backward", gradient, outputs.shape, of=self.loss)
-        except ShapeError as error:
-            hint = said_of_pairs(np.shape(y), outputs.shape) if np.shape(y) != outputs.shape else ""
-            raise ShapeError(f"{error}{'; ' * bool(hint)}{hint}") from None
 
     def __repr__(self) -> str:
         regularizer = f", {self.regularizer!r}" if self.regularizer else ""

@@ -13,12 +13,6 @@ from minidl.nn.layers import Layer, Sequential
 from minidl.nn.model import Model
 
 
-def check_cost(cost: float) -> None:
-    """Refuse one that is not finite, though the numbers that it is made of are: a square may overflow, or a sum."""
-    if not math.isfinite(cost):
-        raise NonFiniteError(f"the cost is {cost}")
-
-
 def check_weights(model: Model) -> None:
     """Refuse parameters and buffers with NaN or infinity, naming the first bad one and its entry."""
     for path, array in model.weights().items():
@@ -35,8 +29,9 @@ def evaluated(model: Model, data: Dataset, names: list[str], nonfinite: str) -> 
     """Return what `model` measures on `data`; NaN or infinity is refused, or without "raise" all of it is NaN."""
     try:
         measured = model.evaluate(data)
-        if nonfinite == "raise":
-            check_cost(measured["cost"])
+        # It may overflow, though the numbers that it is made of are finite.
+        if nonfinite == "raise" and not math.isfinite(measured["cost"]):
+            raise NonFiniteError(f"the cost is {measured['cost']}")
         return measured
     except NonFiniteError as error:
         if nonfinite == "raise":

@@ -21,7 +21,7 @@ from minidl.nn.model import Model
 from minidl.training.callback import Callback, call_moment
 from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
 from minidl.training.history import History
-from minidl.training.nonfinite import blamed, check_cost, check_weights, evaluated
+from minidl.training.nonfinite import blamed, check_weights, evaluated
 from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.signals import Interrupts
 from minidl.training.state import Restored, RunState, captured, check_optimizer
@@ -316,6 +316,7 @@ class Trainer(Declared):
         self.epochs, self.last_epoch = epochs, state.epoch + epochs
         self.train_data, self.validation_data, self.nonfinite = work.train, work.validation, work.nonfinite
         self.batches_per_epoch, self.rows_per_epoch, self._stepless = work.batches_per_epoch, work.rows_per_epoch, False
+        self._parameters = self.model.parameters
         self._buffers = list(self.model.network.named_buffers().values())
 
     def _end(self, callbacks: list[Callback]) -> None:
@@ -368,15 +369,15 @@ class Trainer(Declared):
 
     def _step(self, x: Array, y: Array) -> tuple[float, float]:
         """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
-        model = self.model
         # A forward with NaN spoils running statistics.
         statistics = list(map(np.copy, self._buffers))
         try:
-            cost, loss = model.compute_gradients(x, y)
+            cost, loss = self.model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
-                check_cost(cost)
-                check_gradients(model.parameters)
-            self.optimizer.step(model.parameters)
+                if not math.isfinite(cost):
+                    raise NonFiniteError(f"the cost is {cost}")
+                check_gradients(self._parameters)
+            self.optimizer.step(self._parameters)
         except NonFiniteError as error:
             for buffer, before in zip(self._buffers, statistics, strict=True):
                 buffer[...] = before

@@ -8,7 +8,7 @@ from minidl._core.types import Array, Seed
 from minidl.nn.arithmetic import product
 from minidl.nn.initializers import Initializer, Xavier, drawn
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import Parameter, check_shape
+from minidl.nn.parameter import Parameter, misfit
 
 
 class Dense(Layer):
@@ -77,7 +77,8 @@ class Dense(Layer):
             self.bias.add_grad(dy.sum(axis=0))
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        check_shape(self, "rows", (self.in_features,), input_shape)
+        if input_shape != (self.in_features,):
+            raise misfit(self, "rows", (self.in_features,), input_shape)
         return (self.out_features,)
 
     def __repr__(self) -> str:

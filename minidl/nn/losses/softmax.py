@@ -1,5 +1,6 @@
 """Losses of class labels: what they share, and the softmax with cross-entropy."""
 
+import copy
 import math
 from typing import Any
 
@@ -98,24 +99,20 @@ class SoftmaxCrossEntropy(ClassLoss):
         p = np.exp(z)
         sums = p.sum(axis=1, keepdims=True)
         p /= sums
-        wanted = y if self._plain else self._wanted(y, outputs)
-        self.keep(p, wanted)
-        loss = self._mean(z, sums, wanted)
-        if loss == math.inf:
-            # A logit may lie further below the largest one than its dtype can tell.
-            z = shifted_logits(outputs.astype(np.float64))
-            loss = self._mean(z, np.exp(z).sum(axis=1, keepdims=True), wanted)
-        return loss
-
-    def _mean(self, z: Array, sums: Array, wanted: Array) -> float:
-        """Return the mean loss of rows of logits z less their largest, with the sums of their exponentials."""
         if self._plain:
-            losses = np.log(sums[:, 0]) - z[np.arange(len(wanted)), wanted]
+            self.keep(p, y)
+            losses = np.log(sums[:, 0]) - z[np.arange(len(y)), y]
         else:
-            q = wanted.astype(z.dtype, copy=False)
+            q = self._wanted(y, outputs)
+            self.keep(p, q)
             with np.errstate(over="ignore"):
                 losses = np.multiply(q, np.log(sums) - z, out=np.zeros_like(q), where=q > 0).sum(axis=1)
-        return float(losses.sum(dtype=np.float64)) / len(wanted)
+        loss = float(losses.sum(dtype=np.float64)) / len(y)
+        if loss == math.inf and outputs.itemsize < 8:
+            # A logit may lie further below the largest one than its dtype can tell. A copy, since `backward` is to use
+            # what was kept here.
+            return SoftmaxCrossEntropy.forward(copy.copy(self), outputs.astype(np.float64), y)
+        return loss
 
     def backward(self) -> Array:
         gradient, wanted = self.kept()

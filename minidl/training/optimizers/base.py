@@ -109,24 +109,31 @@ class Optimizer(Declared, ABC):
     def step(self, parameters: Mapping[str, Parameter]) -> None:
         """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
         trained = dict[str, Parameter]()
+        ours = True
         for path, parameter in parameters.items():
             if parameter.trainable:
                 trained[path] = parameter
+            stepped = self._stepped.get(path)
+            ours = ours and stepped is not None and stepped() is parameter
         if not trained:
             got = f"{len(parameters)} frozen ones" if parameters else "a model without any"
             raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
-        self.check_model(parameters)
+        if not ours:
+            self.check_model(parameters)
         learning_rate = self._rate(self.steps)
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
         # All of them before the first one is changed: a step is taken whole or not at all.
         for path, parameter in trained.items():
             self._check_gradient(path, parameter, scale)
         for path, parameter in trained.items():
-            if path not in self.state:
-                self.state[path] = self.init_state(parameter)
+            if path not in self._state:
+                self._state[path] = self.init_state(parameter)
             self._stepped[path] = ref(parameter)
-            self.update(self._clipped(parameter, scale), self.state[path], learning_rate)
-        self.steps += 1
+            if scale < 1.0 or self.clip_value is not None:
+                parameter = self._clipped(parameter, scale)
+            self.update(parameter, self._state[path], learning_rate)
+        # An assignment would take the time to look whether there may be such an attribute.
+        vars(self)["steps"] += 1
 
     def check_model(self, parameters: Mapping[str, Parameter]) -> None:
         """Refuse parameters that are not those of the model that this optimizer serves.
