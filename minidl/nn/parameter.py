@@ -99,7 +99,7 @@ class Parameter(NoArray, Declared):
         """The sum of what was added since `zero_grad`; it may be changed in place, not replaced."""
         if self._stale:
             self._grad[...] = 0.0
-            self._stale = False
+            self.__dict__["_stale"] = False
         return self._grad
 
     @grad.setter
@@ -110,7 +110,8 @@ class Parameter(NoArray, Declared):
 
     def zero_grad(self) -> None:
         """Forget the gradient; nothing is written until the next addition, which overwrites."""
-        self._stale = True
+        # An assignment would take the time to look whether there may be such an attribute.
+        self.__dict__["_stale"] = True
 
     def add_grad(self, gradient: Array) -> None:
         """Add `gradient`, an array of the value's shape, to `grad`."""
@@ -120,9 +121,9 @@ class Parameter(NoArray, Declared):
             raise misfit(self.name, "a gradient", self._value.shape, np.shape(gradient))
         if self._stale:
             self._grad[...] = gradient
-            self._stale = False
+            self.__dict__["_stale"] = False
         else:
-            self._grad += gradient
+            np.add(self._grad, gradient, out=self._grad)
 
     def add_product(self, a: Array, b: Array) -> None:
         """Add ``a @ b`` to `grad`, computed in the value's dtype."""
@@ -134,8 +135,8 @@ class Parameter(NoArray, Declared):
         gradient = self._grad if self._stale else np.empty_like(self._grad)
         product(a, b, gradient)
         if not self._stale:
-            self._grad += gradient
-        self._stale = False
+            np.add(self._grad, gradient, out=self._grad)
+        self.__dict__["_stale"] = False
 
     def with_grad(self, gradient: Array) -> Self:
         """Return a parameter with the same value in the same memory, and another gradient."""
