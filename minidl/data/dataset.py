@@ -269,8 +269,8 @@ class Standardizer(Declared):
 
         Raises
         ------
-        NonFiniteError
-            If the dtype cannot hold a number of the result.
+        InputError
+            If the dtype cannot hold a number of the result; the message names its row and column.
         """
         if self.mean is None or self.std is None:
             raise CallOrderError("Standardizer: call fit(x) on the training inputs before using it")
