@@ -99,7 +99,7 @@ class Parameter(NoArray, Declared):
         """The sum of what was added since `zero_grad`; it may be changed in place, not replaced."""
         if self._stale:
             self._grad[...] = 0.0
-            self.__dict__["_stale"] = False
+            vars(self)["_stale"] = False
         return self._grad
 
     @grad.setter
@@ -110,8 +110,7 @@ class Parameter(NoArray, Declared):
 
     def zero_grad(self) -> None:
         """Forget the gradient; nothing is written until the next addition, which overwrites."""
-        # An assignment would take the time to look whether there may be such an attribute.
-        self.__dict__["_stale"] = True
+        vars(self)["_stale"] = True
 
     def add_grad(self, gradient: Array) -> None:
         """Add `gradient`, an array of the value's shape, to `grad`."""
@@ -121,7 +120,7 @@ class Parameter(NoArray, Declared):
             raise misfit(self.name, "a gradient", self._value.shape, np.shape(gradient))
         if self._stale:
             self._grad[...] = gradient
-            self.__dict__["_stale"] = False
+            vars(self)["_stale"] = False
         else:
             np.add(self._grad, gradient, out=self._grad)
 
@@ -136,7 +135,7 @@ class Parameter(NoArray, Declared):
         product(a, b, gradient)
         if not self._stale:
             np.add(self._grad, gradient, out=self._grad)
-        self.__dict__["_stale"] = False
+        vars(self)["_stale"] = False
 
     def with_grad(self, gradient: Array) -> Self:
         """Return a parameter with the same value in the same memory, and another gradient."""
@@ -185,8 +184,7 @@ class ForwardMemory(Declared):
 
     def keep(self, *values: Any, y_shape: tuple[int, ...] | None = None) -> None:
         """Keep `values` for the next backward, in place of what was kept before, and the shape that dy must have."""
-        # An assignment would take the time to look whether there may be such an attribute.
-        memory = self.__dict__
+        memory = vars(self)
         memory["_kept"], memory["_y_shape"] = Kept(values), y_shape
 
     def kept(self, dy: Array | None = None) -> tuple[Any, ...]:
@@ -204,7 +202,7 @@ class ForwardMemory(Declared):
                 f"{self!r}: backward needs a forward before it (a layer's with train=True), and each forward allows "
                 "one backward"
             )
-        kept, self.__dict__["_kept"] = self._kept, None
+        kept, vars(self)["_kept"] = self._kept, None
         if dy is not None and self._y_shape is not None and dy.shape != self._y_shape:
             raise misfit(self, "dy", self._y_shape, dy.shape)
         return kept

@@ -350,7 +350,6 @@ def _as_number(text: str) -> int | float:
 
 
 def _read(path: PathLike) -> str:
-    as_path("path", path)
     try:
         # Spreadsheets put a byte order mark first.
         return read_regular(as_path("path", path)).decode("utf-8-sig")

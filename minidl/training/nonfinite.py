@@ -1,4 +1,4 @@
-"""Where NaN or infinity came from: the first place on the way of a batch through a model."""
+"""NaN and infinity in a run: where they came from, and what becomes of measurements that have them."""
 
 import math
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ from places import peak_below
 import minidl as dl
 from minidl._core.randomness import keyed_generator
 from minidl.nn import arithmetic as products
-from minidl.training import trainer as trainer_module
+from minidl.training import work as work_module
 
 ROWS, FEATURES, CLASSES, BATCH, RATE, STRENGTH, SEED = 1500, 3072, 10, 100, 0.001, 0.1, 7
 NAMES = ("cost", "loss", "accuracy")
@@ -41,7 +41,7 @@ def probabilities(logits):
 
 @pytest.mark.parametrize("in_pieces", [True, False])
 def test_the_main_job_gives_the_numbers_of_the_plain_loop(monkeypatch, in_pieces):
-    for module in (products, trainer_module):  # both ways, whatever this machine would choose
+    for module in (products, work_module):  # both ways, whatever this machine would choose
         monkeypatch.setattr(module, "IN_PIECES", in_pieces)
     train, validation = (dl.datasets.synthetic_images(ROWS, rng=seed) for seed in (1, 2))
     scale = dl.Standardizer().fit(train.x)

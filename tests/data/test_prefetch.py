@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import minidl as dl
 from minidl.data.prefetch import one_ahead
-from minidl.training import trainer as trainer_module
+from minidl.training import work as work_module
 
 
 @given(st.lists(st.none() | st.integers()))
@@ -59,8 +59,8 @@ def test_stopping_early_makes_one_item_for_nothing_and_ends_the_thread():
 
 def trained(monkeypatch, on_batch_end, worthwhile=0):
     """Return a trainer and its losses, after a fit that calls `on_batch_end` at every step."""
-    monkeypatch.setattr(trainer_module, "IN_PIECES", True)
-    monkeypatch.setattr(trainer_module, "WORTHWHILE_BYTES", worthwhile)
+    monkeypatch.setattr(work_module, "IN_PIECES", True)
+    monkeypatch.setattr(work_module, "WORTHWHILE_BYTES", worthwhile)
     losses = []
 
     def note(trainer):

@@ -132,7 +132,6 @@ class Optimizer(Declared, ABC):
             if scale < 1.0 or self.clip_value is not None:
                 parameter = self._clipped(parameter, scale)
             self.update(parameter, self._state[path], learning_rate)
-        # An assignment would take the time to look whether there may be such an attribute.
         vars(self)["steps"] += 1
 
     def check_model(self, parameters: Mapping[str, Parameter]) -> None:
@@ -204,15 +203,15 @@ class Optimizer(Declared, ABC):
     __repr__ = constructor_call
 
 
+@quietly
 def check_gradients(parameters: Mapping[str, Parameter]) -> None:
     """Refuse gradients with NaN or infinity, naming the parameter and the first bad entry."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for path, parameter in parameters.items():
-            gradient = parameter.grad.ravel(order="K")
-            # BLAS has the sum of squares in half the time of a sum (5 us for 30,720 numbers). It may overflow too: then
-            # each entry is looked at.
-            if not math.isfinite(np.dot(gradient, gradient)):
-                check_finite(f"the gradient of {path}", parameter.grad)
+    for path, parameter in parameters.items():
+        gradient = parameter.grad.ravel(order="K")
+        # BLAS has the sum of squares in half the time of a sum (5 us for 30,720 numbers). It may overflow too: then
+        # each entry is looked at.
+        if not math.isfinite(np.dot(gradient, gradient)):
+            check_finite(f"the gradient of {path}", parameter.grad)
 
 
 def norm(arrays: Iterable[Array]) -> float:
