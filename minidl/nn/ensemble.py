@@ -52,9 +52,11 @@ class Ensemble(Declared):
             raise InputError(
                 f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
             )
-        if len({id(model) for model in models}) < len(models):
+        # A shallow copy of a model has the same network, which goes on learning with the first.
+        if len({id(model.network) for model in models}) < len(models):
             raise InputError(
-                "Ensemble: expected different models, got one twice; keep snapshots by copy.deepcopy(model)"
+                "Ensemble: expected different models, got one twice, or two of one network; "
+                "keep snapshots by copy.deepcopy(model)"
             )
         self.models = list(models)
         self.vote = vote

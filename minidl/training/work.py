@@ -57,7 +57,7 @@ class Work:
             check_holds(f"{name}.y", data.y, self.model.dtype)
             place = f"Trainer.fit: {name}, its first row"
             try:
-                output_shape = self.model.forward(data.x[:1]).shape[1:]
+                output_shape = self.model.forward(data.x[:1].copy()).shape[1:]
                 place = f"Trainer.fit: {name}"
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
                 if said := broadcast_by(self.model.loss, data.y, (len(data), *output_shape)):
@@ -142,7 +142,14 @@ class Work:
 
     def _quantities(self, data: Dataset) -> list[str]:
         """Return the names of what the model measures on `data`."""
-        outputs, loss = self.model.forward(data.x), self.model.loss
+        x = data.x.copy()
+        outputs, loss = self.model.forward(x), self.model.loss
+        # What is measured are views of the data, which would be other data after each epoch.
+        if not np.array_equal(x, data.x):
+            raise InputError(
+                f"{self.model.network!r:.80}: forward changes its x in place, and with it your data; compute a new "
+                "array in the layer: y = x * 2, not x *= 2"
+            )
         try:
             self.model.compute_loss(data.x, data.y)
         except NonFiniteError:

@@ -117,6 +117,15 @@ def test_evaluate_wants_a_dataset_with_rows(data, words):
 def test_one_model_twice_is_refused():
     model = dl.Model(dl.Dense(3, 3, rng=0), dl.SoftmaxCrossEntropy())
     for _ in range(2):
-        with pytest.raises(dl.InputError, match=r"got one twice; keep snapshots by copy.deepcopy\(model\)"):
+        with pytest.raises(dl.InputError, match=r"got one twice, .*; keep snapshots by copy.deepcopy\(model\)"):
             dl.Ensemble([model, model])
     assert len(dl.Ensemble([model, copy.deepcopy(model)]).models) == 2
+
+
+def test_two_models_of_one_network_are_refused_as_one_twice():
+    one = MODELS[0]
+    for other in (copy.copy(one), dl.Model(one.network, dl.SoftmaxCrossEntropy())):
+        for _ in range(2):
+            with pytest.raises(dl.InputError, match=r"two of one network; keep snapshots by copy.deepcopy\(model\)"):
+                dl.Ensemble([one, other])
+    assert dl.Ensemble([one, copy.deepcopy(one)]).predict(X).tolist() == [0] * 4

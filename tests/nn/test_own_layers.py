@@ -274,3 +274,30 @@ def test_a_model_is_checked_with_whole_numbers(dtype):
 def test_a_model_is_not_checked_with_text():
     with pytest.raises(dl.InputError, match="x: expected real numbers"):
         dl.check_model(dl.Model(dl.Dense(1, 3, rng=0), dl.SoftmaxCrossEntropy()), [["a"]], [0])
+
+
+class InPlace(dl.Layer):
+    def forward(self, x, train=False):
+        x *= 2
+        return x
+
+    def backward(self, dy):
+        return dy * 2
+
+
+@pytest.mark.parametrize("before", [[], [dl.Reshape((5, 1)), dl.Flatten()]], ids=["first", "behind-views"])
+def test_fit_refuses_a_layer_that_would_change_the_data_in_place(before):
+    x = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
+    data = dl.Dataset(x, np.arange(30) % 2)
+    kept = data.x.copy()
+    model = dl.Model(dl.Sequential(*before, InPlace(), dl.Dense(5, 2, rng=0)), dl.SoftmaxCrossEntropy())
+    trainer = dl.Trainer(model, dl.SGD(0.1), rng=0)
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match=r"train, its first 8 rows: .* changes its x in place.*y = x \* 2"):
+            trainer.fit(data, data, epochs=1, batch_size=10)
+        assert (data.x == kept).all()
+        assert trainer.step == 0
+    # Behind a Dense it is the layer's own output, and harms nobody.
+    model = dl.Model(dl.Sequential(dl.Dense(5, 2, rng=0), InPlace()), dl.SoftmaxCrossEntropy())
+    dl.Trainer(model, dl.SGD(0.1), rng=0).fit(data, data, epochs=1, batch_size=10)
+    assert (data.x == kept).all()

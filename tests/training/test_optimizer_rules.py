@@ -275,6 +275,8 @@ def test_what_an_option_may_be(classes, name, wrong, right):
 def test_options_that_do_not_go_together_are_refused():
     with pytest.raises(dl.InputError, match="nesterov: expected a momentum > 0"):
         dl.SGD(0.1, nesterov=True)
+    with pytest.raises(dl.InputError, match=r"nesterov: expected True or False, got 0\.9"):
+        dl.SGD(0.1, 0.9, 0.9)
     with pytest.raises(dl.InputError, match=r"clip_norm or clip_value, got both \(1 and 1\)"):
         dl.SGD(0.1, clip_norm=1, clip_value=1)
 

@@ -44,7 +44,9 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **clipping)
         self.momentum = as_fraction("momentum", momentum)
-        self.nesterov = nesterov
+        if not isinstance(nesterov, bool | np.bool_):
+            raise InputError(f"nesterov: expected True or False, got {nesterov!r:.80}")
+        self.nesterov = bool(nesterov)
         if nesterov and not self.momentum:
             raise InputError("nesterov: expected a momentum > 0 with it, got 0; pass momentum=0.9")
 
