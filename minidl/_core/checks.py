@@ -108,8 +108,9 @@ def check_holds(name: str, array: Array, dtype: DTypeLike) -> None:
     """Refuse finite numbers in `array` that `dtype` cannot hold, naming row and column of the first."""
     if array.dtype.kind == "f" and not np.can_cast(array.dtype, dtype):
         # In blocks: the array may not fit into memory twice.
-        for row in range(0, len(array), 1000):
-            as_dtype(name, array[row : row + 1000], dtype, row)
+        rows = np.atleast_1d(array)
+        for row in range(0, len(rows), 1000):
+            as_dtype(name, rows[row : row + 1000], dtype, row)
 
 
 def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool = False, instead: str = "") -> float:

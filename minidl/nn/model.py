@@ -8,7 +8,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.attributes import Declared
-from minidl._core.checks import as_array, as_count, as_dtype, as_float_dtype, check_finite, check_returned, check_type
+from minidl._core.checks import (
+    as_array,
+    as_count,
+    as_dtype,
+    as_float_dtype,
+    check_finite,
+    check_holds,
+    check_returned,
+    check_type,
+)
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl._core.tables import escape
 from minidl._core.types import Array, PathLike
@@ -119,6 +128,7 @@ class Model(Declared):
         """
         x = as_array("x", x)
         check_finite("x", x)
+        check_holds("x", x, self.dtype)
         try:
             outputs = self._outputs(x, batch_size)
         except ShapeError as error:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidl._core.checks import check_finite, check_holds, check_type
-from minidl._core.errors import InputError, NonFiniteError
+from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import keyed_generator
 from minidl._core.reprs import told
 from minidl._core.types import Array
@@ -20,6 +20,7 @@ from minidl.data.dataset import Dataset, DropLast, check_class_names, check_data
 from minidl.data.prefetch import WORTHWHILE_BYTES, one_ahead
 from minidl.nn.arithmetic import IN_PIECES
 from minidl.nn.ends import raw_pixels
+from minidl.nn.losses.base import broadcast_by
 from minidl.nn.losses.softmax import ClassLoss
 from minidl.nn.model import Model
 from minidl.training.callback import Callback
@@ -59,6 +60,8 @@ class Work:
                 output_shape = self.model.forward(data.x[:1]).shape[1:]
                 place = f"Trainer.fit: {name}"
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
+                if said := broadcast_by(self.model.loss, data.y, (len(data), *output_shape)):
+                    raise ShapeError(f"{self.model.loss!r:.80}: {said}")
                 if isinstance(self.model.loss, ClassLoss):
                     check_class_names(data, *output_shape)
             except InputError as error:

@@ -200,6 +200,7 @@ FINE = dl.Dataset(np.ones((20, 3)), np.arange(20) % 2)
         lambda trainer, data: trainer.model.evaluate(data, batch_size=7),
         lambda trainer, data: trainer.model.predict(data.x),
         lambda trainer, data: trainer.model.predict_proba(data.x),
+        lambda trainer, data: trainer.model.predict(data.x, batch_size=100),
         lambda trainer, data: trainer.model.compute_gradients(data.x, data.y),
         lambda trainer, data: dl.Ensemble([trainer.model, small_model()]).predict(data.x),
         lambda trainer, data: dl.find_learning_rate(trainer, data),

@@ -31,13 +31,9 @@ class Loss(ForwardMemory, ABC):
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
         """Return `targets` as an array, or refuse them if they cannot go with outputs of `output_shape`.
 
-        The trainer asks this of whole sets before the first step; unless overridden, it refuses only targets that the
-        loss broadcasts against its outputs.
+        The trainer asks this of whole sets before the first step; any targets will do unless overridden.
         """
-        array = as_array("targets", targets)
-        if said := broadcast_by(self, array, output_shape):
-            raise ShapeError(f"{self!r:.80}: {said}")
-        return array
+        return as_array("targets", targets)
 
     def predict(self, outputs: Array) -> Array:
         """Return what the outputs predict: the outputs themselves, unless a loss means something else by them."""
