@@ -68,7 +68,6 @@ CASES = {
     **{f"{name}, x * 1e38": {"optimizer": name, "x": X * 1e38} for name in OPTIMIZERS},
     **{f"{name}, a rate of 1e38": {"loss": name, "rate": 1e38} for name in LOSSES},
     **{f"{name}, x * 1e38": {"network": name, "x": X * 1e38} for name in NETWORKS},
-    "x that float32 cannot hold": {"x": X * 1e300},
     "a penalty": {"rate": 1e30, "regularizer": dl.L2(0.1)},
     "both penalties": {"rate": 1e30, "regularizer": dl.ElasticNet(0.1, 0.1)},
 }
@@ -84,9 +83,7 @@ def test_what_overflows_is_told_in_the_same_words_whatever_numpy_does_about_it(c
     assert told[0] == told[1] == told[2]
 
 
-@pytest.mark.parametrize(
-    "case", ["SGD, x * 1e38", "x that float32 cannot hold", "squared, a rate of 1e38", "a penalty"]
-)
+@pytest.mark.parametrize("case", ["SGD, x * 1e38", "squared, a rate of 1e38", "a penalty"])
 def test_what_overflows_ends_training_or_is_skipped(numpy_does, case):
     assert "epoch" in came(**CASES[case])
     assert came(**CASES[case], nonfinite="skip") > 0
@@ -115,10 +112,10 @@ def test_prediction_and_measures_refuse_what_overflows(numpy_does):
     large = dl.Dataset(X * 1e300, LABELS)
     model.compute_cost(X * 1e30, LABELS)
     for ask in (model.predict, model.predict_proba, dl.Ensemble([model]).predict):
-        with pytest.raises(dl.NonFiniteError):
+        with pytest.raises(dl.InputError, match="float32 can hold"):
             ask(large.x)
     for measure in (model.evaluate, dl.Ensemble([model]).evaluate):
-        with pytest.raises(dl.NonFiniteError):
+        with pytest.raises(dl.InputError, match="float32 can hold"):
             measure(large)
 
 
@@ -142,7 +139,7 @@ def test_a_parameter_that_its_dtype_cannot_hold_is_refused(numpy_does):
 
 def test_a_standardizer_refuses_what_is_too_large(numpy_does):
     scale = dl.Standardizer().fit(X)
-    with pytest.raises(dl.NonFiniteError, match="Standardizer: x is too far"):
+    with pytest.raises(dl.InputError, match="Standardizer: .*float32 can hold"):
         dl.Dataset(X * 1e300, LABELS).map(scale)
 
 
