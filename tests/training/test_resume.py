@@ -251,6 +251,27 @@ def test_seconds_and_logs_of_a_step_come_back(tmp_path):
     assert resumed(sgd_with_momentum, tmp_path).history["seconds"][0] > tree["run"]["seconds"] > 0
 
 
+def test_a_history_of_very_many_epochs_is_saved_and_comes_back(tmp_path):
+    # As text it would be above the 16 MiB that names and texts of a file may take.
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    data = dl.Dataset(x, [0, 1, 2] * 2)
+
+    def trainer():
+        return dl.Trainer(
+            dl.Model(dl.Dense(3, 3, rng=0), dl.SoftmaxCrossEntropy()), dl.SGD(0.1), [dl.Checkpoint(tmp_path)]
+        )
+
+    long = trainer()
+    row = dict(long.fit(data, data, epochs=1, batch_size=6).rows[-1])
+    for epoch in range(2, 57_501):
+        long.history.append(row | {"epoch": epoch})
+    long.fit(data, data, epochs=1, batch_size=6)
+    later = trainer()
+    later.fit(data, data, epochs=1, batch_size=6, resume_from=tmp_path)
+    assert later.history == long.history
+    assert checkpoint_paths(tmp_path)[0].stat().st_size < 8e6
+
+
 @pytest.mark.parametrize("value", [np.float32(0.5), 3, float("nan")])
 def test_numbers_that_callbacks_put_into_logs_and_history_come_back(tmp_path, value):
     def note(trainer):
