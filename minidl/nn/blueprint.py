@@ -3,7 +3,7 @@
 import re
 
 from minidl._core.reprs import told
-from minidl.nn.layers import Layer
+from minidl.nn.layers import Dropout, Layer
 
 BLUEPRINT = "minidl.network"
 """The name of the text in a file of weights."""
@@ -44,6 +44,9 @@ def differences(written: str, network: Layer) -> list[str]:
 
 def _made(layer: Layer) -> str:
     """Return how a layer is made, on one line, without the layers within it."""
+    # Its rate matters in training alone: another one makes no other predictions of the same weights.
+    if type(layer) is Dropout:
+        return "Dropout"
     try:
         text = told(layer)
         inner = {told(inner) for inner in layer._layers.values()}

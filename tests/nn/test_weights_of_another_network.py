@@ -143,6 +143,8 @@ SAME = {
     "initializer": (lambda: model(dl.ReLU()), lambda: model(dl.ReLU(), init=dl.Normal(0.5))),
     "wider": (lambda: model(dl.ReLU()), lambda: model(dl.ReLU(), dtype="float64")),
     "dropout's seed": (lambda: model(dl.Dropout(0.3, rng=1)), lambda: model(dl.Dropout(0.3, rng=2))),
+    # It matters in training alone, and to train on with another one is usual.
+    "dropout's rate": (lambda: model(dl.Dropout(0.5, rng=1)), lambda: model(dl.Dropout(0.2, rng=1))),
     "loss and regularizer": (
         lambda: model(dl.ReLU()),
         lambda: dl.Model(model(dl.ReLU()).network, dl.MulticlassHinge(), dl.L2(0.1)),
