@@ -303,8 +303,7 @@ class Trainer(Declared):
         path, saved = restored.path, restored.state
         if (least := saved.epoch - saved.first_epoch) > epochs:
             raise InputError(f"epochs: expected at least {least}, as many as {path} has, got {epochs}")
-        directory = path.parent.resolve()
-        self.own_directories.add(directory)
+        self.own_directories.add(directory := path.parent.resolve())
         if path == as_path("resume_from", resume_from):
             self.went_back_to = (directory, saved.step)
         return restored

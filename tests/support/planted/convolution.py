@@ -72,8 +72,9 @@ conv = Family("layer", arguments)
 class FortranWeight(Conv2D):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.weight = self.weight.__class__(np.asfortranarray(self.weight.value), dtype=np.float64)
-        self._parameters["weight"] = self.weight
+        weight = self.weight.__class__(np.asfortranarray(self.weight.value), dtype=np.float64)
+        self._parameters["weight"] = weight
+        self.weight = weight
 
 
 @conv(38, "what no window sees is missing from dx", FAIL_CONTRACT, stride=3, kernel=2)
