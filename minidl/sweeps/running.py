@@ -79,9 +79,10 @@ def sweep(
     Raises
     ------
     InputError
-        If an argument is none of these, another process writes into `out`, or `run` does not arrive in a worker.
+        If an argument is none of these, `out` is a folder or cannot be written, another process writes into it, or
+        `run` does not arrive in a worker.
     DataError
-        If `out` is something else than the file of a sweep.
+        If `out` is a file of something else than a sweep.
     SweepError
         If the executor breaks down before all trials are done. Those that are done are in the file.
 
