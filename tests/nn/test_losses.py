@@ -202,13 +202,6 @@ def test_nothing_cancels_in_float32_where_the_answer_is_nearly_certain():
     assert dl.BinaryCrossEntropy().forward(z, t) == pytest.approx(exact, rel=1e-6)
 
 
-def test_squares_of_large_float32_numbers_do_not_overflow():
-    loss = dl.MeanSquaredError()
-    assert loss.forward(np.full((2, 1), 1e30, np.float32), np.zeros((2, 1))) == pytest.approx(1e60, rel=1e-6)
-    assert np.isfinite(loss.backward()).all()
-    assert dl.Huber(2).forward(np.full((2, 1), 1e30, np.float32), np.zeros((2, 1))) == pytest.approx(2e30, rel=1e-6)
-
-
 # ---- kinks, predictions, probabilities
 
 

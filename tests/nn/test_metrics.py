@@ -108,7 +108,6 @@ def test_the_mean_true_class_probability_is_a_mean_of_one_a_row(case):
         (lambda: dl.most_confused([[1, -1], [0, 1]]), dl.InputError, "expected a matrix of counts"),
         (lambda: dl.most_confused([[1, 0], [0, 1]], count=0), dl.InputError, "count: expected an integer >= 1"),
         (lambda: dl.per_class_accuracy([0], [-1], 2), dl.InputError, "targets: expected labels in 0..1, got -1"),
-        (lambda: dl.per_class_accuracy([0.0], [0], 2), dl.InputError, "integer class labels as predictions"),
         (lambda: dl.mean_true_class_probability([[1.5, 0.0]], [0]), dl.InputError, "loss.probabilities"),
         (lambda: dl.mean_true_class_probability([[1.0, -0.5]], [0]), dl.InputError, "loss.probabilities"),
         (lambda: dl.mean_true_class_probability([[np.nan, 0.0]], [0]), dl.InputError, "in \\[0, 1\\], got nan"),
@@ -118,3 +117,19 @@ def test_the_mean_true_class_probability_is_a_mean_of_one_a_row(case):
 def test_what_cannot_be_counted_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    ("predictions", "targets", "message"),
+    [
+        ([0.9, 1.0], [1, 1], "integer class labels as predictions, got dtype float64$"),
+        ([1.0, 1.0], [1, 1], r"as predictions, got dtype float64; they are whole: predictions.astype\(int\)"),
+        ([1, 1], [0.5, 1.0], "as targets, got dtype float64"),
+        ([True, False], [1, 0], "as predictions, got dtype bool"),
+        ([np.nan, 1.0], [1, 1], "as predictions"),
+    ],
+)
+def test_what_are_no_labels_is_refused_by_all_that_count_them(predictions, targets, message):
+    for count in (dl.confusion_matrix, dl.per_class_accuracy, lambda *labels: dl.accuracy(*labels[:2])):
+        with pytest.raises(dl.InputError, match=message):
+            count(predictions, targets, 2)

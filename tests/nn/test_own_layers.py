@@ -1,10 +1,12 @@
 """The slips of a first layer or loss of one's own: each is named by what it is."""
 
 import copy
+import operator
 import pickle
 
 import numpy as np
 import pytest
+import small_parts
 
 import minidl as dl
 
@@ -17,53 +19,33 @@ def gain():
 
 COMPUTATIONS = {
     "x * p": lambda p: X * p,
-    "p * x": lambda p: p * X,
-    "x @ p": lambda p: X @ p,
     "p @ x.T": lambda p: p @ X.T,
-    "x + p": lambda p: X + p,
-    "p + 1": lambda p: p + 1,
     "1 - p": lambda p: 1 - p,
-    "x / p": lambda p: X / p,
-    "2 * p": lambda p: 2 * p,
     "np.float32(2) * p": lambda p: np.float32(2) * p,
     "-p": lambda p: -p,
     "p**2": lambda p: p**2,
     "p > 0": lambda p: p > 0,
     "x == p": lambda p: p == X,
     "p[0]": lambda p: p[0],
+    "p[0] = 0": lambda p: p.__setitem__(0, 0.0),
+    "p += 1": lambda p: operator.iadd(p, 1.0),
+    "x *= p": lambda p: operator.imul(X, p),
     "list": list,
-    "np.add": lambda p: np.add(X, p),
     "np.exp": np.exp,
-    "np.dot": lambda p: np.dot(X, p),
-    "np.sum": np.sum,
     "np.asarray": np.asarray,
-    "np.zeros_like": np.zeros_like,
     "np.concatenate": lambda p: np.concatenate([X, p]),
-    "np.einsum": lambda p: np.einsum("ij,jk", X, p),
     "np.array of it": lambda p: np.array([p]),
 }
 
 
 @pytest.mark.parametrize("compute", COMPUTATIONS.values(), ids=COMPUTATIONS)
 def test_a_parameter_taken_for_an_array_says_use_value(compute):
-    parameter = gain()
+    parameter, before = gain(), X.copy()
     for _ in range(2):
         with pytest.raises(dl.InputError, match=r"^Parameter\('Scale.gain', .*\) is no array; use its .value"):
             compute(parameter)
     assert (parameter.value == 1).all()
-
-
-def test_a_parameter_changed_in_place_or_by_index_says_use_value():
-    parameter, y = gain(), X.copy()
-    for _ in range(2):
-        with pytest.raises(dl.InputError, match=r"use its \.value"):
-            parameter[0] = 0.0
-        with pytest.raises(dl.InputError, match=r"use its \.value"):
-            y *= parameter
-        with pytest.raises(dl.InputError, match=r"use its \.value"):
-            parameter += 1.0
-    assert (y == X).all()
-    assert (parameter.value == 1).all()
+    assert (before == X).all()
 
 
 def test_a_parameter_stays_an_object_like_others():
@@ -75,46 +57,22 @@ def test_a_parameter_stays_an_object_like_others():
         assert (twin.value == parameter.value).all()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_gradient_changes_in_place_and_is_never_replaced(dtype):
-    parameter = dl.Parameter(np.ones(3), name="Scale.gain", dtype=dtype)
+def test_a_gradient_changes_in_place_and_is_never_replaced():
+    parameter = dl.Parameter(np.ones(3), name="Scale.gain")
     memory = parameter.grad
     parameter.add_grad(np.array([2.0, 4.0, 6.0]))
     parameter.grad *= 0.5
-    parameter.grad += np.ones(3, dtype)
+    parameter.grad += np.ones(3, np.float32)
     parameter.grad[0] = 0.0
-    assert parameter.grad.tolist() == [0, 3, 4]
-    for new in (np.zeros(3, dtype), parameter.grad + 1, None):
-        for _ in range(2):
-            with pytest.raises(dl.InputError, match=r"^Scale.gain: grad cannot be replaced; .* add_grad\(g\)"):
-                parameter.grad = new
-            assert parameter.grad is memory
-            assert memory.tolist() == [0, 3, 4]
+    for new in (parameter.grad + 1, None):
+        with pytest.raises(dl.InputError, match=r"^Scale.gain: grad cannot be replaced; .* add_grad\(g\)"):
+            parameter.grad = new
+    assert parameter.grad is memory
+    assert memory.tolist() == [0, 3, 4]
 
 
-def test_half_a_gradient_is_half_a_step():
-    steps = []
-    for factor in (1.0, 0.5):
-        layer = dl.Dense(3, 2, rng=0)
-        model, before = dl.Model(layer, dl.SoftmaxCrossEntropy()), layer.weight.value.copy()
-        model.compute_gradients(X, [0, 1, 0, 1])
-        layer.weight.grad *= factor
-        dl.SGD(1.0).step(model.parameters)
-        steps.append(layer.weight.value - before)
-    np.testing.assert_allclose(steps[1], steps[0] / 2, rtol=1e-4)
-
-
-class Scale(dl.Layer):
-    """Right, but for what its subclasses do."""
-
-    def __init__(self):
-        super().__init__()
-        self.gain = self.add_parameter("gain", np.ones(3))
-
-    def forward(self, x, train=False):
-        if train:
-            self.keep(x)
-        return x * self.gain.value
+class Scale(small_parts.Scale):
+    """With a gradient that is added to in place."""
 
     def backward(self, dy):
         (x,) = self.kept()
@@ -123,20 +81,15 @@ class Scale(dl.Layer):
 
 
 def test_a_layer_may_add_to_its_gradient_in_place():
-    dl.check_layer(Scale(), X.astype(float)).assert_ok()
+    dl.check_layer(Scale(3), X.astype(float)).assert_ok()
 
 
 WITHOUT_COMMA = {
     "dy * x": lambda x, dy: (dy * x).sum(axis=0),
-    "x * dy": lambda x, dy: x * dy,
     "dy @ x": lambda x, dy: dy.T @ x,
-    "x.T @ dy": lambda x, dy: x.T @ dy,
     "x > 0": lambda x, dy: x > 0,
     "np.where": lambda x, dy: np.where(x, dy, 0),
-    "np.maximum": lambda x, dy: np.maximum(x, 0),
     "x.shape": lambda x, dy: x.shape,
-    "np.shape": lambda x, dy: np.shape(x),
-    "x**2": lambda x, dy: x**2,
 }
 
 
@@ -147,13 +100,13 @@ def test_kept_without_its_comma_is_named(use):
             x = self.kept()
             return use(x, dy)
 
-    model = dl.Model(dl.Sequential(Forgot()), dl.SoftmaxCrossEntropy())
+    model = dl.Model(dl.Sequential(Forgot(3)), dl.SoftmaxCrossEntropy())
     before = model.parameters["0.gain"].value.copy()
     for _ in range(2):
         with pytest.raises(dl.InputError, match=r"write \(x,\) = self.kept\(\), with the comma"):
             model.compute_gradients(X, [0, 1, 2, 0])
     assert (model.parameters["0.gain"].value == before).all()
-    assert "with the comma" in str(dl.check_layer(Forgot(), X.astype(float)))
+    assert "with the comma" in str(dl.check_layer(Forgot(3), X.astype(float)))
 
 
 def test_what_was_kept_is_a_tuple():
@@ -201,11 +154,6 @@ class Flat(Squares):
         return super().backward()[..., None]
 
 
-class Ravelled(Flat):
-    def difference(self, outputs, targets):
-        return outputs.ravel() - np.ravel(targets)
-
-
 class Ranked(Flat):
     """Compares rows with each other, as it is meant to."""
 
@@ -222,35 +170,25 @@ ROWS = np.random.default_rng(1).normal(size=(30, 3)).astype("f")
 FLAT, COLUMN = ROWS[:, 0], ROWS[:, :1]
 
 
-def fit(loss, y, network=None):
-    model = dl.Model(network or dl.Dense(3, 1, rng=0), loss)
+def fit(loss, y):
+    model = dl.Model(dl.Dense(3, 1, rng=0), loss)
     return model, lambda: dl.Trainer(model, dl.SGD(0.1), rng=0).fit(dl.Dataset(ROWS, y), epochs=2, batch_size=10)
 
 
 @pytest.mark.parametrize(
-    ("loss", "y", "way"),
-    [
-        (Squares(), FLAT, r"pass targets\[:, None\]"),
-        (Summed(), FLAT, r"pass targets\[:, None\]"),
-        (Flat(), COLUMN, r"pass targets\[:, 0\]"),
-        (Squares(), (FLAT > 0).astype(int), r"pass targets\[:, None\]"),
-    ],
+    ("loss", "y", "way"), [(Squares(), FLAT, ":, None"), (Summed(), FLAT, ":, None"), (Flat(), COLUMN, ":, 0")]
 )
 def test_a_loss_that_compares_each_output_with_every_target_is_refused(loss, y, way):
     model, train = fit(loss, y)
     before = model.network.weight.value.copy()
     for _ in range(2):
-        with pytest.raises(dl.ShapeError, match=f"it compares each output .*with every target .*{way}"):
+        with pytest.raises(dl.ShapeError, match=rf"it compares each output .*pass targets\[{way}\]"):
             train()
         assert (model.network.weight.value == before).all()
-    report = dl.check_loss(loss, np.linspace(-1, 1, 5)[:, None], y[:5])
-    assert not report.ok
-    assert "with every target" in str(report)
+    assert "with every target" in str(dl.check_loss(loss, np.linspace(-1, 1, 5)[:, None], y[:5]))
 
 
-@pytest.mark.parametrize(
-    ("loss", "y"), [(Squares(), COLUMN), (Flat(), FLAT), (Ravelled(), FLAT), (Ravelled(), COLUMN), (Ranked(), FLAT)]
-)
+@pytest.mark.parametrize(("loss", "y"), [(Squares(), COLUMN), (Flat(), FLAT), (Ranked(), FLAT)])
 def test_a_loss_that_does_not_is_trained(loss, y):
     _, train = fit(loss, y)
     history = train()
@@ -258,22 +196,16 @@ def test_a_loss_that_does_not_is_trained(loss, y):
 
 
 def test_the_shape_of_a_gradient_of_pairs_is_explained():
-    model, _ = fit(Squares(), FLAT)
     with pytest.raises(dl.ShapeError, match=r"got \(30, 30\); it compares each output .*pass targets\[:, None\]"):
-        model.compute_gradients(ROWS, FLAT)
+        fit(Squares(), FLAT)[0].compute_gradients(ROWS, FLAT)
 
 
-@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int8, bool])
+@pytest.mark.parametrize("dtype", [np.uint8, bool])
 def test_a_model_is_checked_with_whole_numbers(dtype):
     x = (np.arange(12).reshape(3, 4) % 5).astype(dtype)
     model = dl.Model(dl.Sequential(dl.Dense(4, 5, rng=0), dl.Tanh(), dl.Dense(5, 3, rng=1)), dl.SoftmaxCrossEntropy())
     dl.check_model(model, x, [0, 1, 2]).assert_ok()
     assert x.dtype == dtype
-
-
-def test_a_model_is_not_checked_with_text():
-    with pytest.raises(dl.InputError, match="x: expected real numbers"):
-        dl.check_model(dl.Model(dl.Dense(1, 3, rng=0), dl.SoftmaxCrossEntropy()), [["a"]], [0])
 
 
 class InPlace(dl.Layer):
