@@ -107,11 +107,7 @@ def test_large_numbers_give_finite_ones_and_no_warning(layer, dtype):
 
 def test_what_is_left_on_the_far_side_is_not_lost():
     x = np.array([[-40.0, -80.0]], np.float32)
-    for layer, wanted in (
-        (Sigmoid(), np.exp(x)),
-        (Softplus(), np.exp(x)),
-        (SiLU(), x * np.exp(x)),
-    ):
+    for layer, wanted in ((Sigmoid(), np.exp(x)), (Softplus(), np.exp(x)), (SiLU(), x * np.exp(x))):
         np.testing.assert_allclose(layer.forward(x), wanted, rtol=1e-6)
         assert (slope_of(layer, x) != 0).all()
     np.testing.assert_allclose(slope_of(ELU(), x), np.exp(x), rtol=1e-6)
@@ -132,11 +128,6 @@ def test_a_derivative_of_y_does_not_hold_x_in_memory(layer):
     assert watched() is None
 
 
-def test_the_two_gelus_differ_by_what_the_documentation_says():
-    x = np.linspace(-8, 8, 10_001)
-    assert 4e-4 < np.abs(GELU("tanh").forward(x) - GELU().forward(x)).max() < 5e-4
-
-
 def test_two_methods_make_an_activation():
     class Sine(Activation):
         def function(self, x):
@@ -145,16 +136,22 @@ def test_two_methods_make_an_activation():
         def derivative(self, x):
             return np.cos(x)
 
-    class Square(Activation):
+    class HalfSquare(Sine):
+        """Whose derivative is what it was given."""
+
+        def function(self, x):
+            return x * x / 2
+
+        def derivative(self, x):
+            return x
+
+    class Exponential(HalfSquare):
         derivative_takes_y = True
 
         def function(self, x):
             return np.exp(x)
 
-        def derivative(self, y):
-            return y.copy()
-
-    for cls in (Sine, Square):
+    for cls in (Sine, HalfSquare, Exponential):
         testing.check_layer_contract(cls, (3,))
 
 
@@ -180,16 +177,6 @@ def test_log_softmax_is_the_logarithm_of_softmax(x):
     for row, result in zip(x, y, strict=True):
         log_sum = max(row) + math.log(math.fsum(math.exp(value - max(row)) for value in row))
         np.testing.assert_allclose(result, row - log_sum, rtol=1e-13, atol=1e-11)
-
-
-def test_softmax_agrees_with_the_loss_that_has_it_inside(rng):
-    x, labels = 3 * rng.normal(size=(5, 4)), np.array([0, 3, 1, 1, 2])
-    loss = dl.SoftmaxCrossEntropy()
-    log_softmax = LogSoftmax()
-    y = log_softmax.forward(x, train=True)
-    np.testing.assert_allclose(loss.forward(x, labels), -y[np.arange(5), labels].mean(), rtol=1e-14)
-    np.testing.assert_allclose(log_softmax.backward(-np.eye(4)[labels] / 5), loss.backward(), atol=1e-16)
-    np.testing.assert_allclose(Softmax().forward(x), loss.probabilities(x), rtol=1e-14)
 
 
 # ---- special functions
@@ -225,17 +212,3 @@ def test_gelu_is_a_relu_far_out(approximate, dtype, largest):
     layer, x = dl.GELU(approximate), np.array([[-largest, -1e20, 1e20, largest]], dtype)
     assert layer.forward(x, train=True).tolist() == [[0, 0, *x[0, 2:].tolist()]]
     assert layer.backward(np.ones_like(x)).tolist() == [[0, 0, 1, 1]]
-
-
-def test_a_derivative_may_return_what_it_was_given():
-    class HalfSquare(Activation):
-        def function(self, x):
-            return x * x / 2
-
-        def derivative(self, x):
-            return x
-
-    layer, x = HalfSquare(), np.array([[1.0, -3.0]])
-    layer.forward(x, train=True)
-    assert layer.backward(np.array([[2.0, 5.0]])).tolist() == [[2.0, -15.0]]
-    assert x.tolist() == [[1.0, -3.0]]

@@ -64,30 +64,6 @@ def test_measuring_changes_no_weight_and_no_gradient(data):
         np.testing.assert_array_equal(parameter.grad, before[path][1])
 
 
-def test_a_layer_has_one_place():
-    relu = dl.ReLU()
-    with pytest.raises(dl.InputError, match=r"ReLU\(\) stands at '0' and at '1.0'; make two layers"):
-        dl.Model(dl.Sequential(relu, dl.Sequential(relu)), dl.SoftmaxCrossEntropy())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ((dl.SoftmaxCrossEntropy(), dl.Dense(2, 2)), "expected network to be a Layer"),
-        ((dl.Dense(2, 2), dl.L2(0.1)), "expected loss to be a Loss"),
-        ((dl.Dense(2, 2), dl.SoftmaxCrossEntropy(), 0.1), "expected regularizer to be a Regularizer, got 0"),
-    ],
-)
-def test_parts_in_the_wrong_place_are_named(arguments, words):
-    with pytest.raises(dl.InputError, match=words):
-        dl.Model(*arguments)
-
-
-def test_predicting_from_nan_is_refused_with_its_place():
-    with pytest.raises(dl.NonFiniteError, match=r"x: expected finite numbers, got 1 .* index \(1, 2\): nan"):
-        two_layers().predict([[0.0] * 4, [0.0, 0.0, np.nan, 0.0]])
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_inputs_that_are_not_finite_are_blamed_and_not_the_training(bad):
     model, x = two_layers(), np.full((1, 4), bad)
@@ -121,15 +97,9 @@ class Wrong(dl.Dense):
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        (lambda: Wrong("forward"), r"Wrong\(4, 3\).forward: expected it to return an array, got NoneType; is a return"),
-        (
-            lambda: dl.Sequential(Wrong("forward"), dl.Dense(3, 3)),
-            r"Wrong\(4, 3\).forward: expected it to return an array",
-        ),
-        (
-            lambda: dl.Sequential(dl.Dense(4, 4), Wrong("backward")),
-            r"Wrong\(4, 3\).backward: expected it to return an array",
-        ),
+        (lambda: Wrong("forward"), r"Wrong\(4, 3\).forward: .* an array, got NoneType; is a return"),
+        (lambda: dl.Sequential(Wrong("forward"), dl.Dense(3, 3)), r"Wrong\(4, 3\).forward: .* an array"),
+        (lambda: dl.Sequential(dl.Dense(4, 4), Wrong("backward")), r"Wrong\(4, 3\).backward: .* an array"),
     ],
 )
 def test_a_forgotten_return_is_blamed_on_the_layer_that_forgot_it(network, words):
@@ -137,39 +107,24 @@ def test_a_forgotten_return_is_blamed_on_the_layer_that_forgot_it(network, words
         dl.Model(network(), dl.SoftmaxCrossEntropy()).compute_gradients(np.zeros((2, 4)), [0, 1])
 
 
-def test_a_loss_whose_gradient_or_value_has_the_wrong_form_is_blamed_itself():
-    class Broadcast(dl.Loss):
-        def forward(self, outputs, targets):
-            self.keep(outputs - targets)  # (n, 1) - (n,) is (n, n)
-            return float((self._kept[0] ** 2).mean())
-
-        def backward(self):
-            return self.kept()[0]
-
-    class Rows(Broadcast):
+def test_a_loss_that_returns_no_number_is_blamed_itself():
+    class RowsError(SquaredError):
         def forward(self, outputs, targets):
             return (outputs - targets) ** 2
 
-    x, t = np.zeros((5, 2)), np.zeros(5)
-    with pytest.raises(
-        dl.ShapeError, match=r"Broadcast\(\).backward: expected it to return .* shape \(5, 1\), got \(5, 5\)"
-    ):
-        dl.Model(dl.Dense(2, 1), Broadcast()).compute_gradients(x, t)
-    with pytest.raises(dl.InputError, match=r"Rows\(\).forward: expected it to return a float, got ndarray"):
-        dl.Model(dl.Dense(2, 1), Rows()).compute_loss(x, t)
+    with pytest.raises(dl.InputError, match=r"RowsError\(\).forward: expected it to return a float, got ndarray"):
+        dl.Model(dl.Dense(2, 1), RowsError()).compute_loss(np.zeros((5, 2)), np.zeros((5, 1)))
 
 
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (dl.Dataset(np.zeros((0, 4)), []), r"got Dataset\(x \(0, 4\) float64, y \(0,\) float64\)$"),
-        ((np.zeros((900, 4)), np.zeros(900)), r"got tuple; put x and y into one: Dataset\(x, y\)$"),
-        (None, "got NoneType; "),
-    ],
-)
-def test_evaluate_wants_a_dataset_with_rows(data, words):
-    with pytest.raises(dl.InputError, match=r"Model.evaluate: expected a Dataset with at least one row, " + words):
-        two_layers().evaluate(data)
+@pytest.mark.parametrize("measured", [two_layers(), dl.Ensemble([two_layers()])], ids=["Model", "Ensemble"])
+def test_evaluate_wants_a_dataset_with_rows(measured):
+    words = f"{type(measured).__name__}.evaluate: expected a Dataset with at least one row, "
+    for data, got in [
+        (dl.Dataset(np.zeros((0, 4)), []), r"got Dataset\(x \(0, 4\)"),
+        ((0, 0), "got tuple; put x and y"),
+    ]:
+        with pytest.raises(dl.InputError, match=words + got):
+            measured.evaluate(data)
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
@@ -204,10 +159,3 @@ def test_a_users_layer_that_cannot_say_its_shape_keeps_the_refusal_as_it_is():
 def test_a_loss_without_metrics_is_evaluated_too(rng):
     x, t = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
     assert set(dl.Model(dl.Dense(2, 1), SquaredError()).evaluate(dl.Dataset(x, t))) == {"cost", "loss"}
-
-
-def test_representation_reads_like_the_code():
-    assert (
-        repr(dl.Model(dl.Dense(2, 3), dl.SoftmaxCrossEntropy(), dl.L2(0.1)))
-        == "Model(Dense(2, 3), SoftmaxCrossEntropy(), L2(0.1))"
-    )

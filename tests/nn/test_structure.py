@@ -84,17 +84,18 @@ def test_residual_does_not_broadcast_a_dy_either():
         layer.backward(np.ones((1, 4)))
 
 
-@pytest.mark.parametrize("thing", [ReLU, None, 3, np.zeros((30, 30))])
-def test_containers_take_layers_alone(thing):
-    for make in (lambda: Residual(thing), lambda: Parallel(ReLU(), thing), lambda: Sequential(thing)):
-        with pytest.raises(InputError, match="to be a Layer"):
-            make()
-    with pytest.raises(InputError, match="expected at least one branch"):
-        Parallel()
-    with pytest.raises(InputError, match=r"Parallel: .*branch 0 to be a Layer, got a tuple; write Parallel\(branch"):
-        Parallel((ReLU(), ReLU()))
-    with pytest.raises(InputError, match=r"Sequential: expected layer 1 to be a Layer, got .*write ReLU\(\)"):
-        Sequential(ReLU(), ReLU)
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Residual(ReLU), "to be a Layer"),
+        (lambda: Parallel(ReLU(), np.zeros((30, 30))), "to be a Layer"),
+        (lambda: Parallel(), "expected at least one branch"),
+        (lambda: Parallel((ReLU(), ReLU())), r"branch 0 to be a Layer, got a tuple; write Parallel\(branch"),
+    ],
+)
+def test_containers_take_layers_alone(make, words):
+    with pytest.raises(InputError, match=words):
+        make()
 
 
 # ---- places in errors
@@ -109,23 +110,6 @@ def test_a_refusal_names_the_place_in_containers_within_each_other():
         network.output_shape((4,))
     with pytest.raises(ShapeError, match=r"^shortcut: Dense\(5, 4\)"):
         Residual(ReLU(), Dense(5, 4)).forward(np.zeros((2, 4)))
-
-
-def test_sequential_says_where_a_wrong_shape_comes_from():
-    network = Sequential(Dense(4, 3), ReLU(), Dense(5, 2))
-    for call in (lambda: network.forward(np.zeros((2, 4))), lambda: network.output_shape((4,))):
-        with pytest.raises(
-            ShapeError, match=r"^layer 2: Dense\(5, 2\): .*; layer 1, ReLU\(\), gives it rows of shape \(3,\)$"
-        ):
-            call()
-    with pytest.raises(ShapeError, match=r"^layer 0: Dense\(4, 3\): expected x of shape \(n, 4\), got \(2, 5\)$"):
-        network.forward(np.zeros((2, 5)))
-
-
-def test_images_before_a_dense_get_a_hint():
-    with pytest.raises(ShapeError, match=r"expected x of shape \(n, 12\), got \(5, 2, 2, 3\); put a Flatten before it"):
-        Sequential(Dense(12, 2)).forward(np.zeros((5, 2, 2, 3)))
-    assert Sequential(Flatten(), Dense(12, 2)).forward(np.zeros((5, 2, 2, 3))).shape == (5, 2)
 
 
 def test_an_input_error_that_is_not_about_shapes_stays_one():
