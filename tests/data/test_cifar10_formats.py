@@ -69,20 +69,15 @@ def test_another_order_large_memo_numbers_single_items_and_memo_look_ups_are_und
         (b"", r"an empty file \(0 bytes\)"),
         (b"<!DOCTYPE html><html>", "HTML"),
         (PIXELS + b"\1\2\3", "the binary version"),
-        (b"\x80\x03}.", "pickle of protocol 3"),
         (b"(dp1\n.", r"a file that starts with b'\(dp1"),
         (GOOD[:5000], r"cut or damaged; .*fetch it again"),
         (with_items(fine_labels=files.label_list([1, 2, 3])), "CIFAR-100"),
         (GOOD.replace(PIXELS, bytes([PIXELS[0] ^ 1]) + PIXELS[1:]), r"SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}"),
         (files.official("data_batch_3"), "expected data_batch_1, but what it holds is data_batch_3"),
         (with_items(labels=files.label_list([1, 10, 2])), r"row 1: expected an integer in 0..9, got 10"),
-        (with_items(labels=files.label_list([-1, 2, 3])), r"row 0: .* got -1"),
         (with_items(labels=files.label_list([1, 2, 3, 4])), "expected 3 labels, one a row, got 4"),
         (with_items(labels=b"](K\x01U\x01xK\x02e"), "expected 3 labels, one a row, got 2"),
-        (with_items(labels=b"N"), "expected 3 labels, one a row, got 0"),
         (with_items(data=files.array(PIXELS[:-1])), "found no pixels in it, 9216 bytes"),
-        (with_items(data=files.array(PIXELS + b"x")), "found no pixels in it, 9216 bytes"),
-        (with_items(data=b"K\x07"), "found no pixels"),
     ],
 )
 def test_what_is_not_the_batch_is_refused_with_what_it_is(data: bytes, message: str) -> None:
@@ -104,15 +99,11 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
     hostile = [
         pickle.dumps(_Canary(canary), protocol=2),
         b"\x80\x02cos\nsystem\n" + command + b"\x85R.",
-        b"\x80\x02cposix\nsystem\n" + command + b"\x85R.",
         b"\x80\x02cbuiltins\neval\n" + files.string(f"open({str(canary)!r}, 'w')".encode()) + b"\x85R.",
         b"\x80\x02cnumpy.testing._private.utils\nrunstring\n" + command + b"}\x86R.",
-        b"\x80\x02cnumpy\nndarray.__reduce__\n.",
         b"\x80\x02(" + command + b"ios\nsystem\n.",  # INST
         b"\x80\x02(cos\nsystem\n" + command + b"o.",  # OBJ
-        b"\x80\x02Pnumber\n.",  # PERSID
         b"\x80\x02K\x01Q.",  # BINPERSID
-        b"\x80\x02\x82\x01.",  # EXT1
         b"\x80\x02" + files.string(b"os") + files.string(b"system") + b"\x93.",  # STACK_GLOBAL
         with_items(data=b"cnumpy\nndarray\n(M\xff\xffM\xff\xff\x86tR"),
         with_items(data=files.array(PIXELS).replace(b"cnumpy\ndtype\n", b"cnumpy\nload\n")),
@@ -128,17 +119,12 @@ def test_a_hostile_pickle_runs_nothing(tmp_path: Path) -> None:
     [
         (b"T\xff\xff\xff\xff.", "cut or damaged"),
         (b"\x8e" + struct.pack("<Q", 1 << 60), "at byte 2: expected an opcode of a CIFAR-10 batch, got b.*8e"),
-        (b"S'\\!'\n.", "at byte 2: expected an opcode of a CIFAR-10 batch, got b.S"),
         (b"}r" + struct.pack("<I", 1 << 31) + b".", "found no pixels"),
         (b"]q\x00" + b"]" * 200_000 + b".", "at most 1012 opcodes"),
-        (b"]q\x00" + b"q\x01" * 200_000, "at most 1012 opcodes"),
         # Tuples that hold the last one twice: their hash would take for ever.
         (b"}" + b"K\x01\x85" + b"q\x00h\x00\x86" * 30 + b"K\x01s.", "found no pixels"),
         (b"cnumpy\nndarray\n)\x81.", r"got b.\)"),
-        (b"cnumpy\nndarray\n(tR(tR.", "found no pixels"),
-        (b"}", "cut or damaged"),
         (b"}.x", "STOP as the end of the file"),
-        (b".", "found no pixels"),
         (b"c" + b"x" * 1000 + b"\nx\n.", "a pickle that names"),
     ],
 )
@@ -183,12 +169,9 @@ def test_an_archive_cut_anywhere_is_refused() -> None:
         (b"\n<html><head>", r"an HTML or XML page .*: a file that starts with b'\\n<html><head>'"),
         (files.tar({"data_batch_1": b""}), "expected a .tar.gz archive, got a file that starts with b'data_batch_1"),
         (OFFICIAL[:20000], r"cut or damaged: reading stopped at byte 20000 .* fetch it again"),
-        (gzip.compress(b"<html>" * 200), "cut or damaged: .*header"),
-        (OFFICIAL + b"garbage", "cut or damaged"),
         (OFFICIAL[:-8] + b"\0\0\0\0" + OFFICIAL[-4:], "CRC check failed"),
         (OFFICIAL[:-4] + b"\1\0\0\0", "Incorrect length"),
         (files.tgz({}), "found no data_batch_1, .*, test_batch in it"),
-        (files.tgz({"d/data_batch_1": files.official("data_batch_1")}), "found no data_batch_2, data_batch_3"),
         (files.tgz({"cifar-10-batches-bin/data_batch_1.bin": b"x"}), "not the binary or MATLAB version, nor CIFAR-100"),
         (files.tgz({"d/data_batch_1": b""}), r"the archive: data_batch_1: .* an empty file \(0 bytes\)"),
     ],
@@ -244,11 +227,8 @@ def test_a_link_device_pipe_or_folder_is_never_taken_for_a_batch(kind: bytes) ->
         special(b"L", "././@LongLink", b"07346545000"),  # a name of 1 GB
         special(b"x", "pax", b"07346545000"),
         special(b"0", size=b"07777777777"),
-        special(b"0", size=b"%011o" % 39_999_999),
         special(b"0", size=b"-0000000001"),
-        special(b"0", size=b"00000000o17"),
         special(b"0", size=b"\xff" * 11),  # -1 in base 256
-        special(b"0", "unknown", b"07777777777"),
         special(b"0") * 101 + END,
         special(b"g") * 2000 + END,
     ],
@@ -283,23 +263,17 @@ def test_a_gzip_bomb_is_stopped_at_200_million_bytes() -> None:
     [
         ({"train_lables.json": None}, "expected 3 labels, one a row, got 0"),
         ({"train_lables.json": b"[1, 2"}, "train_lables.json: expected a list of labels in JSON, got JSON text"),
-        ({"train_lables.json": b'{"0": 1}'}, "expected a list of labels in JSON, got a dict"),
         ({"train_lables.json": b"[" * 100_000}, "expected a list of labels in JSON"),
         *(
             ({"train_lables.json": "[1, 2, 3]".encode(encoding)}, "expected a list of labels in JSON")
             for encoding in ("utf-16", "utf-16-be", "utf-32", "utf-8-sig")
         ),
-        ({"train_lables.json": b"[1]"}, "expected 3 labels, one a row, got 1"),
         ({"train_lables.json": b" " * 1_000_001}, "expected at most 1000000 bytes, got 1000001"),
-        ({"test_lables.json": b"[1, 2]"}, "expected 3 labels, one a row, got 2"),
         ({"test_lables.json": b"[1, 2, 10]"}, "label of row 2: expected an integer in 0..9, got 10"),
         ({"test_lables.json": json.dumps([10**4000, 1, 2]).encode()}, r"got 10000000000000000000$"),
         ({"test_lables.json": b"[1, 2.0, 3]"}, "label of row 1: .* got float"),
-        ({"test_lables.json": b"[true, 2, 3]"}, "label of row 0: .* got True"),
         ({"test_lables.json": b"[1, 2, 3]"}, "test_batch.png: expected pixels and labels with SHA-256"),
         ({"test_batch.png": None}, "found no test_batch in it"),
-        ({"test_batch.png": b""}, r"expected a PNG picture of .*, got an empty file \(0 bytes\)"),
-        ({"test_batch.png": b"<html>"}, "expected a PNG picture of .*, got an HTML"),
         ({"data_batch_3.png": files.png(files.PIXELS["data_batch_2"])}, "data_batch_3.png: expected pixels and labels"),
     ],
 )

@@ -26,16 +26,11 @@ def test_rows_are_chosen_as_in_numpy():
         data[5]
 
 
-def test_names_travel_along():
-    data = numbered(5).map(lambda x: x * 2)[:2]
-    assert data.name == "numbered"
-    assert data.class_names == (*"abcde",)
-    assert data.x.tolist() == [[0, 0], [2, 20]]
-
-
-def test_map_hands_over_all_rows_and_keeps_the_original():
+def test_map_hands_over_all_rows_and_keeps_the_original_and_the_names():
     data = numbered(3)
-    assert data.map(lambda x: x.sum(axis=1)).x.tolist() == [0, 11, 22]
+    mapped = data.map(lambda x: x.sum(axis=1))[:2]
+    assert mapped.x.tolist() == [0, 11]
+    assert (mapped.name, mapped.class_names) == ("numbered", (*"abcde",))
     assert data.x.shape == (3, 2)
     with pytest.raises(ShapeError, match="one target for each row"):
         data.map(lambda x: x[:2])
@@ -97,31 +92,14 @@ def test_a_seed_is_a_non_negative_integer_or_a_generator(rng):
     [
         ([[1.0], [2.0, 3.0]], "rows of equal length"),
         (None, "got NoneType"),
-        ({"a": 1}, "got dict"),
-        ("text", "got str"),
         ((i for i in range(2)), "got generator"),
         (np.array([object(), object()]), "dtype object"),
-        (np.zeros((2, 1), complex), "dtype complex128"),
         (np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"), "dtype datetime64"),
-        (np.ma.masked_array([[1.0], [2.0]], [[True], [False]]), "masked"),
     ],
 )
 def test_what_is_not_an_array_of_numbers_is_refused(x, words):
     with pytest.raises(InputError, match=words):
         Dataset(x, [0, 1])
-
-
-def test_x_and_y_have_one_length():
-    with pytest.raises(ShapeError, match=r"x of shape \(2, 3\) and y of shape \(3,\); rows are samples"):
-        Dataset(np.zeros((2, 3)), [0, 1, 2])
-    with pytest.raises(ShapeError):
-        Dataset(1.0, 1)
-
-
-def test_lists_become_arrays_and_arrays_are_not_copied():
-    assert Dataset([[1, 2]], (0,)).x.shape == (1, 2)
-    x = np.zeros((2, 2))
-    assert Dataset(x, [0, 1]).x is x
 
 
 def test_a_standardized_training_set_has_mean_0_and_std_1(rng):
@@ -163,11 +141,6 @@ def test_a_constant_feature_is_only_shifted(value, n):
         (lambda: Standardizer().fit([[np.nan], [1.0]]), NonFiniteError, r"x: .* 1 that are not, .* index \(0, 0\)"),
         (lambda: Standardizer().fit([[1e200], [-1e200]]), NonFiniteError, "too large to be squared"),
         (lambda: Standardizer(np.int32), InputError, "dtype: expected a floating-point"),
-        (
-            lambda: Standardizer().fit(np.zeros((4, 2)))(np.zeros((1, 3))),
-            ShapeError,
-            r"\(2,\), got an x of .* \(1, 3\)",
-        ),
     ],
 )
 def test_what_cannot_be_standardized_is_refused(call, error, words):
@@ -197,10 +170,7 @@ FINE = dl.Dataset(np.ones((20, 3)), np.arange(20) % 2)
         lambda trainer, data: trainer.fit(data, epochs=1, batch_size=10),
         lambda trainer, data: trainer.fit(FINE, data, epochs=1, batch_size=10, nonfinite="skip"),
         lambda trainer, data: trainer.model.evaluate(data),
-        lambda trainer, data: trainer.model.evaluate(data, batch_size=7),
         lambda trainer, data: trainer.model.predict(data.x),
-        lambda trainer, data: trainer.model.predict_proba(data.x),
-        lambda trainer, data: trainer.model.predict(data.x, batch_size=100),
         lambda trainer, data: trainer.model.compute_gradients(data.x, data.y),
         lambda trainer, data: dl.Ensemble([trainer.model, small_model()]).predict(data.x),
         lambda trainer, data: dl.find_learning_rate(trainer, data),
@@ -236,13 +206,13 @@ def test_sanity_check_and_images_tell_the_place_too():
 
 
 def test_targets_that_float32_cannot_hold_are_refused_too():
-    x, y = np.ones((20, 3)), np.zeros((20, 1))
+    y = np.zeros((20, 1))
     y[9] = 1e200
-    model = dl.Model(dl.Dense(3, 1, rng=0), dl.MeanSquaredError())
+    model, data = dl.Model(dl.Dense(3, 1, rng=0), dl.MeanSquaredError()), Dataset(np.ones((20, 3)), y)
     with pytest.raises(InputError, match=r"train.y: .* float32 can hold.* 1e\+200 in row 9, column 0"):
-        dl.Trainer(model, dl.SGD(0.1)).fit(Dataset(x, y), epochs=1, batch_size=10)
+        dl.Trainer(model, dl.SGD(0.1)).fit(data, epochs=1, batch_size=10)
     with pytest.raises(InputError, match=r"targets: .* 1e\+200 in row 9, column 0"):
-        model.evaluate(Dataset(x, y))
+        model.evaluate(data)
 
 
 @pytest.mark.parametrize(
@@ -250,12 +220,8 @@ def test_targets_that_float32_cannot_hold_are_refused_too():
     [
         ({0: "a", 1: "b", 2: "c"}, r"got \{0: 'a'.*; write \[names\[k\] for k"),
         ("abc", "got 'abc'; write a list"),
-        (None, "got None; leave it out"),
         ([0, 1, 2], r"write \[str\(name\)"),
-        (["a", "b", None], r"write \[str\(name\)"),
-        (np.arange(3), r"write \[str\(name\)"),
         (np.array("abc"), "write a list"),
-        ({"a", "b", "c"}, "write a list"),
         ((name for name in "abc"), "write a list"),
         (["a", "b"], "got 2 names, and label 2 needs 3"),
     ],
@@ -268,23 +234,20 @@ def test_class_names_that_are_none_or_too_few_are_refused(names, words):
 
 def test_names_in_an_array_become_plain_texts():
     names, y = np.unique(["cat", "dog", "cat"], return_inverse=True)
-    data = Dataset(np.eye(3), y, class_names=names)
-    assert data.class_names == ("cat", "dog")
-    assert {type(name) for name in data.class_names} == {str}
-    assert Dataset(np.eye(3), y, class_names=list(names))[1:].class_names == ("cat", "dog")
-    assert {type(name) for name in Dataset(np.eye(3), y, class_names=list(names)).class_names} == {str}
+    for kind in (names, list(names)):
+        data = Dataset(np.eye(3), y, class_names=kind)
+        assert data.class_names == ("cat", "dog")
+        assert {type(name) for name in data.class_names} == {str}
 
 
 def test_more_names_than_labels_are_fine_until_the_network_has_fewer_outputs():
     data = Dataset(np.eye(3), [0, 1, 1], class_names=["a", "b", "c"])
     dl.Trainer(small_model(dl.Dense(3, 3, rng=0)), dl.SGD(0.1)).fit(data, epochs=1, batch_size=3)
     trainer = dl.Trainer(small_model(), dl.SGD(0.1))
-    before = trainer.model.network.weight.value.tobytes()
     for train, validation in ((data, None), (FINE, data)):
-        for _ in range(2):
-            with pytest.raises(InputError, match=r"one for each of the network's 2 outputs, got 3; .*names\[:2\]"):
-                trainer.fit(train, validation, epochs=1, batch_size=3)
-    assert (trainer.model.network.weight.value.tobytes(), trainer.step) == (before, 0)
+        with pytest.raises(InputError, match=r"one for each of the network's 2 outputs, got 3; .*names\[:2\]"):
+            trainer.fit(train, validation, epochs=1, batch_size=3)
+    assert trainer.step == 0
     regression = dl.Model(dl.Dense(3, 1, rng=0), dl.MeanSquaredError())
     numbers = Dataset(np.eye(3), np.ones((3, 1)), class_names=["a", "b"])
     dl.Trainer(regression, dl.SGD(0.1)).fit(numbers, epochs=1, batch_size=3)

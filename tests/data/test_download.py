@@ -80,12 +80,9 @@ BEHAVIOURS = [
     works("100 Continue before the answer", b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + GOOD),
     works("a gzip file labelled as encoded", answer(ARCHIVE, "Content-Encoding: gzip")),
     works("a huge length announced", answer(ARCHIVE, length=10**15)),
-    works("a negative length announced", answer(ARCHIVE, length=-5)),
     works("five redirects", *(redirect(f"/{k}") for k in range(5)), GOOD),
     works("an endless redirect", [redirect("/b").replace(b"Content-Length: 0\r\n", b""), STALL], GOOD),
     # It arrives the second time.
-    works("503, then the file", answer(b"", "Retry-After: 1", status="503 Busy"), GOOD, tries=2),
-    works("408, then the file", answer(b"", status="408 Request Timeout"), GOOD, tries=2),
     works("429, then the file", answer(b"", "Retry-After: 3600", status="429 Too Many Requests"), GOOD, tries=2),
     works("a reset, then the file", [GOOD[:HALF], 0.05, "reset"], GOOD, tries=2),
     works("a close before the status, then the file", [], GOOD, tries=2),
@@ -94,9 +91,7 @@ BEHAVIOURS = [
     works("a drip, then the file", [GOOD[:HALF], *DRIP], GOOD, tries=2),
     # Another file, or not all of it.
     does("one byte too few", answer(ARCHIVE[:-1], length=SIZE), asked=2, says=f"{GOT} {SIZE - 1}"),
-    does("one byte too few, and said so", answer(ARCHIVE[:-1]), asked=2, says=f"{GOT} {SIZE - 1}"),
     does("too small a length announced", answer(ARCHIVE, length=5), asked=2, says=f"{GOT} 5"),
-    does("a length of nothing", answer(ARCHIVE, length=0), asked=2, says=f"{GOT} 0: an empty file"),
     does("204 No Content", answer(b"", status="204 No Content"), asked=2, says=f"{GOT} 0: an empty file"),
     does("one byte too many", answer(ARCHIVE + b"x"), says=f"{GOT} more than {SIZE}"),
     does("an endless body", answer(b"", length=None), *[bytes(1 << 16)] * 10_000, says=f"{GOT} more than {SIZE}"),
@@ -104,8 +99,6 @@ BEHAVIOURS = [
     does("the rest alone, as the first part was there", GOOD[:HALF], asked=2, says=f"{GOT} {SIZE - HALF}",
          then=answer(ARCHIVE[HALF:], f"Content-Range: bytes {HALF}-{SIZE - 1}/{SIZE}", status="206 Partial Content")),
     does("a login page", answer(b"<html>please log in"), asked=2, says="a login page of the network"),
-    does("a large login page", answer(b"<!DOCTYPE html>" + b" " * SIZE), says="a login page of the network"),
-    does("JSON", answer(b'{"error": "gone"}'), asked=2, says=f"{GOT} 17: JSON text"),
     does("gzip around the file", answer(gzip.compress(ARCHIVE), "Content-Encoding: gzip"), says=f"{GOT} more than"),
     # No answer that could be read.
     does("a close before the status", asked=2, says=HTTP + ".*closed connection without response"),
@@ -113,15 +106,12 @@ BEHAVIOURS = [
     does("an endless status line", *[LINE] * 100, asked=2, says="more than 65536 bytes when reading status line"),
     does("10,000 headers", answer(ARCHIVE, *["x: y"] * 10_000), asked=2, says=HTTP + ".*more than 100 headers"),
     # Too slow.
-    does("a stall before the status", STALL, asked=2, says="timed out"),
     does("a stall in the body", GOOD[:HALF], STALL, asked=2, says="timed out"),
     does("a body that drips", answer(b"", length=SIZE), *DRIP, asked=2, says="0 kB/s, less than 1"),
     does("chunks that drip", TRANSFER, *[tick, chunk(b"x"), 0.01] * 500, asked=2, says="0 kB/s, less than 1"),
     # Broken off.
-    does("a reset before the status", 0.05, "reset", asked=2, says="reset by peer"),
     does("a reset in the body", GOOD[:HALF], 0.05, "reset", asked=2, says="reset by peer"),
     does("a chunk that is cut", chunked(ARCHIVE)[:-100], asked=2, says=HTTP + "IncompleteRead"),
-    does("no last chunk", chunked(ARCHIVE, end=b""), asked=2, says=HTTP + "IncompleteRead"),
     does("an endless chunk size", TRANSFER, *[LINE] * 100, asked=2, says="more than 65536 bytes"),
     # Redirects that lead nowhere.
     Behaviour("a redirect to itself", ([redirect("/file")],), "HTTP status 302 .*infinite loop", 5),

@@ -129,30 +129,22 @@ LARGE = lambda: dl.Sequential(dl.Dense(12, 1000, rng=0), HalfGradient(), dl.Dens
 
 FAULTS = {
     "labels from 1": (mlp, of_y(lambda y: y + 1), "labels", "fault", "subtract 1 from"),
-    "labels from 1, a wide network": (dense(5), of_y(lambda y: y + 1), "labels", "warning", "count from 1?"),
     "too many outputs": (dense(6), blobs, "labels", "warning", "too many outputs"),
     "labels of one kind": (mlp, of_y(lambda y: 0 * y + 2), "labels", "fault", "all 240 labels are 2"),
     "labels as fractions": (mlp, of_y(lambda y: y + 0.0), "labels", "fault", "targets.astype(int)"),
     "shuffled labels": (mlp, of_y(np.random.default_rng(1).permutation), "labels and x", "warning", "shuffled apart?"),
     "rows with two labels": (mlp, labelled_twice, "equal rows", "warning", "rows 0 and 240 are the same"),
     "pixels": (mlp, PIXELS, "inputs", "warning", "x is uint8 from 6 to 235"),
-    "pixels, and the loss": (mlp, PIXELS, "initial loss", "warning", "far above 1.386, ln 4"),
     "tiny inputs": (mlp, of_x(lambda x: 1e-4 * x), "inputs", "warning", "x is tiny"),
     "an outlier": (mlp, entry(2000.0), "inputs", "warning", "1 of 12 features are far larger than 1"),
-    "where an outlier is": (mlp, entry(2000.0), "inputs", "warning", "most of all number 3"),
-    "a lone outlier": (mlp, entry(-1e5), "inputs", "warning", "-1e+05"),
     "nothing but 0": (mlp, of_x(lambda x: 0 * x), "inputs", "fault", "all numbers are 0"),
-    "constant inputs": (mlp, of_x(lambda x: 0 * x + 1), "inputs", "fault", "all the same"),
     "NaN in the inputs": (mlp, entry(np.nan), "inputs", "fault", "the first at index (17, 3)"),
     "constant features": (mlp, of_x(lambda x: x * (np.arange(12) > 8)), "inputs", "warning", "9 of 12 features"),
     "a wrong gradient": (partial(mlp, HalfGradient()), blobs, "gradient", "fault", "0.weight"),
     "a wrong gradient of a large layer": (LARGE, blobs, "gradient", "fault", "0.weight, along a direction through all"),
-    "no gradient": (partial(mlp, NoGradient()), blobs, "gradient", "fault", "0.weight"),
     "zero weights before a ReLU": (ZEROS, blobs, "hidden units", "fault", "24 of 24 units say the same about every"),
     "zero weights everywhere": (ZEROS, blobs, "overfitting", "fault", "the outputs are the same for every row"),
-    "zero weights before a tanh": (partial(ZEROS, dl.Tanh()), blobs, "hidden units", "fault", "1, Tanh, 24 of 24"),
     "dead ReLUs": (DEAD, blobs, "hidden units", "fault", "in layer 1, ReLU, 24 of 24 units"),
-    "dead ReLUs cannot learn": (DEAD, blobs, "overfitting", "fault", "nothing of x gets through"),
     "saturated": (partial(mlp, dl.Tanh(), 20.0), blobs, "hidden units", "warning", "24 of 24 units are saturated"),
     "a frozen network": (frozen, blobs, "overfitting", "fault", "every parameter is frozen"),
     "huge initial weights": (HUGE, blobs, "initial loss", "warning", "smaller initial weights"),
@@ -191,19 +183,14 @@ def in_unit_range(seed):
 # Of a seed: a network, and data if not blobs.
 HEALTHY = {
     "softmax": (lambda s: dl.Dense(12, 4, weight_init=dl.Normal(0.01), rng=s),),
-    "softmax from zero": (lambda s: dl.Dense(12, 4, weight_init=dl.Zeros(), rng=s),),
     "he": (lambda s: mlp(seed=s),),
     "tanh": (lambda s: mlp(dl.Tanh(), scale=dl.Xavier(), seed=s),),
-    "sigmoid": (lambda s: mlp(dl.Sigmoid(), scale=dl.Xavier(), seed=s),),
-    "leaky": (lambda s: mlp(dl.LeakyReLU(), seed=s),),
-    "gelu": (lambda s: mlp(dl.GELU(), seed=s),),
     "own activation": (lambda s: mlp(SoftStep(), seed=s),),
     "own layer": (lambda s: dl.Sequential(Scale(12), *mlp(seed=s).layers),),
     "dropout": (lambda s: dl.Sequential(dl.Dropout(0.3, rng=s), *mlp(seed=s).layers),),
     "batch norm": (lambda s: mlp(dl.Sequential(dl.BatchNorm(24), dl.ReLU()), seed=s),),
     "residual": (residual,),
     "two features": (narrow, lambda s: blobs(features=2, classes=2, seed=s)),
-    "two features, one layer": (lambda s: dl.Dense(2, 3, rng=s), lambda s: blobs(features=2, classes=3, seed=s)),
     "few rows": (lambda s: mlp(seed=s), lambda s: blobs(8, seed=s)),
     "pixels in [0, 1]": (lambda s: mlp(seed=s), in_unit_range),
     "images": (convnet, lambda s: images()),
@@ -221,12 +208,10 @@ def test_a_healthy_model_gets_no_warning(name, seed):
 
 LOSSES = {
     "smoothed": (dl.SoftmaxCrossEntropy(0.1), 4, lambda y: y, "ln 4"),
-    "weighted": (dl.SoftmaxCrossEntropy(class_weights=[1, 2, 3, 4]), 4, lambda y: y, "outputs that are all 0"),
     "sigmoids": (dl.SigmoidCrossEntropy(), 4, lambda y: y, "ln 2"),
     "binary": (dl.BinaryCrossEntropy(), 1, lambda y: (y > 1)[:, None].astype(float), "ln 2"),
     "hinge": (dl.MulticlassHinge(), 4, lambda y: y, "outputs that are all 0"),
     "squares": (dl.MeanSquaredError(), 1, lambda y: y[:, None] - 1.5, "outputs that are all 0"),
-    "huber": (dl.Huber(), 1, lambda y: y[:, None] - 1.5, "outputs that are all 0"),
     "absolute": (dl.MeanAbsoluteError(), 1, lambda y: y[:, None] - 1.5, "outputs that are all 0"),
     "own": (SquaredError(), 2, lambda y: np.stack([y - 1.5, 1.5 - y], axis=1), "outputs that are all 0"),
 }
@@ -276,44 +261,31 @@ class RaisingLoss(dl.MeanSquaredError):
         raise ZeroDivisionError("no rows")
 
 
+ROWS = "ZeroDivisionError: no rows"
+
+
 @pytest.mark.parametrize(
     ("network", "loss", "faults"),
     [
-        (Raising("forward"), dl.SoftmaxCrossEntropy(), {"forward": "ValueError: matmul"}),
-        (Raising("backward"), dl.SoftmaxCrossEntropy(), {"gradient": "KeyError: 'cache'", "overfitting": "'cache'"}),
-        (
-            dl.Sequential(),
-            RaisingLoss(),
-            dict.fromkeys(["initial loss", "gradient", "overfitting"], "ZeroDivisionError: no rows"),
-        ),
+        (Raising("forward"), dl.MeanSquaredError(), {"forward": "ValueError: matmul"}),
+        (Raising("backward"), dl.MeanSquaredError(), {"gradient": "KeyError: 'cache'", "overfitting": "'cache'"}),
+        (dl.ReLU(), RaisingLoss(), {"initial loss": ROWS, "gradient": ROWS, "overfitting": ROWS}),
     ],
 )
 def test_what_a_users_own_class_raises_is_a_fault(network, loss, faults):
-    data = blobs()
-    if isinstance(loss, RaisingLoss):
-        data = dl.Dataset(data.x, data.x[:, :4])
+    data = dl.Dataset(blobs().x, blobs().x[:, :4])
     report = dl.sanity_check(trainer_of(dl.Sequential(dl.Dense(12, 4, rng=0), network), loss), data)
     assert {item.name for item in report.faults} == set(faults)
     for item in report.faults:
         assert faults[item.name] in item.sentence
 
 
-def test_weights_that_are_not_finite_are_a_fault():
-    network = dl.Sequential(dl.Dense(12, 4, rng=0))
-    network.layers[0].weight.value[2, 1] = np.nan
-    (item,) = dl.sanity_check(trainer_of(network), blobs()).faults
-    assert item.name == "forward"
-    assert "0.weight: expected finite numbers, got 1 that are not, the first at index (2, 1): nan" in item.sentence
-
-
 def test_a_model_without_parameters_is_told_so():
-    trainer = trainer_of(dl.Sequential(dl.LeakyReLU()))
-    data = blobs(features=4)
+    trainer, data = trainer_of(dl.Sequential(dl.LeakyReLU())), blobs(features=4)
+    words = "no, so that there is nothing to learn"
     (item,) = dl.sanity_check(trainer, data).warnings
-    assert item == ("parameters", "warning", "there are none, so that there is nothing to learn")
-    assert dl.overfit_tiny(trainer.model, data).findings == [
-        "the model has no parameters, so that there is nothing to learn"
-    ]
+    assert item == ("parameters", "warning", words.replace("no,", "there are none,"))
+    assert dl.overfit_tiny(trainer.model, data).findings == [words.replace("no,", "the model has no parameters,")]
 
 
 def test_a_report_can_be_read():
@@ -336,18 +308,12 @@ def model():
     [
         (lambda: dl.sanity_check(model(), blobs()), dl.InputError, "expected trainer to be a Trainer, got Model"),
         (lambda: dl.sanity_check(trainer_of(mlp()), blobs().x), dl.InputError, "put x and y into one"),
-        *(
-            (lambda rows=rows: dl.overfit_tiny(model(), blobs(), rows=rows), dl.InputError, "rows: .* integer >= 1")
-            for rows in (0, True, 2.5)
-        ),
+        (lambda: dl.overfit_tiny(model(), blobs(), rows=0), dl.InputError, "rows: .* integer >= 1"),
         (lambda: dl.overfit_tiny(model(), of_x(lambda x: x[:, :5])()), dl.ShapeError, "12"),
         (lambda: dl.dead_units(model(), blobs().x[:1]), dl.InputError, "at least 2 rows that differ"),
-        (lambda: dl.dead_units(model(), np.ones((5, 12))), dl.InputError, "at least 2 rows that differ"),
-        (lambda: dl.dead_units(model(), np.eye(5)), dl.ShapeError, "12"),
         (lambda: find_rate(lowest=1.0, highest=0.1), dl.InputError, "expected lowest < highest, got 1 and 0.1"),
         (lambda: find_rate(lowest=0.0), dl.InputError, "lowest: expected a finite number > 0"),
         (lambda: find_rate(steps=5), dl.InputError, "steps: expected an integer >= 10"),
-        (lambda: find_rate(batch_size=0), dl.InputError, "batch_size"),
         (lambda: dl.find_learning_rate(trainer_of(mlp()), entry(np.nan)()), dl.NonFiniteError, "x"),
         (lambda: dl.plotting.plot_learning_rates([1e-3, 1e-2], [2.0], [2.0]), dl.ShapeError, "of one shape"),
     ],
@@ -410,7 +376,6 @@ FINDINGS = {
     "constant x": (mlp, of_x(lambda x: 0 * x + 2), {}, "all rows of x are the same"),
     "constant y": (mlp, of_y(lambda y: 0 * y + 2), {}, "all 20 rows have the same target, 2"),
     "two labels": (mlp, both_labels, {"steps": 100}, "no network can learn both"),
-    "not finite": (lambda: dl.Sequential(*mlp().layers, Explosion()), blobs, {}, "steps training broke down: "),
     "wrong sign": (partial(linear, WrongSign()), blobs, {}, "is a gradient wrong"),
     "too small": (lambda: dl.Dense(2, 4, rng=0), lambda: blobs(features=2, spread=4), {}, "too small for these rows"),
     "too few steps": (mlp, blobs, {"steps": 2}, "more steps"),
@@ -434,10 +399,8 @@ def test_dead_and_saturated_units_are_counted_by_layer():
     first.bias.value[:3] = -100.0
     second = dl.Dense(10, 8, rng=1)
     second.bias.value[:6] = [30, -30, 30, -30, 30, 30]
-    model = dl.Model(
-        dl.Sequential(first, dl.ReLU(), second, dl.Tanh(), dl.Dense(8, 4, rng=2)), dl.SoftmaxCrossEntropy()
-    )
-    report = dl.dead_units(model, blobs().x)
+    network = dl.Sequential(first, dl.ReLU(), second, dl.Tanh(), dl.Dense(8, 4, rng=2))
+    report = dl.dead_units(trainer_of(network).model, blobs().x)
     assert [tuple(layer) for layer in report.layers] == [("1", "ReLU", 10, 3, 0), ("3", "Tanh", 8, 0, 6)]
     assert not report
     assert report.sentence.startswith("in layer 3, Tanh, 6 of 8 units are saturated")
@@ -448,35 +411,20 @@ def test_dead_and_saturated_units_are_counted_by_layer():
 def test_a_unit_of_a_convolution_is_a_channel():
     conv = dl.Conv2D(3, 6, 3, padding="same", rng=0)
     conv.bias.value[:2] = -100.0
-    model = dl.Model(
-        dl.Sequential(conv, dl.ReLU(), dl.GlobalAvgPool2D(), dl.Dense(6, 10, rng=1)), dl.SoftmaxCrossEntropy()
-    )
-    assert dl.dead_units(model, images(20).x).layers[0][:4] == ("1", "ReLU", 6, 2)
+    network = dl.Sequential(conv, dl.ReLU(), dl.GlobalAvgPool2D(), dl.Dense(6, 10, rng=1))
+    assert dl.dead_units(trainer_of(network).model, images(20).x).layers[0][:4] == ("1", "ReLU", 6, 2)
 
 
 @pytest.mark.parametrize(
     "layer",
-    [
-        dl.Dense(12, 12, rng=0),
-        dl.BatchNorm(12),
-        dl.LayerNorm(12),
-        dl.Dropout(0.5, rng=0),
-        dl.Flatten(),
-        dl.Softmax(),
-        dl.LogSoftmax(),
-        Scale(12),
-        dl.Residual(dl.Dense(12, 12, rng=0)),
-    ],
-    ids=repr,
+    [dl.Dense(12, 12), dl.BatchNorm(12), dl.Dropout(0.5), dl.Softmax(), Scale(12), dl.Residual(dl.Dense(12, 12))],
 )
 def test_only_what_is_a_function_of_each_entry_alone_is_an_activation(layer):
     model = dl.Model(dl.Sequential(layer, dl.Dense(12, 4, rng=0)), dl.SoftmaxCrossEntropy())
     assert dl.dead_units(model, blobs().x).layers == []
 
 
-@pytest.mark.parametrize(
-    "layer", [dl.ReLU, dl.LeakyReLU, dl.ELU, dl.Sigmoid, dl.Tanh, dl.GELU, dl.SiLU, dl.Softplus, SoftStep, HalfGradient]
-)
+@pytest.mark.parametrize("layer", [dl.ReLU, dl.LeakyReLU, dl.Sigmoid, dl.GELU, dl.Softplus, SoftStep, HalfGradient])
 def test_activations_are_found_wherever_they_stand(layer):
     branch = dl.Sequential(dl.Dense(12, 6, rng=0), layer())
     network = dl.Sequential(dl.Parallel(branch, dl.Residual(dl.Sequential(layer()))), dl.Dense(18, 4, rng=1))
@@ -486,21 +434,6 @@ def test_activations_are_found_wherever_they_stand(layer):
 
 
 # -- the learning rate
-
-
-def test_the_suggested_rate_trains_better_than_rates_far_from_it():
-    data = blobs(600, spread=2.0)
-    found = dl.find_learning_rate(trainer_of(mlp()), data, batch_size=50)
-    assert found.diverged
-    assert found.rates[0] == 1e-6
-    assert 1e-3 < found.suggestion < 1
-    losses = {}
-    for factor in (0.01, 1.0, 100.0):
-        trainer = dl.Trainer(dl.Model(mlp(), dl.SoftmaxCrossEntropy()), dl.SGD(factor * found.suggestion, 0.9), rng=3)
-        with np.errstate(all="ignore"):
-            losses[factor] = trainer.fit(data, epochs=2, batch_size=50, nonfinite="ignore")["loss"][-1]
-    assert losses[1.0] < losses[0.01]
-    assert not losses[100.0] < losses[1.0]
 
 
 def test_the_suggestion_is_a_tenth_of_the_rate_where_the_loss_of_held_out_rows_is_lowest():
@@ -553,20 +486,14 @@ def test_the_figure_shows_both_curves_and_the_suggestion():
     assert found.plot(ax) is ax.figure
 
 
-def test_a_blow_up_leaves_the_figure_and_the_rest_fills_it():
-    smoothed = np.array([2.3, 2.4, 2.2, 1.8, 1.6, 2.0, 30.0, 4e5])
-    (ax,) = dl.plotting.plot_learning_rates(np.geomspace(1e-4, 10, 8), 1.1 * smoothed, smoothed, 1e-2).axes
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 4e5])
+def test_what_is_not_finite_is_a_gap_of_the_figure_and_a_blow_up_leaves_it(bad):
+    smoothed = np.array([2.3, 2.4, 1.6, bad])
+    (ax,) = dl.plotting.plot_learning_rates(np.geomspace(1e-3, 1, 4), smoothed, smoothed).axes
     low, high = ax.get_ylim()
     assert low < 1.6
     assert 2.4 < high < 3.5
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_a_gap_of_the_figure(bad):
-    smoothed = np.array([bad, 2.0, 1.0, bad])
-    (ax,) = dl.plotting.plot_learning_rates(np.geomspace(1e-3, 1, 4), smoothed, smoothed).axes
-    assert ax.get_ylim() == pytest.approx((0.9, 2.6))
-    assert np.isnan(ax.lines[1].get_ydata()).tolist() == [True, False, False, True]
+    assert np.isnan(ax.lines[1].get_ydata()).tolist() == [False, False, False, bad != 4e5]
 
 
 def test_a_figure_without_a_suggestion():
@@ -650,8 +577,3 @@ def test_a_frozen_model_stays_as_it_is(check):
     before = everything(trainer)
     check(trainer, blobs(64))
     assert everything(trainer) == before
-
-
-def test_the_same_check_gives_the_same_report():
-    first, second = (dl.sanity_check(trainer_of(mlp()), blobs()) for _ in range(2))
-    assert str(first) == str(second)

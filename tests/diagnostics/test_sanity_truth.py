@@ -23,30 +23,22 @@ def check(data, network=None, loss=None):
     return dl.sanity_check(dl.Trainer(dl.Model(network, loss or dl.SoftmaxCrossEntropy()), dl.Adam(0.01), rng=0), data)
 
 
-def related(data):
-    return relation(data, np.random.default_rng(0))[1]
-
-
-def item(report, name):
-    return next(item for item in report.items if item.name == name)
+def relation_of(data):
+    """Return what is said of labels and x."""
+    return next(item for item in check(data).items if item.name == "labels and x")
 
 
 @pytest.mark.parametrize("seed", seeds(1, 20))
 @pytest.mark.parametrize(("rows", "times"), [(100, 100), (40, 100), (40, 500)])
 def test_rare_classes_are_named_and_not_taken_for_shuffled_labels(rows, times, seed):
     report = check(rare(rows, times, seed))
-    assert item(report, "labels and x").verdict == "ok", str(report)
-    assert "each class counted alike" in item(report, "labels and x").sentence or rows == 100
     (warning,) = report.warnings
     assert warning.name == "labels"
     assert f"{rows} rows of label 1, but {rows * times} of 0" in warning.sentence
     assert "class_weights" in warning.sentence
     assert report.faults == []
-
-
-@pytest.mark.parametrize("times", [1, 10])
-def test_milder_imbalance_is_not_warned_of(times):
-    assert check(rare(100, times, 0)).ok
+    assert "each class counted alike" in str(report) or rows == 100
+    assert check(rare(100, 10, seed)).ok
 
 
 @pytest.mark.parametrize(("rows", "times"), [(100, 1), (100, 10), (100, 100), (40, 500)])
@@ -54,12 +46,12 @@ def test_shuffled_labels_are_found_whatever_the_shares_of_the_classes(rows, time
     found = 0
     for seed in range(20):
         data = rare(rows, times, seed, shift=2.0)
-        assert related(data), seed
+        assert relation(data, np.random.default_rng(0))[1], seed
         data.y[:] = np.random.default_rng(seed + 100).permutation(data.y)
-        found += not related(data)
+        found += not relation(data, np.random.default_rng(0))[1]
     # By its threshold, one of some hundred shuffled sets passes.
     assert found >= 19
-    assert item(check(data), "labels and x").verdict == "warning"
+    assert relation_of(data).verdict == "warning"
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -69,7 +61,7 @@ def test_a_long_tail_of_classes_is_judged_too(shuffled):
     data = dl.Dataset(2 * rng.normal(size=(30, 8))[y] + rng.normal(size=(len(y), 8)), y)
     if shuffled:
         data.y[:] = rng.permutation(y)
-    assert item(check(data), "labels and x").verdict == ("warning" if shuffled else "ok")
+    assert relation_of(data).verdict == ("warning" if shuffled else "ok")
 
 
 def test_of_a_handful_of_rare_rows_nothing_is_said():
@@ -87,17 +79,11 @@ def network():
 
 
 @pytest.mark.parametrize(
-    ("loss", "scale", "offset", "made"),
-    [
-        (dl.MeanSquaredError(), 1e6, 0.0, network),
-        (dl.MeanSquaredError(), 1e6, 3.0, lambda: dl.Dense(5, 1, rng=0)),
-        (dl.MeanSquaredError(), 1e12, 0.0, lambda: dl.Dense(5, 1, rng=0)),
-        (dl.Huber(), -1e5, 1.0, network),
-        (dl.MeanAbsoluteError(), 1e6, 0.0, network),
-    ],
+    ("loss", "scale", "offset"),
+    [(dl.MeanSquaredError(), 1e6, 3.0), (dl.Huber(), -1e5, 1.0), (dl.MeanAbsoluteError(), 1e6, 0.0)],
 )
-def test_large_targets_are_blamed_alone(loss, scale, offset, made):
-    report = check(regression(scale, offset), made(), loss)
+def test_large_targets_are_blamed_alone(loss, scale, offset):
+    report = check(regression(scale, offset), network(), loss)
     assert [item.name for item in report.items if item.verdict != "ok"] == ["targets"], str(report)
     assert "divide by their standard deviation" in report.warnings[0].sentence
     for words in ("too small", "gradient wrong"):
@@ -108,10 +94,7 @@ def test_a_network_that_cannot_learn_is_blamed_beside_the_targets():
     frozen = network()
     frozen.freeze()
     report = check(regression(1e6), frozen, dl.MeanSquaredError())
-    assert [(item.name, item.verdict) for item in report.items if item.verdict != "ok"] == [
-        ("targets", "warning"),
-        ("overfitting", "fault"),
-    ]
+    assert [item.name for item in report.items if item.verdict != "ok"] == ["targets", "overfitting"]
     assert "every parameter is frozen" in report.faults[0].sentence
 
 
