@@ -21,6 +21,11 @@ ROUNDS = settings().max_examples // 5  # 10, and 200 under `pytest -m nightly`
 pytestmark = [pytest.mark.scaled, pytest.mark.skipif(locks.fcntl is None, reason="this platform has no such locks")]
 
 
+def refused(words, *place):
+    with pytest.raises(InputError, match=words):
+        locked(*place).__enter__()
+
+
 def test_a_lock_is_free_again_after_the_block_and_after_an_error_and_names_its_holder(tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError, match="inside"), locked(tmp_path / "new"):
@@ -35,15 +40,14 @@ def test_a_folder_that_cannot_be_written_cannot_be_locked(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder" / ".lock").mkdir(parents=True)
     for name in ("file", "folder"):
-        with pytest.raises(InputError, match=f"{name}: expected a folder that can be written"):
-            locked(tmp_path / name).__enter__()
+        refused(f"{name}: expected a folder that can be written", tmp_path / name)
 
 
 def test_a_name_that_is_too_long_is_blamed_itself(tmp_path):
     for name in ("f" * 250, "f" * 300):
-        words = rf"/{name}: expected a file that can be written, but: .*too long; choose a shorter name$"
-        with pytest.raises(InputError, match=words):
-            locked(tmp_path, name).__enter__()
+        refused(
+            rf"/{name}: expected a file that can be written, but: .*too long; choose a shorter name$", tmp_path, name
+        )
     with locked(tmp_path, "f" * 249):
         pass
 
@@ -51,10 +55,8 @@ def test_a_name_that_is_too_long_is_blamed_itself(tmp_path):
 def test_what_is_locked_is_not_locked_again_and_other_files_are(tmp_path):
     with locked(tmp_path), locked(tmp_path, "a"), locked(tmp_path, "b"):
         for _ in range(2):  # the first refusal does not free it
-            with pytest.raises(InputError, match=f"{tmp_path}: .*process {os.getpid()} does; .*another folder"):
-                locked(tmp_path).__enter__()
-            with pytest.raises(InputError, match=r"a: expected a file that no other process .*another file"):
-                locked(tmp_path, "a").__enter__()
+            refused(f"{tmp_path}: .*process {os.getpid()} does; .*another folder", tmp_path)
+            refused(r"a: expected a file that no other process .*another file", tmp_path, "a")
 
 
 def test_where_the_platform_has_no_locks_there_is_none(tmp_path, monkeypatch):
@@ -95,28 +97,6 @@ def test_a_lock_that_fails_at_any_operation_is_refused_or_holds_and_is_free_afte
     assert number > 5
 
 
-def test_a_lock_is_free_when_its_process_is_killed(tmp_path):
-    reading, writing = os.pipe()
-
-    def hold():
-        with locked(tmp_path):
-            os.write(writing, b"!")
-            time.sleep(60)
-
-    child = start_child(hold)
-    os.close(writing)
-    try:
-        assert os.read(reading, 1) == b"!"
-        with pytest.raises(InputError, match=rf"process {child} does; wait"):
-            locked(tmp_path).__enter__()
-    finally:
-        os.close(reading)
-        os.kill(child, signal.SIGKILL)
-    assert ended(child) == -signal.SIGKILL
-    with locked(tmp_path):
-        pass
-
-
 def test_a_worker_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path):
     with locked(tmp_path):
         worker = start_child(lambda: time.sleep(60))
@@ -143,8 +123,7 @@ def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_liv
     try:
         helper = int(os.read(reading, 32))
         try:
-            with pytest.raises(InputError, match=rf"process {child} does; wait"):
-                locked(tmp_path, file).__enter__()
+            refused(rf"process {child} does; wait", tmp_path, file)
             os.kill(child, signal.SIGKILL)
             assert ended(child) == -signal.SIGKILL
             with locked(tmp_path, file):
@@ -168,17 +147,15 @@ def test_a_forked_process_that_leaves_the_block_closes_nothing_else_and_frees_no
         finally:
             for descriptor in reused:
                 os.fstat(descriptor)
-        with locked(tmp_path, "its own"), pytest.raises(InputError, match=rf"process {os.getpid()} does"):
-            locked(tmp_path, "its own").__enter__()
-        with pytest.raises(InputError, match=rf"process {os.getppid()} does"):
-            locked(tmp_path).__enter__()
+        with locked(tmp_path, "its own"):
+            refused(rf"process {os.getpid()} does", tmp_path, "its own")
+        refused(rf"process {os.getppid()} does", tmp_path)
 
     opened = descriptors()
     block = locked(tmp_path)
     block.__enter__()
     assert ended(start_child(leave)) == 0
-    with pytest.raises(InputError, match=rf"process {os.getpid()} does"):
-        locked(tmp_path).__enter__()
+    refused(rf"process {os.getpid()} does", tmp_path)
     block.__exit__(None, None, None)
     assert descriptors() == opened
     os.close(outside)
@@ -192,11 +169,9 @@ def test_a_link_is_the_file_that_it_leads_to(tmp_path):
     places = [(tmp_path / "folder", "file"), (tmp_path / "another", "file"), (tmp_path, "alias"), (tmp_path, "second")]
     for holder, other in itertools.permutations(places, 2):  # also where there is no such file yet
         with locked(*holder):
-            for _ in range(2):
-                with pytest.raises(InputError, match=rf"{other[1]}: expected a file that no other process"):
-                    locked(*other).__enter__()
-    with locked(tmp_path / "folder"), pytest.raises(InputError, match="another: expected a folder"):
-        locked(tmp_path / "another").__enter__()
+            refused(rf"{other[1]}: expected a file that no other process", *other)
+    with locked(tmp_path / "folder"):
+        refused("another: expected a folder", tmp_path / "another")
     assert sorted(os.listdir(tmp_path)) == ["alias", "another", "folder", "second"]
 
 

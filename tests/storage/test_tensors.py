@@ -117,12 +117,7 @@ def test_the_first_files_of_this_format_are_read_for_ever(tmp_path):
 
 def test_arrays_that_change_while_they_are_written_give_the_file_of_before(tmp_path, monkeypatch):
     array, replacing = np.zeros(5), tensors.replacing
-
-    def meanwhile(path):
-        array[...] = 1
-        return replacing(path)
-
-    monkeypatch.setattr(tensors, "replacing", meanwhile)
+    monkeypatch.setattr(tensors, "replacing", lambda path: (array.fill(1), replacing(path))[1])
     write_tensors(tmp_path / "file", {"a": array})
     np.testing.assert_array_equal(read_tensors(tmp_path / "file")[0]["a"], np.zeros(5))
 
@@ -137,12 +132,10 @@ def test_arrays_that_change_while_they_are_written_give_the_file_of_before(tmp_p
         ({"a": np.ma.masked_array([1.0, 2.0], [True, False])}, {}, "expected a NumPy array, got MaskedArray"),
         *(({"a": value}, {}, "expected a NumPy array") for value in ([1.0, 2.0], 3.0, None)),
         ({3: np.zeros(2)}, {}, "names and texts have to be strings, got 3"),
-        ({"\ud800": np.zeros(2)}, {}, "surrogates"),
         ({"__metadata__": np.zeros(2)}, {}, "'__metadata__' are names that the format needs"),
         ({}, {"minidl.sha256": "x"}, "'minidl.sha256' .* names that the format needs"),
         *(({}, {"n": value}, "have to be strings, got") for value in (3, b"x", None)),
         ({}, {"n": "\udfff"}, "surrogates"),
-        ({}, {None: "x"}, "have to be strings, got None"),
         ({}, dict.fromkeys(map(str, range(40_000)), ""), "too many names"),
         ({}, {"n": "x" * (1 << 24)}, "expected at most 16777216 bytes of names and texts"),
     ],
@@ -155,19 +148,16 @@ def test_what_could_not_be_read_again_is_refused_before_the_disk_is_touched(arra
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_is_larger_than_the_largest_file_is_neither_written_nor_read(tmp_path, monkeypatch):
-    size = len(b"".join(packed("file", {"a": np.zeros(125)})))
+def test_what_is_larger_than_the_largest_file_is_neither_written_nor_read(file, monkeypatch):
+    size = file.stat().st_size
     monkeypatch.setattr(tensors, "_LARGEST_FILE", size)
-    write_tensors(tmp_path / "file", {"a": np.zeros(125)})
-    assert read_tensors(tmp_path / "file")[0]["a"].shape == (125,)
+    write_tensors(file, ARRAYS, TEXTS)
+    assert same(file)
     monkeypatch.setattr(tensors, "_LARGEST_FILE", size - 1)
-    for call in (
-        lambda: write_tensors(tmp_path / "new", {"a": np.zeros(125)}),
-        lambda: read_tensors(tmp_path / "file"),
-    ):
+    for call in (lambda: write_tensors(file.with_name("new"), ARRAYS, TEXTS), lambda: read_tensors(file)):
         with pytest.raises(CheckpointError, match=f"a file of {size - 1}, got .* in {size}"):
             call()
-    assert os.listdir(tmp_path) == ["file"]
+    assert os.listdir(file.parent) == ["file"]
 
 
 # Other tools.
@@ -298,10 +288,8 @@ NO_HEADERS = {
     "Extra data": [b"}}]"],
     "strings, got": [b', "n": %s}}' % value for value in (b"Infinity", b"3", b"null")],
     "a number of 20 digits": [b', "n": ' + b"9" * 5000 + b"}}"],
-    "recursion depth": [b', "n": ' + b"[" * 60_000, b', "n": ' + b'{"a":' * 20_000],
     "too many names": [b', "n": ' + b"[" * 100_000, b"".join(b', "%d": ""' % k for k in range(32_767)) + b"}}"],
     "surrogates": [b', "n": "\\ud800"}}', b', "\\udc00\\ud800": ""}}'],
-    "escape": [b', "n": "\\x"}}'],
     "control character": [b', "n": "\n"}}'],
     "Unterminated string": [b', "n": "never ended', b', "n": "' + b'\\"' * 300_000],
     "can't decode byte 0xff": [b', "n": "\xff\xfe"}}'],
@@ -314,8 +302,7 @@ NO_HEADERS = {
         for it in ((b"n" * 100_000, b"{}"), (b"a", b"[]"), (b"a", b'{"dtype": "F32", "shape": []}'))
     ],
 }
-SHAPES_OF_NONE = ["[true]", "[1e0]", "[1.0]", "[-1, -1]", '"1"', "[[1]]", "1", "null", f"[{'1, ' * 64}1]", "[NaN]"]
-SHAPES_OF_NONE += ["[4294967296, 4294967296, 4294967296]"]
+SHAPES_OF_NONE = ["[true]", "[1.0]", "[-1, -1]", '"1"', "[[1]]", "1", "null", f"[{'1, ' * 64}1]", f"[{2**32}, {2**32}]"]
 OFFSETS_OF_NONE = ["[4, 0]", "[-4, 0]", "[0, 8]", "[0, 9999999999999999999]", "[0]", "[0, 4, 8]", "[false, 4]"]
 # Entries that say no array, or other arrays than there are, and how many bytes come behind them.
 NO_ARRAYS = [
@@ -326,7 +313,6 @@ NO_ARRAYS = [
     (entry(shape="[0, 4294967296, 4294967296]", offsets="[0, 0]"), 0, "array is too big"),
     (entry(offsets="[4, 8]"), 8, "'a': expected data_offsets from 0 on, .* got 4"),
     (entry() + entry("b"), 4, "'b': expected data_offsets from 4 on, .* got 0"),
-    (entry() + entry("b", offsets="[2, 6]"), 8, "got 2"),
     (entry() + entry("b", offsets="[5, 9]"), 9, "got 5"),
     (entry("z", shape="[0]", offsets="[1, 1]") + entry(), 4, "'z': .* from 4 on, .* got 1"),
     (entry(), 3, "3 bytes of arrays, and its header tells of 4: cut short"),
@@ -378,12 +364,9 @@ TRUE = sealed(b"}" + entry() + b"}", bytes(4))
         ((1 << 63).to_bytes(8, "little") + b"{}", 10, "at most 16777216 bytes of names .*, got 9223372036854775808"),
         (((1 << 24) + 1).to_bytes(8, "little") + b"{}", 10, "at most 16777216 bytes of names .*, got 16777217"),
         ((1 << 24).to_bytes(8, "little") + b"{}", 10, "it ends at byte 10, and its header at byte 16777224"),
-        (b"\3" + bytes(7) + b"{}", 10, "it ends at byte 10, and its header at byte 11"),
         (b"\2" + bytes(7) + b"[]", 10, "it is a file that starts with"),
-        (b"", 1 << 40, "it is a file that starts with"),
         (TRUE, 1 << 40, "a file of 4294967296, got .* in 1099511627776"),
         (TRUE, 1 << 31, "bytes of arrays, and its header tells of 4"),
-        ((1 << 30).to_bytes(8, "little") + b"{", 1 << 31, "got 1073741824 in"),
     ],
 )
 def test_a_length_that_cannot_be_is_refused_before_memory_is_taken(content, size, message, tmp_path):
@@ -398,9 +381,7 @@ MANY = {
     "texts": b"".join(b', "%d": ""' % k for k in range(32_000)) + b"}",
     "escapes": b', "a": "' + b'\\"' * 500_000 + b'"}',
     "text": b', "a": "' + b"a" * 1_000_000 + b"\xf0\x9d\x9b\x8c" + b'"}',
-    "lists": b'}, "a": [' + b"[], " * 30_000 + b"1]",
     "more lists": b'}, "a": [' + b"[], " * 3_000_000 + b"1]",
-    "tables": b'}, "a": [' + b", ".join(b'{"%d": 1}' % k for k in range(16_000)) + b"]",
     "numbers": b"}" + entry(shape="[" + "1000, " * 60_000 + "1]"),
     "data": b"}" + entry(shape="[1000000]", offsets="[0, 4000000]"),
 }
@@ -410,7 +391,7 @@ MANY = {
 def test_memory_stays_below_ten_files_and_eight_megabytes(kind, tmp_path):
     content = unsealed(MANY[kind] + b"}", bytes(4_000_000) if kind == "data" else b"")
     (tmp_path / "file").write_bytes(content)
-    refused = kind in ("lists", "more lists", "tables", "numbers")
+    refused = kind in ("more lists", "numbers")
     with peak_below(10 * len(content) + 8_000_000), pytest.raises(CheckpointError) if refused else nullcontext():
         read_tensors(tmp_path / "file", require_digest=False)
 
@@ -423,14 +404,11 @@ def test_memory_stays_below_ten_files_and_eight_megabytes(kind, tmp_path):
     [
         (b"PK\3\4" + bytes(100), "a zip file"),
         (b"\x93NUMPY\1\0" + bytes(100), "a NumPy .npy file"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
         (b"\x1f\x8b\x08" + bytes(100), "a gzip file"),
         *((pickle.dumps({"weight": [1.0] * 9}, n), f"a pickle of protocol {n}") for n in (2, 3, 4, 5)),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", "a git-LFS pointer.*git lfs pull"),
         (b"/annex/objects/SHA256E-s31--c99cafc152244af7\n", "a git-annex pointer.*git annex get"),
         (b"<!DOCTYPE html><html></html>", "an HTML or XML page"),
-        (b'{"weights": [1, 2, 3]}', "JSON text"),
-        (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
     ],
 )
 def test_a_file_of_another_format_is_named(content, kind, tmp_path):
