@@ -1,7 +1,6 @@
 """Sweeps: every trial once, the same numbers whoever does them in whatever order, and nothing that is done is lost."""
 
 import errno
-import io
 import itertools
 import os
 import random
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 import sweep_runs
 from faulty_os import TAKES_SPACE, FaultyOs, standing_in
+from screen import terminal
 from sweep_runs import rows, told
 
 import minidl as dl
@@ -110,11 +110,6 @@ def test_a_restarted_sweep_does_what_is_missing_and_keeps_what_is_of_another_spa
     assert told(sweep(space)) == told(first)
 
 
-def test_a_config_that_comes_twice_is_tried_once(sweep, out):
-    assert [t.config["x"] for t in sweep(sweep_runs.noisy, [{"x": 1}, {"x": 2}, {"x": 1}])] == [1, 2]
-    assert len(rows(out)) == 2
-
-
 @pytest.mark.parametrize("engine", [{}, {"workers": 2}], ids=["here", "workers"])
 def test_a_trial_that_raises_costs_itself_and_is_tried_again_on_request_alone(sweep, out, engine):
     result = sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, **engine)
@@ -148,12 +143,9 @@ def test_of_a_trial_that_was_tried_again_the_last_line_counts(sweep, out):
     assert [row["status"] for row in rows(out)] == ["failed", "failed", "ok", "ok"]
 
 
-@pytest.mark.parametrize(
-    "returned", [None, 0.5, {"a": "0.5"}, {"a": True}, {1: 0.5}, {"a": np.zeros(2)}, {"a\n": 1}], ids=repr
-)
+@pytest.mark.parametrize("returned", [None, 0.5, {"a": "0.5"}, {"a": True}, {1: 0.5}, {"a\n": 1}], ids=repr)
 def test_what_is_no_dict_of_numbers_is_a_failure(sweep, returned):
     (trial,) = sweep(lambda config, seed: returned, [{}])
-    assert not trial.ok
     assert "InputError: run: expected " in trial.error
 
 
@@ -190,10 +182,6 @@ def test_the_best_are_also_found_among_integers_that_no_float_can_hold():
     result = dl.SweepResult(dl.sweeps.Trial({"x": i}, "", 0, {"a": a}, 0.0, "") for i, a in enumerate(values))
     assert [t.config["x"] for t in result.best("a", count=4)] == [2, 0, 1, 3]
     assert [t.config["x"] for t in result.best("a", "max", count=4)] == [1, 0, 2, 3]
-
-
-def test_a_trial_that_leaves_by_sys_exit_has_failed(sweep):
-    assert "SystemExit: 3" in str(sweep(lambda config, seed: sys.exit(3), {"x": [1]}))
 
 
 def test_numbers_that_json_lacks_and_those_of_numpy_come_back_exactly(sweep, out):
@@ -264,9 +252,8 @@ def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sw
         trainer.fit(dl.Dataset(np.eye(2), [0, 1]), epochs=1, batch_size=2)
         return {"loss": trainer.history["loss"][-1]}
 
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit, match="143"):
         sweep(train, {"x": [1, 2, 3]})
-    assert ended.value.code == 143
     assert [row["config"]["x"] for row in rows(out)] == [1]
     assert [t.ok for t in sweep(train, {"x": [1, 2, 3]})] == [True] * 3
 
@@ -293,13 +280,7 @@ class Failing:
 
 @pytest.mark.parametrize(
     ("error", "at_submit"),
-    [
-        (BrokenExecutor("the machine is gone"), False),
-        (BrokenExecutor("the machine is gone"), True),
-        (RuntimeError("cannot schedule new futures after shutdown"), True),
-        (None, False),
-    ],
-    ids=["broken", "broken at submit", "shut down", "cancelled"],
+    [(BrokenExecutor("gone"), False), (BrokenExecutor("gone"), True), (RuntimeError("shut down"), True), (None, False)],
 )
 def test_an_executor_that_breaks_down_loses_nothing_and_blames_no_trial(sweep, out, error, at_submit):
     executor = Failing(lambda number: number > 3, error, at_submit)
@@ -334,31 +315,18 @@ def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
     assert number > 8 * 3
 
 
-def test_two_sweeps_do_not_write_into_one_file(sweep, out):
+def test_a_file_is_of_one_sweep_at_a_time_whatever_its_name(sweep, out):
     pytest.importorskip("fcntl", reason="this platform has no such locks")
-    with locked(out.parent, out.name), pytest.raises(dl.InputError, match=r"sweep.jsonl: .*no other process"):
-        sweep(sweep_runs.noisy, GRID)
+    alias = out.with_name("alias")
+    alias.symlink_to(out.name)
+    for other in (out, alias):
+        with locked(out.parent, out.name), pytest.raises(dl.InputError, match=f"{other}: .*no other process"):
+            sweep(sweep_runs.noisy, GRID, out=other)
     assert not out.exists()
     with locked(out.parent), locked(out.parent, "other.jsonl"):
-        sweep(sweep_runs.noisy, GRID)
-
-
-def test_a_file_is_one_by_all_its_names_to_one_sweep_at_a_time(sweep, out, tmp_path):
-    pytest.importorskip("fcntl", reason="this platform has no such locks")
-    (tmp_path / "alias").symlink_to(out.name)
-    (tmp_path / "folder").symlink_to(".")
-
-    def run(config, seed):
-        for other in (out, tmp_path / "alias", tmp_path / "folder" / out.name, tmp_path / "folder" / "alias"):
-            for _ in range(2):
-                with pytest.raises(dl.InputError, match=f"{other}: .*no other process"):
-                    sweep(sweep_runs.noisy, GRID, out=other)
-        return {"a": 1}
-
-    for name in (out.name, "alias"):
-        assert sweep(run, {"x": [name]}, out=tmp_path / name)["a"] == [1]
-    assert (tmp_path / "alias").is_symlink()
-    assert [row["config"]["x"] for row in rows(out)] == [out.name, "alias"]
+        sweep(sweep_runs.noisy, GRID, out=alias)
+    assert alias.is_symlink()
+    assert len(rows(out)) == 8
 
 
 @pytest.mark.skipif(not hasattr(os, "link"), reason="makes a hard link")
@@ -387,26 +355,18 @@ def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out, tmp_path):
     [
         ({"run": None}, "run: .*a function of a config and a seed, got None"),
         ({"space": 3}, "space: .*a grid such as .*, a RandomSearch, .* or a list of configs, got 3"),
-        ({"space": "lam"}, "space: .*a grid"),
-        ({"space": dl.RandomSearch}, "space: .*a grid"),
         ({"space": []}, r"space: .*at least one config, got \[\]"),
         ({"space": {"lam": 0.1}}, r"space\['lam'\]: .*a sequence of at least one value, got 0.1"),
-        ({"space": {"lam": []}}, r"space\['lam'\]: .*at least one value, got \[\]"),
-        ({"space": {"loss": "hinge"}}, r"space\['loss'\]: .*a sequence .* got 'hinge'"),
         ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: .* write RandomSearch"),
         ({"space": [0.1, 1]}, "space: .*each config .* a dict whose keys are printable texts, got 0.1"),
-        ({"space": [{1: 2}]}, "space: .*each config .* a dict whose keys"),
         ({"space": [{"lam": float("nan")}]}, "space: .*configs of numbers, texts and lists of them"),
         ({"space": {"x": [np.zeros(2)]}}, "JSON has no ndarray"),
-        ({"space": {"x": [dl.ReLU()]}}, "JSON has no ReLU"),
         ({"seed": -1}, "seed: .* >= 0, got -1"),
-        ({"seed": None}, "seed: .* got None"),
         ({"out": ""}, "out: .*the name of a file"),
         ({"workers": 0}, "workers: .* >= 1, got 0"),
         ({"workers": 2, "blas_threads": 0}, "blas_threads: .* >= 1, got 0"),
         ({"verbose": 3}, "verbose: expected 0"),
         ({"executor": 4}, "executor: .*concurrent.futures.Executor, got 4"),
-        ({"executor": ThreadPoolExecutor}, "executor: .*concurrent.futures.Executor, got <class"),
         ({"executor": Shuffled(0), "workers": 2}, "workers: an executor has its own"),
     ],
 )
@@ -419,44 +379,33 @@ def test_wrong_arguments_are_refused_in_a_sentence(out, changed, message):
 
 def test_one_line_a_trial_where_there_is_no_terminal_and_nothing_when_told(sweep, capsys, monkeypatch):
     sweep(sweep_runs.odd_ones_fail, {"x": [1, 2]}, verbose=None)
-    first, second = capsys.readouterr().err.splitlines()
+    sweep(sweep_runs.odd_ones_fail, {"x": [1, 2, 4]}, verbose=2)
+    first, second, known, third = capsys.readouterr().err.splitlines()
     assert first.startswith("trial 1/2  x=1: ValueError: x is 1  0.0 s")
     assert second.startswith("trial 2/2  x=2: value ")
-    sweep(sweep_runs.odd_ones_fail, {"x": [1, 2, 4]}, verbose=2)
-    known, third = capsys.readouterr().err.splitlines()
     assert known == "2 of 3 trials are known"
     assert third.startswith("trial 3/3  x=4: value ")
-    sweep(sweep_runs.odd_ones_fail, {"x": [5]}, verbose=0)
     monkeypatch.setenv("MINIDL_VERBOSE", "0")
     sweep(sweep_runs.odd_ones_fail, {"x": [6]}, verbose=None)
     assert capsys.readouterr() == ("", "")
 
 
 def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setenv("TERM", "xterm")
     search = dl.CoarseToFine({"x": dl.LogUniform(1, 100)}, "value", trials=3, rounds=2)
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    sweep(sweep_runs.noisy, search, verbose=1)
-    shown = terminal.getvalue()
-    assert "0/3" in shown
-    assert "6/6" in shown
-    assert shown.count("\n") == 1
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    sweep(sweep_runs.noisy, search, verbose=1)  # all are known
-    assert "6/6" in terminal.getvalue()
+    # The second time all are known.
+    for shown in (["0/3", "6/6"], ["6/6"]):
+        with terminal(80) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
+            monkeypatch.setattr(sys, "stderr", file)
+            sweep(sweep_runs.noisy, search, verbose=1)
+        (line,) = screen.lines()
+        assert shown[-1] in line
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_a_file_that_cannot_be_written_is_refused_before_any_trial(tmp_path, resume):
-    (tmp_path / "folder").mkdir()
-    for name, words in (("f" * 251, "choose a shorter name"), ("folder", "this is a folder or a device")):
-        for _ in range(2):
-            with pytest.raises(dl.InputError, match=f"{name}: expected a file that can be written, but: .*{words}"):
-                dl.sweep(lambda config, seed: pytest.fail("tried"), {"x": [1]}, out=tmp_path / name, resume=resume)
+def test_a_file_that_cannot_be_written_is_refused_before_any_trial(sweep, tmp_path, resume):
+    for name, words in (("f" * 251, "choose a shorter name"), ("", "this is a folder or a device")):
+        with pytest.raises(dl.InputError, match=f"{name}: expected a file that can be written, but: .*{words}"):
+            sweep(lambda config, seed: pytest.fail("tried"), {"x": [1]}, out=tmp_path / name, resume=resume)
     long = tmp_path / ("f" * 248)
-    dl.sweep(lambda config, seed: {"x": 1}, {"x": [1]}, out=long, resume=resume, verbose=0)
+    sweep(lambda config, seed: {"x": 1}, {"x": [1]}, out=long, resume=resume)
     assert long.read_bytes().count(b"\n") == 1

@@ -74,11 +74,9 @@ def test_a_worker_that_dies_costs_its_trial_alone(sweep, run, why, tmp_path):
     ("how", "torn", "killed"),
     [
         ("forked", True, True),
-        ("forked", False, False),
         ("forked_by_multiprocessing", False, True),
         ("by_the_shell", True, True),
         ("forked_behind_pythons_back", False, True),
-        ("forked_behind_pythons_back", False, False),
     ],
 )
 def test_a_sweep_does_not_wait_for_what_its_workers_have_started(sweep, tmp_path, how, torn, killed):
@@ -140,14 +138,14 @@ print(dl.sweep(run, {"x": [1]}))
 
 
 def test_a_function_of_a_notebook_is_refused_by_workers_and_runs_without_them(tmp_path):
-    run = [sys.executable, "-c", NOTEBOOK]  # a program without a file, as a notebook is
-    environment = os.environ | {"MINIDL_VERBOSE": "0"}
-    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
-    message, *table = done.stdout.splitlines()
+    # A program without a file, as a notebook is.
+    program = start(tmp_path, "", sys.executable, "-c", NOTEBOOK)
+    shown, errors = program.communicate(timeout=100)
+    message, *table = shown.splitlines()
     assert message.startswith("run: __main__.run does not arrive in a worker (RuntimeError: AttributeError: Can't get")
     assert "not as a lambda, inside of a function or in a notebook" in message
     assert table == ["x  a", "1  1"]
-    assert done.stderr == ""
+    assert errors == ""
 
 
 UNGUARDED = """

@@ -78,15 +78,11 @@ def test_a_line_cut_off_anywhere_costs_its_trial_alone_and_the_file_is_mended(sw
     [
         b"lam,eta\n0.1,1\n",
         b"one line without an end",
-        b"one line with an end\n",
         b"{}\n",
-        b"[1]\n",
         b'{"run": 3}\n{"run": 3}\n',
         b'{"run": "of another program", "accuracy": 0.5}\n',
         b'{"run": "r", "key": "k", "config": {}, "seed": 0, "status": "ok", "metrics": {"a": [1]}, "seconds": 1}\n\n',
-        b"\xff\xfe\x00\n\n",
         b"\x93NUMPY\x01\x00v\x00 a file of bytes, some of them zero",
-        b"\x00\x00\x00PNG\x00",
         b"[" * 100_000 + b"\n\n",
     ],
 )
@@ -230,13 +226,10 @@ def test_many_values_of_the_other_parameter_are_a_scale_of_colours():
 @pytest.mark.parametrize(
     ("x", "scale"),
     [
-        ([1, 2, 3], "linear"),
         ([1, 7, 50], "log"),
         ([0, 0.1, 1], "symlog"),
-        ([0, 1, 2], "linear"),
         ([-1, 0, 99], "linear"),
         (list(np.int64([1, 7, 50])), "log"),
-        (list(np.float32([1, 7, 50])), "log"),
     ],
 )
 def test_the_axis_fits_the_values(x, scale):
