@@ -66,14 +66,10 @@ def raising_model():
             raise KeyError("x")
     return dl.Model(Raising(5), dl.SoftmaxCrossEntropy())
 
-nothing = ()
-
 def called(cls, *arguments, **options):
     return type("Called" + cls.__name__, (cls,), {"__call__": lambda self, x: x})(*arguments, **options)
 
 called_layer = called(Scale, 5)
-called_loss = called(dl.MeanSquaredError)
-called_regularizer = called(dl.L2, 0.1)
 called_model = called(dl.Model, dl.Dense(5, 3, rng=0), dl.SoftmaxCrossEntropy())
 """
 
@@ -136,14 +132,11 @@ def run_folder(tmp_path_factory):
     [
         (["--version"], 0, f"minidl {dl.__version__}"),
         (["--help"], 0, "exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted"),
-        (["checkgrad", "--help"], 0, "examples:"),
         ([], 2, "COMMAND"),
         (["reprot"], 2, "no command 'reprot'; did you mean report?"),
-        (["zzz"], 2, "there are report, data, checkgrad, show"),
         (["report", "--seeds", "0"], 2, "argument --seeds: expected an integer >= 1, got 0"),
         (["data", "fetch", "--data-dir", "x"], 2, "fetch fills the cache"),
         (["checkgrad", "layers"], 2, "expected MODULE:NAME or FILE.py:NAME, got 'layers'"),
-        (["checkgrad", "layers:make_right", "--input-shape", "0"], 2, "expected whole numbers from 1 on"),
     ],
 )
 def test_help_and_wrong_use(here, arguments, code, words):
@@ -240,8 +233,6 @@ def modules(tmp_path, monkeypatch):
         ("else where/mine.py:make_right", 0, "PASS  check_layer(Scale()"),
         ("layers:make_wrong", 1, "FAIL_VALUE  check_layer(Scale("),
         ("layers:called_layer", 0, "PASS  check_layer(CalledScale("),
-        ("layers:called_loss", 0, "PASS  check_loss(CalledMeanSquaredError("),
-        ("layers:called_regularizer", 0, "PASS  check_regularizer(CalledL2("),
         ("layers:called_model", 0, "PASS  check_model("),
     ],
 )
@@ -266,7 +257,6 @@ def test_checkgrad_in_json_is_the_report_and_what_the_module_prints_is_not_in_it
     [
         ("layers:make_wright", "", "layers has no make_wright; did you mean make_right"),
         ("nowhere:make", "", "ModuleNotFoundError: No module named 'nowhere'"),
-        ("nowhere.py:make", "", "there is no file nowhere.py"),
         ("layers:make_nothing", "", "expected a Layer, Loss, Regularizer or Model"),
         ("layers:fails", "", "ZeroDivisionError: division by zero (layers.py, line 33)"),
         ("broken.py:make", "", "SyntaxError"),
@@ -274,7 +264,6 @@ def test_checkgrad_in_json_is_the_report_and_what_the_module_prints_is_not_in_it
         ("script.py:make", "", "SystemExit:  (script.py, line 2)"),
         ("layers:leaving", "--input-shape 5", "layers:leaving: SystemExit: 0 (layers.py, line 43)"),
         ("layers:takes", "", "takes() missing 1 required positional argument: 'x'\n"),
-        ("layers:nothing", "", "got tuple"),
         ("more:pair", "", "InputError: more:pair: a tuple of 3 does not fit"),
         ("layers:raising_model", "--input-shape 5", "KeyError: 'x' (layers.py, line 51)"),
         ("sys.py:make", "", "sys is the name of another module (built in); give the file another name"),
@@ -366,10 +355,6 @@ def test_show_refuses_what_it_does_not_know(here, name, words, tmp_path):
     assert words in done.stderr
 
 
-def test_an_empty_folder_is_said_to_be_empty(here):
-    assert here("show", ".").stdout == "There is nothing in it.\n"
-
-
 @pytest.mark.skipif(os.name != "posix", reason="closes a pipe of POSIX")
 def test_a_reader_who_has_seen_enough_gets_no_traceback(tmp_path):
     rows = [{"loss": 1.0 / epoch} for epoch in range(1, 20_000)]
@@ -386,16 +371,11 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes a descriptor of POSIX")
-def test_a_closed_standard_output_is_no_reason_to_fail(tmp_path):
-    command = ["sh", "-c", 'exec "$@" >&-', "sh", *PROGRAM, "data"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment(tmp_path), timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_terminal_without_greek_letters_is_no_reason_to_fail(tmp_path):
+@pytest.mark.parametrize(("shell", "shown"), [('exec "$@"', "?: ?"), ('exec "$@" >&-', "")], ids=["ASCII", "closed"])
+def test_a_closed_output_or_one_without_greek_letters_is_no_reason_to_fail(tmp_path, shell, shown):
     (tmp_path / "x.json").write_text(json.dumps({"λ": "é"}))
-    command = [*PROGRAM, "show", "."]
+    command = ["sh", "-c", shell, "sh", *PROGRAM, "show", "."]
     ascii_only = environment(tmp_path, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=ascii_only, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "?: ?" in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shown in done.stdout
