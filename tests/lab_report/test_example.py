@@ -43,21 +43,18 @@ def test_results_have_the_promised_form(quick):
         assert all((out / name).stat().st_size < 200_000 for name in s["figures"].values())
 
 
-def test_the_table_repeats_the_results(quick):
+def test_the_table_repeats_the_results_and_histories_end_on_them(quick):
     out, _ = quick
     results = json.loads((out / "results.json").read_text())["settings"]
     with open(out / "results.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["test_accuracy"]) for row in rows] == [s["test_accuracy"] for s in results]
-
-
-def test_histories_can_be_read_back_and_end_on_the_results(quick):
-    out, _ = quick
     history = History.from_csv(out / "history-lambda-0.1-eta-0.001-seed-43.csv")
-    results = json.loads((out / "results.json").read_text())["settings"]
     entry = next(s for s in results if (s["lambda"], s["seed"]) == (0.1, 43))
-    assert history["epoch"] == [1, 2, 3]
-    assert history["val_cost"][-1] == entry["val_cost"]
+    assert (history["epoch"], history["val_cost"][-1]) == ([1, 2, 3], entry["val_cost"])
+
+
+
 
 
 def test_the_report_says_what_it_was_made_from_and_compares_nothing_that_cannot_be(quick):
@@ -126,12 +123,9 @@ def example(monkeypatch, tmp_path):
     ("arguments", "code", "words"),
     [
         ("--epochs 0", 2, "expected an integer >= 1, got 0"),
-        ("--seeds two", 2, "invalid int value: 'two'"),
         ("--seed -1", 2, "expected an integer >= 0, got -1"),
-        ("--dataset mnist", 2, "invalid choice"),
         ("--quick --dataset synthetic --data-dir nowhere", 2, "--data-dir: the synthetic images are drawn"),
         ("--quick --out file", 1, "expected a folder that can be written"),
-        ("--quick --out file/below", 1, "expected a folder that can be written"),
     ],
 )
 def test_wrong_arguments_end_in_a_sentence_and_write_nothing(example, capsys, arguments, code, words):

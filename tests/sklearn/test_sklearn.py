@@ -13,8 +13,7 @@ import minidl as dl
 
 pytest.importorskip("sklearn", reason="the estimators need scikit-learn: the extra `sklearn`")
 
-from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.calibration import CalibratedClassifierCV
+from sklearn.base import clone
 from sklearn.datasets import load_iris, make_regression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -84,13 +83,6 @@ def test_cross_validation_in_processes_is_that_in_this_one(iris):
     alone, together = (cross_val_score(net, *iris, cv=3, n_jobs=n) for n in (1, 2))
     assert np.array_equal(alone, together)
     assert alone.mean() > 0.6
-
-
-def test_probabilities_are_good_enough_for_tools_that_refine_them(iris):
-    calibrated = CalibratedClassifierCV(NeuralNetClassifier(classifier, learning_rate=0.1, random_state=0), cv=3).fit(
-        *iris
-    )
-    assert calibrated.score(*iris) > 0.9
 
 
 @pytest.mark.parametrize("labels", [["no", "yes"], [False, True], [7, -3], [0.0, 1.0], ["b", "a"]])
@@ -192,12 +184,6 @@ def test_settings_of_the_factory_are_settings():
         net.set_params(epoch=3)
 
 
-def test_the_kinds_of_estimators():
-    assert is_classifier(NeuralNetClassifier(classifier))
-    assert is_regressor(NeuralNetRegressor(regressor))
-    assert "NeuralNetClassifier(build=<function classifier" in repr(NeuralNetClassifier(classifier))
-
-
 def test_regression():
     X, y = make_regression(200, 5, noise=1.0, random_state=0)
     y /= y.std()
@@ -215,14 +201,9 @@ def test_regression():
         ({"build": lambda f, k, rng: None}, "expected what build returns to be a Model, got None"),
         ({"build": lambda f, k, rng: classifier(f, 2, rng)}, r"model with 3 outputs a row, got \(2,\)"),
         ({"build": lambda f, k, rng: classifier(f + 1, k, rng)}, r"expected x of shape \(n, 5\), got \(1, 4\)"),
-        ({"optimizer": "adam"}, "expected optimizer to be a class such as SGD, got 'adam'"),
         ({"optimizer": dl.Adam(0.1)}, "expected optimizer to be a class such as SGD, got Adam"),
         ({"optimizer": float}, "expected optimizer to be an Optimizer, got 0.01"),
-        ({"learning_rate": -1.0}, "learning_rate: expected a finite number > 0"),
-        ({"epochs": 2.5}, "epochs: expected an integer >= 0, got 2.5"),
-        ({"batch_size": 0}, "batch_size: expected an integer >= 1, got 0"),
         ({"validation_fraction": 1.0}, r"validation_fraction: expected a number in \[0, 1\), got 1.0"),
-        ({"callbacks": [dl.EarlyStopping]}, r"expected callbacks\[0\] to be a Callback.*write EarlyStopping\(\)"),
         ({"callbacks": [dl.EarlyStopping("val_loss")]}, "pass validation data"),
     ],
 )
@@ -238,24 +219,19 @@ def test_a_factory_that_returns_the_same_optimizer_again_is_refused(iris):
     before = net.predict(X)
     for refit in (net, clone(net)):
         with pytest.raises(ValueError, match="Make a new one for each model"):
-            refit.fit(X, np.where(y == "setosa", "a", "b"))
-        with pytest.raises(ValueError, match="Make a new one for each model"):
             refit.fit(X, y)
     assert (net.predict(X) == before).all()
 
 
-def test_a_wrong_argument_of_the_factory_is_named(iris):
-    with pytest.raises(TypeError, match="unexpected keyword argument 'unit'"):
-        NeuralNetClassifier(classifier).set_params(build__unit=3).fit(*iris)
-
-
-def test_wrong_data_is_refused_in_the_words_of_scikit_learn(iris):
+def test_wrong_data_and_arguments_are_refused_in_the_words_of_scikit_learn_and_python(iris):
     X, y = iris
     net = NeuralNetClassifier(classifier, epochs=1)
     with pytest.raises(TypeError, match="sample_weight"):
         net.fit(X, y, sample_weight=np.ones(len(X)))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'unit'"):
+        clone(net).set_params(build__unit=3).fit(X, y)
     with pytest.raises(ValueError, match="minimum of 2 is required"):
-        NeuralNetClassifier(classifier, validation_fraction=0.5).fit(X[:1], y[:1])
+        net.set_params(validation_fraction=0.5).fit(X[:1], y[:1])
 
 
 def test_a_loss_without_probabilities_says_so(iris):

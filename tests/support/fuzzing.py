@@ -199,40 +199,12 @@ def _damaged_tgz(rng: random.Random, content: bytes) -> bytes:
 
 
 def _damaged_npm(members: dict[str, bytes], rng: random.Random, content: bytes) -> bytes:
-    """Damage one member of an npm package: a label file by its tokens, a picture by its chunks, or anything."""
-    members = dict(members)
-    name = rng.choice([name for name in members if not name.endswith(".js")])
+    """Damage one member of an npm package, a label file mostly by its tokens, or the archive."""
     if rng.random() < 0.2:
         return _damaged_tgz(rng, content)
-    if name.endswith(".json"):
-        members[name] = damaged_json(rng, members[name])
-    elif rng.random() < 0.4:
-        members[name] = damaged_bytes(rng, members[name])
-    else:
-        members[name] = _damaged_png(rng, members[name])
-    return files.tgz(members)
-
-
-def _damaged_png(rng: random.Random, png: bytes) -> bytes:
-    """Return a picture with a changed, doubled, new or missing chunk whose check sum is true."""
-    chunks, at = [], 8
-    while at < len(png):
-        length = int.from_bytes(png[at : at + 4], "big")
-        chunks.append((png[at + 4 : at + 8], png[at + 8 : at + 8 + length]))
-        at += 12 + length
-    kinds = (b"IHDR", b"IDAT", b"IEND", b"PLTE", b"tRNS", b"zTXt", b"iCCP", b"acTL", b"fcTL", b"fdAT", b"eXIf", b"gAMA")
-    where = rng.randrange(len(chunks))
-    kind, data = chunks[where]
-    match rng.randrange(4):
-        case 0:
-            chunks[where] = (kind, damaged_bytes(rng, data))
-        case 1:
-            chunks.insert(where, (rng.choice(kinds), rng.randbytes(rng.choice((0, 1, 8, 26)))))
-        case 2:
-            chunks.insert(where, chunks[rng.randrange(len(chunks))])
-        case _:
-            chunks[where] = (rng.choice(kinds), data)
-    return png[:8] + b"".join(files.chunk(*chunk) for chunk in chunks)
+    name = rng.choice([name for name in members if not name.endswith(".js")])
+    damage = damaged_json if name.endswith(".json") and rng.random() < 0.8 else damaged_bytes
+    return files.tgz(members | {name: damage(rng, members[name])})
 
 
 # The kinds of files.
@@ -352,17 +324,14 @@ PLANTED: dict[str, tuple[Callable[[], object], str]] = {
     "another error": (lambda: {}["bare"], "KeyError instead of ValueError"),
     "wrong object": (lambda: b"w", "damage was not noticed"),
     "exec": (lambda: exec((lambda: None).__code__), "a reader may not: exec"),
-    "compile": (lambda: compile("1", "", "eval"), "a reader may not: compile"),
     "import": (lambda: __import__("antigravity"), "a reader may not: import"),
     "write": (lambda: open(os.devnull, "w").close(), "a reader may not: open"),
-    "delete": (lambda: Path("/nowhere/at/all").unlink(missing_ok=True), "a reader may not: os.remove"),
     "start": (lambda: os.system("true"), "a reader may not: os.system"),
     "connect": (lambda: socket.socket(), "a reader may not: socket"),
     "memory": (lambda: len(bytes(2_000_000)), "2.00 times the bound"),
     "slow": (_wait, "it took 1.0 s"),
     "hang": (lambda: time.sleep(600), "the process ended with -14 and no report: Current thread"),
     "crash": (faulthandler._sigsegv, "Segmentation fault"),  # type: ignore[attr-defined]
-    "exit": (lambda: os._exit(0), "the process ended with 0 and no report"),
 }
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 from planted import MUTANTS
 from planted.optimizers import BREACHES
-from small_parts import ForeignScale, Momentum, Scale
+from small_parts import ForeignScale, Scale
 
 import minidl as dl
 from minidl import testing
@@ -189,12 +189,6 @@ def test_every_public_class_keeps_its_contract(cls):
     keeps_it()
 
 
-@pytest.mark.parametrize("rate", [1e-6, 1e3, dl.OneCycle(0.1, steps=20)], ids=repr)
-def test_optimizers_keep_the_contract_at_any_rate(rate):
-    testing.check_optimizer_contract(lambda: dl.SGD(rate))
-    testing.check_optimizer_contract(lambda: dl.Adam(rate))
-
-
 @pytest.mark.parametrize("name", [name for name in dl.__all__ if getattr(getattr(dl, name), "on_train_begin", None)])
 def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
     # What a figure looks like is no part of the contract, and drawing takes seconds.
@@ -263,10 +257,6 @@ def test_what_make_returns_must_be_of_the_kind():
         testing.check_layer_contract(lambda: dl.SGD(0.1), SHAPE)
 
 
-def test_an_optimizer_with_state_keeps_the_contract():
-    testing.check_optimizer_contract(lambda: Momentum(0.1))
-
-
 class Unseeded(dl.Normal):
     draws = 0
 
@@ -313,15 +303,11 @@ class Remembers(dl.Callback):
     saved_attributes = ("losses", "rng")
 
     def __init__(self, forgets=False):
-        self.forgets = forgets
-        self.reset()
-
-    def reset(self):
-        self.losses, self.rng = [], np.random.default_rng(0)
+        self.losses, self.rng, self.forgets = [], np.random.default_rng(0), forgets
 
     def on_train_begin(self, trainer):
         if self.forgets:
-            self.reset()
+            self.__init__(True)
 
     def on_epoch_end(self, trainer):
         self.losses.append(np.array([trainer.epoch, self.rng.normal()]))
@@ -364,15 +350,13 @@ def run_machine(make, shape=SHAPE, examples=25):
 
 
 RIGHT = {
-    "Dense": lambda: dl.Dense(4, 3, rng=0),
     "Sequential": lambda: dl.Sequential(dl.Dense(4, 5, rng=0), dl.ReLU(), dl.Dense(5, 3, rng=1)),
     "ForeignLayer": lambda: dl.ForeignLayer(ForeignScale(4), {"gain": "d_gain"}),
     "BatchNorm": lambda: dl.BatchNorm(4),
     "Dropout": lambda: dl.Dropout(0.5, rng=1),
-    "Residual": lambda: dl.Residual(dl.Dense(4, 4, rng=0)),
-    "Parallel": lambda: dl.Parallel(dl.Dense(4, 3, rng=0), dl.ReLU()),
+    "Residual": lambda: dl.Residual(dl.Parallel(dl.Dense(4, 3, rng=0), dl.Dense(4, 1, rng=1))),
     "Scale": lambda: Scale(4),
-    **{cls.__name__: cls for cls in (dl.Tanh, dl.Flatten, dl.LogSoftmax)},
+    **{cls.__name__: cls for cls in (dl.Tanh, dl.Flatten)},
 }
 
 
@@ -381,17 +365,10 @@ def test_the_machine_lets_correct_layers_pass(make):
     run_machine(make, examples=10)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["FirstForward", "StaleMean", "Overwrites", "Workspace", "Immortal", "KeepsInEval", "EvalForgets"],
-)
+@pytest.mark.parametrize("name", ["FirstForward", "StaleMean", "Overwrites", "Workspace", "Immortal", "EvalForgets"])
 def test_the_machine_finds_a_planted_fault(name):
     with pytest.raises((testing.ContractError, dl.CallOrderError, ValueError)):
         run_machine(lambda: PLANTED[name].make()[0], PLANTED[name].make()[1].shape[1:])
-
-
-def test_the_machine_bears_the_name_of_the_layer():
-    assert testing.layer_machine(lambda: Scale(3), (3,)).__name__ == "ScaleMachine"
 
 
 # ---- the package
