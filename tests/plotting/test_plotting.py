@@ -4,7 +4,6 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -17,11 +16,11 @@ from minidl.plotting import plot_curves, plot_weight_templates, save_figure, tem
 from minidl.training.history import History
 
 
-def smooth(epochs: int = 10) -> History:
+def smooth(epochs=10):
     return History([{"cost": 1.5 + 1 / e, "val_cost": 1.8 + 1 / e} for e in range(1, epochs + 1)])
 
 
-def test_training_is_solid_and_validation_dashed() -> None:
+def test_training_is_solid_and_validation_dashed():
     history, before = smooth(), dict(matplotlib.rcParams)
     figure = plot_curves(history, "cost", title="A run")
     figure.draw_without_rendering()
@@ -41,7 +40,7 @@ def test_training_is_solid_and_validation_dashed() -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 40, 1000])
-def test_epoch_ticks_are_integers(epochs: int) -> None:
+def test_epoch_ticks_are_integers(epochs):
     figure = plot_curves(smooth(epochs), "cost")
     figure.draw_without_rendering()
     ticks = axes_of(figure).get_xticks()
@@ -49,13 +48,13 @@ def test_epoch_ticks_are_integers(epochs: int) -> None:
     np.testing.assert_array_equal(ticks, np.round(ticks))
 
 
-def test_a_single_epoch_is_a_visible_point() -> None:
+def test_a_single_epoch_is_a_visible_point():
     for line in axes_of(plot_curves(smooth(1), "cost")).lines:
         assert line.get_marker() != "None"
         assert line.get_markevery() == [0]
 
 
-def test_a_point_between_gaps_is_marked_on_a_long_curve() -> None:
+def test_a_point_between_gaps_is_marked_on_a_long_curve():
     values = [2.0] * 60
     values[10] = values[12] = math.nan
     (line,) = axes_of(plot_curves({"loss": values}, "loss")).lines
@@ -73,7 +72,7 @@ def test_a_point_between_gaps_is_marked_on_a_long_curve() -> None:
         ([2.0, math.nan, 9.0], False, ""),  # no rise from one epoch to the next is known
     ],
 )
-def test_the_axis_is_logarithmic_iff_the_run_blows_up(values: list[float], log: bool, note: str) -> None:
+def test_the_axis_is_logarithmic_iff_the_run_blows_up(values, log, note):
     for columns in ({"cost": values}, {"val_cost": values}):
         ax = axes_of(plot_curves(columns, "cost"))
         assert ax.get_yscale() == ("log" if log else "linear")
@@ -83,7 +82,7 @@ def test_the_axis_is_logarithmic_iff_the_run_blows_up(values: list[float], log: 
 
 
 @pytest.mark.parametrize("values", [[3.0, 8.0, 3.5], [1.0, 60.0, 2.0], [1.0, 5e4, 2.0], [1e-200, 1e200, 1.0]])
-def test_a_logarithmic_axis_has_readable_ticks(values: list[float]) -> None:
+def test_a_logarithmic_axis_has_readable_ticks(values):
     figure = plot_curves({"loss": values}, "loss")
     figure.draw_without_rendering()
     ax = axes_of(figure)
@@ -93,7 +92,7 @@ def test_a_logarithmic_axis_has_readable_ticks(values: list[float]) -> None:
     assert all(float(label) > 0 for label in labels)
 
 
-def test_what_is_not_finite_is_a_gap_and_said() -> None:
+def test_what_is_not_finite_is_a_gap_and_said():
     history = {"cost": [2.0, math.nan, math.inf, 1.0], "val_cost": [2.0, 2.0, 2.0, -math.inf]}
     ax = axes_of(plot_curves(history, "cost"))
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, np.nan, np.nan, 1.0])
@@ -102,13 +101,13 @@ def test_what_is_not_finite_is_a_gap_and_said() -> None:
     assert history["cost"][2] == math.inf  # the caller's numbers stay
 
 
-def test_a_title_is_no_formula() -> None:
+def test_a_title_is_no_formula():
     figure = plot_curves(smooth(), "cost", title="$100 and_1 $\\frac")
     figure.draw_without_rendering()  # matplotlib would take what stands between dollars as a formula, and fail
     assert axes_of(figure).get_title() == "$100 and_1 $\\frac"
 
 
-def test_templates_are_a_grid_of_named_pictures(rng: np.random.Generator) -> None:
+def test_templates_are_a_grid_of_named_pictures(rng):
     names = [f"kind {k}" for k in range(10)]
     figure = plot_weight_templates(rng.normal(size=(3 * 32 * 32, 10)), class_names=names, title="Ten")
     assert [ax.get_title() for ax in figure.axes] == names
@@ -119,7 +118,7 @@ def test_templates_are_a_grid_of_named_pictures(rng: np.random.Generator) -> Non
     assert [ax.get_title() for ax in plot_weight_templates(np.eye(4, 2)).axes] == ["0", "1"]
 
 
-def test_a_template_is_scaled_by_its_own_range_and_channels_come_last() -> None:
+def test_a_template_is_scaled_by_its_own_range_and_channels_come_last():
     weight = np.arange(24.0).reshape(12, 2) * [1, -5]
     pictures = template_images(weight)
     assert pictures.shape == (2, 2, 2, 3)
@@ -129,7 +128,7 @@ def test_a_template_is_scaled_by_its_own_range_and_channels_come_last() -> None:
     np.testing.assert_array_equal(weight, np.arange(24.0).reshape(12, 2) * [1, -5])
 
 
-def test_a_template_without_a_range_is_mid_grey() -> None:
+def test_a_template_without_a_range_is_mid_grey():
     weight = np.tile([3.0, np.nan, 1.0], (4, 1))
     weight[:, 2] = [0.0, 1.0, np.inf, 3.0]
     flat, nothing, partly = template_images(weight)
@@ -139,7 +138,7 @@ def test_a_template_without_a_range_is_mid_grey() -> None:
     assert plot_weight_templates(weight).get_supxlabel().endswith("; grey where not finite")
 
 
-def test_of_many_templates_the_first_are_drawn_and_the_figure_says_so() -> None:
+def test_of_many_templates_the_first_are_drawn_and_the_figure_says_so():
     figure = plot_weight_templates(np.eye(1, 130))
     assert len(figure.axes) == 100
     assert figure.get_supxlabel().endswith("; the first 100 of 130")
@@ -155,12 +154,12 @@ def test_of_many_templates_the_first_are_drawn_and_the_figure_says_so() -> None:
         ((16, 2), {"class_names": ["a"]}, "expected 2 class names, one a column, got 1"),
     ],
 )
-def test_what_is_no_picture_is_refused(shape: tuple[int, ...], options: dict[str, object], message: str) -> None:
+def test_what_is_no_picture_is_refused(shape, options, message):
     with pytest.raises(ShapeError, match=message):
         plot_weight_templates(np.ones(shape), **options)
 
 
-def test_saving_writes_png_and_svg_and_the_same_bytes_again(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_saving_writes_png_and_svg_and_the_same_bytes_again(tmp_path, rng):
     weight = rng.normal(size=(3072, 10))
     for draw in (lambda: plot_curves(smooth(), "cost", title="λ"), lambda: plot_weight_templates(weight)):
         first = save_figure(draw(), tmp_path / "a" / "lambda=0.1")
@@ -174,7 +173,7 @@ def test_saving_writes_png_and_svg_and_the_same_bytes_again(tmp_path: Path, rng:
             assert image.width == 750
 
 
-def test_no_pyplot_no_display_and_a_light_import(tmp_path: Path) -> None:
+def test_no_pyplot_no_display_and_a_light_import(tmp_path):
     program = f"""
 import sys
 import minidl.plotting, minidl.training.callbacks.figures, minidl.report, minidl.training.describe

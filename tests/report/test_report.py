@@ -22,7 +22,7 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
 
 
 @pytest.fixture
-def figures(tmp_path: Path) -> list[tuple[Path, str, str]]:
+def figures(tmp_path):
     folder = tmp_path / "run" / "figures (1)"
     folder.mkdir(parents=True)
     (folder / "cost λ=0.1.png").write_bytes(PNG)
@@ -30,14 +30,14 @@ def figures(tmp_path: Path) -> list[tuple[Path, str, str]]:
     return [(folder / "cost λ=0.1.png", "Cost of a run", "Falls."), (folder / "loss.SVG", 'A "loss"', "")]
 
 
-def full_report(title: str, figures: list[tuple[Path, str, str]]) -> Report:
+def full_report(title, figures):
     report = Report(title)
     report.heading("Settings").heading("First", level=3).paragraph("One & two.")
     report.table(["a", "b"], [[1, "x"], [2, "y"]], caption="Numbers")
     return report.figures(figures)
 
 
-def test_the_page_stands_alone(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
+def test_the_page_stands_alone(tmp_path, figures):
     page = Page(full_report("Title", figures).to_html())
     images = page.all("img")
     assert [image["alt"] for image in images] == ["Cost of a run", 'A "loss"']
@@ -54,7 +54,7 @@ def test_the_page_stands_alone(tmp_path: Path, figures: list[tuple[Path, str, st
 
 
 @given(text=st.text().filter(lambda text: legible(text) == text))
-def test_every_text_comes_out_as_it_went_in(text: str) -> None:
+def test_every_text_comes_out_as_it_went_in(text):
     for title in (text, "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</title>${body}$body {x}"):
         report = Report(title).heading(title).paragraph(title).table([title], [[title]], caption=title)
         page = Page(report.to_html())
@@ -63,7 +63,7 @@ def test_every_text_comes_out_as_it_went_in(text: str) -> None:
         assert "".join(page.words).replace("\xa0", " ").count(title.replace("\xa0", " ")) >= 5
 
 
-def test_numbers_are_aligned_to_the_right() -> None:
+def test_numbers_are_aligned_to_the_right():
     rows = [["weight", 1, "39.1 %", "-0.5 ± 0.1", 1], ["bias", 2, "38 %", math.nan, "x"]]
     report = Report("t").table(["name", "n", "share", "value", "mixed"], rows)
     page = Page(report.to_html())
@@ -71,7 +71,7 @@ def test_numbers_are_aligned_to_the_right() -> None:
     assert "| --- | ---: | ---: | ---: | --- |" in report.to_markdown()
 
 
-def test_tables_may_be_empty_but_not_ragged() -> None:
+def test_tables_may_be_empty_but_not_ragged():
     for report in (Report("t").table(["a", "b"], []), Report("t").table([], []), Report("").figures([])):
         Page(report.to_html())
         report.to_markdown()
@@ -79,12 +79,12 @@ def test_tables_may_be_empty_but_not_ragged() -> None:
         Report("t").table(["a", "b"], [[1, 2], [1]])
 
 
-def test_a_wide_table_scrolls_in_its_own_box() -> None:
+def test_a_wide_table_scrolls_in_its_own_box():
     html = Report("t").table(["a"], [[1]], caption="The caption").to_html()
     assert '<div class="scroll" role="region" aria-label="The caption" tabindex="0"><table>' in html
 
 
-def test_markdown_links_lead_to_the_figures(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
+def test_markdown_links_lead_to_the_figures(tmp_path, figures):
     folder = tmp_path / "run"
     written = full_report("Title", figures).write(folder)
     assert written == [folder / f"report.{kind}" for kind in ("html", "md")]
@@ -94,18 +94,14 @@ def test_markdown_links_lead_to_the_figures(tmp_path: Path, figures: list[tuple[
     assert [(folder / unquote(link)).read_bytes() for _, link in links] == [PNG, SVG]
 
 
-def test_a_relative_figure_is_found_from_another_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figures: list[tuple[Path, str, str]]
-) -> None:
+def test_a_relative_figure_is_found_from_another_folder(tmp_path, monkeypatch, figures):
     monkeypatch.chdir(tmp_path / "run")
     report = Report("t").figures([("figures (1)/loss.SVG", "alt", "")])
     monkeypatch.chdir(tmp_path)
     assert "(figures%20%281%29/loss.SVG)" in report.to_markdown("run")
 
 
-def test_the_same_blocks_give_the_same_bytes_and_no_path_of_the_machine(
-    tmp_path: Path, figures: list[tuple[Path, str, str]]
-) -> None:
+def test_the_same_blocks_give_the_same_bytes_and_no_path_of_the_machine(tmp_path, figures):
     first, second = (
         [path.read_bytes() for path in full_report("Title", figures).write(tmp_path / "run")] for _ in range(2)
     )
@@ -113,14 +109,14 @@ def test_the_same_blocks_give_the_same_bytes_and_no_path_of_the_machine(
     assert not any(str(folder).encode() in content for folder in (tmp_path, f"{Path.home()}/") for content in first)
 
 
-def test_settings_are_a_table_of_names_and_values() -> None:
+def test_settings_are_a_table_of_names_and_values():
     lines = Report("t").settings({"epochs": 40, "rate": 0.00123456, "note": None}, caption="Run 1").to_markdown()
     assert lines.splitlines()[2:] == [
         "Run 1", "", "| setting | value |", "| --- | ---: |", "| epochs | 40 |", "| rate | 0.001235 |", r"| note | \- |"
     ]  # fmt: skip
 
 
-def test_the_environment_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_a_table(monkeypatch):
     monkeypatch.setattr("minidl.report.report.environment", lambda: {"Python": "3.11.7", "processor": "fast"})
     lines = Report("t").environment().to_markdown().splitlines()
     assert lines[2:] == ["| environment | value |", "| --- | --- |", "| Python | 3.11.7 |", "| processor | fast |"]
@@ -136,11 +132,11 @@ def test_the_environment_is_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
         ("-0.5 and 1.5e-3 (#2)", "-0.5 and 1.5e-3 (#2)"),
     ],
 )
-def test_markdown_signs_are_taken_literally(text: str, markdown: str) -> None:
+def test_markdown_signs_are_taken_literally(text, markdown):
     assert Report("t").paragraph(text).to_markdown() == f"# t\n\n{markdown}\n"
 
 
-def test_bad_figures_are_refused(tmp_path: Path, figures: list[tuple[Path, str, str]]) -> None:
+def test_bad_figures_are_refused(tmp_path, figures):
     with pytest.raises(DataError, match=r"cannot read .*no\.png \(No such file"):
         Report("t").figures([(tmp_path / "no.png", "alt", "")])
     (tmp_path / "endless.png").symlink_to("/dev/zero")
@@ -154,6 +150,6 @@ def test_bad_figures_are_refused(tmp_path: Path, figures: list[tuple[Path, str, 
         Report("t").figures([(figures[0][0], " ", "")])
     for wrong in (figures[0][0], figures[0][:2], (Figure(), "alt", "")):
         with pytest.raises(InputError, match=r"expected a list of \(path of a file, alternative text, caption\)"):
-            Report("t").figures([wrong])  # type: ignore[list-item]
+            Report("t").figures([wrong])
     with pytest.raises(InputError, match="expected level 2 or 3, got 1"):
         Report("t").heading("x", level=1)

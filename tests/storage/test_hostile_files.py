@@ -3,14 +3,10 @@
 import hashlib
 import os
 import signal
-import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import cifar_files as files
 import fuzzing
-import numpy as np
 import pytest
 from places import peak_below
 
@@ -24,7 +20,7 @@ SHARES = {"checkpoints": 0.45, "batches": 0.35, "tgz": 0.12, "npm": 0.08}
 
 
 @pytest.fixture(autouse=True)
-def _tiny() -> Iterator[None]:
+def _tiny():
     signal.alarm(3600)  # ends a test that waits for a pipe
     with files.tiny_cifar10():
         yield
@@ -37,7 +33,7 @@ def _tiny() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("cases", "seed"), [(2000, 1), *(pytest.param(n, 2, marks=pytest.mark.nightly) for n in (20_000, 1_000_000))]
 )
-def test_fuzzed_files_are_refused_or_read_as_they_were(cases: int, seed: int) -> None:
+def test_fuzzed_files_are_refused_or_read_as_they_were(cases, seed):
     counts = {kind: round(cases * share) for kind, share in SHARES.items()}
     processes = {kind: fuzzing.start(kind, seed, 0, count) for kind, count in counts.items()}
     for kind, process in processes.items():
@@ -48,19 +44,19 @@ def test_fuzzed_files_are_refused_or_read_as_they_were(cases: int, seed: int) ->
 
 
 @pytest.fixture(scope="module")
-def planted() -> dict[str, subprocess.Popen[str]]:
+def planted():
     """Start a process for each planted fault, all at once."""
     patience = {"hang": 1}
     return {fault: fuzzing.start(f"planted {fault}", 0, 0, 30, patience.get(fault, 60)) for fault in fuzzing.PLANTED}
 
 
 @pytest.mark.parametrize("fault", fuzzing.PLANTED)
-def test_the_watch_sees_a_reader_with_a_fault(planted: dict[str, subprocess.Popen[str]], fault: str) -> None:
+def test_the_watch_sees_a_reader_with_a_fault(planted, fault):
     (failure,) = fuzzing.finish(planted[fault], 120).failures
     assert fuzzing.PLANTED[fault][1] in failure
 
 
-def test_a_case_depends_on_its_seed_and_number_alone() -> None:
+def test_a_case_depends_on_its_seed_and_number_alone():
     processes = [fuzzing.start("planted another error", 0, number, count) for number, count in ((0, 1), (0, 5), (1, 9))]
     one, again, other = (fuzzing.finish(process, 60).failures for process in processes)
     assert "case 0" in one[0]
@@ -71,7 +67,7 @@ def test_a_case_depends_on_its_seed_and_number_alone() -> None:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> bytes:
+def small(monkeypatch):
     """Return a batch of three pictures of twelve bytes, which is taken for the official one meanwhile."""
     pixels, labels = bytes(range(100, 136)), [1, 9, 3]
     monkeypatch.setattr(cifar10_content, "PIXELS", 12)
@@ -82,7 +78,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> bytes:
     return files.dictionary(items)
 
 
-def outcomes(content: bytes, read: Callable[[bytes], np.ndarray]) -> Counter[str]:
+def outcomes(content, read):
     """Return what comes of each file that differs from `content` in one bit, or is the beginning of it."""
     whole, counts = read(content).tobytes(), Counter[str]()
     flips = ((at, content[at] ^ 1 << bit) for at in range(len(content)) for bit in range(8))
@@ -98,17 +94,17 @@ def outcomes(content: bytes, read: Callable[[bytes], np.ndarray]) -> Counter[str
     return counts
 
 
-def test_every_flipped_bit_and_cut_of_a_small_batch_is_refused_or_changes_no_pixel_and_no_label(small: bytes) -> None:
+def test_every_flipped_bit_and_cut_of_a_small_batch_is_refused_or_changes_no_pixel_and_no_label(small):
     counts = outcomes(small, lambda data: read_pickled_batch(data, NAME, "the file"))
     assert counts["cut refused"] == len(small)
     # The others lie in texts that are passed over, and in numbers of the memo.
     assert counts["flip refused"] > 0.35 * 8 * len(small)
 
 
-def test_every_flipped_bit_and_cut_of_a_small_cached_batch_is_refused(small: bytes, tmp_path: Path) -> None:
+def test_every_flipped_bit_and_cut_of_a_small_cached_batch_is_refused(small, tmp_path):
     content = read_pickled_batch(small, NAME, "the file").tobytes()
 
-    def read(data: bytes) -> np.ndarray:
+    def read(data):
         (tmp_path / "file").write_bytes(data)
         return read_cached(tmp_path / "file", NAME)
 
@@ -121,7 +117,7 @@ def test_every_flipped_bit_and_cut_of_a_small_cached_batch_is_refused(small: byt
 
 
 @pytest.mark.parametrize("name", [NAME, "cifar-10/data_batch_1.u8", "cifar-10-python.tar.gz"])
-def test_only_a_regular_file_is_read(name: str, tmp_path: Path) -> None:
+def test_only_a_regular_file_is_read(name, tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     os.mkfifo(tmp_path / name)
     with pytest.raises(DataError, match="expected a regular file, got a pipe"):
@@ -136,7 +132,7 @@ def test_only_a_regular_file_is_read(name: str, tmp_path: Path) -> None:
         ("cifar-10-python.tar.gz", files.official_tgz(), "expected at most 200000000 bytes, got 1099511627776"),
     ],
 )
-def test_a_file_of_holes_takes_no_memory(name: str, start: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_of_holes_takes_no_memory(name, start, message, tmp_path):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(start)
     os.truncate(tmp_path / name, 1 << 40)
@@ -144,9 +140,7 @@ def test_a_file_of_holes_takes_no_memory(name: str, start: bytes, message: str, 
         read_place(tmp_path, [NAME])
 
 
-def test_memory_is_taken_for_what_is_there_and_not_for_what_could_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_is_taken_for_what_is_there_and_not_for_what_could_be(tmp_path, monkeypatch):
     (tmp_path / NAME).write_bytes(files.official(NAME))
     with peak_below(1_000_000):
         assert read_place(tmp_path, [NAME])[0][NAME].tobytes() == files.CONTENTS[NAME]

@@ -2,7 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ ROOT = Path(minidl.__file__).parent
 SOURCES = {path.relative_to(ROOT.parent).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-def _any(words: str) -> str:
+def _any(words):
     return f"({'|'.join(words.split())})"
 
 
@@ -68,16 +67,16 @@ ALLOWED = {
 }
 
 
-def faults(source: str) -> Iterator[tuple[int, str, str]]:
+def faults(source):
     """Yield (line, what it does, the text) of all that a reader of files must not do, or only in its own place."""
     for node in ast.walk(ast.parse(source)):
         for said in _said(node):
             for fault, pattern in RULES.items():
                 if re.fullmatch(pattern, said, re.DOTALL):
-                    yield node.lineno, fault, said[:100]  # type: ignore[attr-defined]
+                    yield node.lineno, fault, said[:100]
 
 
-def _said(node: ast.AST) -> list[str]:
+def _said(node):
     match node:
         case ast.Import(names):
             return [f"import {alias.name}" for alias in names]
@@ -92,7 +91,7 @@ def _said(node: ast.AST) -> list[str]:
     return []
 
 
-def test_what_runs_what_it_reads_or_writes_is_where_it_may_be_and_nowhere_else() -> None:
+def test_what_runs_what_it_reads_or_writes_is_where_it_may_be_and_nowhere_else():
     assert len(SOURCES) > 100
     found = {
         (name, fault): f"line {line}: {text}"
@@ -138,11 +137,11 @@ PLANTED = {
     ("source", "fault"),
     [(source.strip(), fault) for fault, sources in PLANTED.items() for source in sources.split(" ~")],
 )
-def test_a_planted_fault_is_found(source: str, fault: str) -> None:
+def test_a_planted_fault_is_found(source, fault):
     assert fault in {found for _, found, _ in faults(source)}
 
 
-def test_what_only_looks_like_a_fault_is_none() -> None:
+def test_what_only_looks_like_a_fault_is_none():
     sound = """
         re.compile(pattern); text.replace("a", "b"); open(path, "rb"); open(descriptor); model.load_weights(path)
         os.open(path, os.O_RDONLY); json.load(file); np.fromfile(file); self.compile(x); evaluate(x); x.save(path)

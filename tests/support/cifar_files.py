@@ -10,11 +10,8 @@ import json
 import struct
 import tarfile
 import zlib
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
@@ -26,7 +23,7 @@ ROWS = 3
 NAMES = cifar10_content.NAMES
 
 
-def _tiny(number: int) -> tuple[np.ndarray, list[int]]:
+def _tiny(number):
     rng = np.random.default_rng(number)
     return rng.integers(0, 256, (ROWS, 3072), np.uint8), [number, 9, (3 * number) % 10]
 
@@ -38,7 +35,7 @@ TITLES = {name: f"training batch {name[-1]} of 5".encode() for name in NAMES} | 
 
 
 @contextmanager
-def tiny_cifar10() -> Iterator[None]:
+def tiny_cifar10():
     """Make minidl take the tiny batches for CIFAR-10."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cifar10_content, "ROWS", ROWS)
@@ -49,19 +46,17 @@ def tiny_cifar10() -> Iterator[None]:
 # The official pickles.
 
 
-def string(text: bytes) -> bytes:
+def string(text):
     return b"U" + bytes([len(text)]) + text if len(text) < 256 else b"T" + struct.pack("<i", len(text)) + text
 
 
-def integer(number: int) -> bytes:
+def integer(number):
     if 0 <= number < 256:
         return b"K" + bytes([number])
     return b"M" + struct.pack("<H", number) if 0 <= number < 65536 else b"J" + struct.pack("<i", number)
 
 
-def array(
-    data: bytes, shape: tuple[int, ...] = (ROWS, 3072), dtype: bytes = b"u1", fortran: bytes = b"\x89", memo: int = 7
-) -> bytes:
+def array(data, shape=(ROWS, 3072), dtype=b"u1", fortran=b"\x89", memo=7):
     """Write a NumPy array as Python 2 did; `fortran` is the opcode for False or True."""
     put = [b"q" + bytes([memo + k]) if memo + k < 256 else b"r" + struct.pack("<I", memo + k) for k in range(5)]
     shape_code = b"".join(map(integer, shape)) + {2: b"\x86", 3: b"\x87"}.get(len(shape), b"t")
@@ -74,16 +69,16 @@ def array(
     )  # fmt: skip
 
 
-def label_list(labels: list[int]) -> bytes:
+def label_list(labels):
     return b"](" + b"".join(map(integer, labels)) + b"e"
 
 
-def dictionary(items: dict[bytes, bytes]) -> bytes:
+def dictionary(items):
     """Write a pickled dict whose values are given as opcodes."""
     return b"\x80\x02}q\x01(" + b"".join(string(key) + value for key, value in items.items()) + b"u."
 
 
-def official_items(name: str, memo: int = 7) -> dict[bytes, bytes]:
+def official_items(name, memo=7):
     """Return the four entries of the official batch `name`, the values as opcodes."""
     files = b"".join(string(f"picture_{row}.png".encode()) + b"q" + bytes([20 + row]) for row in range(ROWS))
     return {
@@ -94,11 +89,11 @@ def official_items(name: str, memo: int = 7) -> dict[bytes, bytes]:
     }
 
 
-def official(name: str) -> bytes:
+def official(name):
     return dictionary(official_items(name))
 
 
-def official_folder(folder: Path) -> Path:
+def official_folder(folder):
     """Write the six batches as the official archive unpacks them, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
@@ -111,7 +106,7 @@ def official_folder(folder: Path) -> Path:
 CACHED = {f"{name}.u8": content for name, content in CONTENTS.items()}
 
 
-def fill(cache: Path, **changes: bytes) -> Path:
+def fill(cache, **changes):
     """Write the six batches as minidl caches them, some with another content, and return the folder."""
     cache.mkdir(parents=True)
     for name, content in (CONTENTS | changes).items():
@@ -119,7 +114,7 @@ def fill(cache: Path, **changes: bytes) -> Path:
     return cache
 
 
-def held(folder: Path) -> dict[str, bytes]:
+def held(folder):
     """Return the files in `folder` with what they hold."""
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
@@ -127,7 +122,7 @@ def held(folder: Path) -> dict[str, bytes]:
 # Archives.
 
 
-def tar(members: dict[str, bytes]) -> bytes:
+def tar(members):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, data in members.items():
@@ -137,11 +132,11 @@ def tar(members: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def tgz(members: dict[str, bytes]) -> bytes:
+def tgz(members):
     return gzip.compress(tar(members), 1, mtime=0)
 
 
-def official_tgz(order: tuple[str, ...] = NAMES[3:] + NAMES[:3]) -> bytes:
+def official_tgz(order=NAMES[3:] + NAMES[:3]):
     return tgz({f"cifar-10-batches-py/{name}": official(name) for name in order})
 
 
@@ -155,7 +150,7 @@ class FakeSource:
     asked: int = 0
 
     @contextmanager
-    def open(self, last: bool) -> Iterator[IO[bytes]]:
+    def open(self, last):
         self.asked += 1
         if self.error and not (last and isinstance(self.error, PassingError)):
             raise self.error
@@ -165,12 +160,12 @@ class FakeSource:
 # The npm package.
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind, data):
     """Write a chunk of a PNG, with a true check sum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(pixels: np.ndarray, width: int = 1024, height: int = ROWS, depth: int = 8, colour: int = 2) -> bytes:
+def png(pixels, width=1024, height=ROWS, depth=8, colour=2):
     """Write channel-first rows (n, 3072) as an RGB picture with one of them a row; the header may claim otherwise."""
     lines = np.ascontiguousarray(pixels.reshape(len(pixels), 3, 1024).transpose(0, 2, 1)).reshape(len(pixels), 3072)
     data = b"".join(b"\0" + line.tobytes() for line in lines)
@@ -178,7 +173,7 @@ def png(pixels: np.ndarray, width: int = 1024, height: int = ROWS, depth: int = 
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
-def npm_members() -> dict[str, bytes]:
+def npm_members():
     train = [label for name in NAMES[:5] for label in LABELS[name]]
     return {
         **{f"package/{name}.png": png(PIXELS[name]) for name in NAMES},

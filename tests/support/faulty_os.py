@@ -25,7 +25,6 @@ import os
 import signal
 import traceback
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -55,15 +54,15 @@ class Operation(NamedTuple):
 class RecordingOs:
     """The real `os`, which keeps a list of each call of the functions named in `watched`: `operations`."""
 
-    def __init__(self, watched: Collection[str] = WATCHED) -> None:
+    def __init__(self, watched=WATCHED):
         self.watched = watched
         self.operations: list[Operation] = []
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name):
         real = getattr(os, name)
         return partial(self._noted, name, real) if name in self.watched else real
 
-    def _noted(self, name: str, real: Callable[..., Any], *arguments: Any) -> Any:
+    def _noted(self, name, real, *arguments):
         # What is written is copied, since a buffer uses its memory again.
         arguments = tuple(bytes(a) if isinstance(a, memoryview | bytearray) else a for a in arguments)
         result = None
@@ -76,7 +75,7 @@ class RecordingOs:
             self.operations.append(Operation(name, arguments, result))
         return result
 
-    def _called(self, name: str, real: Callable[..., Any], *arguments: Any) -> Any:
+    def _called(self, name, real, *arguments):
         return real(*arguments)
 
 
@@ -106,23 +105,15 @@ class FaultyOs(RecordingOs):
         Whether it came to operation `number`.
     """
 
-    def __init__(
-        self,
-        number: int,
-        error: int | None = None,
-        *,
-        sticky: bool = False,
-        kill: str | None = None,
-        watched: Collection[str] = WATCHED,
-    ) -> None:
+    def __init__(self, number, error=None, *, sticky=False, kill=None, watched=WATCHED):
         super().__init__(watched)
         self.number, self.error, self.sticky, self.kill = number, error, sticky, kill
 
     @property
-    def reached(self) -> bool:
+    def reached(self):
         return len(self.operations) >= self.number
 
-    def _called(self, name: str, real: Callable[..., Any], *arguments: Any) -> Any:
+    def _called(self, name, real, *arguments):
         at = len(self.operations) + 1
         if at != self.number and not (self.sticky and at > self.number):
             return real(*arguments)
@@ -143,7 +134,7 @@ class FaultyOs(RecordingOs):
 
 
 @contextmanager
-def standing_in(stand_in: Any) -> Iterator[Any]:
+def standing_in(stand_in):
     """Put `stand_in` in the place of ``os`` in the modules that write while the block runs, and yield it."""
     before = files.os
     files.os = locks.os = stand_in
@@ -153,12 +144,12 @@ def standing_in(stand_in: Any) -> Iterator[Any]:
         files.os = locks.os = before
 
 
-def in_child(action: Callable[[], object], stand_in: Any = os) -> int:
+def in_child(action, stand_in=os):
     """Run `action` in a forked child, with `stand_in` for ``os``: its exit status, or minus its signal."""
     return ended(start_child(action, stand_in))
 
 
-def start_child(action: Callable[[], object], stand_in: Any = os) -> int:
+def start_child(action, stand_in=os):
     """Start what `in_child` runs, and return the child's process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads: the child calls only `os`
@@ -176,7 +167,7 @@ def start_child(action: Callable[[], object], stand_in: Any = os) -> int:
         os._exit(status)
 
 
-def ended(child: int) -> int:
+def ended(child):
     """Wait for a started child, and return its exit status, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -199,13 +190,13 @@ class Disk:
         At about how many places each file's unsynced bytes are cut; a large number cuts between any two bytes.
     """
 
-    def __init__(self, folder: os.PathLike[str] | str, cuts: int = 10) -> None:
+    def __init__(self, folder, cuts=10):
         self.root, self.cuts = os.path.realpath(folder), cuts
         self.top: Any = _scanned(self.root)
         # By descriptor: file or folder, and the position in it.
         self.opened: dict[int, list[Any]] = {}
 
-    def apply(self, operation: Operation) -> None:
+    def apply(self, operation):
         """Do to the model what `operation` did to the disk."""
         name, arguments, result = operation
         if name not in WRITING or isinstance(result, OSError):
@@ -237,7 +228,7 @@ class Disk:
             case _:
                 raise NotImplementedError(f"the model of the disk does not know {name!r} yet: teach it here")
 
-    def states(self) -> Iterator[dict[str, bytes]]:
+    def states(self):
         """Yield each state that a power cut may leave now: the files that are there, and what is in them."""
         seen = set()
         for left in self.top.survivors(self.cuts):
@@ -245,7 +236,7 @@ class Disk:
                 seen.add(state)
                 yield left
 
-    def _found(self, path: os.PathLike[str] | str) -> tuple[Any, str]:
+    def _found(self, path):
         """Return the folder that holds `path`, None if that is outside the model, and the last part of the name."""
         *above, last = os.path.relpath(path, self.root).split(os.sep)
         if os.pardir in (*above, last):
@@ -256,20 +247,20 @@ class Disk:
         return place, "" if last == os.curdir else last
 
 
-def _scanned(path: str) -> "_File | _Folder":
+def _scanned(path):
     if not os.path.isdir(path):
         return _File(Path(path).read_bytes())
     return _Folder({entry.name: _scanned(entry.path) for entry in os.scandir(path) if not entry.is_symlink()})
 
 
 class _File:
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content):
         self.durable = self.content = content
 
-    def sync(self) -> None:
+    def sync(self):
         self.durable = self.content
 
-    def survivors(self, cuts: int) -> Iterator[dict[str, bytes]]:
+    def survivors(self, cuts):
         """What may be read after a power cut, under no name as yet."""
         content, left = self.content, {self.durable, self.content}
         if content != self.durable:
@@ -282,18 +273,18 @@ class _File:
 
 
 class _Folder:
-    def __init__(self, names: dict[str, Any]) -> None:
+    def __init__(self, names):
         self.durable, self.names = dict(names), dict(names)
         self.pending: list[tuple[str, Any]] = []
 
-    def change(self, name: str, node: Any) -> None:
+    def change(self, name, node):
         self.pending.append((name, node))
         self.names = _changed(self.names, [(name, node)])
 
-    def sync(self) -> None:
+    def sync(self):
         self.durable, self.pending = dict(self.names), []
 
-    def survivors(self, cuts: int) -> Iterator[dict[str, bytes]]:
+    def survivors(self, cuts):
         """The files that may be there after a power cut, with any of the changes of names since the last sync."""
         for kept in itertools.product([False, True], repeat=len(self.pending)):
             names = _changed(self.durable, itertools.compress(self.pending, kept))
@@ -305,5 +296,5 @@ class _Folder:
                 }
 
 
-def _changed(names: dict[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def _changed(names, changes):
     return {name: node for name, node in (names | dict(changes)).items() if node is not None}

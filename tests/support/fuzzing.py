@@ -36,14 +36,14 @@ SECONDS_PER_CASE = 1.0  # of processor time; more is a hang
 _MEASURED = 25  # one case in so many has its memory traced
 
 
-def sealed(header: bytes, data: bytes = b"") -> bytes:
+def sealed(header, data=b""):
     """Return a weights file with a true digest, whatever else its header says behind that."""
     header = OPENING + b"0" * 64 + b'"' + header
     content = len(header).to_bytes(8, "little") + header + data
     return content.replace(b"0" * 64, hashlib.sha256(content).hexdigest().encode(), 1)
 
 
-def opened(content: bytes) -> tuple[bytes, bytes]:
+def opened(content):
     """Return what `sealed` was given for a weights file; of a damaged one, whatever stands in that place."""
     end = 8 + int.from_bytes(content[:8], "little")
     return content[8:end][len(OPENING) + 65 :], content[end:]
@@ -82,7 +82,7 @@ _NUMBERS = [0, 1, 2, 3, 7, 8, 63, 64, 127, 128, 255, 256, 511, 512, 2**15, 2**16
 _NUMBERS += [2**62, 2**63 - 1, 2**63, 2**64 - 1]
 
 
-def damaged_bytes(rng: random.Random, content: bytes) -> bytes:
+def damaged_bytes(rng, content):
     """Return `content` after one to four of the things that disks, networks and editors do to bytes."""
     out = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 4))):
@@ -119,7 +119,7 @@ _JSON_VALUES += [b'"%s"' % word for word in (b"minidl.sha256", b"O", b"F64", b"U
 _JSON_VALUES += [b"%d" % number for number in (0, 1, 2, 3, 4, 8, 12)]
 
 
-def damaged_json(rng: random.Random, text: bytes) -> bytes:
+def damaged_json(rng, text):
     """Return JSON of which one to three tokens were replaced, doubled, moved or dropped."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         spans = [match.span() for match in _JSON_TOKEN.finditer(text)]
@@ -135,7 +135,7 @@ def damaged_json(rng: random.Random, text: bytes) -> bytes:
     return text
 
 
-def _damaged_checkpoint(rng: random.Random, content: bytes) -> bytes:
+def _damaged_checkpoint(rng, content):
     """Damage the header by its grammar, or anything at all, and mostly give the file a true digest again."""
     if rng.random() < 0.3:
         return sealed(*opened(damaged_bytes(rng, content)))
@@ -159,7 +159,7 @@ _OPCODES += [b"(" * 99, b"M\xff\xff", b"J\xff\xff\xff\x7f", b"Nh\x00", b"\x8e" +
 _OPCODES += [b"q\x00h\x00\x86" * 30, b"b", b"."]
 
 
-def _damaged_pickle(rng: random.Random, content: bytes) -> bytes:
+def _damaged_pickle(rng, content):
     """Return a pickle of which opcodes were dropped, doubled, moved, swapped or replaced."""
     starts = [position for _, _, position in pickletools.genops(content)]
     codes = [content[start:end] for start, end in zip(starts, [*starts[1:], len(content)], strict=True)]
@@ -181,7 +181,7 @@ def _damaged_pickle(rng: random.Random, content: bytes) -> bytes:
     return b"".join(codes)
 
 
-def _damaged_tgz(rng: random.Random, content: bytes) -> bytes:
+def _damaged_tgz(rng, content):
     """Damage a tar inside its gzip: a header with a true check sum, or anything."""
     tar = bytearray(gzip.decompress(content))
     if rng.random() < 0.6:
@@ -198,7 +198,7 @@ def _damaged_tgz(rng: random.Random, content: bytes) -> bytes:
     return gzip.compress(bytes(tar), rng.choice((0, 1)), mtime=0)
 
 
-def _damaged_npm(members: dict[str, bytes], rng: random.Random, content: bytes) -> bytes:
+def _damaged_npm(members, rng, content):
     """Damage one member of an npm package, a label file mostly by its tokens, or the archive."""
     if rng.random() < 0.2:
         return _damaged_tgz(rng, content)
@@ -214,7 +214,7 @@ _DTYPES = {f"{code}{8 * size}": f"<{code.lower()}{size}" for code in "FIU" for s
 _DTYPES |= {"I8": "|i1", "U8": "|u1", "BOOL": "|b1", "BF16": "<f4"}
 
 
-def _checkpoints(folder: Path) -> Target:
+def _checkpoints(folder):
     import numpy as np
 
     from minidl._core.errors import CheckpointError
@@ -238,19 +238,19 @@ def _checkpoints(folder: Path) -> Target:
         examples.append(path.read_bytes())
     file = os.open(path, os.O_RDWR)
 
-    def read(_: bytes) -> object:
+    def read(_):
         arrays, texts = read_tensors(path, require_digest=False)
         return sorted((name, array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()), texts
 
-    def prepare(content: bytes) -> None:
+    def prepare(content):
         os.ftruncate(file, 0)
         os.pwrite(file, content, 0)
 
-    def widened(code: str, data: bytes) -> bytes:
+    def widened(code, data):
         """Put zeros before each bfloat16, which is the upper half of a float32."""
         return data if code != "BF16" else b"".join(b"\0\0" + data[i : i + 2] for i in range(0, len(data), 2))
 
-    def expected(_: bytes, damaged: bytes) -> object:
+    def expected(_, damaged):
         """With a true digest, or none, what another reader of JSON finds in the file may come back."""
         length = int.from_bytes(damaged[:8], "little")
         try:
@@ -270,17 +270,17 @@ def _checkpoints(folder: Path) -> Target:
     return Target(examples, read, CheckpointError, _damaged_checkpoint, expected, prepare=prepare)
 
 
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _without_repeats(pairs):
     if len(dict(pairs)) != len(pairs):
         raise ValueError
     return dict(pairs)
 
 
-def _batches(_: Path) -> Target:
+def _batches(_):
     from minidl._core.errors import DataError
     from minidl.data.datasets.cifar10_formats import read_pickled_batch
 
-    def read(content: bytes) -> object:
+    def read(content):
         return read_pickled_batch(content, "data_batch_1", "the file").tobytes()
 
     reordered = files.dictionary(dict(reversed(files.official_items("data_batch_1", memo=254).items())))
@@ -288,32 +288,32 @@ def _batches(_: Path) -> Target:
     return Target(examples, read, DataError, _damaged_pickle, lambda *_: files.CONTENTS["data_batch_1"])
 
 
-def _archives(examples: list[bytes], structured: Callable[[random.Random, bytes], bytes]) -> Target:
+def _archives(examples, structured):
     from minidl._core.errors import DataError
     from minidl.data.datasets.cifar10_formats import batches_in
 
     names = ("data_batch_1", "test_batch")
 
-    def read(content: bytes) -> object:
+    def read(content):
         return {name: batch.tobytes() for name, batch in batches_in(BytesIO(content), names, "the archive")}
 
     whole = {name: files.CONTENTS[name] for name in names}
     return Target(examples, read, DataError, structured, lambda *_: whole, spare=60_000)
 
 
-def _tgz(_: Path) -> Target:
+def _tgz(_):
     names = ("test_batch", "data_batch_1", "data_batch_2")
     tgz = files.tgz({f"cifar-10-batches-py/{name}": files.official(name) for name in names})
     return _archives([tgz], _damaged_tgz)
 
 
-def _npm(_: Path) -> Target:
+def _npm(_):
     kept = ("data_batch_1.png", "test_batch.png", ".json", ".js")
     members = {name: data for name, data in files.npm_members().items() if name.endswith(kept)}
     return _archives([files.tgz(members)], partial(_damaged_npm, members))
 
 
-def _wait() -> None:
+def _wait():
     end = time.process_time() + SECONDS_PER_CASE
     while time.process_time() < end:
         pass
@@ -331,14 +331,14 @@ PLANTED: dict[str, tuple[Callable[[], object], str]] = {
     "memory": (lambda: len(bytes(2_000_000)), "2.00 times the bound"),
     "slow": (_wait, "it took 1.0 s"),
     "hang": (lambda: time.sleep(600), "the process ended with -14 and no report: Current thread"),
-    "crash": (faulthandler._sigsegv, "Segmentation fault"),  # type: ignore[attr-defined]
+    "crash": (faulthandler._sigsegv, "Segmentation fault"),
 }
 
 
-def _planted(fault: str, _: Path) -> Target:
+def _planted(fault, _):
     """Return a reader with a fault, by which the watch itself is tested."""
 
-    def read(content: bytes) -> object:
+    def read(content):
         if content.startswith(b"whole"):
             return b"whole"
         if (found := PLANTED[fault][0]()) == b"w":
@@ -368,23 +368,23 @@ class Watch:
         r"|symlink|truncate|chmod|chown|utime|putenv|unsetenv|chdir|setxattr)"
     )
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.on = False
         self.seen: list[str] = []
         sys.addaudithook(self._hook)
 
-    def _hook(self, event: str, arguments: tuple[object, ...]) -> None:
+    def _hook(self, event, arguments):
         if self.on and (self._FORBIDDEN.fullmatch(event) or (event == "open" and _writes(*arguments[1:3]))):
             self.seen.append(f"{event} {arguments!r:.100}")
             raise RuntimeError(f"a reader may not: {event}")
 
 
-def _writes(mode: object, flags: object) -> bool:
+def _writes(mode, flags):
     changing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     return bool(set(str(mode or "")) & set("wax+")) or (isinstance(flags, int) and bool(flags & changing))
 
 
-def run(target: Target, kind: str, seed: int, first: int, count: int, patience: int) -> Report:
+def run(target, kind, seed, first, count, patience):
     """Read `count` cases in this process, which ends where a hundred take more than `patience` seconds."""
     report, watch = Report(), Watch()
     _bound_memory()
@@ -413,7 +413,7 @@ def run(target: Target, kind: str, seed: int, first: int, count: int, patience: 
     return report
 
 
-def _case(target: Target, report: Report, watch: Watch, content: bytes, expected: object, measured: bool) -> None:
+def _case(target, report, watch, content, expected, measured):
     if measured:
         tracemalloc.start()
     faults, started, watch.on = [], time.thread_time(), True
@@ -443,7 +443,7 @@ def _case(target: Target, report: Report, watch: Watch, content: bytes, expected
         report.failures.append(", ".join(faults))
 
 
-def _bound_memory() -> None:
+def _bound_memory():
     """Let this process have half a gigabyte more than it has, where the system can say how much that is."""
     statm = Path("/proc/self/statm")
     if statm.exists():
@@ -453,7 +453,7 @@ def _bound_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def start(kind: str, seed: int, first: int, count: int, patience: int = 30) -> subprocess.Popen[str]:
+def start(kind, seed, first, count, patience=30):
     """Start a process that reads `count` cases, and is ended where a hundred take more than `patience` seconds."""
     numbers = map(str, (seed, first, count, patience))
     command = [sys.executable, "-W", "error", "-X", "faulthandler", __file__, kind, *numbers]
@@ -461,7 +461,7 @@ def start(kind: str, seed: int, first: int, count: int, patience: int = 30) -> s
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def finish(process: subprocess.Popen[str], seconds: float) -> Report:
+def finish(process, seconds):
     """Wait for such a process and return its report; one that died is a failure like another."""
     try:
         output, errors = process.communicate(timeout=seconds)

@@ -3,7 +3,6 @@
 import itertools
 import os
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def numbered_folders(tmp_path):
 
 
 @contextmanager
-def peak_below(limit: int) -> Iterator[None]:
+def peak_below(limit):
     """Fail where the block allocates more than `limit` bytes at a time."""
     tracemalloc.start()
     try:

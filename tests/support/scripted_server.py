@@ -5,7 +5,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
@@ -16,27 +16,27 @@ Script = list[Step]
 """What a server does with a connection: send bytes, wait seconds, call something, or "reset" it; then close."""
 
 
-def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | None = -1) -> bytes:
+def answer(body, *headers, status="200 OK", length=-1):
     """Return a whole answer; a length of None sends no Content-Length."""
     fields = list(headers) if length is None else [f"Content-Length: {len(body) if length == -1 else length}", *headers]
     return "\r\n".join([f"HTTP/1.1 {status}", *fields, "Connection: close", "", ""]).encode() + body
 
 
-def redirect(target: str, status: str = "302 Found") -> bytes:
+def redirect(target, status="302 Found"):
     return answer(b"", f"Location: {target}", status=status)
 
 
-def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+def chunked(*pieces, end=b"0\r\n\r\n"):
     """Return an answer that sends `pieces` as chunks."""
     return answer(b"", "Transfer-Encoding: chunked", length=None) + b"".join(map(chunk, pieces)) + end
 
 
-def chunk(piece: bytes) -> bytes:
+def chunk(piece):
     return b"%x\r\n" % len(piece) + piece + b"\r\n"
 
 
 @contextmanager
-def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: Path | None = None) -> Iterator[str]:
+def serving(*scripts, seen=None, certificate=None):
     """Serve each connection by the next script (the last one again and again), at the same time; yield the address.
 
     What each connection starts with is appended to `seen`. Given the file of a certificate and its key, it
@@ -48,7 +48,7 @@ def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: Path
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
 
-    def play(connection: socket.socket) -> None:
+    def play(connection):
         script = scripts[min(next(numbers), len(scripts) - 1)]
         if seen is not None:
             seen.append(connection.recv(65536, socket.MSG_PEEK))
@@ -75,7 +75,7 @@ def serving(*scripts: Script, seen: list[bytes] | None = None, certificate: Path
                     pass
 
     class Player(BaseRequestHandler):
-        def handle(self) -> None:
+        def handle(self):
             # OSError: the client went away, which is what many of these tests are about
             with suppress(OSError, threading.BrokenBarrierError):
                 play(self.request)
