@@ -16,22 +16,12 @@ PROGRAM = [sys.executable, "-W", "error", "-m", "minidl"]
 LAYERS = """
 import numpy as np
 import minidl as dl
+from small_parts import Scale
 
-class Scale(dl.Layer):
-    def __init__(self, features, factor=1.0):
-        super().__init__()
-        self.gain = self.add_parameter("gain", np.ones(features))
-        self.factor = factor
-
-    def forward(self, x, train=False):
-        if train:
-            self.keep(x)
-        return x * self.gain.value
-
+class Wrong(Scale):
     def backward(self, dy):
-        (x,) = self.kept()
-        self.gain.add_grad(self.factor * (dy * x).sum(axis=0))
-        return dy * self.gain.value
+        self.gain.add_grad(dy.sum(axis=0))
+        return super().backward(dy)
 
 right = Scale(5)
 
@@ -39,7 +29,7 @@ def make_right():
     return Scale(5)
 
 def make_wrong():
-    return Scale(5, factor=2.0), np.linspace(-1, 1, 15).reshape(3, 5)
+    return Wrong(5), np.linspace(-1, 1, 15).reshape(3, 5)
 
 def make_nothing():
     return 3
@@ -231,7 +221,7 @@ def modules(tmp_path, monkeypatch):
         ("layers:make_right", 0, "PASS  check_layer(Scale()"),
         ("layers.py:right", 0, "PASS  check_layer(Scale()"),
         ("else where/mine.py:make_right", 0, "PASS  check_layer(Scale()"),
-        ("layers:make_wrong", 1, "FAIL_VALUE  check_layer(Scale("),
+        ("layers:make_wrong", 1, "FAIL_VALUE  check_layer(Wrong("),
         ("layers:called_layer", 0, "PASS  check_layer(CalledScale("),
         ("layers:called_model", 0, "PASS  check_model("),
     ],
@@ -258,14 +248,14 @@ def test_checkgrad_in_json_is_the_report_and_what_the_module_prints_is_not_in_it
         ("layers:make_wright", "", "layers has no make_wright; did you mean make_right"),
         ("nowhere:make", "", "ModuleNotFoundError: No module named 'nowhere'"),
         ("layers:make_nothing", "", "expected a Layer, Loss, Regularizer or Model"),
-        ("layers:fails", "", "ZeroDivisionError: division by zero (layers.py, line 33)"),
+        ("layers:fails", "", "ZeroDivisionError: division by zero (layers.py, line 23)"),
         ("broken.py:make", "", "SyntaxError"),
-        ("layers:leaves", "", "SystemExit: 0 (layers.py, line 36)"),
+        ("layers:leaves", "", "SystemExit: 0 (layers.py, line 26)"),
         ("script.py:make", "", "SystemExit:  (script.py, line 2)"),
-        ("layers:leaving", "--input-shape 5", "layers:leaving: SystemExit: 0 (layers.py, line 43)"),
+        ("layers:leaving", "--input-shape 5", "layers:leaving: SystemExit: 0 (layers.py, line 33)"),
         ("layers:takes", "", "takes() missing 1 required positional argument: 'x'\n"),
         ("more:pair", "", "InputError: more:pair: a tuple of 3 does not fit"),
-        ("layers:raising_model", "--input-shape 5", "KeyError: 'x' (layers.py, line 51)"),
+        ("layers:raising_model", "--input-shape 5", "KeyError: 'x' (layers.py, line 41)"),
         ("sys.py:make", "", "sys is the name of another module (built in); give the file another name"),
         ("layers:right", "--input-shape 9999999999999", "MemoryError: Unable to allocate"),
         ("layers:make_right", "", "layers:make_right says not what it is given"),

@@ -3,8 +3,6 @@
 import errno
 import hashlib
 import os
-import queue
-import random
 import shutil
 import signal
 import threading
@@ -14,7 +12,6 @@ import cifar_files as files
 import pytest
 from cifar_files import held
 from faulty_os import WRITING, FaultyOs, ended, standing_in, start_child
-from hypothesis import settings
 from scripted_server import answer, serving
 
 from minidl.data.datasets import cifar10_files, load_cifar10
@@ -22,8 +19,6 @@ from minidl.data.datasets.download import Patience, WebFile
 
 ARCHIVE = files.official_tgz()
 GOOD = answer(ARCHIVE)
-# 12, and 250 under `pytest -m nightly`.
-KILLS = settings().max_examples // 4
 # However slow this machine is.
 PATIENCE = Patience(slow=0, stuck=0, timeout=30)
 pytestmark = pytest.mark.usefixtures("cache")
@@ -122,22 +117,6 @@ def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call, cache):
     left = [name for name in held(cache) if name.endswith(".part")]
     assert len(left) <= (call > 0)
     assert {name: content for name, content in held(cache).items() if name not in left} == files.CACHED
-
-
-@pytest.mark.scaled
-@POSIX
-def test_after_a_kill_at_any_byte_of_the_download_the_next_run_finishes(cache):
-    draw = random.Random(0)
-    for byte in [0, 1, len(GOOD) - 1, *(draw.randrange(len(GOOD)) for _ in range(KILLS))]:
-        victims: queue.Queue[int] = queue.Queue()
-        with serving(
-            [GOOD[:byte], lambda victims=victims: os.kill(victims.get(timeout=10), signal.SIGKILL), 5.0]
-        ) as url:
-            victims.put(child := start(url))
-            assert ended(child) == -signal.SIGKILL
-        # What has not arrived whole was never on the disk.
-        assert held(cache) == {}
-    assert_the_next_run_finishes(cache)
 
 
 @POSIX

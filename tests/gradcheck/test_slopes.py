@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 from minidl.gradcheck.slopes import Line, few_digits, slopes
 
 SMOOTH = {
-    "linear": (lambda x: 3 * x, lambda x: 3 + 0 * x),
     "exp": (np.exp, np.exp),
     "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
-    "cube": (lambda x: x**3, lambda x: 3 * x**2),
     "fast sine": (lambda x: np.sin(1e3 * x), lambda x: 1e3 * np.cos(1e3 * x)),
     "tiny": (lambda x: 1e-9 * x * x, lambda x: 2e-9 * x),
     "saturated": (lambda x: 1 / (1 + np.exp(-20 * x)), lambda x: 20 / (2 + 2 * np.cosh(20 * x))),
@@ -34,7 +32,7 @@ def test_the_bar_covers_the_true_error(name, values):
     assert (np.abs(found["value"] - df(x)) <= found["bar"]).all()
 
 
-@pytest.mark.parametrize("name", ["linear", "exp", "tanh", "cube"])
+@pytest.mark.parametrize("name", ["exp", "tanh"])
 def test_the_bar_is_small_where_the_function_is_tame(name, rng):
     f, _ = SMOOTH[name]
     found = at_entries(f, few_digits(rng.uniform(-2, 2, 50)))

@@ -248,16 +248,11 @@ def test_the_predicted_class_is_the_first_of_the_largest(loss):
         ([0, -1], InputError, r"labels in 0..2, got -1 in row 1$"),
         ([3, 0], InputError, r"labels in 0..2, got 3 in row 0; outputs that are 3 wide stand for 3 classes$"),
         ([1, 3], InputError, r"got 3 in row 1; class labels count from 0: subtract 1 from targets$"),
-        ([1, 4], InputError, r"got 4 in row 1; outputs that are 3 wide"),
         ([0.0, 1.0], InputError, r"integer class labels as targets, got dtype float64; .*targets.astype\(int\)$"),
-        ([0.5, 1.0], InputError, r"integer class labels as targets, got dtype float64$"),
-        ([np.nan, 1.0], InputError, r"integer class labels as targets, got dtype float64$"),
         ([True, False], InputError, "integer class labels"),
         (["a", "b"], InputError, "real numbers"),
-        (None, InputError, "got NoneType"),
         ([[0], [1]], ShapeError, r"shape \(2,\), got \(2, 1\); make it flat: targets.ravel\(\)$"),
         (np.eye(3)[:2], ShapeError, r"argmax"),
-        ([0], ShapeError, r"shape \(2,\), got \(1,\)"),
     ],
 )
 @each_class_loss
@@ -276,12 +271,10 @@ def test_labels_need_outputs_for_each_class(loss):
     ("outputs", "targets", "words"),
     [
         ((3, 1), (3,), r"shape \(3, 1\), got \(3,\); give each row its own: targets\[:, None\]"),
-        ((3, 2, 1), (3, 2), r"give each row its own: targets\[..., None\]"),
         ((3, 2), (3,), r"one output, Dense\(..., 1\), and pass targets\[:, None\]"),
         ((3,), (3, 1), r"shape \(3,\), got \(3, 1\); drop the last axis: targets\[..., 0\]"),
         ((3, 2), (2, 3), r"shape \(3, 2\), got \(2, 3\)$"),
         ((3, 2), (2,), r"shape \(3, 2\), got \(2,\)$"),
-        ((3, 2), (), r"shape \(3, 2\), got \(\)$"),
     ],
 )
 @each_number_loss

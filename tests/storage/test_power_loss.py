@@ -5,7 +5,7 @@ import errno
 import os
 
 import pytest
-from faulty_os import Disk, FaultyOs, Operation, RecordingOs, standing_in
+from faulty_os import Disk, FaultyOs, RecordingOs, standing_in
 from hypothesis import settings
 from places import PLACES, append, content, new_file, new_folders, numbered_folders, replace
 
@@ -148,29 +148,3 @@ def test_while_old_files_are_removed_the_newest_one_saved_can_never_be_lost(tmp_
             assert saved is None or saved in state
             assert all(state[name] == bytes([int(name)]) * 80 for name in state if name.isdigit())
     assert counted > 500
-
-
-def test_the_model_knows_what_is_durable_and_what_is_not(tmp_path):
-    disk = Disk(tmp_path)
-
-    def left(*operations):
-        for operation in operations:
-            disk.apply(Operation(*operation))
-        return [dict(state) for state in disk.states()]
-
-    path, create = tmp_path / "a", os.O_WRONLY | os.O_CREAT
-    assert left() == [{}]
-    assert left(("open", (path, create), 3)) == [{}, {"a": b""}]
-    written = left(("write", (3, b"1234"), 2))
-    assert {state.get("a") for state in written} == {None, b"", b"\0\0", b"\x002", b"1", b"1\0", b"12"}
-    assert left(("fsync", (3,), None)) == [{}, {"a": b"12"}]
-    assert left(("open", (tmp_path, os.O_RDONLY), 4), ("fsync", (4,), OSError())) == [{}, {"a": b"12"}]
-    assert left(("fsync", (4,), None)) == [{"a": b"12"}]
-    moved = left(("replace", (path, tmp_path / "b"), None))
-    assert moved == [{"a": b"12"}, {}, {"a": b"12", "b": b"12"}, {"b": b"12"}]
-    assert left(("fsync", (4,), None)) == [{"b": b"12"}]
-    assert left(("unlink", (tmp_path / "b",), None)) == [{"b": b"12"}, {}]
-    made = left(("mkdir", (tmp_path / "x",), None), ("open", (tmp_path / "x" / "c", create), 5))
-    assert made == [{"b": b"12"}, {"b": b"12", "x/c": b""}, {}, {"x/c": b""}]
-    with pytest.raises(NotImplementedError, match="truncate"):
-        left(("truncate", (path, 0), None))

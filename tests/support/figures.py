@@ -1,8 +1,6 @@
 """What tests of figures share."""
 
 
-
-
 def axes_of(figure):
     """Return the only axes of a figure."""
     (ax,) = figure.axes

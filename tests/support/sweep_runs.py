@@ -150,14 +150,6 @@ def forked():
     return pid
 
 
-def forked_by_multiprocessing():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(300,), daemon=True)
-        process.start()
-    return process.pid
-
-
 def by_the_shell():
     """Not as `subprocess` does it, which closes all files first."""
     with tempfile.TemporaryDirectory() as folder:
@@ -175,4 +167,4 @@ def forked_behind_pythons_back():
     return pid
 
 
-HELPERS = {f.__name__: f for f in (forked, forked_by_multiprocessing, forked_behind_pythons_back, by_the_shell)}
+HELPERS = {f.__name__: f for f in (forked, forked_behind_pythons_back, by_the_shell)}

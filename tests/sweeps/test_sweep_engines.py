@@ -74,7 +74,6 @@ def test_a_worker_that_dies_costs_its_trial_alone(sweep, run, why, tmp_path):
     ("how", "torn", "killed"),
     [
         ("forked", True, True),
-        ("forked_by_multiprocessing", False, True),
         ("by_the_shell", True, True),
         ("forked_behind_pythons_back", False, True),
     ],
@@ -162,29 +161,6 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
 
 
 WAITING = """
-import minidl as dl, sweep_runs
-if __name__ == "__main__":
-    dl.sweep(sweep_runs.waits, {"x": [0, 1, 2, 3], "folder": ["."]}, workers=2)
-"""
-
-
-@posix
-@pytest.mark.parametrize("whom", ["the group", "the parent"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_whoever_is_stopped_what_is_done_is_kept_and_no_worker_is_left(tmp_path, out, whom, number):
-    program = start(tmp_path, WAITING)
-    wait_until(lambda: len(list(tmp_path.glob("waits *"))) == 2 and out.exists())
-    workers = [int(path.name.split()[1]) for path in tmp_path.glob("waits *")]
-    (os.killpg if whom == "the group" else os.kill)(program.pid, number)
-    program.wait(timeout=30)
-    assert program.returncode == -number
-    assert [row["config"]["x"] for row in rows(out)] == [0]
-    wait_until(lambda: all(map(gone, workers)))  # in the middle of their trials, which take a minute
-    _, errors = program.communicate()
-    assert "BrokenPipeError" not in errors
-
-
-FORKING = """
 import pathlib, threading, time, minidl as dl, sweep_runs
 
 def fork_later():
@@ -195,24 +171,29 @@ def fork_later():
 
 if __name__ == "__main__":
     threading.Thread(target=fork_later, daemon=True).start()
-    dl.sweep(sweep_runs.waits, {"x": [1, 2], "folder": ["."]}, workers=2)
+    dl.sweep(sweep_runs.waits, {"x": [0, 1, 2, 3], "folder": ["."]}, workers=2)
 """
 
 
 @posix
-def test_workers_end_with_a_killed_program_though_a_process_that_it_forked_lives(tmp_path):
-    program = start(tmp_path, FORKING)
-    wait_until((tmp_path / "helper").exists)
+@pytest.mark.parametrize("whom", ["the group", "the parent"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_whoever_is_stopped_what_is_done_is_kept_and_no_worker_is_left(tmp_path, out, whom, number):
+    program = start(tmp_path, WAITING)
+    wait_until(lambda: (tmp_path / "helper").exists() and out.exists())
+    workers = [int(path.name.split()[1]) for path in tmp_path.glob("waits *")]
+    (os.killpg if whom == "the group" else os.kill)(program.pid, number)
+    program.wait(timeout=30)
+    assert program.returncode == -number
+    assert [row["config"]["x"] for row in rows(out)] == [0]
+    # In the middle of their trials, which take a minute, and though a process lives that the program had forked.
+    wait_until(lambda: all(map(gone, workers)))
     helper = int((tmp_path / "helper").read_text())
-    try:
-        workers = [int(path.name.split()[1]) for path in tmp_path.glob("waits *")]
-        program.kill()
-        program.wait()
-        wait_until(lambda: all(map(gone, workers)))
+    if whom == "the parent":
         assert not gone(helper)
-    finally:
         os.kill(helper, signal.SIGKILL)
-        program.communicate()
+    _, errors = program.communicate()
+    assert "BrokenPipeError" not in errors
 
 
 def test_a_second_ctrl_c_leaves_no_worker_behind(monkeypatch):
