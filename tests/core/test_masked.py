@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from function_layer import function_layer
 
 import minidl as dl
 
@@ -16,20 +17,6 @@ def masked(array):
 
 def model():
     return dl.Model(dl.Dense(4, 3, rng=0), dl.SoftmaxCrossEntropy())
-
-
-class Masks(dl.Layer):
-    """Hands on what it gets, masked in the forward or in the backward."""
-
-    def __init__(self, forward=False):
-        super().__init__()
-        self.masks_forward = forward
-
-    def forward(self, x, train=False):
-        return masked(x) if self.masks_forward else x
-
-    def backward(self, dy):
-        return dy if self.masks_forward else masked(dy)
 
 
 class MasksGradient(dl.SoftmaxCrossEntropy):
@@ -55,8 +42,12 @@ DOORS = {
     "compute_gradients": lambda: model().compute_gradients(masked(X), LABELS),
     "Ensemble": lambda: dl.Ensemble([model()]).predict(masked(X)),
     "dead_units": lambda: dl.dead_units(model(), masked(X)),
-    "a layer's output": lambda: fitted(dl.Sequential(dl.Dense(4, 3), Masks(forward=True)), dl.SoftmaxCrossEntropy()),
-    "a layer's gradient": lambda: fitted(dl.Sequential(dl.Dense(4, 3), Masks()), dl.SoftmaxCrossEntropy()),
+    "a layer's output": lambda: fitted(
+        dl.Sequential(dl.Dense(4, 3), function_layer(masked, lambda dy, x: dy)), dl.SoftmaxCrossEntropy()
+    ),
+    "a layer's gradient": lambda: fitted(
+        dl.Sequential(dl.Dense(4, 3), function_layer(abs, lambda dy, x: masked(dy))), dl.SoftmaxCrossEntropy()
+    ),
     "a loss's gradient": lambda: fitted(dl.Dense(4, 3), MasksGradient()),
     "targets of cross-entropy": lambda: dl.SoftmaxCrossEntropy().forward(SHARES, masked(LABELS)),
     "squared error": lambda: dl.MeanSquaredError().forward(masked(SHARES), SHARES),

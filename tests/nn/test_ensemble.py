@@ -4,27 +4,17 @@ import copy
 
 import numpy as np
 import pytest
+from function_layer import function_layer
 from small_parts import SquaredError
 
 import minidl as dl
 
 
-class Fixed(dl.Layer):
-    """Gives the same logits for every row."""
-
-    def __init__(self, *logits):
-        super().__init__()
-        self.logits = np.array(logits)
-
-    def forward(self, x, train=False):
-        return np.tile(self.logits.astype(x.dtype), (len(x), 1))
-
-    def backward(self, dy):
-        return np.zeros((len(dy), 1), dy.dtype)
-
-
 def model(*probabilities, loss=dl.SoftmaxCrossEntropy):
-    return dl.Model(Fixed(*np.log(probabilities)), loss())
+    """Return a model that gives the same logits for every row."""
+    logits = np.log(probabilities)
+    rows = function_layer(lambda x: np.tile(logits.astype(x.dtype), (len(x), 1)), lambda dy, x: 0 * x)
+    return dl.Model(rows, loss())
 
 
 MODELS = [model(0.5, 0.4, 0.1), model(0.5, 0.4, 0.1), model(0.01, 0.9, 0.09)]

@@ -109,6 +109,10 @@ def test_losses_of_extreme_scores_are_those_of_float64(loss, labels):
     np.testing.assert_array_equal(loss.predict(EXTREME), [0, 2])
 
 
+def test_a_class_that_cannot_be_has_an_infinite_loss():
+    assert dl.SoftmaxCrossEntropy().forward(np.array([[0.0, -np.inf]], np.float32), [1]) == np.inf
+
+
 @pytest.mark.parametrize("size", [1e30, 1.5e38, LARGEST])
 @pytest.mark.parametrize("loss", [dl.MeanSquaredError(), dl.MeanAbsoluteError(), dl.Huber(), dl.Huber(1e30)], ids=repr)
 def test_losses_of_huge_residuals_are_those_of_float64(loss, size):

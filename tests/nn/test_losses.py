@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from small_parts import SquaredError
 
 import minidl as dl
 from minidl import InputError, NonFiniteError, ShapeError, testing
@@ -304,13 +303,3 @@ def test_class_weights_are_copied_finite_and_as_many_as_classes():
         loss.forward(np.zeros((1, 3)), [0])
     with pytest.raises(NonFiniteError, match="class_weights"):
         dl.SoftmaxCrossEntropy(class_weights=[1, np.nan])
-
-
-def test_a_loss_of_ones_own_needs_two_methods(rng):
-    loss, z, t = SquaredError(), rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
-    loss.forward(z, t)
-    np.testing.assert_allclose(loss.backward(), dl.numerical_gradient(lambda z: loss.forward(z, t), z), atol=1e-8)
-    assert loss.predict(z) is z
-    assert loss.metrics(z, t) == {}
-    with pytest.raises(InputError, match="no probabilities"):
-        loss.probabilities(z)

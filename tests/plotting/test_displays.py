@@ -71,18 +71,15 @@ def figures():
             f"accuracy of {classes}",
             partial(plotting.plot_per_class_accuracy, np.linspace(0, 1, classes), **names, **words),
         )
-    yield "confusion, without rows", partial(plotting.plot_confusion_matrix, np.zeros((3, 3), int), normalize=True)
     yield "large counts", partial(plotting.plot_confusion_matrix, numbers(10) * 12_345, **letters)
     yield "most confused", partial(plotting.plot_most_confused, numbers(10), class_names=LONG[:10], **letters)
     yield "nothing confused", partial(plotting.plot_most_confused, np.eye(2, dtype=int), title="None")
-    yield "accuracy unknown", partial(plotting.plot_per_class_accuracy, [math.nan])
     guesses = np.zeros((200, 48)) - 1.0, np.zeros(200, int), wrong_probabilities(200, 10)
     for count in (1, 20):
         yield (
             f"gallery of {count}",
             partial(plotting.plot_gallery, *guesses, class_names=LONG[:10], count=count, **letters),
         )
-    yield "gallery of none", partial(plotting.plot_gallery, np.zeros((1, 4)), [0], [[1.0]], **words)
     for count in (1, 24):
         yield f"{count} runs", partial(plotting.plot_runs, curves(count), "val_loss", **letters)
     for plot, count in (
@@ -91,7 +88,6 @@ def figures():
         (plotting.plot_update_ratios, 4),
     ):
         yield f"{plot.__name__} of {count}", partial(plot, layers(count), **letters)
-    yield "no ratio", partial(plotting.plot_update_ratios, {"weight": [0.0, math.nan]})
     probabilities = wrong_probabilities(50, 3), np.zeros(50, int)
     yield "probabilities", partial(plotting.plot_true_class_probability, *probabilities, **letters)
     wild = {"cost": [3.0, 8.0, math.nan] * 5, "val_cost": [4.0, 9.0, math.inf] * 5}

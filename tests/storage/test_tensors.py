@@ -183,20 +183,6 @@ def test_what_other_tools_write_is_read(kind, metadata, tmp_path):
         read_tensors(tmp_path / "file")
 
 
-def test_bfloat16_becomes_float32_and_loses_nothing(tmp_path):
-    torch = pytest.importorskip("torch", reason="needs PyTorch")
-    safetensors = pytest.importorskip("safetensors.torch", reason="needs the package safetensors")
-    values = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
-    values = values[values.isfinite()]
-    written = {"a": values.reshape(2, -1), "b": values[77].clone(), "c": torch.arange(3.0)}
-    safetensors.save_file(written, tmp_path / "file")
-    found, _ = read_tensors(tmp_path / "file", require_digest=False)
-    for name, tensor in written.items():
-        assert found[name].dtype == np.float32
-        assert found[name].shape == tuple(tensor.shape)
-        assert found[name].tobytes() == tensor.float().numpy().tobytes()
-
-
 def test_arrays_may_lie_in_another_order_than_their_names(tmp_path):
     names = entry("b", "U8", "[2]", "[1, 3]") + entry("a", "U8", "[1]", "[0, 1]") + entry("c", "U8", "[0]", "[1, 1]")
     for content in (sealed(b"}" + names + b"}", b"xyz"), unsealed(b"}" + names + b"}", b"xyz")):
