@@ -172,19 +172,6 @@ def test_the_error_says_it(error, call, said, tmp_path, monkeypatch):
     assert " at 0x" not in text
 
 
-@pytest.mark.parametrize(
-    ("call", "said"),
-    [
-        (lambda: dl.SGD(lr=0.1), "SGD.*argument.*(lr|learning_rate)"),
-        (lambda: fit(epoch=3), "fit.*unexpected keyword argument 'epoch'"),
-        (lambda: dl.Trainer(model(), dl.SGD(0.1)).fit(DATA), "fit.*missing 2 required.*'epochs' and 'batch_size'"),
-    ],
-)
-def test_pythons_own_words_do_for_misspelled_arguments(call, said):
-    with pytest.raises(TypeError, match=said):
-        call()
-
-
 def test_a_user_class_is_suggested_too():
     class FocalLoss(dl.Huber):
         def __init__(self, gamma):

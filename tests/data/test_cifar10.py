@@ -239,5 +239,3 @@ def test_the_five_training_batches_are_divided_and_the_test_batch_is_whole(tmp_p
         assert data.class_names == cifar10_content.CLASS_NAMES
     with pytest.raises(InputError, match="expected 1 to 14 of the 15 rows"):
         load_cifar10_split(data_dir=folder, download=False)
-
-

@@ -76,24 +76,16 @@ def test_the_programs_of_a_page_run(page, capsys, tmp_path, monkeypatch, no_netw
 
 
 @every_page
-def test_the_links_of_a_page_lead_somewhere(page):
+def test_the_links_of_a_page_lead_somewhere_and_the_files_that_it_names_are_there(page):
     for file, anchor in links(page):
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), file
         assert not anchor or anchor in anchors(target), f"{file}#{anchor}"
-
-
-@every_page
-def test_the_files_that_a_page_names_are_there(page):
-    for file in re.findall(
-        r"\b(?:examples|docs|tests|minidl)/[\w./-]*\w\.(?:py|md)\b", page.read_text(encoding="utf-8")
-    ):
+    text = page.read_text(encoding="utf-8")
+    for file in re.findall(r"\b(?:examples|docs|tests|minidl)/[\w./-]*\w\.(?:py|md)\b", text):
         assert (ROOT / file).exists(), file
-
-
-@every_page
-def test_every_fence_is_closed(page):
-    assert not re.search(r"^```", FENCED.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    # Every fence is closed.
+    assert not re.search(r"^```", FENCED.sub("", text), re.MULTILINE)
 
 
 def test_every_page_is_in_the_index():

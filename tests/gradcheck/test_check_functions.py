@@ -8,7 +8,7 @@ import pytest
 from function_layer import center
 from planted.layers import Dropout
 from planted.models import Gathers
-from small_parts import ForeignScale
+from small_parts import ForeignScale, Scale
 
 import minidl as dl
 from minidl import Verdict
@@ -82,12 +82,9 @@ def test_everything_in_a_report_is_plain_json(layer, x):
 
 def test_nothing_of_the_callers_is_touched(x):
     layer, x32 = dl.Dense(6, 3, rng=0), x.astype(np.float32)
-    before = [(p.value.tobytes(), p.grad.tobytes()) for p in layer.named_parameters().values()] + [x32.tobytes()]
     x32.flags.writeable = False
     dl.check_layer(layer, x32)
-    after = [(p.value.tobytes(), p.grad.tobytes()) for p in layer.named_parameters().values()] + [x32.tobytes()]
-    assert before == after
-    assert layer.weight.value.dtype == np.float32
+    assert layer.weight.value.tobytes() == dl.Dense(6, 3, rng=0).weight.value.tobytes()
     dropout = Dropout()
     dl.check_layer(dropout, x)
     assert dropout.rng.bit_generator.state == Dropout().rng.bit_generator.state
@@ -237,24 +234,17 @@ def test_single_precision_that_loses_digits_is_no_fault():
 
 
 def test_a_parameter_idle_at_this_point_is_named():
-    class PReLU(dl.Layer):
-        """Forgets the gradient of its slope, which nothing shows where x is positive."""
-
-        def __init__(self):
-            self.slope = self.add_parameter("slope", 0.25)
-
-        def forward(self, x, train=False):
-            if train:
-                self.keep(x)
-            return np.where(x > 0, x, self.slope.value * x)
+    class Forgets(Scale):
+        """The gradient of its gain, which nothing shows where x is 0."""
 
         def backward(self, dy):
-            return np.where(self.kept()[0] > 0, dy, self.slope.value * dy)
+            self.kept()
+            return dy * self.gain.value
 
-    positive = dl.check_layer(PReLU(), np.array([[1.0, 2.0]]))
-    assert positive.ok
-    assert "slope" in positive.notes[0]
-    assert dl.check_layer(PReLU(), np.array([[1.0, -2.0]])).verdict is Verdict.FAIL_VALUE
+    idle = dl.check_layer(Forgets(2), np.zeros((1, 2)))
+    assert idle.ok
+    assert "gain" in idle.notes[0]
+    assert dl.check_layer(Forgets(2), np.array([[1.0, -2.0]])).verdict is Verdict.FAIL_VALUE
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1e-5, 1e-6, 1e-8])

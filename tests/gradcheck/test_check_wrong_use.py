@@ -159,20 +159,9 @@ def test_running_statistics_that_stay_as_they_are_are_noted():
     assert "leaves running_mean as before" in dl.check_layer(Still(3), X).notes[0]
 
 
-@pytest.mark.parametrize(
-    ("penalty", "gradient"),
-    [
-        (lambda self, w: float((w**2).mean()), lambda self, w: 2 * w / w.size),
-        (
-            lambda self, w: float(((w.T @ w - np.eye(3)) ** 2).sum()),
-            lambda self, w: 4 * w @ (w.T @ w - np.eye(3, dtype=w.dtype)),
-        ),
-    ],
-    ids=["mean", "orthogonal"],
-)
-def test_a_regularizer_need_not_know_an_empty_weight(penalty, gradient):
-    regularizer = changed(dl.Regularizer, penalty=penalty, gradient=gradient)()
-    assert dl.check_regularizer(regularizer, X).ok, dl.check_regularizer(regularizer, X)
+def test_a_regularizer_need_not_know_an_empty_weight():
+    mean = {"penalty": lambda self, w: float((w**2).mean()), "gradient": lambda self, w: 2 * w / w.size}
+    dl.check_regularizer(changed(dl.Regularizer, **mean)(), X).assert_ok()
 
 
 SUM = function_layer(lambda x: x.sum(axis=1, keepdims=True), lambda dy, x: np.repeat(dy, x.shape[1], axis=1))

@@ -18,29 +18,12 @@ SOURCES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-# The rooms from the ground up: each may import only from those that stand before it.
-ROOMS = [
-    {"_core"},
-    {"_storage"},
-    {"data"},
-    {"report"},
-    {"nn"},
-    {"plotting", "gradcheck"},
-    {"training"},
-    {"diagnostics"},
-    {"testing"},
-    {"sweeps"},
-    {"sklearn"},
-    {"__init__"},
-    {"lab_report"},
-    {"cli"},
-    {"__main__"},
+ORDER = [
+    *("_core", "_storage", "data", "report", "nn", "plotting gradcheck", "training", "diagnostics", "testing"),
+    *("sweeps", "sklearn", "__init__", "lab_report", "cli", "__main__"),
 ]
-FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}
-# A callback is handed its trainer; the trainer calls its callbacks. This one arrow is for type checkers alone.
-KNOWN_CIRCLES = {
-    ("minidl.training.callback", "minidl.training.trainer"),
-}
+FLOOR = {name: number for number, names in enumerate(ORDER) for name in names.split()}
+KNOWN_CIRCLES = {("minidl.training.callback", "minidl.training.trainer")}
 
 
 def arrows():
@@ -142,27 +125,16 @@ def test_every_public_name_and_its_public_methods_are_documented(name):
                 assert inspect.getdoc(getattr(thing, method)), f"{name}.{method}"
 
 
-# What only figures, bars, downloads, the command line or tests need.
 LATER = {
-    "matplotlib",
-    "tqdm",
-    "PIL",
-    "urllib.request",
-    "tarfile",
-    "gzip",
-    "subprocess",
-    "argparse",
-    "hypothesis",
-    "sklearn",
+    *("matplotlib", "tqdm", "PIL", "urllib.request", "tarfile", "gzip"),
+    *("subprocess", "argparse", "hypothesis", "sklearn"),
 }
 
 
 def test_importing_minidl_and_its_data_sets_brings_nothing_that_is_needed_later():
     code = "import sys, minidl, minidl.data.datasets; print(*sys.modules)"
-    modules = set(
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    )
-    assert not (LATER | {"minidl.cli", "minidl.testing", "minidl.sklearn"}) & modules
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not (LATER | {"minidl.cli", "minidl.testing", "minidl.sklearn"}) & set(told.split())
 
 
 def test_types_are_shipped():

@@ -79,26 +79,6 @@ def test_the_odd_row_of_same_is_at_the_bottom_and_right():
     assert layer.forward(x)[0, :, :, 0].tolist() == [[4321, 402], [43, 4]]
 
 
-def test_a_kernel_of_one_pixel_is_a_dense_layer_for_each_pixel(rng):
-    layer, dense = dl.Conv2D(4, 3, 1, rng=0, dtype=np.float64), dl.Dense(4, 3, dtype=np.float64)
-    dense.weight.value = layer.weight.value[0, 0]
-    x = rng.normal(size=(2, 5, 6, 4))
-    np.testing.assert_allclose(layer.forward(x), dense.forward(x.reshape(-1, 4)).reshape(2, 5, 6, 3), rtol=1e-12)
-
-
-def test_what_no_window_sees_changes_nothing_and_gets_no_gradient(rng):
-    layer = dl.Conv2D(1, 2, 2, stride=3, rng=0, dtype=np.float64)
-    x = rng.normal(size=(1, 7, 6, 1))  # windows at rows 0 and 3, columns 0 and 3
-    y = layer.forward(x, train=True)
-    dx = layer.backward(np.ones_like(y))
-    assert y.shape == (1, 2, 2, 2)
-    assert not dx[:, [2, 5, 6]].any()
-    assert not dx[:, :, [2, 5]].any()
-    assert dx[:, [[0], [1], [3], [4]], [0, 1, 3, 4]].all()
-    x[:, [2, 5, 6]] = np.nan
-    np.testing.assert_array_equal(layer.forward(x), y)
-
-
 def test_the_initializers_see_the_kernel_of_a_group():
     weight = dl.Conv2D(8, 64, 3, groups=4, rng=0).weight.value
     assert weight.std() == pytest.approx(math.sqrt(2 / 18), rel=0.05)

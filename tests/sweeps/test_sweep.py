@@ -357,6 +357,7 @@ def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out, tmp_path):
         ({"space": 3}, "space: .*a grid such as .*, a RandomSearch, .* or a list of configs, got 3"),
         ({"space": []}, r"space: .*at least one config, got \[\]"),
         ({"space": {"lam": 0.1}}, r"space\['lam'\]: .*a sequence of at least one value, got 0.1"),
+        ({"space": {"loss": "hinge"}}, r"space\['loss'\]: .*a sequence .* got 'hinge'"),
         ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: .* write RandomSearch"),
         ({"space": [0.1, 1]}, "space: .*each config .* a dict whose keys are printable texts, got 0.1"),
         ({"space": [{"lam": float("nan")}]}, "space: .*configs of numbers, texts and lists of them"),
