@@ -9,9 +9,8 @@ from minidl import CallOrderError, Dataset, InputError, NonFiniteError, ShapeErr
 
 def numbered(n):
     """n rows that can be told apart, each with its own number as target."""
-    return Dataset(
-        np.arange(n)[:, None] * [1.0, 10.0], np.arange(n), name="numbered", class_names=[*"abcde"] if n <= 5 else ()
-    )
+    names = [*"abcde"] if n <= 5 else ()
+    return Dataset(np.arange(n)[:, None] * [1.0, 10.0], np.arange(n), name="numbered", class_names=names)
 
 
 def test_rows_are_chosen_as_in_numpy():

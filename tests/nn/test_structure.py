@@ -97,6 +97,15 @@ def test_a_refusal_names_the_place_in_containers_within_each_other():
         Residual(ReLU(), Dense(5, 4)).forward(np.zeros((2, 4)))
 
 
+def test_sequential_says_where_a_wrong_shape_comes_from():
+    network = Sequential(Dense(4, 3), ReLU(), Dense(5, 2))
+    for call in (lambda: network.forward(np.zeros((2, 4))), lambda: network.output_shape((4,))):
+        with pytest.raises(ShapeError, match=r"^layer 2: Dense\(5, 2\): .*; layer 1, ReLU\(\), .*of shape \(3,\)$"):
+            call()
+    with pytest.raises(ShapeError, match=r"^layer 0: Dense\(4, 3\): expected x of shape \(n, 4\), got \(2, 5\)$"):
+        network.forward(np.zeros((2, 5)))
+
+
 def test_an_input_error_that_is_not_about_shapes_stays_one():
     class Choosy(ReLU):
         def forward(self, x, train=False):

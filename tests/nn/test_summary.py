@@ -7,9 +7,7 @@ import minidl as dl
 
 
 def network():
-    return dl.Sequential(
-        dl.Dense(6, 4, rng=0), dl.BatchNorm(4), dl.ReLU(), dl.Sequential(dl.Dense(4, 3, rng=1), dl.ReLU())
-    )
+    return dl.Sequential(dl.Dense(6, 4), dl.BatchNorm(4), dl.ReLU(), dl.Sequential(dl.Dense(4, 3), dl.ReLU()))
 
 
 def test_every_layer_has_a_row_with_its_path_shape_and_parameters():

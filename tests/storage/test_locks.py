@@ -45,9 +45,7 @@ def test_a_folder_that_cannot_be_written_cannot_be_locked(tmp_path):
 
 def test_a_name_that_is_too_long_is_blamed_itself(tmp_path):
     for name in ("f" * 250, "f" * 300):
-        refused(
-            rf"/{name}: expected a file that can be written, but: .*too long; choose a shorter name$", tmp_path, name
-        )
+        refused(rf"/{name}: expected a file that can be written, .*too long; choose a shorter name$", tmp_path, name)
     with locked(tmp_path, "f" * 249):
         pass
 

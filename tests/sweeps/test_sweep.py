@@ -330,24 +330,15 @@ def test_a_file_is_of_one_sweep_at_a_time_whatever_its_name(sweep, out):
 
 
 @pytest.mark.skipif(not hasattr(os, "link"), reason="makes a hard link")
-def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out, tmp_path):
-    first = sweep(sweep_runs.noisy, {"x": [1, 2]})
-    os.link(out, tmp_path / "backup")
-    before = out.read_bytes()
-
-    def run(config, seed):
-        if config["x"] == 3:
-            sweep(noisy, {"x": [4]}, out=tmp_path / "backup")
-        return sweep_runs.noisy(config, seed)
-
-    def noisy(config, seed):
-        return sweep_runs.noisy(config, seed)
-
-    run.__module__, run.__qualname__ = noisy.__module__, noisy.__qualname__ = "sweep_runs", "noisy"
-    assert told(sweep(run, {"x": [1, 2, 3]}))[:2] == told(first)
-    assert [row["config"]["x"] for row in rows(out)] == [1, 2, 3]
-    assert [row["config"]["x"] for row in rows(tmp_path / "backup")] == [1, 2, 4]
-    assert out.read_bytes().startswith(before)
+def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out):
+    sweep(sweep_runs.noisy, {"x": [1, 2]})
+    backup, before = out.with_name("backup"), out.read_bytes()
+    os.link(out, backup)
+    sweep(sweep_runs.noisy, {"x": [4]}, out=backup)
+    sweep(sweep_runs.noisy, {"x": [1, 2, 3]})
+    for path, last in ((out, 3), (backup, 4)):
+        assert path.read_bytes().startswith(before)
+        assert [row["config"]["x"] for row in rows(path)] == [1, 2, last]
 
 
 @pytest.mark.parametrize(

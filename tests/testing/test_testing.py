@@ -8,6 +8,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,14 +119,11 @@ def test_a_property_of_ones_own_layer_takes_three_lines(layer, x):
 
 
 class TestInAClass:
+    # Hypothesis points out that `rng` is made once for all examples: that is fine here.
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given_layer_cases(Scale, features=st.just(3))
     def test_methods_and_fixtures_work_too(self, rng, layer, x):
         assert x.shape[1] == 3
-
-    # Hypothesis points out that `rng` is made once for all examples: that is fine here.
-    test_methods_and_fixtures_work_too = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])(
-        test_methods_and_fixtures_work_too
-    )
 
 
 def failing_notes(make):
@@ -205,10 +203,6 @@ def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
 
         return type(cls.__name__, (cls,), {"on_train_begin": on_train_begin})(tmp_path / name)
 
-    class Writer:
-        def add_scalar(self, tag, value, step):
-            pass
-
     makers = {
         "CSVLogger": lambda: anew(dl.CSVLogger, "path", "log.csv"),
         "Callback": dl.Callback,
@@ -220,7 +214,7 @@ def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
         "LiveCurves": lambda: dl.LiveCurves(tmp_path / "live.html"),
         "ProgressBar": lambda: dl.ProgressBar(file=io.StringIO()),
         "ReduceLROnPlateau": lambda: dl.ReduceLROnPlateau("learning_rate", patience=0),
-        "TensorBoard": lambda: dl.TensorBoard(Writer()),
+        "TensorBoard": lambda: dl.TensorBoard(SimpleNamespace(add_scalar=lambda tag, value, step: None)),
         "TerminateOnNaN": dl.TerminateOnNaN,
         "Timer": dl.Timer,
         "LearningCurves": lambda: dl.LearningCurves(tmp_path),
