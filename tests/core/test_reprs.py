@@ -149,23 +149,6 @@ class Mine:
         self.size, self.scale, self.rng, self.then = size, scale, rng, then
 
 
-class Knot:
-    """An argument with the name of a method, and one that leads back here."""
-
-    def __init__(self, draw, forward=None):
-        self.forward = self.forward
-        self.mine = draw
-
-    def draw(self):
-        pass
-
-    def forward(self):
-        pass
-
-    def __repr__(self):
-        return constructor_call(self)
-
-
 def test_classes_of_users_show_the_arguments_that_they_keep(monkeypatch):
     class Scale(dl.ReLU):
         def __init__(self, features, gain=1.0):  # without super().__init__()
@@ -180,7 +163,6 @@ def test_classes_of_users_show_the_arguments_that_they_keep(monkeypatch):
     assert constructor_call(Mine.__new__(Mine)) == "Mine()"
     monkeypatch.setattr(Mine, "saved_attributes", ("scale",), raising=False)
     assert constructor_call(Mine(3, scale=0.5)) == "Mine(3)"
-    assert constructor_call(Knot(Mine(1))) == "Knot(forward=<bound method Knot.forward of ...>)"
     assert told("two\nlines") == "'two\\nlines'"
 
 
@@ -222,13 +204,14 @@ def test_a_model_in_a_notebook_is_the_table_of_its_layers():
 
 
 def test_a_data_set_in_a_notebook_counts_its_classes():
-    text = Page(dl.Dataset(X, Y, class_names=["cat", "dog", "owl"])._repr_html_()).text
-    assert "(12, 4)" in text
-    assert "rows of each class: cat 4, dog 4, owl 4" in text
-    assert "rows of each class: 0 4, 1 4, 2 4" in Page(dl.Dataset(X, Y)._repr_html_()).text
-    assert "and 10 more" in dl.Dataset(np.zeros(30), np.arange(30))._repr_html_()
+    for data, shown in [
+        (dl.Dataset(X, Y, class_names=["cat", "dog", "owl"]), "rows of each class: cat 4, dog 4, owl 4"),
+        (dl.Dataset(X, Y), "rows of each class: 0 4, 1 4, 2 4"),
+        (dl.Dataset(np.zeros(30), np.arange(30)), "and 10 more"),
+        (dl.Dataset(X, Y)[:0], "none"),
+    ]:
+        assert shown in Page(data._repr_html_()).text
     assert "rows of each class" not in dl.Dataset(X, X)._repr_html_()
-    assert "none" in dl.Dataset(X, Y)[:0]._repr_html_()
 
 
 def test_a_gradient_report_in_a_notebook_has_the_verdict_the_findings_and_a_row_for_each_tensor():

@@ -198,12 +198,12 @@ def test_all_shifts_are_equally_likely_and_both_ways_independent():
 
 
 def test_all_crops_and_all_centres_of_squares_are_equally_likely():
-    where = np.arange(12.0).reshape(1, 3, 4, 1)
-    corners = RandomCrop(1, padding=1, fill=-1)(np.repeat(where, N, axis=0), 1).ravel()
+    where = np.repeat(np.arange(12.0).reshape(1, 3, 4, 1), N, axis=0)
+    corners = RandomCrop(1, padding=1, fill=-1)(where, 1).ravel()
     counts = np.bincount(corners.astype(int) + 1, minlength=13)
     assert near(counts[0] / N, 18 / 30)  # the border
     assert all(near(count / N, 1 / 30) for count in counts[1:])
-    blanked = Cutout(1, fill=-1)(np.repeat(where, N, axis=0), 1) == -1
+    blanked = Cutout(1, fill=-1)(where, 1) == -1
     assert (blanked.sum(axis=(1, 2, 3)) == 1).all()
     assert all(near(share, 1 / 12) for share in blanked.mean(axis=0).ravel())
 

@@ -101,6 +101,11 @@ def test_what_is_not_an_array_of_numbers_is_refused(x, words):
         Dataset(x, [0, 1])
 
 
+def test_numbers_without_rows_are_no_data_set():
+    with pytest.raises(ShapeError, match="rows are samples"):
+        Dataset(1.0, 1)
+
+
 def test_a_standardized_training_set_has_mean_0_and_std_1(rng):
     x = rng.integers(0, 256, (3000, 5)).astype(np.uint8)
     z = Standardizer(np.float64).fit(x)(x)

@@ -118,8 +118,9 @@ def test_datasets_that_differ_are_not_joined(other):
         Dataset.concatenate([first, other])
 
 
-def test_there_is_something_to_join():
-    with pytest.raises(InputError, match="at least one dataset"):
-        Dataset.concatenate([])
-    with pytest.raises(InputError, match=r"datasets\[0\] to be a Dataset"):
-        Dataset.concatenate([np.zeros(3)])
+@pytest.mark.parametrize(
+    ("sets", "words"), [([], "at least one dataset"), ([np.zeros(3)], r"datasets\[0\] to be a Dataset")]
+)
+def test_there_is_something_to_join(sets, words):
+    with pytest.raises(InputError, match=words):
+        Dataset.concatenate(sets)

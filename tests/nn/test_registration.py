@@ -101,17 +101,13 @@ def test_caches_and_choices_among_registered_layers_are_no_fault():
     fit(pickle.loads(pickle.dumps(model)))
 
 
-def test_a_loss_or_regularizer_with_a_parameter_is_refused():
-    class Center(dl.MeanSquaredError):
-        def __init__(self):
-            self.centers = dl.Parameter([1.0])
-
-    with pytest.raises(dl.InputError, match=r"keeps Parameter.* as its attribute centers, and only param"):
-        dl.Model(dense(), Center())
-    layer = dense()
-    loss = dl.MeanSquaredError()
-    loss._of_the_network = layer.weight
+def test_a_loss_with_a_parameter_of_its_own_is_refused():
+    layer, loss = dense(), dl.MeanSquaredError()
+    loss._center = layer.weight
     assert dl.Model(layer, loss).parameters
+    loss._center = dl.Parameter([1.0])
+    with pytest.raises(dl.InputError, match=r"keeps Parameter.* as its attribute _center, and only param"):
+        dl.Model(dense(), loss)
 
 
 class Lazy(Way):

@@ -70,11 +70,13 @@ def test_a_broken_run_has_its_figures_if_an_epoch_was_finished(drawn, data, erro
     assert {name.partition(".")[0] for name in names("f")} == written
 
 
-def test_validation_alone_is_drawn(drawn, data):
+def test_validation_alone_is_drawn_and_paths_are_those_of_the_last_fit(drawn, data):
     curves = LearningCurves("f")
     trainer_with(curves).fit(data, data, **BATCH, train_metrics=False)
     assert set(curves.paths) == {"cost", "loss"}
     assert drawn == [(name, {"title": "noise"}) for name in ("cost", "loss")]
+    trainer_with(curves).fit(data, epochs=0, batch_size=10)
+    assert curves.paths == {}
 
 
 def templates_of(data, *layers, folder="f", **options):
@@ -116,12 +118,7 @@ def test_templates_are_of_the_weight_that_sees_the_pictures(drawn, data, layers,
     [
         ([dense(3)], {"parameter": "0.weigth"}, dl.InputError, "no parameter '0.weigth', there is 0.weight, 0.bias"),
         ([dense(11), dense(3, 11)], {"parameter": "1.weight"}, dl.ShapeError, "11 features .*pass image_shape"),
-        (
-            [dl.Conv2D(3, 3, 1, rng=1), dl.Flatten(), dense(3)],
-            {},
-            dl.InputError,
-            r"two axes, got '0.weight' of shape \(1, 1, 3, 3\); .* of 0.weight, 0.bias, 2.weight, 2.bias",
-        ),
+        ([dl.Conv2D(3, 3, 1), dl.Flatten(), dense(3)], {}, dl.InputError, r"two axes, got '0.weight' .* of 0.weight, "),
         ([dl.GlobalAvgPool2D()], {}, dl.InputError, "WeightTemplates: no parameter '', there is nothing"),
     ],
 )
