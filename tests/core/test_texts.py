@@ -121,7 +121,6 @@ def test_a_printed_sweep_steers_no_terminal(tmp_path, capsys):
 
 
 BAD = "a\x1b[31m\0\x85\ufffe\ud800 b--"
-SHARES = np.array([[0.9, 0.1], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
 FIGURES = {
     "plot_curves": lambda plot: plot({BAD + "loss": [1.0, 200.0, 1.0]}, BAD + "loss"),
     "plot_runs": lambda plot: plot({BAD: {"loss": [1.0, np.nan]}, f"{BAD}2": {}}, "loss"),
@@ -137,35 +136,3 @@ FIGURES = {
 def test_labels_from_elsewhere_make_an_svg_that_can_be_read(tmp_path, name):
     _, svg = dl.plotting.save_figure(FIGURES[name](getattr(dl.plotting, name.strip())), tmp_path / "figure")
     xml.dom.minidom.parse(str(svg))
-
-
-TITLED = {
-    "plot_confusion_matrix": lambda plot, **texts: plot([[1, 2], [0, 3]], **texts),
-    "plot_most_confused": lambda plot, **texts: plot([[1, 2], [1, 3]], **texts),
-    "plot_per_class_accuracy": lambda plot, **texts: plot([0.1, 0.2], **texts),
-    "plot_gallery": lambda plot, **texts: plot(np.zeros((4, 2, 2)), [1, 0, 1, 0], SHARES, **texts),
-    "plot_weight_templates": lambda plot, **texts: plot(np.ones((4, 2)), **texts),
-    "plot_true_class_probability": lambda plot, **texts: plot(SHARES, [1, 0, 1, 0], **texts),
-    "plot_curves": lambda plot, **texts: plot({"loss": [1.0]}, "loss", **texts),
-    "plot_runs": lambda plot, **texts: plot({"run": {"loss": [1.0]}}, "loss", **texts),
-    "plot_gradient_norms": lambda plot, **texts: plot({"weight": [1.0]}, **texts),
-    "plot_update_ratios": lambda plot, **texts: plot({"weight": [1.0]}, **texts),
-    "plot_schedule": lambda plot, **texts: plot(lambda step: 0.1, 3, **texts),
-    "plot_learning_rates": lambda plot, **texts: plot([0.1, 1.0], [1, 2], [1, 2], **texts),
-    "plot_sweep": lambda plot, **texts: plot({"x": [1, 2], "v": [1.0, 2.0]}, "x", "v", **texts),
-}
-
-
-def test_every_figure_is_tried():
-    assert set(TITLED) == {name for name in dl.plotting.__all__ if name.startswith("plot_")}
-
-
-@pytest.mark.parametrize("letter", ["\x1b", "\0", "\ud800"])
-@pytest.mark.parametrize("name", TITLED)
-def test_a_title_and_class_names_that_cannot_be_shown_are_refused(name, letter):
-    plot = getattr(dl.plotting, name)
-    with pytest.raises(dl.InputError, match="title: expected a text that can be shown"):
-        TITLED[name](plot, title=f"a{letter}b")
-    if name in list(TITLED)[:5]:
-        with pytest.raises(dl.InputError, match=f"{name}: class_names: expected a text that can be shown"):
-            TITLED[name](plot, class_names=[f"a{letter}b", "c"])

@@ -102,7 +102,7 @@ def test_what_is_not_an_array_of_numbers_is_refused(x, words):
 
 
 def test_numbers_without_rows_are_no_data_set():
-    with pytest.raises(ShapeError, match="rows are samples"):
+    with pytest.raises(ShapeError, match="one target for each row"):
         Dataset(1.0, 1)
 
 

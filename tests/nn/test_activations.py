@@ -36,10 +36,7 @@ REFERENCES = {
     LeakyReLU(3.0): (lambda x: min(x, 3 * x), lambda x: 1.0 if x > 0 else 3.0),
     ELU(): (lambda x: x if x > 0 else math.expm1(x), lambda x: 1.0 if x > 0 else math.exp(x)),
     ELU(0.5): (lambda x: x if x > 0 else 0.5 * math.expm1(x), lambda x: 1.0 if x > 0 else 0.5 * math.exp(x)),
-    GELU(): (
-        lambda x: x * normal(x),
-        lambda x: normal(x) + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi),
-    ),
+    GELU(): (lambda x: x * normal(x), lambda x: normal(x) + x * math.exp(-x * x / 2) / math.sqrt(2 * math.pi)),
     GELU("tanh"): (
         lambda x: x * logistic(2 * inner(x)),
         lambda x: (

@@ -118,15 +118,28 @@ def test_nothing_is_clipped(make):
     assert (inner.max <= outer.max + 0.01).all()
 
 
-# The first figure of each function that draws into given axes.
-PLACED = {
-    m.func: m
-    for m in reversed(FIGURES.values())
-    if m.func not in (plotting.plot_gallery, plotting.plot_weight_templates)
-}
+# The first figure of each function.
+FIRST = {make.func: make for make in reversed(FIGURES.values())}
 
 
-@pytest.mark.parametrize("make", PLACED.values(), ids=lambda make: make.func.__name__)
+def test_every_figure_is_tried():
+    assert {plot.__name__ for plot in FIRST} == {name for name in plotting.__all__ if name.startswith("plot_")}
+
+
+@pytest.mark.parametrize("letter", ["\x1b", "\0", "\ud800"])
+@pytest.mark.parametrize("make", FIRST.values(), ids=lambda make: make.func.__name__)
+def test_a_title_and_class_names_that_cannot_be_shown_are_refused(make, letter):
+    with pytest.raises(dl.InputError, match="title: expected a text that can be shown"):
+        make(title=f"a{letter}b")
+    if names := make.keywords.get("class_names"):
+        with pytest.raises(dl.InputError, match="class_names: expected a text that can be shown"):
+            make(class_names=[f"a{letter}b", *names[1:]])
+
+
+PLACED = [m for m in FIRST.values() if m.func not in (plotting.plot_gallery, plotting.plot_weight_templates)]
+
+
+@pytest.mark.parametrize("make", PLACED, ids=lambda make: make.func.__name__)
 def test_a_figure_is_drawn_where_it_is_told_to(make):
     figure = Figure(figsize=(8, 3))
     left, right = figure.subplots(1, 2)

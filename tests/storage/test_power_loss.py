@@ -11,10 +11,7 @@ from places import PLACES, append, content, new_file, new_folders, numbered_fold
 
 from minidl._storage import files
 
-pytestmark = [
-    pytest.mark.scaled,
-    pytest.mark.skipif(os.name != "posix", reason="a folder cannot be synced here"),
-]
+pytestmark = [pytest.mark.scaled, pytest.mark.skipif(os.name != "posix", reason="a folder cannot be synced here")]
 
 CUTS = settings().max_examples // 5  # 10, and between any two bytes under `pytest -m nightly`
 NEW, NEWER = bytes(range(1, 90)), b"#" * 50

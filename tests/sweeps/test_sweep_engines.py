@@ -72,11 +72,7 @@ def test_a_worker_that_dies_costs_its_trial_alone(sweep, run, why, tmp_path):
 @posix
 @pytest.mark.parametrize(
     ("how", "torn", "killed"),
-    [
-        ("forked", True, True),
-        ("by_the_shell", True, True),
-        ("forked_behind_pythons_back", False, True),
-    ],
+    [("forked", True, True), ("by_the_shell", True, True), ("forked_behind_pythons_back", False, True)],
 )
 def test_a_sweep_does_not_wait_for_what_its_workers_have_started(sweep, tmp_path, how, torn, killed):
     space = {"x": [0, 1, 2, 3], "folder": [str(tmp_path)], "how": [how], "torn": [torn], "killed": [killed]}

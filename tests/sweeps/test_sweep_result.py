@@ -225,12 +225,7 @@ def test_many_values_of_the_other_parameter_are_a_scale_of_colours():
 
 @pytest.mark.parametrize(
     ("x", "scale"),
-    [
-        ([1, 7, 50], "log"),
-        ([0, 0.1, 1], "symlog"),
-        ([-1, 0, 99], "linear"),
-        (list(np.int64([1, 7, 50])), "log"),
-    ],
+    [([1, 7, 50], "log"), ([0, 0.1, 1], "symlog"), ([-1, 0, 99], "linear"), (list(np.int64([1, 7, 50])), "log")],
 )
 def test_the_axis_fits_the_values(x, scale):
     assert plot_sweep({"x": x, "loss": [1, 2, 3]}, "x", "loss").axes[0].get_xscale() == scale
