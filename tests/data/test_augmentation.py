@@ -64,12 +64,8 @@ FAULTS = {
         Shift(2), "draw", lambda n, rng: np.stack([rng.integers(-2, 3, n), rng.integers(-2, 3, n)], axis=1),
         "fewer_images_draw_the_first_rows",
     ),
-    "draws from the end": (
-        Brightness(1), "draw", lambda n, rng: rng.uniform(-1, 1, n)[::-1], "fewer_images_draw_the_first_rows",
-    ),
     "mean of the batch": (Contrast(1), "apply", mean_of_the_batch, "images_do_not_mix"),
     "in place": (Mirror(), "apply", mirrored_in_place, "results_are_new_and_of_the_same_dtype"),
-    "the same array": (Mirror(0), "apply", lambda images, draws: images, "results_are_new_and_of_the_same_dtype"),
     "doubles": (
         Brightness(1), "apply", lambda images, draws: images + draws[:, None, None, None],
         "results_are_new_and_of_the_same_dtype",

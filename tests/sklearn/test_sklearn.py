@@ -139,14 +139,8 @@ def test_random_state_decides_all(iris):
 def test_a_second_fit_begins_anew_and_changes_no_setting(iris):
     X, y = iris
     stopping = dl.EarlyStopping("val_loss", patience=0)
-    net = NeuralNetClassifier(
-        classifier,
-        learning_rate=dl.StepDecay(0.5, factor=0.5, every=50),
-        epochs=200,
-        validation_fraction=0.3,
-        callbacks=[stopping],
-        random_state=0,
-    )
+    options = {"epochs": 200, "validation_fraction": 0.3, "callbacks": [stopping], "random_state": 0}
+    net = NeuralNetClassifier(classifier, learning_rate=dl.StepDecay(0.5, factor=0.5, every=50), **options)
     first = net.fit(X, y).model_
     assert net.n_iter_ == len(net.history_) < 200
     assert "val_loss" in net.history_
