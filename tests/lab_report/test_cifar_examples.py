@@ -39,5 +39,3 @@ def test_an_example_learns_something_and_writes_its_files(name, examples):
     accuracies = [float(number) for number in re.findall(r"test (?:accuracy )?([\d.]+)%", done.stdout)]
     assert max(accuracies) > 20  # of ten classes
     assert "Traceback" not in done.stderr
-
-
