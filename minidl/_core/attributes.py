@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from minidl._core.errors import InputError
+from minidl._core.signatures import check_methods
 from minidl._core.spelling import nearest
 
 _ELSEWHERE = {
@@ -43,6 +44,14 @@ class Declared:
 
     _meaningless: ClassVar[tuple[str, ...]] = ()
     """Names with a meaning in other libraries and none here, not even in a class that a user writes."""
+    _overridable: ClassVar[tuple[str, ...]] = ()
+    """Names of methods that a subclass may write besides the abstract ones, and minidl calls."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # The signatures of minidl's own are for the type checker, which takes no time when minidl is imported.
+        if not cls.__module__.startswith("minidl."):
+            check_methods(cls, cls._overridable)
 
     def __setattr__(self, name: str, value: Any) -> None:
         cls: type = type(self)

@@ -66,6 +66,8 @@ class Optimizer(Declared, ABC):
     norm, which keeps the direction.
     """
 
+    _overridable = ("init_state",)
+
     steps: int
 
     def __init__(
