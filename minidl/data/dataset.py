@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.attributes import Declared
-from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked
+from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked, too_large
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import as_generator
 from minidl._core.tables import escape, html_table
@@ -37,7 +37,7 @@ class Dataset(Declared):
     ------
     InputError
         If x or y are not numbers, or differ in length; a text has control characters; or `class_names` are no names, or
-        fewer than the labels need.
+        fewer than the labels need. Numbers that the dtype of a model cannot hold are refused where the model gets them.
 
     Examples
     --------
@@ -283,12 +283,9 @@ class Standardizer(Declared):
                 with np.errstate(over="raise"):
                     np.divide(block - self.mean, self.std, out=out, casting="same_kind")
             except FloatingPointError:
-                row, *place = map(int, np.unravel_index(int(np.abs(block).argmax()), block.shape))
-                raise InputError(
-                    f"Standardizer: expected numbers that {self.dtype} can hold once they are scaled, got "
-                    f"{block[(row, *place)]:.4g} in row {row + i * self._BLOCK}, column {', '.join(map(str, place))}; "
-                    "leave such rows out, or mend them"
-                ) from None
+                with np.errstate(over="ignore"):
+                    scaled = ((block - self.mean) / self.std).astype(self.dtype)
+                raise too_large("Standardizer: x", block, scaled, i * self._BLOCK, " once they are scaled") from None
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:

@@ -49,7 +49,7 @@ class Work:
     nonfinite: str
 
     def check(self) -> None:
-        """Refuse what cannot work, and warn of what hardly will."""
+        """Refuse what cannot work, and warn of what is probably a mistake."""
         for name, data in self._sets.items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
