@@ -206,10 +206,15 @@ def _as_class_names(value: Any) -> tuple[str, ...]:
 
 
 def check_class_names(data: Dataset, classes: int) -> None:
-    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier."""
+    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier.
+
+    A set may lack rows of a class, so there may be more names than labels.
+    """
     names = len(data.class_names)
     if names not in (0, classes):
-        hint = f"; name the first {classes} alone: class_names=names[:{classes}]" if names > classes else ""
+        hint = "; leave class_names out, or name all of them"
+        if names > classes:
+            hint = f"; end the network with {names} outputs, or name {classes} classes: class_names=names[:{classes}]"
         raise InputError(f"class_names: expected one for each of the network's {classes} outputs, got {names}{hint}")
 
 

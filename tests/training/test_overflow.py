@@ -147,7 +147,9 @@ def test_a_parameter_that_its_dtype_cannot_hold_is_refused(numpy_does):
 
 def test_a_standardizer_refuses_what_is_too_large(numpy_does):
     scale = dl.Standardizer().fit(X)
-    with pytest.raises(dl.InputError, match=r"Standardizer: .* float32 can hold once they are scaled, .* in row 0, column 0;"):
+    with pytest.raises(
+        dl.InputError, match=r"Standardizer: .* float32 can hold once they are scaled, .* in row 0, column 0;"
+    ):
         dl.Dataset(X * 1e300, LABELS).map(scale)
 
 
