@@ -84,7 +84,7 @@ class Model(Declared):
             seen[id(layer)] = repr(path[:-1])
         check_registered(network, loss, regularizer)
         if limits := limited_outputs(network, loss):
-            warnings.warn(f"Model: {limits}", stacklevel=2)
+            warnings.warn(f"Model: {limits}", stacklevel=3)
         self._network = network
         self.loss = loss
         self.regularizer = regularizer
