@@ -52,7 +52,7 @@ class Declared:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # The signatures of minidl's own are for the type checker, which takes no time when minidl is imported.
+        # The type checker looks at the signatures of minidl's own, which takes no time when minidl is imported.
         if not cls.__module__.startswith("minidl."):
             check_methods(cls, cls._overridable)
         elif "__init__" in vars(cls):

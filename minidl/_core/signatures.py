@@ -9,18 +9,14 @@ from minidl._core.errors import InputError
 
 
 def check_methods(cls: type, names: Sequence[str]) -> None:
-    """Refuse a class if a method of these `names`, or an abstract one, cannot be called as its base class has it."""
-    for base in cls.__mro__[1:]:
+    """Refuse a class of a user's if minidl cannot call a method of these `names`, or one that is abstract in minidl."""
+    for base in (base for base in cls.__mro__ if base.__module__.startswith("minidl.")):
         for name in (*names, *getattr(base, "__abstractmethods__", ())):
             usual, own = getattr(base, name, None), inspect.getattr_static(cls, name)
             if usual is not None and own is not usual:
-                parameters = inspect.signature(usual).parameters.values()
-                signature = inspect.Signature(
-                    [parameter.replace(annotation=parameter.empty) for parameter in parameters]
-                )
-                check_function(
-                    cls.__name__, name, own, f"def {name}{signature}", [*signature.parameters.values()][1:], cls
-                )
+                parameters = [p.replace(annotation=p.empty) for p in inspect.signature(usual).parameters.values()]
+                written = f"def {name}{inspect.Signature(parameters)}"
+                check_function(cls.__name__, name, own, written, parameters[1:], cls)
 
 
 def check_function(

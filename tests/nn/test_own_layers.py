@@ -3,6 +3,7 @@
 import copy
 import functools
 import pickle
+from abc import abstractmethod
 
 import numpy as np
 import pytest
@@ -360,5 +361,8 @@ def test_a_method_that_minidl_can_call_is_taken(forward):
 
 
 def test_a_class_may_leave_methods_to_those_below_it():
-    base = type("Base", (dl.Layer,), {"output_shape": lambda self, shape, /, times=1: shape})
-    assert type("Mine", (base,), {"forward": lambda self, x, train=False: x, "backward": lambda self, dy: dy})()
+    # What is abstract in a class of the user's is the user's alone.
+    methods = {"output_shape": lambda self, shape, /, times=1: shape, "scale": abstractmethod(lambda self, x: x)}
+    base = type("Base", (dl.Layer,), methods)
+    methods = {"forward": lambda self, x, train=False: x, "backward": lambda self, dy: dy, "scale": lambda self: 1}
+    assert type("Mine", (base,), methods)().scale() == 1
