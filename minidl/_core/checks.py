@@ -271,6 +271,13 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
     raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
 
 
+def returned_float(method: str, value: Any, *, of: object) -> float:
+    """Return what a method of a user's object returned, if it is a number."""
+    if not is_number(value):
+        raise InputError(f"{of!r:.80}.{method}: expected it to return a float, got {type(value).__name__}")
+    return float(value)
+
+
 def as_float_dtype(dtype: DTypeLike, or_integer: bool = False) -> np.dtype[Any]:
     """Return `dtype` as a floating-point (or integer) dtype in this machine's byte order, or refuse it."""
     try:
