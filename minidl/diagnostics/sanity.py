@@ -38,7 +38,7 @@ class SanityReport:
 
     @property
     def warnings(self) -> list[SanityItem]:
-        """What may be intended, and is usually wrong."""
+        """What may be intended, but is usually a mistake."""
         return [item for item in self.items if item.verdict == "warning"]
 
     @property
