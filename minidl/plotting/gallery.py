@@ -14,6 +14,8 @@ from minidl.data.images import images_from_rows
 from minidl.nn.metrics import true_class_probabilities
 from minidl.plotting.style import begin, class_labels, figure_of, fitting_size, title_style, wrapped_title, write_inside
 
+__all__ = ["plot_gallery", "plot_weight_templates", "template_images"]
+
 # Pictures on a figure.
 _MOST = 100
 
@@ -28,7 +30,7 @@ def plot_gallery(
     class_names: Sequence[str] = (),
     image_shape: tuple[int, ...] | None = None,
     title: str = "",
-) -> "Figure":
+) -> Figure:
     """Draw images that were classified wrongly (or rightly), the surest guess first, each with truth and guess.
 
     Pixels in [0, 1], or else in [0, 255], are drawn as they are; others, such as standardized ones, are shifted and
@@ -104,7 +106,7 @@ def _drawable(pictures: Array) -> tuple[Array, list[str]]:
 
 def plot_weight_templates(
     weight: Any, *, class_names: Sequence[str] = (), image_shape: tuple[int, ...] | None = None, title: str = ""
-) -> "Figure":
+) -> Figure:
     """Draw each column of a weight matrix as the picture that its class responds to most.
 
     Every template is shifted and scaled to [0, 1] by its own minimum and maximum. What is lost: the sign and the size
@@ -207,7 +209,7 @@ def _stretched(pictures: Array) -> tuple[Array, list[str]]:
     return np.nan_to_num(scaled, nan=0.5).reshape(pictures.shape), notes
 
 
-def _picture_grid(pictures: Array, labels: Sequence[str], *, title: str, note: str) -> "Figure":
+def _picture_grid(pictures: Array, labels: Sequence[str], *, title: str, note: str) -> Figure:
     """Draw pictures in [0, 1] side by side, each below its label of one or more lines, with a note at the foot."""
     from matplotlib.figure import Figure
 

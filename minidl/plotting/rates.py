@@ -12,10 +12,10 @@ from minidl._core.types import Axes, Figure
 from minidl.plotting.lines import set_axes, with_gaps
 from minidl.plotting.style import BLUE, VERMILLION, begin, finish, write_inside
 
+__all__ = ["plot_learning_rates", "plot_schedule"]
 
-def plot_schedule(
-    schedule: Callable[[int], float], steps: int, *, title: str = "", ax: "Axes | None" = None
-) -> "Figure":
+
+def plot_schedule(schedule: Callable[[int], float], steps: int, *, title: str = "", ax: Axes | None = None) -> Figure:
     """Draw the learning rates of steps 0 .. steps - 1.
 
     Parameters
@@ -43,14 +43,8 @@ def plot_schedule(
 
 
 def plot_learning_rates(
-    rates: Any,
-    losses: Any,
-    held_out: Any,
-    suggestion: float | None = None,
-    *,
-    title: str = "",
-    ax: "Axes | None" = None,
-) -> "Figure":
+    rates: Any, losses: Any, held_out: Any, suggestion: float | None = None, *, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw the losses of a learning-rate test over the rates, on a logarithmic axis, with the suggestion marked.
 
     The axis of losses ends a little above the highest loss of the held-out rows before the lowest one: what blows up
