@@ -110,49 +110,41 @@ MODULES = {"torch slow": "torch", "torch fast": "torch", "SciPy": "scipy.optimiz
 
 
 def softmax(z: Array) -> Array:
-    p: Array = np.exp(z - z.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    return p
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
 
 
 def softmax_vjp(dy: Array, z: Array) -> Array:
     p = softmax(z)
-    dz: Array = p * (dy - (dy * p).sum(axis=1, keepdims=True))
-    return dz
+    return p * (dy - (dy * p).sum(axis=1, keepdims=True))
 
 
 def log_softmax(z: Array) -> Array:
-    logarithm: Array = np.log(softmax(z))
-    return logarithm
+    return np.log(softmax(z))
 
 
 def normalise(x: Array, epsilon: float = 1e-5) -> Array:
-    y: Array = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)
-    return y
+    return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)
 
 
 def normalise_vjp(dy: Array, x: Array, inside: float = 1e-5, outside: float = 0.0) -> Array:
     deviation = np.sqrt(x.var(axis=1, keepdims=True) + inside) + outside
     y = (x - x.mean(axis=1, keepdims=True)) / deviation
-    dx: Array = (dy - dy.mean(axis=1, keepdims=True) - y * (dy * y).mean(axis=1, keepdims=True)) / deviation
-    return dx
+    return (dy - dy.mean(axis=1, keepdims=True) - y * (dy * y).mean(axis=1, keepdims=True)) / deviation
 
 
 def gelu(x: Array) -> Array:
-    y: Array = x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
-    return y
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
 
 
 def gelu_tanh_vjp(dy: Array, x: Array) -> Array:
     tanh = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
     inner_slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
-    dx: Array = dy * 0.5 * (1 + tanh + x * (1 - tanh**2) * inner_slope)
-    return dx
+    return dy * 0.5 * (1 + tanh + x * (1 - tanh**2) * inner_slope)
 
 
 def relu(x: Array) -> Array:
-    y: Array = np.maximum(x, 0)
-    return y
+    return np.maximum(x, 0)
 
 
 def doubling_vjp(dy: Array, x: Array) -> Array:

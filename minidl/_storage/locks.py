@@ -65,12 +65,10 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
         held.discard(lock)
         # It is closed in a forked process, which must not give back what is its parent's.
         if not lock.closed:
-            # Closing alone would leave the lock with a process that something else than Python has forked.
-            if fcntl is not None:
-                with suppress(OSError):
+            with suppress(OSError), lock:
+                # Closing alone would leave the lock with a process that something else than Python has forked.
+                if fcntl is not None:
                     fcntl.flock(lock, fcntl.LOCK_UN)
-            with suppress(OSError):
-                lock.close()
 
 
 @cache

@@ -26,7 +26,7 @@ from minidl._core.checks import as_path
 from minidl._core.errors import CheckpointError
 from minidl._core.types import Array, PathLike
 from minidl._storage.files import replacing
-from minidl._storage.kinds import kind_of, open_regular
+from minidl._storage.kinds import kind_of, reading
 
 _DTYPES = {f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)}
 _DTYPES |= {f"F{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)} | {"BOOL": np.dtype(bool)}
@@ -137,10 +137,8 @@ def read_tensors(path: PathLike, *, require_digest: bool = True) -> tuple[dict[s
     """
     as_path("path", path)
     try:
-        with open(open_regular(path), "rb") as file:
+        with reading(path, CheckpointError) as file:
             return _read(file, os.fstat(file.fileno()).st_size, require_digest)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected a safetensors file, whole and unchanged; {error}") from error
     except MemoryError as error:

@@ -52,10 +52,7 @@ def _place(data_dir: str | None) -> tuple[Path, str]:
     for given, name in [(data_dir, "--data-dir"), (os.environ.get("MINIDL_DATA_DIR"), "MINIDL_DATA_DIR")]:
         if given:
             return Path(given).expanduser().absolute(), name
-    cache = cache_folder()
-    if cache is None:
-        raise DataError("there is no home folder to keep a cache in; name a place by --data-dir")
-    return cache, "the cache"
+    return cache_folder(), "the cache"
 
 
 def _files(place: Path) -> dict[str, int]:

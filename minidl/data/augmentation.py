@@ -286,8 +286,7 @@ def _windows(images: Array, corners: Array, size: tuple[int, ...]) -> Array:
     # The channels of a pixel lie side by side, so that a line of a window is one run of memory.
     lines = images.reshape(n, height, width * channels)
     windows = sliding_window_view(lines, (size[0], size[1] * channels), axis=(1, 2))
-    chosen: Array = windows[np.arange(n), corners[:, 0], corners[:, 1] * channels]
-    return chosen.reshape(n, *size, channels)
+    return windows[np.arange(n), corners[:, 0], corners[:, 1] * channels].reshape(n, *size, channels)
 
 
 def _calculated(images: Array, change: Callable[[Array], Array]) -> Array:

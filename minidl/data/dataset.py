@@ -120,8 +120,13 @@ class Dataset(Declared):
         order = None if rng is None else as_generator(rng).permutation(len(self))
         if transform is not None and order is None:
             order = np.arange(len(self))
-        # The loop is apart: a generator would check its arguments only at the first batch.
-        return self._batches(borders[first:], order, transform)
+
+        def batch(start: int, end: int) -> tuple[Array, Array]:
+            rows: Any = slice(start, end) if order is None else order[start:end]
+            x = self.x[rows]
+            return (x if transform is None else transform(x, rows)), self.y[rows]
+
+        return (batch(start, end) for start, end in pairwise(borders[first:]))
 
     def count_batches(self, batch_size: int, drop_last: DropLast = False) -> int:
         """Return how many batches `batches` yields for these arguments."""
@@ -130,16 +135,6 @@ class Dataset(Declared):
         full, rest = divmod(len(self), as_count("batch_size", batch_size))
         kept = rest > 1 or full == 0 if drop_last == "merge" else not drop_last
         return full + (rest > 0 and kept)
-
-    def _batches(
-        self, borders: Sequence[int], order: Array | None, transform: Callable[[Array, Array], Array] | None
-    ) -> Iterator[tuple[Array, Array]]:
-        for start, end in pairwise(borders):
-            rows: Any = slice(start, end)
-            if order is not None:
-                rows = order[rows]
-            x = self.x[rows]
-            yield (x if transform is None else transform(x, rows)), self.y[rows]
 
     @staticmethod
     def concatenate(datasets: "Sequence[Dataset]") -> "Dataset":

@@ -34,12 +34,11 @@ def count(minimum: int) -> Callable[[str], int]:
     """Return what makes an option of a text: a whole number that is at least `minimum`."""
 
     def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
+        number = int(text)
         if number < minimum:
             raise argparse.ArgumentTypeError(f"expected an integer >= {minimum}, got {number}")
         return number
 
+    # argparse names the function where `int` fails: invalid int value.
+    read.__name__ = "int"
     return read

@@ -12,6 +12,4 @@ from minidl.plotting.rates import *
 from minidl.plotting.style import *
 from minidl.plotting.sweeps import *
 
-__all__: list[str] = []
-for _part in (classes, curves, gallery, rates, style, sweeps):
-    __all__ += _part.__all__
+__all__ = classes.__all__ + curves.__all__ + gallery.__all__ + rates.__all__ + style.__all__ + sweeps.__all__

@@ -153,7 +153,7 @@ def append_trial(path: Path, run: str, trial: Trial) -> None:
 
 
 def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
-    """Return the trials in `path`, each with the name of its function; none if there is no such file.
+    """Return the trials in `path`, each with the name of its function.
 
     A line at the end that was not finished, as a kill or a power cut may leave one, does not count. With `mend` the
     file loses it, and ends with a whole line, so that the next one can be added; and it has no second name then.
@@ -163,12 +163,7 @@ def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
     DataError
         If the file cannot be read, or another line is not a trial's; the message names file and line.
     """
-    try:
-        content = read_regular(path)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+    content = read_regular(path)
     trials, lines = [], content.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from minidl._core.checks import as_path
-from minidl._core.errors import DataError, InputError
+from minidl._core.errors import DataError
 from minidl._core.types import Array, PathLike, Seed
 from minidl.data.dataset import Dataset
 from minidl.data.datasets import cifar10_content
@@ -98,10 +98,9 @@ def _load(names: Collection[str], data_dir: PathLike | None, download: bool) -> 
 
 
 def _as_path(data_dir: PathLike) -> Path:
-    path = os.fspath(data_dir) if isinstance(data_dir, os.PathLike) else data_dir
-    if not isinstance(path, str):
-        raise InputError(f"data_dir: expected a path (str or PathLike), got {type(path).__name__}")
-    return as_path("data_dir", os.path.expanduser(path))
+    # What is no path is for `as_path` to refuse.
+    named = isinstance(data_dir, str | os.PathLike)
+    return as_path("data_dir", os.path.expanduser(data_dir) if named else data_dir)
 
 
 def _dataset(content: Array, source: str) -> Dataset:

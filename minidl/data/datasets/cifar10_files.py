@@ -12,7 +12,7 @@ from minidl._core.bars import download_bar, say
 from minidl._core.errors import DataError
 from minidl._core.types import Array
 from minidl._storage.files import replacing, sweep_parts
-from minidl._storage.kinds import kind_of, open_regular
+from minidl._storage.kinds import kind_of, reading
 from minidl.data.datasets import cifar10_content
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ def read_cached(path: Path, name: str) -> Array:
         if size != expected:
             raise DataError(f"{path}: expected {expected} bytes, got {size}")
         content = np.fromfile(file, np.uint8, size)
-        if len(content) != size:
-            raise DataError(f"{path}: expected {size} bytes, got {len(content)}: it became shorter while it was read")
     cifar10_content.check_content(content, name, str(path))
     return content
 
@@ -92,24 +90,19 @@ def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], int]]:
     """Open a regular file and tell its size; a DataError says why where that fails."""
-    try:
-        if path.is_symlink() and not path.exists():
-            link = os.readlink(path)
-            what = kind_of(link.encode(errors="replace")) if "annex" in link else "a link that leads nowhere"
-            raise DataError(f"{path}: expected a file, got {what}: {link}")
-        descriptor = open_regular(path)
-        with open(descriptor, "rb") as file:
-            yield file, os.fstat(descriptor).st_size
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if os.path.islink(path) and not os.path.exists(path):
+        link = os.readlink(path)
+        what = kind_of(link.encode(errors="replace")) if "annex" in link else "a link that leads nowhere"
+        raise DataError(f"{path}: expected a file, got {what}: {link}")
+    with reading(path) as file:
+        yield file, os.fstat(file.fileno()).st_size
 
 
 def from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict[str, Array], str]:
     """Return the checked contents of the batches `names`, and "cache" or the source that they were downloaded from."""
-    cache = cache_folder()
+    cache = None
     try:
-        if cache is None:
-            raise DataError("there is no home folder to keep a cache in")
+        cache = cache_folder()
         return {name: read_cached(cache / f"{name}{CACHE_SUFFIX}", name) for name in names}, "cache"
     except DataError as error:
         if not download:
@@ -121,13 +114,19 @@ def from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict
     return _download(names, cache)
 
 
-def cache_folder() -> Path | None:
-    """Return where the cache is, or would be; None for a user without a home."""
+def cache_folder() -> Path:
+    """Return where the cache is, or would be.
+
+    Raises
+    ------
+    DataError
+        For a user without a home.
+    """
     root = os.environ.get("XDG_CACHE_HOME", "")
     try:
         return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "minidl" / CACHE_FOLDER
     except RuntimeError:
-        return None
+        raise DataError("there is no home folder to keep a cache in; name a place by MINIDL_DATA_DIR") from None
 
 
 def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:

@@ -13,6 +13,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import IO, Any, Self
 
 import numpy as np
@@ -117,13 +118,12 @@ def _opcodes(data: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
 
 def read_labels(data: bytes, where: str) -> list[object]:
     """Return the list that a label file holds; what is in it is checked with the batch."""
-    try:
+    labels = None
+    with suppress(ValueError, RecursionError):
         # As text: given bytes, json looks for UTF-16 and loads what that needs.
         labels = json.loads(data.decode())
-    except (ValueError, RecursionError):
-        raise DataError(f"{where}: expected a list of labels in JSON, got {kind_of(data[:512])}") from None
     if not isinstance(labels, list):
-        raise DataError(f"{where}: expected a list of labels in JSON, got a {type(labels).__name__}")
+        raise DataError(f"{where}: expected a list of labels in JSON, got {kind_of(data[:512])}")
     return labels
 
 
