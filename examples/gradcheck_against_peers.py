@@ -8,6 +8,7 @@ import argparse
 import importlib
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -225,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.parse_args(arguments)
     width = max(len(case.what) for case in cases())
-    totals = {checker: {"caught": 0, "MISSED": 0, "FALSE ALARM": 0, "ok": 0} for checker in CHECKERS}
+    totals: dict[str, Counter[str]] = {checker: Counter() for checker in CHECKERS}
     for right, title in ((False, "bugs"), (True, "right functions")):
         print(f"{title:<{width}}  " + "  ".join(f"{checker:<13}" for checker in CHECKERS).rstrip())
         for case in cases():
@@ -233,16 +234,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 cells = {checker: outcome(case, checker) for checker in CHECKERS}
                 print(f"{case.what:<{width}}  " + "  ".join(f"{cell:<13}" for cell in cells.values()).rstrip())
                 for checker, cell in cells.items():
-                    totals[checker][cell] = totals[checker].get(cell, 0) + 1
+                    totals[checker][cell] += 1
         print()
     for checker, counts in totals.items():
         if "not installed" in counts:
             print(f"{checker}: not installed")
             continue
         shown, accepted = counts["caught"] + counts["MISSED"], counts["ok"] + counts["FALSE ALARM"]
-        print(
-            f"{checker}: caught {counts['caught']} of {shown} bugs, {counts['FALSE ALARM']} false alarms in {accepted}"
-        )
+        caught = f"caught {counts['caught']} of {shown} bugs"
+        print(f"{checker}: {caught}, {counts['FALSE ALARM']} false alarms in {accepted}")
     return 0
 
 

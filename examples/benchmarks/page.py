@@ -28,16 +28,11 @@ def times(scores: Mapping[str, Score], titles: Mapping[str, str], ours: str) -> 
         score = scores[name]
         low, high = score.spread
         value = score.result[accuracies[0]]
-        rows.append(
-            [
-                f"**{titles[name]}**" if name == ours else titles[name],
-                f"{factor * score.median:.3g}",
-                f"{factor * low:.3g} to {factor * high:.3g}",
-                f"{ratio(scores[ours], score):.2f}",
-                *[f"{max(score.megabytes):.0f}" for _ in range(with_memory)],
-                f"{value:.1%}" if accuracies[0] != "loss" else f"{value:.4f}",
-            ]
-        )
+        title = f"**{titles[name]}**" if name == ours else titles[name]
+        seconds = [f"{factor * score.median:.3g}", f"{factor * low:.3g} to {factor * high:.3g}"]
+        memory = [f"{max(score.megabytes):.0f}"] if with_memory else []
+        last = f"{value:.1%}" if accuracies[0] != "loss" else f"{value:.4f}"
+        rows.append([title, *seconds, f"{ratio(scores[ours], score):.2f}", *memory, last])
     return table(header, rows)
 
 

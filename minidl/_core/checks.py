@@ -74,9 +74,8 @@ def check_finite(name: str, array: Array) -> None:
     if not bad.any():
         return
     first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
-    raise NonFiniteError(
-        f"{name}: expected finite numbers, got {bad.sum()} that are not, the first at index {first}: {array[first]}"
-    )
+    got = f"{bad.sum()} that are not, the first at index {first}: {array[first]}"
+    raise NonFiniteError(f"{name}: expected finite numbers, got {got}")
 
 
 def as_dtype(name: str, array: Array, dtype: DTypeLike, first_row: int = 0) -> Array:
@@ -246,9 +245,8 @@ def copied(where: str, original: T) -> T:
     try:
         return copy.deepcopy(original)
     except Exception as error:
-        raise InputError(
-            f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {type(error).__name__}: {error}"
-        ) from error
+        got = f"{type(error).__name__}: {error}"
+        raise InputError(f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {got}") from error
 
 
 def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None, *, of: object = None) -> Array:

@@ -49,10 +49,9 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.read(lock.fileno(), 32).decode(errors="replace").strip() or "unknown"
-            raise InputError(
-                f"{place}: expected a {kind} that no other process writes into, but process {holder} "
-                f"does; wait until that has ended, or choose another {kind}"
-            ) from error
+            wanted = f"a {kind} that no other process writes into, but process {holder} does"
+            hint = f"wait until that has ended, or choose another {kind}"
+            raise InputError(f"{place}: expected {wanted}; {hint}") from error
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
                 raise

@@ -199,10 +199,9 @@ def _parsed(header: str, data: int) -> tuple[dict[str, tuple[str, list[int]]], d
             ):
                 places.append((first, last, name, code, shape))
             case _:
-                raise ValueError(
-                    f"{name!r:.60}: expected a dtype among {', '.join(_DTYPES)}, a shape of at most {_MOST_AXES} whole "
-                    f"numbers and the two data_offsets of as many bytes, got {reprlib.repr(entry)}"
-                )
+                wanted = f"a dtype among {', '.join(_DTYPES)}, a shape of at most {_MOST_AXES} whole numbers and the "
+                wanted += "two data_offsets of as many bytes"
+                raise ValueError(f"{name!r:.60}: expected {wanted}, got {reprlib.repr(entry)}")
     layout, end = {}, 0
     for first, last, name, code, shape in sorted(places, key=operator.itemgetter(0, 1)):
         if first != end:

@@ -25,9 +25,8 @@ HELP = "where CIFAR-10 lies, fetch or verify it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action", choices=["where", "fetch", "verify"], nargs="?", default="where", help="default: where"
-    )
+    actions = ["where", "fetch", "verify"]
+    parser.add_argument("action", choices=actions, nargs="?", default="where", help="default: where")
     parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10")
 
 

@@ -47,10 +47,8 @@ def images_from_rows(rows: Any, shape: tuple[int, int, int] = (32, 32, 3)) -> Ar
     size = math.prod(shape)
     if rows.ndim not in (1, 2) or rows.shape[-1] != size:
         hint = "; these are images already" if rows.shape[-3:] == tuple(shape) else ""
-        raise ShapeError(
-            f"images_from_rows: expected rows of shape (n, {size}) for images of shape {tuple(shape)}, "
-            f"got {rows.shape}{hint}"
-        )
+        wanted = f"rows of shape (n, {size}) for images of shape {tuple(shape)}"
+        raise ShapeError(f"images_from_rows: expected {wanted}, got {rows.shape}{hint}")
     planes = rows.reshape(*rows.shape[:-1], channels, height, width)
     return np.array(np.moveaxis(planes, -3, -1), order="C")
 

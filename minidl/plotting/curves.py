@@ -54,9 +54,8 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: Axes | 
         If the history has no such column.
     """
     names = {"training": quantity, "validation": f"val_{quantity}"}
-    curves = {
-        label: with_gaps(history[name]) for label, name in names.items() if name in history and len(history[name]) > 0
-    }
+    found = {label: history[name] for label, name in names.items() if name in history and len(history[name])}
+    curves = {label: with_gaps(values) for label, values in found.items()}
     if not curves:
         raise InputError(f"plot_curves: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
     epochs = epochs_of("plot_curves", history, curves)

@@ -72,10 +72,8 @@ def plot_learning_rates(
     """
     rates, losses, held_out = as_array("rates", rates), as_array("losses", losses), as_array("held_out", held_out)
     if rates.ndim != 1 or len(rates) == 0 or not rates.shape == losses.shape == held_out.shape:
-        raise ShapeError(
-            "plot_learning_rates: expected rates, losses and held_out of one shape (steps,), got "
-            f"{rates.shape}, {losses.shape} and {held_out.shape}"
-        )
+        got = f"{rates.shape}, {losses.shape} and {held_out.shape}"
+        raise ShapeError(f"plot_learning_rates: expected rates, losses and held_out of one shape (steps,), got {got}")
     losses, held_out = with_gaps(losses), with_gaps(held_out)
     ax = begin(ax, title, 1)
     ax.plot(rates, losses, color="0.5", linewidth=0.8, linestyle=":", label="each batch")

@@ -23,12 +23,7 @@ _METADATA = {"png": ["Software"], "svg": ["Date", "Creator"]}
 
 
 def begin(
-    ax: Axes | None,
-    title: str,
-    lines: int,
-    size: tuple[float, float] = (5.0, 3.0),
-    wrap: int = 44,
-    points: float = 310,
+    ax: Axes | None, title: str, lines: int, size: tuple[float, float] = (5.0, 3.0), wrap: int = 44, points: float = 310
 ) -> Axes:
     """Return `ax`, or the axes of a new figure, under a title wrapped to so many letters and no wider than `points`.
 

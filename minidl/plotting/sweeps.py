@@ -101,9 +101,8 @@ def _draw_series(ax: Axes, x: Array, y: Array, number: int, label: str) -> None:
 
 
 def _put_legend_beside(ax: Axes, name: str) -> None:
-    legend = ax.legend(
-        title=shortened(name, 24), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9
-    )
+    title = shortened(name, 24)
+    legend = ax.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     for text in [legend.get_title(), *legend.get_texts()]:
         text.set_parse_math(False)
 

@@ -50,10 +50,8 @@ def read_figure(figure: tuple[PathLike, str, str]) -> Figure:
         place, alt, caption = figure
         path = Path(place)
     except (TypeError, ValueError):
-        raise InputError(
-            "Report.figures: expected a list of (path of a file, alternative text, caption), such as save_figure "
-            f"writes, got {figure!r:.200}"
-        ) from None
+        wanted = "a list of (path of a file, alternative text, caption), such as save_figure writes"
+        raise InputError(f"Report.figures: expected {wanted}, got {figure!r:.200}") from None
     path = as_path("Report.figures: path", path)
     kind = path.suffix.lower()
     if kind not in (".png", ".svg"):

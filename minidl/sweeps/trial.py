@@ -97,9 +97,8 @@ def plan(config: Any, seed: int) -> Plan:
     try:
         plain: Config = json.loads(json.dumps(dict(config), default=_as_python, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"space: expected configs of numbers, texts and lists of them, got {config!r:.200} ({error})"
-        ) from None
+        got = f"{config!r:.200} ({error})"
+        raise InputError(f"space: expected configs of numbers, texts and lists of them, got {got}") from None
     canonical = json.dumps([seed, plain], sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).digest()
     return Plan(plain, digest[:16].hex(), int.from_bytes(digest[-4:]))

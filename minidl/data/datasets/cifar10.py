@@ -106,10 +106,5 @@ def _as_path(data_dir: PathLike) -> Path:
 def _dataset(content: Array, source: str) -> Dataset:
     """Return the batch as a Dataset; x shares the memory of `content`, y is int64 so that arithmetic on it is safe."""
     pixels, labels = content[: -cifar10_content.ROWS], content[-cifar10_content.ROWS :]
-    return Dataset(
-        pixels.reshape(cifar10_content.ROWS, cifar10_content.PIXELS),
-        labels.astype("int64"),
-        name="CIFAR-10",
-        source=source,
-        class_names=cifar10_content.CLASS_NAMES,
-    )
+    x, y = pixels.reshape(cifar10_content.ROWS, cifar10_content.PIXELS), labels.astype("int64")
+    return Dataset(x, y, name="CIFAR-10", source=source, class_names=cifar10_content.CLASS_NAMES)

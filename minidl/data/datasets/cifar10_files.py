@@ -33,12 +33,11 @@ def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], s
     DataError
         If there is no CIFAR-10, not all of it, or not the true one.
     """
+    batches = ", ".join(names)
     try:
         if not os.path.lexists(place):
-            raise DataError(
-                f"{place.absolute()}: there is no such file or folder; expected an archive ({' or '.join(ARCHIVES)}), "
-                f"or a folder that holds one or the batches {', '.join(names)}"
-            )
+            wanted = f"an archive ({' or '.join(ARCHIVES)}), or a folder that holds one or the batches {batches}"
+            raise DataError(f"{place.absolute()}: there is no such file or folder; expected {wanted}")
         if not place.is_dir():
             return _read_archive(place, names), "archive"
         for folder in (place, place / OFFICIAL_FOLDER, place / CACHE_FOLDER):
@@ -51,10 +50,9 @@ def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], s
         holds = ", ".join(sorted(path.name for path in place.iterdir())[:10]) or "nothing"
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
-    raise DataError(
-        f"{place}: expected the batches {', '.join(names)} in this folder or its {OFFICIAL_FOLDER}, or one of the "
-        f"archives {', '.join(ARCHIVES)}; it holds {holds} (the binary and MATLAB versions and CIFAR-100 will not do)"
-    )
+    places = f"this folder or its {OFFICIAL_FOLDER}, or one of the archives {', '.join(ARCHIVES)}"
+    hint = "the binary and MATLAB versions and CIFAR-100 will not do"
+    raise DataError(f"{place}: expected the batches {batches} in {places}; it holds {holds} ({hint})")
 
 
 def read_cached(path: Path, name: str) -> Array:
@@ -105,12 +103,11 @@ def from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict
         cache = cache_folder()
         return {name: read_cached(cache / f"{name}{CACHE_SUFFIX}", name) for name in names}, "cache"
     except DataError as error:
+        missing = f"CIFAR-10 is not in the cache ({error})"
         if not download:
-            raise DataError(
-                f"CIFAR-10 is not in the cache ({error}), and download=False; allow the download, or give the folder "
-                "or archive that holds it as data_dir or in the environment variable MINIDL_DATA_DIR"
-            ) from error
-        say(f"CIFAR-10 is not in the cache ({error})")
+            hint = "give the folder or archive that holds it as data_dir or in the environment variable MINIDL_DATA_DIR"
+            raise DataError(f"{missing}, and download=False; allow the download, or {hint}") from error
+        say(missing)
     return _download(names, cache)
 
 
