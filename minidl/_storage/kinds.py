@@ -46,7 +46,12 @@ def reading(path: PathLike, refusal: type[MinidlError] = DataError) -> Iterator[
             _refuse_special(os.fstat(file.fileno()).st_mode)
             yield file
     except OSError as error:
-        raise refusal(f"{path}: cannot be read: {error.strerror or error}") from error
+        why = str(error.strerror or error)
+        if os.path.islink(path) and not os.path.exists(path):
+            link = os.readlink(path)
+            what = kind_of(link.encode(errors="replace")) if "annex" in link else "a link that leads nowhere"
+            why += f"; it is {what}: {link}"
+        raise refusal(f"{path}: cannot be read: {why}") from error
 
 
 def read_regular(path: PathLike) -> bytes:

@@ -19,7 +19,7 @@ from minidl._core.errors import DataError
 from minidl._core.tables import text_table
 from minidl.cli.ending import Answer
 from minidl.data.datasets import cifar10_content, load_cifar10
-from minidl.data.datasets.cifar10_files import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, cache_folder, read_place
+from minidl.data.datasets.cifar10 import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, cache_folder, read_place
 
 HELP = "where CIFAR-10 lies, fetch or verify it"
 

@@ -14,8 +14,8 @@ from minidl._core.errors import DataError, DownloadError, InputError
 from minidl._storage import kinds
 from minidl.data.dataset import Dataset
 from minidl.data.datasets import (
+    cifar10,
     cifar10_content,
-    cifar10_files,
     load_cifar10,
     load_cifar10_course_split,
     load_cifar10_split,
@@ -23,7 +23,7 @@ from minidl.data.datasets import (
 
 # Before a test puts others in their place.
 REAL_DIGESTS = dict(cifar10_content.DIGESTS)
-REAL_SOURCES = cifar10_files._sources
+REAL_SOURCES = cifar10._sources
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 def source(cache: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSource:
     """Return the only source there is to download from: it has the official archive."""
     fake = FakeSource(files.official_tgz())
-    monkeypatch.setattr(cifar10_files, "_sources", lambda: [fake])
+    monkeypatch.setattr(cifar10, "_sources", lambda: [fake])
     return fake
 
 
@@ -199,7 +199,7 @@ def test_a_bad_archive_leads_to_the_next_source(cache: Path, monkeypatch: pytest
     wrong = files.tgz({f"d/{name}": files.official(files.NAMES[0]) for name in files.NAMES})
     half = files.tgz({f"d/{name}": files.official(name) for name in files.NAMES[:3]})
     sources = [FakeSource(b"", "none"), FakeSource(wrong, "wrong"), FakeSource(half, "half")]
-    monkeypatch.setattr(cifar10_files, "_sources", lambda: sources)
+    monkeypatch.setattr(cifar10, "_sources", lambda: sources)
     with pytest.raises(
         DownloadError, match=r"(?s)none: .*empty file.*wrong: .*half: .*found no data_batch_4.*MINIDL_DATA_DIR"
     ):
