@@ -16,9 +16,8 @@ def options_parser(name: str, description: str) -> argparse.ArgumentParser:
     """Return a parser of the options that all of them have; `name` is the folder's under runs/."""
     parser = argparse.ArgumentParser(description=description)
     kinds = ["auto", "cifar10", "synthetic"]
-    parser.add_argument(
-        "--dataset", choices=kinds, default="auto", help="auto: CIFAR-10; with --quick synthetic images"
-    )
+    auto = "auto: CIFAR-10; with --quick synthetic images"
+    parser.add_argument("--dataset", choices=kinds, default="auto", help=auto)
     parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
     parser.add_argument("--out", type=Path, help=f"folder for what is written (default: runs/{name})")
     parser.add_argument("--seed", type=count(0), default=42, help="default: %(default)s")

@@ -29,9 +29,8 @@ from minidl.lab_report.options import count
 def main(arguments: list[str] | None = None) -> None:
     parser = options_parser("cifar_sweep", "The report's four settings as a sweep.")
     parser.add_argument("--engine", choices=["serial", "processes", "dask", "mpi"], default="serial")
-    parser.add_argument(
-        "--workers", type=count(1), default=2, help="of processes and of a local Dask (default: %(default)s)"
-    )
+    workers = "of processes and of a local Dask (default: %(default)s)"
+    parser.add_argument("--workers", type=count(1), default=2, help=workers)
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that is running already")
     parser.add_argument("--epochs", type=count(1), help="default: 40, with --quick 5")
     options = parse(parser, arguments)

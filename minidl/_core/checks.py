@@ -34,8 +34,7 @@ def as_array(name: str, value: Any) -> Array:
     InputError
         For text, objects, None, ragged lists, complex numbers, dates, masked arrays.
     """
-    if type(value) is not np.ndarray:
-        check_unmasked(name, value)
+    check_unmasked(name, value)
     if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
         ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, of a PyTorch tensor
         hint = f"; convert it by .{ways[0]}()" if ways else ""
@@ -145,8 +144,7 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
 def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
     """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
     name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
-    if isinstance(outputs, np.ma.MaskedArray):
-        check_unmasked(name, outputs)
+    check_unmasked(name, outputs)
     array = isinstance(outputs, np.ndarray)
     rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
     if not rows or (classes and outputs.ndim != 2):

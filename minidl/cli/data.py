@@ -59,14 +59,12 @@ def _files(place: Path) -> dict[str, int]:
     if place.is_file():
         return {place.name: place.stat().st_size}
     starts = (*cifar10_content.NAMES, *ARCHIVES)
-    found = [
-        path
-        for folder in (place, place / OFFICIAL_FOLDER, place / CACHE_FOLDER)
-        if folder.is_dir()
-        for path in sorted(folder.iterdir())
-        if path.name.startswith(starts) and path.is_file()
-    ]
-    return {path.relative_to(place).as_posix(): path.stat().st_size for path in found}
+    files = {}
+    for folder in (place, place / OFFICIAL_FOLDER, place / CACHE_FOLDER):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.name.startswith(starts) and path.is_file():
+                files[path.relative_to(place).as_posix()] = path.stat().st_size
+    return files
 
 
 def _verdicts(place: Path) -> dict[str, str]:

@@ -65,13 +65,8 @@ def quantity_label(quantity: str) -> str:
 
 def line_style(number: int) -> dict[str, Any]:
     """Return colour, line style and marker of line `number`, from 0; the first 140 differ, most of them in grey too."""
-    return {
-        "color": PALETTE[number % len(PALETTE)],
-        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "markersize": 3,
-        "linewidth": 1.4,
-    }
+    color, linestyle, marker = (kinds[number % len(kinds)] for kinds in (PALETTE, LINE_STYLES, MARKERS))
+    return {"color": color, "linestyle": linestyle, "marker": marker, "markersize": 3, "linewidth": 1.4}
 
 
 def marked_points(values: Array) -> list[int]:
@@ -175,16 +170,10 @@ def label_ends(ax: Axes, lines: Sequence["Line2D"], most: int) -> None:
     height = ax.get_window_extent().height / figure_of(ax).dpi * 72
     step = min(1.3 * size / height, 1.0 / max(1, len(ends) - 1))
     for level, (_, line, point) in zip(spread([end[0] for end in ends], step), ends, strict=True):
-        ax.annotate(
-            shortened(line.get_label(), most),
-            point,
-            (1.05, level),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=min(size, step * height),
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "relpos": (0, 0.5)},
-        )
+        arrow = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "relpos": (0, 0.5)}
+        font: dict[str, Any] = {"fontsize": min(size, step * height), "va": "center", "parse_math": False}
+        text = shortened(line.get_label(), most)
+        ax.annotate(text, point, (1.05, level), textcoords="axes fraction", arrowprops=arrow, **font)
 
 
 def spread(levels: Sequence[float], step: float) -> list[float]:

@@ -116,11 +116,10 @@ def attempt(run: Run, config: Config, key: str, seed: int) -> Trial:
         returned = run(json.loads(json.dumps(config)), seed)
         check_type("run", "what it returns", returned, Mapping, "return a dict of numbers")
         metrics = as_row(returned, "run")
-    except KeyboardInterrupt:
-        # This, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
-        raise
     except BaseException as raised:
-        if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:
+        # Ctrl-C, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
+        terminated = isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM
+        if terminated or isinstance(raised, KeyboardInterrupt):
             raise
         error = traceback.format_exc().rstrip()
     return Trial(config, key, seed, metrics, perf_counter() - start, platform.node(), error)
