@@ -128,8 +128,7 @@ def _drawn(subject: Any, shape: tuple[int, ...], rng: np.random.Generator) -> li
     x = rng.normal(size=(_ROWS, *shape))
     if isinstance(subject, Layer):
         return [x]
-    outputs = subject.forward(x) if isinstance(subject, Model) else x
-    loss = subject.loss if isinstance(subject, Model) else subject
+    outputs, loss = (subject.forward(x), subject.loss) if isinstance(subject, Model) else (x, subject)
     labels = rng.integers(0, outputs.shape[-1], size=len(outputs))
     try:
         loss.check_targets(labels, outputs.shape)

@@ -71,9 +71,8 @@ def load_cifar10_course_split(
 
     Parameters and errors are those of `load_cifar10`; the other three batches are not read.
     """
-    names = ("data_batch_1", "data_batch_2", "test_batch")
-    batches = _load(names, data_dir, download)
-    train, validation, test = (batches[name] for name in names)
+    batches = _load(("data_batch_1", "data_batch_2", "test_batch"), data_dir, download)
+    train, validation, test = batches.values()
     return train, validation, test
 
 
