@@ -144,7 +144,7 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"a.{kind}"
-    with pytest.raises(DataError, match=f"a.{kind}: No such file"):
+    with pytest.raises(DataError, match=f"a.{kind}: cannot be read: No such file"):
         getattr(History, f"from_{kind}")(path)
     for content, message in [*DAMAGED[kind], (b"\xff\xfe", "expected text in UTF-8")]:
         path.write_bytes(content)
@@ -161,7 +161,7 @@ def test_only_a_regular_file_is_read_and_nothing_waits(tmp_path: Path, kind: str
     reading, writing = os.pipe()
     kinds = {"pipe": "a pipe", "alias": "a pipe", f"/dev/fd/{reading}": "a pipe", "zeros": "a device"}
     for name, what in ({**kinds, "folder": "a folder"} if os.path.exists("/dev/fd") else kinds).items():
-        with pytest.raises(DataError, match=f"{name}: expected a regular file, got {what}"):
+        with pytest.raises(DataError, match=f"{name}: cannot be read: expected a regular file, got {what}"):
             getattr(History, f"from_{kind}")(tmp_path / name)
     for name in (reading, None, "a\0b"):
         with pytest.raises(InputError, match="path: expected the name of a file"):
