@@ -119,8 +119,7 @@ class LayerSubject(Subject):
         self._snapshot = Snapshot(layer, parameters=False)
         self.dy = random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
-        changed = self._snapshot.changed()
-        self._idle = [path for path in self._snapshot.buffers if path not in changed]
+        self._idle = self._snapshot.unchanged()
 
     def notes(self) -> list[str]:
         notes = super().notes()

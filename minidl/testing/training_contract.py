@@ -242,10 +242,8 @@ class CallbackContract(Contract):
             try:
                 np.testing.assert_equal(got, expected)
             except AssertionError as error:
-                raise ContractError(
-                    f"{name}: expected {expected!r:.80} after a second run, as a new one has, got {got!r:.80}; let "
-                    "on_train_begin set what saved_attributes names"
-                ) from error
+                told = f"{name}: expected {expected!r:.80} after a second run, as a new one has, got {got!r:.80}"
+                raise ContractError(f"{told}; let on_train_begin set what saved_attributes names") from error
 
 
 def _comparable(saved: Any) -> Any:
