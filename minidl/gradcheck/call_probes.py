@@ -15,8 +15,6 @@ from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.model import Model
 
-NONDETERMINISTIC = Verdict.NONDETERMINISTIC
-
 
 def purity_of_model(model: Model, x: Array, y: Any) -> None:
     """Two calls agree, and nothing but gradients changes."""
@@ -29,30 +27,28 @@ def purity_of_model(model: Model, x: Array, y: Any) -> None:
     snapshot.restore()
     again = attempt("a second compute_gradients", lambda: model.compute_gradients(x.copy(), y))
     if terms != again:
-        fail(f"compute_gradients returned {terms}, and then {again}", verdict=NONDETERMINISTIC)
+        fail(f"compute_gradients returned {terms}, and then {again}", verdict=Verdict.NONDETERMINISTIC)
     for path, parameter in model.parameters.items():
         if not np.array_equal(first[path], parameter.grad):
             reason = "two calls of compute_gradients at the same point leave two different gradients"
             if np.allclose(parameter.grad, 2 * first[path]):
                 fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
-            fail(reason, path, None, NONDETERMINISTIC)
+            fail(reason, path, None, Verdict.NONDETERMINISTIC)
     snapshot.restore()
 
 
 def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
     """What compute_gradients returns is the cost and the loss, in this order."""
 
-    def returns(name: str, got: float, wanted: float) -> None:
-        if not np.isclose(got, wanted, rtol=1e-9, atol=0):
-            fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
+    def returns_cost_and_loss() -> None:
+        snapshot = Snapshot(model.network)
+        terms = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
+        snapshot.restore()
+        for name, got, compute in zip(("cost", "loss"), terms, (model.compute_cost, model.compute_loss), strict=True):
+            if not np.isclose(got, wanted := compute(x, y), rtol=1e-9, atol=0):
+                fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
 
-    snapshot = Snapshot(model.network)
-    cost, loss = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
-    snapshot.restore()
-    return [
-        partial(returns, "cost", cost, model.compute_cost(x, y)),
-        partial(returns, "loss", loss, model.compute_loss(x, y)),
-    ]
+    return [returns_cost_and_loss]
 
 
 def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:

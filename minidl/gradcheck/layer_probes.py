@@ -149,7 +149,7 @@ class _Behaviour(Snapshot):
 
     @cached_property
     def dy(self) -> Array:
-        return _signed(attempt(EVAL, lambda: self.layer.forward(self.x.copy())).shape, self.rng)
+        return random_upstream(attempt(EVAL, lambda: self.layer.forward(self.x.copy())).shape, self.rng)
 
     @cached_property
     def plain(self) -> Arrays:
@@ -188,7 +188,7 @@ class _Behaviour(Snapshot):
             expect.array(f"{when} the layer", name, value, shape, self.x.dtype)
 
     def linear(self) -> None:
-        u, w = self.dy, _signed(self.dy.shape, self.rng)
+        u, w = self.dy, random_upstream(self.dy.shape, self.rng)
         a, b = 1.5, -0.75
         at_u, at_w = _without(self.plain, "y"), self.run("in plain use", self.x, w)
         want = {name: a * value + b * at_w[name] for name, value in at_u.items()}
@@ -203,7 +203,7 @@ class _Behaviour(Snapshot):
                 fail(f"with dy = 0, {name} is not 0: backward must be linear in dy", name)
 
     def adds_up(self) -> None:
-        gathered = {path: _signed(p.value.shape, self.rng) for path, p in self.parameters.items()}
+        gathered = {path: random_upstream(p.value.shape, self.rng) for path, p in self.parameters.items()}
         self.reset()
         for path, parameter in self.parameters.items():
             parameter.add_grad(gathered[path])
@@ -296,11 +296,6 @@ class _Behaviour(Snapshot):
 
 def _without(results: Arrays, *names: str) -> Arrays:
     return {name: value for name, value in results.items() if name not in names}
-
-
-def _signed(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return odd sixteenths between -2 and 2: never 0, of both signs, not all the same, exact in sums."""
-    return (2.0 * rng.integers(-16, 16, shape) + 1.0) / 16.0
 
 
 def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> None:

@@ -46,10 +46,6 @@ class Subject(ABC):
     """What a forward raised at a point a step away, in words."""
     _shape: tuple[int, ...] | None = None
 
-    def largest(self) -> float:
-        """Return the size of the largest number that the outputs are made of, at least 1."""
-        return largest(*self.tensors.values())
-
     def outputs(self) -> Array:
         """Return the outputs at the present tensors; once they are known, NaN where they are refused.
 
@@ -193,6 +189,7 @@ class CostSubject(Subject):
         self.y = y
         self.tensors = {path: p.value for path, p in model.parameters.items()}
         self._snapshot = Snapshot(model.network, parameters=False)
+        self.renew()
 
     def _outputs(self) -> Array:
         return np.array([self.model.compute_cost(self.x, self.y)])
@@ -209,10 +206,6 @@ class PartedCostSubject(CostSubject):
     A cost is one number of order 1, so its rounding hides small slopes. The chain rule, on numerical derivatives alone,
     does not: each output of the network is differenced by itself, and so are the loss at these outputs and the penalty.
     """
-
-    def __init__(self, model: Model, x: Array, y: Any) -> None:
-        super().__init__(model, x, y)
-        self.renew()
 
     def renew(self) -> None:
         z = attempt("forward", self._network, (MinidlError,)).copy()

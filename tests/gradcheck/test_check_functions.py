@@ -43,7 +43,7 @@ def test_right_classes_pass_and_say_how_well_they_were_looked_at(x):
     assert report
     report.assert_ok()
     assert report.compared >= 24 + 18 + 3
-    assert report.nonzero == report.compared
+    assert report.forwards > report.nonzero == report.compared
     assert report.resolution < 1e-10
     assert report.max_relative_error < 1e-11
     assert set(report.tensors) == {"x", "weight", "bias"}
@@ -197,6 +197,7 @@ def test_a_vjp_that_breaks_the_rules_is_told_which(vjp, words, rng):
     [
         (lambda g: -g, "the sign is wrong"),
         (lambda g: g / 4, "factor 1/4"),
+        (lambda g: g * (1 + 1e-8), "factor 1 + 1e-08"),
         (lambda g: g * 10000.005, "factor 10000: is a mean missing?"),
         (lambda g: 0 * g, "it is zero"),
         (lambda g: g.T, "transpose"),
@@ -211,6 +212,14 @@ def test_the_cause_is_guessed(spoil, words):
     report = dl.check_function(np.sinh, lambda dy, x: spoil(dy * np.cosh(x)), X44)
     assert not report.ok
     assert words in str(report)
+
+
+@pytest.mark.parametrize(("x", "wrong", "found"), [(X44[0, :3], 1, 1), (X44, 4, 4), (X44, 5, 5)])
+def test_up_to_four_wrong_entries_are_shown_and_a_lone_one_is_called_so(x, wrong, found):
+    factors = np.where(np.arange(x.size).reshape(x.shape) < wrong, 2.0, 1.0)
+    report = dl.check_function(np.sinh, lambda dy, x: dy * np.cosh(x) * factors, x)
+    assert len(report.findings) == found
+    assert ("no other entry examined is wrong" in str(report)) == (wrong == 1)
 
 
 @pytest.mark.parametrize(
