@@ -125,7 +125,9 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     derivatives of the parts (network, loss, penalty), which sees smaller errors. See `check_layer` for the rest.
     """
     check_type("check_model", "model", model, Model)
-    x = _batch("x", _as_model_takes_it(x))
+    # As `Model.forward` casts it: of a model only parameters are moved, so x may be whole numbers.
+    x = as_array("x", x)
+    x = _batch("x", x if x.dtype.kind == "f" else x.astype(np.float64))
     run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
     twin = copied("check_model: model", model).astype(np.float64)
     subjects.move_parameters(twin.parameters.values(), run.rng)
@@ -205,12 +207,6 @@ def _point(name: str, value: Any) -> Array:
         raise InputError(f"{name}: expected at least one number, got shape {array.shape}: nothing would be compared")
     check_finite(name, array)
     return few_digits(array)
-
-
-def _as_model_takes_it(x: Any) -> Array:
-    """Return `x` as `Model.forward` casts it: of a model only parameters are moved, so x may be whole numbers."""
-    array = as_array("x", x)
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def _batch(name: str, value: Any) -> Array:

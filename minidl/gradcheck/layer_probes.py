@@ -26,7 +26,10 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
     y = attempt("forward", lambda: layer.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
     dy = random_upstream(y.shape if isinstance(y, np.ndarray) else (), rng)
     subject = _Purity(layer.astype(np.float64))
-    subject.everything_is_registered()
+    # What is kept as an attribute alone is neither trained nor saved, and no gradient shows it.
+    for path, _, name, part in unregistered(subject.layer):
+        line = line_to_write(name, part)
+        fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
     subject.plain_use(x, dy)
 
 
@@ -54,12 +57,6 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
 
 
 class _Purity(Snapshot):
-    def everything_is_registered(self) -> None:
-        """What is kept as an attribute alone is neither trained nor saved, and no gradient shows it."""
-        for path, _, name, part in unregistered(self.layer):
-            line = line_to_write(name, part)
-            fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
-
     def plain_use(self, x: Array, dy: Array) -> None:
         predicted = self.forward(x, False)
         kept = predicted.copy()

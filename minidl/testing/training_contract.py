@@ -222,11 +222,6 @@ class CallbackContract(Contract):
         _fit(trainer)
         _fit(trainer)
 
-    def serves_another_trainer(self) -> None:
-        callback = self.make()
-        _fit(_trainer(callback))
-        _fit(_trainer(callback))
-
     def serves_after_a_failed_fit(self) -> None:
         callback = self.make()
         _fail(callback, RuntimeError("planted"), 4)
