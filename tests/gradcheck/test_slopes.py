@@ -51,6 +51,13 @@ def test_noise_that_no_output_shows_is_guessed_from_the_finest_steps(size, rng):
     assert (found["bar"] < 0.01).mean() >= 0.95
 
 
+def test_what_is_left_of_large_numbers_moves_by_three_of_their_roundings():
+    x = np.array([0.5])
+    found = slopes(lambda: (1e-8 * x + 1e6) - 1e6, [Line(x, (0,))], least=1e6)
+    assert found.bar[0, 0] == pytest.approx(3 * np.finfo(float).eps * 1e6 / (0.25 / 4**2), rel=0.01)
+    assert abs(found.value[0, 0] - 1e-8) < found.bar[0, 0]
+
+
 def relu(x):
     return np.maximum(x, 0)
 
