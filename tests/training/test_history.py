@@ -223,6 +223,7 @@ def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
     assert [row[0] for row in Page(html).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
     assert "100 epochs; those from 11 to 90 are left out" in html.partition("</table>")[2]
     assert html.count('class="number"') == 2 * 22
+    assert "left out" not in History({"loss": 1.0} for _ in range(20))._repr_html_()
 
 
 @pytest.mark.parametrize(
