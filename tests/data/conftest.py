@@ -3,7 +3,7 @@
 import cifar_files as files
 import pytest
 
-from minidl.data.datasets import cifar10_files
+from minidl.data.datasets import cifar10
 
 
 @pytest.fixture(scope="module")
@@ -20,5 +20,5 @@ def cache(tiny, tmp_path, monkeypatch):
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(cifar10_files, "_sources", list)
+    monkeypatch.setattr(cifar10, "_sources", list)
     return tmp_path / "home/.cache/minidl/cifar-10"

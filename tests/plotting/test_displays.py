@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import minidl as dl
-from minidl import plotting
+from minidl import plotting as pl
 from minidl.plotting.lines import spread
 
 LONG = [f"a quite long $name_of class {k}" for k in range(100)]
@@ -66,43 +66,43 @@ def figures():
         names = {"class_names": LONG[:classes]}
         for normalize in (False, True):
             name = f"confusion of {classes}{', shares' * normalize}"
-            yield name, partial(plotting.plot_confusion_matrix, numbers(classes), **names, normalize=normalize, **words)
+            yield name, partial(pl.plot_confusion_matrix, numbers(classes), **names, normalize=normalize, **words)
         yield (
             f"accuracy of {classes}",
-            partial(plotting.plot_per_class_accuracy, np.linspace(0, 1, classes), **names, **words),
+            partial(pl.plot_per_class_accuracy, np.linspace(0, 1, classes), **names, **words),
         )
-    yield "large counts", partial(plotting.plot_confusion_matrix, numbers(10) * 12_345, **letters)
-    yield "most confused", partial(plotting.plot_most_confused, numbers(10), class_names=LONG[:10], **letters)
-    yield "nothing confused", partial(plotting.plot_most_confused, np.eye(2, dtype=int), title="None")
+    yield "large counts", partial(pl.plot_confusion_matrix, numbers(10) * 12_345, **letters)
+    yield "most confused", partial(pl.plot_most_confused, numbers(10), class_names=LONG[:10], **letters)
+    yield "nothing confused", partial(pl.plot_most_confused, np.eye(2, dtype=int), title="None")
     guesses = np.zeros((200, 48)) - 1.0, np.zeros(200, int), wrong_probabilities(200, 10)
     for count in (1, 20):
         yield (
             f"gallery of {count}",
-            partial(plotting.plot_gallery, *guesses, class_names=LONG[:10], count=count, **letters),
+            partial(pl.plot_gallery, *guesses, class_names=LONG[:10], count=count, **letters),
         )
     for count in (1, 24):
-        yield f"{count} runs", partial(plotting.plot_runs, curves(count), "val_loss", **letters)
+        yield f"{count} runs", partial(pl.plot_runs, curves(count), "val_loss", **letters)
     for plot, count in (
-        (plotting.plot_gradient_norms, 24),
-        (plotting.plot_update_ratios, 1),
-        (plotting.plot_update_ratios, 4),
+        (pl.plot_gradient_norms, 24),
+        (pl.plot_update_ratios, 1),
+        (pl.plot_update_ratios, 4),
     ):
         yield f"{plot.__name__} of {count}", partial(plot, layers(count), **letters)
     probabilities = wrong_probabilities(50, 3), np.zeros(50, int)
-    yield "probabilities", partial(plotting.plot_true_class_probability, *probabilities, **letters)
+    yield "probabilities", partial(pl.plot_true_class_probability, *probabilities, **letters)
     wild = {"cost": [3.0, 8.0, math.nan] * 5, "val_cost": [4.0, 9.0, math.inf] * 5}
-    yield "curves", partial(plotting.plot_curves, wild, "cost", **letters)
+    yield "curves", partial(pl.plot_curves, wild, "cost", **letters)
     names = {"class_names": ["automobile"] * 10}
     for title in (letters, {"title": "CIFAR-10: λ = 0.1, η = 0.001, batch 100, 40 epochs, seed 42, on one core"}):
         yield (
             f"templates, {title['title'][:3]}",
-            partial(plotting.plot_weight_templates, np.eye(12, 10), **names, **title),
+            partial(pl.plot_weight_templates, np.eye(12, 10), **names, **title),
         )
-    yield "rates", partial(plotting.plot_learning_rates, [0.1, 1.0], [2.0, 1.0], [2.0, 1.5], 0.1, **letters)
-    yield "schedule", partial(plotting.plot_schedule, lambda step: 0.1 / (1 + step), 5, **words)
+    yield "rates", partial(pl.plot_learning_rates, [0.1, 1.0], [2.0, 1.0], [2.0, 1.5], 0.1, **letters)
+    yield "schedule", partial(pl.plot_schedule, lambda step: 0.1 / (1 + step), 5, **words)
     yield (
         "sweep",
-        partial(plotting.plot_sweep, {"kind": LONG[:5], "loss": [1.0] * 5}, "kind", "loss", by="kind", **words),
+        partial(pl.plot_sweep, {"kind": LONG[:5], "loss": [1.0] * 5}, "kind", "loss", by="kind", **words),
     )
 
 
@@ -123,7 +123,7 @@ FIRST = {make.func: make for make in reversed(FIGURES.values())}
 
 
 def test_every_figure_is_tried():
-    assert {plot.__name__ for plot in FIRST} == {name for name in plotting.__all__ if name.startswith("plot_")}
+    assert {plot.__name__ for plot in FIRST} == {name for name in pl.__all__ if name.startswith("plot_")}
 
 
 @pytest.mark.parametrize("letter", ["\x1b", "\0", "\ud800"])
@@ -136,7 +136,7 @@ def test_a_title_and_class_names_that_cannot_be_shown_are_refused(make, letter):
             make(class_names=[f"a{letter}b", *names[1:]])
 
 
-PLACED = [m for m in FIRST.values() if m.func not in (plotting.plot_gallery, plotting.plot_weight_templates)]
+PLACED = [m for m in FIRST.values() if m.func not in (pl.plot_gallery, pl.plot_weight_templates)]
 
 
 @pytest.mark.parametrize("make", PLACED, ids=lambda make: make.func.__name__)
@@ -164,7 +164,7 @@ def test_names_at_the_ends_of_lines_do_not_overlap(make):
 
 
 def test_cells_hold_their_counts_with_targets_down_and_predictions_across():
-    ax = ax_of(plotting.plot_confusion_matrix(MATRIX, class_names=["ant", "bee", "cow"], title="Three"))
+    ax = ax_of(pl.plot_confusion_matrix(MATRIX, class_names=["ant", "bee", "cow"], title="Three"))
     np.testing.assert_array_equal(ax.images[0].get_array(), MATRIX)
     assert {(text.get_position(), text.get_text()) for text in ax.texts} == {
         ((0, 0), "6"), ((1, 0), "2"), ((0, 1), "1"), ((1, 1), "7"),
@@ -176,14 +176,14 @@ def test_cells_hold_their_counts_with_targets_down_and_predictions_across():
 
 
 def test_shares_are_of_the_targets_rows_and_a_class_without_rows_has_none():
-    ax = ax_of(plotting.plot_confusion_matrix([[199, 1, 0], [1, 3, 0], [0, 0, 0]], normalize=True))
+    ax = ax_of(pl.plot_confusion_matrix([[199, 1, 0], [1, 3, 0], [0, 0, 0]], normalize=True))
     assert sorted(texts(ax)) == ["100", "25", "75", "<1"]
     assert ax.get_xlabel().endswith("in the cells: % of the target's rows")
 
 
 @pytest.mark.parametrize("normalize", [False, True])
 def test_numbers_contrast_with_their_cells(normalize):
-    ax = ax_of(plotting.plot_confusion_matrix(np.arange(1, 101).reshape(10, 10), normalize=normalize))
+    ax = ax_of(pl.plot_confusion_matrix(np.arange(1, 101).reshape(10, 10), normalize=normalize))
     image = ax.images[0]
     assert len(ax.texts) == 100
     for text in ax.texts:
@@ -194,7 +194,7 @@ def test_numbers_contrast_with_their_cells(normalize):
 
 
 def test_of_many_classes_a_bar_tells_the_shades_and_every_second_name_is_written():
-    figure = plotting.plot_confusion_matrix(numbers(100), class_names=LONG)
+    figure = pl.plot_confusion_matrix(numbers(100), class_names=LONG)
     ax, bar = figure.axes
     assert texts(ax) == []
     assert bar.get_ylabel() == "rows"
@@ -204,7 +204,7 @@ def test_of_many_classes_a_bar_tells_the_shades_and_every_second_name_is_written
     assert all(below.y1 <= above.y0 + 1 for above, below in pairwise(boxes))
 
 
-@pytest.mark.parametrize("plot", [plotting.plot_confusion_matrix, plotting.plot_most_confused, dl.most_confused])
+@pytest.mark.parametrize("plot", [pl.plot_confusion_matrix, pl.plot_most_confused, dl.most_confused])
 @pytest.mark.parametrize(
     ("matrix", "names", "error", "words"),
     [
@@ -219,13 +219,13 @@ def test_what_is_no_confusion_matrix_is_refused(plot, matrix, names, error, word
 
 
 NAN = math.nan
-ACCURACY, MEAN = partial(plotting.plot_per_class_accuracy, [0.5, NAN, 1.0]), "dashed: the mean over classes, 0.750"
+ACCURACY, MEAN = partial(pl.plot_per_class_accuracy, [0.5, NAN, 1.0]), "dashed: the mean over classes, 0.750"
 BARS = [
-    (partial(plotting.plot_most_confused, MATRIX), ["ant as bee", "bee as ant"], [2, 1], ["2 (25 %)", "1 (12 %)"], ""),
-    (partial(plotting.plot_most_confused, np.eye(3, dtype=int)), [], [], ["no class is taken for another"], ""),
+    (partial(pl.plot_most_confused, MATRIX), ["ant as bee", "bee as ant"], [2, 1], ["2 (25 %)", "1 (12 %)"], ""),
+    (partial(pl.plot_most_confused, np.eye(3, dtype=int)), [], [], ["no class is taken for another"], ""),
     (ACCURACY, ["ant", "bee", "cow"], [0.5, 0, 1], ["0.50", "no rows", "1.00"], MEAN),
     (partial(ACCURACY, sort=True), ["cow", "ant", "bee"], [1, 0.5, 0], ["1.00", "0.50", "no rows"], MEAN),
-    (partial(plotting.plot_per_class_accuracy, [NAN] * 3), ["ant", "bee", "cow"], [0, 0, 0], ["no rows"] * 3, ""),
+    (partial(pl.plot_per_class_accuracy, [NAN] * 3), ["ant", "bee", "cow"], [0, 0, 0], ["no rows"] * 3, ""),
 ]
 
 
@@ -253,7 +253,7 @@ def planes(rng, rows=5):
 
 def test_the_surest_errors_come_first_with_truth_and_guess(rng):
     images = planes(rng)
-    figure = plotting.plot_gallery(images, Y, P, class_names=["ant", "bee"], title="Errors")
+    figure = pl.plot_gallery(images, Y, P, class_names=["ant", "bee"], title="Errors")
     titles = ["bee /\nant (1.00)", "ant /\nbee (0.88)", "ant /\nbee (0.75)", "bee /\nant (0.50)"]
     assert [ax.get_title() for ax in figure.axes] == titles
     for ax, row in zip(figure.axes, [4, 2, 1, 3], strict=True):
@@ -264,23 +264,23 @@ def test_the_surest_errors_come_first_with_truth_and_guess(rng):
 
 
 def test_count_and_which_choose_the_rows(rng):
-    figure = plotting.plot_gallery(planes(rng), Y, P, count=2)
+    figure = pl.plot_gallery(planes(rng), Y, P, count=2)
     assert len(figure.axes) == 2
     assert "2 of 4 wrong in 5 rows" in figure.get_supxlabel()
-    (ax,) = plotting.plot_gallery(planes(rng), Y, P, which="right").axes
+    (ax,) = pl.plot_gallery(planes(rng), Y, P, which="right").axes
     assert ax.get_title() == "0 /\n0 (0.75)"
 
 
 @pytest.mark.parametrize(("which", "way", "y"), [("wrong", "wrongly", [0, 1]), ("right", "rightly", [1, 0])])
 def test_no_error_is_said(rng, which, way, y):
-    figure = plotting.plot_gallery(planes(rng, 2), y, np.eye(2), which=which)
+    figure = pl.plot_gallery(planes(rng, 2), y, np.eye(2), which=which)
     assert texts(ax_of(figure)) == [f"none of 2 rows is classified {way}"]
 
 
 @pytest.mark.parametrize("shape", [(3 * 4 * 4,), (4, 4, 3), (4, 4, 1), (4, 4), (4 * 5,)])
 def test_images_of_every_form_are_drawn(rng, shape):
     images = rng.random((5, *shape))
-    figure = plotting.plot_gallery(images, Y, P, image_shape=(4, 5) if shape == (20,) else None)
+    figure = pl.plot_gallery(images, Y, P, image_shape=(4, 5) if shape == (20,) else None)
     drawn = figure.axes[0].images[0].get_array()
     assert drawn.shape == {(48,): (4, 4, 3), (4, 4, 3): (4, 4, 3), (20,): (4, 5)}.get(shape, (4, 4))
     if shape[0] == 4:
@@ -290,20 +290,20 @@ def test_images_of_every_form_are_drawn(rng, shape):
 def test_standardized_rows_are_scaled_one_by_one_and_it_is_said(rng):
     images = rng.normal(size=(5, 48)).astype(np.float32)
     before = images.copy()
-    figure = plotting.plot_gallery(images, Y, P)
+    figure = pl.plot_gallery(images, Y, P)
     for ax in figure.axes:
         assert ax.images[0].get_array().min() == 0
         assert ax.images[0].get_array().max() == 1
     assert figure.get_supxlabel().replace("\n", " ").endswith("each scaled to its own minimum and maximum")
     np.testing.assert_array_equal(images, before)
     images[4, 0] = np.nan
-    assert "grey where not finite" in plotting.plot_gallery(images, Y, P).get_supxlabel().replace("\n", " ")
+    assert "grey where not finite" in pl.plot_gallery(images, Y, P).get_supxlabel().replace("\n", " ")
 
 
 # ---- layers
 
 
-@pytest.mark.parametrize("plot", [plotting.plot_gradient_norms, plotting.plot_update_ratios])
+@pytest.mark.parametrize("plot", [pl.plot_gradient_norms, pl.plot_update_ratios])
 def test_there_is_a_named_line_a_parameter_on_a_logarithmic_axis(plot):
     values = layers(2)
     ax = ax_of(plot(values, title="Two layers"))
@@ -322,26 +322,26 @@ def test_there_is_a_named_line_a_parameter_on_a_logarithmic_axis(plot):
 
 def test_the_band_of_ratios_is_in_sight_and_explained():
     for ratios in ([0.5, 0.4], [1e-7, 1e-8]):
-        ax = ax_of(plotting.plot_update_ratios({"weight": ratios}))
+        ax = ax_of(pl.plot_update_ratios({"weight": ratios}))
         low, high = ax.get_ylim()
         (band,) = ax.patches
         # A Rectangle, or with matplotlib 3.8 a Polygon, which knows no get_y.
         box = band.get_extents().transformed(ax.transData.inverted())
         assert low <= box.y0 < 1e-3 < box.y1 <= high
         assert "grey band: around 0.001" in ax.get_xlabel()
-    assert not ax_of(plotting.plot_gradient_norms({"weight": [0.5]})).patches
+    assert not ax_of(pl.plot_gradient_norms({"weight": [0.5]})).patches
 
 
 def test_zeros_and_what_is_not_finite_are_gaps_and_said():
     values = {"weight": [1.0, 0.0, math.nan, 0.5], "bias": [0.0, 0.0, 0.0, math.inf]}
-    ax = ax_of(plotting.plot_gradient_norms(values))
+    ax = ax_of(pl.plot_gradient_norms(values))
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1.0, np.nan, np.nan, 0.5])
     assert "zero: weight in 1 of 4 epochs, bias in 3 of 4 epochs" in ax.get_xlabel().replace("\n", " ")
     assert "not finite: weight in 1 of 4 epochs" in ax.get_xlabel().replace("\n", " ")
     assert texts(ax) == ["weight"]  # what has no point has no name
-    ax = ax_of(plotting.plot_gradient_norms({f"{k}.bias": [0.0] for k in range(9)}))
+    ax = ax_of(pl.plot_gradient_norms({f"{k}.bias": [0.0] for k in range(9)}))
     assert "2.bias in 1 of 1 epochs, 6 more" in ax.get_xlabel().replace("\n", " ")
-    assert "grey band" not in ax_of(plotting.plot_update_ratios({"bias": [0.0]})).get_xlabel()
+    assert "grey band" not in ax_of(pl.plot_update_ratios({"bias": [0.0]})).get_xlabel()
 
 
 # ---- several runs
@@ -349,7 +349,7 @@ def test_zeros_and_what_is_not_finite_are_gaps_and_said():
 
 def test_there_is_a_named_line_a_run_each_of_its_own_length():
     runs = curves(3, epochs=4)
-    ax = ax_of(plotting.plot_runs(runs, "val_loss", title="Three"))
+    ax = ax_of(pl.plot_runs(runs, "val_loss", title="Three"))
     for line, (name, history) in zip(ax.lines, runs.items(), strict=True):
         assert line.get_label() == name
         np.testing.assert_array_equal(line.get_xydata(), np.transpose([history["epoch"], history["val_loss"]]))
@@ -359,7 +359,7 @@ def test_there_is_a_named_line_a_run_each_of_its_own_length():
 
 def test_a_run_that_blows_up_makes_the_axis_logarithmic_and_gaps_are_said():
     runs = {"calm": {"loss": [2.0, 1.5, 1.25]}, "wild": {"loss": [2.0, 500.0, math.nan]}, "other": {"cost": [1.0]}}
-    ax = ax_of(plotting.plot_runs(runs, "loss"))
+    ax = ax_of(pl.plot_runs(runs, "loss"))
     assert ax.get_yscale() == "log"
     assert ax.get_ylabel() == "loss, log scale"
     note = ax.get_xlabel().replace("\n", " ")
@@ -382,12 +382,12 @@ def test_spread_levels_keep_order_and_distance_and_stay_inside(levels, step):
 
 NONE = {"x": [1.0, 1.0], "by": [1, 1], "loss": [NAN, None]}
 EMPTY = [
-    partial(plotting.plot_curves, {"cost": [NAN, math.inf]}, "cost"),
-    partial(plotting.plot_gradient_norms, {"0.bias": [0.0], "1.bias": [NAN]}),
-    partial(plotting.plot_sweep, NONE, "x", "loss", by="by"),
-    partial(plotting.plot_sweep, {name: [] for name in NONE}, "x", "loss", by="by"),
-    partial(plotting.plot_learning_rates, [1e-3, 1e-2], [NAN] * 2, [math.inf] * 2),
-    partial(plotting.plot_runs, {"broken": {"loss": [NAN]}}, "loss"),
+    partial(pl.plot_curves, {"cost": [NAN, math.inf]}, "cost"),
+    partial(pl.plot_gradient_norms, {"0.bias": [0.0], "1.bias": [NAN]}),
+    partial(pl.plot_sweep, NONE, "x", "loss", by="by"),
+    partial(pl.plot_sweep, {name: [] for name in NONE}, "x", "loss", by="by"),
+    partial(pl.plot_learning_rates, [1e-3, 1e-2], [NAN] * 2, [math.inf] * 2),
+    partial(pl.plot_runs, {"broken": {"loss": [NAN]}}, "loss"),
 ]
 
 
@@ -395,49 +395,37 @@ EMPTY = [
 def test_where_there_is_nothing_to_draw_the_figure_says_so(plot):
     ax = ax_of(plot())
     assert texts(ax) == ["nothing finite to draw"]
-    if plot.func is plotting.plot_sweep:
+    if plot.func is pl.plot_sweep:
         assert ax.get_legend() is None
 
 
 def gallery(**change):
-    return partial(plotting.plot_gallery, **({"images": np.zeros((5, 48)), "targets": Y, "probabilities": P} | change))
+    return partial(pl.plot_gallery, **({"images": np.zeros((5, 48)), "targets": Y, "probabilities": P} | change))
 
 
 REFUSED = [
-    (partial(plotting.plot_per_class_accuracy, [[0.5]]), dl.ShapeError, r"one share a class, got shape \(1, 1\)"),
-    (partial(plotting.plot_per_class_accuracy, [50.0, 20.0]), dl.InputError, r"shares in \[0, 1\]"),
+    (partial(pl.plot_per_class_accuracy, [[0.5]]), dl.ShapeError, r"one share a class, got shape \(1, 1\)"),
+    (partial(pl.plot_per_class_accuracy, [50.0, 20.0]), dl.InputError, r"shares in \[0, 1\]"),
     (gallery(images=np.zeros((4, 48))), dl.ShapeError, "one image a target, got 4 of 5"),
     (gallery(images=np.zeros((5, 2, 2, 2))), dl.ShapeError, r"plot_gallery: .*flat rows .* \(4, 2, 2, 2\)"),
     (gallery(which="best"), dl.InputError, "which to be 'wrong' or 'right', got 'best'"),
     (gallery(count=101), dl.InputError, "count of at most 100, got 101"),
     (gallery(class_names=["a"]), dl.ShapeError, "2 class names, one a class, got 1"),
     (gallery(probabilities=P * 3), dl.InputError, "loss.probabilities"),
+    (partial(pl.plot_gradient_norms, {}), dl.InputError, "^plot_gradient_norms: .* a dict of one number an epoch"),
+    (partial(pl.plot_gradient_norms, {"weight": [1.0], "bias": [1.0, 2.0]}), dl.ShapeError, "'bias', got 2 for 1"),
+    (partial(pl.plot_update_ratios, {"weight": [1.0, -2.0]}), dl.InputError, "at least 0 for 'weight', got -2"),
+    (partial(pl.plot_gradient_norms, {"weight": [1.0]}, epochs=[1, 2]), dl.ShapeError, "'weight', got 1 for 2"),
     (
-        partial(plotting.plot_gradient_norms, {}),
-        dl.InputError,
-        "^plot_gradient_norms: .* a dict of one number an epoch",
-    ),
-    (
-        partial(plotting.plot_gradient_norms, {"weight": [1.0], "bias": [1.0, 2.0]}),
-        dl.ShapeError,
-        "1 numbers for 'bias'",
-    ),
-    (partial(plotting.plot_update_ratios, {"weight": [1.0, -2.0]}), dl.InputError, "at least 0 for 'weight', got -2"),
-    (partial(plotting.plot_gradient_norms, {"weight": [1.0]}, epochs=[1, 2]), dl.ShapeError, "2 numbers for 'weight'"),
-    (
-        partial(plotting.plot_curves, {"loss": [1.0, 2.0], "val_loss": [1.0]}, "loss"),
+        partial(pl.plot_curves, {"loss": [1.0, 2.0], "val_loss": [1.0]}, "loss"),
         dl.ShapeError,
         "^plot_curves: .*1 for 2",
     ),
-    (partial(plotting.plot_curves, {"loss": []}, "loss"), dl.InputError, "a history with 'loss' or 'val_loss'"),
+    (partial(pl.plot_curves, {"loss": []}, "loss"), dl.InputError, "a history with 'loss' or 'val_loss'"),
+    (partial(pl.plot_runs, {"a": {"loss": [1.0], "epoch": [1, 2]}}, "loss"), dl.ShapeError, "^plot_runs: .*'a', got 1"),
+    (partial(pl.plot_runs, {"a": {"cost": [1.0]}}, "loss"), dl.InputError, "a run with 'loss', got a: "),
     (
-        partial(plotting.plot_runs, {"a": {"loss": [1.0], "epoch": [1, 2]}}, "loss"),
-        dl.ShapeError,
-        "^plot_runs, 'a': .*1 for 2",
-    ),
-    (partial(plotting.plot_runs, {"a": {"cost": [1.0]}}, "loss"), dl.InputError, "a run with 'loss', got a: "),
-    (
-        partial(plotting.plot_runs, dl.History([{"loss": 1.0}]), "loss"),
+        partial(pl.plot_runs, dl.History([{"loss": 1.0}]), "loss"),
         dl.InputError,
         "dict of histories by name, got History",
     ),
