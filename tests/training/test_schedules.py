@@ -1,10 +1,13 @@
-"""Learning-rate schedules: their formulas, their edges, what they refuse."""
+"""Learning-rate schedules: their formulas, their edges, what they refuse, and whether they go with a run."""
 
 import math
+import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 from figures import axes_of
+from training_runs import Death, DieAt, everything, fit, images, sgd_with_momentum
 
 import minidl as dl
 from minidl.plotting import plot_schedule
@@ -85,39 +88,40 @@ def test_one_cycle_stays_at_its_last_rate():
     assert dl.OneCycle(1.0, 1)(0) == pytest.approx(1 / 25e4, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        (lambda: dl.ConstantRate(0), "rate: expected a finite number > 0"),
-        (lambda: dl.StepDecay(0.1, 0, 5), "factor: expected a finite number > 0"),
-        (lambda: dl.StepDecay(0.1, 0.5, 0), "every: expected an integer >= 1"),
-        (lambda: dl.PiecewiseConstant([5, 5], [1, 1, 1]), r"boundaries: expected increasing steps, got \[5, 5\]"),
-        (lambda: dl.PiecewiseConstant([5], [1]), "rates: expected one more than the 1 boundaries"),
-        (lambda: dl.PiecewiseConstant([5], [1, -1]), r"rates\[1\]: expected a finite number >= 0"),
-        (lambda: dl.PiecewiseConstant([0], [1, 1]), r"boundaries\[0\]: expected an integer >= 1"),
-        (lambda: dl.ExponentialDecay(0.1, "x"), "factor: "),
-        (lambda: dl.InverseTimeDecay(0.1, -1), "decay: expected a finite number >= 0"),
-        (lambda: dl.CosineAnnealing(0.1, 2.0), "steps: expected an integer >= 1"),
-        (lambda: dl.CosineAnnealing(0.1, 5, minimum=0.2), "minimum: expected at most initial, which is 0.1, got 0.2"),
-        (lambda: dl.CosineAnnealingWarmRestarts(0.1, 5, growth=0), "growth: expected an integer >= 1"),
-        (lambda: dl.CosineAnnealingWarmRestarts(0.1, 5, minimum=1), "minimum: expected at most initial"),
-        (lambda: dl.LinearWarmup("0.1", 5), "rate: expected a finite number > 0"),
-        (lambda: dl.LinearWarmup(0.1, 5, start=-1), "start: expected a finite number >= 0"),
-        (lambda: dl.TriangularCycle(0.1, 0.1, 5), "maximum: expected a finite number > 0.1"),
-        (lambda: dl.OneCycle(0.1, 5, rise=1), r"rise: expected a number in \[0, 1\)"),
-        (lambda: dl.OneCycle(0, 5), "maximum: expected a finite number > 0"),
-        (lambda: dl.OneCycle(0.1, 5, start_divisor=0.9), "start_divisor: expected a finite number >= 1"),
-        (lambda: dl.OneCycle(0.1, 5, end_divisor=0.9), "end_divisor: expected a finite number >= 1"),
-        (lambda: dl.StepDecay(0, 0.5, 5), "initial: expected a finite number > 0"),
-        (lambda: dl.ExponentialDecay(0, 0.5), "initial: expected a finite number > 0"),
-        (lambda: dl.InverseTimeDecay(0, 0.5), "initial: expected a finite number > 0"),
-        (lambda: dl.CosineAnnealing(0, 5), "initial: expected a finite number > 0"),
-        (lambda: dl.CosineAnnealingWarmRestarts(math.nan, 5), "initial: expected a finite number > 0"),
-    ],
-)
-def test_wrong_arguments_are_refused(wrong, message):
+ABOVE, LEAST, COUNT = "expected a finite number > 0", "expected a finite number >= ", "expected an integer >= 1"
+WRONG_ARGUMENTS = [
+    (dl.ConstantRate, (0,), f"rate: {ABOVE}"),
+    (dl.StepDecay, (0.1, 0, 5), f"factor: {ABOVE}"),
+    (dl.StepDecay, (0.1, 0.5, 0), f"every: {COUNT}"),
+    (dl.StepDecay, (0, 0.5, 5), f"initial: {ABOVE}"),
+    (dl.PiecewiseConstant, ([5, 5], [1, 1, 1]), r"boundaries: expected increasing steps, got \[5, 5\]"),
+    (dl.PiecewiseConstant, ([5], [1]), "rates: expected one more than the 1 boundaries"),
+    (dl.PiecewiseConstant, ([5], [1, -1]), rf"rates\[1\]: {LEAST}0"),
+    (dl.PiecewiseConstant, ([0], [1, 1]), rf"boundaries\[0\]: {COUNT}"),
+    (dl.ExponentialDecay, (0.1, "x"), "factor: "),
+    (dl.ExponentialDecay, (0, 0.5), f"initial: {ABOVE}"),
+    (dl.InverseTimeDecay, (0.1, -1), f"decay: {LEAST}0"),
+    (dl.InverseTimeDecay, (0, 0.5), f"initial: {ABOVE}"),
+    (dl.CosineAnnealing, (0.1, 2.0), f"steps: {COUNT}"),
+    (dl.CosineAnnealing, (0.1, 5, 0.2), "minimum: expected at most initial, which is 0.1, got 0.2"),
+    (dl.CosineAnnealing, (0, 5), f"initial: {ABOVE}"),
+    (dl.CosineAnnealingWarmRestarts, (0.1, 5, 0), f"growth: {COUNT}"),
+    (dl.CosineAnnealingWarmRestarts, (0.1, 5, 1, 1), "minimum: expected at most initial"),
+    (dl.CosineAnnealingWarmRestarts, (math.nan, 5), f"initial: {ABOVE}"),
+    (dl.LinearWarmup, ("0.1", 5), f"rate: {ABOVE}"),
+    (dl.LinearWarmup, (0.1, 5, -1), f"start: {LEAST}0"),
+    (dl.TriangularCycle, (0.1, 0.1, 5), f"maximum: {ABOVE}.1"),
+    (dl.OneCycle, (0, 5), f"maximum: {ABOVE}"),
+    (partial(dl.OneCycle, rise=1), (0.1, 5), r"rise: expected a number in \[0, 1\)"),
+    (partial(dl.OneCycle, start_divisor=0.9), (0.1, 5), f"start_divisor: {LEAST}1"),
+    (partial(dl.OneCycle, end_divisor=0.9), (0.1, 5), f"end_divisor: {LEAST}1"),
+]
+
+
+@pytest.mark.parametrize(("make", "arguments", "message"), WRONG_ARGUMENTS)
+def test_wrong_arguments_are_refused(make, arguments, message):
     with pytest.raises(dl.InputError, match=message):
-        wrong()
+        make(*arguments)
 
 
 def test_what_is_just_allowed():
@@ -133,6 +137,209 @@ def test_a_rate_that_grows_past_all_floats_is_refused(cls):
     for step in (308, 400):  # the product overflows, and the power alone
         with pytest.raises(dl.InputError, match=rf"{cls.__name__}\(.*step {step}: expected a finite rate"):
             schedule(step)
+
+
+# ---- a run
+
+# An epoch of `fit` has 3 steps, so 5 epochs have 15.
+
+
+class Line(dl.Schedule):
+    """A schedule of a user's own, which says nothing about its end."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __call__(self, step):
+        return 0.1 * max(0.0, 1.0 - step / self.steps)
+
+
+class Listed(dl.Schedule):
+    def __call__(self, step):
+        return [0.1, 0.05, 0.02][step]
+
+
+def a_trainer(schedule, callbacks=()):
+    trainer, _ = sgd_with_momentum(callbacks)
+    trainer.optimizer.learning_rate = schedule
+    return trainer
+
+
+def told(trainer, epochs=5, **options):
+    """Return what is warned of, in the order of the steps: each warning with how many steps were done."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(trainer, {}, epochs, **options)
+    assert all(warning.category is UserWarning and warning.filename.endswith("training_runs.py") for warning in caught)
+    return [str(warning.message) for warning in caught]
+
+
+UNFIT = [
+    (dl.OneCycle(0.1, steps=5), "ends after step 5 of 15, and the rest has a rate of 4e-07; did you give"),
+    (dl.CosineAnnealing(0.1, 5), "ends after step 5 of 15, and the rest has a rate of 0;"),
+    (dl.CosineAnnealing(0.1, 13, minimum=1e-3), "ends after step 13 of 15.* a rate of 0.001;"),
+    (dl.LinearWarmup(dl.CosineAnnealing(0.1, 5), 5), "ends after step 10 of 15"),
+    (dl.LinearWarmup(dl.LinearWarmup(dl.OneCycle(0.1, 3), 4), 2), "ends after step 9 of 15"),
+    (dl.PiecewiseConstant([3, 6], [0.1, 0.01, 0]), "ends after step 6 of 15, .* a rate of 0;"),
+    (dl.PiecewiseConstant([1, 2], [0.1, 0.01, 0.001]), "falls for the last time after step 2"),
+    (dl.StepDecay(0.1, 0.1, every=1), "ends after step 6 of 15, and the rest has a rate of 1e-15;"),
+    (dl.ExponentialDecay(0.1, 0.2), "ends after step 9 of 15"),
+    (dl.LinearWarmup(dl.ExponentialDecay(0.1, 0.2), 4), "ends after step 13 of 15"),
+    (Line(5), "has a rate of 0 at step 8 of 15; did you give"),
+    (dl.LinearWarmup(0.1, 16), "has a warm-up of 16 steps, but the run ends after step 15; did you"),
+    (dl.OneCycle(0.1, 60), "has a warm-up of 18 steps, but the run ends after step 15"),
+    (dl.TriangularCycle(0.001, 0.1, half_cycle=20), "has a warm-up of 20 steps"),
+    (dl.LinearWarmup(dl.OneCycle(0.1, 40), 4), "has a warm-up of 16 steps"),
+]
+
+
+@pytest.mark.parametrize(("schedule", "words"), UNFIT)
+def test_a_schedule_that_does_not_go_with_the_run_is_warned_of_before_the_first_step(schedule, words):
+    words = rf"^{type(schedule).__name__}\(.* {words}.*Make the schedule for 15 steps \(an epoch has 3\)$"
+    no_step = dl.LambdaCallback(on_train_begin=lambda trainer: pytest.fail("training has begun"))
+    trainer = a_trainer(schedule, [no_step])
+    before = everything(trainer), trainer.epochs, trainer.last_epoch
+    # An error here, as all warnings of the tests.
+    with pytest.raises(UserWarning, match=words):
+        fit(trainer, {}, 5)
+    assert (everything(trainer), trainer.epochs, trainer.last_epoch) == before
+    assert len(told(a_trainer(schedule))) == 1
+
+
+FIT = [
+    0.1,
+    dl.ConstantRate(0.1),
+    dl.CosineAnnealing(0.1, 15),
+    dl.CosineAnnealing(0.1, 14),
+    dl.CosineAnnealing(0.1, 1000),
+    dl.OneCycle(0.1, 15),
+    dl.LinearWarmup(0.1, 15),
+    dl.LinearWarmup(dl.CosineAnnealing(0.1, 12), 3),
+    dl.LinearWarmup(dl.OneCycle(0.1, 11), 4),
+    dl.CosineAnnealingWarmRestarts(0.1, 2),
+    dl.TriangularCycle(0.001, 0.1, half_cycle=3),
+    dl.StepDecay(0.1, 0.5, every=2),
+    dl.StepDecay(0.1, 0.1, every=1000),
+    dl.ExponentialDecay(0.1, 0.5),
+    dl.ExponentialDecay(1e-6, 2.0),
+    dl.InverseTimeDecay(0.1, 1.0),
+    dl.PiecewiseConstant([3, 9], [0.1, 0.01, 0.001]),
+    dl.PiecewiseConstant([1, 2], [0.01, 0.1, 0.05]),
+    dl.PiecewiseConstant([15], [0.1, 0.0]),
+    dl.PiecewiseConstant([], [0.1]),
+    Line(15),
+]
+
+
+@pytest.mark.parametrize("schedule", FIT, ids=repr)
+def test_a_schedule_that_goes_with_the_run_is_silent(schedule):
+    assert told(a_trainer(schedule)) == []
+
+
+def test_what_an_own_schedule_raises_is_raised_at_its_step():
+    trainer = a_trainer(Listed())
+    with pytest.raises(IndexError):
+        fit(trainer, {}, 5)
+    assert trainer.step == 3
+    # A run that stops before that is right.
+    stop = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.stop())
+    assert told(a_trainer(Listed(), [stop])) == []
+    grows = dl.ExponentialDecay(1.0, 1e40)
+    assert told(a_trainer(grows, [dl.LambdaCallback(on_batch_end=lambda trainer: trainer.stop())])) == []
+
+
+class Counting(dl.Schedule):
+    """As of PyTorch: it moves on with every call, so a second run would begin where the first one ended."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, step):
+        self.calls += 1
+        return 0.1 * 0.9**self.calls
+
+
+@pytest.mark.parametrize("wrap", [lambda schedule: schedule, lambda schedule: dl.LinearWarmup(schedule, 4)])
+def test_a_schedule_with_a_memory_is_refused_and_not_moved_on(wrap):
+    own = Counting()
+    trainer = a_trainer(0.1)
+    before = everything(trainer)
+    trainer.optimizer.learning_rate = wrap(own)
+    with pytest.raises(dl.InputError, match=r"expected the same rates when asked again for steps 0 and 7, got"):
+        fit(trainer, {}, 5)
+    assert own.calls == 0
+    trainer.optimizer.learning_rate = 0.1
+    assert everything(trainer) == before
+
+
+def test_one_epoch_of_falling_rates_and_one_step_of_a_cycle_are_right():
+    assert told(a_trainer(dl.PiecewiseConstant([1, 2], [0.1, 0.01, 0.001])), 1) == []
+    a_trainer(dl.OneCycle(0.1, 1)).fit(images(), epochs=1, batch_size=1000)
+
+
+def test_a_last_rate_that_is_meant_for_the_rest():
+    class Held(dl.CosineAnnealing):
+        ends_after = None
+
+    assert told(a_trainer(Held(0.1, 5, minimum=0.01))) == []
+    # At a rate of 0 nothing can be meant.
+    assert len(told(a_trainer(Held(0.1, 5)))) == 1
+
+
+def test_several_fits_count_together():
+    trainer = a_trainer(dl.CosineAnnealing(0.1, 15))
+    assert [told(trainer, 1) for _ in range(5)] == [[]] * 5
+    (message,) = told(trainer, 2)
+    assert "ends after step 15 of 21, and the rest has a rate of 0" in message
+    assert "Make the schedule for 21 steps" in message
+    assert told(trainer, 0) == []
+    # The first of them cannot know of the others; those cannot be mistaken.
+    trainer = a_trainer(dl.LinearWarmup(0.1, 8))
+    assert [len(told(trainer, 1)) for _ in range(4)] == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("steps", "messages"), [(15, 0), (12, 1), (5, 1)])
+@pytest.mark.parametrize("died", [4, 6, 14])
+def test_a_resumed_run_counts_as_it_would_have_without_interruption(steps, messages, died, tmp_path):
+    def run(*more):
+        return a_trainer(dl.CosineAnnealing(0.1, steps), [dl.Checkpoint(tmp_path, every_steps=1), *more])
+
+    with pytest.raises(Death):
+        told(run(DieAt(died)))
+    trainer = run()
+    found = told(trainer, resume_from=tmp_path)
+    assert [f"ends after step {steps} of 15" in message for message in found] == [True] * messages
+    assert trainer.step == 15
+
+
+def test_a_second_fit_that_is_resumed(tmp_path):
+    first, second = (a_trainer(dl.CosineAnnealing(0.1, 15), [dl.Checkpoint(tmp_path)]) for _ in range(2))
+    fit(first, {}, 2)
+    fit(first, {}, 3)
+    assert told(second, 3, resume_from=tmp_path) == []
+    (message,) = told(second, 1)
+    assert "ends after step 15 of 18" in message
+
+
+def test_an_optimizer_of_an_earlier_trainer_has_steps_behind_it():
+    first = a_trainer(dl.CosineAnnealing(0.1, 15))
+    fit(first, {}, 4)
+    second = dl.Trainer(first.model, first.optimizer, rng=0)
+    (message,) = told(second, 2)
+    assert "ends after step 15 of 18" in message
+    assert told(dl.Trainer(first.model, first.optimizer, rng=0), 0) == []
+
+
+@pytest.mark.parametrize("schedule", [*(schedule for schedule, _ in UNFIT), *FIT[1:]], ids=repr)
+def test_what_a_schedule_says_of_its_end_is_true(schedule):
+    rates = [schedule(step) for step in range(200)]
+    end, warmup = schedule.ends_after, schedule.warmup_ends_after
+    if end is not None and end < 200:
+        assert max(rates[end:]) == min(rates[end:]) or max(rates[end:]) <= 1.0000001e-6 * max(rates)
+        assert rates[end - 1] >= rates[end]
+    if warmup:
+        assert rates[:warmup] == sorted(rates[:warmup])
+        assert rates.index(max(rates)) in (warmup - 1, warmup)
 
 
 # ---- the figure
