@@ -28,29 +28,27 @@ def assert_weights(trainer, expected):
 # ---- EarlyStopping
 
 
+BACK = "(its weights are back)"
+NEVER = "quality was never a finite number, stopped after epoch"
+
+
 @pytest.mark.parametrize(
     ("values", "options", "epochs", "best", "told"),
     [
         ([3, 2, 1, 0], {"patience": 0}, 4, 4, ""),
-        ([3, 2, 2, 1], {"patience": 0}, 3, 2, "best quality 2 in epoch 2 (its weights are back), stopped after epoch"),
-        ([3, 2, 2, 1], {"patience": 1}, 3, 2, "best quality 2 in epoch 2"),
+        ([3, 2, 2, 1], {"patience": 0}, 3, 2, f"best quality 2 in epoch 2 {BACK}, stopped after epoch 3\n"),
         ([3, 2, 2, 1], {"patience": 2}, 4, 4, ""),
-        ([3, 2, 5, 5, 5, 1], {"patience": 3}, 5, 2, "best quality 2 in epoch 2"),
-        ([3, 2, 5, 1, 5, 5, 5], {"patience": 3}, 7, 4, "best quality 1 in epoch 4"),
-        ([3, 2.95, 2.9, 2.85], {"patience": 2, "min_delta": 0.07}, 4, 4, ""),
         # Keras, whose count this is, would bring back the 3 in these two.
         ([3, 2.9, 2.8, 2.7, 2.8], {"patience": 4, "min_delta": 1}, 5, 4, "best quality 2.7 in epoch 4"),
         ([3, 3.1, 3.05, 2.95], {"patience": 3, "min_delta": 0.5}, 4, 4, "best quality 2.95 in epoch 4"),
         # No more than 0.5.
-        ([3, 2.5], {"patience": 1, "min_delta": 0.5}, 2, 2, "best quality 2.5 in epoch 2 (its weights are back), stop"),
-        ([3, 2.5, 1.9], {"patience": 2, "min_delta": 0.5}, 3, 3, ""),
-        ([NAN, 2, NAN, NAN], {"patience": 2}, 4, 2, "best quality 2 in epoch 2 (its weights are back), stopped after "),
-        ([NAN, NAN, NAN, 1], {"patience": 2}, 3, None, "quality was never a finite number, stopped after epoch 3"),
-        ([1, 2, 3, 2, 2], {"patience": 2, "mode": "max"}, 5, 3, "best quality 3 in epoch 3"),
+        ([3, 2.5], {"patience": 1, "min_delta": 0.5}, 2, 2, f"best quality 2.5 in epoch 2 {BACK}, stop"),
+        ([NAN, 2, NAN, NAN], {"patience": 2}, 4, 2, "best quality 2 in epoch 2"),
+        ([NAN, NAN, NAN, 1], {"patience": 2}, 3, None, f"{NEVER} 3"),
         ([3, 2, INF, 1], {"patience": 0}, 3, 2, "best quality 2 in epoch 2"),
-        ([3, 0.25, 2], {"patience": 5, "mode": "max"}, 3, 1, "best quality 3 in epoch 1 (its weights are back)\n"),
+        ([3, 0.25, 2], {"patience": 5, "mode": "max"}, 3, 1, f"best quality 3 in epoch 1 {BACK}\n"),
         ([1, 2, 3], {"patience": 0, "restore_best": False}, 2, 1, "best quality 1 in epoch 1, stopped after epoch 2\n"),
-        ([NAN, INF, NAN], {"patience": 1}, 2, None, "quality was never a finite number, stopped after epoch 2\n"),
+        ([NAN, INF, NAN], {"patience": 1}, 2, None, f"{NEVER} 2\n"),
         ([1, 2, 3], {"patience": 0, "verbose": 0}, 2, 1, ""),
     ],
 )
@@ -94,18 +92,21 @@ def our_stops(values, patience, min_delta, mode):
     return trainer.epoch, stopping.best_epoch
 
 
-def test_patience_counts_as_in_keras(rng):
-    stopped = 0
+def columns(rng):
+    """Draw columns of values, with patience, min_delta and mode."""
     for _ in range(400):
         values = (rng.normal(size=12).cumsum() / 4).round(3).tolist()
-        patience, min_delta = int(rng.integers(4)), float(rng.choice([0.0, 0.1004]))
-        mode = str(rng.choice(["min", "max"]))
+        yield values, int(rng.integers(4)), float(rng.choice([0.0, 0.1004])), str(rng.choice(["min", "max"]))
+
+
+def test_patience_counts_as_in_keras(rng):
+    stopped = 0
+    for values, patience, min_delta, mode in columns(rng):
         epochs, last_improvement = keras_stops(values, patience, min_delta, mode)
-        assert our_stops(values, patience, min_delta, mode) == (
-            epochs,
-            values.index(min(values[:epochs]) if mode == "min" else max(values[:epochs])) + 1,
-        )
-        assert min_delta or our_stops(values, patience, min_delta, mode)[1] == last_improvement
+        best = {"min": min, "max": max}[mode](values[:epochs])
+        ours = our_stops(values, patience, min_delta, mode)
+        assert ours == (epochs, values.index(best) + 1)
+        assert min_delta or ours[1] == last_improvement
         stopped += epochs < len(values)
     assert 100 < stopped < 400
 
@@ -121,10 +122,7 @@ def test_kerass_own_test_of_patience(patience, epochs):
 def test_the_loop_is_the_keras_that_is_there(rng, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "torch"))
     callbacks = pytest.importorskip("keras", exc_type=ImportError).callbacks
-    for _ in range(400):
-        values = (rng.normal(size=12).cumsum() / 4).round(3).tolist()
-        patience, min_delta = int(rng.integers(4)), float(rng.choice([0.0, 0.1004]))
-        mode = str(rng.choice(["min", "max"]))
+    for values, patience, min_delta, mode in columns(rng):
         theirs = callbacks.EarlyStopping("quality", min_delta=min_delta, patience=patience, mode=mode)
         theirs.set_model(SimpleNamespace(stop_training=False))
         theirs.on_train_begin()
@@ -137,19 +135,16 @@ def test_the_loop_is_the_keras_that_is_there(rng, monkeypatch):
 
 @pytest.mark.parametrize("died", [4, 7, 10, 13])
 def test_a_resumed_run_counts_and_keeps_as_it_would_have(died, tmp_path):
-    def a_run(*more):
+    def a_run(*more, **options):
         stopping = dl.EarlyStopping("quality", patience=3, min_delta=0.5)
-        measures = Measures(3, 2.4, 2.3, 2.2, 2.35, 2.3, 2)
-        trainer, arguments = sgd_with_momentum([measures, stopping, dl.Checkpoint(tmp_path, every_steps=1), *more])
-        return trainer, arguments, stopping
+        trained(Measures(3, 2.4, 2.3, 2.2, 2.35, 2.3, 2), stopping, *more, epochs=7, **options)
+        return stopping
 
+    checkpoint = dl.Checkpoint(tmp_path, every_steps=1)
     with pytest.raises(Death):
-        fit(*a_run(DieAt(died))[:2], 7)
-    trainer, arguments, stopping = a_run()
-    fit(trainer, arguments, 7, resume_from=tmp_path)
+        a_run(checkpoint, DieAt(died))
+    stopping = a_run(checkpoint, resume_from=tmp_path)
     assert (stopping.best_epoch, stopping.stopped_epoch) == (4, 5)
-    whole, _, _ = run([3, 2.4, 2.3, 2.2, 2.35, 2.3, 2], patience=3, min_delta=0.5)
-    assert_weights(trainer, whole.model.weights())
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -162,26 +157,20 @@ def test_the_best_weights_come_back_after_an_error_too(error):
     assert_weights(trainer, measures.weights[0])
 
 
-def test_a_second_fit_counts_anew():
-    trainer, _, stopping = run([1, 2, 3, 4], patience=0)
-    fit(trainer, {}, 1)
-    assert stopping.best_epoch == 3
-    assert stopping.stopped_epoch is None
-
-
-def test_a_fit_that_is_refused_gets_no_weights_of_the_run_before(monkeypatch):
-    for reason in ("no validation", "wrong variable"):
-        stopping = dl.EarlyStopping("val_loss", patience=0, verbose=None)
-        trainer, arguments = sgd_with_momentum([stopping])
-        fit(trainer, arguments, 3)
-        other, _ = sgd_with_momentum([stopping])
-        before = {name: array.copy() for name, array in other.model.weights().items()}
-        if reason == "wrong variable":
-            monkeypatch.setenv("MINIDL_VERBOSE", "loud")
-        for _ in range(2):
-            with pytest.raises(dl.InputError, match=r"pass validation data|MINIDL_VERBOSE"):
-                other.fit(images(), images() if reason == "wrong variable" else None, epochs=1, batch_size=9)
-            assert_weights(other, before)
+@pytest.mark.parametrize("reason", ["pass validation data", "MINIDL_VERBOSE"])
+def test_a_fit_that_is_refused_gets_no_weights_of_the_run_before(monkeypatch, reason):
+    stopping = dl.EarlyStopping("val_loss", patience=0, verbose=None)
+    trained(stopping)
+    other, _ = sgd_with_momentum([stopping])
+    before = {name: array.copy() for name, array in other.model.weights().items()}
+    validation = None
+    if reason == "MINIDL_VERBOSE":
+        monkeypatch.setenv("MINIDL_VERBOSE", "loud")
+        validation = images()
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match=reason):
+            other.fit(images(), validation, epochs=1, batch_size=9)
+        assert_weights(other, before)
 
 
 MEMORIES = {
@@ -262,11 +251,6 @@ def test_a_second_fit_goes_on_where_the_first_one_ended():
     assert len(set(whole)) == 3
 
 
-def test_it_serves_a_real_training():
-    plateau = dl.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=10.0)
-    assert trained(plateau, epochs=6).history["learning_rate"] == [0.05, 0.05, 0.05, 0.025, 0.025, 0.0125]
-
-
 def test_a_schedule_and_a_plateau_do_not_go_together():
     with pytest.raises(dl.InputError, match=r"a number as learning rate, got ConstantRate\(0.1\); keep"):
         dl.ReduceLROnPlateau().on_train_begin(trainer_with(dl.ConstantRate(0.1)))
@@ -276,14 +260,6 @@ def test_a_schedule_and_a_plateau_do_not_go_together():
 
 NO_STEP = dl.LambdaCallback(on_batch_begin=lambda trainer: pytest.fail("training has begun"))
 FOLLOWING = [dl.EarlyStopping, dl.ReduceLROnPlateau]
-both = pytest.mark.parametrize("callback", FOLLOWING)
-
-
-@both
-def test_a_name_that_is_not_there_is_refused_before_the_first_step(callback):
-    words = rf"{callback.__name__}\(.*: an epoch has no 'val_acuracy'; the nearest names are val_accuracy"
-    with pytest.raises(dl.InputError, match=words):
-        trained(dl.ProgressBar(0), callback("val_acuracy"), NO_STEP)
 
 
 @pytest.mark.parametrize("name", ["loss", "cost", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"])
@@ -298,15 +274,12 @@ def test_the_names_are_those_of_the_loss():
         trainer.fit(dl.Dataset(np.zeros((4, 3)), np.zeros((4, 2))), epochs=1, batch_size=2)
 
 
-@both
+@pytest.mark.parametrize("callback", FOLLOWING)
 @pytest.mark.parametrize(
-    "adds",
-    [lambda: Measures(1), lambda: dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=1))],
-    ids=["class", "lambda"],
+    "adds", [Measures(1), dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=1))]
 )
 def test_where_another_callback_may_add_numbers_the_first_epoch_tells(callback, adds):
-    assert len(trained(adds(), callback("quality"), epochs=1).history) == 1
-    trainer, arguments = sgd_with_momentum([adds(), callback("qualty")])
+    trainer, arguments = sgd_with_momentum([adds, callback("qualty")])
     with pytest.raises(dl.InputError, match="no 'qualty'; the nearest names are quality"):
         fit(trainer, arguments, 2)
     assert len(trainer.history) == 1
