@@ -3,8 +3,8 @@
 import os
 import time
 from contextlib import nullcontext
+from unittest.mock import Mock
 
-import numpy as np
 import pytest
 from training_runs import BATCH, Death, DieAt, fit, images, saved_steps, sgd_with_momentum, trained
 
@@ -66,37 +66,26 @@ def test_killed_anywhere_and_resumed_there_is_one_row_an_epoch(tmp_path, kind, e
         assert read(path)["epoch"] == [1, 2, 3, 4]
 
 
-class Draws(dl.Callback):
-    """Draws random numbers from every generator around, and tells what is never the same again."""
-
-    adds_logs = True
+class Clock(dl.Callback):
+    """Tells what is never the same again."""
 
     def on_epoch_end(self, trainer):
-        np.random.default_rng().random()
         trainer.logs["clock"] = time.perf_counter()
 
 
-OTHERS = {
-    "alone": lambda folder: [],
-    "draws": lambda folder: [Draws()],
-    "figure": lambda folder: [dl.LiveCurves(folder / "live.html")],
-}
-
-
-@pytest.mark.parametrize(("others", "epochs_done"), [("alone", 1), ("alone", 2), ("draws", 1), ("figure", 1)])
+@pytest.mark.parametrize("others", [[], [Clock()]], ids=["alone", "clock"])
+@pytest.mark.parametrize("epochs_done", [1, 2])
 def test_killed_after_the_first_row_and_resumed_in_the_middle_of_its_epoch(tmp_path, kind, others, epochs_done):
     path, saves = tmp_path / f"log.{kind}", tmp_path / "saves"
+    usual = [*others, dl.Checkpoint(saves, None, 2)]
     for _ in range(2):  # twice at the same place
-        death = DieAt(epochs_done * STEPS, moment="epoch")
         with pytest.raises(Death):
-            logged(path, *OTHERS[others](tmp_path), death, dl.Checkpoint(saves, None, 2), epochs=4, resume_from=saves)
-        for later in saved_steps(saves):
-            if later > 2:  # as if it could not be written
-                checkpoint_path(saves, later).unlink()
+            logged(path, *usual, DieAt(epochs_done * STEPS, moment="epoch"), epochs=4, resume_from=saves)
+        for later in saved_steps(saves)[:-1]:  # as if it could not be written
+            checkpoint_path(saves, later).unlink()
         assert saved_steps(saves) == [2]
         assert read(path)["epoch"] == list(range(1, epochs_done + 1))
-    others = OTHERS[others](tmp_path)
-    trainer = logged(path, *others, dl.Checkpoint(saves, None, 2), epochs=4, resume_from=saves)
+    trainer = logged(path, *usual, epochs=4, resume_from=saves)
     assert not list(tmp_path.glob("log-*"))
     assert read(path) == trainer.history
     assert read(path)["epoch"] == [1, 2, 3, 4]
@@ -105,23 +94,23 @@ def test_killed_after_the_first_row_and_resumed_in_the_middle_of_its_epoch(tmp_p
 @pytest.mark.parametrize("there", ["another run", "other columns", "nothing measured"])
 def test_resumed_in_the_middle_of_the_first_epoch_what_is_of_another_run_is_kept(tmp_path, kind, there):
     path, saves = tmp_path / f"log.{kind}", tmp_path / "saves"
-    options = {"epochs": 2, "batch_size": BATCH, "train_metrics": there != "nothing measured"}
 
-    def make(*others):
-        return sgd_with_momentum([LOGGERS[kind](path), *others])[0]
+    def run(*others, seed=0, **options):
+        trainer, _ = sgd_with_momentum([LOGGERS[kind](path), *others])
+        measured = there != "nothing measured"
+        return trainer.fit(images(seed=seed), epochs=2, batch_size=BATCH, train_metrics=measured, **options)
 
     with pytest.raises(Death):
-        make(DieAt(2), dl.Checkpoint(saves, None, 2)).fit(images(), **options)
+        run(DieAt(2), dl.Checkpoint(saves, None, 2))
     if there == "other columns":
         getattr(dl.History([{"mine": 1.0}]), f"to_{kind}")(path)
     else:
-        make().fit(images(seed=9), **options)
+        run(seed=9)
     before = path.read_bytes()
-    trainer = make(dl.Checkpoint(saves, None, 2))
     with pytest.warns(UserWarning, match="is of another run; it is kept as log-1"):
-        trainer.fit(images(), **options, resume_from=saves)
+        history = run(dl.Checkpoint(saves, None, 2), resume_from=saves)
     assert (tmp_path / f"log-1.{kind}").read_bytes() == before
-    assert read(path) == trainer.history
+    assert read(path) == history
 
 
 CONTENTS = {
@@ -173,26 +162,10 @@ def test_going_back_to_an_older_checkpoint_keeps_the_later_rows(tmp_path):
     assert read(path) == trainer.history
 
 
-@pytest.mark.parametrize("place", ["folder", "file/log.csv", "/dev/null", "locked/log.csv"])
-def test_what_cannot_be_written_is_refused_when_training_begins(tmp_path, place):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("")
-    (tmp_path / "locked").mkdir(mode=0o500)
-    if "locked" in place and os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    trainer, arguments = sgd_with_momentum([dl.CSVLogger(tmp_path / place)])
-    with pytest.raises(dl.InputError, match="expected a f"):
-        fit(trainer, arguments, 1)
-    assert trainer.step == 0
-
-
 def test_a_failed_write_ends_training_and_leaves_the_last_rows(tmp_path, monkeypatch):
-    def fail(source, target):
-        raise OSError(5, "planted")
-
     def break_it(trainer):
         if trainer.epoch == 3:
-            monkeypatch.setattr("os.replace", fail)
+            monkeypatch.setattr("os.replace", Mock(side_effect=OSError(5, "planted")))
 
     path = tmp_path / "log.csv"
     with pytest.raises(OSError, match="planted"):
