@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from plateau_runs import measure, rates_along, trainer_with
 from screen import terminal
-from training_runs import Death, DieAt, Measures, everything, fit, images, sgd_with_momentum, trained
+from training_runs import Death, DieAt, Measures, fit, images, sgd_with_momentum, trained
 
 import minidl as dl
 
@@ -171,25 +171,6 @@ def test_a_fit_that_is_refused_gets_no_weights_of_the_run_before(monkeypatch, re
         with pytest.raises(dl.InputError, match=reason):
             other.fit(images(), validation, epochs=1, batch_size=9)
         assert_weights(other, before)
-
-
-MEMORIES = {
-    "EarlyStopping": lambda: dl.EarlyStopping("loss", patience=2, min_delta=0.2),
-    "ReduceLROnPlateau": lambda: dl.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=0.2, cooldown=1),
-    "TerminateOnNaN": dl.TerminateOnNaN,
-    "GradientMonitor": dl.GradientMonitor,
-}
-
-
-@pytest.mark.parametrize("make", MEMORIES.values(), ids=MEMORIES)
-def test_a_callback_taken_to_another_model_remembers_nothing_of_the_first(make):
-    ends = []
-    callback = make()
-    for taken in (callback, callback, make()):
-        trainer, arguments = sgd_with_momentum([taken])
-        fit(trainer, arguments, 6)
-        ends.append((everything(trainer), repr({name: getattr(taken, name) for name in taken.saved_attributes})))
-    assert ends[0] == ends[1] == ends[2]
 
 
 def test_the_environment_may_want_nothing_said(capsys, monkeypatch):
