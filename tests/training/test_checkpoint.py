@@ -43,11 +43,9 @@ def refused(words, *callbacks, error=dl.InputError, **options):
         ({"keep": 1}, [9]),
         ({"every_epochs": 2}, [9, 6]),
         ({"every_epochs": None, "every_steps": 4}, [9, 8, 4]),
-        ({"every_steps": 2}, [9, 8, 6]),
         ({"every_steps": 2, "keep": 99}, [9, 8, 6, 4, 3, 2]),
         ({"every_epochs": None, "every_steps": 100}, [9]),
     ],
-    ids=str,
 )
 def test_what_is_kept(tmp_path, options, left):
     trained(dl.Checkpoint(tmp_path, **options))
@@ -56,14 +54,11 @@ def test_what_is_kept(tmp_path, options, left):
 
 
 def test_the_older_one_goes_only_when_the_newer_one_is_there(tmp_path):
-    class Notes(dl.Callback):
-        runs_last, seen = True, []
-
-        def on_batch_end(self, trainer):
-            self.seen.append(saved_steps(tmp_path))
-
-    trained(dl.Checkpoint(tmp_path, every_steps=1, keep=2), Notes())
-    assert Notes.seen == [[1], *([k + 1, k] for k in range(1, 9))]
+    seen = []
+    notes = dl.LambdaCallback(on_batch_end=lambda trainer: seen.append(saved_steps(tmp_path)))
+    notes.runs_last = True
+    trained(dl.Checkpoint(tmp_path, every_steps=1, keep=2), notes)
+    assert seen == [[1], *([k + 1, k] for k in range(1, 9))]
 
 
 def test_it_has_its_turn_after_all_others_and_saves_a_run_that_is_stopped(tmp_path):
@@ -85,10 +80,8 @@ def test_the_best_stays_whatever_else_goes(tmp_path):
     trained(Measures(nan, 3.0, 1.0, 2.0, nan, 1.0), dl.Checkpoint(tmp_path, keep=1, monitor="quality"), epochs=6)
     assert sorted(contents(tmp_path)) == ["best.safetensors", "checkpoint-000000018.safetensors"]
     assert best_of(tmp_path)["epoch"] == 3
-    other = sgd_with_momentum()[0].model
-    other.load_weights(tmp_path / "best.safetensors")
     for name, array in trained().model.weights().items():
-        np.testing.assert_array_equal(other.weights()[name], array)
+        np.testing.assert_array_equal(read_checkpoint(tmp_path / "best.safetensors")[0][name], array)
 
 
 def test_the_best_is_still_the_best_after_a_resume(tmp_path):
@@ -132,22 +125,21 @@ def test_a_best_that_cannot_be_read_is_told(tmp_path):
 # ---- refusals
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"every_epochs": None}, "every_epochs or every_steps"),
-        ({"every_epochs": 0}, "every_epochs"),
-        ({"every_steps": 2.5}, "every_steps"),
-        ({"keep": 0}, "keep"),
-        ({"monitor": "loss", "mode": "best"}, "mode"),
-        ({"monitor": 5}, "monitor"),
-        *(({"directory": place}, "directory") for place in (123, True, "", "a\0b", b"bytes")),
-    ],
-    ids=str,
-)
-def test_wrong_options(tmp_path, options, words):
-    with pytest.raises(dl.InputError, match=words):
-        dl.Checkpoint(**{"directory": tmp_path} | options)
+WRONG = [
+    ("every_epochs", None),
+    ("every_epochs", 0),
+    ("every_steps", 2.5),
+    ("keep", 0),
+    ("mode", "best"),
+    ("monitor", 5),
+]
+WRONG += [("directory", place) for place in (123, True, "", "a\0b", b"bytes")]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_wrong_options(tmp_path, name, value):
+    with pytest.raises(dl.InputError, match=name):
+        dl.Checkpoint(**{"directory": tmp_path, "monitor": "loss", name: value})
 
 
 def test_a_name_that_does_not_exist_is_an_error_with_the_nearest(tmp_path):
@@ -187,12 +179,6 @@ def test_who_goes_back_does_not_leave_two_branches(tmp_path):
     back = trained(dl.Checkpoint(tmp_path / "other"), resume_from=str(early))
     assert everything(back) == everything(trainer)
     trained(dl.Checkpoint(tmp_path), epochs=4, resume_from=tmp_path / "checkpoint-000000009.safetensors")
-
-
-def test_a_file_in_the_place_of_the_directory(tmp_path):
-    (tmp_path / "file").write_text("mine")
-    refused("expected a folder that can be written", dl.Checkpoint(tmp_path / "file"))
-    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_two_runs_in_one_directory(tmp_path):
