@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_runs import Death, DieAt, Measures, everything, fit, seeded, sgd_with_momentum, trained
+from training_runs import Measures, everything, fit, sgd_with_momentum, trained
 
 import minidl as dl
 from minidl.training.callback import MOMENTS
@@ -112,24 +112,6 @@ def test_a_number_is_in_a_checkpoint_that_its_own_callback_saves(tmp_path):
     history = trained(Saves(), epochs=1).history
     assert "val_f1" in history
     assert trained(Saves(), epochs=1, resume_from=tmp_path / "one.safetensors").history == history
-
-
-@pytest.mark.parametrize("step", range(1, 13))
-@pytest.mark.parametrize("moment", ["step", "epoch"])
-def test_a_run_that_died_anywhere_has_the_same_columns(tmp_path, moment, step):
-    def run(*more, **options):
-        own = F1(), dl.EarlyStopping("val_loss", verbose=0)
-        trainer, arguments = seeded(sgd_with_momentum, [*own, *more])
-        fit(trainer, arguments, 4, **options)
-        return trainer
-
-    files = dl.CSVLogger(tmp_path / "log.csv"), dl.Checkpoint(tmp_path, every_steps=1)
-    if moment == "step" or step % 3 == 0:
-        with pytest.raises(Death):
-            run(*files, DieAt(step, moment=moment))
-    resumed = run(*files, resume_from=tmp_path)
-    assert everything(resumed) == everything(run())
-    assert dl.History.from_csv(tmp_path / "log.csv") == resumed.history
 
 
 # ---- what is refused

@@ -228,15 +228,6 @@ def test_a_quantity_may_be_measured_in_validation_alone_or_be_no_metric(path):
     assert [alt.partition(",")[0] for alt in alts] == ["loss over 3 epochs", "learning_rate over 3 epochs"]
 
 
-@pytest.mark.parametrize(("place", "reason"), [("file/live.html", "(Not a d|File ex)"), ("", "Expected a f")])
-def test_what_cannot_be_written_is_refused_before_the_first_epoch(tmp_path, place, reason):
-    (tmp_path / "file").write_text("")
-    t = trainer(dl.LiveCurves(tmp_path / place))
-    with pytest.raises(dl.InputError, match=f"LiveCurves.*cannot write .*{reason}"):
-        t.fit(DATA, epochs=1, batch_size=4)
-    assert t.step == 0
-
-
 def test_without_a_path_and_a_notebook_nothing_happens(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     fit(dl.LiveCurves(None))

@@ -1,8 +1,8 @@
 """Learning-rate schedules: their formulas, their edges, what they refuse, and whether they go with a run."""
 
+import inspect
 import math
 import warnings
-from functools import partial
 
 import numpy as np
 import pytest
@@ -88,40 +88,35 @@ def test_one_cycle_stays_at_its_last_rate():
     assert dl.OneCycle(1.0, 1)(0) == pytest.approx(1 / 25e4, rel=1e-9)
 
 
-ABOVE, LEAST, COUNT = "expected a finite number > 0", "expected a finite number >= ", "expected an integer >= 1"
-WRONG_ARGUMENTS = [
-    (dl.ConstantRate, (0,), f"rate: {ABOVE}"),
-    (dl.StepDecay, (0.1, 0, 5), f"factor: {ABOVE}"),
-    (dl.StepDecay, (0.1, 0.5, 0), f"every: {COUNT}"),
-    (dl.StepDecay, (0, 0.5, 5), f"initial: {ABOVE}"),
-    (dl.PiecewiseConstant, ([5, 5], [1, 1, 1]), r"boundaries: expected increasing steps, got \[5, 5\]"),
-    (dl.PiecewiseConstant, ([5], [1]), "rates: expected one more than the 1 boundaries"),
-    (dl.PiecewiseConstant, ([5], [1, -1]), rf"rates\[1\]: {LEAST}0"),
-    (dl.PiecewiseConstant, ([0], [1, 1]), rf"boundaries\[0\]: {COUNT}"),
-    (dl.ExponentialDecay, (0.1, "x"), "factor: "),
-    (dl.ExponentialDecay, (0, 0.5), f"initial: {ABOVE}"),
-    (dl.InverseTimeDecay, (0.1, -1), f"decay: {LEAST}0"),
-    (dl.InverseTimeDecay, (0, 0.5), f"initial: {ABOVE}"),
-    (dl.CosineAnnealing, (0.1, 2.0), f"steps: {COUNT}"),
-    (dl.CosineAnnealing, (0.1, 5, 0.2), "minimum: expected at most initial, which is 0.1, got 0.2"),
-    (dl.CosineAnnealing, (0, 5), f"initial: {ABOVE}"),
-    (dl.CosineAnnealingWarmRestarts, (0.1, 5, 0), f"growth: {COUNT}"),
-    (dl.CosineAnnealingWarmRestarts, (0.1, 5, 1, 1), "minimum: expected at most initial"),
-    (dl.CosineAnnealingWarmRestarts, (math.nan, 5), f"initial: {ABOVE}"),
-    (dl.LinearWarmup, ("0.1", 5), f"rate: {ABOVE}"),
-    (dl.LinearWarmup, (0.1, 5, -1), f"start: {LEAST}0"),
-    (dl.TriangularCycle, (0.1, 0.1, 5), f"maximum: {ABOVE}.1"),
-    (dl.OneCycle, (0, 5), f"maximum: {ABOVE}"),
-    (partial(dl.OneCycle, rise=1), (0.1, 5), r"rise: expected a number in \[0, 1\)"),
-    (partial(dl.OneCycle, start_divisor=0.9), (0.1, 5), f"start_divisor: {LEAST}1"),
-    (partial(dl.OneCycle, end_divisor=0.9), (0.1, 5), f"end_divisor: {LEAST}1"),
-]
+@pytest.mark.parametrize("wrong", [-1, 0, math.nan, "x"])
+@pytest.mark.parametrize("schedule", [schedule for schedule in ALL if not isinstance(schedule, dl.PiecewiseConstant)])
+def test_no_argument_takes_what_it_cannot_mean(schedule, wrong):
+    names = inspect.signature(type(schedule)).parameters
+    right = {name: getattr(schedule, name) for name in names}
+    for name in [name for name in names if wrong != 0 or name not in ("minimum", "start", "decay", "rise")]:
+        with pytest.raises(dl.InputError, match=f"{name}|rate"):
+            type(schedule)(**right | {name: wrong})
 
 
-@pytest.mark.parametrize(("make", "arguments", "message"), WRONG_ARGUMENTS)
-def test_wrong_arguments_are_refused(make, arguments, message):
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: dl.PiecewiseConstant([5, 5], [1, 1, 1]), r"boundaries: expected increasing steps, got \[5, 5\]"),
+        (lambda: dl.PiecewiseConstant([5], [1]), "rates: expected one more than the 1 boundaries"),
+        (lambda: dl.PiecewiseConstant([5], [1, -1]), r"rates\[1\]: expected a finite number >= 0"),
+        (lambda: dl.PiecewiseConstant([0], [1, 1]), r"boundaries\[0\]: expected an integer >= 1"),
+        (lambda: dl.CosineAnnealing(0.1, 2.0), "steps: expected an integer >= 1"),
+        (lambda: dl.CosineAnnealing(0.1, 5, 0.2), "minimum: expected at most initial, which is 0.1, got 0.2"),
+        (lambda: dl.CosineAnnealingWarmRestarts(0.1, 5, minimum=1), "minimum: expected at most initial"),
+        (lambda: dl.TriangularCycle(0.1, 0.1, 5), "maximum: expected a finite number > 0.1"),
+        (lambda: dl.OneCycle(0.1, 5, rise=1), r"rise: expected a number in \[0, 1\)"),
+        (lambda: dl.OneCycle(0.1, 5, start_divisor=0.9), "start_divisor: expected a finite number >= 1"),
+        (lambda: dl.OneCycle(0.1, 5, end_divisor=0.9), "end_divisor: expected a finite number >= 1"),
+    ],
+)
+def test_what_is_just_too_much_is_refused(make, message):
     with pytest.raises(dl.InputError, match=message):
-        make(*arguments)
+        make()
 
 
 def test_what_is_just_allowed():
@@ -176,15 +171,12 @@ def told(trainer, epochs=5, **options):
 
 UNFIT = [
     (dl.OneCycle(0.1, steps=5), "ends after step 5 of 15, and the rest has a rate of 4e-07; did you give"),
-    (dl.CosineAnnealing(0.1, 5), "ends after step 5 of 15, and the rest has a rate of 0;"),
     (dl.CosineAnnealing(0.1, 13, minimum=1e-3), "ends after step 13 of 15.* a rate of 0.001;"),
-    (dl.LinearWarmup(dl.CosineAnnealing(0.1, 5), 5), "ends after step 10 of 15"),
     (dl.LinearWarmup(dl.LinearWarmup(dl.OneCycle(0.1, 3), 4), 2), "ends after step 9 of 15"),
     (dl.PiecewiseConstant([3, 6], [0.1, 0.01, 0]), "ends after step 6 of 15, .* a rate of 0;"),
     (dl.PiecewiseConstant([1, 2], [0.1, 0.01, 0.001]), "falls for the last time after step 2"),
     (dl.StepDecay(0.1, 0.1, every=1), "ends after step 6 of 15, and the rest has a rate of 1e-15;"),
     (dl.ExponentialDecay(0.1, 0.2), "ends after step 9 of 15"),
-    (dl.LinearWarmup(dl.ExponentialDecay(0.1, 0.2), 4), "ends after step 13 of 15"),
     (Line(5), "has a rate of 0 at step 8 of 15; did you give"),
     (dl.LinearWarmup(0.1, 16), "has a warm-up of 16 steps, but the run ends after step 15; did you"),
     (dl.OneCycle(0.1, 60), "has a warm-up of 18 steps, but the run ends after step 15"),
@@ -208,25 +200,17 @@ def test_a_schedule_that_does_not_go_with_the_run_is_warned_of_before_the_first_
 
 FIT = [
     0.1,
-    dl.ConstantRate(0.1),
-    dl.CosineAnnealing(0.1, 15),
     dl.CosineAnnealing(0.1, 14),
-    dl.CosineAnnealing(0.1, 1000),
-    dl.OneCycle(0.1, 15),
     dl.LinearWarmup(0.1, 15),
-    dl.LinearWarmup(dl.CosineAnnealing(0.1, 12), 3),
     dl.LinearWarmup(dl.OneCycle(0.1, 11), 4),
     dl.CosineAnnealingWarmRestarts(0.1, 2),
     dl.TriangularCycle(0.001, 0.1, half_cycle=3),
     dl.StepDecay(0.1, 0.5, every=2),
-    dl.StepDecay(0.1, 0.1, every=1000),
     dl.ExponentialDecay(0.1, 0.5),
     dl.ExponentialDecay(1e-6, 2.0),
-    dl.InverseTimeDecay(0.1, 1.0),
     dl.PiecewiseConstant([3, 9], [0.1, 0.01, 0.001]),
     dl.PiecewiseConstant([1, 2], [0.01, 0.1, 0.05]),
     dl.PiecewiseConstant([15], [0.1, 0.0]),
-    dl.PiecewiseConstant([], [0.1]),
     Line(15),
 ]
 
@@ -330,7 +314,7 @@ def test_an_optimizer_of_an_earlier_trainer_has_steps_behind_it():
     assert told(dl.Trainer(first.model, first.optimizer, rng=0), 0) == []
 
 
-@pytest.mark.parametrize("schedule", [*(schedule for schedule, _ in UNFIT), *FIT[1:]], ids=repr)
+@pytest.mark.parametrize("schedule", [*ALL, *(schedule for schedule, _ in UNFIT), *FIT[1:]], ids=repr)
 def test_what_a_schedule_says_of_its_end_is_true(schedule):
     rates = [schedule(step) for step in range(200)]
     end, warmup = schedule.ends_after, schedule.warmup_ends_after
