@@ -1,4 +1,4 @@
-"""GradientMonitor, Timer, TensorBoard, LambdaCallback: what they see, against sums done here by hand."""
+"""GradientMonitor, Timer, TensorBoard: what they see, against sums done here by hand."""
 
 import re
 from types import SimpleNamespace
@@ -246,22 +246,3 @@ def test_a_real_writer_takes_what_it_is_given(tmp_path):
     (path,) = tmp_path.iterdir()
     assert path.read_bytes().count(b"loss/validation") == 2
     assert repr(dl.TensorBoard(writer)) == "TensorBoard(SummaryWriter)"
-
-
-# ---- LambdaCallback
-
-
-def test_each_moment_calls_its_function_with_the_trainer():
-    told = set()
-    moments = {name for name in vars(dl.Callback) if name.startswith("on_")}
-    functions = {name: lambda trainer, name=name: told.add((name, trainer)) for name in moments}
-    trainer = trained(dl.LambdaCallback(**functions), epochs=1)
-    assert told == {(name, trainer) for name in moments - {"on_interrupt"}}
-
-
-@pytest.mark.parametrize(("name", "meant"), [("on_epoch_finish", "on_epoch_"), ("epoch_end", "on_epoch_end")])
-def test_a_wrong_moment_is_answered_with_the_nearest(name, meant):
-    with pytest.raises(dl.InputError, match=rf"no moment '{name}', there is .*; did you mean '{meant}"):
-        dl.LambdaCallback(**{name: print})
-    with pytest.raises(dl.InputError, match="expected a function of the trainer as on_epoch_end, got 3"):
-        dl.LambdaCallback(on_epoch_end=3)
