@@ -125,19 +125,6 @@ def test_a_single_row_is_fine_where_rows_do_not_mix():
         assert trained(network, rows(161)).step == 12
 
 
-def test_asking_changes_no_bit_of_a_run():
-    def run(check):
-        network = normalized()
-        trainer = dl.Trainer(network, dl.Adam(0.01), rng=0)
-        if check:
-            with pytest.raises(dl.InputError, match="drop_last=True"):
-                trainer.fit(rows(161), epochs=2, batch_size=32)
-        trainer.fit(rows(161), epochs=2, batch_size=40, drop_last=True)
-        return [array.tobytes() for array in network.weights().values()]
-
-    assert run(True) == run(False)
-
-
 def test_a_network_that_cannot_be_copied_is_refused_at_the_batch_itself():
     norm = dl.BatchNorm(5)
     vars(norm)["lock"] = threading.Lock()

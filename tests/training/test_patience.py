@@ -1,7 +1,6 @@
 """EarlyStopping, ReduceLROnPlateau, TerminateOnNaN: when they act, what they say, and what comes back on every exit."""
 
 import math
-import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -92,16 +91,11 @@ def our_stops(values, patience, min_delta, mode):
     return trainer.epoch, stopping.best_epoch
 
 
-def columns(rng):
-    """Draw columns of values, with patience, min_delta and mode."""
-    for _ in range(400):
-        values = (rng.normal(size=12).cumsum() / 4).round(3).tolist()
-        yield values, int(rng.integers(4)), float(rng.choice([0.0, 0.1004])), str(rng.choice(["min", "max"]))
-
-
 def test_patience_counts_as_in_keras(rng):
     stopped = 0
-    for values, patience, min_delta, mode in columns(rng):
+    for _ in range(400):
+        values = (rng.normal(size=12).cumsum() / 4).round(3).tolist()
+        patience, min_delta, mode = int(rng.integers(4)), rng.choice([0.0, 0.1004]), rng.choice(["min", "max"])
         epochs, last_improvement = keras_stops(values, patience, min_delta, mode)
         best = {"min": min, "max": max}[mode](values[:epochs])
         ours = our_stops(values, patience, min_delta, mode)
@@ -116,21 +110,6 @@ def test_kerass_own_test_of_patience(patience, epochs):
     """In early_stopping_test.py, whose epochs count from 0."""
     losses = [10, 9, 8, 9, 8.9, 8.8, 8.7, 8.6, 8.5]
     assert keras_stops(losses, patience, 0, "min") == our_stops(losses, patience, 0, "min") == (epochs, 3)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_loop_is_the_keras_that_is_there(rng, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "torch"))
-    callbacks = pytest.importorskip("keras", exc_type=ImportError).callbacks
-    for values, patience, min_delta, mode in columns(rng):
-        theirs = callbacks.EarlyStopping("quality", min_delta=min_delta, patience=patience, mode=mode)
-        theirs.set_model(SimpleNamespace(stop_training=False))
-        theirs.on_train_begin()
-        for epoch, value in enumerate(values):
-            theirs.on_epoch_end(epoch, {"quality": value})
-            if theirs.model.stop_training:
-                break
-        assert (epoch + 1, theirs.best_epoch + 1) == keras_stops(values, patience, min_delta, mode)
 
 
 @pytest.mark.parametrize("died", [4, 7, 10, 13])

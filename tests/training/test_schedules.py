@@ -305,15 +305,6 @@ def test_a_second_fit_that_is_resumed(tmp_path):
     assert "ends after step 15 of 18" in message
 
 
-def test_an_optimizer_of_an_earlier_trainer_has_steps_behind_it():
-    first = a_trainer(dl.CosineAnnealing(0.1, 15))
-    fit(first, {}, 4)
-    second = dl.Trainer(first.model, first.optimizer, rng=0)
-    (message,) = told(second, 2)
-    assert "ends after step 15 of 18" in message
-    assert told(dl.Trainer(first.model, first.optimizer, rng=0), 0) == []
-
-
 @pytest.mark.parametrize("schedule", [*ALL, *(schedule for schedule, _ in UNFIT), *FIT[1:]], ids=repr)
 def test_what_a_schedule_says_of_its_end_is_true(schedule):
     rates = [schedule(step) for step in range(200)]

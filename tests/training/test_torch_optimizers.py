@@ -97,25 +97,3 @@ def test_fifty_steps_are_pytorchs(cls, dtype, bar):
             np.testing.assert_allclose(parameter.value, expected, rtol=0, atol=bar * largest[path])
 
     same()
-
-
-@pytest.mark.parametrize("decays", [lambda: dl.SGD(0.1), lambda: dl.SGD(0.1, momentum=0.9)], ids=["SGD", "momentum"])
-def test_weight_decay_is_twice_the_strength_where_biases_are_penalized_too(decays, rng):
-    model, optimizer = (
-        dl.Model(dl.Dense(10, 3, rng=0, dtype=np.float64), dl.SoftmaxCrossEntropy(), dl.L2(0.05)),
-        decays(),
-    )
-    model.parameters["bias"].value[...] = [0.5, -0.5, 1.0]
-    for parameter in model.parameters.values():
-        parameter.penalized = True
-    weight, bias = (torch.nn.Parameter(torch.tensor(p.value)) for p in model.parameters.values())
-    theirs = torch.optim.SGD([weight, bias], 0.1, momentum=optimizer.momentum, weight_decay=0.1)
-    for _ in range(25):
-        x, y = rng.normal(size=(8, 10)), rng.integers(3, size=8)
-        model.compute_gradients(x, y)
-        optimizer.step(model.parameters)
-        theirs.zero_grad()
-        torch.nn.functional.cross_entropy(torch.tensor(x) @ weight + bias, torch.tensor(y)).backward()
-        theirs.step()
-    for parameter, tensor in zip(model.parameters.values(), (weight, bias), strict=True):
-        np.testing.assert_allclose(parameter.value, tensor.detach().numpy(), rtol=1e-10)
