@@ -9,7 +9,19 @@ import os
 import numpy as np
 import pytest
 from faulty_os import TAKES_SPACE, WRITING, FaultyOs, standing_in
-from training_runs import Death, DieAt, Measures, everything, fit, saved_steps, sgd_with_momentum, trained, undisturbed
+from training_runs import (
+    Death,
+    DieAt,
+    Measures,
+    at,
+    ended_by,
+    everything,
+    fit,
+    saved_steps,
+    trained,
+    undisturbed,
+    usual_run,
+)
 
 import minidl as dl
 from minidl._storage.locks import locked
@@ -27,10 +39,7 @@ def best_of(directory):
 
 def refused(words, *callbacks, error=dl.InputError, **options):
     """Check that training is refused before its first step."""
-    trainer, arguments = sgd_with_momentum(callbacks)
-    with pytest.raises(error, match=words):
-        fit(trainer, arguments, **options)
-    assert trainer.step == 0
+    assert ended_by(error, *callbacks, match=words, **options).step == 0
 
 
 # ---- which there are
@@ -199,11 +208,7 @@ def test_a_directory_may_be_called_like_a_file_and_may_be_left(tmp_path, monkeyp
 
 
 def test_weights_with_nan_are_never_saved(tmp_path):
-    def spoil(trainer):
-        if trainer.epoch == 2:
-            trainer.model.network.layers[1].bias.value[3] = np.nan
-
-    spoils = dl.LambdaCallback(on_epoch_end=spoil)
+    spoils = at("on_epoch_end", 2, lambda trainer: np.put(trainer.model.network.layers[1].bias.value, 3, np.nan))
     with pytest.raises(dl.NonFiniteError, match=r"1.bias: expected finite numbers, got 1 .* index \(3,\)"):
         trained(spoils, dl.Checkpoint(tmp_path))
     with pytest.warns(UserWarning, match="not saved: 1.bias"):
@@ -211,18 +216,14 @@ def test_weights_with_nan_are_never_saved(tmp_path):
     assert saved_steps(tmp_path) == saved_steps(tmp_path / "other") == [3]
 
 
-@pytest.mark.parametrize("moment", ["on_epoch_begin", "on_batch_begin"])
-def test_saving_where_an_epoch_would_be_lost_is_refused(tmp_path, moment):
-    def save(trainer):
-        if trainer.epoch == 2:
-            trainer.save_checkpoint(tmp_path / "c.safetensors")
-
-    with pytest.raises(dl.CallOrderError, match="without a step yet"):
-        trained(dl.LambdaCallback(**{moment: save}))
+@pytest.mark.parametrize(("moment", "number"), [("on_epoch_begin", 2), ("on_batch_begin", 3)])
+def test_saving_where_an_epoch_would_be_lost_is_refused(tmp_path, moment, number):
+    save = at(moment, number, lambda trainer: trainer.save_checkpoint(tmp_path / "c.safetensors"))
+    ended_by(dl.CallOrderError, save, match="without a step yet")
 
 
 def test_saving_by_hand_and_before_a_fit(tmp_path):
-    trainer, arguments = sgd_with_momentum()
+    trainer, arguments = usual_run()
     with pytest.raises(dl.CallOrderError, match="call fit first"):
         trainer.save_checkpoint(tmp_path / "c.safetensors")
     fit(trainer, arguments, 1)
@@ -265,7 +266,7 @@ def test_any_operation_of_a_save_may_fail(tmp_path, error, sticky):
         # Training itself is usable afterwards.
         trainer.callbacks = []
         fit(trainer, {}, 1)
-        assert everything(trainer)["weights"] == undisturbed(sgd_with_momentum, len(trainer.history))["weights"]
+        assert everything(trainer)["weights"] == undisturbed(usual_run, len(trainer.history))["weights"]
     assert outcomes - {"saved"} == {"refused", "refused at the door"}
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_runs import Measures, everything, fit, sgd_with_momentum, trained
+from training_runs import Measures, everything, fit, trained, usual_run
 
 import minidl as dl
 from minidl.training.callback import MOMENTS
@@ -73,7 +73,7 @@ def test_others_follow_it(tmp_path):
     quality, stopping = Measures(1, 5, 2, 3), dl.EarlyStopping("quality", mode="max", verbose=0)
     checkpoint = dl.Checkpoint(tmp_path, monitor="quality", mode="max")
     plateau = dl.ReduceLROnPlateau("quality", mode="max", factor=0.5, patience=0)
-    trainer, twin = trained(checkpoint, quality, stopping, plateau, epochs=4), sgd_with_momentum()[0]
+    trainer, twin = trained(checkpoint, quality, stopping, plateau, epochs=4), usual_run()[0]
     assert stopping.best_epoch == 2
     assert trainer.history["learning_rate"] == [0.05, 0.05, 0.05, 0.025]
     twin.model.load_weights(tmp_path / "best.safetensors")
@@ -148,7 +148,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_all_else_is_refused_and_the_row_stays_what_it_was(name, tmp_path):
     callback, words = CHANGES[name]
-    trainer, _ = sgd_with_momentum([callback, dl.CSVLogger(tmp_path / "log.csv")])
+    trainer, _ = usual_run([callback, dl.CSVLogger(tmp_path / "log.csv")])
     with pytest.raises(dl.InputError, match=words):
         fit(trainer, {}, 1)
     if name in MOMENTS:
@@ -167,7 +167,7 @@ def test_what_is_added_after_training_is_in_no_row():
 
 @pytest.mark.parametrize("follow", [dl.EarlyStopping, dl.ReduceLROnPlateau])
 def test_who_follows_it_must_come_after_it(follow):
-    trainer, _ = sgd_with_momentum([follow("quality"), Measures(*range(9))])
+    trainer, _ = usual_run([follow("quality"), Measures(*range(9))])
     with pytest.raises(dl.InputError, match=r"no 'quality'; .*; if Measures adds it, put Measures before this"):
         fit(trainer, {})
     assert trainer.step == 0

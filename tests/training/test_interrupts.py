@@ -17,13 +17,14 @@ from training_runs import (
     RUNS,
     Death,
     DieAt,
+    ended_by,
     everything,
     fit,
     saved_steps,
     seeded,
-    sgd_with_momentum,
     trained,
     undisturbed,
+    usual_run,
 )
 
 import minidl as dl
@@ -46,12 +47,7 @@ class SignalAt(dl.Callback):
         self.at_end = trainer.step, trainer.batch
 
 
-def interrupted(*callbacks, error=KeyboardInterrupt, **options):
-    """Return a trainer whose fit ended by this error."""
-    trainer, arguments = seeded(sgd_with_momentum, callbacks)
-    with pytest.raises(error):
-        fit(trainer, arguments, **options)
-    return trainer
+interrupted = partial(ended_by, KeyboardInterrupt)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +74,7 @@ def test_a_process_that_was_forked_in_training_does_not_wait(number):
             statuses.append(ended(helper))
 
     with open(reading), open(writing, "w"):
-        trainer = interrupted(dl.LambdaCallback(on_batch_end=fork), SignalAt(5, number), error=EXITS[number])
+        trainer = ended_by(EXITS[number], dl.LambdaCallback(on_batch_end=fork), SignalAt(5, number))
     assert trainer.step == 5
     assert statuses == [-signal.SIGTERM if number == signal.SIGTERM else 1]
 
@@ -119,13 +115,13 @@ def test_a_second_signal_does_not_wait(tmp_path):
 
 def test_a_signal_while_an_epoch_is_measured_is_heeded_after_it(tmp_path):
     late = dl.LambdaCallback(on_epoch_end=lambda trainer: signal.raise_signal(signal.SIGTERM))
-    trainer = interrupted(late, dl.Checkpoint(tmp_path, every_epochs=2), error=SystemExit)
+    trainer = ended_by(SystemExit, late, dl.Checkpoint(tmp_path, every_epochs=2))
     assert trainer.history["epoch"] == [1]
     assert saved_steps(tmp_path) == [3]
 
 
 def test_an_error_and_a_signal_at_once_show_the_error():
-    interrupted(SignalAt(2, signal.SIGINT), DieAt(2), error=Death)
+    ended_by(Death, SignalAt(2, signal.SIGINT), DieAt(2))
 
 
 @pytest.fixture
@@ -168,9 +164,8 @@ def test_ctrl_c_ends_what_asyncio_runs():
 
 
 def test_a_fit_within_a_fit_hands_the_signal_on():
-    inner, arguments = sgd_with_momentum([SignalAt(2, signal.SIGINT)])
-    nested = dl.LambdaCallback(on_epoch_end=lambda trainer: fit(inner, arguments))
-    outer = interrupted(nested)
+    inner, _ = usual_run([SignalAt(2, signal.SIGINT)])
+    outer = interrupted(dl.LambdaCallback(on_epoch_end=lambda trainer: fit(inner, {})))
     assert (inner.step, outer.step) == (2, 3)
 
 
@@ -193,14 +188,14 @@ PROGRAM = """
     import sys, time
     sys.path.insert(0, {tests!r})
     import minidl as dl
-    from training_runs import sgd_with_momentum, fit
+    from training_runs import usual_run, fit
 
     class Slow(dl.Callback):
         def on_batch_begin(self, trainer):
             print("batch", trainer.step + 1, flush=True)
             time.sleep(0.001)
 
-    trainer, arguments = sgd_with_momentum([Slow(), dl.Checkpoint({directory!r}, every_epochs=1000)])
+    trainer, arguments = usual_run([Slow(), dl.Checkpoint({directory!r}, every_epochs=1000)])
     try:
         fit(trainer, arguments, epochs=1000, resume_from={directory!r})
     finally:

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from unittest.mock import Mock
 
 import pytest
-from training_runs import BATCH, Death, DieAt, Measures, fit, images, saved_steps, sgd_with_momentum, trained
+from training_runs import BATCH, Death, DieAt, Measures, at, fit, images, saved_steps, trained, usual_run
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_path
@@ -88,7 +88,7 @@ def test_resumed_in_the_middle_of_the_first_epoch_what_is_of_another_run_is_kept
     path, saves = tmp_path / f"log.{kind}", tmp_path / "saves"
 
     def run(*others, seed=0, **options):
-        trainer, _ = sgd_with_momentum([LOGGERS[kind](path), *others])
+        trainer, _ = usual_run([LOGGERS[kind](path), *others])
         measured = there != "nothing measured"
         return trainer.fit(images(seed=seed), epochs=2, batch_size=BATCH, train_metrics=measured, **options)
 
@@ -155,13 +155,10 @@ def test_going_back_to_an_older_checkpoint_keeps_the_later_rows(tmp_path):
 
 
 def test_a_failed_write_ends_training_and_leaves_the_last_rows(tmp_path, monkeypatch):
-    def break_it(trainer):
-        if trainer.epoch == 3:
-            monkeypatch.setattr("os.replace", Mock(side_effect=OSError(5, "planted")))
-
+    fails = Mock(side_effect=OSError(5, "planted"))
     path = tmp_path / "log.csv"
     with pytest.raises(OSError, match="planted"):
-        logged(path, dl.LambdaCallback(on_epoch_begin=break_it), epochs=4)
+        logged(path, at("on_epoch_begin", 3, lambda trainer: monkeypatch.setattr("os.replace", fails)), epochs=4)
     monkeypatch.undo()
     assert read(path)["epoch"] == [1, 2]
     assert os.listdir(tmp_path) == ["log.csv"]

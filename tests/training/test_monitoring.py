@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_runs import Death, DieAt, fit, images, sgd_with_momentum, trained
+from training_runs import Death, DieAt, at, fit, images, trained, usual_run
 
 import minidl as dl
 from minidl.training.callbacks import monitors
@@ -29,7 +29,7 @@ class ByHand(dl.Callback):
 
 
 def plain(*callbacks, **options):
-    return dl.Trainer(sgd_with_momentum()[0].model, dl.SGD(0.05, **options), callbacks, rng=3)
+    return dl.Trainer(usual_run()[0].model, dl.SGD(0.05, **options), callbacks, rng=3)
 
 
 @pytest.mark.parametrize("every", [1, 2, 10])
@@ -69,18 +69,15 @@ def test_what_is_clipped_is_counted_and_the_norm_is_that_before():
 
 
 def test_it_changes_nothing_and_a_parameter_that_is_trained_later_has_columns_of_full_length():
-    def unfreeze(trainer):
-        if trainer.epoch == 2:
-            trainer.model.network.layers[1].weight.trainable = True
-
+    unfreeze = at("on_epoch_begin", 2, lambda trainer: trainer.model.network.layers[1].unfreeze())
     ends, monitor = [], dl.GradientMonitor(1)
     for callbacks in ([], [monitor]):
-        trainer = plain(*callbacks, dl.LambdaCallback(on_epoch_begin=unfreeze))
+        trainer = plain(*callbacks, unfreeze)
         trainer.model.network.layers[1].freeze()
         fit(trainer, {}, 3)
         ends.append({path: array.tobytes() for path, array in trainer.model.weights().items()})
     assert ends[0] == ends[1]
-    assert monitor.norms.keys() == monitor.ratios.keys() == {"1.weight", "3.weight", "3.bias"}
+    assert monitor.norms.keys() == monitor.ratios.keys() == {"1.weight", "1.bias", "3.weight", "3.bias"}
     assert np.isnan(monitor.norms["1.weight"]).tolist() == [True, False, False]
     assert {len(column) for table in (monitor.norms, monitor.ratios) for column in table.values()} == {3}
     fit(trainer, {}, 1)
@@ -228,7 +225,7 @@ def test_training_and_validation_of_a_quantity_lie_side_by_side():
 def test_a_writer_needs_no_flush_and_a_run_no_validation():
     tags = []
     writer = SimpleNamespace(add_scalar=lambda tag, value, step: tags.append(tag))
-    trainer, _ = sgd_with_momentum([dl.TensorBoard(writer)])
+    trainer, _ = usual_run([dl.TensorBoard(writer)])
     trainer.fit(images(), epochs=1, batch_size=16)
     assert sorted(tags) == ["accuracy/train", "cost/train", "learning_rate", "loss/train", "seconds"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training_runs import BATCH, batch_norm_dropout_augmentation, everything, fit, images, seeded, sgd_with_momentum
+from training_runs import BATCH, batch_norm_dropout_augmentation, everything, fit, images, seeded, usual_run
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_paths
@@ -137,14 +137,14 @@ def test_the_layer_is_named_that_makes_it():
 
 
 def test_a_weight_that_is_nan_already_is_named():
-    trainer, arguments = sgd_with_momentum()
+    trainer, arguments = usual_run()
     trainer.model.parameters["3.weight"].value[2, 1] = np.nan
     with pytest.raises(dl.NonFiniteError, match=r"first met in 3.weight: .* index \(2, 1\): nan"):
         fit(trainer, arguments)
 
 
 def test_only_in_validation():
-    trainer, _ = sgd_with_momentum()
+    trainer, _ = usual_run()
     large = images(20, 1)
     large.x[3] = 3e38
     with pytest.raises(dl.NonFiniteError, match="epoch 1, after step 3: logits"), np.errstate(all="ignore"):

@@ -5,7 +5,7 @@ import pytest
 from optimizer_problem import CASES, ENDS, make, walk
 from planted.optimizers import BUGS, RIGHT
 from small_parts import Momentum
-from training_runs import fit, images, sgd_with_momentum
+from training_runs import fit, images, usual_run
 
 import minidl as dl
 from minidl.nn.arithmetic import BLOCK, blocks
@@ -241,4 +241,4 @@ def parameter_with(gradient, dtype=np.float64):
 
 
 def trainer_with(optimizer):
-    return dl.Trainer(sgd_with_momentum()[0].model, optimizer, rng=0)
+    return dl.Trainer(usual_run()[0].model, optimizer, rng=0)

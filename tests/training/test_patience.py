@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from plateau_runs import measure, rates_along, trainer_with
 from screen import terminal
-from training_runs import Death, DieAt, Measures, fit, images, sgd_with_momentum, trained
+from training_runs import Death, DieAt, Measures, at, ended_by, fit, images, trained, usual_run
 
 import minidl as dl
 
@@ -129,9 +129,7 @@ def test_a_resumed_run_counts_and_keeps_as_it_would_have(died, tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_the_best_weights_come_back_after_an_error_too(error):
     measures, stopping = Measures(1, 2, 3), dl.EarlyStopping("quality")
-    trainer, arguments = sgd_with_momentum([measures, stopping, DieAt(8, error=error)])
-    with pytest.raises(error):
-        fit(trainer, arguments)
+    trainer = ended_by(error, measures, stopping, DieAt(8, error=error))
     assert stopping.best_epoch == 1
     assert_weights(trainer, measures.weights[0])
 
@@ -140,7 +138,7 @@ def test_the_best_weights_come_back_after_an_error_too(error):
 def test_a_fit_that_is_refused_gets_no_weights_of_the_run_before(monkeypatch, reason):
     stopping = dl.EarlyStopping("val_loss", patience=0, verbose=None)
     trained(stopping)
-    other, _ = sgd_with_momentum([stopping])
+    other, _ = usual_run([stopping])
     before = {name: array.copy() for name, array in other.model.weights().items()}
     validation = None
     if reason == "MINIDL_VERBOSE":
@@ -166,7 +164,7 @@ def test_what_it_says_does_not_spoil_a_bar(monkeypatch, first):
         monkeypatch.setattr("sys.stderr", file)
         bar, measures, stopping = dl.ProgressBar(), Measures(3, 2, 4, 5), dl.EarlyStopping("quality", patience=0)
         callbacks = [bar, measures, stopping] if first else [measures, stopping, bar]
-        fit(*sgd_with_momentum(callbacks), 4)
+        fit(*usual_run(callbacks), 4)
     assert [line.split()[0] for line in screen.lines()] == ["EarlyStopping:", "epoch"]
     assert screen.wraps == 0
 
@@ -239,9 +237,7 @@ def test_the_names_are_those_of_the_loss():
     "adds", [Measures(1), dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=1))]
 )
 def test_where_another_callback_may_add_numbers_the_first_epoch_tells(callback, adds):
-    trainer, arguments = sgd_with_momentum([adds, callback("qualty")])
-    with pytest.raises(dl.InputError, match="no 'qualty'; the nearest names are quality"):
-        fit(trainer, arguments, 2)
+    trainer = ended_by(dl.InputError, adds, callback("qualty"), match="no 'qualty'; the nearest names are quality")
     assert len(trainer.history) == 1
 
 
@@ -250,8 +246,7 @@ def test_a_wrong_verbose(callback, monkeypatch):
     with pytest.raises(dl.InputError, match="verbose: expected 0"):
         callback(verbose=3)
     monkeypatch.setenv("MINIDL_VERBOSE", "loud")
-    with pytest.raises(dl.InputError, match="MINIDL_VERBOSE"):
-        trained(callback(), NO_STEP)
+    ended_by(dl.InputError, callback(), NO_STEP, match="MINIDL_VERBOSE")
 
 
 @pytest.mark.parametrize(
@@ -273,12 +268,8 @@ def test_wrong_options(callback, options):
 
 @pytest.mark.parametrize("nonfinite", ["ignore", "skip"])
 def test_training_stops_after_the_epoch_of_the_first_nan(nonfinite, capsys):
-    def spoil(trainer):
-        if trainer.step == 4:
-            trainer.model.network.layers[1].weight.value[0, 0] = NAN
-
-    stop = dl.TerminateOnNaN()
-    trainer = trained(dl.LambdaCallback(on_batch_begin=spoil), stop, epochs=9, nonfinite=nonfinite)
+    spoils = at("on_batch_begin", 4, lambda trainer: np.put(trainer.model.network.layers[1].weight.value, 0, NAN))
+    trainer = trained(spoils, stop := dl.TerminateOnNaN(), epochs=9, nonfinite=nonfinite)
     assert (len(trainer.history), trainer.step) == (2, 5)
     assert stop.stopped_at == (2, 2)
     told = "epoch 2, batch 2: batch_cost is nan; training ends with this epoch"

@@ -17,7 +17,7 @@ from gone import KINDS, gone
 from notebooks import outputs_of_notebook
 from screen import terminal
 from tqdm import tqdm
-from training_runs import Death, DieAt, saved_steps
+from training_runs import Death, DieAt, at, saved_steps
 
 import minidl as dl
 from minidl.training.callbacks import progress
@@ -40,11 +40,6 @@ def slow(monkeypatch):
     """Show everything that there is to show, as if batches took their time."""
     monkeypatch.setattr(progress, "_SLOW", 0.0)
     monkeypatch.setattr(progress, "perf_counter", itertools.count().__next__)
-
-
-def at(step, act):
-    """Return a callback that does something after a step."""
-    return dl.LambdaCallback(on_batch_end=lambda trainer: act(trainer) if trainer.step == step else None)
 
 
 def trainer_with(*callbacks):
@@ -128,8 +123,8 @@ def test_the_epoch_bar_shows_the_time_left_and_the_batch_bar_the_loss_of_the_bat
 ENDS = {
     "error": (DieAt(14, error=RuntimeError), RuntimeError),
     "interrupt": (DieAt(14, error=KeyboardInterrupt), KeyboardInterrupt),
-    "signal": (at(14, lambda trainer: signal.raise_signal(signal.SIGINT)), KeyboardInterrupt),
-    "stop": (at(14, lambda trainer: trainer.stop()), None),
+    "signal": (at("on_batch_end", 14, lambda trainer: signal.raise_signal(signal.SIGINT)), KeyboardInterrupt),
+    "stop": (at("on_batch_end", 14, lambda trainer: trainer.stop()), None),
 }
 
 

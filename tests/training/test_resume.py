@@ -14,20 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import training_runs
-from training_runs import (
-    BATCH,
-    RUNS,
-    Death,
-    DieAt,
-    everything,
-    fit,
-    images,
-    killed,
-    seeded,
-    sgd_with_momentum,
-    trained,
-    undisturbed,
-)
+from training_runs import RUNS, Death, DieAt, everything, fit, images, killed, seeded, trained, undisturbed, usual_run
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_path, checkpoint_paths, read_checkpoint, write_checkpoint
@@ -50,7 +37,7 @@ def resumed(run, directory, epochs=3, **checkpointing):
 
 def with_callback(make):
     """Return a run with a callback of `make` before all others."""
-    return lambda callbacks=(): sgd_with_momentum([make(), *callbacks])
+    return lambda callbacks=(): usual_run([make(), *callbacks])
 
 
 # ---- killed anywhere
@@ -133,11 +120,7 @@ def test_killed_at_random_instants(name, kills, seed):
 
 
 def freezes():
-    def freeze(trainer):
-        if trainer.epoch == 2:
-            trainer.model.network.layers[1].freeze()
-
-    return dl.LambdaCallback(on_epoch_begin=freeze)
+    return training_runs.at("on_epoch_begin", 2, lambda trainer: trainer.model.network.layers[1].freeze())
 
 
 class Decay(dl.Callback):
@@ -185,20 +168,20 @@ def test_what_callbacks_do_comes_back(tmp_path, make):
 
 def test_a_checkpoint_from_before_the_first_epoch(tmp_path):
     trained(epochs=0).save_checkpoint(tmp_path / "c.safetensors")
-    assert everything(trained(resume_from=tmp_path / "c.safetensors")) == undisturbed(sgd_with_momentum)
+    assert everything(trained(resume_from=tmp_path / "c.safetensors")) == undisturbed(usual_run)
 
 
 def test_a_stop_before_the_first_epoch_outlives_a_resume(tmp_path):
-    killed(sgd_with_momentum, tmp_path, 4)
+    killed(usual_run, tmp_path, 4)
     stop = dl.LambdaCallback(on_train_begin=lambda trainer: trainer.stop())
     assert len(trained(stop, resume_from=tmp_path).history) == 1
 
 
 def test_seconds_and_logs_of_a_step_come_back(tmp_path):
-    killed(sgd_with_momentum, tmp_path, 2, every_steps=1)
+    killed(usual_run, tmp_path, 2, every_steps=1)
     _, tree = read_checkpoint(checkpoint_paths(tmp_path)[0])
     assert set(tree["run"]["logs"]) == {"batch_cost", "batch_loss"}
-    assert resumed(sgd_with_momentum, tmp_path).history["seconds"][0] > tree["run"]["seconds"] > 0
+    assert resumed(usual_run, tmp_path).history["seconds"][0] > tree["run"]["seconds"] > 0
 
 
 def test_a_history_of_very_many_epochs_is_saved_and_comes_back(tmp_path):
@@ -214,7 +197,7 @@ def test_a_history_of_very_many_epochs_is_saved_and_comes_back(tmp_path):
 
 
 def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
-    killed(sgd_with_momentum, tmp_path, 7, every_steps=1)
+    killed(usual_run, tmp_path, 7, every_steps=1)
     newest, second, third = checkpoint_paths(tmp_path)
     newest.write_bytes(newest.read_bytes()[:-1])
     second.write_bytes(b"")
@@ -222,7 +205,7 @@ def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
         trainer = trained(resume_from=tmp_path)
     for path, warning in zip((newest, second), told, strict=True):
         assert re.search(f"{path.name}: .*{third.name}", str(warning.message))
-    assert everything(trainer) == undisturbed(sgd_with_momentum)
+    assert everything(trainer) == undisturbed(usual_run)
     third.write_bytes(third.read_bytes() + b"0")
     with pytest.raises(dl.CheckpointError, match="no checkpoint in it is whole"):
         trained(dl.Checkpoint(tmp_path), resume_from=tmp_path)
@@ -230,20 +213,20 @@ def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
-    sgd_with_momentum()[0].model.save_weights(tmp_path / "weights.safetensors")
+    usual_run()[0].model.save_weights(tmp_path / "weights.safetensors")
     for name, words in [("none.safetensors", "No such file"), ("weights.safetensors", "got weights alone")]:
         with pytest.raises(dl.CheckpointError, match=words):
             trained(resume_from=str(tmp_path / name))
 
 
 def test_another_machine_is_told_and_the_same_one_is_not(tmp_path, monkeypatch):
-    killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
+    killed(usual_run, tmp_path, 5, every_steps=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        resumed(sgd_with_momentum, tmp_path)
+        resumed(usual_run, tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
     with pytest.warns(UserWarning, match="not match bit for bit: threads .* is now .*77"):
-        resumed(sgd_with_momentum, tmp_path)
+        resumed(usual_run, tmp_path)
 
 
 # ---- another run is refused, and a refusal changes nothing
@@ -251,13 +234,14 @@ def test_another_machine_is_told_and_the_same_one_is_not(tmp_path, monkeypatch):
 
 def unchanged_by(error, words, trainer, **arguments):
     before = everything(trainer)
+    usual = {"train": images(), "validation": images(20, 1), "epochs": 3, "batch_size": training_runs.BATCH}
     with pytest.raises(error, match=words):
-        trainer.fit(**{"train": images(), "validation": images(20, 1), "epochs": 3, "batch_size": BATCH} | arguments)
+        trainer.fit(**usual | arguments)
     assert everything(trainer) == before
 
 
 def other(callbacks=(), rng=3, optimizer=None, **parts):
-    usual = sgd_with_momentum()[0]
+    usual = usual_run()[0]
     model = dl.Model(**{name: getattr(usual.model, name) for name in ("network", "loss", "regularizer")} | parts)
     return dl.Trainer(model, optimizer or usual.optimizer, callbacks, rng=rng)
 
@@ -283,7 +267,7 @@ OTHERS = {
 
 @pytest.mark.parametrize("words", OTHERS)
 def test_another_run_is_refused(tmp_path, words):
-    killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
+    killed(usual_run, tmp_path, 5, every_steps=1)
     parts, arguments = OTHERS[words]
     unchanged_by(dl.CheckpointError, words, other(**parts), resume_from=tmp_path, **arguments)
 
@@ -292,21 +276,21 @@ def test_the_same_in_other_words_is_the_same_run(tmp_path):
     trained(dl.Checkpoint(tmp_path), augment=(dl.Mirror(),), epochs=1)
     second = other([dl.Checkpoint(tmp_path)], np.int64(3))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_runs, "BATCH", np.int64(BATCH))
+        patch.setattr(training_runs, "BATCH", np.int64(training_runs.BATCH))
         fit(second, {"augment": [dl.Mirror()]}, 2, resume_from=tmp_path)
     assert len(second.history) == 2
 
 
 def test_fewer_epochs_than_are_done_and_what_names_no_file(tmp_path):
     trained(dl.Checkpoint(tmp_path))
-    again, _ = sgd_with_momentum([dl.Checkpoint(tmp_path)])
+    again, _ = usual_run([dl.Checkpoint(tmp_path)])
     words = r"epochs: expected at least 3, as many as .* has, got 2"
     unchanged_by(dl.InputError, words, again, epochs=2, resume_from=tmp_path)
     unchanged_by(dl.InputError, "resume_from: expected the name of a file", again, resume_from=123)
 
 
 def test_a_failed_resume_leaves_the_terms_of_the_run(tmp_path):
-    trainer, arguments = seeded(sgd_with_momentum)
+    trainer, arguments = seeded(usual_run)
     fit(trainer, arguments, 1)
     trainer.save_checkpoint(tmp_path / "a.safetensors")
     unchanged_by(dl.CheckpointError, "nonfinite", trainer, resume_from=tmp_path / "a.safetensors", nonfinite="skip")
@@ -318,13 +302,13 @@ def test_a_refusal_in_on_train_begin_comes_before_the_checkpoint_is_taken(tmp_pa
     def refuse(trainer):
         raise dl.InputError("no")
 
-    killed(sgd_with_momentum, tmp_path, 5, every_steps=1)
+    killed(usual_run, tmp_path, 5, every_steps=1)
     refuses = dl.LambdaCallback(on_train_begin=refuse)
     unchanged_by(dl.InputError, "no", other(callbacks=[refuses]), resume_from=tmp_path)
 
 
 def test_a_signal_while_the_checkpoint_is_taken_waits(tmp_path, monkeypatch):
-    killed(sgd_with_momentum, tmp_path, 4)
+    killed(usual_run, tmp_path, 4)
     apply = Restored.apply
 
     def interrupted(*arguments):
@@ -333,10 +317,10 @@ def test_a_signal_while_the_checkpoint_is_taken_waits(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Restored, "apply", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        resumed(sgd_with_momentum, tmp_path)
+        resumed(usual_run, tmp_path)
     monkeypatch.undo()
     assert checkpoint_paths(tmp_path)[0] == checkpoint_path(tmp_path, 4)
-    assert everything(resumed(sgd_with_momentum, tmp_path)) == undisturbed(sgd_with_momentum)
+    assert everything(resumed(usual_run, tmp_path)) == undisturbed(usual_run)
 
 
 # ---- a forged state, with a digest that fits: whoever can write the file can do that

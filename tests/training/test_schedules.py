@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from figures import axes_of
-from training_runs import Death, DieAt, everything, fit, images, sgd_with_momentum
+from training_runs import Death, DieAt, everything, fit, images, usual_run
 
 import minidl as dl
 from minidl.plotting import plot_schedule
@@ -155,7 +155,7 @@ class Listed(dl.Schedule):
 
 
 def a_trainer(schedule, callbacks=()):
-    trainer, _ = sgd_with_momentum(callbacks)
+    trainer, _ = usual_run(callbacks)
     trainer.optimizer.learning_rate = schedule
     return trainer
 

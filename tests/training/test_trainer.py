@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from training_runs import at
 
 import minidl as dl
 from minidl.training.callback import MOMENTS
@@ -131,11 +132,7 @@ def test_moments_come_in_order_and_callbacks_in_list_order():
 
 
 def test_stop_ends_after_the_running_step_and_the_epoch_is_recorded():
-    def stop(trainer):
-        if trainer.step == 5:
-            trainer.stop()
-
-    trainer = make([dl.LambdaCallback(on_batch_end=stop)])
+    trainer = make([at("on_batch_end", 5, lambda trainer: trainer.stop())])
     history = trainer.fit(blobs(40), epochs=10, batch_size=10)
     assert trainer.step == 5
     assert trainer.stopping
