@@ -15,13 +15,8 @@ def run(**columns: list[float]) -> str:
 
 
 def test_a_smooth_run_without_penalty() -> None:
-    assert run(
-        cost=[2.0, 1.5, 1.25],
-        loss=[2.0, 1.5, 1.25],
-        accuracy=[0.3, 0.4, 0.5],
-        val_loss=[2.5, 2.0, 1.75],
-        val_accuracy=[0.2, 0.3, 0.4],
-    ) == (
+    training, validation = [2.0, 1.5, 1.25], {"val_loss": [2.5, 2.0, 1.75], "val_accuracy": [0.2, 0.3, 0.4]}
+    assert run(cost=training, loss=training, accuracy=[0.3, 0.4, 0.5], **validation) == (
         "From epoch 1 to 3 the training cost went from 2.000 to 1.250. It never rose from one epoch to the next. "
         "At the end the loss was 1.250 in training and 1.750 in validation (0.5 higher). "
         "At the end the accuracy was 50.00 % in training and 40.00 % in validation (10.00 percentage points lower). "

@@ -194,13 +194,7 @@ def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
     assert html.count('class="number"') == 2 * 22
 
 
-BETTER = {
-    "loss auto": False,
-    "val_accuracy auto": True,
-    "accuracy_at_5 auto": False,
-    "loss max": True,
-    "accuracy min": False,
-}
+BETTER = {"loss auto": False, "val_accuracy auto": True, "accuracy_at_5 auto": False, "loss max": True}
 
 
 @pytest.mark.parametrize(("column", "larger"), BETTER.items())

@@ -93,29 +93,12 @@ def test_what_overflows_is_told_in_the_same_words_whatever_numpy_does_about_it(c
         assert told[0][1] > 0 or "batch" not in told[0][0]
 
 
-def test_a_cost_that_is_infinite_with_gradients_that_are_not_is_refused(numpy_does):
+def test_a_cost_that_is_infinite_when_it_is_measured_is_refused(numpy_does):
     """The square of 1e200 is no float64; twice 1e200 is."""
-
-    def trainer():
-        model = dl.Model(dl.Dense(6, 3, rng=0), dl.MeanSquaredError()).astype(np.float64)
-        return dl.Trainer(model, dl.SGD(0.1), rng=0), model.parameters["weight"].value
-
-    options = {"epochs": 1, "batch_size": 15}
+    model = dl.Model(dl.Dense(6, 3, rng=0), dl.MeanSquaredError()).astype(np.float64)
     data, large = dl.Dataset(X, X[:, :3]), dl.Dataset(X * 1e200, X[:, :3] * 1e200)
     with pytest.raises(dl.NonFiniteError, match="epoch 1, after step 2: the cost is inf"):
-        trainer()[0].fit(data, large, **options)
-    begun, weight = trainer()
-    weight.fill(1e200)
-    with pytest.raises(dl.NonFiniteError, match="batch 1: the cost is inf"):
-        begun.fit(data, **options)
-    assert (weight == 1e200).all()
-    begun.fit(data, **options, nonfinite="ignore")
-
-
-@pytest.mark.parametrize("nonfinite", ["raise", "skip", "ignore"])
-def test_training_refuses_x_that_float32_cannot_hold(numpy_does, nonfinite):
-    with pytest.raises(dl.InputError, match=r"train.x: .* that float32 can hold, .* in row 0, column 0"):
-        came(x=X * 1e300, nonfinite=nonfinite)
+        dl.Trainer(model, dl.SGD(0.1), rng=0).fit(data, large, epochs=1, batch_size=15)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -129,17 +112,16 @@ def test_a_program_in_which_numpy_raises_for_everything_trains(network, optimize
 # ---- beside it
 
 
-@pytest.mark.parametrize(("scale", "refusal"), [(1e300, dl.InputError), (1e38, dl.NonFiniteError)])
-def test_prediction_and_measures_refuse_what_overflows(numpy_does, scale, refusal):
+def test_prediction_and_measures_refuse_what_overflows(numpy_does):
     model = dl.Model(dl.Dense(6, 3, rng=0), dl.SoftmaxCrossEntropy())
     model.parameters["weight"].value *= 1000.0
     model.compute_cost(X * 1e30, LABELS)
-    ensemble, large = dl.Ensemble([model]), dl.Dataset(X * scale, LABELS)
+    ensemble, large = dl.Ensemble([model]), dl.Dataset(X * 1e38, LABELS)
     for ask in (model.predict, model.predict_proba, ensemble.predict):
-        with pytest.raises(refusal):
+        with pytest.raises(dl.NonFiniteError):
             ask(large.x)
     for measure in (model.evaluate, ensemble.evaluate):
-        with pytest.raises(refusal):
+        with pytest.raises(dl.NonFiniteError):
             measure(large)
 
 
@@ -158,12 +140,6 @@ def test_a_parameter_that_its_dtype_cannot_hold_is_refused(numpy_does):
     assert dl.Parameter([1.0, 1e300], dtype=np.float64).value[1] == 1e300
     with pytest.raises(dl.NonFiniteError, match=r"Dense.weight: expected finite"):
         dl.Dense(3, 2, weight_init=dl.Normal(1e300), rng=0)
-
-
-def test_a_standardizer_refuses_what_is_too_large(numpy_does):
-    scale = dl.Standardizer().fit(X)
-    with pytest.raises(dl.InputError, match=r"Standardizer: .* float32 can hold once they are scaled, .* in row 26"):
-        dl.Dataset(X * 1e300, LABELS).map(scale)
 
 
 # ---- squares of gradients

@@ -320,20 +320,14 @@ def test_what_a_schedule_says_of_its_end_is_true(schedule):
 # ---- the figure
 
 
-def test_a_figure_shows_every_step():
+def test_a_figure_shows_every_step_and_needs_one():
     schedule = dl.TriangularCycle(0.01, 0.1, 6)
-    ax = axes_of(plot_schedule(schedule, 30))
+    ax, point = axes_of(plot_schedule(schedule, 30)), axes_of(plot_schedule(lambda step: 0.5, 1))
     (line,) = ax.lines
     np.testing.assert_array_equal(line.get_xdata(), range(30))
     np.testing.assert_array_equal(line.get_ydata(), rates_of(schedule, 30))
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step", "learning rate")
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_yscale()) == ("step", "learning rate", "linear")
     assert ax.get_title().replace("\n", " ") == repr(schedule)
-    assert ax.get_yscale() == "linear"
-
-
-def test_a_figure_of_one_step_shows_a_point_and_needs_a_step():
-    ax = axes_of(plot_schedule(lambda step: 0.5, 1))
-    assert "0x" not in ax.get_title()
-    assert ax.lines[0].get_marker() == "o"
+    assert ("0x" in point.get_title(), point.lines[0].get_marker()) == (False, "o")
     with pytest.raises(dl.InputError, match="steps: expected an integer >= 1, got 0"):
-        plot_schedule(ALL[0], 0)
+        plot_schedule(schedule, 0)
