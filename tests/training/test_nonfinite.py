@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training_runs import BATCH, batch_norm_dropout_augmentation, everything, fit, images, seeded, usual_run
+from training_runs import BATCH, at, batch_norm_dropout_augmentation, everything, fit, images, seeded, usual_run
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_paths
@@ -75,15 +75,11 @@ def test_the_step_that_would_spread_it_is_not_taken(tmp_path, where):
     assert everything(good)["weights"] == everything(whole)["weights"]
 
 
-class LeaveOut(dl.Callback):
-    """What skipping should come to: the fifth batch never was."""
-
-    def on_batch_begin(self, trainer):
-        if trainer.step == 4:
-            trainer._step = lambda x, y: (0.0, 0.0)
-
-    def on_batch_end(self, trainer):
-        trainer.__dict__.pop("_step", None)
+# What skipping should come to: the fifth batch never was.
+LEAVE_OUT = (
+    at("on_batch_begin", 4, lambda trainer: setattr(trainer, "_step", lambda x, y: (0.0, 0.0))),
+    at("on_batch_end", 5, lambda trainer: vars(trainer).pop("_step")),
+)
 
 
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
@@ -96,7 +92,7 @@ def test_skip_leaves_the_step_out_and_nothing_behind(where, value, clip_norm):
     fit(trainer, {}, 2, nonfinite="skip")
     assert (trainer.skipped_steps, trainer.step, trainer.optimizer.steps) == (1, 6, 5)
     assert np.isnan(losses).tolist() == [False] * 4 + [True, False]
-    expected = make("nowhere", 0, LeaveOut(), clip_norm=clip_norm)
+    expected = make("nowhere", 0, *LEAVE_OUT, clip_norm=clip_norm)
     fit(expected, {}, 2)
     assert everything(trainer)["weights"] == everything(expected)["weights"]
     assert everything(trainer)["slots"] == everything(expected)["slots"]
