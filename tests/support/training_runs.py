@@ -90,6 +90,18 @@ def at(moment, number, act):
     return dl.LambdaCallback(**{moment: when})
 
 
+class Spy(dl.Flatten):
+    """Keeps what it sees in training, and what otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {True: [], False: []}
+
+    def forward(self, x, train=False):
+        self.seen[train].append(x.copy())
+        return super().forward(x, train)
+
+
 class Measures(dl.Callback):
     """Puts a value for each epoch into the logs, and notes the weights."""
 

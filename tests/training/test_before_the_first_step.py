@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from training_runs import Death, DieAt
+from training_runs import Death, DieAt, Spy
 
 import minidl as dl
 
@@ -150,18 +150,11 @@ def test_a_network_that_cannot_be_copied_is_refused_at_the_batch_itself():
     ],
 )
 def test_how_many_rows_a_step_has(n, drop_last, sizes, tmp_path):
-    seen, timer = [], dl.Timer()
-
-    class Sizes(dl.Flatten):
-        def forward(self, x, train=False):
-            seen.extend([len(x)] * train)
-            return super().forward(x, train)
-
+    spy, timer = Spy(), dl.Timer()
     with open(tmp_path / "bar", "w") as file:
-        callbacks = timer, dl.ProgressBar(1, file)
-        network = model(Sizes(), dl.Dense(5, 2, rng=0))
-        trainer = trained(network, rows(n), *callbacks, epochs=3, batch_size=4, drop_last=drop_last)
-    assert seen == 3 * sizes
+        parts = model(spy, dl.Dense(5, 2, rng=0)), rows(n), timer, dl.ProgressBar(1, file)
+        trainer = trained(*parts, epochs=3, batch_size=4, drop_last=drop_last)
+    assert [len(x) for x in spy.seen[True]] == 3 * sizes
     assert (trainer.batches_per_epoch, trainer.rows_per_epoch) == (len(sizes), sum(sizes))
     assert trainer.step == 3 * len(sizes)
     seconds = np.add(timer.seconds["steps"], timer.seconds["between"])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from training_runs import Measures, everything, fit, trained, usual_run
+from training_runs import Measures, ended_by, everything, fit, trained, usual_run
 
 import minidl as dl
 from minidl.training.callback import MOMENTS
@@ -117,13 +117,8 @@ def test_a_number_is_in_a_checkpoint_that_its_own_callback_saves(tmp_path):
 # ---- what is refused
 
 
-class Last(F1):
-    runs_last = True
-
-    def on_epoch_end(self, trainer):
-        trainer.logs["late"] = 1
-
-
+LAST = adding(late=1)
+LAST.runs_last = True
 STAYS = "in the logs to stay as it is, but it was changed; give a number of"
 CHANGES = {
     "text": (adding(own="0.5"), "LambdaCallback.on_epoch_end: expected a number for 'own', got '0.5'"),
@@ -134,7 +129,7 @@ CHANGES = {
     "same key": (Measures(*range(9), name="seconds"), rf"^Measures.on_epoch_end: expected 'seconds' {STAYS}"),
     "removed": (dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.pop("cost")), f"'cost' {STAYS}"),
     "cleared": (dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.clear()), f"'epoch' {STAYS}"),
-    "last": (Last(), r"^Last.on_epoch_end: 'late' in the logs is too late for others; set runs_last = False"),
+    "last": (LAST, r"^LambdaCallback.on_epoch_end: 'late' in the logs is too late for others; set runs_last = False"),
     **{
         moment: (adding(moment, own=1.0), rf"LambdaCallback.{moment}: 'own' in the logs would be lost; .* on_epoch_end")
         for moment in ("on_train_begin", "on_epoch_begin", "on_batch_begin", "on_batch_end")
@@ -145,9 +140,7 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_all_else_is_refused_and_the_row_stays_what_it_was(name, tmp_path):
     callback, words = CHANGES[name]
-    trainer, _ = usual_run([callback, dl.CSVLogger(tmp_path / "log.csv")])
-    with pytest.raises(dl.InputError, match=words):
-        fit(trainer, {}, 1)
+    trainer = ended_by(dl.InputError, callback, dl.CSVLogger(tmp_path / "log.csv"), match=words)
     if name in MOMENTS:
         assert not trainer.history.rows
     else:
@@ -164,10 +157,8 @@ def test_what_is_added_after_training_is_in_no_row():
 
 @pytest.mark.parametrize("follow", [dl.EarlyStopping, dl.ReduceLROnPlateau])
 def test_who_follows_it_must_come_after_it(follow):
-    trainer, _ = usual_run([follow("quality"), Measures(*range(9))])
-    with pytest.raises(dl.InputError, match=r"no 'quality'; .*; if Measures adds it, put Measures before this"):
-        fit(trainer, {})
-    assert trainer.step == 0
+    words = r"no 'quality'; .*; if Measures adds it, put Measures before this"
+    assert ended_by(dl.InputError, follow("quality"), Measures(*range(9)), match=words).step == 0
 
 
 def test_a_callback_around_another_can_add_what_that_one_follows():

@@ -240,14 +240,12 @@ def test_constructing_imports_and_writes_nothing(tmp_path):
 
 def test_in_a_notebook_one_output_is_updated_in_place(tmp_path):
     cell = """
-import numpy as np
-import minidl as dl
+import numpy as np, minidl as dl
 from minidl.training.callbacks import live
 live._PATIENCE = 0
 data = dl.Dataset(np.arange(24.0).reshape(8, 3), np.arange(8) % 2)
 model = dl.Model(dl.Dense(3, 2, rng=0), dl.SoftmaxCrossEntropy())
-trainer = dl.Trainer(model, dl.SGD(0.01), [dl.LiveCurves(None)], rng=0)
-history = trainer.fit(data, data, epochs=3, batch_size=4)
+history = dl.Trainer(model, dl.SGD(0.01), [dl.LiveCurves(None)], rng=0).fit(data, data, epochs=3, batch_size=4)
 """
     (output,), _ = outputs_of_notebook(cell, tmp_path)
     assert output["output_type"] == "display_data"

@@ -1,7 +1,6 @@
 """EarlyStopping, ReduceLROnPlateau, TerminateOnNaN: when they act, what they say, and what comes back on every exit."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -80,13 +79,11 @@ def keras_stops(values, patience, min_delta, mode):
 
 def our_stops(values, patience, min_delta, mode):
     stopping = dl.EarlyStopping("quality", patience=patience, min_delta=min_delta, mode=mode, restore_best=False)
-    trainer = SimpleNamespace(expected_columns=None, later_callbacks=[], history=[], first_epoch=0, stopping=False)
-    trainer.stop = lambda: setattr(trainer, "stopping", True)
+    trainer = trainer_with()
     stopping.on_train_begin(trainer)
     for trainer.epoch, value in enumerate(values, 1):
-        trainer.logs = {"quality": value}
-        stopping.on_epoch_end(trainer)
-        if trainer.stopping:
+        measure(trainer, stopping, value, "quality")
+        if stopping.stopped_epoch:
             break
     return trainer.epoch, stopping.best_epoch
 

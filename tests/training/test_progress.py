@@ -193,20 +193,13 @@ def test_without_a_terminal_there_is_one_line_an_epoch_on_standard_error(capsys,
 # ---- how much is said
 
 
-@pytest.mark.parametrize(
-    ("verbose", "environment", "lines"),
-    [
-        (0, {}, 0),
-        (2, {}, 2),
-        (None, {"MINIDL_VERBOSE": "0"}, 0),
-        (None, {"MINIDL_VERBOSE": "2"}, 2),
-        (2, {"MINIDL_VERBOSE": "0"}, 2),
-        (None, {"TERM": "dumb"}, 2),
-    ],
-)
-def test_verbose_and_the_environment_choose_on_a_terminal_too(monkeypatch, verbose, environment, lines):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+CHOICES = [(0, "TERM=xterm", 0), (2, "TERM=xterm", 2), (2, "MINIDL_VERBOSE=0", 2), (None, "TERM=dumb", 2)]
+CHOICES += [(None, "MINIDL_VERBOSE=0", 0), (None, "MINIDL_VERBOSE=2", 2)]
+
+
+@pytest.mark.parametrize(("verbose", "variable", "lines"), CHOICES)
+def test_verbose_and_the_environment_choose_on_a_terminal_too(monkeypatch, verbose, variable, lines):
+    monkeypatch.setenv(*variable.split("="))
     with terminal(200) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
         fit(dl.ProgressBar(verbose, file))
     assert len(screen.lines()) == lines

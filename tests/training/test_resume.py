@@ -10,6 +10,7 @@ import sys
 import warnings
 from functools import partial, reduce
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -299,23 +300,15 @@ def test_a_failed_resume_leaves_the_terms_of_the_run(tmp_path):
 
 
 def test_a_refusal_in_on_train_begin_comes_before_the_checkpoint_is_taken(tmp_path):
-    def refuse(trainer):
-        raise dl.InputError("no")
-
     killed(usual_run, tmp_path, 5, every_steps=1)
-    refuses = dl.LambdaCallback(on_train_begin=refuse)
+    refuses = dl.LambdaCallback(on_train_begin=Mock(side_effect=dl.InputError("no")))
     unchanged_by(dl.InputError, "no", other(callbacks=[refuses]), resume_from=tmp_path)
 
 
 def test_a_signal_while_the_checkpoint_is_taken_waits(tmp_path, monkeypatch):
     killed(usual_run, tmp_path, 4)
     apply = Restored.apply
-
-    def interrupted(*arguments):
-        signal.raise_signal(signal.SIGINT)
-        apply(*arguments)
-
-    monkeypatch.setattr(Restored, "apply", interrupted)
+    monkeypatch.setattr(Restored, "apply", lambda *given: (signal.raise_signal(signal.SIGINT), apply(*given)))
     with pytest.raises(KeyboardInterrupt):
         resumed(usual_run, tmp_path)
     monkeypatch.undo()

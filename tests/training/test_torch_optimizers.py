@@ -21,23 +21,18 @@ def in_double():
     torch.set_default_dtype(before)
 
 
+THEIR_NAMES = {"epsilon": "eps", "rho": "alpha"} | {name: name for name in ("momentum", "nesterov", "momentum_decay")}
+
+
 def torch_twin(optimizer, penalized, others):
     """Return PyTorch's optimizer with the settings of ours, its rate to be set at each step."""
-    o, groups = optimizer, [{"params": penalized}, {"params": others, "weight_decay": 0.0}]
-    match o:
-        case dl.SGD():
-            return torch.optim.SGD(groups, 1.0, momentum=o.momentum, nesterov=o.nesterov)
-        case dl.Adagrad():
-            return torch.optim.Adagrad(groups, 1.0, eps=o.epsilon)
-        case dl.RMSProp():
-            return torch.optim.RMSprop(groups, 1.0, alpha=o.rho, eps=o.epsilon, momentum=o.momentum)
-        case dl.Adam():
-            return torch.optim.Adam(groups, 1.0, (o.beta1, o.beta2), o.epsilon)
-        case dl.AdamW():
-            groups[0]["weight_decay"] = o.weight_decay
-            return torch.optim.AdamW(groups, 1.0, (o.beta1, o.beta2), o.epsilon)
-        case dl.NAdam():
-            return torch.optim.NAdam(groups, 1.0, (o.beta1, o.beta2), o.epsilon, momentum_decay=o.momentum_decay)
+    ours = vars(optimizer)
+    options = {theirs: ours[name] for name, theirs in THEIR_NAMES.items() if name in ours}
+    if "beta1" in ours:
+        options["betas"] = ours["beta1"], ours["beta2"]
+    decays = (penalized, ours.get("weight_decay", 0.0)), (others, 0.0)
+    groups = [{"params": params, "weight_decay": decay} for params, decay in decays]
+    return getattr(torch.optim, type(optimizer).__name__.replace("Prop", "prop"))(groups, 1.0, **options)
 
 
 class Twin:

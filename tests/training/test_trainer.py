@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from training_runs import at
+from training_runs import Spy, at
 
 import minidl as dl
 from minidl.training.callback import MOMENTS
@@ -76,17 +76,10 @@ def test_what_is_measured_can_be_chosen():
 
 
 def test_every_training_row_is_used_once_an_epoch_and_in_another_order_each_time():
-    seen = []
-
-    class Spy(dl.Dense):
-        def forward(self, x, train=False):
-            if train:
-                seen.append(x[:, 0].tolist())
-            return super().forward(x, train)
-
-    data = dl.Dataset(np.arange(10.0)[:, None], np.zeros(10, int))
-    dl.Trainer(dl.Model(Spy(1, 2), dl.SoftmaxCrossEntropy()), dl.SGD(1e-6), rng=0).fit(data, epochs=2, batch_size=4)
-    first, second = np.concatenate(seen[:3]).tolist(), np.concatenate(seen[3:]).tolist()
+    data, model = dl.Dataset(np.arange(10.0)[:, None], np.zeros(10, int)), dl.Sequential(spy := Spy(), dl.Dense(1, 2))
+    dl.Trainer(dl.Model(model, dl.SoftmaxCrossEntropy()), dl.SGD(1e-6), rng=0).fit(data, epochs=2, batch_size=4)
+    seen = spy.seen[True]
+    first, second = np.concatenate(seen[:3]).ravel().tolist(), np.concatenate(seen[3:]).ravel().tolist()
     assert [len(batch) for batch in seen] == [4, 4, 2] * 2
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_runs import Spy
 
 import minidl as dl
 from minidl.data.augmentation import augmenter
@@ -86,20 +87,8 @@ def test_a_transform_gets_copies_of_batches_and_their_row_numbers(n, batch_size,
 # ---- Trainer.fit
 
 
-class Flat(dl.Flatten):
-    """Notes down what it sees in training and what otherwise."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = {True: [], False: []}
-
-    def forward(self, x, train=False):
-        self.seen[train].append(x.copy())
-        return super().forward(x, train)
-
-
 def trainer():
-    network = dl.Sequential(Flat(), dl.Dense(108, 2, rng=0))
+    network = dl.Sequential(Spy(), dl.Dense(108, 2, rng=0))
     return dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(0.01), rng=5)
 
 
