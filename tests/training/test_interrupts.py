@@ -189,33 +189,19 @@ PROGRAM = """
 
 
 SUPPORT = Path(__file__).parent.parent / "support"
-
-
-def start(directory):
-    text = textwrap.dedent(PROGRAM.format(tests=str(SUPPORT), directory=str(directory)))
-    return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(program, line):
-    for said in program.stdout:
-        if said.strip() == line:
-            return
-    raise AssertionError(program.stderr.read())
-
-
 # Python ends itself by SIGINT after an uncaught KeyboardInterrupt, for which a shell shows 130.
 STATUSES = {signal.SIGTERM: 143, signal.SIGINT: -signal.SIGINT}
 
 
 def test_whenever_a_program_is_stopped_it_leaves_a_checkpoint_and_the_status_that_a_shell_expects(tmp_path):
     """Some signals, one after the other, to runs in the same directory, each of which gets further."""
-    done = 0
+    done, text = 0, textwrap.dedent(PROGRAM.format(tests=str(SUPPORT), directory=str(tmp_path)))
     for pause, number in ((1, signal.SIGTERM), (3, signal.SIGINT), (2, signal.SIGTERM)):
-        with start(tmp_path) as program:
-            wait_for(program, f"batch {done + pause}")
+        with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True) as program:
+            assert any(said.strip() == f"batch {done + pause}" for said in program.stdout)
             program.send_signal(number)
-            out, error = program.communicate(timeout=60)
-        assert program.returncode == STATUSES[number], error
+            out, _ = program.communicate(timeout=60)
+        assert program.returncode == STATUSES[number]
         left = int(out.split("left after")[1])
         assert left >= done + pause
         assert saved_steps(tmp_path)[0] == left

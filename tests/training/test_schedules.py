@@ -47,14 +47,8 @@ FORMULAS = {  # of Keras: ExponentialDecay, InverseTimeDecay, CosineDecay, Cosin
     "exponential": (dl.ExponentialDecay(0.3, 0.8, 7), lambda t: 0.3 * 0.8 ** (t / 7)),
     "staircase": (dl.StepDecay(0.3, 0.8, 7), lambda t: 0.3 * 0.8 ** math.floor(t / 7)),
     "inverse time": (dl.InverseTimeDecay(0.3, 0.8, 7), lambda t: 0.3 / (1 + 0.8 * t / 7)),
-    "cosine": (
-        dl.CosineAnnealing(0.3, 40, 0.06),
-        lambda t: 0.3 * ((1 - 0.2) * 0.5 * (1 + math.cos(math.pi * min(t, 40) / 40)) + 0.2),
-    ),
-    "triangle": (
-        dl.TriangularCycle(0.001, 0.006, 8),
-        lambda t: 0.001 + 0.005 * max(0.0, 1 - abs(t / 8 - 2 * math.floor(1 + t / 16) + 1)),
-    ),
+    "cosine": (dl.CosineAnnealing(0.3, 40, 0.06), lambda t: 0.18 + 0.12 * math.cos(math.pi * min(t, 40) / 40)),
+    "triangle": (dl.TriangularCycle(0.001, 0.006, 8), lambda t: 0.001 + 0.005 * (1 - abs(t / 8 % 2 - 1))),
 }
 
 

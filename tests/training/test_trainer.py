@@ -169,14 +169,8 @@ def test_what_a_run_is_can_only_be_read(name):
 # ---- refusals
 
 
-def data(x, y):
-    return dl.Dataset(np.array(x, float), np.array(y, int))
-
-
-WRONG = blobs(40)
-WRONG.y[33] = 7
-INFINITE = data(np.zeros((4, 2)), [0] * 4)
-INFINITE.x[2, 1] = np.inf
+WRONG, NEGATIVE, INFINITE = blobs(40), blobs(4), blobs(4)
+WRONG.y[33], NEGATIVE.y[1], INFINITE.x[2, 1] = 7, -1, np.inf
 
 
 @pytest.mark.parametrize(
@@ -184,12 +178,12 @@ INFINITE.x[2, 1] = np.inf
     [
         ({"train": (np.zeros((1, 2)), [0])}, r"train: .*got tuple; .*Dataset\(x, y\)"),
         ({"train": None}, r"train: .*got NoneType; .*Dataset\(x, y\)"),
-        ({"train": data(np.zeros((0, 2)), [])}, "train: .*at least one row"),
-        ({"validation": data(np.zeros((0, 2)), [])}, "validation: .*at least one row"),
+        ({"train": blobs(4)[:0]}, "train: .*at least one row"),
+        ({"validation": blobs(4)[:0]}, "validation: .*at least one row"),
         ({"epochs": -1}, "epochs: expected an integer >= 0"),
         ({"train": WRONG}, "train: .*labels in 0..2, got 7 in row 33"),
         ({"validation": WRONG}, "validation: .*labels in 0..2, got 7 in row 33"),
-        ({"train": data(np.zeros((2, 2)), [0, -1])}, r"labels in 0..2, got -1"),
+        ({"train": NEGATIVE}, r"labels in 0..2, got -1"),
         ({"train": INFINITE}, r"train.x: .* index \(2, 1\): inf"),
         ({"validation": INFINITE}, r"validation.x: .* index \(2, 1\): inf"),
     ],
