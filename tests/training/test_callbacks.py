@@ -78,9 +78,7 @@ def test_a_moment_that_the_trainer_cannot_call_is_refused(method):
 
 
 def test_what_keras_passes_is_said_where_it_is():
-    with pytest.raises(
-        dl.InputError, match=r"got one of \(epoch, logs=None\); .*; trainer.epoch, trainer.batch and tr"
-    ):
+    with pytest.raises(dl.InputError, match=r"got one of \(epoch, logs=None\); .*; trainer.epoch, trainer.batch"):
         define((Keras, dl.Callback))
     with pytest.raises(dl.InputError, match=r"on_epoch_end\(self, trainer\)$"):
         define(on_epoch_end=lambda self, a, b: None)
@@ -130,8 +128,6 @@ def test_a_wrong_moment_is_answered_with_the_nearest(name, meant):
 
 @pytest.mark.parametrize("function", [lambda: None, lambda epoch, logs=None: None, lambda a, b: None, asynchronous, 3])
 def test_a_function_that_is_none_of_the_trainer_is_refused(function):
-    with pytest.raises(
-        dl.InputError, match=r"LambdaCallback: expected .* as on_epoch_end, got .*; write on_epoch_end="
-    ):
+    with pytest.raises(dl.InputError, match=r"LambdaCallback: .* as on_epoch_end, got .*; write on_epoch_end="):
         dl.LambdaCallback(on_epoch_end=function)
     dl.LambdaCallback(on_epoch_end=[].append, on_train_end=lambda *_: None, on_batch_end=dl.Timer().on_batch_end)

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -87,7 +87,6 @@ def test_the_step_is_finished_and_the_run_goes_on_later(tmp_path, run, number, s
 def test_after_ctrl_c_the_session_goes_on_with_the_same_trainer():
     trainer = interrupted(SignalAt(5, signal.SIGINT))
     assert trainer.history["epoch"] == [1]
-    assert 0 <= trainer.model.evaluate(trainer.train_data)["accuracy"] <= 1
     fit(trainer, {}, 1)
     assert trainer.history["epoch"] == [1, 3]  # the second one was not finished
 
@@ -162,11 +161,9 @@ def test_a_signal_that_is_ignored_stays_ignored(handle):
 def test_outside_the_main_thread_handlers_are_left_alone():
     seen = []
     look = dl.LambdaCallback(on_batch_end=lambda trainer: seen.append(signal.getsignal(signal.SIGINT)))
-    before = signal.getsignal(signal.SIGINT)
-    thread = threading.Thread(target=trained, args=(look,))
-    thread.start()
-    thread.join()
-    assert seen == [before] * 9
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(trained, look).result()
+    assert seen == [signal.getsignal(signal.SIGINT)] * 9
 
 
 PROGRAM = """

@@ -120,13 +120,9 @@ def test_a_learning_rate_is_a_finite_number_above_zero(rate):
 
 @pytest.mark.parametrize("rate", [-0.1, float("nan"), None])
 def test_a_schedule_must_give_a_rate(rate):
-    class Broken(dl.Schedule):
-        def __call__(self, step):
-            return rate
-
-    parameter = parameter_with([1.0])
+    broken, parameter = type("Broken", (dl.Schedule,), {"__call__": lambda self, step: rate}), parameter_with([1.0])
     with pytest.raises(dl.InputError, match=r"Broken\(0\): expected a finite number >= 0"):
-        dl.SGD(Broken()).step({"w": parameter})
+        dl.SGD(broken()).step({"w": parameter})
     assert parameter.value[0] == 0.0
 
 

@@ -137,17 +137,13 @@ def test_without_augmentation_training_is_as_before(augment):
         np.testing.assert_array_equal(other.model.parameters[path].value, parameter.value)
 
 
-@pytest.mark.parametrize(
-    ("augment", "words"),
-    [
-        (None, "expected augment to be a sequence"),
-        ([dl.Mirror], r"expected augment\[0\] to be an Augmentation, got <class"),
-        ([dl.Mirror(), "flip"], r"expected augment\[1\] to be an Augmentation, got 'flip'"),
-    ],
-)
+NONE = [(None, "to be a seq"), ([dl.Mirror], r"\[0\] .* <class"), ([dl.Mirror(), "flip"], r"\[1\] .* got 'flip'")]
+
+
+@pytest.mark.parametrize(("augment", "words"), NONE)
 def test_what_is_no_augmentation_is_refused_before_training(augment, words):
     fitted = trainer()
-    with pytest.raises(dl.InputError, match=f"Trainer.fit: {words}"):
+    with pytest.raises(dl.InputError, match=f"Trainer.fit: expected augment ?{words}"):
         fitted.fit(numbered(), epochs=1, batch_size=2, augment=augment)
     assert fitted.epoch == 0
 
