@@ -91,15 +91,19 @@ def as_dtype(name: str, array: Array, dtype: DTypeLike, first_row: int = 0) -> A
             return array.astype(dtype)
     except FloatingPointError:
         with np.errstate(over="ignore"):
-            lost = np.isinf(array.astype(dtype)) & np.isfinite(array)
-    first = int(lost.argmax())
+            raise too_large(name, array, array.astype(dtype), first_row) from None
+
+
+def too_large(name: str, array: Array, result: Array, first_row: int, then: str = "") -> InputError:
+    """Return the refusal of the first number in `array` that is infinite in `result`, its place named."""
+    first = int((np.isinf(result) & np.isfinite(array)).argmax())
     row, *place = map(int, np.unravel_index(first, np.atleast_1d(array).shape))
     column = f", column {', '.join(map(str, place))}" if place else ""
-    largest = np.finfo(np.dtype(dtype))
-    raise InputError(
-        f"{name}: expected numbers that {largest.dtype} can hold, at most {largest.max:.2g} in size, got "
-        f"{array.flat[first]:.4g} in row {row + first_row}{column}; leave such rows out, mend them, or scale all"
-    ) from None
+    largest = np.finfo(result.dtype)
+    return InputError(
+        f"{name}: expected numbers that {largest.dtype} can hold{then}, at most {largest.max:.2g} in size, got "
+        f"{array.flat[first]:.4g} in row {row + first_row}{column}; leave such rows out, correct them, or use float64"
+    )
 
 
 def check_holds(name: str, array: Array, dtype: DTypeLike) -> None:
@@ -265,6 +269,13 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
     if not isinstance(value, np.ndarray):
         raise InputError(f"{where}: expected it to return an array, got {type(value).__name__}; is a return missing?")
     raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
+
+
+def returned_float(method: str, value: Any, *, of: object) -> float:
+    """Return what a method of a user's object returned, if it is a number."""
+    if not is_number(value):
+        raise InputError(f"{of!r:.80}.{method}: expected it to return a float, got {type(value).__name__}")
+    return float(value)
 
 
 def as_float_dtype(dtype: DTypeLike, or_integer: bool = False) -> np.dtype[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.attributes import Declared
-from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked
+from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked, too_large
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import as_generator
 from minidl._core.tables import escape, html_table
@@ -37,7 +37,7 @@ class Dataset(Declared):
     ------
     InputError
         If x or y are not numbers, or differ in length; a text has control characters; or `class_names` are no names, or
-        fewer than the labels need.
+        fewer than the labels need. Numbers that the dtype of a model cannot hold are refused where the model gets them.
 
     Examples
     --------
@@ -206,10 +206,15 @@ def _as_class_names(value: Any) -> tuple[str, ...]:
 
 
 def check_class_names(data: Dataset, classes: int) -> None:
-    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier."""
+    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier.
+
+    A set may lack rows of a class, so there may be more names than labels.
+    """
     names = len(data.class_names)
     if names not in (0, classes):
-        hint = f"; name the first {classes} alone: class_names=names[:{classes}]" if names > classes else ""
+        hint = "; leave class_names out, or name all of them"
+        if names > classes:
+            hint = f"; end the network with {names} outputs, or name {classes} classes: class_names=names[:{classes}]"
         raise InputError(f"class_names: expected one for each of the network's {classes} outputs, got {names}{hint}")
 
 
@@ -283,12 +288,9 @@ class Standardizer(Declared):
                 with np.errstate(over="raise"):
                     np.divide(block - self.mean, self.std, out=out, casting="same_kind")
             except FloatingPointError:
-                row, *place = map(int, np.unravel_index(int(np.abs(block).argmax()), block.shape))
-                raise InputError(
-                    f"Standardizer: expected numbers that {self.dtype} can hold once they are scaled, got "
-                    f"{block[(row, *place)]:.4g} in row {row + i * self._BLOCK}, column {', '.join(map(str, place))}; "
-                    "leave such rows out, or mend them"
-                ) from None
+                with np.errstate(over="ignore"):
+                    scaled = ((block - self.mean) / self.std).astype(self.dtype)
+                raise too_large("Standardizer: x", block, scaled, i * self._BLOCK, " once they are scaled") from None
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:

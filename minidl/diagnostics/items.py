@@ -108,7 +108,7 @@ def _inputs(model: Model, data: Dataset, rng: np.random.Generator) -> SanityItem
         check_finite("x", x)
         check_holds("x", x, model.dtype)
     except NonFiniteError as error:
-        return SanityItem("inputs", "fault", f"{error}; leave such rows out, or mend them")
+        return SanityItem("inputs", "fault", f"{error}; leave such rows out, or correct them")
     except InputError as error:
         return SanityItem("inputs", "fault", str(error))
     rows = some_rows("sanity_check", data, _MEASURED, rng)
@@ -135,7 +135,7 @@ def _inputs(model: Model, data: Dataset, rng: np.random.Generator) -> SanityItem
             (large.any(), f"{many}; {_STANDARDIZE}, and look for outliers (x goes {extent})"),
             (sizes.max() < 0.01, f"x is tiny, {extent}; {_STANDARDIZE}"),
             (max(-low, high) > 1000, f"x goes {extent}, far outside the rest: look for outliers"),
-            (constant.mean() > 0.5, f"{same}: is that meant so?"),
+            (constant.mean() > 0.5, f"{same}: is that intended?"),
         ],
         otherwise=f"{len(data)} rows of {shape}, from {low:.3g} to {high:.3g}, mean {mean:g}, "
         f"standard deviation {some.std():.2g}",
@@ -331,7 +331,7 @@ def _units(model: Model, data: Dataset) -> list[SanityItem]:
 
 
 def _overfit(model: Model, data: Dataset) -> SanityItem:
-    """Say whether the model can learn by heart: 20 rows, or as many as can be asked of a small one."""
+    """Say whether the model can memorise: 20 rows, or as many as can be asked of a small one."""
     trained = sum(p.value.size for p in model.parameters.values() if p.trainable)
     for_each_output = trained // max(1, math.prod(model.forward(data.x[:1]).shape[1:]))
     # A layer of d inputs has d + 1 numbers for each output, and with as many rows may need very large ones.

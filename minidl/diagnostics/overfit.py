@@ -1,4 +1,4 @@
-"""Can a network learn a few rows by heart? If not, something is broken, and more data will not mend it."""
+"""Can a network memorise a few rows? If not, something is broken, and more data will not help."""
 
 import math
 from dataclasses import dataclass, field
@@ -37,13 +37,13 @@ class OverfitResult:
     Attributes
     ----------
     ok : bool
-        Whether the rows were learnt by heart.
+        Whether the rows were memorised.
     rows : array of int
         Which rows of the data.
     losses : list of float
         Before each step, and at the end.
     goal : float
-        The loss that counts as learnt by heart: a hundredth of the loss of outputs that are all zero.
+        The loss that counts as memorised: a hundredth of the loss of outputs that are all zero.
     accuracy : float or None
         At the end; None if the loss has none.
     findings : list of str
@@ -77,7 +77,7 @@ class OverfitResult:
 
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.0%}"
-        learnt = "learnt by heart" if self.ok else "not learnt by heart"
+        learnt = "memorised" if self.ok else "not memorised"
         told = f"{len(self.rows)} rows {learnt} in {self.steps} steps: loss {self.first_loss:.4g} -> "
         return "\n".join([f"{told}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])
 
@@ -85,9 +85,9 @@ class OverfitResult:
 def overfit_tiny(
     model: Model, data: Dataset, *, rows: int = 20, steps: int = 1000, learning_rate: float = 0.001, rng: Seed = 0
 ) -> OverfitResult:
-    """Train a copy of the model on a few rows, which it should learn by heart; nothing of the caller's changes.
+    """Train a copy of the model on a few rows, which it should memorise; nothing of the caller's changes.
 
-    All that stands in the way of learning by heart is off in the copy: the regularizer, the label smoothing, and the
+    All that keeps a network from memorising is off in the copy: the regularizer, the label smoothing, and the
     dropping of `Dropout` (a layer of your own that adds noise goes on doing so). Each step of `Adam` takes all the
     rows, until the loss is a hundredth of that of outputs that are all zero, or has come to rest. If it only came down
     a part of the way, all is tried once more from the beginning, with ten times the learning rate.
@@ -130,7 +130,7 @@ def overfit_tiny(
     >>> model = Model(Dense(3, 2, rng=0), SoftmaxCrossEntropy())
     >>> data = Dataset([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0], [1.0, 2.0, 0.0]], [0, 1, 1])
     >>> print(overfit_tiny(model, data))
-    3 rows learnt by heart in 862 steps: loss 1.255 -> 0.006931, accuracy 100%
+    3 rows memorised in 862 steps: loss 1.255 -> 0.006931, accuracy 100%
     """
     twin = working_copy("overfit_tiny", model)
     chosen = spread_rows("overfit_tiny", data, rows, as_generator(rng))
@@ -180,7 +180,7 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
 
 
 def _faults_of_rows(x: Array, y: Array, rows: Array, *, learnt: bool) -> list[str]:
-    """Return what makes it impossible, or worthless, to learn these rows by heart."""
+    """Return what makes it impossible, or worthless, to memorise these rows."""
     if len(rows) > 1 and (y == y[0]).all():
         return [f"all {len(rows)} rows have the same target, {y[0]}: to learn that proves nothing; take other rows"]
     if len(rows) > 1 and (x == x[0]).all():

@@ -1,7 +1,9 @@
 """The slips of a first layer or loss of one's own: each is named by what it is."""
 
 import copy
+import functools
 import pickle
+from abc import abstractmethod
 
 import numpy as np
 import pytest
@@ -301,3 +303,66 @@ def test_fit_refuses_a_layer_that_would_change_the_data_in_place(before):
     model = dl.Model(dl.Sequential(dl.Dense(5, 2, rng=0), InPlace()), dl.SoftmaxCrossEntropy())
     dl.Trainer(model, dl.SGD(0.1), rng=0).fit(data, data, epochs=1, batch_size=10)
     assert (data.x == kept).all()
+
+
+def wrapped(function):
+    @functools.wraps(function)
+    def inner(self, *arguments, **options):
+        return function(self, *arguments[:1])
+
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "method", "right"),
+    [
+        (dl.Layer, "forward", lambda self, x: x, r"\(self, x, train=False\)"),
+        (dl.Layer, "forward", lambda self, x, train: x, r"\(self, x, train=False\)"),
+        (dl.Layer, "forward", lambda self, x, training=False: x, r"\(self, x, train=False\)"),
+        (dl.Layer, "backward", lambda self: None, r"\(self, dy\)"),
+        (dl.Layer, "output_shape", lambda self: None, r"\(self, input_shape\)"),
+        (dl.Dense, "forward", lambda self, x: x, r"\(self, x, train=False\)"),
+        (dl.Activation, "function", lambda x: x, r"\(self, x\)"),
+        (dl.Loss, "forward", lambda self, outputs: 0.0, r"\(self, outputs, targets\)"),
+        (dl.Loss, "backward", lambda self, dy: dy, r"\(self\)"),
+        (dl.Loss, "metrics", lambda self, outputs: {}, r"\(self, outputs, targets\)"),
+        (dl.Regularizer, "penalty", lambda self: 0.0, r"\(self, w\)"),
+        (dl.Initializer, "__call__", lambda self, shape: None, r"\(self, shape, rng\)"),
+        (dl.Optimizer, "update", lambda self, w, g: None, r"\(self, parameter, state, learning_rate\)"),
+        (dl.Optimizer, "init_state", lambda self: {}, r"\(self, parameter\)"),
+        (dl.SGD, "update", lambda self, parameter: None, r"\(self, parameter, state, learning_rate\)"),
+        (dl.Schedule, "__call__", lambda self: 0.1, r"\(self, step\)"),
+        (dl.Augmentation, "draw", lambda self, n: None, r"\(self, n, rng\)"),
+    ],
+)
+def test_a_method_that_minidl_could_not_call_is_refused_with_its_class(base, name, method, right):
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match=rf"^Mine: expected {name} to be .*; write def {name}{right}$"):
+            type("Mine", (base,), {name: method})
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda self, x, *others, **named: 2 * x,
+        lambda self, x, train=False, scale=2, *, shift=0: scale * x + shift,
+        lambda self, inputs, train=True: 2 * inputs,
+        staticmethod(lambda x, train=False: 2 * x),
+        functools.partialmethod(lambda self, x, train=False, scale=1: scale * x, scale=2),
+        wrapped(lambda self, x: 2 * x),
+        property(lambda self: lambda x, train=False: 2 * x),
+    ],
+)
+def test_a_method_that_minidl_can_call_is_taken(forward):
+    layer = type("Mine", (dl.Layer,), {"forward": forward, "backward": lambda self, dy: 2 * dy})()
+    model = dl.Model(dl.Sequential(layer, dl.Dense(3, 3, rng=0)), dl.SoftmaxCrossEntropy())
+    assert np.isfinite(model.compute_gradients(X, [0, 1, 2, 0])).all()
+    assert (layer.forward(X) == 2 * X).all()
+
+
+def test_a_class_may_leave_methods_to_those_below_it():
+    # What is abstract in a class of the user's is the user's alone.
+    methods = {"output_shape": lambda self, shape, /, times=1: shape, "scale": abstractmethod(lambda self, x: x)}
+    base = type("Base", (dl.Layer,), methods)
+    methods = {"forward": lambda self, x, train=False: x, "backward": lambda self, dy: dy, "scale": lambda self: 1}
+    assert type("Mine", (base,), methods)().scale() == 1

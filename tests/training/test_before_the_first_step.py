@@ -280,6 +280,8 @@ def returning(metrics):
     ("loss", "words"),
     [
         (returning({"f1": np.ones(3)}), r"metrics: expected a number for 'f1', got array"),
+        (returning({"f1": [0.5, 0.5]}), r"expected a number for 'f1', got \[0.5"),
+        (returning({"f1": "0.5"}), "expected a number for 'f1', got '0.5'"),
         (returning(None), r"metrics: expected what it returns to be a Mapping, got None"),
         (returning({"loss": 1.0}), "a column 'loss' of its own; choose another name"),
         (returning({"seconds": 1.0}), "a column 'seconds' of its own"),

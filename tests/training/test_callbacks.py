@@ -72,7 +72,7 @@ def test_so_it_is_below_any_callback(base):
 )
 def test_a_moment_that_the_trainer_cannot_call_is_refused(method):
     for moment in MOMENTS:
-        words = rf"^Mine: expected a function of the trainer as {moment}, got .*; write def {moment}\(self, tr"
+        words = rf"^Mine: expected {moment} to be a function of \(trainer\), got .*; write def {moment}\(self, tr"
         with pytest.raises(dl.InputError, match=words):
             define(**{moment: method})
 
@@ -128,6 +128,6 @@ def test_a_wrong_moment_is_answered_with_the_nearest(name, meant):
 
 @pytest.mark.parametrize("function", [lambda: None, lambda epoch, logs=None: None, lambda a, b: None, asynchronous, 3])
 def test_a_function_that_is_none_of_the_trainer_is_refused(function):
-    with pytest.raises(dl.InputError, match=r"LambdaCallback: .* as on_epoch_end, got .*; write on_epoch_end="):
+    with pytest.raises(dl.InputError, match=r"^LambdaCallback: expected on_epoch_end to be .*; write on_epoch_end=lam"):
         dl.LambdaCallback(on_epoch_end=function)
     dl.LambdaCallback(on_epoch_end=[].append, on_train_end=lambda *_: None, on_batch_end=dl.Timer().on_batch_end)

@@ -82,6 +82,20 @@ def test_the_refusal_names_what_is_foreign():
         train(first.optimizer, OTHERS["new head"](first.model))
 
 
+def test_parts_of_a_model_that_are_stepped_in_turn_need_an_optimizer_each():
+    # Parts with other paths cannot be told from another model; a whole that holds a known part is the same model.
+    model, optimizer = a_model(), dl.Adam(0.01)
+    model.compute_gradients(images().x, images().y)
+    parts = [{path: p for path, p in model.parameters.items() if path.startswith(part)} for part in "13"]
+    optimizer.step(parts[0])
+    with pytest.raises(dl.InputError, match="and for each part of a model that is stepped by itself"):
+        optimizer.step(parts[1])
+    assert optimizer.steps == 1
+    optimizer.step(model.parameters)
+    for part in parts * 2:
+        optimizer.step(part)
+
+
 # ---- what goes on working
 
 

@@ -43,7 +43,7 @@ class Patience:
 
 @contextmanager
 def _watched(name: str, where: str, size: int, patience: Patience, last: bool) -> Iterator[Callable[[int], None]]:
-    """Yield what is to be told how many bytes have come: it moves a bar, and raises PassingError if they are slow."""
+    """Yield a function of the number of bytes received: it moves a bar, and raises PassingError if they are slow."""
     least = patience.stuck if last else patience.slow
     since, before = patience.clock(), 0
 
