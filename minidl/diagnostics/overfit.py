@@ -185,43 +185,32 @@ def _faults_of_rows(x: Array, y: Array, rows: Array, *, learnt: bool) -> list[st
         return [f"all {len(rows)} rows have the same target, {y[0]}: to learn that proves nothing; take other rows"]
     if len(rows) > 1 and (x == x[0]).all():
         return ["all rows of x are the same, so nothing can tell them apart: was the data read right?"]
-    if not learnt and (pair := contradiction(x, y)):
-        i, j = pair
-        return [
-            f"rows {rows[i]} and {rows[j]} of the data are the same, but their targets are {y[i]} and {y[j]}: "
-            "no network can learn both"
-        ]
+    if not learnt and (told := contradiction(x, y, rows)):
+        return [f"{told}: no network can learn both"]
     return []
 
 
-def contradiction(x: Array, y: Array) -> tuple[int, int] | None:
-    """Return the first two rows that are the same in x and differ in y, if there are any."""
+def contradiction(x: Array, y: Array, rows: Array) -> str:
+    """Return in words which two of `rows` are the same in x and differ in y, the first pair; "" if there is none."""
     seen: dict[bytes, int] = {}
     for i, row in enumerate(x):
         first = seen.setdefault(row.tobytes(), i)
         if (y[first] != y[i]).any():
-            return first, i
-    return None
+            return f"rows {rows[first]} and {rows[i]} are the same, but their targets are {y[first]} and {y[i]}"
+    return ""
 
 
 def _why(loss: Loss, outputs: Array, targets: Array, losses: list[float], goal: float) -> str:
     first, last = losses[0], losses[-1]
     if np.ptp(outputs, axis=0).max() <= 1e-4 * max(1.0, float(np.abs(outputs).max())):
-        return (
-            f"the outputs are the same for every row, and the loss stays at {last:.4g}: nothing of x gets through; "
-            "look for dead units (dl.dead_units), or weights that are all zero"
-        )
+        told = f"the outputs are the same for every row, and the loss stays at {last:.4g}: nothing of x gets through"
+        return f"{told}; look for dead units (dl.dead_units), or weights that are all zero"
+    came = f"the loss came from {first:.4g} to {last:.4g}, not below {goal:.2g}"
     if isinstance(loss, NumberLoss) and (largest := float(np.abs(targets).max())) > 10:
-        return (
-            f"the loss came from {first:.4g} to {last:.4g}, not below {goal:.2g}, and targets go up to {largest:.4g} "
-            "in size: subtract their mean and divide by their standard deviation"
-        )
+        advice = "subtract their mean and divide by their standard deviation"
+        return f"{came}, and targets go up to {largest:.4g} in size: {advice}"
     if not math.isfinite(last) or last > 1.05 * first:
-        return (
-            f"the loss rose from {first:.4g} to {last:.4g}: is a gradient wrong (dl.check_model tells), or the "
-            "learning rate too high?"
-        )
-    return (
-        f"the loss came from {first:.4g} to {last:.4g}, not below {goal:.2g}: is the network too small for these rows, "
-        "or a gradient wrong (dl.check_model tells)? Else try fewer rows, more steps, or another learning rate"
-    )
+        rose = f"the loss rose from {first:.4g} to {last:.4g}"
+        return f"{rose}: is a gradient wrong (dl.check_model tells), or the learning rate too high?"
+    asked = "is the network too small for these rows, or a gradient wrong (dl.check_model tells)?"
+    return f"{came}: {asked} Else try fewer rows, more steps, or another learning rate"

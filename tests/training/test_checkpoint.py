@@ -14,7 +14,7 @@ from training_runs import Death, DieAt, Measures, at, ended_by, everything, fit,
 import minidl as dl
 from minidl._storage.locks import locked
 from minidl._storage.tensors import read_tensors, write_tensors
-from minidl.training.checkpoint import checkpoint_paths, find_checkpoint, read_checkpoint, write_checkpoint
+from minidl.training.checkpoint import checkpoint_paths, find_checkpoint, read_checkpoint, steps_of, write_checkpoint
 
 
 def contents(directory):
@@ -48,6 +48,11 @@ def test_what_is_kept(tmp_path, options, left):
     trained(dl.Checkpoint(tmp_path, **options))
     assert saved_steps(tmp_path) == left
     assert len(contents(tmp_path)) == len(left)
+
+
+@pytest.mark.parametrize("number", ["", "copy", "²", "-1", "9" * 20])
+def test_a_file_of_another_name_is_no_checkpoint(tmp_path, number):
+    assert steps_of(tmp_path / f"checkpoint-{number}.safetensors") == -1
 
 
 def test_the_older_one_goes_only_when_the_newer_one_is_there(tmp_path):

@@ -136,7 +136,7 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"a.{kind}"
-    with pytest.raises(DataError, match=f"a.{kind}: No such file"):
+    with pytest.raises(DataError, match=f"a.{kind}: cannot be read: No such file"):
         getattr(History, f"from_{kind}")(path)
     for content, message in [*DAMAGED[kind], (b"\xff\xfe", "expected text in UTF-8")]:
         path.write_bytes(content)
@@ -147,7 +147,7 @@ def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, kind: str) -> None
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_only_a_regular_file_with_an_end_is_read(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path, read = tmp_path / "file", getattr(History, f"from_{kind}")
-    with pytest.raises(DataError, match="expected a regular file, got a folder"):
+    with pytest.raises(DataError, match="cannot be read: expected a regular file, got a folder"):
         read(tmp_path)
     for name in (0, None, "a\0b"):
         with pytest.raises(InputError, match="path: expected the name of a file"):
@@ -192,6 +192,7 @@ def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
     assert [row[0] for row in Page(html).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
     assert "100 epochs; those from 11 to 90 are left out" in html.partition("</table>")[2]
     assert html.count('class="number"') == 2 * 22
+    assert "left out" not in History({"loss": 1.0} for _ in range(20))._repr_html_()
 
 
 BETTER = {"loss auto": False, "val_accuracy auto": True, "accuracy_at_5 auto": False, "loss max": True}

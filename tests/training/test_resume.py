@@ -359,9 +359,10 @@ def test_a_forged_state_is_refused_and_nothing_changes(tmp_path, checkpoint, pat
 
 
 def test_the_fingerprint_sees_targets_shapes_and_rows():
-    data, targets, pixels = images(), images(), images()
+    data, targets, first, last = (images() for _ in range(4))
     targets.y[7] = (targets.y[7] + 1) % 3
-    pixels.x[3, 2, 2, 1] += 1
+    first.x[0, 2, 2, 1] += 1
+    last.x[-1, 2, 2, 1] += 1
     double = dl.Dataset(data.x.astype(np.float64), data.y)
-    assert len({fingerprint(seen) for seen in (data, data[:39], targets, pixels, double)}) == 5
+    assert len({fingerprint(seen) for seen in (data, data[:39], targets, first, last, double)}) == 6
     assert fingerprint(dl.Dataset(data.x.copy(order="F"), data.y)) == fingerprint(data)

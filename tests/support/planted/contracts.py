@@ -96,7 +96,7 @@ class OwnCache(Scale):
         return dy * self.gain.value
 
 
-@own(66, "y is a view of a buffer", FAIL_CONTRACT, says="^y: .*returned a view of the buffer seen")
+@own(66, "y is a view of a buffer", FAIL_CONTRACT, says="^y: .*returned a view of seen, which")
 class ReturnsBuffer(Scale):
     def __init__(self):
         super().__init__()
