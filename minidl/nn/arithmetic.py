@@ -7,7 +7,9 @@ functions. Each docstring gives the measured gain.
 import math
 from collections.abc import Iterator
 from contextvars import copy_context
+from functools import lru_cache
 from threading import Thread
+from typing import Any
 
 import numpy as np
 
@@ -111,6 +113,24 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     for start in range(0, len(turned[0]), rows):
         # One row may still be too large.
         yield from blocks(*(array[start : start + rows] for array in turned))
+
+
+# A few for each step, and the same for all parameters.
+@lru_cache(maxsize=256)
+def scalars(dtype: np.dtype[Any], *numbers: float) -> tuple[Array, ...]:
+    """Return each number as an array without axes, read-only.
+
+    An operation with it gives the same bits as one with Python's number, in 0.3 us instead of 0.55 for a small array.
+
+    Examples
+    --------
+    >>> scalars(np.dtype(np.float32), 0.5, 2)
+    (array(0.5, dtype=float32), array(2., dtype=float32))
+    """
+    arrays = tuple(np.array(number, dtype) for number in numbers)
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
 
 
 SUM_BLOCK = 64

@@ -88,7 +88,7 @@ class Trainer(Declared):
         self._work: Work | None = None
         self._buffers: list[Array] = []
         self._in_turn: Callback | None = None
-        self._running = self._stepless = False
+        self._running = self._in_epoch = False
 
     @property
     def epoch(self) -> int:
@@ -277,7 +277,7 @@ class Trainer(Declared):
         NonFiniteError
             If a weight is NaN or infinite.
         """
-        if self._stepless:
+        if self._in_epoch and self.batch == 0:
             raise CallOrderError("Trainer.save_checkpoint: an epoch has begun without a step yet; call it after one")
         check_weights(self.model)
         write_checkpoint(path, self.model.weights(), captured(self.state, self._last_work))
@@ -314,7 +314,7 @@ class Trainer(Declared):
         state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
         self.epochs, self.last_epoch = epochs, state.epoch + epochs
         self.train_data, self.validation_data, self.nonfinite = work.train, work.validation, work.nonfinite
-        self.batches_per_epoch, self.rows_per_epoch, self._stepless = work.batches_per_epoch, work.rows_per_epoch, False
+        self.batches_per_epoch, self.rows_per_epoch, self._in_epoch = work.batches_per_epoch, work.rows_per_epoch, False
         self._parameters = self.model.parameters
         self._buffers = list(self.model.network.named_buffers().values())
 
@@ -332,9 +332,9 @@ class Trainer(Declared):
         state = self.state
         start = perf_counter() - state.seconds
         # Otherwise a checkpoint was taken in the middle of this epoch.
+        self._in_epoch = True
         if state.batch == 0:
             state.epoch += 1
-            self._stepless = True
             self._notify("on_epoch_begin")
         try:
             with closing(work.training_batches(self.seed, state.epoch, state.batch)) as batches:
@@ -347,7 +347,6 @@ class Trainer(Declared):
                     state.batch += 1
                     state.seconds = perf_counter() - start
                     state.logs = {"batch_cost": cost, "batch_loss": loss}
-                    self._stepless = False
                     self._notify("on_batch_end")
                     if interrupts.received is not None:
                         return
@@ -361,7 +360,7 @@ class Trainer(Declared):
         row |= {"learning_rate": self.optimizer.current_learning_rate, "seconds": perf_counter() - start}
         state.history.append(row)
         # No copy: what a callback adds to the logs is in the row, also for a checkpoint that it saves itself.
-        state.batch, state.seconds, state.logs, self._stepless = 0, 0.0, state.history.rows[-1], False
+        state.batch, state.seconds, state.logs, self._in_epoch = 0, 0.0, state.history.rows[-1], False
         self._notify("on_epoch_end")
         # From here on the row is the history's alone.
         state.logs = dict(state.logs)
@@ -369,7 +368,7 @@ class Trainer(Declared):
     def _step(self, x: Array, y: Array) -> tuple[float, float]:
         """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
         # A forward with NaN spoils running statistics.
-        statistics = list(map(np.copy, self._buffers))
+        statistics = [buffer.copy() for buffer in self._buffers]
         try:
             cost, loss = self.model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
@@ -391,7 +390,7 @@ class Trainer(Declared):
             self._call(callback, moment)
 
     def _call(self, callback: Callback, moment: str) -> None:
-        self._in_turn = callback
+        vars(self)["_in_turn"] = callback
         call_moment(callback, moment, self)
 
     def __repr__(self) -> str:
