@@ -161,8 +161,10 @@ def column_sums(*tables: Array) -> Array:
     tables = tuple(table if table.itemsize >= 4 else table.astype(np.float32) for table in tables)
     *stack, n, d = tables[0].shape
     whole = n - n % SUM_BLOCK
-    sums = np.einsum(terms, *(table[..., whole:, :] for table in tables)).astype(np.float64)
-    # Small batches have no whole block: a call less is 8 us less.
+    sums = np.zeros((*stack, d))
+    # Most tables have no whole block, or nothing else: a call less is 8 us less.
+    if whole < n:
+        sums += np.einsum(terms, *(table[..., whole:, :] for table in tables))
     if whole:
         blocks = (table[..., :whole, :].reshape(*stack, whole // SUM_BLOCK, SUM_BLOCK, d) for table in tables)
         sums += np.einsum(terms, *blocks).sum(axis=-2, dtype=np.float64)
