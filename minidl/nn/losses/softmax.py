@@ -166,9 +166,9 @@ def shifted_logits(logits: Array) -> Array:
     if logits.shape[1] <= SHORT_ROW:
         logits = np.asfortranarray(logits)
     top = logits.max(axis=1, keepdims=True)
-    finite = np.isfinite(top)
-    if not finite.all():
-        row = int(finite[:, 0].argmin())
+    # One number to look at, which vdot has in half the time of isfinite and all; it may overflow, too.
+    if not math.isfinite(np.vdot(top, top)) and not np.isfinite(top).all():
+        row = int(np.isfinite(top[:, 0]).argmin())
         raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
     # What is too far below the largest for the dtype has a probability of 0 all the same.
     shifted: Array = logits - top
