@@ -65,16 +65,20 @@ class Restored:
     path, weights, tree
         What was read, and from where.
     work : Work
+    epochs : int
+        How many the call that goes on is to have in all.
     seed : int or None
         The seed that the run must have; None takes that of the checkpoint.
 
     Raises
     ------
+    InputError
+        If it has more epochs already.
     CheckpointError
         If it is of another run, listing in what they differ, or holds what no run has.
     """
 
-    def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, seed: int | None) -> None:
+    def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, epochs: int, seed: int | None) -> None:
         self.path, self._weights, self._work = path, weights, work
         work.model.check_weights(weights, path)
         try:
@@ -83,6 +87,8 @@ class Restored:
             self._given = _checked_attributes(tree, work)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
+        if (least := self.state.epoch - self.state.first_epoch) > epochs:
+            raise InputError(f"epochs: expected at least {least}, as many as {path} has, got {epochs}")
 
     @property
     def optimizer_steps(self) -> int:
