@@ -115,7 +115,7 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
         yield from blocks(*(array[start : start + rows] for array in turned))
 
 
-# A few for each step, and the same for all parameters.
+# Those of an optimizer, in every step the same.
 @lru_cache(maxsize=256)
 def scalars(dtype: np.dtype[Any], *numbers: float) -> tuple[Array, ...]:
     """Return each number as an array without axes, read-only.

@@ -80,10 +80,9 @@ class Adagrad(_Squares):
         return total
 
     def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
-        rate, epsilon = scalars(parameter.value.dtype, learning_rate, self.epsilon)
         for w, g, total in blocks(parameter.value, parameter.grad, state["total"]):
             total += g * g
-            w -= rate * g / (np.sqrt(total) + epsilon)
+            w -= learning_rate * g / (np.sqrt(total) + self.epsilon)
 
 
 class RMSProp(_Squares):
@@ -129,16 +128,14 @@ class RMSProp(_Squares):
 
     def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
         velocity = [state["velocity"]] if self.momentum else []
-        numbers = self.rho, 1.0 - self.rho, self.epsilon, self.momentum, learning_rate
-        rho, share, epsilon, momentum, rate = scalars(parameter.value.dtype, *numbers)
         for w, g, square, *v in blocks(parameter.value, parameter.grad, state["square"], *velocity):
-            square *= rho
-            square += share * (g * g)
-            move = g / (np.sqrt(square) + epsilon)
+            square *= self.rho
+            square += (1.0 - self.rho) * (g * g)
+            move = g / (np.sqrt(square) + self.epsilon)
             if v:
-                v[0] *= momentum
+                v[0] *= self.momentum
                 v[0] += move
-            w -= rate * (v[0] if v else move)
+            w -= learning_rate * (v[0] if v else move)
 
 
 class _Moments(_Squares):
@@ -165,8 +162,9 @@ class _Moments(_Squares):
     def advance(self, parameter: Parameter, state: State) -> Iterator[tuple[Array, Array, Array, Array]]:
         """Update count and means, and yield blocks of (w, gradient, mean, root): root is what a step is divided by."""
         t = state["count"][...] = int(state["count"]) + 1
-        numbers = self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2, math.sqrt(1.0 - self.beta2**t)
-        beta1, share1, beta2, share2, correction, epsilon = scalars(parameter.value.dtype, *numbers, self.epsilon)
+        correction = math.sqrt(1.0 - self.beta2**t)
+        constants = self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.epsilon
+        beta1, share1, beta2, share2, epsilon = scalars(parameter.value.dtype, *constants)
         for w, g, mean, square in blocks(parameter.value, parameter.grad, state["mean"], state["square"]):
             mean *= beta1
             mean += share1 * g
@@ -176,8 +174,7 @@ class _Moments(_Squares):
 
     def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
         """Take Adam's step."""
-        t = int(state["count"]) + 1
-        (rate,) = scalars(parameter.value.dtype, learning_rate / (1.0 - self.beta1**t))
+        rate = learning_rate / (1.0 - self.beta1 ** (int(state["count"]) + 1))
         for w, _, mean, root in self.advance(parameter, state):
             w -= rate * mean / root
 
@@ -281,10 +278,7 @@ class NAdam(_Moments):
         mu, next_mu = (self.beta1 * (1.0 - 0.5 * 0.96 ** (k * self.momentum_decay)) for k in (t, t + 1))
         state["product"] *= mu
         product = float(state["product"])
-        from_gradient, from_mean = scalars(
-            parameter.value.dtype,
-            learning_rate * (1.0 - mu) / (1.0 - product),
-            learning_rate * next_mu / (1.0 - product * next_mu),
-        )
+        from_gradient = learning_rate * (1.0 - mu) / (1.0 - product)
+        from_mean = learning_rate * next_mu / (1.0 - product * next_mu)
         for w, g, mean, root in self.advance(parameter, state):
             w -= (from_gradient * g + from_mean * mean) / root
