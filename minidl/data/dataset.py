@@ -134,11 +134,14 @@ class Dataset(Declared):
     def _batches(
         self, borders: Sequence[int], order: Array | None, transform: Callable[[Array, Array], Array] | None
     ) -> Iterator[tuple[Array, Array]]:
+        # By `take` 100 rows of 3072 take 72 us, not 76, and few short ones a third. It would first copy an x that does
+        # not lie in memory row by row.
+        takes = order is not None and self.x.flags.c_contiguous and self.x.flags.aligned
         for start, end in pairwise(borders):
             rows: Any = slice(start, end)
             if order is not None:
                 rows = order[rows]
-            x = self.x[rows]
+            x = self.x.take(rows, axis=0) if takes else self.x[rows]
             yield (x if transform is None else transform(x, rows)), self.y[rows]
 
     @staticmethod

@@ -112,14 +112,14 @@ class Optimizer(Declared, ABC):
         if not trained:
             got = f"{len(parameters)} frozen ones" if parameters else "a model without any"
             raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
-        known = {path: stepped() for path, stepped in self._stepped.items()}
-        if known != parameters:
+        ours = parameters == {path: stepped() for path, stepped in self._stepped.items()}
+        if not ours:
             self.check_model(parameters)
         learning_rate = self._rate(self.steps)
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
         # All of them before the first one is changed: a step is taken whole or not at all.
         self._check_gradients(trained, scale)
-        if known != parameters:
+        if not ours:
             self._stepped |= {path: ref(parameter) for path, parameter in parameters.items()}
         for path, parameter in trained.items():
             if path not in self._state:
