@@ -131,3 +131,17 @@ def test_a_function_that_is_none_of_the_trainer_is_refused(function):
     with pytest.raises(dl.InputError, match=r"^LambdaCallback: expected on_epoch_end to be .*; write on_epoch_end=lam"):
         dl.LambdaCallback(on_epoch_end=function)
     dl.LambdaCallback(on_epoch_end=[].append, on_train_end=lambda *_: None, on_batch_end=dl.Timer().on_batch_end)
+
+
+def test_a_moment_that_an_object_gets_while_training_runs_is_called_from_then_on():
+    calls = []
+
+    class Late(dl.Callback):
+        def on_epoch_begin(self, trainer):
+            if trainer.epoch == 2:
+                self.on_batch_end = lambda trainer: calls.append(trainer.step)
+
+    model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy())
+    data = dl.Dataset(np.ones((4, 2), np.float32), [0, 1, 0, 1])
+    dl.Trainer(model, dl.SGD(0.1), [Late()], rng=0).fit(data, epochs=3, batch_size=2)
+    assert calls == [3, 4, 5, 6]

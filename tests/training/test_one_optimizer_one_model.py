@@ -179,6 +179,24 @@ def test_freezing_in_parts_and_growing():
     fit(trainer, {}, 1)
 
 
+def test_a_frozen_parameter_counts_as_new_until_it_is_stepped():
+    body, head = (dl.Parameter(np.ones(2), name=name) for name in ("body", "head"))
+    body.trainable = False
+    optimizer = dl.Adam(0.1)
+    for _ in range(2):
+        optimizer.step({"body": body, "head": head})
+    other = dl.Parameter(np.ones(2), name="other")
+    other.add_grad(np.ones(2))
+    optimizer.step({"body": other, "head": head})
+    assert optimizer.steps == 3
+    assert (other.value < 1).all()
+    # From here on it is one of those that the optimizer has stepped.
+    with refused:
+        optimizer.step({"body": body, "head": head})
+    optimizer.step({"head": head, "body": other})
+    assert optimizer.steps == 4
+
+
 def test_who_takes_no_step_of_its_own_leaves_the_optimizer_free():
     optimizer, spoilt = dl.Adam(0.01), a_model()
     fit(a_trainer(optimizer), {}, 0)

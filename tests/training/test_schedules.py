@@ -94,7 +94,7 @@ def test_no_argument_takes_what_it_cannot_mean(schedule, wrong):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: dl.PiecewiseConstant(5, [1, 0.1]), r"boundaries: expected an Iterable, got int 5; write a list"),
+        (lambda: dl.PiecewiseConstant(5, [1, 0.1]), r"expected boundaries to be an Iterable, got 5; write a list"),
         (lambda: dl.PiecewiseConstant([5, 5], [1, 1, 1]), r"boundaries: expected increasing steps, got \[5, 5\]"),
         (lambda: dl.PiecewiseConstant([5], [1]), "rates: expected one more than the 1 boundaries"),
         (lambda: dl.PiecewiseConstant([5], [1, -1]), r"rates\[1\]: expected a finite number >= 0"),
