@@ -3,6 +3,7 @@
 import functools
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from training_runs import trained
 
