@@ -65,37 +65,41 @@ class Restored:
     path, weights, tree
         What was read, and from where.
     work : Work
+    epochs : int
+        How many the call that goes on is to have in all.
     seed : int or None
         The seed that the run must have; None takes that of the checkpoint.
 
+    Attributes
+    ----------
+    state : RunState
+    optimizer_steps : int
+        How many steps the optimizer is to have done.
+    batches_done : int
+        How many batches of the `fit` that is to go on are done.
+
     Raises
     ------
+    InputError
+        If it has more epochs already.
     CheckpointError
         If it is of another run, listing in what they differ, or holds what no run has.
     """
 
-    def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, seed: int | None) -> None:
+    def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, epochs: int, seed: int | None) -> None:
         self.path, self._weights, self._work = path, weights, work
         work.model.check_weights(weights, path)
         try:
             self._check_terms(tree, seed)
-            self.state = _run_state(tree["run"], work.batches_per_epoch)
+            self.state = saved = _run_state(tree["run"], work.batches_per_epoch)
             self._given = _checked_attributes(tree, work)
+            self.optimizer_steps = int(tree["optimizer"]["steps"])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
-
-    @property
-    def optimizer_steps(self) -> int:
-        """How many steps the optimizer is to have done."""
-        steps: int = next(values["steps"] for owner, values in self._given if owner is self._work.optimizer)
-        return steps
-
-    @property
-    def batches_done(self) -> int:
-        """How many batches of the `fit` that is to go on are done."""
-        saved = self.state
-        finished = saved.epoch - saved.first_epoch - bool(saved.batch)
-        return finished * self._work.batches_per_epoch + saved.batch
+        begun = saved.epoch - saved.first_epoch
+        if begun > epochs:
+            raise InputError(f"epochs: expected at least {begun}, as many as {path} has, got {epochs}")
+        self.batches_done = (begun - bool(saved.batch)) * work.batches_per_epoch + saved.batch
 
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])
