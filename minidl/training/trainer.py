@@ -19,12 +19,13 @@ from minidl.data.augmentation import Augmentation
 from minidl.data.dataset import Dataset, DropLast
 from minidl.nn.model import Model
 from minidl.training.callback import Callback, call_moment
-from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
+from minidl.training.checkpoint import check_checkpoint, write_checkpoint
 from minidl.training.history import History
 from minidl.training.nonfinite import blamed, check_weights, evaluated
 from minidl.training.optimizers.base import Optimizer, check_gradients
+from minidl.training.past import remember
 from minidl.training.signals import Interrupts
-from minidl.training.state import Restored, RunState, captured, check_optimizer
+from minidl.training.state import Restored, RunState, captured, check_start, restored_from
 from minidl.training.work import Work
 
 
@@ -66,6 +67,7 @@ class Trainer(Declared):
     seed_given: bool
     own_directories: set[Path]
     went_back_to: tuple[Path, int] | None
+    _replaceable = ("callbacks",)
 
     def __init__(
         self, model: Model, optimizer: Optimizer, callbacks: Sequence[Callback] = (), rng: Seed = None
@@ -216,9 +218,9 @@ class Trainer(Declared):
         parts = self.model, self.optimizer, sorted(self.callbacks, key=attrgetter("runs_last"))
         work = Work(*parts, train, validation, batch_size, drop_last, train_metrics, augment, nonfinite)
         work.check()
-        restored = self._restored(resume_from, epochs, work)
-        check_optimizer(work, epochs, restored)
-        self._set_out(work, epochs)
+        restored = restored_from(resume_from, work, epochs, self.seed if self.seed_given else None)
+        past, step = check_start(work, epochs, restored, self.step == 0), self.step
+        self._set_out(work, epochs, restored)
         begun: list[Callback] = []
         with Interrupts() as interrupts:
             try:
@@ -227,7 +229,7 @@ class Trainer(Declared):
                     self._call(callback, "on_train_begin")
                 if restored is not None:
                     restored.apply(self.state)
-                    self.last_epoch = self.first_epoch + epochs
+                    vars(self)["last_epoch"] = self.first_epoch + epochs
                 while self.batch or (self.epoch < self.last_epoch and not self.stopping):
                     self._run_epoch(work, interrupts)
                     if interrupts.received is not None:
@@ -235,6 +237,8 @@ class Trainer(Declared):
                         break
             finally:
                 self._end(begun)
+                if self.step > step:
+                    remember(work, past, self.epoch - self.first_epoch)
         interrupts.deliver()
         return self.history
 
@@ -294,27 +298,17 @@ class Trainer(Declared):
             raise CallOrderError("Trainer: a checkpoint is of a running or finished fit; call fit first")
         return self._work
 
-    def _restored(self, resume_from: PathLike | None, epochs: int, work: Work) -> Restored | None:
-        """Return the checkpoint to go on from, if there is one; it fits, but has changed nothing of the run yet."""
-        self.went_back_to = None
-        if resume_from is None or (found := find_checkpoint(resume_from)) is None:
-            return None
-        restored = Restored(*found, work, self.seed if self.seed_given else None)
-        path, saved = restored.path, restored.state
-        if (least := saved.epoch - saved.first_epoch) > epochs:
-            raise InputError(f"epochs: expected at least {least}, as many as {path} has, got {epochs}")
-        self.own_directories.add(directory := path.parent.resolve())
-        if path == as_path("resume_from", resume_from):
-            self.went_back_to = (directory, saved.step)
-        return restored
-
-    def _set_out(self, work: Work, epochs: int) -> None:
+    def _set_out(self, work: Work, epochs: int, restored: Restored | None) -> None:
         """Take what `fit` was given for what the run is to do from here."""
         state, self._work, self._running = self.state, work, True
         state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
-        self.epochs, self.last_epoch = epochs, state.epoch + epochs
-        self.train_data, self.validation_data, self.nonfinite = work.train, work.validation, work.nonfinite
-        self.batches_per_epoch, self.rows_per_epoch, self._stepless = work.batches_per_epoch, work.rows_per_epoch, False
+        own, self._stepless = vars(self), False
+        own |= {"epochs": epochs, "last_epoch": state.epoch + epochs, "nonfinite": work.nonfinite}
+        own |= {"train_data": work.train, "validation_data": work.validation, "went_back_to": None}
+        own |= {name: getattr(work, name) for name in ("batches_per_epoch", "rows_per_epoch")}
+        if restored is not None:
+            self.own_directories.add(restored.path.parent.resolve())
+            own["went_back_to"] = restored.went_back_to
         self._parameters = self.model.parameters
         self._buffers = list(self.model.network.named_buffers().values())
 

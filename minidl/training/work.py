@@ -4,14 +4,16 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from minidl._core.attributes import is_ours
 from minidl._core.checks import check_finite, check_holds, check_type
-from minidl._core.errors import InputError, NonFiniteError, ShapeError
+from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import keyed_generator
 from minidl._core.reprs import told
 from minidl._core.types import Array
@@ -78,6 +80,7 @@ class Work:
             )
         with np.errstate(all="ignore"):
             self._check_last_batch()
+            self._check_gradient()
             # A loss of a user's own may take any targets for right until it computes with them.
             _ = self.measured
         raw = [
@@ -86,6 +89,40 @@ class Work:
         if raw:
             # At the line that called fit.
             warnings.warn(f"Trainer.fit: {raw[0]}", stacklevel=3)
+
+    def _check_gradient(self) -> None:
+        """Try a gradient on a copy of a network with layers that a user has written.
+
+        A layer that keeps what backward needs in the wrong forward is refused; a parameter without a gradient is told.
+        """
+        if all(is_ours(type(layer)) for _, layer in self.model.network.walk()):
+            return
+        left = []
+        try:
+            twin = copy.deepcopy(self.model)
+            twin.regularizer = None
+            for _, layer in twin.network.walk():
+                # What the forwards before have left must not be taken for what this one keeps.
+                with suppress(CallOrderError):
+                    left.append(layer.kept())
+            few = self.train[:_FEW]
+            twin.compute_gradients(few.x.copy(), few.y)
+        except CallOrderError as error:
+            if left:
+                raise InputError(f"Trainer.fit: {error}; write in its forward: if train: self.keep(...)") from error
+        except Exception:
+            # What else goes wrong shows in the first step, with its place.
+            return
+        for path, layer in twin.network.walk():
+            unmoved = [name for name, p in layer._parameters.items() if p.trainable and p._stale]
+            # A layer of ours has none if it is not in use, or if nobody called its backward after its forward.
+            if unmoved and (not is_ours(type(layer)) or layer._kept is not None):
+                warnings.warn(
+                    f"Trainer.fit: {layer!r:.80}, at {path[:-1]!r}: {unmoved[0]} gets no gradient in backward, so the "
+                    f"loss never changes it; call {unmoved[0]}.add_grad(...) there, and backward of each layer within, "
+                    "or freeze() this layer",
+                    stacklevel=4,
+                )
 
     def _check_last_batch(self) -> None:
         """Refuse a last batch with too few rows for a layer that mixes them, such as one row for BatchNorm."""

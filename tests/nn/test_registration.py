@@ -196,9 +196,9 @@ def test_another_network_needs_a_model_of_its_own():
             lambda d, o: d.__setitem__("1.weight", o),
             lambda d, o: d.pop("1.weight"),
         ):
-            with pytest.raises(dl.InputError, match=r"in place: model.weights\(\)\[path\]\[...\] = array"):
+            with pytest.raises(dl.InputError, match=r"in place: model.parameters\[path\].value\[...\] = array"):
                 change(of_model, of_other)
-    model.weights()["1.weight"][...] = 2.0
+    model.parameters["1.weight"].value[...] = 2.0
     kept = copy.deepcopy(model.parameters), copy.copy(model.weights()), pickle.loads(pickle.dumps(model.weights()))
     assert [type(twin) for twin in kept] == [dict, dict, dict]
     assert kept[0]["1.weight"].value.sum() == kept[2]["1.weight"].sum() == 18

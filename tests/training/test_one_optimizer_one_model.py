@@ -118,13 +118,11 @@ def test_a_rate_that_a_plateau_reduced_is_not_taken_to_the_next_model():
 
 def test_a_model_or_an_optimizer_that_is_swapped():
     trainer, other = train(dl.Adam(0.01)), train(dl.Adam(0.01))
-    trainer.model, model = a_model(), trainer.model
+    for name, value in [("model", a_model()), ("optimizer", other.optimizer)]:
+        with pytest.raises(dl.InputError, match=f"{name} cannot be replaced; .*make a new Trainer"):
+            setattr(trainer, name, value)
     with refused:
-        fit(trainer, {}, 1)
-    trainer.model, trainer.optimizer = model, other.optimizer
-    with refused:
-        fit(trainer, {}, 1)
-    trainer.optimizer = dl.SGD(0.1)
+        fit(a_trainer(trainer.optimizer), {}, 1)
     fit(trainer, {}, 1)
 
 
@@ -212,7 +210,8 @@ def test_the_same_model_goes_on(make):
     assert everything(first) == everything(whole)
     # A second trainer, and a model made anew around the same network.
     fit(a_trainer(optimizer, first.model), {}, 1)
-    fit(a_trainer(optimizer, dl.Model(first.model.network, dl.MulticlassHinge())), {}, 1)
+    with pytest.warns(UserWarning, match="by another Model"):
+        fit(a_trainer(optimizer, dl.Model(first.model.network, dl.MulticlassHinge())), {}, 1)
     assert optimizer.steps == 18
 
 

@@ -37,7 +37,8 @@ class Checkpoint(Observer):
         A number in the logs of an epoch: the checkpoint of its best value is kept besides, as ``best.safetensors``,
         over all calls of `fit` with this directory.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
+        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
+        "auc", "precision", "recall" or "r2", else "min".
 
     Raises
     ------
@@ -71,6 +72,8 @@ class Checkpoint(Observer):
         self.monitor = monitor
         self.mode = mode
         self._monitor = None if monitor is None else Monitor(monitor, mode)
+        if self._monitor is not None:
+            self._monitor.check_sense(2)
         self._best = math.inf
         self._lock = ExitStack()
 
