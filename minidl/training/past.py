@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minidl._core.bars import say
 from minidl._core.reprs import told
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset
@@ -47,7 +48,10 @@ def remember(work: Work, past: Past | None, epochs: int) -> None:
 
 
 def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
-    """Warn if weights that are trained already are taken for new ones, as in a loop over settings or over folds."""
+    """Warn if trained weights are probably taken for new ones, as in a loop over settings or folds.
+
+    Of another trainer that goes on with them, as in fine-tuning, a line on standard error tells.
+    """
     if past is None:
         return
     model, rows = work.model, _prints(work.train)
@@ -63,11 +67,13 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
     elif new_trainer and _partly_exchanged(work, past, rows):
         fault = "on rows of which some are left out now, as in cross-validation"
     else:
+        if new_trainer:
+            say(f"Trainer.fit: training goes on from weights that were trained for {past.epochs} epochs before")
         return
     warnings.warn(
-        f"Trainer.fit: this network is trained already, {fault}, and training would go on from its weights. To begin "
+        f"Trainer.fit: this network has been trained before, {fault}, and training goes on from its weights. To begin "
         "anew, make a new network and a new Model, or keep start = model.weights() and call model.set_weights(start). "
-        "If you mean to go on, say so before: model.set_weights(model.weights())",
+        "If going on is intended, call model.set_weights(model.weights()) first",
         stacklevel=4,
     )
 
@@ -89,7 +95,7 @@ def _partly_exchanged(work: Work, past: Past, rows: Array) -> bool:
     Nobody can tell of large sets, of which a part is looked at, or where many rows are alike.
     """
     pairs = [(past.rows, past.row_count, rows), (rows, len(work.train), past.rows)]
-    return all(len(a) > 0.9 * count and 0.5 <= np.isin(a, b).mean() <= 0.97 for a, count, b in pairs)
+    return all(len(a) > 0.6 * count and 0.5 <= np.isin(a, b).mean() <= 0.97 for a, count, b in pairs)
 
 
 @quietly

@@ -158,7 +158,7 @@ def check_start(work: Work, epochs: int, restored: Restored | None, new_trainer:
             f"steps (an epoch has {work.batches_per_epoch})",
             stacklevel=3,
         )
-    if restored is not None:
+    if restored is not None or epochs == 0:
         return None
     check_past(work, past := Past.of(work.model), new_trainer)
     return past

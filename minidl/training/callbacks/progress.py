@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, TextIO
 
-from minidl._core.bars import Expendable, new_bar, say, verbosity
+from minidl._core.bars import Expendable, new_bar, verbosity
 from minidl._core.errors import InputError
 from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, metrics
-from minidl.training.past import Past
 from minidl.training.trainer import Trainer
 
 _SLOW = 0.5  # seconds: what takes less is not worth a bar of its own
@@ -22,8 +21,7 @@ class ProgressBar(Observer):
 
     A second bar below counts the batches of an epoch, where that takes a while, and is gone when training ends. Numbers
     that have no room on their line are left out. Where no bar can be drawn (no terminal, ``TERM=dumb``, a notebook
-    without ipywidgets) there is one line an epoch. A line before the first epoch says if other trainers have trained
-    the weights already.
+    without ipywidgets) there is one line an epoch.
 
     Parameters
     ----------
@@ -97,8 +95,6 @@ class ProgressBar(Observer):
         stream = self.file or sys.stderr  # which is None in a program without a console
         if stream is None or self._wanted == 0:
             return
-        if trainer.epoch == 1 and (past := Past.of(trainer.model)) is not None:
-            say(f"training goes on from weights that were trained for {past.epochs} epochs before", self._wanted)
         if self._wanted == 1:
             total = trainer.epochs * trainer.batches_per_epoch
             self._bar = new_bar(total, stream, initial=self._done, desc=_position(trainer), bar_format="{desc}")
