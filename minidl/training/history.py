@@ -32,7 +32,8 @@ _MOST_BITS = 1023
 BESIDES = ("epoch", "learning_rate", "seconds")
 """The columns of a trainer's history that are no metrics."""
 _LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "precision", "recall", "r2")
-"""How the names of quantities end of which more is better, where nobody says."""
+_SMALLER_IS_BETTER = ("loss", "cost", "error", "mae", "mse")
+"""How the names of quantities end of which more, or less, is better."""
 _ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
 
 
@@ -232,7 +233,7 @@ class Monitor:
         """Refuse a column that is no measure of quality, and warn of a mode that looks for the worst value."""
         if self.name in BESIDES:
             raise InputError(f"monitor: {self.name!r} measures no quality; choose a column that does, such as 'loss'")
-        if self.name.endswith(("loss", "cost") if self.larger_is_better else _LARGER_IS_BETTER):
+        if self.name.endswith(_SMALLER_IS_BETTER if self.larger_is_better else _LARGER_IS_BETTER):
             mode = "max" if self.larger_is_better else "min"
             warnings.warn(f"mode={mode!r} looks for the worst {self.name!r}; leave mode out", stacklevel=stacklevel + 1)
 

@@ -107,20 +107,21 @@ class Work:
                     left.append(layer.kept())
             few = self.train[:_FEW]
             twin.compute_gradients(few.x.copy(), few.y)
-        except CallOrderError as error:
-            if left:
-                raise InputError(f"Trainer.fit: {error}; write in its forward: if train: self.keep(...)") from error
-        except Exception:
+        except Exception as error:
+            if left and isinstance(error, CallOrderError):
+                hint = "in forward, write if train: self.keep(...), and pass train on to the layers within"
+                raise InputError(f"Trainer.fit: {error}; {hint}") from error
             # What else goes wrong shows in the first step, with its place.
             return
         for path, layer in twin.network.walk():
             unmoved = [name for name, p in layer._parameters.items() if p.trainable and p._stale]
-            # A layer of ours has none if it is not in use, or if nobody called its backward after its forward.
-            if unmoved and (not is_ours(type(layer)) or layer._kept is not None):
+            ours = is_ours(type(layer))
+            # A layer of ours has none if nobody called its backward after its forward, or if it is not in use.
+            if unmoved and (not ours or layer._kept is not None):
+                way = "call its backward" if ours else f"call {unmoved[0]}.add_grad(...) in its backward"
                 warnings.warn(
-                    f"Trainer.fit: {layer!r:.80}, at {path[:-1]!r}: {unmoved[0]} gets no gradient in backward, so the "
-                    f"loss never changes it; call {unmoved[0]}.add_grad(...) there, and backward of each layer within, "
-                    "or freeze() this layer",
+                    f"Trainer.fit: {layer!r:.80}, at {path[:-1]!r}: {unmoved[0]} gets no gradient, so the loss never "
+                    f"changes it; {way}, or freeze() this layer",
                     stacklevel=4,
                 )
 

@@ -71,11 +71,14 @@ class Checkpoint(Observer):
         self.keep = as_count("keep", keep)
         self.monitor = monitor
         self.mode = mode
-        self._monitor = None if monitor is None else Monitor(monitor, mode)
         if self._monitor is not None:
             self._monitor.check_sense(2)
         self._best = math.inf
         self._lock = ExitStack()
+
+    @property
+    def _monitor(self) -> Monitor | None:
+        return None if self.monitor is None else Monitor(self.monitor, self.mode)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if self._monitor is not None:

@@ -20,9 +20,12 @@ class _Patient(Observer):
         self.patience = as_count("patience", patience, 0)
         self.min_delta = as_number("min_delta", min_delta, 0)
         self.mode = mode
-        self._monitor = Monitor(monitor, mode)
         self._monitor.check_sense(3)
         super().__init__()
+
+    @property
+    def _monitor(self) -> Monitor:
+        return Monitor(self.monitor, self.mode)
 
     def _forget(self) -> None:
         self._to_beat = math.inf
