@@ -54,6 +54,8 @@ class Model(Declared):
     ----------
     parameters : dict of str to Parameter
         By path, such as ``"0.weight"``.
+    regularizer : Regularizer or None
+        May be assigned; another network, loss or dtype needs another Model.
     dtype : dtype
         Of the first parameter; inputs are cast to it (a copy where it differs).
 

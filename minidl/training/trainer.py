@@ -195,14 +195,17 @@ class Trainer(Declared):
         UserWarning
             If `resume_from` was written on another machine, or its newest checkpoint is damaged; if the schedule of the
             learning rate ends before the run does, or the run before the warm-up; if the first layer is a Dense or
-            Conv2D and gets raw uint8 pixels.
+            Conv2D and gets raw uint8 pixels; if a parameter of a layer of your own gets no gradient; if trained weights
+            are probably taken for new ones (other Model, regularizer or optimizer, or validation rows that were trained
+            on; `Model.set_weights` says that they are meant).
 
         Raises
         ------
         InputError
             Before the first step: if an argument is not as above, the optimizer has trained another model, its schedule
-            has a memory, the loss or a metric cannot serve the targets, or the last batch has too few rows for a layer
-            that mixes rows, as one row has for `BatchNorm`.
+            has a memory, the loss or a metric cannot serve the targets, the last batch has too few rows for a layer
+            that mixes rows, as one row has for `BatchNorm`, or a layer of your own keeps in prediction what backward
+            needs.
         NonFiniteError
             If the inputs hold NaN or infinity, or the loss or a gradient comes to do so: names epoch, batch, the layer
             or parameter, and the first bad entry. The step that would spread it is not taken.

@@ -40,9 +40,15 @@ class Checkpoint(Observer):
         Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
         "auc", "precision", "recall" or "r2", else "min".
 
+    Warns
+    -----
+    UserWarning
+        If `mode` looks for the worst value, such as "max" for a loss.
+
     Raises
     ------
     InputError
+        If `monitor` is "epoch", "learning_rate" or "seconds".
         When training begins, if the directory cannot be written, another process has it, it holds checkpoints that
         this run has neither written nor been resumed from (or later ones than the one it has gone back to), or a
         callback remembers what no file can hold.

@@ -83,9 +83,15 @@ class EarlyStopping(_Patient):
     stopped_epoch : int or None
         The epoch after which it ended training, if it did.
 
+    Warns
+    -----
+    UserWarning
+        If `mode` looks for the worst value, such as "max" for a loss.
+
     Raises
     ------
     InputError
+        If `monitor` is "epoch", "learning_rate" or "seconds".
         When training begins, if an epoch will have no `monitor`; names the nearest ones. After the first epoch, where
         only that can tell (another callback may add numbers to the logs).
 
@@ -183,9 +189,15 @@ class ReduceLROnPlateau(_Patient):
         Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
         "auc", "precision", "recall" or "r2", else "min".
 
+    Warns
+    -----
+    UserWarning
+        If `mode` looks for the worst value, such as "max" for a loss.
+
     Raises
     ------
     InputError
+        If `monitor` is "epoch", "learning_rate" or "seconds".
         When training begins, if the optimizer follows a schedule, or an epoch will have no `monitor`; after the first
         epoch, where only that can tell (another callback may add numbers to the logs).
     """
