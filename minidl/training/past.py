@@ -9,14 +9,9 @@ import numpy as np
 from minidl._core.bars import say
 from minidl._core.reprs import told
 from minidl._core.types import Array
-from minidl.data.dataset import Dataset
-from minidl.nn.arithmetic import quietly
 from minidl.nn.model import Model
 from minidl.training.optimizers import Optimizer
-from minidl.training.work import Work
-
-_ROWS, _ENTRIES = 512, 8
-"""What is looked at of a data set. It takes 0.3 ms for 10,000 rows of 3072, which is 0.5 % of an epoch."""
+from minidl.training.work import Work, row_prints
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +37,7 @@ def remember(work: Work, past: Past | None, epochs: int) -> None:
     """Note on the model and on its parameters what they have been trained on: `epochs` more than in their `past`."""
     model, before = work.model, past.epochs if past else 0
     how = told(model.regularizer), _kind(work.optimizer)
-    model._past = Past(_values(model), before + epochs, _prints(work.train), len(work.train), *how)
+    model._past = Past(_values(model), before + epochs, work.prints, len(work.train), *how)
     for parameter in model.parameters.values():
         parameter._past = model._past
 
@@ -54,17 +49,16 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
     """
     if past is None:
         return
-    model, rows = work.model, _prints(work.train)
-    same_rows = np.array_equal(rows, past.rows)
+    model, same_rows = work.model, np.array_equal(work.prints, past.rows)
     if model._past is not past:
         fault = "by another Model"
     elif past.regularizer != told(model.regularizer):
         fault = f"with the regularizer {past.regularizer}"
     elif new_trainer and same_rows and past.optimizer != _kind(work.optimizer):
         fault = "on the same rows by another optimizer"
-    elif not same_rows and _leaked(work, past, rows):
+    elif not same_rows and _leaked(work, past):
         fault = "on rows that are validation rows now"
-    elif new_trainer and _partly_exchanged(work, past, rows):
+    elif new_trainer and _partly_exchanged(work, past):
         fault = "on rows of which some are left out now, as in cross-validation"
     else:
         if new_trainer:
@@ -78,37 +72,24 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
     )
 
 
-def _leaked(work: Work, past: Past, rows: Array) -> bool:
-    """Return whether validation rows were trained on in the past, and are not among the training `rows` now."""
+def _leaked(work: Work, past: Past) -> bool:
+    """Return whether validation rows were trained on in the past, and are not among the training rows now."""
     if work.validation is None:
         return False
-    held_out = _prints(work.validation)
+    held_out = row_prints(work.validation)
     if_all_were = len(held_out) * len(past.rows) / past.row_count
     met = np.isin(held_out, past.rows).sum()
     # Rows of few possible values meet their like everywhere.
-    return bool(met > 0.3 * if_all_were and np.isin(held_out, rows).sum() <= met / 4)
+    return bool(met > 0.3 * if_all_were and np.isin(held_out, work.prints).sum() <= met / 4)
 
 
-def _partly_exchanged(work: Work, past: Past, rows: Array) -> bool:
+def _partly_exchanged(work: Work, past: Past) -> bool:
     """Return whether most training rows have stayed, some are gone and some are new.
 
     Nobody can tell of large sets, of which a part is looked at, or where many rows are alike.
     """
-    pairs = [(past.rows, past.row_count, rows), (rows, len(work.train), past.rows)]
+    pairs = [(past.rows, past.row_count, work.prints), (work.prints, len(work.train), past.rows)]
     return all(len(a) > 0.6 * count and 0.5 <= np.isin(a, b).mean() <= 0.97 for a, count, b in pairs)
-
-
-@quietly
-def _prints(data: Dataset) -> Array:
-    """Return a number for each of some rows with their targets, equal for equal rows; sorted, and each once."""
-    count = len(data)
-    rows = np.arange(count) if count <= _ROWS else np.random.default_rng(0).integers(count, size=_ROWS)
-    x, y = data.x.reshape(count, -1), data.y.reshape(count, -1)
-    places = np.linspace(0, x.shape[1] - 1, min(x.shape[1], _ENTRIES)).astype(int)
-    parts = x[rows[:, np.newaxis], places], y[rows, :1]
-    bits = np.concatenate(parts, axis=1, dtype=np.float32, casting="unsafe").view(np.uint32)
-    factors = np.random.default_rng(1).integers(2**63, size=bits.shape[1], dtype=np.uint64)
-    return np.unique(bits @ (2 * factors + 1))
 
 
 def _values(model: Model) -> bytes:
