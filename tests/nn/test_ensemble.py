@@ -129,3 +129,12 @@ def test_two_models_of_one_network_are_refused_as_one_twice():
             with pytest.raises(dl.InputError, match=r"two of one network; keep snapshots by copy.deepcopy\(model\)"):
                 dl.Ensemble([one, other])
     assert dl.Ensemble([one, copy.deepcopy(one)]).predict(X).tolist() == [0] * 4
+
+
+def test_two_networks_of_the_same_layers_are_refused_and_those_of_one_body_are_not():
+    body, loss = dl.Dense(1, 3, rng=0), dl.SoftmaxCrossEntropy()
+    once, again = (dl.Model(dl.Sequential(body, dl.Flatten()), loss) for _ in range(2))
+    with pytest.raises(dl.InputError, match="two of one network"):
+        dl.Ensemble([once, again])
+    heads = [dl.Model(dl.Sequential(body, dl.Dense(3, 3, rng=seed)), loss) for seed in (1, 2)]
+    assert dl.Ensemble(heads).predict(X).shape == (4,)
