@@ -80,8 +80,7 @@ class Model(Declared):
         hint = "the order is Model(network, loss)" if isinstance(network, Loss) else "such as Sequential(layer, layer)"
         check_type("Model", "network", network, Layer, hint)
         check_type("Model", "loss", loss, Loss, "such as SoftmaxCrossEntropy()")
-        if regularizer is not None:
-            check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")
+        _check_regularizer(regularizer)
         seen: dict[int, str] = {}
         for path, layer in network.walk():
             # A layer in two places could keep only one of its two inputs for backward.
@@ -112,6 +111,7 @@ class Model(Declared):
 
         The trainer asks this before the first step: a forward may have made parameters, attributes may have changed.
         """
+        _check_regularizer(self.regularizer)
         check_registered(self.network, self.loss, self.regularizer)
         now = self.network.named_parameters()
         for path in now | self._parameters:
@@ -370,3 +370,8 @@ class Model(Declared):
         regularizer = f", regularizer {self.regularizer!r}" if self.regularizer else ""
         text = f"{count}, loss {self.loss!r}{regularizer}; summary(input_shape) tells the shapes"
         return f"{layers_as_html(self.network)}\n<p>{escape(text)}</p>"
+
+
+def _check_regularizer(regularizer: Any) -> None:
+    if regularizer is not None:
+        check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")

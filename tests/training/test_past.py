@@ -220,3 +220,12 @@ def test_a_new_trainer_of_a_trained_model_says_so(verbose, said, capsys, monkeyp
     capsys.readouterr()
     train(made, dl.SGD(0.001))
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("value", [0.1, dl.L2, "l2"])
+def test_a_regularizer_that_is_none_is_refused_before_the_first_step(value):
+    made = model()
+    made.regularizer = value
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match="expected regularizer to be"):
+            train(made)
