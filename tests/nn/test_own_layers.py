@@ -344,18 +344,13 @@ class Halves(dl.Layer):
         return sum(getattr(self, name).backward(dy) for name in self.reached)
 
 
-class ForPrediction(dl.Layer):
+class ForPrediction(Halves):
     """Hands on the wrong `train`."""
 
-    def __init__(self):
-        super().__init__()
-        self.inner = self.add_layer("inner", dl.Dense(5, 5, rng=0))
+    reached = ("a",)
 
     def forward(self, x, train=False):
-        return self.inner.forward(x, not train)
-
-    def backward(self, dy):
-        return self.inner.backward(dy)
+        return self.a.forward(x, not train)
 
 
 def made(base, **attributes):
