@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Callable
-from io import TextIOWrapper
 from pathlib import Path
 
 import minidl as dl
+from minidl.cli.ending import ended
+from minidl.lab_report.options import count
 
 Splits = tuple[dl.Dataset, dl.Dataset, dl.Dataset]
 
@@ -15,12 +16,11 @@ def options_parser(name: str, description: str) -> argparse.ArgumentParser:
     """Return a parser of the options that all of them have; `name` is the folder's under runs/."""
     parser = argparse.ArgumentParser(description=description)
     kinds = ["auto", "cifar10", "synthetic"]
-    parser.add_argument(
-        "--dataset", choices=kinds, default="auto", help="auto: CIFAR-10; with --quick synthetic images"
-    )
+    auto = "auto: CIFAR-10; with --quick synthetic images"
+    parser.add_argument("--dataset", choices=kinds, default="auto", help=auto)
     parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
     parser.add_argument("--out", type=Path, help=f"folder for what is written (default: runs/{name})")
-    parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
+    parser.add_argument("--seed", type=count(0), default=42, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="in seconds: few images, few epochs")
     parser.set_defaults(name=name)
     return parser
@@ -28,10 +28,6 @@ def options_parser(name: str, description: str) -> argparse.ArgumentParser:
 
 def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
-    for name, least in [("seed", 0), ("epochs", 1)]:
-        value = getattr(options, name, None)
-        if value is not None and value < least:
-            parser.error(f"argument --{name}: expected an integer >= {least}, got {value}")
     if options.data_dir is not None and options.dataset == "synthetic":
         parser.error("argument --data-dir: the synthetic images are drawn, not read; drop it or --dataset synthetic")
     # A folder of its own: a quick try must not replace the real results.
@@ -53,11 +49,4 @@ def load(options: argparse.Namespace) -> Splits:
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`, and leave with a sentence where it cannot go on."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Greek letters shows a question mark
-    try:
-        main()
-    except (dl.MinidlError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(ended(main))

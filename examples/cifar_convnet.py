@@ -10,13 +10,14 @@ import numpy as np
 from cifar_common import load, options_parser, parse, run
 
 import minidl as dl
+from minidl.lab_report.options import count
 
 BATCH_SIZE = 100
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = options_parser("cifar_convnet", "A conv net on CIFAR-10.")
-    parser.add_argument("--epochs", type=int, help="default: 8, with --quick 1")
+    parser.add_argument("--epochs", type=count(1), help="default: 8, with --quick 1")
     options = parse(parser, arguments)
     epochs = options.epochs or (1 if options.quick else 8)
     start = perf_counter()

@@ -114,9 +114,8 @@ def search(
 def draw(model: dl.Model, recipe: Recipe, splits: Splits, options: argparse.Namespace) -> None:
     """Draw how probable the true class was, for the test images classified rightly and wrongly."""
     test = splits[2]
-    figure = plot_true_class_probability(
-        model.predict_proba(test.x), test.y, title=f"{test.name}: {recipe.loss.__name__}"
-    )
+    title = f"{test.name}: {recipe.loss.__name__}"
+    figure = plot_true_class_probability(model.predict_proba(test.x), test.y, title=title)
     save_figure(figure, options.out / f"true-class-{recipe.loss.__name__}")
 
 
@@ -130,13 +129,11 @@ def show(what: list[str], row: dict[str, float], rows: list[list[str]]) -> None:
 def write(train: dl.Dataset, rows: list[list[str]], options: argparse.Namespace) -> None:
     report = dl.Report(f"One layer on {train.name}, improved")
     report.paragraph(f"Trained on {train.name} ({train.source}), seed {options.seed}.")
-    report.table(
-        ["what", "test", "validation", "λ", "η", "seconds"], rows, caption="Share of images classified rightly."
-    )
+    header = ["what", "test", "validation", "λ", "η", "seconds"]
+    report.table(header, rows, caption="Share of images classified rightly.")
     names = ["SoftmaxCrossEntropy", "SigmoidCrossEntropy"]
-    figures = [
-        (options.out / f"true-class-{name}.png", f"Histograms, {name}", f"Test images, {name}") for name in names
-    ]
+    paths = [options.out / f"true-class-{name}.png" for name in names]
+    figures = [(path, f"Histograms, {name}", f"Test images, {name}") for path, name in zip(paths, names, strict=True)]
     report.heading("Probability of the true class").figures(figures)
     print(f"Report: {report.write(options.out)[0]}")
 

@@ -23,19 +23,17 @@ from cifar_common import options_parser, parse, run
 import minidl as dl
 from minidl._core.tables import text_table
 from minidl.lab_report import SETTINGS
+from minidl.lab_report.options import count
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = options_parser("cifar_sweep", "The report's four settings as a sweep.")
     parser.add_argument("--engine", choices=["serial", "processes", "dask", "mpi"], default="serial")
-    parser.add_argument(
-        "--workers", type=int, default=2, help="of processes and of a local Dask (default: %(default)s)"
-    )
+    workers = "of processes and of a local Dask (default: %(default)s)"
+    parser.add_argument("--workers", type=count(1), default=2, help=workers)
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that is running already")
-    parser.add_argument("--epochs", type=int, help="default: 40, with --quick 5")
+    parser.add_argument("--epochs", type=count(1), help="default: 40, with --quick 5")
     options = parse(parser, arguments)
-    if options.workers < 1:
-        parser.error(f"argument --workers: expected an integer >= 1, got {options.workers}")
     drawn = options.dataset == "synthetic" or (options.dataset == "auto" and options.quick and options.data_dir is None)
     fixed = {
         "dataset": "synthetic" if drawn else "cifar10",

@@ -8,6 +8,7 @@ import argparse
 import importlib
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,49 +111,41 @@ MODULES = {"torch slow": "torch", "torch fast": "torch", "SciPy": "scipy.optimiz
 
 
 def softmax(z: Array) -> Array:
-    p: Array = np.exp(z - z.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    return p
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
 
 
 def softmax_vjp(dy: Array, z: Array) -> Array:
     p = softmax(z)
-    dz: Array = p * (dy - (dy * p).sum(axis=1, keepdims=True))
-    return dz
+    return p * (dy - (dy * p).sum(axis=1, keepdims=True))
 
 
 def log_softmax(z: Array) -> Array:
-    logarithm: Array = np.log(softmax(z))
-    return logarithm
+    return np.log(softmax(z))
 
 
 def normalise(x: Array, epsilon: float = 1e-5) -> Array:
-    y: Array = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)
-    return y
+    return (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + epsilon)
 
 
 def normalise_vjp(dy: Array, x: Array, inside: float = 1e-5, outside: float = 0.0) -> Array:
     deviation = np.sqrt(x.var(axis=1, keepdims=True) + inside) + outside
     y = (x - x.mean(axis=1, keepdims=True)) / deviation
-    dx: Array = (dy - dy.mean(axis=1, keepdims=True) - y * (dy * y).mean(axis=1, keepdims=True)) / deviation
-    return dx
+    return (dy - dy.mean(axis=1, keepdims=True) - y * (dy * y).mean(axis=1, keepdims=True)) / deviation
 
 
 def gelu(x: Array) -> Array:
-    y: Array = x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
-    return y
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
 
 
 def gelu_tanh_vjp(dy: Array, x: Array) -> Array:
     tanh = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
     inner_slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
-    dx: Array = dy * 0.5 * (1 + tanh + x * (1 - tanh**2) * inner_slope)
-    return dx
+    return dy * 0.5 * (1 + tanh + x * (1 - tanh**2) * inner_slope)
 
 
 def relu(x: Array) -> Array:
-    y: Array = np.maximum(x, 0)
-    return y
+    return np.maximum(x, 0)
 
 
 def doubling_vjp(dy: Array, x: Array) -> Array:
@@ -233,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.parse_args(arguments)
     width = max(len(case.what) for case in cases())
-    totals = {checker: {"caught": 0, "MISSED": 0, "FALSE ALARM": 0, "ok": 0} for checker in CHECKERS}
+    totals: dict[str, Counter[str]] = {checker: Counter() for checker in CHECKERS}
     for right, title in ((False, "bugs"), (True, "right functions")):
         print(f"{title:<{width}}  " + "  ".join(f"{checker:<13}" for checker in CHECKERS).rstrip())
         for case in cases():
@@ -241,16 +234,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 cells = {checker: outcome(case, checker) for checker in CHECKERS}
                 print(f"{case.what:<{width}}  " + "  ".join(f"{cell:<13}" for cell in cells.values()).rstrip())
                 for checker, cell in cells.items():
-                    totals[checker][cell] = totals[checker].get(cell, 0) + 1
+                    totals[checker][cell] += 1
         print()
     for checker, counts in totals.items():
         if "not installed" in counts:
             print(f"{checker}: not installed")
             continue
         shown, accepted = counts["caught"] + counts["MISSED"], counts["ok"] + counts["FALSE ALARM"]
-        print(
-            f"{checker}: caught {counts['caught']} of {shown} bugs, {counts['FALSE ALARM']} false alarms in {accepted}"
-        )
+        caught = f"caught {counts['caught']} of {shown} bugs"
+        print(f"{checker}: {caught}, {counts['FALSE ALARM']} false alarms in {accepted}")
     return 0
 
 

@@ -107,15 +107,13 @@ class _NeuralNet(BaseEstimator):
         check_unmasked("X", X)
         check_unmasked("y", y)
         least = 2 if self.validation_fraction else 1
-        x, y = validate_data(self, X, y, dtype=_DTYPES, ensure_min_samples=least, **options)
-        return x, y
+        return validate_data(self, X, y, dtype=_DTYPES, ensure_min_samples=least, **options)
 
     def _rows(self, X: Any) -> Array:
         """Return the rows to predict for."""
         check_is_fitted(self)
         check_unmasked("X", X)
-        x: Array = validate_data(self, X, dtype=_DTYPES, reset=False)
-        return x
+        return validate_data(self, X, dtype=_DTYPES, reset=False)
 
 
 class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
@@ -197,8 +195,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
     def predict(self, X: Any) -> Array:
         """Return the label of each row, shape (n,)."""
         x = self._rows(X)
-        labels: Array = self.classes_[self.model_.predict(x)]
-        return labels
+        return self.classes_[self.model_.predict(x)]
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class of `classes_` for each row, shape (n, n_classes)."""

@@ -11,6 +11,7 @@ from page import machine
 from tasks import BATCH, EPOCH, LEARNING_RATE, pose
 
 import minidl as dl
+from minidl.lab_report.options import count
 
 
 class Saves(dl.Callback):
@@ -28,10 +29,8 @@ class Saves(dl.Callback):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s; the first two do not count")
+    parser.add_argument("--epochs", type=count(3), default=40, help="default: %(default)s; the first two do not count")
     options = parser.parse_args()
-    if options.epochs < 3:
-        parser.error(f"argument --epochs: expected an integer >= 3, got {options.epochs}")
     problem = pose(EPOCH)
     train, validation = dl.Dataset(problem.x, problem.y), dl.Dataset(problem.x_val, problem.y_val)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # a real disk, where /tmp may be memory

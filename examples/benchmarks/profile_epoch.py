@@ -17,6 +17,7 @@ from page import machine, table
 from tasks import BATCH, EPOCH, LEARNING_RATE, pose
 
 import minidl as dl
+from minidl.lab_report.options import count
 from minidl.training.work import Work
 
 
@@ -119,10 +120,8 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=15, help="default: %(default)s; the first two do not count")
+    parser.add_argument("--epochs", type=count(3), default=15, help="default: %(default)s; the first two do not count")
     options = parser.parse_args()
-    if options.epochs < 3:
-        parser.error(f"argument --epochs: expected an integer >= 3, got {options.epochs}")
     parts, seconds = profile(options.epochs)
     medians = {what: statistics.median(times[2:]) for what, times in parts.items()}
     whole = statistics.median(seconds[2:])

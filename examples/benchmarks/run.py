@@ -17,6 +17,7 @@ from tasks import CONV, EPOCH, MLP, PREDICT, Task, disagreements, pose
 from worker import EPOCHS_OF_WHOLE
 
 import minidl as dl
+from minidl.lab_report.options import count
 
 OURS = "minidl_classes"
 CONTESTANTS = {  # a file in contestants/: its name in the tables, the package it needs
@@ -59,13 +60,11 @@ RACES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=11, help="turns that are timed (default: %(default)s)")
+    parser.add_argument("--rounds", type=count(1), default=11, help="turns that are timed (default: %(default)s)")
     parser.add_argument("--only", choices=[*RACES, "process", "import", "growth"], nargs="+", help="default: all")
     parser.add_argument("--against", choices=list(CONTESTANTS)[1:], nargs="*", help="default: all that are installed")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page there as well")
     options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error(f"argument --rounds: expected an integer >= 1, got {options.rounds}")
     wanted = list(CONTESTANTS) if options.against is None else [OURS, *options.against]
     there = [name for name in wanted if importlib.util.find_spec(CONTESTANTS[name][1])]
     missing = sorted({CONTESTANTS[name][1] for name in wanted} - {CONTESTANTS[name][1] for name in there})

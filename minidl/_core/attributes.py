@@ -2,19 +2,22 @@
 
 import inspect
 import sys
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, wraps
 from typing import Any, ClassVar
 
 from minidl._core.errors import InputError
+from minidl._core.reprs import parameters_of
+from minidl._core.signatures import check_methods
 from minidl._core.spelling import nearest
 
 _ELSEWHERE = {
     **dict.fromkeys(["trainable", "requires_grad"], "call freeze() or unfreeze(), or set trainable of one Parameter"),
     "training": "pass train=True to forward, as Trainer.fit does",
-    **dict.fromkeys(["lr", "learning_rate"], "assign learning_rate of the optimizer"),
+    **dict.fromkeys(["lr", "learning_rate"], "it is called learning_rate, of the optimizer"),
     **dict.fromkeys(["loss_fn", "loss_function", "criterion"], "it is called loss, an argument of Model"),
     **dict.fromkeys(["stop_training", "should_stop"], "call stop() of the trainer"),
-    **dict.fromkeys(["batch_size", "max_epochs"], "pass batch_size= and epochs= to Trainer.fit"),
+    **dict.fromkeys(["batch_size", "epochs", "max_epochs"], "pass batch_size= and epochs= to Trainer.fit"),
     "weight_decay": "pass L2(...) as the regularizer of the Model, or use AdamW",
     **dict.fromkeys(["kernel_regularizer", "regularization"], "it is called regularizer, an argument of Model"),
     **dict.fromkeys(["kernel", "w", "W"], "it is called weight"),
@@ -24,6 +27,7 @@ _ELSEWHERE = {
     "p": "it is called rate in Dropout, and probability in an augmentation",
     **dict.fromkeys(["lam", "lambda_"], "it is called strength"),
     **dict.fromkeys(["rng", "weight_init", "dtype"], "it is an argument of the constructor: make a new object"),
+    "activation": "it is a layer of its own, such as ReLU()",
     "reduction": "a loss is always the mean over the batch",
     "optimizer": "it is an argument of Trainer",
     "betas": "they are called beta1 and beta2",
@@ -53,6 +57,16 @@ class Declared:
     """Names with a meaning in other libraries and none here, not even in a class that a user writes."""
     _replaceable: ClassVar[tuple[str, ...] | None] = None
     """The public attributes that may be replaced once they are there; None for all."""
+    _overridable: ClassVar[tuple[str, ...]] = ()
+    """Names of methods that a subclass may write besides the abstract ones, and minidl calls."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # The type checker looks at the signatures of minidl's own, which takes no time when minidl is imported.
+        if not cls.__module__.startswith("minidl."):
+            check_methods(cls, cls._overridable)
+        elif "__init__" in vars(cls):
+            cls.__init__ = _explaining(cls.__init__)  # type: ignore[method-assign]
 
     def __setattr__(self, name: str, value: Any) -> None:
         cls: type = type(self)
@@ -72,7 +86,9 @@ def declared(cls: type) -> frozenset[str]:
             names |= inspect.get_annotations(base).keys()
         if inspect.isfunction(constructor := vars(base).get("__init__")):
             # An argument that the constructor does not keep, such as rng, can be given to it alone.
-            names |= inspect.signature(constructor).parameters.keys() & set(constructor.__code__.co_names)
+            names |= inspect.signature(constructor).parameters.keys() & set(
+                inspect.unwrap(constructor).__code__.co_names
+            )
     return frozenset(name for name in names if name[0] != "_")
 
 
@@ -94,6 +110,29 @@ def _objection(cls: type, name: str, is_callable: bool) -> str:
     if name in declared(cls):
         return ""
     names = [known for known in sorted(declared(cls)) if not inspect.isfunction(getattr(cls, known, None))]
-    meant = [f"did you mean {near!r}?" for near in nearest(name, names, 1, cutoff=0.6)]
-    hint = _ELSEWHERE.get(name) or "".join(meant)
-    return f"there is no attribute {name!r}{'; ' * bool(hint)}{hint}"
+    return f"there is no attribute {name!r}{_meant(name, names)}"
+
+
+def _meant(name: str, names: Iterable[str]) -> str:
+    """Return, as the end of an error, what a wrong name may have been meant to be: in `names` or elsewhere."""
+    hint = _ELSEWHERE.get(name) or "".join(f"did you mean {near!r}?" for near in nearest(name, names, 1, cutoff=0.6))
+    return f"; {hint}" if hint else ""
+
+
+def _explaining(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Return the constructor with an error that names the class, and what is meant by an argument it does not have."""
+
+    @wraps(constructor)
+    def explaining(self: object, *arguments: Any, **options: Any) -> None:
+        try:
+            constructor(self, *arguments, **options)
+        except TypeError as error:
+            # With a frame below this one the constructor was called, and something in it failed.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            known, said = parameters_of(type(self)), str(error).partition(") ")[2]
+            if unknown := [name for name in options if name not in known]:
+                said = f"got an unexpected keyword argument {unknown[0]!r}{_meant(unknown[0], known)}"
+            raise TypeError(f"{type(self).__name__}: {said}") from None
+
+    return explaining

@@ -104,13 +104,11 @@ def download_bar(total: int, **options: Any) -> Any:
 
     It is not drawn where ``MINIDL_VERBOSE`` asks for no bars.
     """
-    hidden = verbosity(None) != 1 or sys.stderr is None
-    bar = None if hidden else new_bar(total, sys.stderr, **options)
-    if bar is not None:
-        return bar
     from tqdm import tqdm
 
-    if not hidden:
+    if verbosity(None) == 1 and sys.stderr is not None:
+        if (bar := new_bar(total, sys.stderr, **options)) is not None:
+            return bar
         with suppress(OSError, ValueError):
             return tqdm(total=total, file=Expendable(sys.stderr), mininterval=10.0, **options)
     return tqdm(total=total, disable=True, **options)

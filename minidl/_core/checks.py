@@ -34,8 +34,7 @@ def as_array(name: str, value: Any) -> Array:
     InputError
         For text, objects, None, ragged lists, complex numbers, dates, masked arrays.
     """
-    if type(value) is not np.ndarray:
-        check_unmasked(name, value)
+    check_unmasked(name, value)
     if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
         ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, of a PyTorch tensor
         hint = f"; convert it by .{ways[0]}()" if ways else ""
@@ -74,9 +73,8 @@ def check_finite(name: str, array: Array) -> None:
     if not bad.any():
         return
     first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
-    raise NonFiniteError(
-        f"{name}: expected finite numbers, got {bad.sum()} that are not, the first at index {first}: {array[first]}"
-    )
+    got = f"{bad.sum()} that are not, the first at index {first}: {array[first]}"
+    raise NonFiniteError(f"{name}: expected finite numbers, got {got}")
 
 
 def as_dtype(name: str, array: Array, dtype: DTypeLike, first_row: int = 0) -> Array:
@@ -91,15 +89,19 @@ def as_dtype(name: str, array: Array, dtype: DTypeLike, first_row: int = 0) -> A
             return array.astype(dtype)
     except FloatingPointError:
         with np.errstate(over="ignore"):
-            lost = np.isinf(array.astype(dtype)) & np.isfinite(array)
-    first = int(lost.argmax())
+            raise too_large(name, array, array.astype(dtype), first_row) from None
+
+
+def too_large(name: str, array: Array, result: Array, first_row: int, then: str = "") -> InputError:
+    """Return the refusal of the first number in `array` that is infinite in `result`, its place named."""
+    first = int((np.isinf(result) & np.isfinite(array)).argmax())
     row, *place = map(int, np.unravel_index(first, np.atleast_1d(array).shape))
     column = f", column {', '.join(map(str, place))}" if place else ""
-    largest = np.finfo(np.dtype(dtype))
-    raise InputError(
-        f"{name}: expected numbers that {largest.dtype} can hold, at most {largest.max:.2g} in size, got "
-        f"{array.flat[first]:.4g} in row {row + first_row}{column}; leave such rows out, mend them, or scale all"
-    ) from None
+    largest = np.finfo(result.dtype)
+    return InputError(
+        f"{name}: expected numbers that {largest.dtype} can hold{then}, at most {largest.max:.2g} in size, got "
+        f"{array.flat[first]:.4g} in row {row + first_row}{column}; leave such rows out, correct them, or use float64"
+    )
 
 
 def check_holds(name: str, array: Array, dtype: DTypeLike) -> None:
@@ -146,8 +148,7 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
 def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
     """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
     name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
-    if isinstance(outputs, np.ma.MaskedArray):
-        check_unmasked(name, outputs)
+    check_unmasked(name, outputs)
     array = isinstance(outputs, np.ndarray)
     rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
     if not rows or (classes and outputs.ndim != 2):
@@ -246,9 +247,8 @@ def copied(where: str, original: T) -> T:
     try:
         return copy.deepcopy(original)
     except Exception as error:
-        raise InputError(
-            f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {type(error).__name__}: {error}"
-        ) from error
+        got = f"{type(error).__name__}: {error}"
+        raise InputError(f"{where}: expected what copy.deepcopy can copy, since a copy is tried; got {got}") from error
 
 
 def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None, *, of: object = None) -> Array:
@@ -265,6 +265,13 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
     if not isinstance(value, np.ndarray):
         raise InputError(f"{where}: expected it to return an array, got {type(value).__name__}; is a return missing?")
     raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
+
+
+def returned_float(method: str, value: Any, *, of: object) -> float:
+    """Return what a method of a user's object returned, if it is a number."""
+    if not is_number(value):
+        raise InputError(f"{of!r:.80}.{method}: expected it to return a float, got {type(value).__name__}")
+    return float(value)
 
 
 def as_float_dtype(dtype: DTypeLike, or_integer: bool = False) -> np.dtype[Any]:

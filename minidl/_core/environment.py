@@ -46,8 +46,7 @@ def simd_features() -> list[str]:
 
     NumPy leaves the list out where it is empty: on an old processor, or where the environment disables them.
     """
-    features: list[str] = np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", [])
-    return features
+    return list(np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", []))
 
 
 def _processor() -> str:

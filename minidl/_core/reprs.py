@@ -23,7 +23,7 @@ def constructor_call(owner: object) -> str:
     >>> constructor_call(Ramp(2.0, start=1e-5))
     'Ramp(2, start=1e-05)'
     """
-    parameters = _parameters(type(owner))
+    parameters = parameters_of(type(owner))
     changing = getattr(owner, "saved_attributes", ())
     arguments, by_name = [], False
     for name, parameter in parameters.items():
@@ -38,7 +38,7 @@ def constructor_call(owner: object) -> str:
     return f"{type(owner).__name__}({', '.join(arguments)})"
 
 
-def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
     """Return what the constructor takes; what it hands on as ``**options`` are those of the next class's."""
     parameters: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:

@@ -3,7 +3,11 @@
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 
+from minidl._core.errors import DataError, MinidlError
 from minidl._core.types import PathLike
 
 _BEGINNINGS = {
@@ -24,32 +28,39 @@ _GROWTH = 1 << 20
 _SPECIAL = {"d": "a folder", "p": "a pipe", "s": "a socket", "c": "a device", "b": "a device"}
 
 
-def open_regular(path: PathLike) -> int:
-    """Return a descriptor that reads a regular file; never wait for a pipe, nor read a device, which may have no end.
+@contextmanager
+def reading(path: PathLike, refusal: type[MinidlError] = DataError) -> Iterator[BufferedReader]:
+    """Open a regular file; never wait for a pipe, nor read a device, which may have no end.
 
     Raises
     ------
-    OSError
-        If it cannot be opened, or is of another kind; ``strerror`` says why.
+    refusal
+        If it cannot be opened or read, or is of another kind.
     """
-    # Before it is opened, since opening alone can set a device going; and after, since the name may lead elsewhere now.
-    _refuse_special(os.stat(path).st_mode)
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _refuse_special(os.fstat(descriptor).st_mode)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+        # Before it is opened, since opening alone can set a device going; and after, since the name may lead elsewhere
+        # now.
+        _refuse_special(os.stat(path).st_mode)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as file:
+            _refuse_special(os.fstat(file.fileno()).st_mode)
+            yield file
+    except OSError as error:
+        why = str(error.strerror or error)
+        if os.path.islink(path) and not os.path.exists(path):
+            link = os.readlink(path)
+            what = kind_of(link.encode(errors="replace")) if "annex" in link else "a link that leads nowhere"
+            why += f"; it is {what}: {link}"
+        raise refusal(f"{path}: cannot be read: {why}") from error
 
 
 def read_regular(path: PathLike) -> bytes:
-    """Return what is in a regular file; of anything else, and of one without an end, `strerror` says what it is."""
-    with open(open_regular(path), "rb") as file:
+    """Return what is in a regular file; refuse one that goes on behind its end."""
+    with reading(path) as file:
         most = os.fstat(file.fileno()).st_size + _GROWTH
         content = file.read(most + 1)
     if len(content) > most:
-        raise OSError(errno.EFBIG, "expected a file that ends where it says")
+        raise DataError(f"{path}: expected a file that ends where it says")
     return content
 
 

@@ -49,10 +49,9 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.read(lock.fileno(), 32).decode(errors="replace").strip() or "unknown"
-            raise InputError(
-                f"{place}: expected a {kind} that no other process writes into, but process {holder} "
-                f"does; wait until that has ended, or choose another {kind}"
-            ) from error
+            wanted = f"a {kind} that no other process writes into, but process {holder} does"
+            hint = f"wait until that has ended, or choose another {kind}"
+            raise InputError(f"{place}: expected {wanted}; {hint}") from error
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
                 raise
@@ -65,12 +64,10 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
         held.discard(lock)
         # It is closed in a forked process, which must not give back what is its parent's.
         if not lock.closed:
-            # Closing alone would leave the lock with a process that something else than Python has forked.
-            if fcntl is not None:
-                with suppress(OSError):
+            with suppress(OSError), lock:
+                # Closing alone would leave the lock with a process that something else than Python has forked.
+                if fcntl is not None:
                     fcntl.flock(lock, fcntl.LOCK_UN)
-            with suppress(OSError):
-                lock.close()
 
 
 @cache

@@ -26,7 +26,7 @@ from minidl._core.checks import as_path
 from minidl._core.errors import CheckpointError
 from minidl._core.types import Array, PathLike
 from minidl._storage.files import replacing
-from minidl._storage.kinds import kind_of, open_regular
+from minidl._storage.kinds import kind_of, reading
 
 _DTYPES = {f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)}
 _DTYPES |= {f"F{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)} | {"BOOL": np.dtype(bool)}
@@ -137,10 +137,8 @@ def read_tensors(path: PathLike, *, require_digest: bool = True) -> tuple[dict[s
     """
     as_path("path", path)
     try:
-        with open(open_regular(path), "rb") as file:
+        with reading(path, CheckpointError) as file:
             return _read(file, os.fstat(file.fileno()).st_size, require_digest)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: expected a safetensors file, whole and unchanged; {error}") from error
     except MemoryError as error:
@@ -201,10 +199,9 @@ def _parsed(header: str, data: int) -> tuple[dict[str, tuple[str, list[int]]], d
             ):
                 places.append((first, last, name, code, shape))
             case _:
-                raise ValueError(
-                    f"{name!r:.60}: expected a dtype among {', '.join(_DTYPES)}, a shape of at most {_MOST_AXES} whole "
-                    f"numbers and the two data_offsets of as many bytes, got {reprlib.repr(entry)}"
-                )
+                wanted = f"a dtype among {', '.join(_DTYPES)}, a shape of at most {_MOST_AXES} whole numbers and the "
+                wanted += "two data_offsets of as many bytes"
+                raise ValueError(f"{name!r:.60}: expected {wanted}, got {reprlib.repr(entry)}")
     layout, end = {}, 0
     for first, last, name, code, shape in sorted(places, key=operator.itemgetter(0, 1)):
         if first != end:

@@ -48,12 +48,8 @@ _CHECKS: dict[type, Callable[..., GradientReport]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", metavar="SUBJECT", help="MODULE:NAME or FILE.py:NAME")
-    parser.add_argument(
-        "--input-shape",
-        type=_shape,
-        metavar="N[,N...]",
-        help="of one row of the input, such as 5 or 32,32,3 (of a regularizer: of the weight)",
-    )
+    shape_help = "of one row of the input, such as 5 or 32,32,3 (of a regularizer: of the weight)"
+    parser.add_argument("--input-shape", type=_shape, metavar="N[,N...]", help=shape_help)
     parser.add_argument("--seed", type=count(0), default=0, metavar="N", help="of all that is drawn; default: 0")
     parser.add_argument("--every-entry", action="store_true", help="compare every entry, also of large tensors")
 
@@ -72,10 +68,8 @@ def _checked(module: str, name: str, options: argparse.Namespace) -> GradientRep
         subject, *inputs = made if isinstance(made, tuple) and made else (made,)
         check = next((check for kind, check in _CHECKS.items() if isinstance(subject, kind)), None)
         if check is None:
-            raise InputError(
-                f"{options.subject}: expected a Layer, Loss, Regularizer or Model, alone or first in a tuple with what "
-                f"it is given, got {type(subject).__name__}"
-            )
+            wanted = "a Layer, Loss, Regularizer or Model, alone or first in a tuple with what it is given"
+            raise InputError(f"{options.subject}: expected {wanted}, got {type(subject).__name__}")
         if not inputs and options.input_shape is not None:
             inputs = _drawn(subject, options.input_shape, np.random.default_rng(options.seed))
     if not inputs:
@@ -134,8 +128,7 @@ def _drawn(subject: Any, shape: tuple[int, ...], rng: np.random.Generator) -> li
     x = rng.normal(size=(_ROWS, *shape))
     if isinstance(subject, Layer):
         return [x]
-    outputs = subject.forward(x) if isinstance(subject, Model) else x
-    loss = subject.loss if isinstance(subject, Model) else subject
+    outputs, loss = (subject.forward(x), subject.loss) if isinstance(subject, Model) else (x, subject)
     labels = rng.integers(0, outputs.shape[-1], size=len(outputs))
     try:
         loss.check_targets(labels, outputs.shape)

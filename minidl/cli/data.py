@@ -19,15 +19,14 @@ from minidl._core.errors import DataError
 from minidl._core.tables import text_table
 from minidl.cli.ending import Answer
 from minidl.data.datasets import cifar10_content, load_cifar10
-from minidl.data.datasets.cifar10_files import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, cache_folder, read_place
+from minidl.data.datasets.cifar10 import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, cache_folder, read_place
 
 HELP = "where CIFAR-10 lies, fetch or verify it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action", choices=["where", "fetch", "verify"], nargs="?", default="where", help="default: where"
-    )
+    actions = ["where", "fetch", "verify"]
+    parser.add_argument("action", choices=actions, nargs="?", default="where", help="default: where")
     parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10")
 
 
@@ -52,10 +51,7 @@ def _place(data_dir: str | None) -> tuple[Path, str]:
     for given, name in [(data_dir, "--data-dir"), (os.environ.get("MINIDL_DATA_DIR"), "MINIDL_DATA_DIR")]:
         if given:
             return Path(given).expanduser().absolute(), name
-    cache = cache_folder()
-    if cache is None:
-        raise DataError("there is no home folder to keep a cache in; name a place by --data-dir")
-    return cache, "the cache"
+    return cache_folder(), "the cache"
 
 
 def _files(place: Path) -> dict[str, int]:
@@ -63,14 +59,12 @@ def _files(place: Path) -> dict[str, int]:
     if place.is_file():
         return {place.name: place.stat().st_size}
     starts = (*cifar10_content.NAMES, *ARCHIVES)
-    found = [
-        path
-        for folder in (place, place / OFFICIAL_FOLDER, place / CACHE_FOLDER)
-        if folder.is_dir()
-        for path in sorted(folder.iterdir())
-        if path.name.startswith(starts) and path.is_file()
-    ]
-    return {path.relative_to(place).as_posix(): path.stat().st_size for path in found}
+    files = {}
+    for folder in (place, place / OFFICIAL_FOLDER, place / CACHE_FOLDER):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path.name.startswith(starts) and path.is_file():
+                files[path.relative_to(place).as_posix()] = path.stat().st_size
+    return files
 
 
 def _verdicts(place: Path) -> dict[str, str]:

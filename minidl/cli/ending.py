@@ -19,13 +19,13 @@ class Answer(NamedTuple):
     good: bool = True
 
 
-def ended(program: Callable[[], int]) -> int:
+def ended(program: Callable[[], int | None]) -> int:
     """Run `program` and return its exit status: 1 after an error made on purpose, 130 after Ctrl-C."""
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal without Greek letters shows a question mark.
         sys.stdout.reconfigure(errors="replace")
     try:
-        status = program()
+        status = program() or 0
         # Standard output may have been closed.
         if sys.stdout is not None:
             sys.stdout.flush()

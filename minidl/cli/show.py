@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from minidl._core.errors import DataError, MinidlError
 from minidl._core.tables import cell, text_table
 from minidl._core.types import Array
-from minidl._storage.kinds import open_regular
+from minidl._storage.kinds import read_regular
 from minidl._storage.tensors import read_tensors
 from minidl.cli.ending import Answer
 from minidl.sweeps.result import SweepResult
@@ -173,5 +173,4 @@ def _document(path: Path) -> Content:
 
 
 def _text(path: Path) -> str:
-    with open(open_regular(path), encoding="utf-8", errors="replace") as file:
-        return file.read()
+    return read_regular(path).decode(errors="replace")

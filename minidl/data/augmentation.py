@@ -231,10 +231,8 @@ def augmenter(augmentations: Sequence[Augmentation], n: int, seed: int, epoch: i
         for augmentation, draws in zip(augmentations, drawn, strict=True):
             result = check_returned(f"{augmentation!r}.apply", augmentation.apply(images, draws[rows]))
             if result.ndim != 4 or len(result) != len(images) or result.dtype != images.dtype:
-                raise ShapeError(
-                    f"{augmentation!r}.apply: expected {len(images)} images of dtype {images.dtype}, "
-                    f"got {result.dtype} {result.shape}"
-                )
+                wanted = f"{len(images)} images of dtype {images.dtype}"
+                raise ShapeError(f"{augmentation!r}.apply: expected {wanted}, got {result.dtype} {result.shape}")
             images = result
         return images
 
@@ -286,8 +284,7 @@ def _windows(images: Array, corners: Array, size: tuple[int, ...]) -> Array:
     # The channels of a pixel lie side by side, so that a line of a window is one run of memory.
     lines = images.reshape(n, height, width * channels)
     windows = sliding_window_view(lines, (size[0], size[1] * channels), axis=(1, 2))
-    chosen: Array = windows[np.arange(n), corners[:, 0], corners[:, 1] * channels]
-    return chosen.reshape(n, *size, channels)
+    return windows[np.arange(n), corners[:, 0], corners[:, 1] * channels].reshape(n, *size, channels)
 
 
 def _calculated(images: Array, change: Callable[[Array], Array]) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.attributes import Declared
-from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked
+from minidl._core.checks import as_array, as_count, as_float_dtype, check_finite, check_type, check_unmasked, too_large
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import as_generator
 from minidl._core.tables import escape, html_table
@@ -37,7 +37,7 @@ class Dataset(Declared):
     ------
     InputError
         If x or y are not numbers, or differ in length; a text has control characters; or `class_names` are no names, or
-        fewer than the labels need.
+        fewer than the labels need. Numbers that the dtype of a model cannot hold are refused where the model gets them.
 
     Examples
     --------
@@ -61,16 +61,14 @@ class Dataset(Declared):
                 check_text(f"Dataset: {what}", text)
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) != len(self.y):
             turned = self.x.ndim == 2 and self.y.ndim > 0 and self.x.shape[1] == len(self.y)
-            raise ShapeError(
-                f"Dataset: expected one target for each row of x, got x of shape {self.x.shape} and y of shape "
-                f"{self.y.shape}" + ("; rows are samples: x has them in columns, pass x.T" if turned else "")
-            )
+            hint = "; rows are samples: x has them in columns, pass x.T" if turned else ""
+            got = f"x of shape {self.x.shape} and y of shape {self.y.shape}"
+            raise ShapeError(f"Dataset: expected one target for each row of x, got {got}{hint}")
         labels = self.y.ndim == 1 and len(self.y) > 0 and self.y.dtype.kind in "iub"
         if self.class_names and labels and (largest := int(self.y.max())) >= len(self.class_names):
-            raise InputError(
-                f"Dataset: expected class_names to name every label in y, got {len(self.class_names)} names, and label "
-                f"{largest} needs {largest + 1}: class k has its name at position k"
-            )
+            hint = f"label {largest} needs {largest + 1}: class k has its name at position k"
+            got = f"{len(self.class_names)} names, and {hint}"
+            raise InputError(f"Dataset: expected class_names to name every label in y, got {got}")
 
     def __len__(self) -> int:
         return len(self.x)
@@ -120,8 +118,13 @@ class Dataset(Declared):
         order = None if rng is None else as_generator(rng).permutation(len(self))
         if transform is not None and order is None:
             order = np.arange(len(self))
-        # The loop is apart: a generator would check its arguments only at the first batch.
-        return self._batches(borders[first:], order, transform)
+
+        def batch(start: int, end: int) -> tuple[Array, Array]:
+            rows: Any = slice(start, end) if order is None else order[start:end]
+            x = self.x[rows]
+            return (x if transform is None else transform(x, rows)), self.y[rows]
+
+        return (batch(start, end) for start, end in pairwise(borders[first:]))
 
     def count_batches(self, batch_size: int, drop_last: DropLast = False) -> int:
         """Return how many batches `batches` yields for these arguments."""
@@ -130,16 +133,6 @@ class Dataset(Declared):
         full, rest = divmod(len(self), as_count("batch_size", batch_size))
         kept = rest > 1 or full == 0 if drop_last == "merge" else not drop_last
         return full + (rest > 0 and kept)
-
-    def _batches(
-        self, borders: Sequence[int], order: Array | None, transform: Callable[[Array, Array], Array] | None
-    ) -> Iterator[tuple[Array, Array]]:
-        for start, end in pairwise(borders):
-            rows: Any = slice(start, end)
-            if order is not None:
-                rows = order[rows]
-            x = self.x[rows]
-            yield (x if transform is None else transform(x, rows)), self.y[rows]
 
     @staticmethod
     def concatenate(datasets: "Sequence[Dataset]") -> "Dataset":
@@ -155,10 +148,9 @@ class Dataset(Declared):
             check_type("Dataset.concatenate", f"datasets[{i}]", data, Dataset)
             forms.append((data.x.dtype, data.x.shape[1:], data.y.dtype, data.y.shape[1:], data.class_names))
             if forms[i] != forms[0]:
-                raise InputError(
-                    "Dataset.concatenate: expected datasets alike in the dtype and shape of a row, those of a target, "
-                    f"and class names, got {forms[0]} and (datasets[{i}]) {forms[i]}"
-                )
+                wanted = "datasets alike in the dtype and shape of a row, those of a target, and class names"
+                got = f"{forms[0]} and (datasets[{i}]) {forms[i]}"
+                raise InputError(f"Dataset.concatenate: expected {wanted}, got {got}")
         if not forms:
             raise InputError("Dataset.concatenate: expected at least one dataset, got none")
         return Dataset(
@@ -206,10 +198,15 @@ def _as_class_names(value: Any) -> tuple[str, ...]:
 
 
 def check_class_names(data: Dataset, classes: int) -> None:
-    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier."""
+    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier.
+
+    A set may lack rows of a class, so there may be more names than labels.
+    """
     names = len(data.class_names)
     if names not in (0, classes):
-        hint = f"; name the first {classes} alone: class_names=names[:{classes}]" if names > classes else ""
+        hint = "; leave class_names out, or name all of them"
+        if names > classes:
+            hint = f"; end the network with {names} outputs, or name {classes} classes: class_names=names[:{classes}]"
         raise InputError(f"class_names: expected one for each of the network's {classes} outputs, got {names}{hint}")
 
 
@@ -283,12 +280,9 @@ class Standardizer(Declared):
                 with np.errstate(over="raise"):
                     np.divide(block - self.mean, self.std, out=out, casting="same_kind")
             except FloatingPointError:
-                row, *place = map(int, np.unravel_index(int(np.abs(block).argmax()), block.shape))
-                raise InputError(
-                    f"Standardizer: expected numbers that {self.dtype} can hold once they are scaled, got "
-                    f"{block[(row, *place)]:.4g} in row {row + i * self._BLOCK}, column {', '.join(map(str, place))}; "
-                    "leave such rows out, or mend them"
-                ) from None
+                with np.errstate(over="ignore"):
+                    scaled = ((block - self.mean) / self.std).astype(self.dtype)
+                raise too_large("Standardizer: x", block, scaled, i * self._BLOCK, " once they are scaled") from None
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:

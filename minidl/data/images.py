@@ -39,15 +39,16 @@ def images_from_rows(rows: Any, shape: tuple[int, int, int] = (32, 32, 3)) -> Ar
 
     A whole dataset: ``dataset.map(images_from_rows)``.
     """
-    height, width, channels = _checked(shape)
+    if not isinstance(shape, tuple | list) or len(shape) != 3:
+        raise InputError(f"shape: expected (height, width, channels), got {shape!r:.80}")
+    sides = zip(("height", "width", "channels"), shape, strict=True)
+    height, width, channels = (as_count(name, side) for name, side in sides)
     rows = as_array("images_from_rows: rows", rows)
     size = math.prod(shape)
     if rows.ndim not in (1, 2) or rows.shape[-1] != size:
         hint = "; these are images already" if rows.shape[-3:] == tuple(shape) else ""
-        raise ShapeError(
-            f"images_from_rows: expected rows of shape (n, {size}) for images of shape {tuple(shape)}, "
-            f"got {rows.shape}{hint}"
-        )
+        wanted = f"rows of shape (n, {size}) for images of shape {tuple(shape)}"
+        raise ShapeError(f"images_from_rows: expected {wanted}, got {rows.shape}{hint}")
     planes = rows.reshape(*rows.shape[:-1], channels, height, width)
     return np.array(np.moveaxis(planes, -3, -1), order="C")
 
@@ -79,11 +80,4 @@ def rows_from_images(images: Any) -> Array:
     if images.ndim not in (3, 4):
         raise ShapeError(f"rows_from_images: expected images of shape (n, height, width, channels), got {images.shape}")
     planes = np.array(np.moveaxis(images, -1, -3), order="C")
-    rows: Array = planes.reshape(*images.shape[:-3], math.prod(images.shape[-3:]))
-    return rows
-
-
-def _checked(shape: tuple[int, int, int]) -> tuple[int, ...]:
-    if not isinstance(shape, tuple | list) or len(shape) != 3:
-        raise InputError(f"shape: expected (height, width, channels), got {shape!r:.80}")
-    return tuple(as_count(name, side) for name, side in zip(("height", "width", "channels"), shape, strict=True))
+    return planes.reshape(*images.shape[:-3], math.prod(images.shape[-3:]))

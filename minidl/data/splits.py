@@ -45,9 +45,8 @@ def train_validation_split(
     n, count = len(dataset), _count(validation, len(dataset))
     y = dataset.y if stratify else np.zeros(n, int)
     if y.ndim != 1 or y.dtype.kind not in "iub":
-        raise InputError(
-            f"stratify: expected integer class labels of shape (n,), got {y.dtype} {y.shape}; else pass stratify=False"
-        )
+        got = f"{y.dtype} {y.shape}"
+        raise InputError(f"stratify: expected integer class labels of shape (n,), got {got}; else pass stratify=False")
     _, group, sizes = np.unique(y, return_inverse=True, return_counts=True)
     chosen = np.zeros(n, bool)
     for number, quota in enumerate(_quotas(sizes, count)):
@@ -59,10 +58,8 @@ def _count(validation: int | float, n: int) -> int:
     share = isinstance(validation, float | np.floating)
     count = round(as_number("validation", validation) * n) if share else as_count("validation", validation)
     if not 1 <= count < n:
-        raise InputError(
-            f"validation: expected 1 to {n - 1} of the {n} rows, or a share of them between 0 and 1, "
-            f"got {validation!r:.80}: both parts need a row"
-        )
+        wanted = f"1 to {n - 1} of the {n} rows, or a share of them between 0 and 1"
+        raise InputError(f"validation: expected {wanted}, got {validation!r:.80}: both parts need a row")
     return count
 
 

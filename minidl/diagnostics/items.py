@@ -5,7 +5,7 @@ loss, its gradient, its units; and whether it can learn at all.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
@@ -26,7 +26,7 @@ from minidl.nn.model import Model
 from minidl.training.nonfinite import first_place
 
 Level = Literal["ok", "warning", "fault"]
-Rule = tuple[Any, str]
+Rule = tuple[Level, Any, str]
 
 # Rows that scales are measured on.
 _MEASURED = 2000
@@ -66,10 +66,9 @@ def attempted(name: str, look: Callable[..., SanityItem], *arguments: Any) -> Sa
         return raised(name, error)
 
 
-def judged(name: str, *, faults: Iterable[Rule] = (), warnings: Iterable[Rule] = (), otherwise: str) -> SanityItem:
-    """Return the item with the sentence of the first rule (whether it holds, sentence) that holds; else it is ok."""
-    rules: dict[Level, Iterable[Rule]] = {"fault": faults, "warning": warnings}
-    found = (SanityItem(name, level, sentence) for level in rules for holds, sentence in rules[level] if holds)
+def judged(name: str, *rules: Rule, otherwise: str) -> SanityItem:
+    """Return what the first rule (level, whether it holds, sentence) that holds says; if none does, all is ok."""
+    found = (SanityItem(name, level, sentence) for level, holds, sentence in rules if holds)
     return next(found, SanityItem(name, "ok", otherwise))
 
 
@@ -99,7 +98,7 @@ def data_items(model: Model, data: Dataset) -> Iterator[SanityItem]:
     if targets.name == "labels" and (found := relation(data, rng)):
         told, related = found
         advice = f"labels look unrelated to x ({told}): were rows and labels shuffled apart?"
-        yield judged("labels and x", warnings=[(not related, advice)], otherwise=told)
+        yield judged("labels and x", ("warning", not related, advice), otherwise=told)
 
 
 def _inputs(model: Model, data: Dataset, rng: np.random.Generator) -> SanityItem:
@@ -108,7 +107,7 @@ def _inputs(model: Model, data: Dataset, rng: np.random.Generator) -> SanityItem
         check_finite("x", x)
         check_holds("x", x, model.dtype)
     except NonFiniteError as error:
-        return SanityItem("inputs", "fault", f"{error}; leave such rows out, or mend them")
+        return SanityItem("inputs", "fault", f"{error}; leave such rows out, or correct them")
     except InputError as error:
         return SanityItem("inputs", "fault", str(error))
     rows = some_rows("sanity_check", data, _MEASURED, rng)
@@ -126,17 +125,13 @@ def _inputs(model: Model, data: Dataset, rng: np.random.Generator) -> SanityItem
     same = f"{constant.sum()} of {features} features are the same in all of {n} rows"
     return judged(
         "inputs",
-        faults=[
-            (not some.any(), f"all numbers are 0 in {n} rows: was the data read right?"),
-            (constant.all(), f"{n} rows of x are all the same: was the data read right?"),
-        ],
-        warnings=[
-            (large.mean() > 0.5, f"x is {x.dtype} {extent}, far from mean 0 and spread 1; {_STANDARDIZE}"),
-            (large.any(), f"{many}; {_STANDARDIZE}, and look for outliers (x goes {extent})"),
-            (sizes.max() < 0.01, f"x is tiny, {extent}; {_STANDARDIZE}"),
-            (max(-low, high) > 1000, f"x goes {extent}, far outside the rest: look for outliers"),
-            (constant.mean() > 0.5, f"{same}: is that meant so?"),
-        ],
+        ("fault", not some.any(), f"all numbers are 0 in {n} rows: was the data read right?"),
+        ("fault", constant.all(), f"{n} rows of x are all the same: was the data read right?"),
+        ("warning", large.mean() > 0.5, f"x is {x.dtype} {extent}, far from mean 0 and spread 1; {_STANDARDIZE}"),
+        ("warning", large.any(), f"{many}; {_STANDARDIZE}, and look for outliers (x goes {extent})"),
+        ("warning", sizes.max() < 0.01, f"x is tiny, {extent}; {_STANDARDIZE}"),
+        ("warning", max(-low, high) > 1000, f"x goes {extent}, far outside the rest: look for outliers"),
+        ("warning", constant.mean() > 0.5, f"{same}: is that intended?"),
         otherwise=f"{len(data)} rows of {shape}, from {low:.3g} to {high:.3g}, mean {mean:g}, "
         f"standard deviation {some.std():.2g}",
     )
@@ -146,10 +141,8 @@ def _like_softmax(loss: Loss, outputs: Array) -> str:
     """Return in words that outputs are as of a softmax, such as that of a layer of the user's own; else ""."""
     probabilities = outputs.ndim == 2 and outputs.shape[1] > 1 and (outputs >= 0).all()
     if loss.takes_logits and probabilities and np.allclose(outputs.sum(axis=1), 1, atol=1e-4):
-        return (
-            f"the outputs of each row are >= 0 and sum to 1, as those of a softmax, but {loss!r:.80} takes logits: "
-            "leave the softmax out"
-        )
+        told = "the outputs of each row are >= 0 and sum to 1, as those of a softmax"
+        return f"{told}, but {loss!r:.80} takes logits: leave the softmax out"
     return ""
 
 
@@ -165,8 +158,8 @@ def _targets(loss: Loss, data: Dataset, outputs: Array) -> SanityItem:
     advice = "subtract their mean and divide by their standard deviation. All below is of targets divided by"
     return judged(
         "targets",
-        faults=[(len(targets) > 1 and low == high, f"all targets are {low:.4g}: there is nothing to learn")],
-        warnings=[(size > 10, f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice} {size:.3g}")],
+        ("fault", len(targets) > 1 and low == high, f"all targets are {low:.4g}: there is nothing to learn"),
+        ("warning", size > 10, f"targets go from {low:.4g} to {high:.4g}, far from 0 +- 1: {advice} {size:.3g}"),
         otherwise=f"from {low:.3g} to {high:.3g}, mean {targets.mean():.2g}",
     )
 
@@ -199,26 +192,22 @@ def _labels(labels: Array, classes: int) -> SanityItem:
     present = np.flatnonzero(counts)
     rare = int(present[counts[present].argmin()])
     least = int(counts[rare])
-    advice = "pass class_weights to the loss, and judge each class by itself (per_class_accuracy)"
     right = f"always saying {common} would be right in {most / n:.1%}"
+    advice = f"{right}; pass class_weights to the loss, and judge each class by itself (per_class_accuracy)"
     return judged(
         "labels",
-        faults=[(1 < n == most, f"all {n} labels are {labels[0]}: there is nothing to learn")],
-        warnings=[
-            (missing and n >= 10 * classes, f"no row has label {named}, of {classes} classes: {hint}"),
-            (most >= _UNEVEN * least, f"{least} rows of label {rare}, but {most} of {common}: {right}; {advice}"),
-        ],
+        ("fault", 1 < n == most, f"all {n} labels are {labels[0]}: there is nothing to learn"),
+        ("warning", missing and n >= 10 * classes, f"no row has label {named}, of {classes} classes: {hint}"),
+        ("warning", most >= _UNEVEN * least, f"{least} rows of label {rare}, but {most} of {common}: {advice}"),
         otherwise=f"{classes} classes of {sizes} rows each; {right}",
     )
 
 
 def _equal_rows(data: Dataset, rng: np.random.Generator) -> SanityItem:
     rows = some_rows("sanity_check", data, _LOOKED_UP, rng)
-    if pair := contradiction(data.x[rows], data.y[rows]):
-        i, j = rows[list(pair)].tolist()
-        told = f"rows {i} and {j} are the same, but their targets are {data.y[i]} and {data.y[j]}"
-        return SanityItem("equal rows", "warning", f"{told}: are the labels right?")
-    return SanityItem("equal rows", "ok", f"no two of {len(rows)} rows are the same with different targets")
+    told = contradiction(data.x[rows], data.y[rows], rows)
+    otherwise = f"no two of {len(rows)} rows are the same with different targets"
+    return judged("equal rows", ("warning", told, f"{told}: are the labels right?"), otherwise=otherwise)
 
 
 def model_items(model: Model, data: Dataset, *, trained: bool) -> list[SanityItem]:
@@ -246,8 +235,8 @@ def _initial_loss(name: str, model: Model, data: Dataset) -> SanityItem:
     advice = "smaller initial weights, or inputs that are standardized, bring it there"
     return judged(
         name,
-        faults=[(not math.isfinite(loss), f"it is {loss}: are weights or x huge?")],
-        warnings=[(0 < _FAR * expected < loss, f"{loss:.4g}, far above {known}; {advice}")],
+        ("fault", not math.isfinite(loss), f"it is {loss}: are weights or x huge?"),
+        ("warning", 0 < _FAR * expected < loss, f"{loss:.4g}, far above {known}; {advice}"),
         otherwise=told,
     )
 
@@ -331,7 +320,7 @@ def _units(model: Model, data: Dataset) -> list[SanityItem]:
 
 
 def _overfit(model: Model, data: Dataset) -> SanityItem:
-    """Say whether the model can learn by heart: 20 rows, or as many as can be asked of a small one."""
+    """Say whether the model can memorise: 20 rows, or as many as can be asked of a small one."""
     trained = sum(p.value.size for p in model.parameters.values() if p.trainable)
     for_each_output = trained // max(1, math.prod(model.forward(data.x[:1]).shape[1:]))
     # A layer of d inputs has d + 1 numbers for each output, and with as many rows may need very large ones.

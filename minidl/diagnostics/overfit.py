@@ -1,4 +1,4 @@
-"""Can a network learn a few rows by heart? If not, something is broken, and more data will not mend it."""
+"""Can a network memorise a few rows? If not, something is broken, and more data will not help."""
 
 import math
 from dataclasses import dataclass, field
@@ -37,13 +37,13 @@ class OverfitResult:
     Attributes
     ----------
     ok : bool
-        Whether the rows were learnt by heart.
+        Whether the rows were memorised.
     rows : array of int
         Which rows of the data.
     losses : list of float
         Before each step, and at the end.
     goal : float
-        The loss that counts as learnt by heart: a hundredth of the loss of outputs that are all zero.
+        The loss that counts as memorised: a hundredth of the loss of outputs that are all zero.
     accuracy : float or None
         At the end; None if the loss has none.
     findings : list of str
@@ -77,7 +77,7 @@ class OverfitResult:
 
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.0%}"
-        learnt = "learnt by heart" if self.ok else "not learnt by heart"
+        learnt = "memorised" if self.ok else "not memorised"
         told = f"{len(self.rows)} rows {learnt} in {self.steps} steps: loss {self.first_loss:.4g} -> "
         return "\n".join([f"{told}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])
 
@@ -85,9 +85,9 @@ class OverfitResult:
 def overfit_tiny(
     model: Model, data: Dataset, *, rows: int = 20, steps: int = 1000, learning_rate: float = 0.001, rng: Seed = 0
 ) -> OverfitResult:
-    """Train a copy of the model on a few rows, which it should learn by heart; nothing of the caller's changes.
+    """Train a copy of the model on a few rows, which it should memorise; nothing of the caller's changes.
 
-    All that stands in the way of learning by heart is off in the copy: the regularizer, the label smoothing, and the
+    All that keeps a network from memorising is off in the copy: the regularizer, the label smoothing, and the
     dropping of `Dropout` (a layer of your own that adds noise goes on doing so). Each step of `Adam` takes all the
     rows, until the loss is a hundredth of that of outputs that are all zero, or has come to rest. If it only came down
     a part of the way, all is tried once more from the beginning, with ten times the learning rate.
@@ -130,7 +130,7 @@ def overfit_tiny(
     >>> model = Model(Dense(3, 2, rng=0), SoftmaxCrossEntropy())
     >>> data = Dataset([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0], [1.0, 2.0, 0.0]], [0, 1, 1])
     >>> print(overfit_tiny(model, data))
-    3 rows learnt by heart in 862 steps: loss 1.255 -> 0.006931, accuracy 100%
+    3 rows memorised in 862 steps: loss 1.255 -> 0.006931, accuracy 100%
     """
     twin = working_copy("overfit_tiny", model)
     chosen = spread_rows("overfit_tiny", data, rows, as_generator(rng))
@@ -180,48 +180,37 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
 
 
 def _faults_of_rows(x: Array, y: Array, rows: Array, *, learnt: bool) -> list[str]:
-    """Return what makes it impossible, or worthless, to learn these rows by heart."""
+    """Return what makes it impossible, or worthless, to memorise these rows."""
     if len(rows) > 1 and (y == y[0]).all():
         return [f"all {len(rows)} rows have the same target, {y[0]}: to learn that proves nothing; take other rows"]
     if len(rows) > 1 and (x == x[0]).all():
         return ["all rows of x are the same, so nothing can tell them apart: was the data read right?"]
-    if not learnt and (pair := contradiction(x, y)):
-        i, j = pair
-        return [
-            f"rows {rows[i]} and {rows[j]} of the data are the same, but their targets are {y[i]} and {y[j]}: "
-            "no network can learn both"
-        ]
+    if not learnt and (told := contradiction(x, y, rows)):
+        return [f"{told}: no network can learn both"]
     return []
 
 
-def contradiction(x: Array, y: Array) -> tuple[int, int] | None:
-    """Return the first two rows that are the same in x and differ in y, if there are any."""
+def contradiction(x: Array, y: Array, rows: Array) -> str:
+    """Return in words which two of `rows` are the same in x and differ in y, the first pair; "" if there is none."""
     seen: dict[bytes, int] = {}
     for i, row in enumerate(x):
         first = seen.setdefault(row.tobytes(), i)
         if (y[first] != y[i]).any():
-            return first, i
-    return None
+            return f"rows {rows[first]} and {rows[i]} are the same, but their targets are {y[first]} and {y[i]}"
+    return ""
 
 
 def _why(loss: Loss, outputs: Array, targets: Array, losses: list[float], goal: float) -> str:
     first, last = losses[0], losses[-1]
     if np.ptp(outputs, axis=0).max() <= 1e-4 * max(1.0, float(np.abs(outputs).max())):
-        return (
-            f"the outputs are the same for every row, and the loss stays at {last:.4g}: nothing of x gets through; "
-            "look for dead units (dl.dead_units), or weights that are all zero"
-        )
+        told = f"the outputs are the same for every row, and the loss stays at {last:.4g}: nothing of x gets through"
+        return f"{told}; look for dead units (dl.dead_units), or weights that are all zero"
+    came = f"the loss came from {first:.4g} to {last:.4g}, not below {goal:.2g}"
     if isinstance(loss, NumberLoss) and (largest := float(np.abs(targets).max())) > 10:
-        return (
-            f"the loss came from {first:.4g} to {last:.4g}, not below {goal:.2g}, and targets go up to {largest:.4g} "
-            "in size: subtract their mean and divide by their standard deviation"
-        )
+        advice = "subtract their mean and divide by their standard deviation"
+        return f"{came}, and targets go up to {largest:.4g} in size: {advice}"
     if not math.isfinite(last) or last > 1.05 * first:
-        return (
-            f"the loss rose from {first:.4g} to {last:.4g}: is a gradient wrong (dl.check_model tells), or the "
-            "learning rate too high?"
-        )
-    return (
-        f"the loss came from {first:.4g} to {last:.4g}, not below {goal:.2g}: is the network too small for these rows, "
-        "or a gradient wrong (dl.check_model tells)? Else try fewer rows, more steps, or another learning rate"
-    )
+        rose = f"the loss rose from {first:.4g} to {last:.4g}"
+        return f"{rose}: is a gradient wrong (dl.check_model tells), or the learning rate too high?"
+    asked = "is the network too small for these rows, or a gradient wrong (dl.check_model tells)?"
+    return f"{came}: {asked} Else try fewer rows, more steps, or another learning rate"

@@ -169,9 +169,8 @@ def find_learning_rate(
                 break
         else:
             diverged = False
-        suggestion = None
-        if _learnt(model.loss, first, best, held_out.y):
-            suggestion = max(float(rates[np.argmin(held_losses)]) / 10, lowest)
+        tenth = max(float(rates[np.argmin(held_losses)]) / 10, lowest)
+        suggestion = tenth if _learnt(model.loss, first, best, held_out.y) else None
     return LearningRateResult(rates[: len(losses)], np.array(losses), np.array(held_losses), suggestion, diverged)
 
 

@@ -51,12 +51,9 @@ def relation(data: Dataset, rng: np.random.Generator) -> tuple[str, bool] | None
         deviation = chance * math.sqrt((shares * (1 - shares) / sizes).sum())
         above = (right - chance) / max(deviation, 1e-6)
         if above > best:
-            alike = ", each class counted alike" if sizes.min() < each else ""
-            best, found = (
-                above,
-                f"{rule} tells the label in {right:.0%} of {len(y)} rows{alike}, by chance {chance:.0%}",
-            )
-    return found, best > _SIGNIFICANT
+            best, found = above, f"{rule} tells the label in {right:.0%}"
+    alike = ", each class counted alike" if sizes.min() < each else ""
+    return f"{found} of {len(y)} rows{alike}, by chance {chance:.0%}", best > _SIGNIFICANT
 
 
 def _distances(a: Array, b: Array) -> Array:

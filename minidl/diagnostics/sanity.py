@@ -38,7 +38,7 @@ class SanityReport:
 
     @property
     def warnings(self) -> list[SanityItem]:
-        """What may be meant so, and is wrong as a rule."""
+        """What may be intended, but is usually a mistake."""
         return [item for item in self.items if item.verdict == "warning"]
 
     @property
@@ -65,7 +65,7 @@ def sanity_check(trainer: Trainer, data: Dataset) -> SanityReport:
 
     It looks at whether the loss takes what the last layer gives, the scale of x, the labels, equal rows with different
     labels, whether labels have anything to do with x, the initial loss (of a classifier that knows nothing: ln K), the
-    gradient on four rows, hidden units that are dead or saturated, and whether 20 rows can be learnt by heart. Large
+    gradient on four rows, hidden units that are dead or saturated, and whether 20 rows can be memorised. Large
     sets are judged by some thousand of their rows. It takes seconds (a large convolutional network some ten);
     `check_model`, `dead_units` and `overfit_tiny` look closer.
 

@@ -70,14 +70,12 @@ class UnitReport:
             return f"{dead} of {units} hidden units are dead and {saturated} saturated for {self.rows} rows"
         where = f"layer {bad.path}, {bad.kind}" if bad.path else bad.kind
         if bad.dead >= bad.saturated:
-            return (
-                f"in {where}, {bad.dead} of {bad.units} units say the same about every row: look at the weights and "
-                "biases before it (all zero? far below 0?); if training did it, lower the learning rate"
-            )
-        return (
-            f"in {where}, {bad.saturated} of {bad.units} units are saturated and pass hardly a gradient on: smaller "
-            "initial weights, standardized inputs, or a BatchNorm before it help"
-        )
+            advice = "look at the weights and biases before it (all zero? far below 0?)"
+            told = f"in {where}, {bad.dead} of {bad.units} units say the same about every row"
+            return f"{told}: {advice}; if training did it, lower the learning rate"
+        advice = "smaller initial weights, standardized inputs, or a BatchNorm before it help"
+        told = f"in {where}, {bad.saturated} of {bad.units} units are saturated and pass hardly a gradient on"
+        return f"{told}: {advice}"
 
     def __bool__(self) -> bool:
         return self.ok
@@ -137,13 +135,14 @@ far below 0?); if training did it, lower the learning rate
     size = rows_at_a_time(twin.network, x.shape)
     batches = [x[start : start + size] for start in range(0, len(x), size)]
     with np.errstate(all="ignore"):
-        measures = [_Units(*call) for call in _recorded(twin, batches[0])]
+        measures = [_Units(*call) if _is_activation(*call[1:]) else None for call in _recorded(twin, batches[0])]
         # Twice through the rows: how large a layer's outputs become has to be known before its slopes are judged.
         for look in (_Units.see, _Units.judge):
             for batch in batches:
                 for units, call in zip(measures, _recorded(twin, batch), strict=True):
-                    look(units, *call[2:])
-    return UnitReport([units.counted() for units in measures if units.is_activation], len(x))
+                    if units:
+                        look(units, *call[2:])
+    return UnitReport([units.counted() for units in measures if units], len(x))
 
 
 def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
@@ -166,19 +165,16 @@ def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
 
 
 class _Units:
-    """The units of one call of a layer, measured batch by batch: first `see` all of them, then `judge` them."""
+    """The units of one call of an activation, measured batch by batch: first `see` all of them, then `judge` them."""
 
     def __init__(self, path: str, layer: Layer, taken: Array, given: Array) -> None:
         self.path, self.layer = path, layer
-        self.is_activation = given.shape == taken.shape and given.ndim > 1 and _is_activation(layer, taken.shape)
         self.lowest, self.highest = given[0].copy(), given[0].copy()
         self.flat, self.seen = np.zeros(given.shape[-1], int), 0
-        if self.is_activation:
-            row = taken.shape[1:]
-            grid = np.linspace(-30.0, 30.0, -(-1000 // given[0].size) * given[0].size).reshape(-1, *row)
-            slopes = _slopes(layer, grid)
-            self.least = _FLAT * slopes.max()
-            self.bounded = max(slopes.flat[0], slopes.flat[-1]) <= self.least
+        row = given[0]
+        slopes = _slopes(layer, np.linspace(-30.0, 30.0, -(-1000 // row.size) * row.size).reshape(-1, *row.shape))
+        self.least = _FLAT * slopes.max()
+        self.bounded = max(slopes.flat[0], slopes.flat[-1]) <= self.least
 
     @property
     def largest(self) -> float:
@@ -187,18 +183,16 @@ class _Units:
 
     def see(self, taken: Array, given: Array) -> None:
         """Note between which numbers the outputs of the batch are."""
-        if self.is_activation:
-            np.minimum(self.lowest, given.min(axis=0), out=self.lowest)
-            np.maximum(self.highest, given.max(axis=0), out=self.highest)
+        np.minimum(self.lowest, given.min(axis=0), out=self.lowest)
+        np.maximum(self.highest, given.max(axis=0), out=self.highest)
 
     def judge(self, taken: Array, given: Array) -> None:
         """Count where the layer is flat at the inputs of the batch."""
-        if self.is_activation:
-            # Where a ReLU is 0 it is flat as well, but rests there for most rows without harm.
-            active = self.bounded | (np.abs(given) > 1e-3 * self.largest)
-            flat = (_slopes(self.layer, taken.astype(np.float64)) <= self.least) & active
-            self.flat += flat.sum(axis=tuple(range(flat.ndim - 1)))
-            self.seen += flat[..., 0].size
+        # Where a ReLU is 0 it is flat as well, but rests there for most rows without harm.
+        active = self.bounded | (np.abs(given) > 1e-3 * self.largest)
+        flat = (_slopes(self.layer, taken.astype(np.float64)) <= self.least) & active
+        self.flat += flat.sum(axis=tuple(range(flat.ndim - 1)))
+        self.seen += flat[..., 0].size
 
     def counted(self) -> LayerUnits:
         """Return how many units are dead, and how many saturated."""
@@ -208,10 +202,10 @@ class _Units:
         return LayerUnits(self.path, type(self.layer).__name__, len(dead), int(dead.sum()), int(saturated.sum()))
 
 
-def _is_activation(layer: Layer, shape: tuple[int, ...]) -> bool:
+def _is_activation(layer: Layer, taken: Array, given: Array) -> bool:
     """Return whether every output depends on its own input alone, with a slope that varies."""
     rng = np.random.default_rng(0)
-    x, other = rng.uniform(-4.0, 4.0, (2, 4, *shape[1:]))
+    x, other = rng.uniform(-4.0, 4.0, (2, 4, *taken.shape[1:]))
     kept = rng.random(x.shape) < 0.5
     try:
         with_other = np.asarray(layer.forward(np.where(kept, x, other)))
@@ -220,7 +214,8 @@ def _is_activation(layer: Layer, shape: tuple[int, ...]) -> bool:
     except Exception:
         # A user's layer that does not take such numbers cannot be asked.
         return False
-    return alone and float(np.ptp(slopes)) > 0.01 * float(np.abs(slopes).max())
+    varies = float(np.ptp(slopes)) > 0.01 * float(np.abs(slopes).max())
+    return given.shape == taken.shape and given.ndim > 1 and alone and varies
 
 
 def _slopes(layer: Layer, x: Array) -> Array:

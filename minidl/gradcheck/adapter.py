@@ -40,10 +40,6 @@ class ForeignLayer(Layer):
     True
     """
 
-    gradient_names: dict[str, str]
-    forward_name: str
-    backward_name: str
-
     def __init__(
         self,
         target: Any,
@@ -53,10 +49,9 @@ class ForeignLayer(Layer):
         backward: str = "backward",
     ) -> None:
         self.target = copy.deepcopy(target)
-        self.gradient_names = dict(parameters or {})
-        self.forward_name = forward
-        self.backward_name = backward
-        for name in self.gradient_names:
+        self._gradient_names = dict(parameters or {})
+        self._forward, self._backward = forward, backward
+        for name in self._gradient_names:
             self.add_parameter(name, getattr(target, name), dtype=np.float64)
 
     def forward(self, x: Array, train: bool = False) -> Array:
@@ -66,14 +61,14 @@ class ForeignLayer(Layer):
             setattr(target, name, parameter.value.copy())
         if train:
             self.keep()
-        y: Array = getattr(target, self.forward_name)(x)
+        y: Array = getattr(target, self._forward)(x)
         return y
 
     def backward(self, dy: Array) -> Array:
         self.kept()
-        dx: Array = getattr(self.target, self.backward_name)(dy)
+        dx: Array = getattr(self.target, self._backward)(dy)
         for name, parameter in self.named_parameters().items():
-            parameter.add_grad(np.asarray(getattr(self.target, self.gradient_names[name])))
+            parameter.add_grad(np.asarray(getattr(self.target, self._gradient_names[name])))
         return dx
 
     def __repr__(self) -> str:

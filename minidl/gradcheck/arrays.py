@@ -4,6 +4,9 @@ import numpy as np
 
 from minidl._core.types import Array
 
+# A whole batch, its first row, and the rest.
+PARTS = (slice(None), slice(1), slice(1, None))
+
 
 def first(mask: Array) -> tuple[int, ...] | None:
     """Return the index of the first True, None if there is none."""

@@ -8,13 +8,12 @@ import numpy as np
 
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
+from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import random_upstream
 from minidl.gradcheck.probing import Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.model import Model
-
-NONDETERMINISTIC = Verdict.NONDETERMINISTIC
 
 
 def purity_of_model(model: Model, x: Array, y: Any) -> None:
@@ -22,74 +21,62 @@ def purity_of_model(model: Model, x: Array, y: Any) -> None:
     # What is wrong with x or y, the model says itself.
     attempt("compute_loss", lambda: model.compute_loss(x, y), (MinidlError,))
     snapshot, given = Snapshot(model.network), x.copy()
-    terms = attempt("compute_gradients", lambda: model.compute_gradients(given, y))
-    if moved := [path for path in snapshot.changed() if path not in snapshot.buffers]:
-        reason = "compute_gradients changed its value: that is the optimizer's"
-        fail(reason, moved[0], None, Verdict.STATE_CHANGED)
-    if not np.array_equal(given, x):
-        fail("compute_gradients changed x, which is the caller's")
+    values, compute = snapshot.values, partial(model.compute_gradients, given, y)
+    terms = expect.untouched("compute_gradients", compute, values, {"x": given}, state=values)
     first = {path: p.grad.copy() for path, p in model.parameters.items()}
     snapshot.restore()
     again = attempt("a second compute_gradients", lambda: model.compute_gradients(x.copy(), y))
     if terms != again:
-        fail(f"compute_gradients returned {terms}, and then {again}", verdict=NONDETERMINISTIC)
+        fail(f"compute_gradients returned {terms}, and then {again}", verdict=Verdict.NONDETERMINISTIC)
     for path, parameter in model.parameters.items():
         if not np.array_equal(first[path], parameter.grad):
             reason = "two calls of compute_gradients at the same point leave two different gradients"
             if np.allclose(parameter.grad, 2 * first[path]):
                 fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
-            fail(reason, path, None, NONDETERMINISTIC)
+            fail(reason, path, None, Verdict.NONDETERMINISTIC)
     snapshot.restore()
 
 
 def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
     """What compute_gradients returns is the cost and the loss, in this order."""
 
-    def returns(name: str, got: float, wanted: float) -> None:
-        if not np.isclose(got, wanted, rtol=1e-9, atol=0):
-            fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
+    def returns_cost_and_loss() -> None:
+        snapshot = Snapshot(model.network)
+        terms = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
+        snapshot.restore()
+        for name, got, compute in zip(("cost", "loss"), terms, (model.compute_cost, model.compute_loss), strict=True):
+            if not np.isclose(got, wanted := compute(x, y), rtol=1e-9, atol=0):
+                fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
 
-    snapshot = Snapshot(model.network)
-    cost, loss = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
-    snapshot.restore()
-    return [
-        partial(returns, "cost", cost, model.compute_cost(x, y)),
-        partial(returns, "loss", loss, model.compute_loss(x, y)),
-    ]
+    return [returns_cost_and_loss]
 
 
 def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
-    arguments = [point.copy() for point in points.values()]
-    y, again = (_numbers("f", attempt("f", lambda: f(*arguments))).copy() for _ in range(2))
-    if not np.array_equal(y, again, equal_nan=True):
-        fail("two calls of f with the same arguments differ", verdict=NONDETERMINISTIC)
+    given = {name: point.copy() for name, point in points.items()}
+    arguments = [*given.values()]
+    y, again = (_numbers("f", expect.untouched("f", lambda: f(*arguments), given)) for _ in range(2))
+    expect.same("f", "y", y, again)
     dy = random_upstream(y.shape, rng)
-    given = dy.copy()
-    found = attempt("vjp", lambda: gradients_of(vjp, given, arguments))
-    if not np.array_equal(given, dy):
-        fail("vjp changed dy, which is the caller's")
-    for (name, point), argument in zip(points.items(), arguments, strict=True):
-        if not np.array_equal(argument, point):
-            fail("f or vjp changed it, and it is the caller's", name)
+    back = partial(gradients_of, vjp, dy, arguments)
+    found, seconds = (expect.untouched("vjp", back, given, {"dy": dy}) for _ in range(2))
     if len(found) != len(points):
         fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
-    seconds = attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
-    for (name, point), gradient, second in zip(points.items(), found, seconds, strict=True):
-        if (shape := _numbers(f"vjp, for {name},", gradient).shape) != point.shape:
-            fail(f"expected a gradient of shape {point.shape}, got shape {shape}", name)
-        if not np.array_equal(gradient, second, equal_nan=True):
-            fail("two calls of vjp with the same arguments differ", name, None, NONDETERMINISTIC)
+    for (name, point), *both in zip(points.items(), found, seconds, strict=True):
+        gradient, again = (_numbers(f"vjp, for {name},", value) for value in both)
+        if gradient.shape != point.shape:
+            fail(f"expected a gradient of shape {point.shape}, got shape {gradient.shape}", name)
+        expect.same("vjp", name, gradient, again)
 
 
 def _numbers(what: str, value: Any) -> Array:
-    """Return what a user's function returned as an array, or end the check if it is none of real numbers."""
+    """Return a copy of what a user's function returned as an array, or end the check if it is none of real numbers."""
     array = attempt(what, lambda: np.asarray(value))
     if array.dtype.kind not in "biuf":
         hint = "; is a return missing?" if value is None else ""
         kind = type(value).__name__ if array.dtype.kind == "O" else f"an array of dtype {array.dtype}"
         fail(f"{what} must return real numbers and returned {kind}{hint}")
-    return array
+    return array.astype(np.float64)
 
 
 def behaviour_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> Probes:

@@ -4,7 +4,6 @@ import ast
 import math
 import warnings
 from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +14,6 @@ from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import call_probes, layer_probes, loss_probes, subjects
 from minidl.gradcheck.compare import FEW, Comparison
-from minidl.gradcheck.precision import agreement_of_single_precision
 from minidl.gradcheck.probing import Broken, Probes, collect
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.gradcheck.slopes import few_digits
@@ -59,13 +57,8 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
     check_type("check_layer", "layer", layer, Layer)
     x = _batch("x", x)
     run = _Run("check_layer", {"layer": layer, "x": x}, f"x of shape {x.shape}", seed, every_entry)
-
-    def behaviour(twin: Layer, x: Array, rng: np.random.Generator) -> Probes:
-        of_single = partial(agreement_of_single_precision, layer, x, rng)
-        return [*layer_probes.behaviour_of_layer(twin, x, rng), of_single]
-
-    twin = copied("check_layer: layer", layer).astype(np.float64)
-    return run.through(layer_probes.purity_of_layer, subjects.LayerSubject, behaviour, twin, x, run.rng)
+    probes = layer_probes.purity_of_layer, subjects.LayerSubject, layer_probes.behaviour_of_layer
+    return run.through(*probes, copied("check_layer: layer", layer).astype(np.float64), x, run.rng)
 
 
 def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
@@ -132,7 +125,9 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     derivatives of the parts (network, loss, penalty), which sees smaller errors. See `check_layer` for the rest.
     """
     check_type("check_model", "model", model, Model)
-    x = _batch("x", _as_model_takes_it(x))
+    # As `Model.forward` casts it: of a model only parameters are moved, so x may be whole numbers.
+    x = as_array("x", x)
+    x = _batch("x", x if x.dtype.kind == "f" else x.astype(np.float64))
     run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
     twin = copied("check_model: model", model).astype(np.float64)
     subjects.move_parameters(twin.parameters.values(), run.rng)
@@ -207,19 +202,11 @@ def _nothing(*given: Any) -> Probes:
 def _point(name: str, value: Any) -> Array:
     array = as_array(name, value)
     if array.dtype.kind != "f":
-        raise InputError(
-            f"{name}: expected floating-point numbers, got {array.dtype}: a whole number has no small steps"
-        )
+        raise InputError(f"{name}: expected floating-point numbers, got {array.dtype}: integers have no small steps")
     if array.size == 0:
         raise InputError(f"{name}: expected at least one number, got shape {array.shape}: nothing would be compared")
     check_finite(name, array)
     return few_digits(array)
-
-
-def _as_model_takes_it(x: Any) -> Array:
-    """Return `x` as `Model.forward` casts it: of a model only parameters are moved, so x may be whole numbers."""
-    array = as_array("x", x)
-    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
 def _batch(name: str, value: Any) -> Array:

@@ -1,5 +1,6 @@
 """Contract probes of layers: rules that are exact, and need no numerical derivative; see `minidl.gradcheck.probing`."""
 
+from contextlib import suppress
 from functools import cached_property, partial
 
 import numpy as np
@@ -7,13 +8,15 @@ import numpy as np
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
-from minidl.gradcheck.arrays import first_difference, largest, layouts, random_upstream, take_rows
+from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.probing import Arrays, Call, Errors, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.registration import line_to_write, unregistered
 
 EVAL, TRAIN = "forward(train=False)", "forward(train=True)"
+_EPS = float(np.finfo(np.float32).eps)
+_TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 _MIXED = "; if its rows are meant to mix, set batch_independent = False"
 
 
@@ -23,7 +26,10 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
     y = attempt("forward", lambda: layer.astype(np.float64).forward(x.copy(), train=True), (MinidlError,))
     dy = random_upstream(y.shape if isinstance(y, np.ndarray) else (), rng)
     subject = _Purity(layer.astype(np.float64))
-    subject.everything_is_registered()
+    # What is kept as an attribute alone is neither trained nor saved, and no gradient shows it.
+    for path, _, name, part in unregistered(subject.layer):
+        line = line_to_write(name, part)
+        fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
     subject.plain_use(x, dy)
 
 
@@ -46,26 +52,18 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
         subject.empty_batch,
         subject.small_batches,
         subject.split_batch,
+        partial(agreement_of_single_precision, layer, x, rng),
     ]
 
 
 class _Purity(Snapshot):
-    def everything_is_registered(self) -> None:
-        """What is kept as an attribute alone is neither trained nor saved, and no gradient shows it."""
-        for path, _, name, part in unregistered(self.layer):
-            line = line_to_write(name, part)
-            fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
-
     def plain_use(self, x: Array, dy: Array) -> None:
         predicted = self.forward(x, False)
         kept = predicted.copy()
         self.stir()
         again = self.forward(x, False)
         expect.same(EVAL, "y", kept, again, "; a prediction draws nothing at random")
-        self.own_memory(EVAL, "y", predicted)
-        for path, buffer in self.buffers.items():
-            if np.shares_memory(predicted, buffer):
-                fail(f"{EVAL} returned a view of the buffer {path}: it would change later", "y")
+        self.own_memory(EVAL, "y", predicted, self.buffers)
 
         self.reset()
         x_given = x.copy()
@@ -97,11 +95,9 @@ class _Purity(Snapshot):
 
         self.reset()
         if (index := first_difference(self.forward(x, False), kept)) is not None:
-            reason = (
-                f"{TRAIN} changed what {EVAL} returns, although parameters, buffers and generators were put back: "
-                "state is kept elsewhere; register it with add_buffer, so that it is saved and copied"
-            )
-            fail(reason, "y", index, Verdict.STATE_CHANGED)
+            told = f"{TRAIN} changed what {EVAL} returns, although parameters, buffers and generators were put back"
+            advice = "state is kept elsewhere; register it with add_buffer, so that it is saved and copied"
+            fail(f"{told}: {advice}", "y", index, Verdict.STATE_CHANGED)
 
     def forward(self, x: Array, train: bool) -> Array:
         """Return y, if nothing was changed on the way but, in training, buffers."""
@@ -132,8 +128,8 @@ class _Purity(Snapshot):
         for generator in self.generators:
             generator.random()
 
-    def own_memory(self, what: str, name: str, result: Array) -> None:
-        for part, array in (self.values | self.gradients()).items():
+    def own_memory(self, what: str, name: str, result: Array, others: Arrays | None = None) -> None:
+        for part, array in (self.values | self.gradients() | (others or {})).items():
             if np.shares_memory(result, array):
                 fail(f"{what} returned a view of {part}, which training writes; return a new array", name)
 
@@ -150,7 +146,7 @@ class _Behaviour(Snapshot):
 
     @cached_property
     def dy(self) -> Array:
-        return _signed(attempt(EVAL, lambda: self.layer.forward(self.x.copy())).shape, self.rng)
+        return random_upstream(attempt(EVAL, lambda: self.layer.forward(self.x.copy())).shape, self.rng)
 
     @cached_property
     def plain(self) -> Arrays:
@@ -189,7 +185,7 @@ class _Behaviour(Snapshot):
             expect.array(f"{when} the layer", name, value, shape, self.x.dtype)
 
     def linear(self) -> None:
-        u, w = self.dy, _signed(self.dy.shape, self.rng)
+        u, w = self.dy, random_upstream(self.dy.shape, self.rng)
         a, b = 1.5, -0.75
         at_u, at_w = _without(self.plain, "y"), self.run("in plain use", self.x, w)
         want = {name: a * value + b * at_w[name] for name, value in at_u.items()}
@@ -204,7 +200,7 @@ class _Behaviour(Snapshot):
                 fail(f"with dy = 0, {name} is not 0: backward must be linear in dy", name)
 
     def adds_up(self) -> None:
-        gathered = {path: _signed(p.value.shape, self.rng) for path, p in self.parameters.items()}
+        gathered = {path: random_upstream(p.value.shape, self.rng) for path, p in self.parameters.items()}
         self.reset()
         for path, parameter in self.parameters.items():
             parameter.add_grad(gathered[path])
@@ -278,33 +274,67 @@ class _Behaviour(Snapshot):
     def small_batches(self) -> None:
         for rows in (1, 2, 3):
             when = f"with a batch of {rows}"
-            try:
+            # One row may be too few for a layer that mixes them.
+            with suppress(MinidlError):
                 got = self.run(when, take_rows(self.x, rows), take_rows(self.dy, rows), (MinidlError,))
-            except MinidlError:
-                # One row may be too few for a layer that mixes them.
-                continue
-            self.check_shapes(when, got, rows)
-            if self.independent and not self.random:
-                want = {name: take_rows(self.plain[name], rows) for name in ("y", "dx")}
-                self.compare(f"{when} of the same rows", got, want, _MIXED)
+                self.check_shapes(when, got, rows)
+                if self.independent and not self.random:
+                    want = {name: take_rows(self.plain[name], rows) for name in ("y", "dx")}
+                    self.compare(f"{when} of the same rows", got, want, _MIXED)
 
     def split_batch(self) -> None:
-        if not self.independent or self.random:
-            return
         x, dy = (take_rows(a, max(2, len(a))) for a in (self.x, self.dy))
-        parts = (slice(None), slice(1), slice(1, None))
-        try:
-            whole, head, tail = (self.run("with part of a batch", x[p], dy[p], (MinidlError,)) for p in parts)
-        except MinidlError:
-            return
-        want = _without(whole, "y", "dx")
-        self.compare("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want, _MIXED)
+        if self.independent and not self.random:
+            with suppress(MinidlError):
+                whole, head, tail = (self.run("with part of a batch", x[p], dy[p], (MinidlError,)) for p in PARTS)
+                want = _without(whole, "y", "dx")
+                self.compare("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want, _MIXED)
 
 
 def _without(results: Arrays, *names: str) -> Arrays:
     return {name: value for name, value in results.items() if name not in names}
 
 
-def _signed(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return odd sixteenths between -2 and 2: never 0, of both signs, not all the same, exact in sums."""
-    return (2.0 * rng.integers(-16, 16, shape) + 1.0) / 16.0
+def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> None:
+    """In float32 all results are float32, and near their values in float64."""
+    layer = attempt("in float32, astype", partial(layer.astype, np.float32))
+    single, double = x.astype(np.float32), x.astype(np.float32).astype(np.float64)
+    results = attempt("in float32, forward or backward", lambda: results_of(layer.astype(np.float32), single))
+    exact = results_of(layer.astype(np.float64), double)
+    # How far results move when x and parameters are rounded differently: what cancels in them moves much. In float32
+    # the rounding on the way shows too, such as that of a mean which float64 takes away without a trace.
+    moved, *others = (_nudged(layer, near, rng) for near in (double, single, single, single))
+    for name, value in results.items():
+        if value.dtype != np.float32:
+            fail(f"with a float32 x it is {value.dtype}, not float32", name)
+        fits = np.abs(exact[name]) < 0.1 * _LARGEST
+        # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
+        off = _largest((value - exact[name])[fits])
+        size = max(map(_largest, exact.values()))
+        allowed = _TINY + 5e-4 * _largest(exact[name]) + 30 * _EPS * size
+        allowed += 100 * _largest(moved[name] - exact[name])
+        allowed += 10 * max(_largest(other[name] - value) for other in others)
+        if not off <= allowed:
+            fail(f"in float32 it is off by {off:.2g} from float64", name, None, Verdict.FAIL_VALUE)
+
+
+def results_of(layer: Layer, x: Array) -> dict[str, Array]:
+    """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype."""
+    y = layer.forward(x, train=True)
+    dy = random_upstream(y.shape, np.random.default_rng(0)).astype(x.dtype)
+    for parameter in layer.named_parameters().values():
+        parameter.zero_grad()
+    dx = layer.backward(dy)
+    return {"y": y.copy(), "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
+
+
+def _nudged(layer: Layer, x: Array, rng: np.random.Generator) -> dict[str, Array]:
+    """Return the results, in x's dtype, for x and parameters that are rounded differently in float32."""
+    twin = layer.astype(x.dtype)
+    for parameter in twin.named_parameters().values():
+        parameter.value *= 1 + _EPS * rng.choice([-1.0, 1.0], parameter.value.shape)
+    return results_of(twin, (x * (1 + _EPS * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype))
+
+
+def _largest(array: Array) -> float:
+    return float(np.abs(array).max(initial=0.0))

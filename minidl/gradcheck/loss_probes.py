@@ -11,7 +11,7 @@ from minidl._core.checks import as_array
 from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
-from minidl.gradcheck.arrays import largest, layouts, take_rows
+from minidl.gradcheck.arrays import PARTS, largest, layouts, take_rows
 from minidl.gradcheck.probing import Errors, Probes, attempt, fail
 from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
@@ -58,31 +58,26 @@ def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
     """Return what `regularizer` is put to out of the ordinary."""
 
     def memory_layouts() -> None:
-        calls = {"penalty": regularizer.penalty, "gradient": regularizer.gradient}
-        plain = {name: np.asarray(call(w.copy())) for name, call in calls.items()}
-        for layout, laid in layouts(w).items():
-            when = f"with w {layout}"
-            for name, call in calls.items():
-                got = attempt(f"{when}, {name}", partial(call, laid))
-                expect.close(when, f"the {name}", got, plain[name], largest(w))
+        for name, call in (("penalty", regularizer.penalty), ("gradient", regularizer.gradient)):
+            plain = np.asarray(call(w.copy()))
+            for layout, laid in layouts(w).items():
+                got = attempt(f"with w {layout}, {name}", partial(call, laid))
+                expect.close(f"with w {layout}", f"the {name}", got, plain, largest(w))
 
-    def single_precision() -> None:
-        single = w.astype(np.float32)
-        _check_single(attempt("in float32, gradient", lambda: regularizer.gradient(single)))
-
-    def empty_weight() -> None:
-        _check_empty("w", "the gradient has shape", regularizer.gradient, w[:0])
-
+    empty_weight = partial(_check_empty, "w", "the gradient has shape", regularizer.gradient, w)
+    single_precision = partial(_check_single, "gradient", regularizer.gradient, w)
     return [memory_layouts, empty_weight, single_precision] if w.ndim else [single_precision]
 
 
-def _check_single(gradient: Array) -> None:
+def _check_single(what: str, gradient_of: Callable[[Array], Any], given: Array) -> None:
+    gradient = attempt(f"in float32, {what}", lambda: gradient_of(given.astype(np.float32)))
     if gradient.dtype != np.float32:
         fail(f"with float32 numbers the gradient is {gradient.dtype}, not float32")
 
 
-def _check_empty(what: str, returned: str, gradient_of: Callable[[Array], Any], empty: Array) -> None:
+def _check_empty(what: str, returned: str, gradient_of: Callable[[Array], Any], given: Array) -> None:
     """End the probe if the gradient of nothing is not of the shape of nothing."""
+    empty = given[:0]
     try:
         shape = np.shape(gradient_of(empty))
     except Exception:
@@ -187,22 +182,18 @@ class _LossProbes:
         self.compare(when, got, (loss, gradient[::-1]))
 
     def empty_batch(self) -> None:
-        no_targets = self.targets[:0]
-        _check_empty("batch", "backward returned shape", lambda z: self.gradient(z, no_targets), self.outputs[:0])
+        gradient_of = partial(self.gradient, targets=self.targets[:0])
+        _check_empty("batch", "backward returned shape", gradient_of, self.outputs)
 
     def single_precision(self) -> None:
-        single = self.outputs.astype(np.float32)
-        _check_single(attempt("in float32, forward or backward", lambda: self.gradient(single, self.targets)))
+        _check_single("forward or backward", partial(self.gradient, targets=self.targets), self.outputs)
 
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""
         rows = max(2, len(self.outputs))
         z, t = take_rows(self.outputs, rows), take_rows(self.targets, rows)
-        parts = (slice(None), slice(1), slice(1, None))
-        try:
-            whole, head, tail = (self.run(z[p], t[p], "with part of a batch, ", (MinidlError,)) for p in parts)
-        except MinidlError:
-            return
         of_head, of_tail = 1 / rows, 1 - 1 / rows
-        gradient = np.concatenate([of_head * head[1], of_tail * tail[1]])
-        self.compare("against the mean of its rows", whole, (of_head * head[0] + of_tail * tail[0], gradient))
+        with suppress(MinidlError):
+            whole, head, tail = (self.run(z[p], t[p], "with part of a batch, ", (MinidlError,)) for p in PARTS)
+            gradient = np.concatenate([of_head * head[1], of_tail * tail[1]])
+            self.compare("against the mean of its rows", whole, (of_head * head[0] + of_tail * tail[0], gradient))

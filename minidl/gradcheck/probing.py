@@ -99,6 +99,6 @@ class Snapshot:
         """Return the arrays that gradients are added to, by the names that findings give them."""
         return {f"{path}.grad": parameter.grad for path, parameter in self.parameters.items()}
 
-    def changed(self) -> list[str]:
-        """Return the paths of what no longer has the bits that it had."""
-        return [path for path, (array, saved) in self._arrays.items() if array.tobytes() != saved.tobytes()]
+    def unchanged(self) -> list[str]:
+        """Return the paths of what still has the bits that it had."""
+        return [path for path, (array, saved) in self._arrays.items() if array.tobytes() == saved.tobytes()]

@@ -155,16 +155,13 @@ class GradientReport:
         """Return what there is to say besides verdict and findings, line by line."""
         lines = []
         if self.compared:
-            lines.append(
-                f"compared {self.compared} derivatives ({self.nonzero} not zero), relative error "
-                f"{self.mean_relative_error:.1e} (mean), {self.max_relative_error:.1e} (max)"
-            )
+            errors = f"relative error {self.mean_relative_error:.1e} (mean), {self.max_relative_error:.1e} (max)"
+            lines.append(f"compared {self.compared} derivatives ({self.nonzero} not zero), {errors}")
         if self.ok:
             lines.append(f"resolution: a relative error of {self.resolution:.0e} would have been seen")
         lines += [f"note: {note}"[:198] for note in self.notes[:3]]
-        lines.append(
-            f"seed {self.seed}; {self.forwards} forwards, {self.backwards} backwards, {1000 * self.seconds:.0f} ms"
-        )
+        cost = f"{self.forwards} forwards, {self.backwards} backwards, {1000 * self.seconds:.0f} ms"
+        lines.append(f"seed {self.seed}; {cost}")
         if self.reproduce and not self.ok:
             lines.append(f"again: {self.reproduce}")
         return lines

@@ -9,7 +9,7 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import largest, random_upstream
-from minidl.gradcheck.probing import Broken, Snapshot, attempt, fail, words_of
+from minidl.gradcheck.probing import Snapshot, attempt, fail, words_of
 from minidl.gradcheck.slopes import Line, few_digits, slopes
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
@@ -46,10 +46,6 @@ class Subject(ABC):
     """What a forward raised at a point a step away, in words."""
     _shape: tuple[int, ...] | None = None
 
-    def largest(self) -> float:
-        """Return the size of the largest number that the outputs are made of, at least 1."""
-        return largest(*self.tensors.values())
-
     def outputs(self) -> Array:
         """Return the outputs at the present tensors; once they are known, NaN where they are refused.
 
@@ -65,8 +61,6 @@ class Subject(ABC):
             return outputs
         try:
             outputs = self._outputs()
-        except Broken:
-            raise
         except Exception as error:
             self.refused = words_of(error)
             return np.full(self._shape, np.nan)
@@ -119,8 +113,7 @@ class LayerSubject(Subject):
         self._snapshot = Snapshot(layer, parameters=False)
         self.dy = random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
-        changed = self._snapshot.changed()
-        self._idle = [path for path in self._snapshot.buffers if path not in changed]
+        self._idle = self._snapshot.unchanged()
 
     def notes(self) -> list[str]:
         notes = super().notes()
@@ -194,6 +187,7 @@ class CostSubject(Subject):
         self.y = y
         self.tensors = {path: p.value for path, p in model.parameters.items()}
         self._snapshot = Snapshot(model.network, parameters=False)
+        self.renew()
 
     def _outputs(self) -> Array:
         return np.array([self.model.compute_cost(self.x, self.y)])
@@ -210,10 +204,6 @@ class PartedCostSubject(CostSubject):
     A cost is one number of order 1, so its rounding hides small slopes. The chain rule, on numerical derivatives alone,
     does not: each output of the network is differenced by itself, and so are the loss at these outputs and the penalty.
     """
-
-    def __init__(self, model: Model, x: Array, y: Any) -> None:
-        super().__init__(model, x, y)
-        self.renew()
 
     def renew(self) -> None:
         z = attempt("forward", self._network, (MinidlError,)).copy()

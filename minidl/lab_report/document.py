@@ -24,15 +24,9 @@ def write_report(out: Path, train: Dataset, checks: list[GradientCheck], outcome
         "W². Mini-batches are reshuffled every epoch. Cost, loss and accuracy are measured after each epoch, over all "
         "images."
     )
-    report.settings(
-        {
-            "data": f"{train.name} ({train.source})",
-            "training images": len(train),
-            "images a batch": BATCH_SIZE,
-            "epochs": len(shown[0].history),
-            "seed" if len(seeds) == 1 else "seeds": ", ".join(map(str, seeds)),
-        }
-    )
+    settings = {"data": f"{train.name} ({train.source})", "training images": len(train), "images a batch": BATCH_SIZE}
+    settings |= {"epochs": len(shown[0].history), "seed" + "s" * (len(seeds) > 1): ", ".join(map(str, seeds))}
+    report.settings(settings)
     report.heading("Test accuracy")
     spread = f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1 else ""
     report.table(["λ", "η", "test accuracy", "in the published report"], _accuracies(train, outcomes), caption=spread)
@@ -95,19 +89,16 @@ def _is_cifar10(data: Dataset) -> bool:
 
 def write_results(out: Path, train: Dataset, checks: list[GradientCheck], outcomes: list[Outcome]) -> dict[str, Any]:
     """Write results.json and results.csv, an entry for each run, and return what the first one holds."""
-    results: dict[str, Any] = {
-        "dataset": {"name": train.name, "source": train.source, "training_images": len(train)},
-        "gradient_check": [
-            {"lambda": c.lam, "parameter": c.parameter}
-            | c.report.tensors[c.parameter]
-            | {"verdict": c.report.verdict.name}
-            for c in checks
-        ],
-        "settings": [_entry(o) for o in outcomes],
-    }
+    checked = [
+        {"lambda": c.lam, "parameter": c.parameter, **c.report.tensors[c.parameter], "verdict": c.report.verdict.name}
+        for c in checks
+    ]
+    dataset = {"name": train.name, "source": train.source, "training_images": len(train)}
+    entries = [_entry(o) for o in outcomes]
+    results = {"dataset": dataset, "gradient_check": checked, "settings": entries}
     write_whole(out / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
-    names = [name for name in results["settings"][0] if name != "figures"]
-    rows = [names, *([entry[name] for name in names] for entry in results["settings"])]
+    names = [name for name in entries[0] if name != "figures"]
+    rows = [names, *([entry[name] for name in names] for entry in entries)]
     write_whole(out / "results.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))
     return results
 

@@ -82,9 +82,8 @@ def fit(
     network = dl.Sequential(dl.Dense(train.x.shape[1], 10, weight_init=dl.Normal(0.01), rng=seed))
     model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(setting.lam) if setting.lam else None)
     title = f"{train.name}: {setting.title}"
-    figures = [
-        draw(options.out, prefix=f"{setting.name}-", title=title) for draw in (dl.LearningCurves, dl.WeightTemplates)
-    ]
+    pictures = (dl.LearningCurves, dl.WeightTemplates)
+    figures = [draw(options.out, prefix=f"{setting.name}-", title=title) for draw in pictures]
     callbacks = [dl.ProgressBar(), *(figures if seed == options.seed else [])]
     say(f"Training: {title}, seed {seed}")
     trainer = dl.Trainer(model, dl.SGD(setting.eta), callbacks, rng=seed)

@@ -7,13 +7,11 @@ from collections.abc import Callable
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the main job to `parser`; `settled` makes up its mind about them."""
     kinds = ["auto", "cifar10", "synthetic"]
-    parser.add_argument(
-        "--dataset", choices=kinds, default="auto", help="auto: CIFAR-10 if it can be had, else synthetic"
-    )
+    auto = "auto: CIFAR-10 if it can be had, else synthetic"
+    parser.add_argument("--dataset", choices=kinds, default="auto", help=auto)
     parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
-    parser.add_argument(
-        "--out", help="folder for the report (default: runs/cifar_softmax, with --quick runs/cifar_softmax_quick)"
-    )
+    folder = "folder for the report (default: runs/cifar_softmax, with --quick runs/cifar_softmax_quick)"
+    parser.add_argument("--out", help=folder)
     parser.add_argument("--epochs", type=count(1), metavar="N", help="default: 40, with --quick 5")
     parser.add_argument("--seed", type=count(0), default=42, metavar="N", help="default: %(default)s")
     parser.add_argument("--seeds", type=count(1), default=1, metavar="K", help="repeat over K seeds, from --seed on")
@@ -34,12 +32,11 @@ def count(minimum: int) -> Callable[[str], int]:
     """Return what makes an option of a text: a whole number that is at least `minimum`."""
 
     def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
+        number = int(text)
         if number < minimum:
             raise argparse.ArgumentTypeError(f"expected an integer >= {minimum}, got {number}")
         return number
 
+    # argparse names the function where `int` fails: invalid int value.
+    read.__name__ = "int"
     return read

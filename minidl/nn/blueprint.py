@@ -3,6 +3,7 @@
 import re
 
 from minidl._core.reprs import told
+from minidl._core.texts import legible
 from minidl.nn.layers import Dropout, Layer
 
 BLUEPRINT = "minidl.network"
@@ -35,10 +36,10 @@ def differences(written: str, network: Layer) -> list[str]:
     # A container differs wherever one of its layers does; that is said by the layer alone.
     containers = {"-", *(path.rpartition(".")[0] for path in paths)}
     leaves = [path for path in found if path not in containers]
-    words = ((path, *(_word(made.get(path, "missing")) for made in (there, ours))) for path in leaves or found)
     return [
-        f"{'the network' if path == '-' else f'layer {_word(path)}'} is {theirs} in the file and {own} here"
-        for path, theirs, own in words
+        f"{'the network' if path == '-' else f'layer {path:.60}'} is {there.get(path, 'missing'):.60} in the file and "
+        f"{ours.get(path, 'missing'):.60} here"
+        for path in leaves or found
     ]
 
 
@@ -60,11 +61,6 @@ def _made(layer: Layer) -> str:
 
 
 def _lines(text: str) -> dict[str, str]:
-    """Return how each layer is made, by its path."""
-    parts = (line.partition(": ") for line in text[:LONGEST].split("\n"))
+    """Return how each layer is made, by its path, with nothing that a terminal would obey."""
+    parts = (line.partition(": ") for line in legible(text[:LONGEST]).split("\n"))
     return {path: made for path, _, made in parts}
-
-
-def _word(text: str) -> str:
-    """Return what a file says, short and with nothing that a terminal would obey."""
-    return f"{repr(text)[1:-1]:.60}"

@@ -18,6 +18,7 @@ from minidl._core.checks import (
     check_holds,
     check_returned,
     check_type,
+    returned_float,
 )
 from minidl._core.errors import CheckpointError, InputError, NonFiniteError, ShapeError
 from minidl._core.tables import escape
@@ -89,7 +90,7 @@ class Model(Declared):
             seen[id(layer)] = repr(path[:-1])
         check_registered(network, loss, regularizer)
         if limits := limited_outputs(network, loss):
-            warnings.warn(f"Model: {limits}", stacklevel=2)
+            warnings.warn(f"Model: {limits}", stacklevel=3)
         self._network = network
         self.loss = loss
         self.regularizer = regularizer
@@ -172,7 +173,8 @@ class Model(Declared):
         if self.regularizer is not None:
             for parameter in self._parameters.values():
                 if parameter.penalized:
-                    penalty += self.regularizer.penalty(parameter.value)
+                    value = self.regularizer.penalty(parameter.value)
+                    penalty += returned_float("penalty", value, of=self.regularizer)
         return penalty
 
     @quietly
@@ -202,7 +204,9 @@ class Model(Declared):
         if self.regularizer is not None:
             for parameter in self._parameters.values():
                 if parameter.penalized:
-                    parameter.add_grad(self.regularizer.gradient(parameter.value))
+                    gradient = self.regularizer.gradient(parameter.value)
+                    shape = parameter.value.shape
+                    parameter.add_grad(check_returned("gradient", gradient, shape, of=self.regularizer))
         return loss + self.penalty(), loss
 
     @quietly
@@ -351,14 +355,11 @@ class Model(Declared):
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:
-            loss = self.loss.forward(outputs, y)
+            return returned_float("forward", self.loss.forward(outputs, y), of=self.loss)
         except NonFiniteError:
             # If x is the reason, the error should say so.
             check_finite("x", as_array("x", x))
             raise
-        if not isinstance(loss, float | np.floating):
-            raise InputError(f"{self.loss!r}.forward: expected it to return a float, got {type(loss).__name__}")
-        return float(loss)
 
     def __repr__(self) -> str:
         regularizer = f", {self.regularizer!r}" if self.regularizer else ""

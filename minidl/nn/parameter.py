@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.attributes import Declared
-from minidl._core.checks import as_array, as_float_dtype, check_finite, check_unmasked
+from minidl._core.checks import as_array, as_dtype, as_float_dtype, check_finite, check_unmasked
 from minidl._core.errors import CallOrderError, InputError, ShapeError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import product
@@ -46,7 +46,7 @@ class Parameter(NoArray, Declared):
     Raises
     ------
     InputError, NonFiniteError
-        If the value is no array of finite numbers that the dtype holds.
+        If the value is no array of finite numbers, or the dtype cannot hold one of them.
 
     Attributes
     ----------
@@ -75,10 +75,9 @@ class Parameter(NoArray, Declared):
         self.name = name
         self.penalized = penalized
         self.trainable = True
-        # A number that the dtype does not hold becomes infinite, and is refused as such.
-        with np.errstate(over="ignore"):
-            self._value: Array = np.array(as_array(name, value), dtype=as_float_dtype(dtype))
-        check_finite(name, self._value)
+        array = as_dtype(name, as_array(name, value), as_float_dtype(dtype))
+        check_finite(name, array)
+        self._value: Array = np.array(array)
         self._grad = np.zeros_like(self._value)
         self._stale = False
 

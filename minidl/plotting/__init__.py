@@ -4,32 +4,12 @@ Only matplotlib's objects are used, never `pyplot`: no window, no display, no fi
 changed. Importing this package does not import matplotlib.
 """
 
-from minidl.plotting.classes import (
-    plot_confusion_matrix,
-    plot_most_confused,
-    plot_per_class_accuracy,
-    plot_true_class_probability,
-)
-from minidl.plotting.curves import plot_curves, plot_gradient_norms, plot_runs, plot_update_ratios
-from minidl.plotting.gallery import plot_gallery, plot_weight_templates, template_images
-from minidl.plotting.rates import plot_learning_rates, plot_schedule
-from minidl.plotting.style import save_figure
-from minidl.plotting.sweeps import plot_sweep
+from minidl.plotting import classes, curves, gallery, rates, style, sweeps
+from minidl.plotting.classes import *
+from minidl.plotting.curves import *
+from minidl.plotting.gallery import *
+from minidl.plotting.rates import *
+from minidl.plotting.style import *
+from minidl.plotting.sweeps import *
 
-__all__ = [
-    "plot_confusion_matrix",
-    "plot_curves",
-    "plot_gallery",
-    "plot_gradient_norms",
-    "plot_learning_rates",
-    "plot_most_confused",
-    "plot_per_class_accuracy",
-    "plot_runs",
-    "plot_schedule",
-    "plot_sweep",
-    "plot_true_class_probability",
-    "plot_update_ratios",
-    "plot_weight_templates",
-    "save_figure",
-    "template_images",
-]
+__all__ = classes.__all__ + curves.__all__ + gallery.__all__ + rates.__all__ + style.__all__ + sweeps.__all__

@@ -12,13 +12,15 @@ from minidl._core.types import Array, Axes, Figure
 from minidl.nn.metrics import as_confusion_matrix, most_confused, true_class_probabilities
 from minidl.plotting.style import BLUE, SKY, VERMILLION, begin, class_labels, figure_of, finish, write_inside
 
+__all__ = ["plot_confusion_matrix", "plot_most_confused", "plot_per_class_accuracy", "plot_true_class_probability"]
+
 # In points: what would have to be smaller is not written.
 _SMALLEST = 6.0
 
 
 def plot_confusion_matrix(
-    matrix: Any, *, class_names: Sequence[str] = (), normalize: bool = False, title: str = "", ax: "Axes | None" = None
-) -> "Figure":
+    matrix: Any, *, class_names: Sequence[str] = (), normalize: bool = False, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw a confusion matrix: a row for each target, a column for each prediction, the darker the more often.
 
     The numbers are written into the cells where there is room, zeros as empty cells; otherwise a bar beside the matrix
@@ -76,7 +78,7 @@ def plot_confusion_matrix(
     return finish(ax, "\n".join(notes), "target class", grid=False, box=True)
 
 
-def _draw_cells(ax: "Axes", shown: Array, points: float, top: float, unit: str) -> None:
+def _draw_cells(ax: Axes, shown: Array, points: float, top: float, unit: str) -> None:
     """Draw cells so many points wide, darkest at `top`, with their numbers or beside a bar of shades."""
     from matplotlib import colormaps
     from matplotlib.colors import Normalize, PowerNorm
@@ -101,8 +103,8 @@ def _draw_cells(ax: "Axes", shown: Array, points: float, top: float, unit: str) 
 
 
 def plot_most_confused(
-    matrix: Any, *, class_names: Sequence[str] = (), count: int = 10, title: str = "", ax: "Axes | None" = None
-) -> "Figure":
+    matrix: Any, *, class_names: Sequence[str] = (), count: int = 10, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw how often the most confused pairs of classes are confused, as bars; see `minidl.most_confused`.
 
     Parameters
@@ -146,8 +148,8 @@ def plot_most_confused(
 
 
 def plot_per_class_accuracy(
-    shares: Any, *, class_names: Sequence[str] = (), sort: bool = False, title: str = "", ax: "Axes | None" = None
-) -> "Figure":
+    shares: Any, *, class_names: Sequence[str] = (), sort: bool = False, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw the accuracy within each class as bars, and its mean over the classes as a line.
 
     Parameters
@@ -194,7 +196,7 @@ def plot_per_class_accuracy(
     return finish(ax, "\n".join(notes), "", grid=False)
 
 
-def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: str, ax: "Axes | None") -> "Axes":
+def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: str, ax: Axes | None) -> Axes:
     """Return axes with a labelled horizontal bar for each value, from the top down, and a text at its end."""
     size = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0)), max(1.0, 0.2 * len(labels))
     # The title is centred over the bars, which long labels push aside: it has less room.
@@ -210,9 +212,7 @@ def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: 
     return ax
 
 
-def plot_true_class_probability(
-    probabilities: Any, targets: Any, *, title: str = "", ax: "Axes | None" = None
-) -> "Figure":
+def plot_true_class_probability(probabilities: Any, targets: Any, *, title: str = "", ax: Axes | None = None) -> Figure:
     """Draw histograms of the probability of the true class, for rows classified rightly and wrongly.
 
     Parameters

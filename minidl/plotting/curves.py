@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minidl._core.checks import check_unmasked
-from minidl._core.errors import InputError, ShapeError
+from minidl._core.errors import InputError
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import (
     Columns,
@@ -20,8 +20,12 @@ from minidl.plotting.lines import (
     with_gaps,
 )
 
+__all__ = ["plot_curves", "plot_gradient_norms", "plot_runs", "plot_update_ratios"]
 
-def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
+Sizes = Mapping[str, Sequence[float]]
+
+
+def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: Axes | None = None) -> Figure:
     """Draw a column of the history, and its ``val_`` column where there is one, over the epochs.
 
     Training is solid, validation dashed. An axis of losses or costs (a name that ends so) becomes logarithmic when the
@@ -50,22 +54,19 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: "Axes |
         If the history has no such column.
     """
     names = {"training": quantity, "validation": f"val_{quantity}"}
-    curves = {
-        label: with_gaps(history[name]) for label, name in names.items() if name in history and len(history[name]) > 0
-    }
+    found = {label: history[name] for label, name in names.items() if name in history and len(history[name])}
+    curves = {label: with_gaps(values) for label, values in found.items()}
     if not curves:
         raise InputError(f"plot_curves: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
-    epochs = epochs_of("plot_curves", history, list(curves.values()))
+    epochs = epochs_of("plot_curves", history, curves)
     notes = [f"{name}: no finite value {gaps}" for name, gaps in gaps_in(curves, np.isnan).items()]
-    label = quantity_label(quantity)
-    if reason := blow_up(quantity, list(curves.values())):
-        notes.append(f"log scale: {reason}")
-        label += ", log scale"
+    reasons = blow_up(quantity, curves)
+    label = quantity_label(quantity) + ", log scale" * len(reasons)
     styles = [line_style(number) for number, name in enumerate(names) if name in curves]
-    return draw_lines(ax, title, [epochs] * len(curves), curves, styles, notes, label, log=bool(reason))
+    return draw_lines(ax, title, [epochs] * len(curves), curves, styles, notes + reasons, label, log=bool(reasons))
 
 
-def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax: "Axes | None" = None) -> "Figure":
+def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax: Axes | None = None) -> Figure:
     """Draw one column of several histories over the epochs: a line a run, its name at the line's end.
 
     When the axis becomes logarithmic, and what a gap is, see `plot_curves`.
@@ -97,27 +98,22 @@ def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax
     if not curves:
         got = ", ".join(f"{name}: {run!r:.80}" for name, run in runs.items()) or "no run"
         raise InputError(f"plot_runs: expected a run with {quantity!r}, got {got:.400}")
-    epochs = [epochs_of(f"plot_runs, {name!r}", runs[name], [values]) for name, values in curves.items()]
+    epochs = [epochs_of("plot_runs", runs[name], {name: values}) for name, values in curves.items()]
     said = {
         "no finite value": [f"{name} {gaps}" for name, gaps in gaps_in(curves, np.isnan).items()],
         f"without {quantity}": [str(name) for name in runs if name not in curves],
     }
     notes = [textwrap.fill(f"{what}: {', '.join(names)}", 56) for what, names in said.items() if names]
     label = quantity_label(quantity)
-    if reason := blow_up(quantity, list(curves.values())):
-        notes.append(f"log scale: {reason}")
+    if reasons := blow_up(quantity, curves):
         label = f"{label.partition(' (')[0]}, log scale"
     styles = [line_style(number) for number in range(len(curves))]
-    return draw_lines(ax, title, epochs, curves, styles, notes, label, log=bool(reason), most=24)
+    return draw_lines(ax, title, epochs, curves, styles, notes + reasons, label, log=bool(reasons), most=24)
 
 
 def plot_gradient_norms(
-    norms: Mapping[str, Sequence[float]],
-    *,
-    epochs: Sequence[int] | None = None,
-    title: str = "",
-    ax: "Axes | None" = None,
-) -> "Figure":
+    norms: Sizes, *, epochs: Sequence[int] | None = None, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw the norms of the gradients over the epochs on a logarithmic axis, a line a parameter.
 
     The colour goes from dark for the first layer to light for the last, the line style with the kind of parameter:
@@ -149,12 +145,8 @@ def plot_gradient_norms(
 
 
 def plot_update_ratios(
-    ratios: Mapping[str, Sequence[float]],
-    *,
-    epochs: Sequence[int] | None = None,
-    title: str = "",
-    ax: "Axes | None" = None,
-) -> "Figure":
+    ratios: Sizes, *, epochs: Sequence[int] | None = None, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw the sizes of the updates relative to those of the weights over the epochs, a line a parameter.
 
     Lines as in `plot_gradient_norms`. A grey band marks the neighbourhood of 1e-3, a rule of thumb: far above it the
@@ -190,8 +182,8 @@ def plot_update_ratios(
 
 
 def _plot_sizes(
-    where: str, sizes: Any, epochs: Sequence[int] | None, label: str, title: str, ax: "Axes | None", **options: Any
-) -> "Figure":
+    where: str, sizes: Any, epochs: Sequence[int] | None, label: str, title: str, ax: Axes | None, **options: Any
+) -> Figure:
     """Draw a line a parameter on a logarithmic axis; the `options` are those of `draw_lines`."""
     from matplotlib import colormaps
 
@@ -199,11 +191,8 @@ def _plot_sizes(
         raise InputError(f"{where}: expected a dict of one number an epoch for each parameter, got {sizes!r:.80}")
     check_unmasked(where, list(sizes.values()))
     numbers = {str(path): np.array(column, dtype=np.float64) for path, column in sizes.items()}
-    at = np.arange(1, len(next(iter(numbers.values()))) + 1) if epochs is None else np.asarray(epochs)
+    at = epochs_of(where, {} if epochs is None else {"epoch": epochs}, numbers)
     for path, column in numbers.items():
-        if column.shape != at.shape or len(at) == 0:
-            wanted = f"{len(at) or 'some'} numbers for {path!r}, one an epoch"
-            raise ShapeError(f"{where}: expected {wanted}, got {column!r:.80}")
         if (column < 0).any():
             raise InputError(f"{where}: expected numbers of at least 0 for {path!r}, got {column.min():g}")
     drawable = {path: np.where(np.isfinite(column) & (column > 0), column, np.nan) for path, column in numbers.items()}

@@ -14,6 +14,8 @@ from minidl.data.images import images_from_rows
 from minidl.nn.metrics import true_class_probabilities
 from minidl.plotting.style import begin, class_labels, figure_of, fitting_size, title_style, wrapped_title, write_inside
 
+__all__ = ["plot_gallery", "plot_weight_templates", "template_images"]
+
 # Pictures on a figure.
 _MOST = 100
 
@@ -28,7 +30,7 @@ def plot_gallery(
     class_names: Sequence[str] = (),
     image_shape: tuple[int, ...] | None = None,
     title: str = "",
-) -> "Figure":
+) -> Figure:
     """Draw images that were classified wrongly (or rightly), the surest guess first, each with truth and guess.
 
     Pixels in [0, 1], or else in [0, 255], are drawn as they are; others, such as standardized ones, are shifted and
@@ -85,12 +87,9 @@ def plot_gallery(
     rows = found[np.argsort(-sureness[found], kind="stable")][:count]
     labels = [f"{names[targets[row]]} /\n{names[guesses[row]]} ({sureness[row]:.2f})" for row in rows]
     pictures, scaling = _drawable(_pictures_from("plot_gallery", images[rows], image_shape))
-    notes = [
-        "truth / guess (its probability)",
-        f"{len(rows):,} of {len(found):,} {which} in {len(targets):,} rows, the surest first",
-        *scaling,
-    ]
-    return _picture_grid(pictures, labels, title=title, note="; ".join(notes))
+    shown = f"{len(rows):,} of {len(found):,} {which} in {len(targets):,} rows, the surest first"
+    note = "; ".join(["truth / guess (its probability)", shown, *scaling])
+    return _picture_grid(pictures, labels, title=title, note=note)
 
 
 def _drawable(pictures: Array) -> tuple[Array, list[str]]:
@@ -104,7 +103,7 @@ def _drawable(pictures: Array) -> tuple[Array, list[str]]:
 
 def plot_weight_templates(
     weight: Any, *, class_names: Sequence[str] = (), image_shape: tuple[int, ...] | None = None, title: str = ""
-) -> "Figure":
+) -> Figure:
     """Draw each column of a weight matrix as the picture that its class responds to most.
 
     Every template is shifted and scaled to [0, 1] by its own minimum and maximum. What is lost: the sign and the size
@@ -171,10 +170,8 @@ def _pictures_from(where: str, images: Array, image_shape: tuple[int, ...] | Non
         return images[..., 0]
     if images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3):
         return images
-    raise ShapeError(
-        f"{where}: expected flat rows (n, features) or images (n, height, width) or (n, height, width, 1 or 3), got "
-        f"shape {images.shape}"
-    )
+    wanted = "flat rows (n, features) or images (n, height, width) or (n, height, width, 1 or 3)"
+    raise ShapeError(f"{where}: expected {wanted}, got shape {images.shape}")
 
 
 def _shape_of_rows(where: str, features: int, shape: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -186,10 +183,8 @@ def _shape_of_rows(where: str, features: int, shape: tuple[int, ...] | None) -> 
         raise ShapeError(f"{where}: {features} features are no square image; pass image_shape")
     is_image = len(shape) == 2 or (len(shape) == 3 and 3 in (shape[0], shape[2]))
     if not is_image or math.prod(shape) != features:
-        raise ShapeError(
-            "image_shape: expected (height, width), (3, height, width) or (height, width, 3) "
-            f"of {features} features in all, got {shape}"
-        )
+        wanted = "(height, width), (3, height, width) or (height, width, 3)"
+        raise ShapeError(f"image_shape: expected {wanted} of {features} features in all, got {shape}")
     return shape
 
 
@@ -207,7 +202,7 @@ def _stretched(pictures: Array) -> tuple[Array, list[str]]:
     return np.nan_to_num(scaled, nan=0.5).reshape(pictures.shape), notes
 
 
-def _picture_grid(pictures: Array, labels: Sequence[str], *, title: str, note: str) -> "Figure":
+def _picture_grid(pictures: Array, labels: Sequence[str], *, title: str, note: str) -> Figure:
     """Draw pictures in [0, 1] side by side, each below its label of one or more lines, with a note at the foot."""
     from matplotlib.figure import Figure
 

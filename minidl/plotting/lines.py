@@ -39,12 +39,14 @@ def with_gaps(values: Sequence[float]) -> Array:
     return array
 
 
-def epochs_of(where: str, columns: Columns, curves: Sequence[Array]) -> Array:
+def epochs_of(where: str, columns: Columns, curves: Mapping[str, Array]) -> Array:
     """Return the epochs of these `curves`, counted from 1 where `columns` has none."""
-    epochs = np.asarray(columns["epoch"] if "epoch" in columns else range(1, len(curves[0]) + 1))
-    for values in curves:
-        if len(values) != len(epochs):
-            raise ShapeError(f"{where}: expected one number an epoch, got {len(values)} for {len(epochs)} epochs")
+    first = next(iter(curves.values()))
+    epochs = np.asarray(columns["epoch"] if "epoch" in columns else range(1, first.size + 1))
+    for name, values in curves.items():
+        if values.shape != epochs.shape or len(epochs) == 0:
+            got = f"{values.size} for {len(epochs) or 'no'} epochs"
+            raise ShapeError(f"{where}: expected one number an epoch for {name!r}, got {got}")
     return epochs
 
 
@@ -63,13 +65,8 @@ def quantity_label(quantity: str) -> str:
 
 def line_style(number: int) -> dict[str, Any]:
     """Return colour, line style and marker of line `number`, from 0; the first 140 differ, most of them in grey too."""
-    return {
-        "color": PALETTE[number % len(PALETTE)],
-        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
-        "marker": MARKERS[number % len(MARKERS)],
-        "markersize": 3,
-        "linewidth": 1.4,
-    }
+    color, linestyle, marker = (kinds[number % len(kinds)] for kinds in (PALETTE, LINE_STYLES, MARKERS))
+    return {"color": color, "linestyle": linestyle, "marker": marker, "markersize": 3, "linewidth": 1.4}
 
 
 def marked_points(values: Array) -> list[int]:
@@ -80,18 +77,18 @@ def marked_points(values: Array) -> list[int]:
     return np.flatnonzero(~gap[1:-1] & gap[:-2] & gap[2:]).tolist()
 
 
-def blow_up(quantity: str, curves: Sequence[Array]) -> str:
-    """Return what makes curves of losses or costs (a name that ends so) a blow-up, in words; "" if nothing does."""
-    values = np.concatenate(curves)
+def blow_up(quantity: str, curves: Mapping[str, Array]) -> list[str]:
+    """Return a note on what makes curves of losses or costs (a name that ends so) a blow-up; none if nothing does."""
+    values = np.concatenate([*curves.values()])
     values = values[~np.isnan(values)]
     if not quantity.endswith(("loss", "cost")) or len(values) == 0 or values.min() <= 0:
-        return ""
+        return []
     with np.errstate(over="ignore"):
         spread = values.max() / np.median(values)
-        jump = max(np.fmax.reduce(curve[1:] / curve[:-1], initial=0.0) for curve in curves)
+        jump = max(np.fmax.reduce(curve[1:] / curve[:-1], initial=0.0) for curve in curves.values())
     if spread > 10:
-        return f"the largest {quantity} is {_times(spread)} times the median"
-    return f"{quantity} rises up to {_times(jump)}-fold in one epoch" if jump > 1.5 else ""
+        return [f"log scale: the largest {quantity} is {_times(spread)} times the median"]
+    return [f"log scale: {quantity} rises up to {_times(jump)}-fold in one epoch"] if jump > 1.5 else []
 
 
 def _times(factor: float) -> str:
@@ -99,7 +96,7 @@ def _times(factor: float) -> str:
 
 
 def draw_lines(
-    ax: "Axes | None",
+    ax: Axes | None,
     title: str,
     epochs: Sequence[Array],
     curves: Mapping[str, Array],
@@ -110,7 +107,7 @@ def draw_lines(
     log: bool,
     most: int = 0,
     band: tuple[float, float] | None = None,
-) -> "Figure":
+) -> Figure:
     """Draw each curve over its epochs in its style, with `notes` below the axis and a `band` that stays in sight.
 
     A legend names the curves; or where `most` says how many letters there may be, each one's name stands at its end.
@@ -134,7 +131,7 @@ def draw_lines(
     return finish(ax, note, label, legend=not most)
 
 
-def set_axes(ax: "Axes", epochs: Array, values: Array, *, log: bool) -> None:
+def set_axes(ax: Axes, epochs: Array, values: Array, *, log: bool) -> None:
     """Give `ax` its limits, whole epochs as ticks, and readable ticks where it is logarithmic."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -156,7 +153,7 @@ def set_axes(ax: "Axes", epochs: Array, values: Array, *, log: bool) -> None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def label_ends(ax: "Axes", lines: Sequence["Line2D"], most: int) -> None:
+def label_ends(ax: Axes, lines: Sequence["Line2D"], most: int) -> None:
     """Write each line's label to the right of the axes, level with the line's last point as far as there is room.
 
     A thin line leads from the point to the label, of which at most so many letters are written. The limits of the axes
@@ -173,16 +170,10 @@ def label_ends(ax: "Axes", lines: Sequence["Line2D"], most: int) -> None:
     height = ax.get_window_extent().height / figure_of(ax).dpi * 72
     step = min(1.3 * size / height, 1.0 / max(1, len(ends) - 1))
     for level, (_, line, point) in zip(spread([end[0] for end in ends], step), ends, strict=True):
-        ax.annotate(
-            shortened(line.get_label(), most),
-            point,
-            (1.05, level),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=min(size, step * height),
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "relpos": (0, 0.5)},
-        )
+        arrow = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "relpos": (0, 0.5)}
+        font: dict[str, Any] = {"fontsize": min(size, step * height), "va": "center", "parse_math": False}
+        text = shortened(line.get_label(), most)
+        ax.annotate(text, point, (1.05, level), textcoords="axes fraction", arrowprops=arrow, **font)
 
 
 def spread(levels: Sequence[float], step: float) -> list[float]:

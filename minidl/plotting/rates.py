@@ -12,10 +12,10 @@ from minidl._core.types import Axes, Figure
 from minidl.plotting.lines import set_axes, with_gaps
 from minidl.plotting.style import BLUE, VERMILLION, begin, finish, write_inside
 
+__all__ = ["plot_learning_rates", "plot_schedule"]
 
-def plot_schedule(
-    schedule: Callable[[int], float], steps: int, *, title: str = "", ax: "Axes | None" = None
-) -> "Figure":
+
+def plot_schedule(schedule: Callable[[int], float], steps: int, *, title: str = "", ax: Axes | None = None) -> Figure:
     """Draw the learning rates of steps 0 .. steps - 1.
 
     Parameters
@@ -43,14 +43,8 @@ def plot_schedule(
 
 
 def plot_learning_rates(
-    rates: Any,
-    losses: Any,
-    held_out: Any,
-    suggestion: float | None = None,
-    *,
-    title: str = "",
-    ax: "Axes | None" = None,
-) -> "Figure":
+    rates: Any, losses: Any, held_out: Any, suggestion: float | None = None, *, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw the losses of a learning-rate test over the rates, on a logarithmic axis, with the suggestion marked.
 
     The axis of losses ends a little above the highest loss of the held-out rows before the lowest one: what blows up
@@ -78,10 +72,8 @@ def plot_learning_rates(
     """
     rates, losses, held_out = as_array("rates", rates), as_array("losses", losses), as_array("held_out", held_out)
     if rates.ndim != 1 or len(rates) == 0 or not rates.shape == losses.shape == held_out.shape:
-        raise ShapeError(
-            "plot_learning_rates: expected rates, losses and held_out of one shape (steps,), got "
-            f"{rates.shape}, {losses.shape} and {held_out.shape}"
-        )
+        got = f"{rates.shape}, {losses.shape} and {held_out.shape}"
+        raise ShapeError(f"plot_learning_rates: expected rates, losses and held_out of one shape (steps,), got {got}")
     losses, held_out = with_gaps(losses), with_gaps(held_out)
     ax = begin(ax, title, 1)
     ax.plot(rates, losses, color="0.5", linewidth=0.8, linestyle=":", label="each batch")

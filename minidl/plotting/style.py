@@ -12,6 +12,8 @@ from minidl._core.texts import check_text, legible
 from minidl._core.types import Axes, Figure, PathLike
 from minidl._storage.files import write_whole
 
+__all__ = ["save_figure"]
+
 # Of Okabe and Ito's palette, distinct to colour-blind readers; its yellow is too pale for lines.
 BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"
 PALETTE = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#000000", "#E69F00", SKY)
@@ -21,13 +23,8 @@ _METADATA = {"png": ["Software"], "svg": ["Date", "Creator"]}
 
 
 def begin(
-    ax: "Axes | None",
-    title: str,
-    lines: int,
-    size: tuple[float, float] = (5.0, 3.0),
-    wrap: int = 44,
-    points: float = 310,
-) -> "Axes":
+    ax: Axes | None, title: str, lines: int, size: tuple[float, float] = (5.0, 3.0), wrap: int = 44, points: float = 310
+) -> Axes:
     """Return `ax`, or the axes of a new figure, under a title wrapped to so many letters and no wider than `points`.
 
     A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the `size`
@@ -50,7 +47,7 @@ def wrapped_title(title: str, letters: int) -> str:
     return textwrap.fill(title, letters)
 
 
-def finish(ax: "Axes", x: str, y: str, *, grid: bool = True, box: bool = False, legend: bool = False) -> "Figure":
+def finish(ax: Axes, x: str, y: str, *, grid: bool = True, box: bool = False, legend: bool = False) -> Figure:
     """Label the two axes, and return the figure; the axes are open above and at the right unless they are a `box`.
 
     A legend stands between axes and title, where it covers no data, whatever the curves do.
@@ -83,18 +80,18 @@ def shortened(name: object, most: int = 15) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def write_inside(ax: "Axes", text: str) -> None:
+def write_inside(ax: Axes, text: str) -> None:
     """Write `text` in the middle of axes in which there is nothing to draw."""
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
 
 
-def figure_of(ax: "Axes") -> "Figure":
+def figure_of(ax: Axes) -> Figure:
     """Return the figure that `ax` belongs to; of a subfigure, the figure around it."""
     figure: Any = ax.figure
     return figure.figure  # type: ignore[no-any-return]
 
 
-def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
+def save_figure(figure: Figure, path: PathLike) -> list[Path]:
     """Write the figure as PNG (150 dpi) and as SVG, and return the two paths.
 
     The same figure gives the same bytes: no date, no random ids. Texts in the SVG are outlines, so that it looks the
@@ -114,7 +111,7 @@ def save_figure(figure: "Figure", path: PathLike) -> list[Path]:
         return [write_whole(f"{stem}.{kind}", content_of(figure, kind)) for kind in _METADATA]
 
 
-def content_of(figure: "Figure", kind: str = "png", dpi: int = 150) -> bytes:
+def content_of(figure: Figure, kind: str = "png", dpi: int = 150) -> bytes:
     """Return the figure as the content of a file of this kind, "png" or "svg"."""
     content = io.BytesIO()
     figure.savefig(content, format=kind, dpi=dpi, metadata=dict.fromkeys(_METADATA[kind]))

@@ -10,6 +10,8 @@ from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import Columns, line_style, quantity_label
 from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
 
+__all__ = ["plot_sweep"]
+
 # The largest over the smallest value, from which on an axis is logarithmic.
 _WIDE = 50.0
 # Up to so many values of x are joined by a line.
@@ -17,8 +19,8 @@ _LEVELS = 10
 
 
 def plot_sweep(
-    result: Columns, x: str, y: str, *, by: str | None = None, title: str = "", ax: "Axes | None" = None
-) -> "Figure":
+    result: Columns, x: str, y: str, *, by: str | None = None, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw a metric of the trials over one of their parameters, one point a trial.
 
     An axis whose values span a factor of 50 is logarithmic; with zeros besides, it is linear up to the smallest of
@@ -90,7 +92,7 @@ def _positions(values: Sequence[Any]) -> tuple[Array, list[str]]:
     return np.array([names.index(str(value)) for value in values], dtype=np.float64), names
 
 
-def _draw_series(ax: "Axes", x: Array, y: Array, number: int, label: str) -> None:
+def _draw_series(ax: Axes, x: Array, y: Array, number: int, label: str) -> None:
     style = line_style(number) | {"markersize": 5}
     ax.plot(x, y, label=label, **style | {"linestyle": "none"})
     levels = np.unique(x)
@@ -98,15 +100,14 @@ def _draw_series(ax: "Axes", x: Array, y: Array, number: int, label: str) -> Non
         ax.plot(levels, [y[x == level].mean() for level in levels], **style | {"marker": "none"})
 
 
-def _put_legend_beside(ax: "Axes", name: str) -> None:
-    legend = ax.legend(
-        title=shortened(name, 24), loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9
-    )
+def _put_legend_beside(ax: Axes, name: str) -> None:
+    title = shortened(name, 24)
+    legend = ax.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     for text in [legend.get_title(), *legend.get_texts()]:
         text.set_parse_math(False)
 
 
-def _draw_scale(ax: "Axes", x: Array, y: Array, colours: Array, name: str) -> None:
+def _draw_scale(ax: Axes, x: Array, y: Array, colours: Array, name: str) -> None:
     norm = "log" if (colours > 0).all() and _scale(colours) else "linear"
     points = ax.scatter(x, y, c=colours, norm=norm, cmap="viridis", edgecolors="black", linewidths=0.4, s=26)
     figure_of(ax).colorbar(points, ax=ax).set_label(shortened(name, 60), parse_math=False)

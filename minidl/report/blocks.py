@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minidl._core.checks import as_path
-from minidl._core.errors import DataError, InputError
+from minidl._core.errors import InputError
 from minidl._core.types import PathLike
 from minidl._storage.kinds import read_regular
 
@@ -50,18 +50,12 @@ def read_figure(figure: tuple[PathLike, str, str]) -> Figure:
         place, alt, caption = figure
         path = Path(place)
     except (TypeError, ValueError):
-        raise InputError(
-            "Report.figures: expected a list of (path of a file, alternative text, caption), such as save_figure "
-            f"writes, got {figure!r:.200}"
-        ) from None
+        wanted = "a list of (path of a file, alternative text, caption), such as save_figure writes"
+        raise InputError(f"Report.figures: expected {wanted}, got {figure!r:.200}") from None
     path = as_path("Report.figures: path", path)
     kind = path.suffix.lower()
     if kind not in (".png", ".svg"):
         raise InputError(f"Report.figures: expected a .png or .svg file, got {path}")
     if not str(alt).strip():
         raise InputError(f"Report.figures: expected an alternative text for {path}, got {alt!r}")
-    try:
-        content = read_regular(path)
-    except OSError as error:
-        raise DataError(f"Report.figures: cannot read {path} ({error.strerror})") from None
-    return Figure(path, content, alt, caption)
+    return Figure(path, read_regular(path), alt, caption)

@@ -119,10 +119,8 @@ class Report(Declared):
     def write(self, folder: PathLike) -> list[Path]:
         """Write ``report.html`` and ``report.md`` into `folder`, each whole or not at all, and return their paths."""
         folder = as_path("folder", folder)
-        return [
-            write_whole(folder / "report.html", self.to_html()),
-            write_whole(folder / "report.md", self.to_markdown(folder)),
-        ]
+        contents = {"report.html": self.to_html(), "report.md": self.to_markdown(folder)}
+        return [write_whole(folder / name, content) for name, content in contents.items()]
 
     def _add(self, block: Block) -> Self:
         self._blocks.append(block)

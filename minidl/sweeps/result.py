@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from minidl._core.attributes import Declared
 from minidl._core.checks import as_count, as_path
-from minidl._core.errors import DataError
 from minidl._core.spelling import check_known
 from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
@@ -57,11 +56,8 @@ class SweepResult(Declared):
         DataError
             If there is no such file, or a line is not a trial's.
         """
-        file = as_path("path", path)
-        if not file.exists():
-            raise DataError(f"{file}: there is no such file")
         # Of a key the last trial counts.
-        return cls({trial.key: trial for _, trial in read_trials(file)}.values())
+        return cls({trial.key: trial for _, trial in read_trials(as_path("path", path))}.values())
 
     @property
     def failed(self) -> list[Trial]:

@@ -152,12 +152,10 @@ def _as_engine(executor: Any, workers: int | None, blas_threads: int | None) -> 
 
 def _known_trials(path: Path, name: str) -> list[Trial]:
     """Return the trials in the file `path`, after its last line is made whole; refuse those of another function."""
-    trials = read_trials(path, mend=True)
+    trials = read_trials(path, mend=True) if path.exists() else []
     if others := [other for other, _ in trials if other != name]:
-        raise InputError(
-            f"{path}: expected trials of {name}, but there are some of {others[0]}; choose another file as out, or let "
-            "resume=False keep this one under another name"
-        )
+        hint = "choose another file as out, or let resume=False keep this one under another name"
+        raise InputError(f"{path}: expected trials of {name}, but there are some of {others[0]}; {hint}")
     # Of a key the last trial counts.
     return list({trial.key: trial for _, trial in trials}.values())
 

@@ -172,10 +172,8 @@ def as_search(space: Any) -> Search:
         return Listed(dict(zip(space, chosen, strict=True)) for chosen in itertools.product(*values))
     if isinstance(space, Iterable) and not isinstance(space, str):
         return Listed(space)
-    raise InputError(
-        "space: expected a grid such as {'lam': [0.1, 1]}, a RandomSearch, a CoarseToFine, or a list of configs, "
-        f"got {space!r:.80}"
-    )
+    wanted = "a grid such as {'lam': [0.1, 1]}, a RandomSearch, a CoarseToFine, or a list of configs"
+    raise InputError(f"space: expected {wanted}, got {space!r:.80}")
 
 
 def _as_values(name: str, values: Any) -> list[Any]:

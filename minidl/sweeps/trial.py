@@ -97,9 +97,8 @@ def plan(config: Any, seed: int) -> Plan:
     try:
         plain: Config = json.loads(json.dumps(dict(config), default=_as_python, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"space: expected configs of numbers, texts and lists of them, got {config!r:.200} ({error})"
-        ) from None
+        got = f"{config!r:.200} ({error})"
+        raise InputError(f"space: expected configs of numbers, texts and lists of them, got {got}") from None
     canonical = json.dumps([seed, plain], sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).digest()
     return Plan(plain, digest[:16].hex(), int.from_bytes(digest[-4:]))
@@ -117,11 +116,10 @@ def attempt(run: Run, config: Config, key: str, seed: int) -> Trial:
         returned = run(json.loads(json.dumps(config)), seed)
         check_type("run", "what it returns", returned, Mapping, "return a dict of numbers")
         metrics = as_row(returned, "run")
-    except KeyboardInterrupt:
-        # This, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
-        raise
     except BaseException as raised:
-        if isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM:
+        # Ctrl-C, and the exit after SIGTERM (see `Trainer.fit`), are meant for the sweep.
+        terminated = isinstance(raised, SystemExit) and raised.code == 128 + signal.SIGTERM
+        if terminated or isinstance(raised, KeyboardInterrupt):
             raise
         error = traceback.format_exc().rstrip()
     return Trial(config, key, seed, metrics, perf_counter() - start, platform.node(), error)
@@ -153,7 +151,7 @@ def append_trial(path: Path, run: str, trial: Trial) -> None:
 
 
 def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
-    """Return the trials in `path`, each with the name of its function; none if there is no such file.
+    """Return the trials in `path`, each with the name of its function.
 
     A line at the end that was not finished, as a kill or a power cut may leave one, does not count. With `mend` the
     file loses it, and ends with a whole line, so that the next one can be added; and it has no second name then.
@@ -163,12 +161,7 @@ def read_trials(path: Path, *, mend: bool = False) -> list[tuple[str, Trial]]:
     DataError
         If the file cannot be read, or another line is not a trial's; the message names file and line.
     """
-    try:
-        content = read_regular(path)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
+    content = read_regular(path)
     trials, lines = [], content.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):
         try:

@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 # What the libraries read when they are loaded.
-_THREAD_COUNTS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 # Seconds from one look at a process to the next, while its death would be told by nothing else.
 _OFTEN = 0.2
 # One process is started at a time, since all have this one's environment.
@@ -73,7 +67,7 @@ class WorkerProcesses:
 
         self._variables = {VARIABLE: "0"}
         if blas_threads is not None:
-            self._variables |= dict.fromkeys(_THREAD_COUNTS, str(blas_threads))
+            self._variables |= dict.fromkeys(_THREADS, str(blas_threads))
         self._threads = ThreadPoolExecutor(count)
         self._idle: SimpleQueue[_Worker | None] = SimpleQueue()
         for _ in range(count):

@@ -6,9 +6,7 @@ Needs the ``test`` extra; ``import minidl`` never imports this.
 try:
     import hypothesis  # noqa: F401
 except ImportError as error:
-    raise ImportError(
-        "minidl.testing needs Hypothesis (the extra test); install it with: pip install hypothesis"
-    ) from error
+    raise ImportError('minidl.testing needs Hypothesis; install it with: pip install "minidl[test]"') from error
 
 from minidl.testing.arrays import batches, extremes, labels, logits, off_kinks, shapes, ties, upstream, zeros
 from minidl.testing.contract import ContractError

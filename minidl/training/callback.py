@@ -1,13 +1,13 @@
 """Callback: what can happen at the joints of training; Observer: what nearly all of minidl's own have in common."""
 
 import inspect
-from functools import partialmethod
 from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from minidl._core.attributes import Declared
 from minidl._core.errors import InputError
 from minidl._core.reprs import constructor_call
+from minidl._core.signatures import check_function, is_method
 from minidl._core.spelling import nearest
 from minidl.training.history import as_row
 
@@ -47,7 +47,7 @@ class Callback(Declared):
         super().__init_subclass__(**options)
         # A class that is mixed in may have methods on_... of its own kind; what stands here is meant for training.
         for name, value in vars(cls).items():
-            if name.startswith("on_") and _is_method(value) and name not in MOMENTS:
+            if name.startswith("on_") and is_method(value) and name not in MOMENTS:
                 ours = name.replace("start", "begin").replace("finish", "end").replace("train_batch", "batch")
                 meant = nearest(ours, MOMENTS, 1)
                 hint = f"did you mean {meant[0]}" if meant else f"the moments are {', '.join(MOMENTS)}"
@@ -98,11 +98,6 @@ _OF_KERAS = ("epoch", "batch", "logs")
 """What moments of Keras take, in place of a trainer that has all of them."""
 
 
-def _is_method(value: object) -> bool:
-    # The last two become callable when an instance is asked for them.
-    return not isinstance(value, type) and (callable(value) or isinstance(value, classmethod | partialmethod))
-
-
 def check_moment(where: str, name: str, function: Any, written: str, owner: type | None = None) -> None:
     """Refuse a function, or an attribute of the class `owner`, that cannot serve as a moment.
 
@@ -111,28 +106,13 @@ def check_moment(where: str, name: str, function: Any, written: str, owner: type
     InputError
         If it cannot be called with the trainer, or does nothing when it is called; says how it is `written`.
     """
-    if owner is not None and hasattr(function, "__get__"):
-        if not _is_method(function):
-            # Such as a property: only an instance tells what it is.
-            return
-        function = function.__get__(object(), owner)
-    wanted = f"{where}: expected a function of the trainer as {name}"
-    if not callable(function):
-        raise InputError(f"{wanted}, got {function!r:.80}; write {written}")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise InputError(f"{wanted}, got one with async or yield, of which a call runs nothing; write {written}")
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        # Some functions written in C have none.
-        return
-    try:
-        takes = next(iter(signature.bind(None).arguments))
-    except TypeError:
-        takes = ""
-    if not takes or takes in _OF_KERAS:
-        hint = "; trainer.epoch, trainer.batch and trainer.logs have what Keras passes" if takes else ""
-        raise InputError(f"{wanted}, got one of {signature}; write {written}{hint}")
+    trainer = inspect.Parameter("trainer", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    signature = check_function(where, name, function, written, [trainer], owner)
+    if signature is not None and next(iter(signature.parameters)) in _OF_KERAS:
+        raise InputError(
+            f"{where}: expected {name} to be a function of (trainer), got one of {signature}; write {written}; "
+            "trainer.epoch, trainer.batch and trainer.logs have what Keras passes"
+        )
 
 
 def call_moment(callback: Callback, moment: str, trainer: "Trainer") -> None:

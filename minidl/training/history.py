@@ -366,7 +366,5 @@ def _read(path: PathLike) -> str:
     try:
         # Spreadsheets put a byte order mark first.
         return read_regular(as_path("path", path)).decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: expected text in UTF-8 ({error})") from None

@@ -53,7 +53,7 @@ class Work:
     nonfinite: str
 
     def check(self) -> None:
-        """Refuse what cannot work, and warn of what hardly will."""
+        """Refuse what cannot work, and warn of what is probably a mistake."""
         for name, data in self._sets.items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
@@ -191,14 +191,15 @@ class Work:
                 "array in the layer: y = x * 2, not x *= 2"
             )
         try:
-            self.model.compute_loss(data.x, data.y)
+            self.model.compute_cost(data.x, data.y)
         except NonFiniteError:
             # What is to be done about that is for the step to say; the names are the same.
             outputs = np.zeros_like(outputs)
         metrics, where = loss.metrics(outputs, data.y), f"{loss!r:.80}.metrics"
         check_type(where, "what it returns", metrics, Mapping, "return a dict of numbers")
         # A mean over rows is a number, also where those of a few rows are True and False.
-        as_row({name: value * 1.0 for name, value in metrics.items()}, where)
+        flags = bool | np.bool_ | np.ndarray
+        as_row({name: v * 1.0 if isinstance(v, flags) else v for name, v in metrics.items()}, where)
         if taken := [name for name in metrics if name in ("cost", "loss", *BESIDES)]:
             raise InputError(f"{where}: the trainer has a column {taken[0]!r} of its own; choose another name")
         return ["cost", "loss", *metrics]

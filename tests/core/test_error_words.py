@@ -1,5 +1,7 @@
 """What a beginner gets wrong, and what the error must say: where, what was expected, what came, and what to do."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -191,7 +193,6 @@ def test_weights_of_another_network_are_compared_by_name_and_shape(tmp_path):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: dl.SGD(lr=0.1), "SGD.*argument.*(lr|learning_rate)"),
         (lambda: fit(epoch=3), "fit.*unexpected keyword argument 'epoch'"),
         (lambda: dl.Trainer(model(), dl.SGD(0.1)).fit(DATA), "fit.*missing 2 required.*'epochs' and 'batch_size'"),
     ],
@@ -199,6 +200,37 @@ def test_weights_of_another_network_are_compared_by_name_and_shape(tmp_path):
 def test_pythons_own_words_do_for_misspelled_arguments(call, said):
     with pytest.raises(TypeError, match=said):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: dl.SGD(lr=0.1), "^SGD: got an .* 'lr'; it is called learning_rate"),
+        (lambda: dl.Adam(), "^Adam: missing .*'learning_rate'$"),
+        (lambda: dl.AdamW(0.1, clip_norn=1), "^AdamW: .* 'clip_norn'; did you mean 'clip_norm'"),
+        (lambda: dl.StepDecay(), "^StepDecay: missing .*'initial', 'factor'"),
+        (lambda: dl.SGD(0.1, 0.9, True, 1, 2), "^SGD: takes .* positional arguments"),
+        (lambda: dl.Dense(3, 4, activation="relu"), r"^Dense: .* 'activation'; .* such as ReLU\(\)"),
+        (lambda: dl.Trainer(None, None, epochs=3), "^Trainer: .* 'epochs'; pass .* to Trainer.fit"),
+        (lambda: dl.Dense(3, 4, colour=1), "^Dense: got an unexpected keyword argument 'colour'$"),
+    ],
+)
+def test_a_wrong_argument_of_a_constructor_is_answered_with_what_is_meant(call, said):
+    with pytest.raises(TypeError, match=said):
+        call()
+
+
+def test_what_fails_within_a_constructor_and_what_it_takes_stay_as_they_are():
+    class Mine(dl.Dense):
+        def __init__(self, units):
+            super().__init__(3, len(units))
+
+    with pytest.raises(TypeError, match="has no len"):
+        Mine(4)
+    assert list(inspect.signature(dl.SGD).parameters) == ["learning_rate", "momentum", "nesterov", "clipping"]
+    with pytest.warns(UserWarning, match="Softmax") as caught:
+        dl.Model(dl.Softmax(), dl.SoftmaxCrossEntropy())
+    assert caught[0].filename == __file__
 
 
 def test_a_user_class_is_suggested_too():

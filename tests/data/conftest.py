@@ -6,7 +6,7 @@ from pathlib import Path
 import cifar_files as files
 import pytest
 
-from minidl.data.datasets import cifar10_files
+from minidl.data.datasets import cifar10
 
 
 @pytest.fixture(scope="module")
@@ -23,5 +23,5 @@ def cache(tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(cifar10_files, "_sources", list)
+    monkeypatch.setattr(cifar10, "_sources", list)
     return tmp_path / "home/.cache/minidl/cifar-10"

@@ -18,7 +18,7 @@ from faulty_os import WRITING, FaultyOs, ended, standing_in, start_child
 from hypothesis import settings
 from scripted_server import answer, serving
 
-from minidl.data.datasets import cifar10_files, load_cifar10
+from minidl.data.datasets import cifar10, load_cifar10
 from minidl.data.datasets.download import Patience, WebFile
 
 ARCHIVE = files.official_tgz()
@@ -33,7 +33,7 @@ POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signa
 
 def use_server(patch: pytest.MonkeyPatch, url: str) -> None:
     source = WebFile("server", url, len(ARCHIVE), hashlib.sha256(ARCHIVE).hexdigest(), PATIENCE)
-    patch.setattr(cifar10_files, "_sources", lambda: [source])
+    patch.setattr(cifar10, "_sources", lambda: [source])
 
 
 def assert_nothing_half(folder: Path) -> None:

@@ -283,7 +283,7 @@ def test_a_gzip_bomb_is_stopped_at_200_million_bytes() -> None:
     [
         ({"train_lables.json": None}, "expected 3 labels, one a row, got 0"),
         ({"train_lables.json": b"[1, 2"}, "train_lables.json: expected a list of labels in JSON, got JSON text"),
-        ({"train_lables.json": b'{"0": 1}'}, "expected a list of labels in JSON, got a dict"),
+        ({"train_lables.json": b'{"0": 1}'}, "expected a list of labels in JSON, got JSON text"),
         ({"train_lables.json": b"[" * 100_000}, "expected a list of labels in JSON"),
         *(
             ({"train_lables.json": "[1, 2, 3]".encode(encoding)}, "expected a list of labels in JSON")

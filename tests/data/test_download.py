@@ -21,7 +21,7 @@ from places import peak_below
 from scripted_server import CERTIFICATES, Script, Step, answer, chunk, chunked, redirect, serving
 
 from minidl._core.errors import DownloadError
-from minidl.data.datasets import cifar10_files, download, load_cifar10
+from minidl.data.datasets import cifar10, download, load_cifar10
 from minidl.data.datasets.download import Patience, WebFile, try_in_turn
 
 # The seconds of a clock that stands still until a server puts it forward.
@@ -155,7 +155,7 @@ def web_file(url: str, content: bytes = ARCHIVE, name: str = "server", patience:
 
 def use_servers(patch: pytest.MonkeyPatch, *urls: str, patience: Patience = PATIENCE) -> None:
     sources = [web_file(url, name=f"server {number}", patience=patience) for number, url in enumerate(urls, 1)]
-    patch.setattr(cifar10_files, "_sources", lambda: sources)
+    patch.setattr(cifar10, "_sources", lambda: sources)
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)

@@ -367,7 +367,7 @@ def test_rows_are_learnt_by_heart():
     assert result.last_loss < 0.01 * np.log(4) < result.first_loss
     assert result.accuracy == 1.0
     assert len(result.losses) == result.steps + 1
-    assert str(result).startswith(f"20 rows learnt by heart in {result.steps} steps: loss ")
+    assert str(result).startswith(f"20 rows memorised in {result.steps} steps: loss ")
 
 
 def test_the_rows_are_of_all_classes_in_turn_even_of_a_sorted_and_uneven_set():

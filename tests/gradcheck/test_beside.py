@@ -109,6 +109,20 @@ def test_a_tensor_that_has_no_slope_is_named_and_does_not_count():
     assert "no slope above its error bar" in str(report)
 
 
+@pytest.mark.parametrize("choice", [0.0, 1.0])
+def test_either_end_of_a_kink_passes_however_large_its_bars_are(choice):
+    steep = lambda x: np.maximum(x, 0) + 1024 * x**2  # noqa: E731
+    report = dl.check_function(steep, lambda dy, x: dy * np.where(x == 0, choice, (x > 0) + 2048 * x), POINT[:1])
+    assert report.verdict is Verdict.PASS_SUBGRADIENT
+
+
+def test_what_is_off_within_the_bars_could_hide_more():
+    def resolution(error):
+        return dl.check_function(np.sinh, lambda dy, x: (1 + error) * dy * np.cosh(x), POINT).resolution
+
+    assert resolution(resolution(0) / 2) > 1.2 * resolution(0)
+
+
 @pytest.mark.parametrize("offset", [0.0, 100.0, 1e4])
 @pytest.mark.parametrize("name", ["tanh", "squares", "var", "sort", "ce"])
 def test_what_the_resolution_promises_to_see_is_seen(name, offset):

@@ -12,6 +12,7 @@ from small_parts import ForeignScale
 
 import minidl as dl
 from minidl import Verdict
+from minidl.gradcheck.subjects import FunctionSubject
 
 
 class Doubled(dl.Dense):
@@ -182,7 +183,7 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence(check, arguments, words
             "argument 1, must return real numbers and returned NoneType; is a return missing",
         ),
         (lambda dy, a, b: (dy * b, (dy * a).sum()), r"expected a gradient of shape \(3,\), got shape \(\)"),
-        (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=a)), "f or vjp changed it"),
+        (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=a)), "vjp changed argument 0: "),
         (lambda dy, a, b: (np.clip(dy, -1e6, 1e6) * b, dy * a), "not linear in dy: 1.09951e"),
     ],
 )
@@ -197,6 +198,7 @@ def test_a_vjp_that_breaks_the_rules_is_told_which(vjp, words, rng):
     [
         (lambda g: -g, "the sign is wrong"),
         (lambda g: g / 4, "factor 1/4"),
+        (lambda g: g * (1 + 1e-8), "factor 1 + 1e-08"),
         (lambda g: g * 10000.005, "factor 10000: is a mean missing?"),
         (lambda g: 0 * g, "it is zero"),
         (lambda g: g.T, "transpose"),
@@ -211,6 +213,14 @@ def test_the_cause_is_guessed(spoil, words):
     report = dl.check_function(np.sinh, lambda dy, x: spoil(dy * np.cosh(x)), X44)
     assert not report.ok
     assert words in str(report)
+
+
+@pytest.mark.parametrize(("x", "wrong", "found"), [(X44[0, :3], 1, 1), (X44, 4, 4), (X44, 5, 5)])
+def test_up_to_four_wrong_entries_are_shown_and_a_lone_one_is_called_so(x, wrong, found):
+    factors = np.where(np.arange(x.size).reshape(x.shape) < wrong, 2.0, 1.0)
+    report = dl.check_function(np.sinh, lambda dy, x: dy * np.cosh(x) * factors, x)
+    assert len(report.findings) == found
+    assert ("no other entry examined is wrong" in str(report)) == (wrong == 1)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +246,12 @@ def test_noise_that_no_output_shows_is_no_fault(rng):
         report = dl.check_function(lambda x: (np.sin(x) + 1e4) - 1e4, lambda dy, x: dy * np.cos(x), x)
         fails += report.verdict is Verdict.FAIL_VALUE
     assert fails == 0
+
+
+def test_what_a_check_costs_is_counted():
+    subject = FunctionSubject(np.sin, lambda dy, x: dy * np.cos(x), {"x": X44}, np.random.default_rng(0))
+    subject.gradients()
+    assert (subject.forwards, subject.backwards) == (2, 1)
 
 
 def test_a_number_without_axes_can_be_checked():

@@ -2,6 +2,13 @@ import numpy as np
 import pytest
 
 from minidl import InputError, NonFiniteError, ShapeError, numerical_gradient, relative_error
+from minidl.gradcheck.arrays import random_upstream
+
+
+def test_an_upstream_gradient_hides_nothing_and_is_of_the_size_of_1(rng):
+    dy = random_upstream((99,), rng)
+    assert set(np.sign(dy)) == {-1, 1}
+    assert (np.abs(dy).min(), np.abs(dy).max()) == (0.5, 2)
 
 
 def test_central_differences_find_known_slopes(rng):

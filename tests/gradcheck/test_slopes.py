@@ -42,11 +42,20 @@ def test_the_bar_is_small_where_the_function_is_tame(name, rng):
     assert not found["kink"].any()
 
 
-def test_noise_that_no_output_shows_is_guessed_from_the_finest_steps(rng):
-    """Outputs of size 1 with the rounding of 1e6: by luck it may not show, so misses are rare, not absent."""
+@pytest.mark.parametrize("size", [1e6, 1e9])
+def test_noise_that_no_output_shows_is_guessed_from_the_finest_steps(size, rng):
+    """Outputs of size 1 with the rounding of `size`: by luck it may not show, so misses are rare, not absent."""
     x = few_digits(rng.uniform(-2, 2, 1000))
-    found = at_entries(lambda x: (np.sin(x) + 1e6) - 1e6, x)
+    found = at_entries(lambda x: (np.sin(x) + size) - size, x)
     assert (np.abs(found["value"] - np.cos(x)) <= 4 * found["bar"]).mean() >= 0.95
+    assert (found["bar"] < 0.01).mean() >= 0.95
+
+
+def test_what_is_left_of_large_numbers_moves_by_three_of_their_roundings():
+    x = np.array([0.5])
+    found = slopes(lambda: (1e-8 * x + 1e6) - 1e6, [Line(x, (0,))], least=1e6)
+    assert found.bar[0, 0] == pytest.approx(3 * np.finfo(float).eps * 1e6 / (0.25 / 4**2), rel=0.01)
+    assert abs(found.value[0, 0] - 1e-8) < found.bar[0, 0]
 
 
 def relu(x):

@@ -16,7 +16,7 @@ from places import peak_below
 
 from minidl._core.errors import DataError
 from minidl.data.datasets import cifar10_content
-from minidl.data.datasets.cifar10_files import read_cached, read_place
+from minidl.data.datasets.cifar10 import read_cached, read_place
 from minidl.data.datasets.cifar10_formats import read_pickled_batch
 
 NAME = "data_batch_1"

@@ -114,7 +114,7 @@ def test_a_folder_or_a_missing_file_is_no_file_of_a_sweep(sweep, tmp_path):
     if Path("/dev/zero").is_char_device():  # which can be read for ever
         with pytest.raises(dl.DataError, match="expected a regular file, got a device"):
             dl.SweepResult.from_file("/dev/zero")
-    with pytest.raises(dl.DataError, match="there is no such file"):
+    with pytest.raises(dl.DataError, match="cannot be read: No such file"):
         dl.SweepResult.from_file(tmp_path / "nowhere")
 
 

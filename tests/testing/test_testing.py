@@ -21,8 +21,7 @@ from small_parts import ForeignScale, Momentum, Scale
 
 import minidl as dl
 from minidl import testing
-from minidl.testing.source import array_source, call_source
-from minidl.testing.strategies import given_layer_cases
+from minidl.testing.strategies import array_source, call_source, given_layer_cases
 
 INTERFACES = (dl.Layer, dl.Loss, dl.Regularizer, dl.Optimizer, dl.Initializer)
 PUBLIC = [
@@ -406,7 +405,7 @@ def test_the_machine_bears_the_name_of_the_layer():
 def test_without_hypothesis_the_error_names_the_extra():
     code = "import sys; sys.modules['hypothesis'] = None; import minidl.testing"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "minidl.testing needs Hypothesis (the extra test); install it with: pip install hypothesis" in run.stderr
+    assert 'minidl.testing needs Hypothesis; install it with: pip install "minidl[test]"' in run.stderr
 
 
 HOW_TO = Path(__file__).parent.parent.parent / "docs" / "check-your-own-layer.md"

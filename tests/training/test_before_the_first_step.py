@@ -351,6 +351,8 @@ def measuring(function, **methods):
             lambda: measuring(lambda o, t: {"f1": np.ones(3)}),
             r"Mine\(\)\.metrics: expected a number for 'f1', got array",
         ),
+        (lambda: measuring(lambda o, t: {"f1": [0.5, 0.5]}), "expected a number for 'f1', got \\[0.5"),
+        (lambda: measuring(lambda o, t: {"f1": "0.5"}), "expected a number for 'f1', got '0.5'"),
         (
             lambda: measuring(lambda o, t: None),
             r"Mine\(\)\.metrics: expected what it returns to be a Mapping, got None",

@@ -75,7 +75,7 @@ def test_so_it_is_below_any_callback(base):
 )
 def test_a_moment_that_the_trainer_cannot_call_is_refused(method):
     for moment in MOMENTS:
-        words = rf"^Mine: expected a function of the trainer as {moment}, got .*; write def {moment}\(self, tr"
+        words = rf"^Mine: expected {moment} to be a function of \(trainer\), got .*; write def {moment}\(self, tr"
         with pytest.raises(dl.InputError, match=words):
             define(**{moment: method})
 
@@ -120,7 +120,9 @@ def test_other_names_are_left_alone():
 
 @pytest.mark.parametrize("function", [lambda: None, lambda epoch, logs=None: None, lambda a, b: None, asynchronous])
 def test_a_lambda_callback_asks_the_same(function):
-    words = r"LambdaCallback: expected a function of the trainer as on_epoch_end, got .*; write on_epoch_end=lambda tra"
+    words = (
+        r"LambdaCallback: expected on_epoch_end to be a function of \(trainer\), got .*; write on_epoch_end=lambda tra"
+    )
     with pytest.raises(dl.InputError, match=words):
         dl.LambdaCallback(on_epoch_end=function)
     dl.LambdaCallback(on_epoch_end=[].append, on_train_end=lambda *_: None, on_batch_end=dl.Timer().on_batch_end)

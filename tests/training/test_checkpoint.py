@@ -14,7 +14,7 @@ from training_runs import Death, DieAt, Measures, everything, fit, saved_steps, 
 import minidl as dl
 from minidl._storage.locks import locked
 from minidl._storage.tensors import read_tensors, write_tensors
-from minidl.training.checkpoint import checkpoint_paths, find_checkpoint, read_checkpoint, write_checkpoint
+from minidl.training.checkpoint import checkpoint_paths, find_checkpoint, read_checkpoint, steps_of, write_checkpoint
 
 
 def contents(directory):
@@ -53,6 +53,11 @@ def test_what_is_kept(tmp_path, options, left):
     trained(dl.Checkpoint(tmp_path, **options))
     assert saved_steps(tmp_path) == left
     assert len(contents(tmp_path)) == len(left)
+
+
+@pytest.mark.parametrize("number", ["", "copy", "²", "-1", "9" * 20])
+def test_a_file_of_another_name_is_no_checkpoint(tmp_path, number):
+    assert steps_of(tmp_path / f"checkpoint-{number}.safetensors") == -1
 
 
 def test_the_older_one_goes_only_when_the_newer_one_is_there(tmp_path):
@@ -282,7 +287,7 @@ def test_any_operation_of_a_save_may_fail(tmp_path, error, sticky):
 def test_a_failed_save_leaves_the_training_usable(tmp_path):
     trainer = trained(dl.Checkpoint(tmp_path), epochs=1)
     faulty = FaultyOs(8, errno.ENOSPC, sticky=True, watched=TAKES_SPACE)
-    with standing_in(faulty), pytest.raises(dl.CheckpointError, match="could not save"):
+    with standing_in(faulty), pytest.raises(dl.CheckpointError, match="checkpoint: No space left on device"):
         fit(trainer, {}, 2)
     trainer.callbacks = []
     fit(trainer, {}, 1)

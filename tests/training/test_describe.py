@@ -60,8 +60,10 @@ def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
     [
         ({"cost": [1.0, 2.0]}, "rose in 1 of 1 step from"),
         ({"cost": [2.0, 4000.0, 1.0]}, "by a factor of 2,000 (from 2.000 to 4000)"),
+        ({"cost": [2.0, 20.0, 1.0]}, "by a factor of 10 (from"),
         ({"cost": [2.0, 2e30, 1.0]}, "by a factor of 1.0e+30 (from"),
         ({"cost": [2.0, 2.0001, 1.0]}, "by less than 0.1 %"),
+        ({"cost": [2.0, 0.5], "loss": [2.0, 0.4]}, "20.0 % is the penalty"),
         ({"cost": [-1.0, 2.0]}, "by 3 (from -1.000 to 2.000)"),
         ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "From epoch 41 to 42 "),
         ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "most in epoch 42"),

@@ -144,7 +144,7 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_damaged_file_is_named_with_its_row(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"a.{kind}"
-    with pytest.raises(DataError, match=f"a.{kind}: No such file"):
+    with pytest.raises(DataError, match=f"a.{kind}: cannot be read: No such file"):
         getattr(History, f"from_{kind}")(path)
     for content, message in [*DAMAGED[kind], (b"\xff\xfe", "expected text in UTF-8")]:
         path.write_bytes(content)
@@ -161,7 +161,7 @@ def test_only_a_regular_file_is_read_and_nothing_waits(tmp_path: Path, kind: str
     reading, writing = os.pipe()
     kinds = {"pipe": "a pipe", "alias": "a pipe", f"/dev/fd/{reading}": "a pipe", "zeros": "a device"}
     for name, what in ({**kinds, "folder": "a folder"} if os.path.exists("/dev/fd") else kinds).items():
-        with pytest.raises(DataError, match=f"{name}: expected a regular file, got {what}"):
+        with pytest.raises(DataError, match=f"{name}: cannot be read: expected a regular file, got {what}"):
             getattr(History, f"from_{kind}")(tmp_path / name)
     for name in (reading, None, "a\0b"):
         with pytest.raises(InputError, match="path: expected the name of a file"):
@@ -223,6 +223,7 @@ def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
     assert [row[0] for row in Page(html).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
     assert "100 epochs; those from 11 to 90 are left out" in html.partition("</table>")[2]
     assert html.count('class="number"') == 2 * 22
+    assert "left out" not in History({"loss": 1.0} for _ in range(20))._repr_html_()
 
 
 @pytest.mark.parametrize(

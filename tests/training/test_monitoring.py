@@ -275,5 +275,5 @@ def test_a_wrong_moment_is_answered_with_the_nearest():
         dl.LambdaCallback(on_epoch_finish=print)
     with pytest.raises(dl.InputError, match=r"no moment 'epoch_end', there is .*; did you mean 'on_epoch_end"):
         dl.LambdaCallback(epoch_end=print)
-    with pytest.raises(dl.InputError, match="expected a function of the trainer as on_epoch_end, got 3"):
+    with pytest.raises(dl.InputError, match=r"expected on_epoch_end to be a function of .trainer., got 3"):
         dl.LambdaCallback(on_epoch_end=3)

@@ -155,6 +155,22 @@ def test_a_rule_of_ones_own_and_a_loop_by_hand():
     assert optimizer.steps == steps == 3
 
 
+def test_parts_of_a_model_that_are_stepped_in_turn_need_an_optimizer_each():
+    # Parts with other paths cannot be told from another model; a whole that holds a known part is the same model.
+    model = a_model()
+    model.compute_gradients(images().x, images().y)
+    parts = [{path: p for path, p in model.parameters.items() if path.startswith(part)} for part in "13"]
+    optimizer = dl.Adam(0.01)
+    optimizer.step(parts[0])
+    for _ in range(2):
+        with pytest.raises(dl.InputError, match="and for each part of a model that is stepped by itself"):
+            optimizer.step(parts[1])
+    assert optimizer.steps == 1
+    optimizer.step(model.parameters)
+    for part in parts * 2:
+        optimizer.step(part)
+
+
 def test_two_models_in_turn_and_in_threads():
     optimizer = dl.Adam(0.01)
     first, second = a_trainer(optimizer), a_trainer(optimizer)

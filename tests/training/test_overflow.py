@@ -138,16 +138,18 @@ def test_the_thread_that_helps_with_a_product_keeps_quiet_too(numpy_does, monkey
 
 
 def test_a_parameter_that_its_dtype_cannot_hold_is_refused(numpy_does):
-    with pytest.raises(dl.NonFiniteError, match=r"gain: expected finite numbers, .* index \(1,\): inf"):
+    with pytest.raises(dl.InputError, match=r"gain: expected numbers that float32 can hold, .* 1e\+300 in row 1;"):
         dl.Parameter([1.0, 1e300], name="gain")
     assert dl.Parameter([1.0, 1e300], dtype=np.float64).value[1] == 1e300
-    with pytest.raises(dl.NonFiniteError, match=r"Dense.weight: expected finite"):
+    with pytest.raises(dl.InputError, match=r"Dense.weight: .* float32 can hold"):
         dl.Dense(3, 2, weight_init=dl.Normal(1e300), rng=0)
 
 
 def test_a_standardizer_refuses_what_is_too_large(numpy_does):
     scale = dl.Standardizer().fit(X)
-    with pytest.raises(dl.InputError, match=r"Standardizer: .* float32 can hold once they are scaled, .* in row 26"):
+    with pytest.raises(
+        dl.InputError, match=r"Standardizer: .* float32 can hold once they are scaled, .* in row 0, column 0;"
+    ):
         dl.Dataset(X * 1e300, LABELS).map(scale)
 
 

@@ -171,9 +171,15 @@ def test_several_fits_count_together():
     assert "ends after step 15 of 21, and the rest has a rate of 0" in message
     assert "Make the schedule for 21 steps" in message
     assert told(trainer, 0) == []
-    # The first of them cannot know of the others; those cannot be mistaken.
+
+
+@pytest.mark.parametrize("schedule", [dl.LinearWarmup(0.1, 8), dl.OneCycle(0.1, 15), dl.OneCycle(0.1, 300)])
+def test_a_loop_of_fits_of_one_epoch_may_be_in_the_middle_of_a_longer_schedule(schedule):
+    trainer = a_trainer(schedule)
+    assert [told(trainer, 1) for _ in range(5)] == [[]] * 5
+    # The first of several longer ones cannot know of the others; those cannot be mistaken.
     trainer = a_trainer(dl.LinearWarmup(0.1, 8))
-    assert [len(told(trainer, 1)) for _ in range(4)] == [1, 0, 0, 0]
+    assert [len(told(trainer, epochs)) for epochs in (2, 1, 2)] == [1, 0, 0]
 
 
 @pytest.mark.parametrize(("steps", "count"), [(15, 0), (12, 1), (5, 1)])

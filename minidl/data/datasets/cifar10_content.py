@@ -58,7 +58,5 @@ def check_content(content: Array, name: str, where: str) -> None:
     twin = next((other for other, known in DIGESTS.items() if known == digest), None)
     if twin is not None:
         raise DataError(f"{where}: expected {name}, but what it holds is {twin}")
-    raise DataError(
-        f"{where}: expected pixels and labels with SHA-256 {DIGESTS[name]}, got {digest}: "
-        "damaged or altered; delete it and fetch it again"
-    )
+    hint = "damaged or altered; delete it and fetch it again"
+    raise DataError(f"{where}: expected pixels and labels with SHA-256 {DIGESTS[name]}, got {digest}: {hint}")

@@ -13,6 +13,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import IO, Any, Self
 
 import numpy as np
@@ -99,10 +100,8 @@ def _opcodes(data: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
         elif opcode in _ARGUMENTS:
             argument = file.read(_ARGUMENTS[opcode])
         else:
-            raise DataError(
-                f"{where}: at byte {at}: expected an opcode of a CIFAR-10 batch, got {opcode!r}: cut or damaged; "
-                "delete it and fetch it again"
-            )
+            got = f"{opcode!r}: cut or damaged; delete it and fetch it again"
+            raise DataError(f"{where}: at byte {at}: expected an opcode of a CIFAR-10 batch, got {got}")
         if opcode in {b"U", b"T"}:
             argument = file.read(int.from_bytes(argument, "little"))
         yield opcode, argument
@@ -117,13 +116,12 @@ def _opcodes(data: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
 
 def read_labels(data: bytes, where: str) -> list[object]:
     """Return the list that a label file holds; what is in it is checked with the batch."""
-    try:
+    labels = None
+    with suppress(ValueError, RecursionError):
         # As text: given bytes, json looks for UTF-16 and loads what that needs.
         labels = json.loads(data.decode())
-    except (ValueError, RecursionError):
-        raise DataError(f"{where}: expected a list of labels in JSON, got {kind_of(data[:512])}") from None
     if not isinstance(labels, list):
-        raise DataError(f"{where}: expected a list of labels in JSON, got a {type(labels).__name__}")
+        raise DataError(f"{where}: expected a list of labels in JSON, got {kind_of(data[:512])}")
     return labels
 
 
@@ -140,9 +138,8 @@ def read_png(data: bytes, where: str) -> Array:
     rows, width = cifar10_content.ROWS, cifar10_content.PIXELS // 3
     # Other sizes and kinds are refused before a decoder makes room for what the header claims.
     if not data.startswith(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", width, rows, 8, 2)):
-        raise DataError(
-            f"{where}: expected a PNG picture of {width} x {rows} pixels, 8-bit RGB, got {kind_of(data[:512])}"
-        )
+        wanted = f"a PNG picture of {width} x {rows} pixels, 8-bit RGB"
+        raise DataError(f"{where}: expected {wanted}, got {kind_of(data[:512])}")
     # Here, because it takes a third of a second, and only this format needs it.
     from matplotlib.image import imread
 
@@ -210,10 +207,8 @@ def batches_in(file: IO[bytes], names: Collection[str], where: str) -> Iterator[
                 pixels = read_png(data, f"{where}: {member}")
                 yield name, cifar10_content.batch_content(pixels, numbers, name, f"{where}: {member}")
     if missing:
-        raise DataError(
-            f"{where}: found no {', '.join(sorted(missing))} in it; expected cifar-10-python.tar.gz (not the binary or "
-            "MATLAB version, nor CIFAR-100)"
-        )
+        archive = "cifar-10-python.tar.gz (not the binary or MATLAB version, nor CIFAR-100)"
+        raise DataError(f"{where}: found no {', '.join(sorted(missing))} in it; expected {archive}")
 
 
 def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator[tuple[str, bytes]]:
@@ -245,9 +240,8 @@ def _members(file: IO[bytes], wanted: Mapping[str, int], where: str) -> Iterator
             while unzipped.read(1 << 18):
                 _check_length(unzipped.tell(), "unzipped bytes", where)
     except (OSError, EOFError, ValueError, RecursionError, zlib.error, tarfile.TarError) as error:
-        raise DataError(
-            f"{where}: cut or damaged: reading stopped at byte {file.tell()} ({error}); delete it and fetch it again"
-        ) from error
+        stop = f"reading stopped at byte {file.tell()} ({error})"
+        raise DataError(f"{where}: cut or damaged: {stop}; delete it and fetch it again") from error
 
 
 def _check_length(length: int, what: str, where: str) -> None:

@@ -43,7 +43,7 @@ class Patience:
 
 @contextmanager
 def _watched(name: str, where: str, size: int, patience: Patience, last: bool) -> Iterator[Callable[[int], None]]:
-    """Yield what is to be told how many bytes have come: it moves a bar, and raises PassingError if they are slow."""
+    """Yield a function of the number of bytes received: it moves a bar, and raises PassingError if they are slow."""
     least = patience.stuck if last else patience.slow
     since, before = patience.clock(), 0
 
@@ -98,10 +98,10 @@ class WebFile:
     def _download(self, last: bool) -> IO[bytes]:
         opener = urllib.request.build_opener(_SafeRedirects)
         request = urllib.request.Request(self.url, headers={"User-Agent": "minidl"})
-        content, digest = io.BytesIO(), hashlib.sha256()
+        content, digest, where = io.BytesIO(), hashlib.sha256(), _one_line(self.url)
         with (
             opener.open(request, timeout=self.patience.timeout) as response,
-            _watched(self.name, _one_line(self.url), self.size, self.patience, last) as came,
+            _watched(self.name, where, self.size, self.patience, last) as came,
         ):
             # read1 returns what has come, so that the bar moves also when little comes; one byte more than expected
             # is enough to know that the file is another one.
@@ -109,17 +109,14 @@ class WebFile:
                 content.write(chunk)
                 digest.update(chunk)
                 came(content.tell())
-        self._check(content, digest.hexdigest())
-        content.seek(0)
-        return content
-
-    def _check(self, content: io.BytesIO, digest: str) -> None:
-        got, where = content.tell(), _one_line(self.url)
+        got = content.tell()
         if got != self.size:
             count, kind = (f"{got}", PassingError) if got < self.size else (f"more than {self.size}", DownloadError)
             raise kind(f"{where}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}")
-        if digest != self.sha256:
-            raise DownloadError(f"{where}: expected SHA-256 {self.sha256}, got {digest}")
+        if digest.hexdigest() != self.sha256:
+            raise DownloadError(f"{where}: expected SHA-256 {self.sha256}, got {digest.hexdigest()}")
+        content.seek(0)
+        return content
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):

@@ -44,9 +44,8 @@ def synthetic_images(n: int, rng: Seed = 0) -> Dataset:
     for start in range(0, n, _BLOCK):
         rows = slice(start, start + _BLOCK)
         x[rows] = _pictures(labels[rows], rng)
-    return Dataset(
-        x.reshape(n, -1), labels, name="synthetic images", source="drawn by minidl", class_names=tuple(_DRAWINGS)
-    )
+    names = tuple(_DRAWINGS)
+    return Dataset(x.reshape(n, -1), labels, name="synthetic images", source="drawn by minidl", class_names=names)
 
 
 def _pictures(labels: Array, rng: np.random.Generator) -> Array:

@@ -31,6 +31,11 @@ class Layer(ForwardMemory, ABC):
     A constructor calls `add_parameter`, `add_buffer` and `add_layer` for what the layer owns; each returns what it
     registered, to be kept as an attribute. One instance has one place in a network.
 
+    Raises
+    ------
+    InputError
+        When a subclass is defined: if `forward`, `backward` or `output_shape` cannot be called as they are here.
+
     Examples
     --------
     >>> class Scale(Layer):
@@ -52,6 +57,7 @@ class Layer(ForwardMemory, ABC):
     """
 
     _meaningless = ("trainable", "requires_grad", "training")
+    _overridable = ("backward_parameters", "output_shape")
 
     batch_independent = True
     """Whether each row of y depends on its own row of x alone; a layer that mixes rows says False."""

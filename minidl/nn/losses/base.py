@@ -17,6 +17,8 @@ from minidl.nn.parameter import ForwardMemory
 class Loss(ForwardMemory, ABC):
     """The data term of the cost: the mean over the batch of each row's loss."""
 
+    _overridable = ("check_targets", "predict", "probabilities", "metrics")
+
     takes_logits = False
     """Whether outputs are logits or scores, which may be any numbers, so that no last layer may limit them."""
 

@@ -66,6 +66,8 @@ class Optimizer(Declared, ABC):
     norm, which keeps the direction.
     """
 
+    _overridable = ("init_state",)
+
     steps: int
 
     def __init__(
@@ -158,7 +160,7 @@ class Optimizer(Declared, ABC):
             raise InputError(
                 f"{self!r}: this optimizer has taken {self.steps} steps with the parameters of another model, at "
                 f"{', '.join(map(repr, foreign[:3]))}; its state and its step count would be used for this one. Make "
-                "a new one for each model"
+                "a new one for each model, and for each part of a model that is stepped by itself"
             )
 
     def _clipped(self, parameter: Parameter, scale: float) -> Parameter:

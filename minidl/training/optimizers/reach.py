@@ -14,8 +14,8 @@ def fault_of(schedule: Schedule, done: int, left: int, per_epoch: int) -> str:
     # One step more does no harm: a cosine has steps + 1 from its first rate to its last.
     if end is not None and last > end + 1:
         return f"ends after step {end} of {last}, and the rest has a rate of {schedule(last - 1):.2g}"
-    # A later fit may go on with a warm-up that the first one began.
-    if not done and last < warmup:
+    # A later fit may continue a warm-up that the first one began, and a loop of fits has a first one of one epoch.
+    if not done and per_epoch < last < warmup:
         return f"has a warm-up of {warmup} steps, but the run ends after step {last}"
     if isinstance(schedule, PiecewiseConstant) and schedule.falls and schedule.boundaries[-1] < per_epoch < last:
         return f"falls for the last time after step {schedule.boundaries[-1]} of {last}, within the first epoch"

@@ -31,8 +31,9 @@ class Schedule(Declared, ABC):
 
     A subclass writes `__call__`. Steps are those of the optimizer, counted from 0; what a library that counts epochs
     calls 30 is ``30 * steps_per_epoch`` here. Hand a schedule to an optimizer in place of a number. `Trainer.fit` warns
-    of a run that goes on after `ends_after`, or is over before `warmup_ends_after`, and refuses a schedule that gives
-    another rate when it is asked again. If the last rate is meant for the rest, a subclass says ``ends_after = None``.
+    of a run that goes on after `ends_after`, or is over before `warmup_ends_after` (a fit of
+    one epoch aside, which others may follow), and refuses a schedule that gives another rate when it is asked again. If
+    the last rate is meant for the rest, a subclass says ``ends_after = None``.
 
     Examples
     --------
