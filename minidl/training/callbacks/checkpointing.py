@@ -78,7 +78,7 @@ class Checkpoint(Observer):
         self.monitor = monitor
         self.mode = mode
         if self._monitor is not None:
-            self._monitor.check_sense(2)
+            self._monitor.check_sense(3)
         self._best = math.inf
         self._lock = ExitStack()
 

@@ -20,7 +20,7 @@ class _Patient(Observer):
         self.patience = as_count("patience", patience, 0)
         self.min_delta = as_number("min_delta", min_delta, 0)
         self.mode = mode
-        self._monitor.check_sense(3)
+        self._monitor.check_sense(5)
         super().__init__()
 
     @property
