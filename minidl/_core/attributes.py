@@ -72,7 +72,9 @@ class Declared:
         cls: type = type(self)
         if name[0] != "_" and (objection := _objection(cls, name, callable(value))):
             raise InputError(f"{cls.__name__}: {objection}")
-        if self._replaceable is not None and name[0] != "_" and name in vars(self) and name not in self._replaceable:
+        free = self._replaceable is None or name[0] == "_" or name in self._replaceable
+        # A property without a setter refuses by itself.
+        if not free and hasattr(self, name) and not isinstance(getattr(cls, name, None), property):
             raise InputError(f"{cls.__name__}: {name} cannot be replaced; {_INSTEAD.get(name, 'pass it to fit')}")
         super().__setattr__(name, value)
 

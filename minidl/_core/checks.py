@@ -34,15 +34,18 @@ def as_array(name: str, value: Any) -> Array:
     InputError
         For text, objects, None, ragged lists, complex numbers, dates, masked arrays.
     """
-    check_unmasked(name, value)
-    if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
-        ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, of a PyTorch tensor
-        hint = f"; convert it by .{ways[0]}()" if ways else ""
-        raise InputError(f"{name}: expected an array of numbers, got {type(value).__name__}{hint}")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"{name}: expected rows of equal length ({error})") from None
+    array: Array = value
+    # Every step asks this of its batch, so a plain array takes the short way.
+    if type(value) is not np.ndarray:
+        check_unmasked(name, value)
+        if not isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
+            ways = [way for way in ("to_numpy", "numpy") if hasattr(value, way)]  # of a pandas table, a PyTorch tensor
+            hint = f"; convert it by .{ways[0]}()" if ways else ""
+            raise InputError(f"{name}: expected an array of numbers, got {type(value).__name__}{hint}")
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise InputError(f"{name}: expected rows of equal length ({error})") from None
     if array.dtype.kind not in "biuf":
         texts = array.dtype.kind == "U" and array.ndim == 1
         hint = f"; labels become class numbers by np.unique({name}, return_inverse=True)[1]" if texts else ""
@@ -148,7 +151,8 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
 def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:
     """Refuse outputs that are not a batch of (finite) floating-point numbers; with `classes`, not a table of them."""
     name, wanted = ("logits", "(n, classes), both >= 1") if classes else ("outputs", "(n, ...), with no side of 0")
-    check_unmasked(name, outputs)
+    if type(outputs) is not np.ndarray:
+        check_unmasked(name, outputs)
     array = isinstance(outputs, np.ndarray)
     rows = array and outputs.dtype.kind == "f" and outputs.ndim > 0 and outputs.size > 0
     if not rows or (classes and outputs.ndim != 2):
@@ -257,14 +261,15 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
     The error blames `method`, where given a method `of` that object; its repr, which takes longer than the check, is
     asked for then only.
     """
-    if isinstance(value, np.ndarray) and (shape is None or value.shape == shape):
-        if isinstance(value, np.ma.MaskedArray):
-            check_unmasked(method if of is None else f"{of!r:.80}.{method}: what it returns", value)
+    if type(value) is np.ndarray and (shape is None or value.shape == shape):
         return value
     where = method if of is None else f"{of!r:.80}.{method}"
     if not isinstance(value, np.ndarray):
         raise InputError(f"{where}: expected it to return an array, got {type(value).__name__}; is a return missing?")
-    raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
+    check_unmasked(f"{where}: what it returns", value)
+    if shape not in (None, value.shape):
+        raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
+    return value
 
 
 def returned_float(method: str, value: Any, *, of: object) -> float:

@@ -7,7 +7,9 @@ functions. Each docstring gives the measured gain.
 import math
 from collections.abc import Iterator
 from contextvars import copy_context
+from functools import lru_cache
 from threading import Thread
+from typing import Any
 
 import numpy as np
 
@@ -113,6 +115,24 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
         yield from blocks(*(array[start : start + rows] for array in turned))
 
 
+# Those of an optimizer, in every step the same.
+@lru_cache(maxsize=256)
+def scalars(dtype: np.dtype[Any], *numbers: float) -> tuple[Array, ...]:
+    """Return each number as an array without axes, read-only.
+
+    An operation with it gives the same bits as one with Python's number, in 0.3 us instead of 0.55 for a small array.
+
+    Examples
+    --------
+    >>> scalars(np.dtype(np.float32), 0.5, 2)
+    (array(0.5, dtype=float32), array(2., dtype=float32))
+    """
+    arrays = tuple(np.array(number, dtype) for number in numbers)
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+
 SUM_BLOCK = 64
 """So many rows are added up in the data's own precision; sums of blocks are added in float64."""
 
@@ -141,8 +161,10 @@ def column_sums(*tables: Array) -> Array:
     tables = tuple(table if table.itemsize >= 4 else table.astype(np.float32) for table in tables)
     *stack, n, d = tables[0].shape
     whole = n - n % SUM_BLOCK
-    sums = np.einsum(terms, *(table[..., whole:, :] for table in tables)).astype(np.float64)
-    # Small batches have no whole block: a call less is 8 us less.
+    sums = np.zeros((*stack, d))
+    # Most tables have no whole block, or nothing else: a call less is 8 us less.
+    if whole < n:
+        sums += np.einsum(terms, *(table[..., whole:, :] for table in tables))
     if whole:
         blocks = (table[..., :whole, :].reshape(*stack, whole // SUM_BLOCK, SUM_BLOCK, d) for table in tables)
         sums += np.einsum(terms, *blocks).sum(axis=-2, dtype=np.float64)

@@ -125,6 +125,10 @@ class Model(Declared):
     @quietly
     def forward(self, x: Any, train: bool = False) -> Array:
         """Return the outputs for the batch `x`."""
+        return self._forward(x, train)
+
+    def _forward(self, x: Any, train: bool) -> Array:
+        """Do what `forward` does, where it is quiet already: in every step."""
         x = as_array("x", x)
         if x.dtype != self.dtype:
             x = as_dtype("x", x, self.dtype)
@@ -169,6 +173,9 @@ class Model(Declared):
     @quietly
     def penalty(self) -> float:
         """Return the regularizer's sum over the penalized parameters, 0 without one."""
+        return self._penalty()
+
+    def _penalty(self) -> float:
         penalty = 0.0
         if self.regularizer is not None:
             for parameter in self._parameters.values():
@@ -192,7 +199,7 @@ class Model(Declared):
         """Set every parameter's ``grad`` to the exact gradient of the cost, and return (cost, loss)."""
         for parameter in self._parameters.values():
             parameter.zero_grad()
-        outputs = self.forward(x, train=True)
+        outputs = self._forward(x, train=True)
         loss = self._loss(x, outputs, y)
         try:
             d_outputs = check_returned("backward", self.loss.backward(), outputs.shape, of=self.loss)
@@ -207,7 +214,7 @@ class Model(Declared):
                     gradient = self.regularizer.gradient(parameter.value)
                     shape = parameter.value.shape
                     parameter.add_grad(check_returned("gradient", gradient, shape, of=self.regularizer))
-        return loss + self.penalty(), loss
+        return loss + self._penalty(), loss
 
     @quietly
     def evaluate(self, dataset: Dataset, batch_size: int | None = None) -> dict[str, float]:

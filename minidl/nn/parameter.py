@@ -117,8 +117,9 @@ class Parameter(NoArray, Declared):
         """Add `gradient`, an array of the value's shape, to `grad`."""
         if type(gradient) is not np.ndarray:
             check_unmasked(self.name, gradient)
-        if np.shape(gradient) != self._value.shape:
-            raise misfit(self.name, "a gradient", self._value.shape, np.shape(gradient))
+            gradient = np.asarray(gradient)
+        if gradient.shape != self._value.shape:
+            raise misfit(self.name, "a gradient", self._value.shape, gradient.shape)
         if self._stale:
             self._grad[...] = gradient
             vars(self)["_stale"] = False
@@ -201,14 +202,15 @@ class ForwardMemory(Declared):
         ShapeError
             If `dy` has not the shape that the forward told, if any.
         """
-        if self._kept is None:
+        kept, y_shape = self._kept, self._y_shape
+        if kept is None:
             raise CallOrderError(
                 f"{self!r}: backward needs a forward before it (a layer's with train=True), and each forward allows "
                 "one backward"
             )
-        kept, vars(self)["_kept"] = self._kept, None
-        if dy is not None and self._y_shape is not None and dy.shape != self._y_shape:
-            raise misfit(self, "dy", self._y_shape, dy.shape)
+        vars(self)["_kept"] = None
+        if dy is not None and y_shape is not None and dy.shape != y_shape:
+            raise misfit(self, "dy", y_shape, dy.shape)
         return kept
 
 

@@ -123,9 +123,13 @@ def call_moment(callback: Callback, moment: str, trainer: "Trainer") -> None:
     InputError
         If it does something else to the logs; they are then as before.
     """
+    method = getattr(callback, moment)
+    # Most callbacks leave the moments of a step as they are, and every step pays for this.
+    if getattr(method, "__func__", None) is vars(Callback)[moment]:
+        return
     logs, before = trainer.logs, dict(trainer.logs)
-    getattr(callback, moment)(trainer)
-    # By identity, since NaN equals nothing and arrays compare to arrays; every step pays for this.
+    method(trainer)
+    # By identity, since NaN equals nothing and arrays compare to arrays.
     if len(logs) == len(before) and all(map(is_, logs.values(), before.values())):
         return
     added = dict(logs)

@@ -8,9 +8,9 @@ import numpy as np
 from minidl._core.checks import as_dtype, check_finite
 from minidl._core.errors import MinidlError, NonFiniteError
 from minidl._core.types import Array
-from minidl.data.dataset import Dataset
 from minidl.nn.layers import Layer, Sequential
 from minidl.nn.model import Model
+from minidl.training.work import Work
 
 
 def check_weights(model: Model) -> None:
@@ -25,18 +25,21 @@ def blamed(error: NonFiniteError, model: Model, x: Array, where: str = "") -> No
     return NonFiniteError(f"{where}{error}{f'; first met in {place}' if place and place not in str(error) else ''}")
 
 
-def evaluated(model: Model, data: Dataset, names: list[str], nonfinite: str) -> dict[str, float]:
-    """Return what `model` measures on `data`; NaN or infinity is refused, or without "raise" all of it is NaN."""
-    try:
-        measured = model.evaluate(data)
-        # It may overflow, though the numbers that it is made of are finite.
-        if nonfinite == "raise" and not math.isfinite(measured["cost"]):
-            raise NonFiniteError(f"the cost is {measured['cost']}")
-        return measured
-    except NonFiniteError as error:
-        if nonfinite == "raise":
-            raise blamed(error, model, data.x[:1]) from error
-        return dict.fromkeys(names, math.nan)
+def measured(work: Work) -> dict[str, float]:
+    """Return what an epoch measures; NaN or infinity is refused, or without "raise" all of that set is NaN."""
+    row: dict[str, float] = {}
+    for prefix, data, names in work.measured:
+        try:
+            values = work.model.evaluate(data)
+            # It may overflow, though the numbers that it is made of are finite.
+            if work.nonfinite == "raise" and not math.isfinite(values["cost"]):
+                raise NonFiniteError(f"the cost is {values['cost']}")
+        except NonFiniteError as error:
+            if work.nonfinite == "raise":
+                raise blamed(error, work.model, data.x[:1]) from error
+            values = dict.fromkeys(names, math.nan)
+        row |= {prefix + name: value for name, value in values.items()}
+    return row
 
 
 def first_place(model: Model, x: Array) -> str:

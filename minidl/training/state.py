@@ -66,38 +66,42 @@ class Restored:
     path, weights, tree
         What was read, and from where.
     work : Work
+    epochs : int
+        How many the call that goes on is to have in all.
     seed : int or None
         The seed that the run must have; None takes that of the checkpoint.
 
+    Attributes
+    ----------
+    state : RunState
+    optimizer_steps : int
+        How many steps the optimizer is to have done.
+    batches_done : int
+        How many batches of the `fit` that is to go on are done.
+
     Raises
     ------
+    InputError
+        If it has more epochs already.
     CheckpointError
         If it is of another run, listing in what they differ, or holds what no run has.
     """
 
-    def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, seed: int | None) -> None:
+    def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, epochs: int, seed: int | None) -> None:
         self.path, self._weights, self._work = path, weights, work
         self.went_back_to: tuple[Path, int] | None = None
         work.model.check_weights(weights, path)
         try:
             self._check_terms(tree, seed)
-            self.state = _run_state(tree["run"], work.batches_per_epoch)
+            self.state = saved = _run_state(tree["run"], work.batches_per_epoch)
             self._given = _checked_attributes(tree, work)
+            self.optimizer_steps = int(tree["optimizer"]["steps"])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
-
-    @property
-    def optimizer_steps(self) -> int:
-        """How many steps the optimizer is to have done."""
-        steps: int = next(values["steps"] for owner, values in self._given if owner is self._work.optimizer)
-        return steps
-
-    @property
-    def batches_done(self) -> int:
-        """How many batches of the `fit` that is to go on are done."""
-        saved = self.state
-        finished = saved.epoch - saved.first_epoch - bool(saved.batch)
-        return finished * self._work.batches_per_epoch + saved.batch
+        begun = saved.epoch - saved.first_epoch
+        if begun > epochs:
+            raise InputError(f"epochs: expected at least {begun}, as many as {path} has, got {epochs}")
+        self.batches_done = (begun - bool(saved.batch)) * work.batches_per_epoch + saved.batch
 
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])
@@ -130,12 +134,9 @@ def restored_from(place: PathLike | None, work: Work, epochs: int, seed: int | N
     """Return the checkpoint to go on from, if there is one; it fits, but has changed nothing of the run yet."""
     if place is None or (found := find_checkpoint(place)) is None:
         return None
-    restored = Restored(*found, work, seed)
-    path, saved = restored.path, restored.state
-    if (least := saved.epoch - saved.first_epoch) > epochs:
-        raise InputError(f"epochs: expected at least {least}, as many as {path} has, got {epochs}")
-    if path == as_path("resume_from", place):
-        restored.went_back_to = (path.parent.resolve(), saved.step)
+    restored = Restored(*found, work, epochs, seed)
+    if restored.path == as_path("resume_from", place):
+        restored.went_back_to = (restored.path.parent.resolve(), restored.state.step)
     return restored
 
 

@@ -21,7 +21,7 @@ from minidl.nn.model import Model
 from minidl.training.callback import Callback, call_moment
 from minidl.training.checkpoint import check_checkpoint, write_checkpoint
 from minidl.training.history import History
-from minidl.training.nonfinite import blamed, check_weights, evaluated
+from minidl.training.nonfinite import blamed, check_weights, measured
 from minidl.training.optimizers.base import Optimizer, check_gradients
 from minidl.training.past import remember
 from minidl.training.signals import Interrupts
@@ -57,16 +57,18 @@ class Trainer(Declared):
     """
 
     state: RunState
-    train_data: Dataset | None
-    validation_data: Dataset | None
-    epochs: int
-    last_epoch: int
-    batches_per_epoch: int
-    rows_per_epoch: int
-    nonfinite: str
     seed_given: bool
     own_directories: set[Path]
-    went_back_to: tuple[Path, int] | None
+    train_data: Dataset | None = None
+    validation_data: Dataset | None = None
+    epochs: int = 0
+    last_epoch: int = 0
+    batches_per_epoch: int = 0
+    rows_per_epoch: int = 0
+    nonfinite: str = "raise"
+    went_back_to: tuple[Path, int] | None = None
+    _work: Work | None = None
+    _running = _in_epoch = False
     _replaceable = ("callbacks",)
 
     def __init__(
@@ -82,15 +84,8 @@ class Trainer(Declared):
         self.callbacks = list(callbacks)
         self.seed_given = isinstance(rng, int | np.integer)
         self.state = RunState(as_seed(rng))
-        self.train_data = self.validation_data = None
-        self.epochs = self.last_epoch = self.batches_per_epoch = self.rows_per_epoch = 0
-        self.nonfinite = "raise"
         self.own_directories = set()
-        self.went_back_to = None
-        self._work: Work | None = None
-        self._buffers: list[Array] = []
-        self._in_turn: Callback | None = None
-        self._running = self._stepless = False
+        self._begun: list[Callback] = []
 
     @property
     def epoch(self) -> int:
@@ -224,12 +219,12 @@ class Trainer(Declared):
         restored = restored_from(resume_from, work, epochs, self.seed if self.seed_given else None)
         past, step = check_start(work, epochs, restored, self.step == 0), self.step
         self._set_out(work, epochs, restored)
-        begun: list[Callback] = []
+        begun = self._begun = []
         with Interrupts() as interrupts:
             try:
                 for callback in work.callbacks:
                     begun.append(callback)
-                    self._call(callback, "on_train_begin")
+                    call_moment(callback, "on_train_begin", self)
                 if restored is not None:
                     restored.apply(self.state)
                     vars(self)["last_epoch"] = self.first_epoch + epochs
@@ -250,24 +245,19 @@ class Trainer(Declared):
         self.state.stopping = True
 
     @property
-    def terms(self) -> dict[str, str]:
-        """What must be the same for a checkpoint to be of this run, in words."""
-        return self._last_work.terms
-
-    @property
     def measured_columns(self) -> list[str]:
         """The columns that each epoch of the running (or last) `fit` has, without those of callbacks."""
         return self._last_work.columns
 
     @property
     def expected_columns(self) -> list[str] | None:
-        """The columns that an epoch will have at this callback's turn; None while one before it may add some."""
-        return None if self._last_work.adding(self._in_turn)[0] else self.measured_columns
+        """In `on_train_begin`: the columns of an epoch at this callback's turn; None if one before it may add some."""
+        return None if self._last_work.adding(self._begun)[0] else self.measured_columns
 
     @property
     def later_callbacks(self) -> list[Callback]:
-        """The callbacks that may add columns after this callback's turn."""
-        return self._last_work.adding(self._in_turn)[1]
+        """In `on_train_begin`: the callbacks that may add columns after this callback's turn."""
+        return self._last_work.adding(self._begun)[1]
 
     def save_checkpoint(self, path: PathLike) -> None:
         """Write all that `fit` needs to go on exactly to one file, whole or not at all.
@@ -284,7 +274,7 @@ class Trainer(Declared):
         NonFiniteError
             If a weight is NaN or infinite.
         """
-        if self._stepless:
+        if self._in_epoch and self.batch == 0:
             raise CallOrderError("Trainer.save_checkpoint: an epoch has begun without a step yet; call it after one")
         check_weights(self.model)
         write_checkpoint(path, self.model.weights(), captured(self.state, self._last_work))
@@ -305,7 +295,7 @@ class Trainer(Declared):
         """Take what `fit` was given for what the run is to do from here."""
         state, self._work, self._running = self.state, work, True
         state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
-        own, self._stepless = vars(self), False
+        own, self._in_epoch = vars(self), False
         own |= {"epochs": epochs, "last_epoch": state.epoch + epochs, "nonfinite": work.nonfinite}
         own |= {"train_data": work.train, "validation_data": work.validation, "went_back_to": None}
         own |= {name: getattr(work, name) for name in ("batches_per_epoch", "rows_per_epoch")}
@@ -329,9 +319,9 @@ class Trainer(Declared):
         state = self.state
         start = perf_counter() - state.seconds
         # Otherwise a checkpoint was taken in the middle of this epoch.
+        self._in_epoch = True
         if state.batch == 0:
             state.epoch += 1
-            self._stepless = True
             self._notify("on_epoch_begin")
         try:
             with closing(work.training_batches(self.seed, state.epoch, state.batch)) as batches:
@@ -344,21 +334,17 @@ class Trainer(Declared):
                     state.batch += 1
                     state.seconds = perf_counter() - start
                     state.logs = {"batch_cost": cost, "batch_loss": loss}
-                    self._stepless = False
                     self._notify("on_batch_end")
                     if interrupts.received is not None:
                         return
-            row: dict[str, float] = {"epoch": state.epoch}
-            for prefix, data, names in work.measured:
-                values = evaluated(self.model, data, names, self.nonfinite)
-                row |= {prefix + name: value for name, value in values.items()}
+            row = {"epoch": state.epoch, **measured(work)}
         except (InputError, NonFiniteError) as error:
             error.with_context(f"epoch {state.epoch}, after step {state.step}")
             raise
-        row |= {"learning_rate": self.optimizer.current_learning_rate, "seconds": perf_counter() - start}
-        state.history.append(row)
+        rate, seconds = self.optimizer.current_learning_rate, perf_counter() - start
+        state.history.append(row | {"learning_rate": rate, "seconds": seconds})
         # No copy: what a callback adds to the logs is in the row, also for a checkpoint that it saves itself.
-        state.batch, state.seconds, state.logs, self._stepless = 0, 0.0, state.history.rows[-1], False
+        state.batch, state.seconds, state.logs, self._in_epoch = 0, 0.0, state.history.rows[-1], False
         self._notify("on_epoch_end")
         # From here on the row is the history's alone.
         state.logs = dict(state.logs)
@@ -366,7 +352,7 @@ class Trainer(Declared):
     def _step(self, x: Array, y: Array) -> tuple[float, float]:
         """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
         # A forward with NaN spoils running statistics.
-        statistics = list(map(np.copy, self._buffers))
+        statistics = [buffer.copy() for buffer in self._buffers]
         try:
             cost, loss = self.model.compute_gradients(x, y)
             if self.nonfinite != "ignore":
@@ -385,11 +371,7 @@ class Trainer(Declared):
 
     def _notify(self, moment: str) -> None:
         for callback in self._last_work.callbacks:
-            self._call(callback, moment)
-
-    def _call(self, callback: Callback, moment: str) -> None:
-        self._in_turn = callback
-        call_moment(callback, moment, self)
+            call_moment(callback, moment, self)
 
     def __repr__(self) -> str:
         options = f", callbacks={self.callbacks!r}" if self.callbacks else ""

@@ -228,10 +228,9 @@ class Work:
         ahead = bool(augment) or (IN_PIECES and train.x[: self.batch_size].nbytes >= WORTHWHILE_BYTES)
         yield from one_ahead(batches) if ahead else batches
 
-    def adding(self, in_turn: Callback | None) -> tuple[list[Callback], list[Callback]]:
-        """Return the callbacks that may add columns: those up to the one that is in turn, and those after it."""
-        turn = next((i for i, callback in enumerate(self.callbacks, 1) if callback is in_turn), len(self.callbacks))
-        before, after = self.callbacks[:turn], self.callbacks[turn:]
+    def adding(self, begun: Sequence[Callback]) -> tuple[list[Callback], list[Callback]]:
+        """Return the callbacks that may add columns: those that have begun, and those after them."""
+        before, after = self.callbacks[: len(begun)], self.callbacks[len(begun) :]
         return [c for c in before if c.adds_logs], [c for c in after if c.adds_logs]
 
     @property

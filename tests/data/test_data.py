@@ -288,3 +288,19 @@ def test_more_names_than_labels_are_fine_until_the_network_has_fewer_outputs():
     regression = dl.Model(dl.Dense(3, 1, rng=0), dl.MeanSquaredError())
     numbers = Dataset(np.eye(3), np.ones((3, 1)), class_names=["a", "b"])
     dl.Trainer(regression, dl.SGD(0.1)).fit(numbers, epochs=1, batch_size=3)
+
+
+def test_batches_are_rows_of_x_however_it_lies_in_memory():
+    x = np.arange(60, dtype=np.float32).reshape(10, 6)
+    raw = np.zeros(x.nbytes + 1, np.uint8)
+    unaligned = raw[1:].view(np.float32).reshape(x.shape)
+    unaligned[...] = x
+    locked = x.copy()
+    locked.flags.writeable = False
+    for same in (x, np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2], unaligned, locked, x.astype(">f4")):
+        batches = Dataset(same, np.arange(10)).batches(4, np.random.default_rng(0))
+        for rows, y in batches:
+            np.testing.assert_array_equal(rows, x[y])
+            assert rows.base is not same
+            rows += 1
+    np.testing.assert_array_equal(x, np.arange(60).reshape(10, 6))

@@ -46,16 +46,6 @@ def digest(parts):
     return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()
 
 
-def seconds_of(run, epochs):
-    """Return how long a run takes with its checkpoints."""
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        assert (
-            in_child(partial(attempt, run, Path(folder) / "run", Path(folder) / "answer", epochs, every_steps=1)) == 0
-        )
-    return time.perf_counter() - start
-
-
 def at_every_operation(run, *moments):
     """Kill before or after each operation on files once, and return how often, and how often the end was another."""
     expected = digest(undisturbed(run, epochs=2))
@@ -77,8 +67,10 @@ def at_every_operation(run, *moments):
 
 def at_random_instants(run, wanted, seed):
     """Kill at random instants until that was done so often, and return the counts; a run may be killed many times."""
-    rng = random.Random(seed)
-    expected, seconds = digest(undisturbed(run, epochs=3)), seconds_of(run, epochs=3)
+    rng, expected, start = random.Random(seed), digest(undisturbed(run, epochs=3)), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        assert in_child(partial(attempt, run, Path(folder) / "run", Path(folder) / "answer", 3, every_steps=1)) == 0
+    seconds = time.perf_counter() - start
     kills = different = runs = longest = 0
     while kills < wanted:
         runs += 1

@@ -7,15 +7,14 @@ import minidl as dl
 
 def trainer_with(rate=0.1):
     """What the callback needs of a trainer; the numbers come from some other callback."""
-    return SimpleNamespace(
-        optimizer=dl.SGD(rate), logs={}, history=dl.History(), expected_columns=None, later_callbacks=[]
-    )
+    at_the_beginning = {"logs": {}, "expected_columns": None, "later_callbacks": [], "first_epoch": 0}
+    return SimpleNamespace(optimizer=dl.SGD(rate), history=dl.History(), stop=lambda: None, **at_the_beginning)
 
 
-def measure(trainer, plateau, value, name="val_loss"):
+def measure(trainer, callback, value, name="val_loss"):
     trainer.history.append({name: value})
     trainer.logs = trainer.history.rows[-1]
-    plateau.on_epoch_end(trainer)
+    callback.on_epoch_end(trainer)
     return trainer.optimizer.learning_rate
 
 

@@ -17,7 +17,7 @@ def images(rows=40, seed=0):
     return dl.Dataset(rng.normal(size=(rows, 6, 6, 2)).astype(np.float32), rng.integers(3, size=rows))
 
 
-def sgd_with_momentum(callbacks=()):
+def usual_run(callbacks=()):
     network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), dl.ReLU(), dl.Dense(8, 3, rng=2))
     model = dl.Model(network, dl.SoftmaxCrossEntropy(), dl.L2(0.01))
     return dl.Trainer(model, dl.SGD(0.05, momentum=0.9), callbacks, rng=3), {}
@@ -55,7 +55,7 @@ def early_stopping_and_plateau(callbacks=()):
 
 RUNS = {
     run.__name__: run
-    for run in (sgd_with_momentum, adam_with_schedule, batch_norm_dropout_augmentation, early_stopping_and_plateau)
+    for run in (usual_run, adam_with_schedule, batch_norm_dropout_augmentation, early_stopping_and_plateau)
 }
 
 
@@ -80,6 +80,28 @@ class DieAt(dl.Callback):
             raise self.error
 
 
+def at(moment, number, act):
+    """Return a callback that acts at this moment of an epoch, or of a batch when so many steps are done."""
+
+    def when(trainer):
+        if number == (trainer.step if "batch" in moment else trainer.epoch):
+            act(trainer)
+
+    return dl.LambdaCallback(**{moment: when})
+
+
+class Spy(dl.Flatten):
+    """Keeps what it sees in training, and what otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {True: [], False: []}
+
+    def forward(self, x, train=False):
+        self.seen[train].append(x.copy())
+        return super().forward(x, train)
+
+
 class Measures(dl.Callback):
     """Puts a value for each epoch into the logs, and notes the weights."""
 
@@ -91,11 +113,18 @@ class Measures(dl.Callback):
         self.weights.append({name: array.copy() for name, array in trainer.model.weights().items()})
 
 
+def ended_by(error, *callbacks, match=None, run=usual_run, **options):
+    """Return the trainer of a seeded run that this error ended."""
+    trainer, arguments = seeded(run, callbacks)
+    with pytest.raises(error, match=match):
+        fit(trainer, arguments, **options)
+    return trainer
+
+
 def killed(run, directory, *steps, epochs=3, resume_from=None, **checkpointing):
-    """Let a seeded run with checkpoints die."""
-    trainer, arguments = seeded(run, [dl.Checkpoint(directory, **checkpointing), DieAt(*steps)])
-    with pytest.raises(Death):
-        fit(trainer, arguments, epochs, resume_from=resume_from)
+    """Let a run with checkpoints die."""
+    callbacks = dl.Checkpoint(directory, **checkpointing), DieAt(*steps)
+    ended_by(Death, *callbacks, run=run, epochs=epochs, resume_from=resume_from)
 
 
 def saved_steps(directory):
@@ -118,8 +147,8 @@ def fit(trainer, arguments, epochs=3, **more):
 
 
 def trained(*callbacks, epochs=3, **options):
-    """Return the trainer of `sgd_with_momentum`, fitted with these callbacks."""
-    trainer, arguments = sgd_with_momentum(callbacks)
+    """Return the trainer of `usual_run`, fitted with these callbacks."""
+    trainer, arguments = usual_run(callbacks)
     fit(trainer, arguments, epochs, **options)
     return trainer
 

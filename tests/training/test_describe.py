@@ -15,13 +15,8 @@ def run(**columns: list[float]) -> str:
 
 
 def test_a_smooth_run_without_penalty() -> None:
-    assert run(
-        cost=[2.0, 1.5, 1.25],
-        loss=[2.0, 1.5, 1.25],
-        accuracy=[0.3, 0.4, 0.5],
-        val_loss=[2.5, 2.0, 1.75],
-        val_accuracy=[0.2, 0.3, 0.4],
-    ) == (
+    training, validation = [2.0, 1.5, 1.25], {"val_loss": [2.5, 2.0, 1.75], "val_accuracy": [0.2, 0.3, 0.4]}
+    assert run(cost=training, loss=training, accuracy=[0.3, 0.4, 0.5], **validation) == (
         "From epoch 1 to 3 the training cost went from 2.000 to 1.250. It never rose from one epoch to the next. "
         "At the end the loss was 1.250 in training and 1.750 in validation (0.5 higher). "
         "At the end the accuracy was 50.00 % in training and 40.00 % in validation (10.00 percentage points lower). "
@@ -65,7 +60,6 @@ def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
         ({"cost": [2.0, 2.0001, 1.0]}, "by less than 0.1 %"),
         ({"cost": [2.0, 0.5], "loss": [2.0, 0.4]}, "20.0 % is the penalty"),
         ({"cost": [-1.0, 2.0]}, "by 3 (from -1.000 to 2.000)"),
-        ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "From epoch 41 to 42 "),
         ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "most in epoch 42"),
         ({"val_loss": [1.0, 1.0]}, "after epoch 2 (1.000), the last one"),
         ({"val_loss": [1.0, 1.00001]}, "ended less than 0.1 % higher"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from training_runs import BATCH, batch_norm_dropout_augmentation, everything, fit, images, seeded, sgd_with_momentum
+from training_runs import BATCH, at, batch_norm_dropout_augmentation, everything, fit, images, seeded, usual_run
 
 import minidl as dl
 from minidl.training.checkpoint import checkpoint_paths
@@ -13,7 +13,7 @@ class Bad(dl.Layer):
 
     saved_attributes = ("calls",)
 
-    def __init__(self, where, call, value=np.nan):
+    def __init__(self, where, call, value):
         super().__init__()
         self.where, self.call, self.value, self.calls = where, call, value, 0
         self.gain = self.add_parameter("gain", np.ones(4), penalized=False)
@@ -25,11 +25,10 @@ class Bad(dl.Layer):
         return array
 
     def forward(self, x, train=False):
-        if not train:
-            return x.copy()
-        self.calls += 1
-        self.keep(x)
-        return self.spoiled("forward", x, (1, 2))
+        self.calls += train
+        if train:
+            self.keep()
+        return self.spoiled("forward" if train else "", x, (1, 2))
 
     def backward(self, dy):
         self.kept()
@@ -40,11 +39,11 @@ class Bad(dl.Layer):
         return "Bad()"  # a run that is resumed without the fault is the same run
 
 
-def make(where, call, callbacks=(), value=np.nan, clip_norm=None):
+def make(where="nowhere", call=0, *callbacks, value=np.nan, clip_norm=None):
     # What it spoils goes on into the running statistics.
     layers = dl.Flatten(), dl.Dense(72, 4, rng=1), Bad(where, call, value), dl.BatchNorm(4), dl.Dense(4, 3, rng=2)
     optimizer = dl.SGD(0.01, momentum=0.5, clip_norm=clip_norm)
-    return dl.Trainer(dl.Model(dl.Sequential(*layers), dl.SoftmaxCrossEntropy()), optimizer, callbacks, rng=3), {}
+    return dl.Trainer(dl.Model(dl.Sequential(*layers), dl.SoftmaxCrossEntropy()), optimizer, callbacks, rng=3)
 
 
 WORDS = {
@@ -62,30 +61,25 @@ def quiet():
 
 @pytest.mark.parametrize("where", WORDS)
 def test_the_step_that_would_spread_it_is_not_taken(tmp_path, where):
-    trainer, arguments = make(where, 5, [dl.Checkpoint(tmp_path, every_steps=1)])
+    trainer = make(where, 5, dl.Checkpoint(tmp_path, every_steps=1))
     with pytest.raises(dl.NonFiniteError, match=WORDS[where]) as told:
-        fit(trainer, arguments)
+        fit(trainer, {})
     assert "running" not in str(told.value)
     assert trainer.step == trainer.optimizer.steps == 4
     assert all(np.isfinite(array).all() for array in trainer.model.weights().values())
     trainer.model.evaluate(trainer.train_data)
     assert checkpoint_paths(tmp_path)[0].name.endswith("4.safetensors")
-    good, _ = make("nowhere", 0)  # the last good checkpoint can be gone on from
-    fit(good, arguments, resume_from=tmp_path)
-    whole, _ = make("nowhere", 0)
-    fit(whole, arguments)
+    good, whole = make(), make()  # the last good checkpoint can be gone on from
+    fit(good, {}, resume_from=tmp_path)
+    fit(whole, {})
     assert everything(good)["weights"] == everything(whole)["weights"]
 
 
-class LeaveOut(dl.Callback):
-    """What skipping should come to: the fifth batch never was."""
-
-    def on_batch_begin(self, trainer):
-        if trainer.step == 4:
-            trainer._step = lambda x, y: (0.0, 0.0)
-
-    def on_batch_end(self, trainer):
-        trainer.__dict__.pop("_step", None)
+# What skipping should come to: the fifth batch never was.
+LEAVE_OUT = (
+    at("on_batch_begin", 4, lambda trainer: setattr(trainer, "_step", lambda x, y: (0.0, 0.0))),
+    at("on_batch_end", 5, lambda trainer: vars(trainer).pop("_step")),
+)
 
 
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
@@ -94,43 +88,40 @@ class LeaveOut(dl.Callback):
 def test_skip_leaves_the_step_out_and_nothing_behind(where, value, clip_norm):
     losses = []
     look = dl.LambdaCallback(on_batch_end=lambda trainer: losses.append(trainer.logs["batch_loss"]))
-    trainer, arguments = make(where, 5, [look], value, clip_norm)
-    fit(trainer, arguments, 2, nonfinite="skip")
+    trainer = make(where, 5, look, value=value, clip_norm=clip_norm)
+    fit(trainer, {}, 2, nonfinite="skip")
     assert (trainer.skipped_steps, trainer.step, trainer.optimizer.steps) == (1, 6, 5)
     assert np.isnan(losses).tolist() == [False] * 4 + [True, False]
-    expected, _ = make("nowhere", 0, [LeaveOut()], clip_norm=clip_norm)
-    fit(expected, arguments, 2)
+    expected = make("nowhere", 0, *LEAVE_OUT, clip_norm=clip_norm)
+    fit(expected, {}, 2)
     assert everything(trainer)["weights"] == everything(expected)["weights"]
     assert everything(trainer)["slots"] == everything(expected)["slots"]
 
 
 @pytest.mark.parametrize("where", ["gradient", "backward"])
 def test_clipping_by_the_norm_does_not_end_a_run_that_is_to_go_on(where):
-    trainer, arguments = make(where, 5, clip_norm=1.0)
-    fit(trainer, arguments, nonfinite="ignore")
+    trainer = make(where, 5, clip_norm=1.0)
+    fit(trainer, {}, nonfinite="ignore")
     assert trainer.skipped_steps == 1
 
 
 def test_ignore_goes_on_whatever_comes(tmp_path):
-    trainer, arguments = make("gradient", 2)
-    history = fit(trainer, arguments, 2, nonfinite="ignore")
+    trainer = make("gradient", 2)
+    history = fit(trainer, {}, 2, nonfinite="ignore")
     assert np.isnan(trainer.model.parameters["2.gain"].value[3])
     assert trainer.optimizer.steps == 6
     assert np.isfinite(history["loss"]).all()  # nothing reads that gain
-    names = "accuracy", "val_accuracy", "val_loss"
-    follow = [dl.EarlyStopping(names[0]), dl.ReduceLROnPlateau(names[1]), dl.Checkpoint(tmp_path, monitor=names[2])]
-    trainer, arguments = make("backward", 2, follow)
+    follow = dl.EarlyStopping("accuracy"), dl.Checkpoint(tmp_path, monitor="val_loss")
     with pytest.warns(UserWarning, match="not saved"):
-        history = fit(trainer, arguments, 2, nonfinite="ignore")
+        history = fit(make("backward", 2, *follow), {}, 2, nonfinite="ignore")
     assert len(history) == 2
-    assert all(np.isnan(history[name]).all() for name in ("loss", "val_cost", *names))
+    assert np.isnan([history[name] for name in ("loss", "accuracy", "val_cost", "val_accuracy", "val_loss")]).all()
 
 
 def test_the_layer_is_named_that_makes_it():
-    network = dl.Sequential(
-        dl.Flatten(), dl.Dense(72, 8, rng=1), dl.Sequential(dl.ReLU(), dl.Dense(8, 8, rng=1)), dl.Dense(8, 3, rng=2)
-    )
-    network.layers[2].layers[1].weight.value *= np.float32(1e30)
+    inner = dl.Sequential(dl.ReLU(), dl.Dense(8, 8, rng=1))
+    network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), inner, dl.Dense(8, 3, rng=2))
+    inner.layers[1].weight.value *= np.float32(1e30)
     network.layers[1].weight.value *= np.float32(1e12)
     trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(0.01), rng=0)
     words = r"first met in the output of layer 2.1, Dense\(8, 8\): expected finite numbers, got \d+ that are not, the f"
@@ -139,14 +130,14 @@ def test_the_layer_is_named_that_makes_it():
 
 
 def test_a_weight_that_is_nan_already_is_named():
-    trainer, arguments = sgd_with_momentum()
+    trainer, arguments = usual_run()
     trainer.model.parameters["3.weight"].value[2, 1] = np.nan
     with pytest.raises(dl.NonFiniteError, match=r"first met in 3.weight: .* index \(2, 1\): nan"):
         fit(trainer, arguments)
 
 
 def test_only_in_validation():
-    trainer, _ = sgd_with_momentum()
+    trainer, _ = usual_run()
     large = images(20, 1)
     large.x[3] = 3e38
     with pytest.raises(dl.NonFiniteError, match="epoch 1, after step 3: logits"), np.errstate(all="ignore"):

@@ -1,13 +1,11 @@
 """What every optimizer does: its rule, clipping, freezing, schedules, saving."""
 
-import copy
-
 import numpy as np
 import pytest
 from optimizer_problem import CASES, ENDS, make, walk
 from planted.optimizers import BUGS, RIGHT
 from small_parts import Momentum
-from training_runs import fit, images, sgd_with_momentum
+from training_runs import fit, images, usual_run
 
 import minidl as dl
 from minidl.nn.arithmetic import BLOCK, blocks
@@ -94,29 +92,6 @@ def test_a_rule_of_ones_own_is_a_formula_and_its_state_goes_by_path():
     assert optimizer.state["0.weight"]["velocity"][0] == -1.5
 
 
-@pytest.mark.parametrize("case", ["momentum", "Adam", "NAdam", "RMSProp"])
-@pytest.mark.parametrize("shape", [(2,), (4, 3), (1,), (400, 300)])
-def test_a_state_of_other_shapes_says_so_before_anything_changes(case, shape):
-    optimizer = make(case)
-    optimizer.step({"w": parameter_with(np.zeros((3, 4)))})
-    optimizer = copy.deepcopy(optimizer)
-    before = {name: array.tobytes() for name, array in optimizer.state["w"].items()}
-    with pytest.raises(
-        dl.ShapeError, match=r"remembers parameters of other shapes or dtypes: at 'w' .*; make a new one for"
-    ):
-        optimizer.step({"w": parameter_with(np.ones(shape))})
-    assert {name: array.tobytes() for name, array in optimizer.state["w"].items()} == before
-
-
-def test_an_error_of_the_rule_itself_stays_what_it_is():
-    class Broken(dl.SGD):
-        def update(self, parameter, state, learning_rate):
-            raise ValueError("my own")
-
-    with pytest.raises(ValueError, match=r"^my own$"):
-        Broken(0.1).step({"w": parameter_with([0.0])})
-
-
 # ---- learning rates
 
 
@@ -146,13 +121,9 @@ def test_a_learning_rate_is_a_finite_number_above_zero(rate):
 
 @pytest.mark.parametrize("rate", [-0.1, float("nan"), None])
 def test_a_schedule_must_give_a_rate(rate):
-    class Broken(dl.Schedule):
-        def __call__(self, step):
-            return rate
-
-    parameter = parameter_with([1.0])
+    broken, parameter = type("Broken", (dl.Schedule,), {"__call__": lambda self, step: rate}), parameter_with([1.0])
     with pytest.raises(dl.InputError, match=r"Broken\(0\): expected a finite number >= 0"):
-        dl.SGD(Broken()).step({"w": parameter})
+        dl.SGD(broken()).step({"w": parameter})
     assert parameter.value[0] == 0.0
 
 
@@ -174,7 +145,6 @@ def test_the_history_tells_the_rate_of_each_epochs_last_step():
         ([3e30, 4e30], np.float32, {"clip_norm": 1.0}, [-0.6, -0.8]),
         ([3.0, -3.0, 0.25], np.float64, {"clip_value": 0.5}, [-0.5, 0.5, -0.25]),
     ],
-    ids=["shorter", "huge", "values"],
 )
 def test_what_is_clipped(gradient, dtype, options, expected):
     parameter = parameter_with(gradient, dtype)
@@ -205,32 +175,9 @@ def test_frozen_values_stay_to_the_bit_and_gradients_stay_right():
     fit(trainer, {}, 2)
     changed = {path for path, array in model.weights().items() if array.tobytes() != before[path]}
     assert changed == set(trainer.optimizer.state) == {"3.weight", "3.bias"}
-    assert np.abs(first.weight.grad).max() > 0
     double = model.astype(np.float64)
     assert not double.parameters["1.weight"].trainable
     dl.check_model(double, images(5).x, images(5).y).assert_ok()
-    first.unfreeze()
-    fit(trainer, {}, 1)
-    assert first.weight.value.tobytes() != before["1.weight"]
-
-
-# ---- saving
-
-
-@every_case
-def test_steps_and_state_are_all_there_is_to_save(case):
-    whole, first = make(case), make(case)
-    one, other = ({"w": parameter_with([1.0, -2.0]), "b": parameter_with([0.5])} for _ in range(2))
-    for _ in range(6):
-        whole.step(one)
-    for _ in range(3):
-        first.step(other)
-    second = make(case)
-    second.steps = first.steps
-    second.state = {path: {k: a.copy() for k, a in sorted(state.items())} for path, state in first.state.items()}
-    for _ in range(3):
-        second.step(other)
-    assert {p: w.value.tobytes() for p, w in one.items()} == {p: w.value.tobytes() for p, w in other.items()}
 
 
 # ---- constructors
@@ -251,18 +198,19 @@ def test_the_defaults_are_those_of_the_papers_or_of_pytorch(cls):
     assert {name: getattr(optimizer, name) for name in DEFAULTS[cls]} == DEFAULTS[cls]
 
 
+ADAMS = dl.Adam, dl.AdamW, dl.NAdam
+
+
 @pytest.mark.parametrize(
     ("classes", "name", "wrong", "right"),
     [
         ((dl.SGD, dl.RMSProp), "momentum", (-0.1, 1, "x"), (0, 0.99)),
-        ((dl.Adam, dl.AdamW, dl.NAdam), "beta1", (-0.1, 1), (0, 0.99)),
-        ((dl.Adam, dl.AdamW, dl.NAdam), "beta2", (-0.1, 1), (0, 0.99)),
+        *((ADAMS, beta, (-0.1, 1), (0, 0.99)) for beta in ("beta1", "beta2")),
         ((dl.RMSProp,), "rho", (-0.1, 1), (0, 0.99)),
-        ((dl.Adagrad, dl.RMSProp, dl.Adam, dl.AdamW, dl.NAdam), "epsilon", (0, -1, "x"), (1e-300, 2)),
+        ((dl.Adagrad, dl.RMSProp, *ADAMS), "epsilon", (0, -1, "x"), (1e-300, 2)),
         ((dl.AdamW,), "weight_decay", (-1,), (0, 2)),
         ((dl.NAdam,), "momentum_decay", (-1,), (0, 2)),
-        (OPTIMIZERS, "clip_norm", (0, -1), (1e-300, 2)),
-        (OPTIMIZERS, "clip_value", (0, -1), (1e-300, 2)),
+        *((OPTIMIZERS, clip, (0, -1), (1e-300, 2)) for clip in ("clip_norm", "clip_value")),
     ],
 )
 def test_what_an_option_may_be(classes, name, wrong, right):
@@ -290,4 +238,4 @@ def parameter_with(gradient, dtype=np.float64):
 
 
 def trainer_with(optimizer):
-    return dl.Trainer(sgd_with_momentum()[0].model, optimizer, rng=0)
+    return dl.Trainer(usual_run()[0].model, optimizer, rng=0)

@@ -1,5 +1,6 @@
-"""Numbers that overflow: told as NonFiniteError, with the same words whether NumPy warns, raises, or keeps quiet."""
+"""Numbers that overflow: NonFiniteError, in the same words whether NumPy warns, raises, or keeps quiet, and no harm."""
 
+import pickle
 import warnings
 from functools import partial
 
@@ -9,26 +10,20 @@ import pytest
 import minidl as dl
 from minidl.nn import arithmetic
 
+# Rules that sum squares of gradients, which a dtype may not hold.
+SQUARES = {"RMSProp": partial(dl.RMSProp, momentum=0.9)}
+SQUARES |= {cls.__name__: cls for cls in (dl.Adagrad, dl.Adam, dl.AdamW, dl.NAdam)}
 OPTIMIZERS = {
     "SGD": dl.SGD,
     "momentum": partial(dl.SGD, momentum=0.9),
     "Nesterov": partial(dl.SGD, momentum=0.9, nesterov=True),
     "clip_norm": partial(dl.SGD, clip_norm=1e35),
-    "Adagrad": dl.Adagrad,
-    "RMSProp": partial(dl.RMSProp, momentum=0.9),
-    "Adam": dl.Adam,
-    "AdamW": dl.AdamW,
-    "NAdam": dl.NAdam,
+    **SQUARES,
 }
-LOSSES = {
-    "cross-entropy": dl.SoftmaxCrossEntropy,
-    "smoothed": partial(dl.SoftmaxCrossEntropy, 0.1),
-    "sigmoid": dl.SigmoidCrossEntropy,
-    "hinge": dl.MulticlassHinge,
-    "squared": dl.MeanSquaredError,
-    "absolute": dl.MeanAbsoluteError,
-    "Huber": partial(dl.Huber, 1e30),
-}
+OF_CLASSES = {"smoothed": partial(dl.SoftmaxCrossEntropy, 0.1)}
+OF_CLASSES |= {cls.__name__: cls for cls in (dl.SoftmaxCrossEntropy, dl.SigmoidCrossEntropy, dl.MulticlassHinge)}
+OF_NUMBERS = {"squared": dl.MeanSquaredError, "absolute": dl.MeanAbsoluteError, "Huber": partial(dl.Huber, 1e30)}
+LOSSES = OF_CLASSES | OF_NUMBERS
 NETWORKS = {
     "one layer": lambda: dl.Dense(6, 3, rng=0),
     "batch norm": lambda: dl.Sequential(dl.Dense(6, 4, rng=0), dl.BatchNorm(4), dl.ReLU(), dl.Dense(4, 3, rng=1)),
@@ -48,12 +43,13 @@ def numpy_does(request):
         yield request.param
 
 
-def came(
-    network="one layer", loss="cross-entropy", optimizer="SGD", rate=0.1, x=X, regularizer=None, nonfinite="raise"
-):
+# ---- in training
+
+
+def came(network="one layer", loss="smoothed", optimizer="SGD", rate=0.1, x=X, penalty=None, nonfinite="raise"):
     """Train on two batches an epoch, and return the words of the NonFiniteError, or the number of skipped steps."""
-    targets = LABELS if isinstance(LOSSES[loss](), dl.nn.losses.softmax.ClassLoss) else X[:, :3]
-    model = dl.Model(NETWORKS[network](), LOSSES[loss](), regularizer)
+    targets = LABELS if loss in OF_CLASSES else X[:, :3]
+    model = dl.Model(NETWORKS[network](), LOSSES[loss](), penalty)
     trainer = dl.Trainer(model, OPTIMIZERS[optimizer](rate), rng=0)
     try:
         trainer.fit(dl.Dataset(x, targets), epochs=3, batch_size=15, nonfinite=nonfinite)
@@ -64,12 +60,12 @@ def came(
 
 
 CASES = {
-    **{f"{name}, a rate of 1e38": {"optimizer": name, "rate": 1e38} for name in OPTIMIZERS if name != "clip_norm"},
+    **{f"{name}, a rate of 1e38": {"optimizer": name, "rate": 1e38} for name in ["momentum", "Nesterov", *SQUARES]},
     **{f"{name}, x * 1e38": {"optimizer": name, "x": X * 1e38} for name in OPTIMIZERS},
-    **{f"{name}, a rate of 1e38": {"loss": name, "rate": 1e38} for name in LOSSES},
+    **{f"{name}, a rate of 1e38": {"loss": name, "rate": 1e38, "x": X * 1e3} for name in LOSSES},
     **{f"{name}, x * 1e38": {"network": name, "x": X * 1e38} for name in NETWORKS},
-    "a penalty": {"rate": 1e30, "regularizer": dl.L2(0.1)},
-    "both penalties": {"rate": 1e30, "regularizer": dl.ElasticNet(0.1, 0.1)},
+    "a penalty": {"rate": 1e30, "penalty": dl.L2(0.1)},
+    "both penalties": {"rate": 1e30, "penalty": dl.ElasticNet(0.1, 0.1)},
 }
 
 
@@ -81,49 +77,41 @@ def test_what_overflows_is_told_in_the_same_words_whatever_numpy_does_about_it(c
             warnings.simplefilter("error")
             told.append([came(**CASES[case], nonfinite=choice) for choice in ("raise", "skip", "ignore")])
     assert told[0] == told[1] == told[2]
+    # It takes a mean of squares away, and no more.
+    if case != "layer norm, x * 1e38":
+        assert "epoch" in told[0][0]
+        assert told[0][1] > 0 or "batch" not in told[0][0]
 
 
-@pytest.mark.parametrize("case", ["SGD, x * 1e38", "squared, a rate of 1e38", "a penalty"])
-def test_what_overflows_ends_training_or_is_skipped(numpy_does, case):
-    assert "epoch" in came(**CASES[case])
-    assert came(**CASES[case], nonfinite="skip") > 0
-
-
-def test_a_cost_that_is_infinite_with_gradients_that_are_not_is_refused(numpy_does):
+def test_a_cost_that_is_infinite_when_it_is_measured_is_refused(numpy_does):
     """The square of 1e200 is no float64; twice 1e200 is."""
     model = dl.Model(dl.Dense(6, 3, rng=0), dl.MeanSquaredError()).astype(np.float64)
-    model.parameters["weight"].value.fill(1e200)
-    trainer = dl.Trainer(model, dl.SGD(0.1), rng=0)
-    data = dl.Dataset(X, X[:, :3])
-    for _ in range(2):
-        with pytest.raises(dl.NonFiniteError, match="batch 1: the cost is inf"):
-            trainer.fit(data, epochs=1, batch_size=15)
-        assert (model.parameters["weight"].value == 1e200).all()
-    trainer.fit(data, epochs=1, batch_size=15, nonfinite="ignore")
-    fresh = dl.Model(dl.Dense(6, 3, rng=0), dl.MeanSquaredError()).astype(np.float64)
+    data, large = dl.Dataset(X, X[:, :3]), dl.Dataset(X * 1e200, X[:, :3] * 1e200)
     with pytest.raises(dl.NonFiniteError, match="epoch 1, after step 2: the cost is inf"):
-        dl.Trainer(fresh, dl.SGD(0.1), rng=0).fit(
-            data, dl.Dataset(X * 1e200, X[:, :3] * 1e200), epochs=1, batch_size=15
-        )
+        dl.Trainer(model, dl.SGD(0.1), rng=0).fit(data, large, epochs=1, batch_size=15)
 
 
-@pytest.mark.parametrize("nonfinite", ["raise", "skip", "ignore"])
-def test_training_refuses_x_that_float32_cannot_hold(numpy_does, nonfinite):
-    with pytest.raises(dl.InputError, match=r"train.x: .* that float32 can hold, .* in row 0, column 0"):
-        came(x=X * 1e300, nonfinite=nonfinite)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_program_in_which_numpy_raises_for_everything_trains(network, optimizer):
+    """Probabilities that underflow to 0 are right."""
+    with np.errstate(all="raise"):
+        came(network, "SoftmaxCrossEntropy", optimizer, x=np.float32(300) * X)
 
 
-@pytest.mark.parametrize(("scale", "refusal"), [(1e300, dl.InputError), (1e38, dl.NonFiniteError)])
-def test_prediction_and_measures_refuse_what_overflows(numpy_does, scale, refusal):
+# ---- beside it
+
+
+def test_prediction_and_measures_refuse_what_overflows(numpy_does):
     model = dl.Model(dl.Dense(6, 3, rng=0), dl.SoftmaxCrossEntropy())
     model.parameters["weight"].value *= 1000.0
-    large = dl.Dataset(X * scale, LABELS)
     model.compute_cost(X * 1e30, LABELS)
-    for ask in (model.predict, model.predict_proba, dl.Ensemble([model]).predict):
-        with pytest.raises(refusal):
+    ensemble, large = dl.Ensemble([model]), dl.Dataset(X * 1e38, LABELS)
+    for ask in (model.predict, model.predict_proba, ensemble.predict):
+        with pytest.raises(dl.NonFiniteError):
             ask(large.x)
-    for measure in (model.evaluate, dl.Ensemble([model]).evaluate):
-        with pytest.raises(refusal):
+    for measure in (model.evaluate, ensemble.evaluate):
+        with pytest.raises(dl.NonFiniteError):
             measure(large)
 
 
@@ -131,8 +119,7 @@ def test_the_thread_that_helps_with_a_product_keeps_quiet_too(numpy_does, monkey
     monkeypatch.setattr(arithmetic, "IN_PIECES", True)
     monkeypatch.setattr(arithmetic, "PIECE", 3000)
     monkeypatch.setattr("threading.excepthook", lambda args: pytest.fail(f"in the thread: {args.exc_value}"))
-    model = dl.Model(dl.Dense(60, 3, rng=0), dl.SoftmaxCrossEntropy())
-    outputs = model.forward(np.full((320, 60), 3e38))
+    outputs = dl.Model(dl.Dense(60, 3, rng=0), dl.SoftmaxCrossEntropy()).forward(np.full((320, 60), 3e38))
     assert np.isinf(outputs).any()
     assert (outputs == outputs[0]).all()
 
@@ -145,17 +132,96 @@ def test_a_parameter_that_its_dtype_cannot_hold_is_refused(numpy_does):
         dl.Dense(3, 2, weight_init=dl.Normal(1e300), rng=0)
 
 
-def test_a_standardizer_refuses_what_is_too_large(numpy_does):
-    scale = dl.Standardizer().fit(X)
-    with pytest.raises(
-        dl.InputError, match=r"Standardizer: .* float32 can hold once they are scaled, .* in row 0, column 0;"
-    ):
-        dl.Dataset(X * 1e300, LABELS).map(scale)
+# ---- squares of gradients
+
+every_rule = pytest.mark.parametrize("rule", SQUARES.values(), ids=SQUARES)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_program_in_which_numpy_raises_for_everything_trains(network, optimizer):
-    """Probabilities that underflow to 0 are right."""
-    with np.errstate(all="raise"):
-        came(network, "cross-entropy", optimizer, 0.1, np.float32(300) * X)
+def parameters(gradient, dtype=np.float32):
+    """A quiet parameter, and one with a single entry of the gradient."""
+    found = {"first": dl.Parameter(np.ones(3), dtype=dtype), "w": dl.Parameter(np.ones((2, 2)), dtype=dtype)}
+    for parameter in found.values():
+        parameter.add_grad(np.ones(parameter.value.shape, dtype))
+    found["w"].grad[1, 0] = gradient
+    return found
+
+
+@every_rule
+@pytest.mark.parametrize(("dtype", "huge"), [(np.float32, 1e20), (np.float64, 1e160)])
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_step_is_taken_whole_or_not_at_all(rule, dtype, huge, before):
+    def bits():
+        return pickle.dumps((optimizer.steps, optimizer.state, {path: p.value for path, p in found.items()}))
+
+    optimizer, found = rule(0.1), parameters(1.0, dtype)
+    for _ in range(before):
+        optimizer.step(found)
+    found["w"].grad[1, 0] = huge
+    was = bits()
+    with pytest.raises(dl.NonFiniteError, match=rf"^the gradient of w: .*{dtype.__name__}, got 1e\+\d+ at index .1, 0"):
+        optimizer.step(found)
+    assert bits() == was
+    # The next ordinary gradient is taken as if nothing had been.
+    found["w"].grad[1, 0] = 1.0
+    optimizer.step(found)
+    assert len({*found["w"].value.ravel().tolist(), *found["first"].value.tolist()}) == 1
+
+
+@every_rule
+def test_however_often_it_comes_what_is_remembered_stays_finite(rule):
+    optimizer, found = rule(0.1), parameters(9e18)
+    for _ in range(50):
+        try:
+            optimizer.step(found)
+        except dl.NonFiniteError:
+            assert rule is dl.Adagrad
+    assert all(np.isfinite(array).all() for array in optimizer.state["w"].values())
+    before = found["w"].value.copy()
+    found["w"].grad[...] = 1.0
+    optimizer.step(found)
+    assert (found["w"].value != before).any()
+
+
+def test_squares_that_do_not_change_a_large_sum_pass_for_ever():
+    optimizer, found = dl.Adagrad(0.1), parameters(1e15)
+    optimizer.step(found)
+    optimizer.state["w"]["total"][...] = 1.7e38
+    for _ in range(100):
+        optimizer.step(found)
+    assert np.isfinite(optimizer.state["w"]["total"]).all()
+
+
+@every_rule
+@pytest.mark.parametrize("option", ["clip_norm", "clip_value"])
+def test_gradients_are_judged_as_they_are_taken(rule, option):
+    optimizer, found = rule(0.1, **{option: 1.0}), parameters(1e20)
+    optimizer.step(found)
+    assert np.isfinite(found["w"].value).all()
+    assert found["w"].value[1, 0] < 1.0
+    # And a frozen one is not taken.
+    optimizer, found = rule(0.1), parameters(1e20)
+    found["w"].trainable = False
+    optimizer.step(found)
+    assert list(optimizer.state) == ["first"]
+
+
+class Burst(dl.MeanSquaredError):
+    """Squared error whose gradient is 1e20 times as large at the third call."""
+
+    calls = 0
+
+    def backward(self):
+        vars(self)["calls"] = self.calls + 1
+        return super().backward() * np.float32(1e20 if self.calls == 3 else 1)
+
+
+def test_training_ends_with_the_parameters_name_or_leaves_the_step_out():
+    def train(nonfinite, **options):
+        trainer = dl.Trainer(dl.Model(dl.Dense(6, 1, rng=0), Burst()), dl.Adam(0.05, **options), rng=0)
+        trainer.fit(dl.Dataset(X, X[:, :1]), epochs=6, batch_size=10, nonfinite=nonfinite)
+        assert trainer.history["loss"][-1] < 0.7 * trainer.history["loss"][0]
+        return trainer.skipped_steps
+
+    with pytest.raises(dl.NonFiniteError, match=r"epoch 1, after step 2: batch 3: the gradient of weight: .*clip"):
+        train("raise")
+    assert [train("skip"), train("ignore"), train("raise", clip_norm=1.0)] == [1, 1, 0]

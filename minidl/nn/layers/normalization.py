@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 from minidl._core.checks import as_count, as_fraction, as_number, check_type
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
-from minidl.nn.arithmetic import column_sums
+from minidl.nn.arithmetic import column_sums, quietly
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.parameter import Parameter
 
@@ -114,6 +114,7 @@ class BatchNorm(_Normalization):
         self.running_mean = self.add_buffer("running_mean", np.zeros(features), dtype=dtype)
         self.running_variance = self.add_buffer("running_variance", np.ones(features), dtype=dtype)
 
+    @quietly
     def forward(self, x: Array, train: bool = False) -> Array:
         table = self._table(x)
         n = len(table)
@@ -124,8 +125,7 @@ class BatchNorm(_Normalization):
             )
         mean = column_sums(table) / n if train else self.running_mean
         # What overflows here has a variance that is refused.
-        with np.errstate(over="ignore"):
-            centred = table - mean.astype(x.dtype)
+        centred = table - mean.astype(x.dtype)
         variance = column_sums(centred, centred) / n if train else self.running_variance.astype(np.float64)
         inverse_std = 1.0 / np.sqrt(variance + self.epsilon)
         if train:
@@ -135,8 +135,9 @@ class BatchNorm(_Normalization):
             for running, batch in ((self.running_mean, mean), (self.running_variance, gathered)):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
-        scale = (self.gamma.value * inverse_std).astype(x.dtype)
-        return (centred * scale + self.beta.value.astype(x.dtype, copy=False)).reshape(x.shape)
+        y = centred * (self.gamma.value * inverse_std).astype(x.dtype)
+        y += self.beta.value.astype(x.dtype, copy=False)
+        return y.reshape(x.shape)
 
     def _check_variance(self, variance: Array) -> None:
         """Refuse a variance that `running_variance` cannot hold: it would be infinite for good."""

@@ -9,6 +9,7 @@ import numpy as np
 from minidl._core.checks import as_array, as_fraction, as_labels, check_finite, check_outputs
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.types import Array
+from minidl.nn.arithmetic import quietly
 from minidl.nn.losses.base import Loss
 from minidl.nn.metrics import accuracy
 
@@ -153,6 +154,7 @@ def _as_class_weights(value: Any) -> Array:
     return weights
 
 
+@quietly
 def shifted_logits(logits: Array) -> Array:
     """Return a new array of each row less its largest logit, shape (n, classes).
 
@@ -164,11 +166,10 @@ def shifted_logits(logits: Array) -> Array:
     if logits.shape[1] <= SHORT_ROW:
         logits = np.asfortranarray(logits)
     top = logits.max(axis=1, keepdims=True)
-    finite = np.isfinite(top)
-    if not finite.all():
-        row = int(finite[:, 0].argmin())
+    # One number to look at, which vdot has in half the time of isfinite and all; it may overflow, too.
+    if not math.isfinite(np.vdot(top, top)) and not np.isfinite(top).all():
+        row = int(np.isfinite(top[:, 0]).argmin())
         raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
     # What is too far below the largest for the dtype has a probability of 0 all the same.
-    with np.errstate(over="ignore"):
-        shifted: Array = logits - top
+    shifted: Array = logits - top
     return shifted

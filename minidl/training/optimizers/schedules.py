@@ -3,11 +3,11 @@
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from minidl._core.attributes import Declared
-from minidl._core.checks import as_count, as_fraction, as_number
+from minidl._core.checks import as_count, as_fraction, as_number, check_type
 from minidl._core.errors import InputError
 from minidl._core.reprs import constructor_call
 
@@ -129,6 +129,8 @@ class PiecewiseConstant(Schedule):
     """
 
     def __init__(self, boundaries: Sequence[int], rates: Sequence[float]) -> None:
+        for name, given in (("boundaries", boundaries), ("rates", rates)):
+            check_type("PiecewiseConstant", name, given, Iterable, "write a list, [...]")
         self.boundaries = [as_count(f"boundaries[{i}]", boundary) for i, boundary in enumerate(boundaries)]
         self.rates = [as_number(f"rates[{i}]", rate, 0) for i, rate in enumerate(rates)]
         if sorted(set(self.boundaries)) != self.boundaries:

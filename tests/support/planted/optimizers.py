@@ -1,6 +1,7 @@
 """Optimizers: wrong rules, which end elsewhere than right ones do, and classes that break the contract."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 from small_parts import Momentum
@@ -12,141 +13,108 @@ BUGS = {}
 
 
 def bug(case, name, base, **parts):
-    BUGS[name] = (case, type(base.__name__, (base,), parts))
+    """Add a bug: formulas in the place of right ones, and methods."""
+    right = getattr(base, "formulas", {})
+    formulas = right | {part: parts.pop(part) for part in list(parts) if part in right}
+    BUGS[name] = (case, type(base.__name__, (base,), {"formulas": formulas, **parts}))
 
 
-# ---- right rules, written out in parts that a bug can replace
+# ---- right rules, written out in formulas that a bug can replace
 
 
-class SGD(dl.SGD):
+class Written:
+    """Formulas in their order, of an object that has the options, the state, w, g, and what was computed so far."""
+
     def update(self, parameter, state, rate):
-        w, g, v = parameter.value, parameter.grad, state.get("velocity", np.zeros(1))
-        v[...] = self.velocity(v, g, rate)
-        w -= self.move(v, g, rate)
+        of = {**vars(self), **state, "w": parameter.value, "g": parameter.grad, "penalized": parameter.penalized}
+        o = SimpleNamespace(**of, rate=rate)
+        for name, formula in self.formulas.items():
+            if name in state:
+                state[name][...] = formula(o)
+            else:
+                vars(o)[name] = formula(o)
+        parameter.value[...] = o.w
 
-    def velocity(self, v, g, rate):
-        return self.momentum * v + g if self.momentum else 0
 
-    def move(self, v, g, rate):
-        if not self.momentum:
-            return rate * g
-        return rate * (g + self.momentum * v if self.nesterov else v)
+def written(base, **formulas):
+    return type(base.__name__, (Written, base), {"formulas": formulas})
+
+
+SGD = written(
+    dl.SGD,
+    velocity=lambda o: o.momentum * o.velocity + o.g if o.momentum else o.g,
+    move=lambda o: o.g + o.momentum * o.velocity if o.nesterov else o.velocity,
+    w=lambda o: o.w - o.rate * o.move,
+)
 
 
 class Clipped(dl.SGD):
     def step(self, parameters):
         trained = [p for p in parameters.values() if p.trainable]
         for p in trained:
-            p.value -= self.learning_rate * self.clipped(p.grad, trained, parameters.values())
+            o = SimpleNamespace(**vars(self), g=p.grad, trained=trained, everyone=parameters.values())
+            p.value -= self.learning_rate * self.clipped(o)
         self.steps += 1
 
-    def clipped(self, g, trained, everyone):
-        if self.clip_value:
-            return np.clip(g, -self.clip_value, self.clip_value)
-        return g * min(1.0, self.clip_norm / (norm_of(trained) + 1e-6))
+    def clipped(self, o):
+        return np.clip(o.g, -o.clip_value, o.clip_value) if o.clip_value else o.g * shortened(o, o.trained)
 
 
 def norm_of(parameters):
     return math.sqrt(sum(np.square(p.grad).sum() for p in parameters))
 
 
-class Adagrad(dl.Adagrad):
-    def update(self, parameter, state, rate):
-        g, total = parameter.grad, state["total"]
-        total[...] = self.total(total, g)
-        parameter.value -= rate * g / self.root(total)
-
-    def total(self, total, g):
-        return total + g * g
-
-    def root(self, total):
-        return np.sqrt(total) + self.epsilon
+def shortened(o, parameters):
+    return min(1.0, o.clip_norm / (norm_of(parameters) + 1e-6))
 
 
-class RMSProp(dl.RMSProp):
-    def update(self, parameter, state, rate):
-        g, square, v = parameter.grad, state["square"], state.get("velocity", np.zeros(1))
-        square[...] = self.square(square, g)
-        move = g / self.root(square)
-        if self.momentum:
-            v[...] = self.velocity(v, move)
-            move = v
-        parameter.value -= rate * move
+Adagrad = written(
+    dl.Adagrad,
+    total=lambda o: o.total + o.g * o.g,
+    root=lambda o: np.sqrt(o.total) + o.epsilon,
+    w=lambda o: o.w - o.rate * o.g / o.root,
+)
 
-    def square(self, square, g):
-        return self.rho * square + (1 - self.rho) * g * g
+RMSProp = written(
+    dl.RMSProp,
+    square=lambda o: o.rho * o.square + (1 - o.rho) * o.g * o.g,
+    root=lambda o: np.sqrt(o.square) + o.epsilon,
+    velocity=lambda o: o.momentum * o.velocity + o.g / o.root if o.momentum else o.g / o.root,
+    w=lambda o: o.w - o.rate * o.velocity,
+)
 
-    def root(self, square):
-        return np.sqrt(square) + self.epsilon
+Adam = written(
+    dl.Adam,
+    count=lambda o: o.count + 1,
+    kept=lambda o: 1.0,
+    g=lambda o: o.g,
+    mean=lambda o: o.beta1 * o.mean + (1 - o.beta1) * o.g,
+    square=lambda o: o.beta2 * o.square + (1 - o.beta2) * o.g * o.g,
+    direction=lambda o: o.mean / (1 - o.beta1**o.count),
+    correction=lambda o: np.sqrt(1 - o.beta2**o.count),
+    root=lambda o: np.sqrt(o.square) / o.correction + o.epsilon,
+    w=lambda o: o.kept * o.w - o.rate * o.direction / o.root,
+)
 
-    def velocity(self, v, move):
-        return self.momentum * v + move
-
-
-class Moments:
-    """Adam's rule; those of its kin differ in what they keep of a weight, or in the direction."""
-
-    def update(self, parameter, state, rate):
-        w, mean, square, t = parameter.value, state["mean"], state["square"], self.count(state)
-        w *= self.kept(parameter, rate)
-        g = self.gradient(parameter.grad, w)
-        mean[...] = self.mean(mean, g)
-        square[...] = self.square(square, g, mean)
-        w -= rate * self.direction(g, mean, state, t) / self.root(square, self.correction(t))
-
-    def count(self, state):
-        state["count"] += 1
-        return int(state["count"])
-
-    def kept(self, parameter, rate):
-        return 1.0
-
-    def gradient(self, g, w):
-        return g
-
-    def mean(self, mean, g):
-        return self.beta1 * mean + (1 - self.beta1) * g
-
-    def square(self, square, g, mean):
-        return self.beta2 * square + (1 - self.beta2) * g * g
-
-    def direction(self, g, mean, state, t):
-        return mean / self.mean_correction(t)
-
-    def mean_correction(self, t):
-        return 1 - self.beta1**t
-
-    def correction(self, t):
-        return math.sqrt(1 - self.beta2**t)
-
-    def root(self, square, correction):
-        return np.sqrt(square) / correction + self.epsilon
+DECAYED = {"kept": lambda o: 1 - o.rate * o.weight_decay if o.penalized else 1.0}
+AdamW = written(dl.AdamW, **Adam.formulas | DECAYED)
 
 
-class Adam(Moments, dl.Adam):
-    pass
+def momentum_at(o, count):
+    return o.beta1 * (1 - 0.5 * 0.96 ** (count * o.momentum_decay))
 
 
-class AdamW(Moments, dl.AdamW):
-    def kept(self, parameter, rate):
-        return 1 - rate * self.weight_decay if parameter.penalized else 1.0
-
-
-class NAdam(Moments, dl.NAdam):
-    def direction(self, g, mean, state, t):
-        mu, following = self.mu(t), self.mu(t + 1)
-        state["product"][...] = product = self.product(state["product"], mu)
-        return self.own(g) * (1 - mu) / (1 - product) + following * mean / (1 - product * following)
-
-    def mu(self, t):
-        return self.beta1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
-
-    def product(self, product, mu):
-        return product * mu
-
-    def own(self, g):
-        return g
-
+LOOKS_AHEAD = {
+    "direction": lambda o: o.own * (1 - o.mu) / (1 - o.product) + o.following * o.mean / (1 - o.product * o.following)
+}
+NAdam = written(
+    dl.NAdam,
+    mu=lambda o: momentum_at(o, o.count + 1),
+    following=lambda o: momentum_at(o, o.count + 2),
+    product=lambda o: o.product * o.mu,
+    own=lambda o: o.g,
+    **Adam.formulas | LOOKS_AHEAD,
+)
 
 RIGHT = {
     **dict.fromkeys(("SGD", "momentum", "Nesterov"), SGD),
@@ -166,7 +134,7 @@ class CountsEach(SGD):
         super().update(parameter, state, self.current_learning_rate)
 
 
-class Thaws(dl.SGD):
+class Thaws(SGD):
     def step(self, parameters):
         for parameter in parameters.values():
             parameter.trainable = True
@@ -174,67 +142,55 @@ class Thaws(dl.SGD):
 
 
 # fmt: off
-bug("SGD", "uphill", SGD, move=lambda self, v, g, rate: -rate * g)
-bug("SGD", "rate of the next step", SGD, move=lambda self, v, g, rate: self.learning_rate(self.steps + 1) * g)
+bug("SGD", "uphill", SGD, w=lambda o: o.w + o.rate * o.move)
+bug("SGD", "rate of the next step", SGD, w=lambda o: o.w - o._learning_rate(o.steps + 1) * o.move)
 bug("SGD", "steps counted for each parameter", CountsEach)
 bug("SGD", "frozen ones move", Thaws)
-bug("momentum", "dampened", SGD, velocity=lambda self, v, g, rate: self.momentum * v + (1 - self.momentum) * g)
-bug("momentum", "velocity without decay", SGD, velocity=lambda self, v, g, rate: v + g)
-bug("momentum", "rate within the velocity", SGD, velocity=lambda self, v, g, rate: self.momentum * v + rate * g,
-    move=lambda self, v, g, rate: v)
+bug("momentum", "dampened", SGD, velocity=lambda o: o.momentum * o.velocity + (1 - o.momentum) * o.g)
+bug("momentum", "velocity without decay", SGD, velocity=lambda o: o.velocity + o.g)
+bug("momentum", "rate within the velocity", SGD, velocity=lambda o: o.momentum * o.velocity + o.rate * o.g,
+    w=lambda o: o.w - o.velocity)
 bug("momentum", "one state for all", SGD, init_state=lambda self, parameter:
     next(iter(self.state.values()), None) or dl.SGD.init_state(self, parameter))
-bug("Nesterov", "no look-ahead", SGD, move=lambda self, v, g, rate: rate * v)
-bug("Nesterov", "looks ahead from the weight alone", SGD, move=lambda self, v, g, rate: rate * (g + v))
+bug("Nesterov", "no look-ahead", SGD, move=lambda o: o.velocity)
+bug("Nesterov", "looks ahead from the weight alone", SGD, move=lambda o: o.g + o.velocity)
 bug("clipped by norm", "norm of the squares", Clipped,
-    clipped=lambda self, g, trained, everyone: g * min(1, self.clip_norm / norm_of(trained) ** 2))
-bug("clipped by norm", "norm of the last gradient", Clipped,
-    clipped=lambda self, g, trained, everyone: g * min(1, self.clip_norm / norm_of(trained[-1:])))
-bug("clipped by norm", "frozen ones in the norm", Clipped,
-    clipped=lambda self, g, trained, everyone: g * min(1, self.clip_norm / norm_of(everyone)))
-bug("clipped by norm", "always of this length", Clipped,
-    clipped=lambda self, g, trained, everyone: g * self.clip_norm / norm_of(trained))
-bug("clipped by value", "clipped above alone", Clipped,
-    clipped=lambda self, g, trained, everyone: np.minimum(g, self.clip_value))
-bug("clipped by value", "not clipped", Clipped, clipped=lambda self, g, trained, everyone: g)
+    clipped=lambda self, o: o.g * min(1, o.clip_norm / norm_of(o.trained) ** 2))
+bug("clipped by norm", "norm of the last gradient", Clipped, clipped=lambda self, o: o.g * shortened(o, o.trained[-1:]))
+bug("clipped by norm", "frozen ones in the norm", Clipped, clipped=lambda self, o: o.g * shortened(o, o.everyone))
+bug("clipped by norm", "always of this length", Clipped, clipped=lambda self, o: o.g * o.clip_norm / norm_of(o.trained))
+bug("clipped by value", "clipped above alone", Clipped, clipped=lambda self, o: np.minimum(o.g, o.clip_value))
+bug("clipped by value", "not clipped", Clipped, clipped=lambda self, o: o.g)
 
-bug("Adagrad", "epsilon within the root", Adagrad, root=lambda self, total: np.sqrt(total + self.epsilon))
-bug("Adagrad", "no root", Adagrad, root=lambda self, total: total + self.epsilon)
-bug("Adagrad", "forgets", Adagrad, total=lambda self, total, g: g * g)
-bug("RMSProp", "epsilon within RMSProp's root", RMSProp, root=lambda self, square: np.sqrt(square + self.epsilon))
-bug("RMSProp", "rho on the wrong side", RMSProp,
-    square=lambda self, square, g: self.rho * square + self.rho * g * g)
-bug("RMSProp", "mean of gradients, not squares", RMSProp,
-    square=lambda self, square, g: self.rho * square + (1 - self.rho) * abs(g))
-bug("RMSProp, momentum", "velocity that forgets", RMSProp, velocity=lambda self, v, move: move)
+bug("Adagrad", "epsilon within the root", Adagrad, root=lambda o: np.sqrt(o.total + o.epsilon))
+bug("Adagrad", "no root", Adagrad, root=lambda o: o.total + o.epsilon)
+bug("Adagrad", "forgets", Adagrad, total=lambda o: o.g * o.g)
+bug("RMSProp", "epsilon within RMSProp's root", RMSProp, root=lambda o: np.sqrt(o.square + o.epsilon))
+bug("RMSProp", "rho on the wrong side", RMSProp, square=lambda o: o.rho * o.square + o.rho * o.g * o.g)
+bug("RMSProp", "mean of gradients, not squares", RMSProp, square=lambda o: o.rho * o.square + (1 - o.rho) * abs(o.g))
+bug("RMSProp, momentum", "velocity that forgets", RMSProp, velocity=lambda o: o.g / o.root)
 
-bug("Adam", "no correction of the mean", Adam, mean_correction=lambda self, t: 1.0)
-bug("Adam", "no correction of the square", Adam, correction=lambda self, t: 1.0)
-bug("Adam", "epsilon before the correction", Adam,
-    root=lambda self, square, correction: (np.sqrt(square) + self.epsilon) / correction)
-bug("Adam", "epsilon within Adam's root", Adam,
-    root=lambda self, square, correction: np.sqrt(square / correction**2 + self.epsilon))
-bug("Adam", "correction without its root", Adam, correction=lambda self, t: 1 - self.beta2**t)
-bug("Adam", "count one behind", Adam, mean_correction=lambda self, t: 1 - self.beta1 ** (t + 1))
+bug("Adam", "no correction of the mean", Adam, direction=lambda o: o.mean)
+bug("Adam", "no correction of the square", Adam, correction=lambda o: 1.0)
+bug("Adam", "epsilon before the correction", Adam, root=lambda o: (np.sqrt(o.square) + o.epsilon) / o.correction)
+bug("Adam", "epsilon within Adam's root", Adam, root=lambda o: np.sqrt(o.square / o.correction**2 + o.epsilon))
+bug("Adam", "correction without its root", Adam, correction=lambda o: 1 - o.beta2**o.count)
+bug("Adam", "count one behind", Adam, direction=lambda o: o.mean / (1 - o.beta1 ** (o.count + 1)))
 bug("Adam", "frozen steps counted", Adam, init_state=lambda self, parameter: {
     **dl.Adam.init_state(self, parameter), "count": np.array(self.steps)})
-bug("Adam", "count by the optimizer", Adam, count=lambda self, state: self.steps + 1)
-bug("Adam", "betas swapped", Adam, mean=lambda self, mean, g: self.beta2 * mean + (1 - self.beta1) * g)
-bug("Adam", "square of the mean", Adam,
-    square=lambda self, square, g, mean: self.beta2 * square + (1 - self.beta2) * mean * mean)
-bug("Adam", "mean that forgets", Adam, mean=lambda self, mean, g: (1 - self.beta1) * g)
-bug("Adam", "square without its share", Adam, square=lambda self, square, g, mean: self.beta2 * square + g * g)
-bug("AdamW", "decay upwards", AdamW,
-    kept=lambda self, parameter, rate: 1 + rate * self.weight_decay if parameter.penalized else 1)
-bug("AdamW", "decay without the rate", AdamW,
-    kept=lambda self, parameter, rate: 1 - self.weight_decay if parameter.penalized else 1)
-bug("AdamW", "decay of biases", AdamW, kept=lambda self, parameter, rate: 1 - rate * self.weight_decay)
-bug("AdamW", "decay through the gradient", AdamW, kept=lambda self, parameter, rate: 1,
-    gradient=lambda self, g, w: g + self.weight_decay * w)
-bug("NAdam", "constant momentum", NAdam, mu=lambda self, t: self.beta1)
-bug("NAdam", "momentum of this step twice", NAdam, mu=lambda self, t: NAdam.mu(self, t - t % 2))
-bug("NAdam", "product of one", NAdam, product=lambda self, product, mu: mu)
-bug("NAdam", "no gradient of its own", NAdam, own=lambda self, g: 0 * g)
+bug("Adam", "count by the optimizer", Adam, count=lambda o: o.steps + 1)
+bug("Adam", "betas swapped", Adam, mean=lambda o: o.beta2 * o.mean + (1 - o.beta1) * o.g)
+bug("Adam", "square of the mean", Adam, square=lambda o: o.beta2 * o.square + (1 - o.beta2) * o.mean * o.mean)
+bug("Adam", "mean that forgets", Adam, mean=lambda o: (1 - o.beta1) * o.g)
+bug("Adam", "square without its share", Adam, square=lambda o: o.beta2 * o.square + o.g * o.g)
+bug("AdamW", "decay upwards", AdamW, kept=lambda o: 1 + o.rate * o.weight_decay if o.penalized else 1)
+bug("AdamW", "decay without the rate", AdamW, kept=lambda o: 1 - o.weight_decay if o.penalized else 1)
+bug("AdamW", "decay of biases", AdamW, kept=lambda o: 1 - o.rate * o.weight_decay)
+bug("AdamW", "decay through the gradient", AdamW, kept=lambda o: 1, g=lambda o: o.g + o.weight_decay * o.w)
+bug("NAdam", "constant momentum", NAdam, mu=lambda o: o.beta1, following=lambda o: o.beta1)
+bug("NAdam", "momentum of this step twice", NAdam, following=lambda o: o.mu)
+bug("NAdam", "product of one", NAdam, product=lambda o: o.mu)
+bug("NAdam", "no gradient of its own", NAdam, own=lambda o: 0 * o.g)
 # fmt: on
 
 
