@@ -26,6 +26,7 @@ _ELSEWHERE = {
     "eps": "it is called epsilon",
     "p": "it is called rate in Dropout, and probability in an augmentation",
     **dict.fromkeys(["lam", "lambda_"], "it is called strength"),
+    **dict.fromkeys(["rng", "weight_init", "dtype"], "it is an argument of the constructor: make a new object"),
     "activation": "it is a layer of its own, such as ReLU()",
     "reduction": "a loss is always the mean over the batch",
     "optimizer": "it is an argument of Trainer",
@@ -35,6 +36,13 @@ _ELSEWHERE = {
     "transform": "map(function) returns a dataset with other x",
 }
 """What minidl has in place of what PyTorch, Keras and scikit-learn call by these names."""
+_INSTEAD = {
+    "model": "make a new Trainer",
+    "optimizer": "assign its learning_rate, or make a new Trainer",
+    "loss": "make another Model of the network: Model(model.network, loss)",
+    "dtype": "model.astype returns a copy in another one",
+}
+"""What to do in place of replacing these."""
 
 
 class Declared:
@@ -47,6 +55,8 @@ class Declared:
 
     _meaningless: ClassVar[tuple[str, ...]] = ()
     """Names with a meaning in other libraries and none here, not even in a class that a user writes."""
+    _replaceable: ClassVar[tuple[str, ...] | None] = None
+    """The public attributes that may be replaced once they are there; None for all."""
     _overridable: ClassVar[tuple[str, ...]] = ()
     """Names of methods that a subclass may write besides the abstract ones, and minidl calls."""
 
@@ -62,6 +72,10 @@ class Declared:
         cls: type = type(self)
         if name[0] != "_" and (objection := _objection(cls, name, callable(value))):
             raise InputError(f"{cls.__name__}: {objection}")
+        free = self._replaceable is None or name[0] == "_" or name in self._replaceable
+        # A property without a setter refuses by itself.
+        if not free and hasattr(self, name) and not isinstance(getattr(cls, name, None), property):
+            raise InputError(f"{cls.__name__}: {name} cannot be replaced; {_INSTEAD.get(name, 'pass it to fit')}")
         super().__setattr__(name, value)
 
 
@@ -73,7 +87,10 @@ def declared(cls: type) -> frozenset[str]:
         if is_ours(base):
             names |= inspect.get_annotations(base).keys()
         if inspect.isfunction(constructor := vars(base).get("__init__")):
-            names |= inspect.signature(constructor).parameters.keys() - {"self"}
+            # An argument that the constructor does not keep, such as rng, can be given to it alone.
+            names |= inspect.signature(constructor).parameters.keys() & set(
+                inspect.unwrap(constructor).__code__.co_names
+            )
     return frozenset(name for name in names if name[0] != "_")
 
 

@@ -138,7 +138,7 @@ def overfit_tiny(
     learning_rate = as_number("learning_rate", learning_rate, 0, above=True)
     twin.regularizer = None
     if isinstance(twin.loss, SoftmaxCrossEntropy) and twin.loss.label_smoothing:
-        twin.loss = SoftmaxCrossEntropy(class_weights=twin.loss.class_weights)
+        twin = Model(twin.network, SoftmaxCrossEntropy(class_weights=twin.loss.class_weights))
     x, y = data.x[chosen], data.y[chosen]
     # What overflows shows in the loss.
     with np.errstate(all="ignore"):

@@ -52,8 +52,8 @@ class Ensemble(Declared):
             raise InputError(
                 f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
             )
-        # A shallow copy of a model has the same network, which goes on learning with the first.
-        if len({id(model.network) for model in models}) < len(models):
+        # A shallow copy of a model has the same network, and one of the same layers the same parameters.
+        if len({frozenset(map(id, m.parameters.values())) or id(m.network) for m in models}) < len(models):
             raise InputError(
                 "Ensemble: expected different models, got one twice, or two of one network; "
                 "keep snapshots by copy.deepcopy(model)"

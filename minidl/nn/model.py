@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -54,6 +55,8 @@ class Model(Declared):
     ----------
     parameters : dict of str to Parameter
         By path, such as ``"0.weight"``.
+    regularizer : Regularizer or None
+        May be assigned; another network, loss or dtype needs another Model.
     dtype : dtype
         Of the first parameter; inputs are cast to it (a copy where it differs).
 
@@ -70,13 +73,15 @@ class Model(Declared):
     """
 
     dtype: np.dtype[Any]
+    _replaceable = ("regularizer",)
+    _past: Any = None
+    """What training remembers of it, see `minidl.training.past`."""
 
     def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
         hint = "the order is Model(network, loss)" if isinstance(network, Loss) else "such as Sequential(layer, layer)"
         check_type("Model", "network", network, Layer, hint)
         check_type("Model", "loss", loss, Loss, "such as SoftmaxCrossEntropy()")
-        if regularizer is not None:
-            check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")
+        _check_regularizer(regularizer)
         seen: dict[int, str] = {}
         for path, layer in network.walk():
             # A layer in two places could keep only one of its two inputs for backward.
@@ -107,6 +112,7 @@ class Model(Declared):
 
         The trainer asks this before the first step: a forward may have made parameters, attributes may have changed.
         """
+        _check_regularizer(self.regularizer)
         check_registered(self.network, self.loss, self.regularizer)
         now = self.network.named_parameters()
         for path in now | self._parameters:
@@ -237,7 +243,7 @@ class Model(Declared):
     def astype(self, dtype: DTypeLike) -> Self:
         """Return a deep copy that computes in `dtype`."""
         twin = copy.deepcopy(self, self.network.cast_memo(dtype))
-        twin.dtype = as_float_dtype(dtype)
+        vars(twin)["dtype"] = as_float_dtype(dtype)
         return twin
 
     def summary(self, input_shape: int | tuple[int, ...]) -> Summary:
@@ -251,15 +257,39 @@ class Model(Declared):
         return summarize(self.network, input_shape)
 
     def weights(self) -> dict[str, Array]:
-        """Return every parameter's value and every buffer by its path: the arrays themselves, no copies."""
-        return ByPath({path: p.value for path, p in self._parameters.items()} | self.network.named_buffers())
+        """Return copies of every parameter's value and every buffer by its path, which `set_weights` puts back.
+
+        They are read-only, as a change of a copy would not reach the model.
+        """
+        copies = {path: array.copy() for path, array in self._arrays().items()}
+        for array in copies.values():
+            array.flags.writeable = False
+        return ByPath(copies)
+
+    def set_weights(self, weights: Mapping[str, Array]) -> None:
+        """Set all parameters and buffers to these arrays; if they do not all fit, nothing changes.
+
+        Whatever they have been trained on, training begins from them without a warning.
+
+        Raises
+        ------
+        CheckpointError
+            If names or shapes are other ones than those of `weights`, or a dtype is wider.
+        """
+        check_type("Model.set_weights", "weights", weights, Mapping, "such as model.weights() returns")
+        new = {name: as_array(f"set_weights: {name}", array) for name, array in weights.items()}
+        self.check_weights(new, "set_weights")
+        for name, array in self._arrays().items():
+            array[...] = new[name]
+        for parameter in self._parameters.values():
+            parameter._past = None
 
     def save_weights(self, path: PathLike) -> None:
         """Write all parameters and buffers to one safetensors file, whole or not at all.
 
         Beside them stands in words how each layer is made, so that `load_weights` can tell another network.
         """
-        write_tensors(path, self.weights(), {BLUEPRINT: blueprint(self.network)})
+        write_tensors(path, self._arrays(), {BLUEPRINT: blueprint(self.network)})
 
     def load_weights(self, path: PathLike) -> None:
         """Set all parameters and buffers to those of a file, a checkpoint too; if they do not all fit, nothing changes.
@@ -285,12 +315,11 @@ class Model(Declared):
                 "Build the network as in the file; if you mean it, call save_weights again with this one",
                 stacklevel=2,
             )
-        for name, array in self.weights().items():
-            array[...] = found[name]
+        self.set_weights(found)
 
-    def check_weights(self, found: dict[str, Array], source: PathLike) -> None:
+    def check_weights(self, found: Mapping[str, Array], source: PathLike) -> None:
         """Refuse arrays that are not those of `weights` in name, shape and dtype; the error blames `source`."""
-        weights = self.weights()
+        weights = self._arrays()
         faults = [f"no {name!r}" for name in weights if name not in found]
         faults += [f"a {name!r} that the model has not" for name in found if name not in weights]
         both = [(name, found[name], array) for name, array in weights.items() if name in found]
@@ -305,6 +334,10 @@ class Model(Declared):
             raise CheckpointError(
                 f"{source}: these weights are not of {self!r:.80}: it has {'; '.join(faults[:8])}{hint}"
             )
+
+    def _arrays(self) -> dict[str, Array]:
+        """Return every parameter's value and every buffer by its path."""
+        return {path: p.value for path, p in self._parameters.items()} | self.network.named_buffers()
 
     def _outputs(self, x: Array, batch_size: int | None) -> Array:
         """Return the outputs for all rows of `x`, a batch at a time."""
@@ -345,3 +378,8 @@ class Model(Declared):
         regularizer = f", regularizer {self.regularizer!r}" if self.regularizer else ""
         text = f"{count}, loss {self.loss!r}{regularizer}; summary(input_shape) tells the shapes"
         return f"{layers_as_html(self.network)}\n<p>{escape(text)}</p>"
+
+
+def _check_regularizer(regularizer: Any) -> None:
+    if regularizer is not None:
+        check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")

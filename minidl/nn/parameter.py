@@ -63,6 +63,8 @@ class Parameter(NoArray, Declared):
     """
 
     trainable: bool
+    _past: Any = None
+    """What training remembers of it, see `minidl.training.past`."""
     _instead = "use its .value, and add_grad(g) for its gradient"
     # An index would make it a sequence, which NumPy takes apart.
     __getitem__ = __setitem__ = NoArray._refuse
@@ -153,7 +155,10 @@ class ByPath(dict[str, T]):
     """What a network has, by path: nothing can be put in here, since no layer would have it. A copy is a plain dict."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise InputError("a model has what its layers have; change values in place: model.weights()[path][...] = array")
+        raise InputError(
+            "a model has what its layers have; change values in place: model.parameters[path].value[...] = array, or "
+            "pass another dict to model.set_weights"
+        )
 
     __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
 

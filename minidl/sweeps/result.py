@@ -93,7 +93,8 @@ class SweepResult(Declared):
         ----------
         metric : str
         mode : {"auto", "min", "max"}
-            Whether smaller or larger is better; "auto" takes "max" for a metric that ends with "accuracy", else "min".
+            Whether smaller or larger is better; "auto" takes "max" for a metric that ends with "accuracy", "acc", "f1",
+            "auc", "precision", "recall" or "r2", else "min".
         count : int
 
         Raises

@@ -114,7 +114,8 @@ class CoarseToFine(Declared):
     keep : int
         Around how many of the best the next round draws.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" takes "max" for a metric that ends with "accuracy", else "min".
+        Whether smaller or larger is better; "auto" takes "max" for a metric that ends with "accuracy", "acc", "f1",
+        "auc", "precision", "recall" or "r2", else "min".
     """
 
     def __init__(

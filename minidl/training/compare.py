@@ -41,8 +41,8 @@ class Comparison:
 def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) -> Comparison:
     """Return a table of several runs: epochs, and for each quantity the last value, the best one and its epoch.
 
-    The best is the highest of a quantity that ends with "accuracy", and the lowest of any other; what is not finite is
-    never the best.
+    The best is the highest of a quantity that ends with "accuracy", "acc", "f1", "auc", "precision", "recall" or "r2",
+    and the lowest of any other; what is not finite is never the best.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +31,9 @@ _MOST_BITS = 1023
 """Of an integer: every one that has no more is less than the largest float."""
 BESIDES = ("epoch", "learning_rate", "seconds")
 """The columns of a trainer's history that are no metrics."""
+_LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "precision", "recall", "r2")
+_SMALLER_IS_BETTER = ("loss", "cost", "error", "mae", "mse")
+"""How the names of quantities end of which more, or less, is better."""
 _ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
 
 
@@ -213,7 +217,8 @@ class Monitor:
     name : str
         A column of the history, or a number that a callback puts into the logs.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
+        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
+        "auc", "precision", "recall" or "r2", else "min".
     """
 
     def __init__(self, name: str, mode: str = "auto") -> None:
@@ -222,7 +227,15 @@ class Monitor:
         if not isinstance(name, str):
             raise InputError(f"monitor: expected the name of a column of the history, got {name!r:.80}")
         self.name = name
-        self.larger_is_better = mode == "max" or (mode == "auto" and name.endswith("accuracy"))
+        self.larger_is_better = mode == "max" or (mode == "auto" and name.endswith(_LARGER_IS_BETTER))
+
+    def check_sense(self, stacklevel: int) -> None:
+        """Refuse a column that is no measure of quality, and warn of a mode that looks for the worst value."""
+        if self.name in BESIDES:
+            raise InputError(f"monitor: {self.name!r} measures no quality; choose a column that does, such as 'loss'")
+        if self.name.endswith(_SMALLER_IS_BETTER if self.larger_is_better else _LARGER_IS_BETTER):
+            mode = "max" if self.larger_is_better else "min"
+            warnings.warn(f"mode={mode!r} looks for the worst {self.name!r}; leave mode out", stacklevel=stacklevel + 1)
 
     def minimised(self, value: float) -> float:
         """Return `value` turned so that smaller is better; NaN counts as infinitely bad."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_count, as_number
+from minidl._core.checks import as_count, as_number, as_path
 from minidl._core.errors import CheckpointError, InputError
-from minidl._core.types import Array
-from minidl.training.checkpoint import Tree, Weights
+from minidl._core.types import Array, PathLike
+from minidl.training.checkpoint import Tree, Weights, find_checkpoint
 from minidl.training.history import History, as_columns, as_row, from_columns
 from minidl.training.optimizers import Schedule
 from minidl.training.optimizers.reach import fault_of
+from minidl.training.past import Past, check_past
 from minidl.training.work import Work
 
 _NUMBERS = (bool, int, float, np.generic, np.ndarray)
@@ -88,6 +89,7 @@ class Restored:
 
     def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, epochs: int, seed: int | None) -> None:
         self.path, self._weights, self._work = path, weights, work
+        self.went_back_to: tuple[Path, int] | None = None
         work.model.check_weights(weights, path)
         try:
             self._check_terms(tree, seed)
@@ -122,15 +124,27 @@ class Restored:
         """
         state.history.rows[:] = self.state.history.rows
         vars(state).update(vars(self.state), history=state.history, stopping=state.stopping or self.state.stopping)
-        for name, array in self._work.model.weights().items():
-            array[...] = self._weights[name]
+        self._work.model.set_weights(self._weights)
         for owner, values in self._given:
             for name, value in values.items():
                 setattr(owner, name, tuple(value) if isinstance(getattr(owner, name, None), tuple) else value)
 
 
-def check_optimizer(work: Work, epochs: int, restored: Restored | None) -> None:
-    """Refuse an optimizer of another model, and warn of a schedule that does not go with so many epochs."""
+def restored_from(place: PathLike | None, work: Work, epochs: int, seed: int | None) -> Restored | None:
+    """Return the checkpoint to go on from, if there is one; it fits, but has changed nothing of the run yet."""
+    if place is None or (found := find_checkpoint(place)) is None:
+        return None
+    restored = Restored(*found, work, epochs, seed)
+    if restored.path == as_path("resume_from", place):
+        restored.went_back_to = (restored.path.parent.resolve(), restored.state.step)
+    return restored
+
+
+def check_start(work: Work, epochs: int, restored: Restored | None, new_trainer: bool) -> Past | None:
+    """Refuse an optimizer of another model, and warn of a schedule that does not go with so many epochs.
+
+    Warn too of weights that are trained already but are taken for new ones, and return their past.
+    """
     optimizer, left = work.optimizer, epochs * work.batches_per_epoch
     done = optimizer.steps
     if restored is None:
@@ -145,6 +159,10 @@ def check_optimizer(work: Work, epochs: int, restored: Restored | None) -> None:
             f"steps (an epoch has {work.batches_per_epoch})",
             stacklevel=3,
         )
+    if restored is not None or epochs == 0:
+        return None
+    check_past(work, past := Past.of(work.model), new_trainer)
+    return past
 
 
 def _run_state(saved: Tree, batches_per_epoch: int) -> RunState:

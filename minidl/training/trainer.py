@@ -19,12 +19,13 @@ from minidl.data.augmentation import Augmentation
 from minidl.data.dataset import Dataset, DropLast
 from minidl.nn.model import Model
 from minidl.training.callback import Callback, call_moment
-from minidl.training.checkpoint import check_checkpoint, find_checkpoint, write_checkpoint
+from minidl.training.checkpoint import check_checkpoint, write_checkpoint
 from minidl.training.history import History
 from minidl.training.nonfinite import blamed, check_weights, measured
 from minidl.training.optimizers.base import Optimizer, check_gradients
+from minidl.training.past import remember
 from minidl.training.signals import Interrupts
-from minidl.training.state import Restored, RunState, captured, check_optimizer
+from minidl.training.state import Restored, RunState, captured, check_start, restored_from
 from minidl.training.work import Work
 
 
@@ -68,6 +69,7 @@ class Trainer(Declared):
     went_back_to: tuple[Path, int] | None = None
     _work: Work | None = None
     _running = _in_epoch = False
+    _replaceable = ("callbacks",)
 
     def __init__(
         self, model: Model, optimizer: Optimizer, callbacks: Sequence[Callback] = (), rng: Seed = None
@@ -188,14 +190,17 @@ class Trainer(Declared):
         UserWarning
             If `resume_from` was written on another machine, or its newest checkpoint is damaged; if the schedule of the
             learning rate ends before the run does, or the run before the warm-up; if the first layer is a Dense or
-            Conv2D and gets raw uint8 pixels.
+            Conv2D and gets raw uint8 pixels; if a parameter of a layer of your own gets no gradient; if trained weights
+            are probably taken for new ones (other Model, regularizer or optimizer, or validation rows that were trained
+            on; `Model.set_weights` says that they are meant).
 
         Raises
         ------
         InputError
             Before the first step: if an argument is not as above, the optimizer has trained another model, its schedule
-            has a memory, the loss or a metric cannot serve the targets, or the last batch has too few rows for a layer
-            that mixes rows, as one row has for `BatchNorm`.
+            has a memory, the loss or a metric cannot serve the targets, the last batch has too few rows for a layer
+            that mixes rows, as one row has for `BatchNorm`, or a layer of your own keeps in prediction what backward
+            needs.
         NonFiniteError
             If the inputs hold NaN or infinity, or the loss or a gradient comes to do so: names epoch, batch, the layer
             or parameter, and the first bad entry. The step that would spread it is not taken.
@@ -211,9 +216,9 @@ class Trainer(Declared):
         parts = self.model, self.optimizer, sorted(self.callbacks, key=attrgetter("runs_last"))
         work = Work(*parts, train, validation, batch_size, drop_last, train_metrics, augment, nonfinite)
         work.check()
-        restored = self._restored(resume_from, epochs, work)
-        check_optimizer(work, epochs, restored)
-        self._set_out(work, epochs)
+        restored = restored_from(resume_from, work, epochs, self.seed if self.seed_given else None)
+        past, step = check_start(work, epochs, restored, self.step == 0), self.step
+        self._set_out(work, epochs, restored)
         begun = self._begun = []
         with Interrupts() as interrupts:
             try:
@@ -222,7 +227,7 @@ class Trainer(Declared):
                     call_moment(callback, "on_train_begin", self)
                 if restored is not None:
                     restored.apply(self.state)
-                    self.last_epoch = self.first_epoch + epochs
+                    vars(self)["last_epoch"] = self.first_epoch + epochs
                 while self.batch or (self.epoch < self.last_epoch and not self.stopping):
                     self._run_epoch(work, interrupts)
                     if interrupts.received is not None:
@@ -230,6 +235,8 @@ class Trainer(Declared):
                         break
             finally:
                 self._end(begun)
+                if self.step > step:
+                    remember(work, past, self.epoch - self.first_epoch)
         interrupts.deliver()
         return self.history
 
@@ -284,24 +291,17 @@ class Trainer(Declared):
             raise CallOrderError("Trainer: a checkpoint is of a running or finished fit; call fit first")
         return self._work
 
-    def _restored(self, resume_from: PathLike | None, epochs: int, work: Work) -> Restored | None:
-        """Return the checkpoint to go on from, if there is one; it fits, but has changed nothing of the run yet."""
-        self.went_back_to = None
-        if resume_from is None or (found := find_checkpoint(resume_from)) is None:
-            return None
-        restored = Restored(*found, work, epochs, self.seed if self.seed_given else None)
-        self.own_directories.add(directory := restored.path.parent.resolve())
-        if restored.path == as_path("resume_from", resume_from):
-            self.went_back_to = (directory, restored.state.step)
-        return restored
-
-    def _set_out(self, work: Work, epochs: int) -> None:
+    def _set_out(self, work: Work, epochs: int, restored: Restored | None) -> None:
         """Take what `fit` was given for what the run is to do from here."""
         state, self._work, self._running = self.state, work, True
         state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
-        self.epochs, self.last_epoch = epochs, state.epoch + epochs
-        self.train_data, self.validation_data, self.nonfinite = work.train, work.validation, work.nonfinite
-        self.batches_per_epoch, self.rows_per_epoch, self._in_epoch = work.batches_per_epoch, work.rows_per_epoch, False
+        own, self._in_epoch = vars(self), False
+        own |= {"epochs": epochs, "last_epoch": state.epoch + epochs, "nonfinite": work.nonfinite}
+        own |= {"train_data": work.train, "validation_data": work.validation, "went_back_to": None}
+        own |= {name: getattr(work, name) for name in ("batches_per_epoch", "rows_per_epoch")}
+        if restored is not None:
+            self.own_directories.add(restored.path.parent.resolve())
+            own["went_back_to"] = restored.went_back_to
         self._parameters = self.model.parameters
         self._buffers = list(self.model.network.named_buffers().values())
 

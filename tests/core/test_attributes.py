@@ -66,6 +66,15 @@ FOREIGN = [
     (dl.SoftmaxCrossEntropy(), "reduction", "sum", "SoftmaxCrossEntropy: .*mean"),
     (dl.L2(0.1), "lam", 1.0, "L2: .*strength"),
     (dl.Dropout(0.5), "p", 0.1, "Dropout: .*rate"),
+    (TRAINER, "model", MODEL.astype(np.float64), "Trainer: model cannot be replaced; make a new Trainer"),
+    (TRAINER, "optimizer", dl.SGD(0.1), "Trainer: optimizer .*learning_rate, or make a new Trainer"),
+    (TRAINER, "epochs", 1, "Trainer: epochs .*pass it to fit"),
+    (TRAINER, "nonfinite", "skip", "Trainer: nonfinite .*pass it to fit"),
+    (TRAINER, "rng", 5, "Trainer: .*constructor"),
+    (MODEL, "loss", dl.MulticlassHinge(), r"Model: loss .*Model\(model.network, loss\)"),
+    (MODEL, "dtype", np.float64, "Model: dtype .*astype"),
+    (dl.Dense(3, 3, rng=0), "weight_init", dl.Normal(0.1), "Dense: .*constructor"),
+    (dl.Dropout(0.5), "rng", 5, "Dropout: .*constructor"),
 ]
 
 
@@ -84,6 +93,9 @@ def test_what_a_class_has_can_be_assigned():
     optimizer, stopping = dl.SGD(0.1), dl.EarlyStopping("loss")
     optimizer.learning_rate, optimizer.steps, stopping.patience = 0.01, 3, 7
     assert (optimizer.learning_rate, optimizer.steps, stopping.patience) == (0.01, 3, 7)
+    trainer = dl.Trainer(dl.Model(dl.Dense(3, 3, rng=0), dl.SoftmaxCrossEntropy()), optimizer)
+    trainer.callbacks, trainer.model.regularizer = [stopping], dl.L2(0.1)
+    assert trainer.callbacks == [stopping]
     layer = dl.Dropout(0.5, rng=0)
     layer.rate, layer._mine = 0.25, "free"
     assert (copy.deepcopy(layer).rate, pickle.loads(pickle.dumps(layer))._mine) == (0.25, "free")

@@ -95,3 +95,12 @@ def test_one_model_twice_and_two_of_one_network_are_refused(twin):
         with pytest.raises(dl.InputError, match=r"keep snapshots by copy.deepcopy\(model\)"):
             dl.Ensemble([MODELS[0], twin(MODELS[0])], vote="majority")
     assert dl.Ensemble([MODELS[0], copy.deepcopy(MODELS[0])]).predict(X).tolist() == [0] * 4
+
+
+def test_two_networks_of_the_same_layers_are_refused_and_those_of_one_body_are_not():
+    body, loss = dl.Dense(1, 3, rng=0), dl.SoftmaxCrossEntropy()
+    once, again = (dl.Model(dl.Sequential(body, dl.Flatten()), loss) for _ in range(2))
+    with pytest.raises(dl.InputError, match="two of one network"):
+        dl.Ensemble([once, again])
+    heads = [dl.Model(dl.Sequential(body, dl.Dense(3, 3, rng=seed)), loss) for seed in (1, 2)]
+    assert dl.Ensemble(heads).predict(X).shape == (4,)

@@ -53,8 +53,7 @@ def test_a_layer_goes_over_and_comes_back(make_theirs, make_ours, names, shape, 
     model = dl.Model(ours, dl.MeanSquaredError())
     arrays = {name: turned(before[other], TO_MINIDL) for name, other in names.items()}
     model.check_weights(arrays, "PyTorch")
-    for name, array in model.weights().items():
-        array[...] = arrays[name]
+    model.set_weights(arrays)
     x = rng.normal(size=shape).astype(np.float32)
     np.testing.assert_allclose(model.forward(x), outputs_of(theirs, x), rtol=1e-5, atol=1e-5)
 

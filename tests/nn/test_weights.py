@@ -150,3 +150,38 @@ def test_a_checkpoint_without_its_digest_is_no_checkpoint(tmp_path):
     model.load_weights(path)
     with pytest.raises(dl.CheckpointError, match="no digest"):
         dl.Trainer(model, dl.SGD(0.1)).fit(data, epochs=2, batch_size=4, resume_from=path)
+
+
+def test_what_weights_returns_stays_as_it_is_and_comes_back():
+    model = trained()
+    best = model.weights()
+    before = {name: array.tobytes() for name, array in best.items()}
+    data = dl.Dataset(np.random.default_rng(4).normal(size=(40, 4)), np.arange(40) % 3)
+    dl.Trainer(model, dl.SGD(0.1), rng=0).fit(data, epochs=2, batch_size=10)
+    assert {name: array.tobytes() for name, array in best.items()} == before
+    with pytest.raises(ValueError, match="read-only"):
+        model.weights()["0.weight"][...] = 0.0
+    model.set_weights(best)
+    assert {name: array.tobytes() for name, array in arrays_of(model).items()} == before
+    model.set_weights({name: array / 2 if array.dtype.kind == "f" else array for name, array in best.items()})
+    assert (model.network.layers[0].weight.value == best["0.weight"] / 2).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda new: list(new.values()), dl.InputError, "expected weights to be a Mapping"),
+        (lambda new: {name: new[name] for name in list(new)[1:]}, dl.CheckpointError, "set_weights: .*no '0.weight'"),
+        (lambda new: new | {"0.weight": new["0.weight"].T}, dl.CheckpointError, r"'0.weight' of \(5, 4\)"),
+        (lambda new: new | {"0.weight": new["0.weight"].astype(float)}, dl.CheckpointError, "none is rounded"),
+        (lambda new: new | {"0.weight": "a"}, dl.InputError, "set_weights: 0.weight"),
+    ],
+)
+def test_weights_that_do_not_fit_change_nothing(change, error, words):
+    model = trained()
+    before = {name: array.tobytes() for name, array in arrays_of(model).items()}
+    new = {name: np.array(array) for name, array in make().weights().items()}
+    for _ in range(2):
+        with pytest.raises(error, match=words):
+            model.set_weights(change(new))
+        assert {name: array.tobytes() for name, array in arrays_of(model).items()} == before

@@ -22,4 +22,4 @@ def rates_along(column, **options):
     """Return the rate after each epoch."""
     trainer, plateau = trainer_with(), dl.ReduceLROnPlateau(**options)
     plateau.on_train_begin(trainer)
-    return [measure(trainer, plateau, value) for value in column]
+    return [measure(trainer, plateau, value, plateau.monitor) for value in column]

@@ -175,7 +175,7 @@ def test_what_it_says_does_not_spoil_a_bar(monkeypatch, first):
     ],
 )
 def test_when_the_rate_falls(column, options, rates):
-    assert rates_along(column, factor=0.5, **options) == rates
+    assert rates_along(column, monitor="quality", factor=0.5, **options) == rates
 
 
 def test_a_plateau_without_end_leaves_a_rate_above_zero():
@@ -208,9 +208,40 @@ NO_STEP = dl.LambdaCallback(on_batch_begin=lambda trainer: pytest.fail("training
 FOLLOWING = [dl.EarlyStopping, dl.ReduceLROnPlateau]
 
 
-@pytest.mark.parametrize("name", ["loss", "cost", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"])
+@pytest.mark.parametrize("name", ["loss", "cost", "accuracy", "val_loss", "val_accuracy"])
 def test_every_name_of_the_history_is_known_before_the_first_step(name):
     assert name in trained(dl.EarlyStopping(name), epochs=1).history
+
+
+MONITORING = [*FOLLOWING, lambda name, **options: dl.Checkpoint("checkpoints", monitor=name, **options)]
+
+
+@pytest.mark.parametrize("make", MONITORING)
+@pytest.mark.parametrize("name", ["epoch", "learning_rate", "seconds"])
+def test_a_column_that_measures_no_quality_is_refused(make, name):
+    with pytest.raises(dl.InputError, match=f"monitor: '{name}' measures no quality"):
+        make(name)
+
+
+@pytest.mark.parametrize("make", MONITORING)
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("val_loss", "max"), ("cost", "max"), ("val_mean_error", "max"), ("val_accuracy", "min"), ("val_f1", "min")],
+)
+def test_a_mode_that_looks_for_the_worst_value_warns(make, name, mode):
+    with pytest.warns(UserWarning, match=f"mode='{mode}' looks for the worst '{name}'; leave mode out") as met:
+        make(name, mode=mode)
+    assert [w.filename for w in met] == [__file__]
+    for right in ("auto", {"min": "max", "max": "min"}[mode]):
+        make(name, mode=right)
+    make("quality", mode=mode)
+
+
+def test_the_mode_may_be_changed_later():
+    stopping = dl.EarlyStopping("val_loss", patience=1, verbose=0)
+    stopping.monitor, stopping.mode = "val_accuracy", "max"
+    history = trained(stopping).history
+    assert stopping.best_epoch == 1 + int(np.argmax(history["val_accuracy"]))
 
 
 def test_the_names_are_those_of_the_loss():

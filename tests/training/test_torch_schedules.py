@@ -101,4 +101,4 @@ def test_the_plateau_is_pytorchs(column, options):
     for value in column:
         scheduler.step(value)
         expected.append(float(optimizer.param_groups[0]["lr"]))
-    assert rates_along(column, **options) == pytest.approx(expected, rel=1e-12)
+    assert rates_along(column, monitor="quality", **options) == pytest.approx(expected, rel=1e-12)

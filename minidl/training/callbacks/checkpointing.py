@@ -37,11 +37,18 @@ class Checkpoint(Observer):
         A number in the logs of an epoch: the checkpoint of its best value is kept besides, as ``best.safetensors``,
         over all calls of `fit` with this directory.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
+        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
+        "auc", "precision", "recall" or "r2", else "min".
+
+    Warns
+    -----
+    UserWarning
+        If `mode` looks for the worst value, such as "max" for a loss.
 
     Raises
     ------
     InputError
+        If `monitor` is "epoch", "learning_rate" or "seconds".
         When training begins, if the directory cannot be written, another process has it, it holds checkpoints that
         this run has neither written nor been resumed from (or later ones than the one it has gone back to), or a
         callback remembers what no file can hold.
@@ -70,9 +77,14 @@ class Checkpoint(Observer):
         self.keep = as_count("keep", keep)
         self.monitor = monitor
         self.mode = mode
-        self._monitor = None if monitor is None else Monitor(monitor, mode)
+        if self._monitor is not None:
+            self._monitor.check_sense(3)
         self._best = math.inf
         self._lock = ExitStack()
+
+    @property
+    def _monitor(self) -> Monitor | None:
+        return None if self.monitor is None else Monitor(self.monitor, self.mode)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         if self._monitor is not None:

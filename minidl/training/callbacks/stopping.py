@@ -20,8 +20,12 @@ class _Patient(Observer):
         self.patience = as_count("patience", patience, 0)
         self.min_delta = as_number("min_delta", min_delta, 0)
         self.mode = mode
-        self._monitor = Monitor(monitor, mode)
+        self._monitor.check_sense(5)
         super().__init__()
+
+    @property
+    def _monitor(self) -> Monitor:
+        return Monitor(self.monitor, self.mode)
 
     def _forget(self) -> None:
         self._to_beat = math.inf
@@ -65,7 +69,8 @@ class EarlyStopping(_Patient):
     min_delta : float
         A value is an improvement if it is better than the last improvement by more than this; NaN never is one.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
+        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
+        "auc", "precision", "recall" or "r2", else "min".
     restore_best : bool
         False leaves the last weights.
     verbose : {0, 1, 2} or None
@@ -78,9 +83,15 @@ class EarlyStopping(_Patient):
     stopped_epoch : int or None
         The epoch after which it ended training, if it did.
 
+    Warns
+    -----
+    UserWarning
+        If `mode` looks for the worst value, such as "max" for a loss.
+
     Raises
     ------
     InputError
+        If `monitor` is "epoch", "learning_rate" or "seconds".
         When training begins, if an epoch will have no `monitor`; names the nearest ones. After the first epoch, where
         only that can tell (another callback may add numbers to the logs).
 
@@ -130,16 +141,15 @@ class EarlyStopping(_Patient):
         if value < self._best:
             self._best, self.best_epoch = value, trainer.epoch
             if self.restore_best:
-                self._best_weights = {name: array.copy() for name, array in trainer.model.weights().items()}
+                self._best_weights = dict(trainer.model.weights())
         self._count(value)
         if self._bad_epochs >= max(self.patience, 1):
             self.stopped_epoch = trainer.epoch
             trainer.stop()
 
     def on_train_end(self, trainer: Trainer) -> None:
-        for name, array in trainer.model.weights().items():
-            if name in self._best_weights:
-                array[...] = self._best_weights[name]
+        if self._best_weights:
+            trainer.model.set_weights(self._best_weights)
         self._restored = bool(self._best_weights)
         if self.stopped_epoch is not None or (self.best_epoch is not None and self.best_epoch < trainer.epoch):
             say(f"EarlyStopping: {self}", self._verbose)
@@ -176,11 +186,18 @@ class ReduceLROnPlateau(_Patient):
     minimum : float
         The rate never falls below it.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", else "min".
+        Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
+        "auc", "precision", "recall" or "r2", else "min".
+
+    Warns
+    -----
+    UserWarning
+        If `mode` looks for the worst value, such as "max" for a loss.
 
     Raises
     ------
     InputError
+        If `monitor` is "epoch", "learning_rate" or "seconds".
         When training begins, if the optimizer follows a schedule, or an epoch will have no `monitor`; after the first
         epoch, where only that can tell (another callback may add numbers to the logs).
     """
