@@ -181,7 +181,7 @@ class Model(Declared):
             for parameter in self._parameters.values():
                 if parameter.penalized:
                     value = self.regularizer.penalty(parameter.value)
-                    penalty += returned_float("penalty", value, of=self.regularizer)
+                    penalty += value if type(value) is float else returned_float("penalty", value, of=self.regularizer)
         return penalty
 
     @quietly
@@ -362,7 +362,8 @@ class Model(Declared):
 
     def _loss(self, x: Any, outputs: Array, y: Any) -> float:
         try:
-            return returned_float("forward", self.loss.forward(outputs, y), of=self.loss)
+            loss = self.loss.forward(outputs, y)
+            return loss if type(loss) is float else returned_float("forward", loss, of=self.loss)
         except NonFiniteError:
             # If x is the reason, the error should say so.
             check_finite("x", as_array("x", x))

@@ -352,7 +352,7 @@ class Trainer(Declared):
     def _step(self, x: Array, y: Array) -> tuple[float, float]:
         """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
         # A forward with NaN spoils running statistics.
-        statistics = [buffer.copy() for buffer in self._buffers]
+        statistics = list(map(np.copy, self._buffers))
         try:
             cost, loss = self.model.compute_gradients(x, y)
             if self.nonfinite != "ignore":

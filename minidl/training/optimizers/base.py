@@ -105,7 +105,8 @@ class Optimizer(Declared, ABC):
     @property
     def current_learning_rate(self) -> float:
         """The rate of the last step, before it that of the first; after an assignment, what the new one gives there."""
-        return self._rate(max(self.steps - 1, 0))
+        rate = self._learning_rate
+        return self._scheduled(rate, max(self.steps - 1, 0)) if isinstance(rate, Schedule) else rate
 
     @quietly
     def step(self, parameters: Mapping[str, Parameter]) -> None:
@@ -117,7 +118,8 @@ class Optimizer(Declared, ABC):
         ours = parameters == {path: stepped() for path, stepped in self._stepped.items()}
         if not ours:
             self.check_model(parameters)
-        learning_rate = self._rate(self.steps)
+        rate = self._learning_rate
+        learning_rate = self._scheduled(rate, self.steps) if isinstance(rate, Schedule) else rate
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
         # All of them before the first one is changed: a step is taken whole or not at all.
         self._check_gradients(trained, scale)
@@ -189,9 +191,9 @@ class Optimizer(Declared, ABC):
                 f"expected {fresh}; make a new one for each model"
             )
 
-    def _rate(self, step: int) -> float:
-        rate = self._learning_rate
-        return as_number(f"{type(rate).__name__}({step})", rate(step), 0) if isinstance(rate, Schedule) else rate
+    @staticmethod
+    def _scheduled(schedule: Schedule, step: int) -> float:
+        return as_number(f"{type(schedule).__name__}({step})", schedule(step), 0)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy may serve a copy of the model. It shares no dict with this one, also where it is a shallow copy.
