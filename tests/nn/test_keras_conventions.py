@@ -8,7 +8,10 @@ import pytest
 import minidl as dl
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="needs Keras and a backend of it", exc_type=ImportError)
+try:
+    import keras
+except ImportError:
+    pytest.skip("needs Keras and a backend of it", allow_module_level=True)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
