@@ -79,15 +79,23 @@ def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
     shown = Expendable(stream)
     if not shown.isatty() or os.environ.get("TERM") == "dumb":
         return None
-    from tqdm import tqdm
-
     if not _tells_its_size(stream):
         options |= {"ncols": 80, "nrows": 24}
     elif "TQDM_NCOLS" not in os.environ:
         options["dynamic_ncols"] = True
-    # It flushes standard output and error first, which may be gone.
+    return _drawn(total, shown, options)
+
+
+def _drawn(total: int, stream: Expendable, options: dict[str, Any]) -> Any | None:
+    """Return a tqdm bar, or None if standard output or error is gone, which tqdm flushes first."""
+    from tqdm import tqdm
+
     with suppress(OSError, ValueError):
-        return tqdm(total=total, file=shown, **options)
+        # Where only tqdm found that out, some of its versions would complain again when the bar is deleted.
+        if stream in (sys.stdout, sys.stderr):
+            for standard in filter(None, (sys.stdout, sys.stderr)):
+                standard.flush()
+        return tqdm(total=total, file=stream, **options)
     return None
 
 
@@ -109,8 +117,8 @@ def download_bar(total: int, **options: Any) -> Any:
     if verbosity(None) == 1 and sys.stderr is not None:
         if (bar := new_bar(total, sys.stderr, **options)) is not None:
             return bar
-        with suppress(OSError, ValueError):
-            return tqdm(total=total, file=Expendable(sys.stderr), mininterval=10.0, **options)
+        if (bar := _drawn(total, Expendable(sys.stderr), {"mininterval": 10.0, **options})) is not None:
+            return bar
     return tqdm(total=total, disable=True, **options)
 
 
