@@ -39,7 +39,7 @@ _UNEVEN = 50
 _FAR = 5
 
 _UNDECIDED = {
-    Verdict.VACUOUS: "every gradient is 0 on four rows, so that nothing would be learnt",
+    Verdict.VACUOUS: "every gradient is 0 on four rows, so that nothing would be learned",
     Verdict.INCONCLUSIVE: "too close to kinks to decide; check it on other rows: print(dl.check_model(model, x, y))",
 }
 

@@ -77,8 +77,8 @@ class OverfitResult:
 
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.0%}"
-        learnt = "memorised" if self.ok else "not memorised"
-        told = f"{len(self.rows)} rows {learnt} in {self.steps} steps: loss {self.first_loss:.4g} -> "
+        memorised = "memorised" if self.ok else "not memorised"
+        told = f"{len(self.rows)} rows {memorised} in {self.steps} steps: loss {self.first_loss:.4g} -> "
         return "\n".join([f"{told}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])
 
 
@@ -110,7 +110,7 @@ def overfit_tiny(
     Returns
     -------
     OverfitResult
-        Nothing is raised if the rows are not learnt: print the result, which says why.
+        Nothing is raised if the rows are not memorised: print the result, which says why.
 
     Raises
     ------
@@ -168,24 +168,24 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     except NonFiniteError as error:
         broken = f"after {len(losses) - 1} steps training broke down: {error}; is x too large, or the learning rate?"
     metrics = {} if broken else model.loss.metrics(outputs, y)
-    learnt = losses[-1] <= goal
-    findings = _faults_of_rows(x, y, rows, learnt=learnt)
+    memorised = losses[-1] <= goal
+    findings = _faults_of_rows(x, y, rows, memorised=memorised)
     if broken:
         findings.append(broken)
-    elif not learnt:
+    elif not memorised:
         nothing = _NO_PARAMETER if not model.parameters else _FROZEN if not trainable else "" if felt else _NOT_FELT
         if nothing or not findings:
             findings.append(nothing or _why(model.loss, outputs, y, losses, goal))
     return OverfitResult(not findings, rows, losses, goal, metrics.get("accuracy"), findings)
 
 
-def _faults_of_rows(x: Array, y: Array, rows: Array, *, learnt: bool) -> list[str]:
+def _faults_of_rows(x: Array, y: Array, rows: Array, *, memorised: bool) -> list[str]:
     """Return what makes it impossible, or worthless, to memorise these rows."""
     if len(rows) > 1 and (y == y[0]).all():
         return [f"all {len(rows)} rows have the same target, {y[0]}: to learn that proves nothing; take other rows"]
     if len(rows) > 1 and (x == x[0]).all():
         return ["all rows of x are the same, so nothing can tell them apart: was the data read right?"]
-    if not learnt and (told := contradiction(x, y, rows)):
+    if not memorised and (told := contradiction(x, y, rows)):
         return [f"{told}: no network can learn both"]
     return []
 

@@ -93,7 +93,7 @@ def find_learning_rate(
     The suggestion is a tenth of the rate at which the loss of the held-out rows is lowest, but at least `lowest`:
     there it is about to rise, and a tenth is the usual margin. There is no suggestion if this loss has not fallen by
     1 %, or if the targets of the held-out rows in other orders would have fared about as well, so that nothing was
-    learnt of which row has which target.
+    learned about which row has which target.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def find_learning_rate(
         else:
             diverged = False
         tenth = max(float(rates[np.argmin(held_losses)]) / 10, lowest)
-        suggestion = tenth if _learnt(model.loss, first, best, held_out.y) else None
+        suggestion = tenth if _learned(model.loss, first, best, held_out.y) else None
     return LearningRateResult(rates[: len(losses)], np.array(losses), np.array(held_losses), suggestion, diverged)
 
 
@@ -194,7 +194,7 @@ def _training_outputs(model: Model, x: Array, batch_size: int) -> Array:
     return outputs
 
 
-def _learnt(loss: Loss, first: Array, best: Array, targets: Array) -> bool:
+def _learned(loss: Loss, first: Array, best: Array, targets: Array) -> bool:
     """Return whether the loss fell from the outputs `first` to `best`, and for these targets more than for others.
 
     The others are the same targets in other orders: confident outputs that become cautious lower the loss of them all.

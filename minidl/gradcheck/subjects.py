@@ -52,7 +52,7 @@ class Subject(ABC):
         Raises
         ------
         Broken
-            If they cannot be had at the point itself, or their shape changes.
+            If they cannot be computed at the point itself, or their shape changes.
         """
         self.forwards += 1
         if self._shape is None:

@@ -24,7 +24,7 @@ def write_report(out: Path, train: Dataset, checks: list[GradientCheck], outcome
         "W². Mini-batches are reshuffled every epoch. Cost, loss and accuracy are measured after each epoch, over all "
         "images."
     )
-    settings = {"data": f"{train.name} ({train.source})", "training images": len(train), "images a batch": BATCH_SIZE}
+    settings = {"data": f"{train.name} ({train.source})", "training images": len(train), "batch size": BATCH_SIZE}
     settings |= {"epochs": len(shown[0].history), "seed" + "s" * (len(seeds) > 1): ", ".join(map(str, seeds))}
     report.settings(settings)
     report.heading("Test accuracy")

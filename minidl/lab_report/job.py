@@ -53,7 +53,7 @@ def load_data(options: argparse.Namespace) -> tuple[dl.Dataset, dl.Dataset, dl.D
         except dl.DownloadError as error:
             if options.dataset == "cifar10":
                 raise
-            say(f"{error}\nCIFAR-10 cannot be had, so this run uses synthetic images.", verbose=1)
+            say(f"{error}\nCIFAR-10 is unavailable; using synthetic images.", verbose=1)
     train, validation, test = (dl.datasets.synthetic_images(n, rng=part) for part in (1, 2, 3))
     return train, validation, test
 

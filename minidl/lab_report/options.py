@@ -7,7 +7,7 @@ from collections.abc import Callable
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the main job to `parser`; `settled` makes up its mind about them."""
     kinds = ["auto", "cifar10", "synthetic"]
-    auto = "auto: CIFAR-10 if it can be had, else synthetic"
+    auto = "auto: CIFAR-10 if it is available, else synthetic"
     parser.add_argument("--dataset", choices=kinds, default="auto", help=auto)
     parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
     folder = "folder for the report (default: runs/cifar_softmax, with --quick runs/cifar_softmax_quick)"

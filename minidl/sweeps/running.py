@@ -80,7 +80,7 @@ def sweep(
     ------
     InputError
         If an argument is none of these, `out` is a folder or cannot be written, another process writes into it, or
-        `run` does not arrive in a worker.
+        `run` cannot be sent to a worker.
     DataError
         If `out` is a file of something else than a sweep.
     SweepError
@@ -166,7 +166,7 @@ def _check_that_it_arrives(run: Run, name: str, engine: Submits) -> None:
         engine.submit(callable, run).result()
     except Exception as error:
         raise InputError(
-            f"run: {name} does not arrive in a worker ({type(error).__name__}: {error}). Define it at the top level of "
+            f"run: {name} cannot be sent to a worker ({type(error).__name__}: {error}). Define it at the top level of "
             "a module that the workers can import, not as a lambda, inside of a function or in a notebook; and a "
             "script's own work belongs under: if __name__ == '__main__':"
         ) from error

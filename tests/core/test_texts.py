@@ -62,6 +62,7 @@ def test_a_path_of_bytes_that_are_no_letters_is_one(tmp_path):
     model = trainer().model
     model.save_weights(path)
     model.load_weights(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 TEXTS = {

@@ -314,7 +314,7 @@ def test_wrong_use_is_refused(call, error, words):
 # -- learning a few rows by heart
 
 
-def test_rows_are_learnt_by_heart():
+def test_rows_are_memorised():
     result = dl.overfit_tiny(trainer_of(mlp(), regularizer=dl.L2(10.0)).model, blobs())
     assert result
     assert len(result.rows) == 20

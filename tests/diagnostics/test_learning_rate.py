@@ -1,4 +1,4 @@
-"""find_learning_rate: a rate that trains where something can be learnt, and none out of the noise of batches."""
+"""find_learning_rate: a rate that trains where something can be learned, and none out of the noise of batches."""
 
 from functools import cache
 

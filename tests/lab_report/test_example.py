@@ -172,7 +172,7 @@ def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkey
     monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", no_network)
     options = module.parse(["--quick", "--data-dir", "d"])
     assert {data.name for data in lab_report.load_data(options)} == {"synthetic images"}
-    assert "CIFAR-10 cannot be had, so this run uses synthetic images" in capsys.readouterr().err
+    assert "CIFAR-10 is unavailable; using synthetic images" in capsys.readouterr().err
     with pytest.raises(dl.DownloadError):
         lab_report.load_data(module.parse(["--dataset", "cifar10"]))
 

@@ -67,7 +67,8 @@ def test_nothing_runs():
         def forward(self, x, train=False):
             raise AssertionError
 
-    dl.Model(dl.Sequential(dl.Dense(6, 4, rng=0), NeverRuns()), dl.MeanSquaredError()).summary((6,))
+    summary = dl.Model(dl.Sequential(dl.Dense(6, 4, rng=0), NeverRuns()), dl.MeanSquaredError()).summary((6,))
+    assert [row[3] for row in summary.rows] == [28, 0]
 
 
 def test_flat_rows_may_be_given_by_their_length():

@@ -2,7 +2,7 @@
 
 A case is one damaged file. It has to end in the very object that the undamaged file holds, or in the one error that the
 reader documents; soon, and in little memory; and meanwhile nothing may be started, imported, deleted or opened for
-writing. Each case depends on seed and number alone, so that one that failed can be had again:
+writing. Each case depends on seed and number alone, so that one that failed can be made again:
 ``python tests/support/fuzzing.py KIND SEED FIRST COUNT PATIENCE`` reads `COUNT` cases and prints a report in JSON.
 """
 

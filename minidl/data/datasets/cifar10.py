@@ -1,4 +1,4 @@
-"""CIFAR-10: 60,000 small pictures of ten classes, from wherever they can be had.
+"""CIFAR-10: 60,000 small pictures of ten classes, from whichever source is available.
 
 That is a folder or archive that is given, minidl's cache, or a download that fills it.
 
