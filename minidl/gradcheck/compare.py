@@ -9,7 +9,8 @@ import numpy as np
 
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import first, index_of
-from minidl.gradcheck.disagreement import Kind, diagnose, gradient_noise, judge, smallness
+from minidl.gradcheck.cause import diagnose
+from minidl.gradcheck.disagreement import Kind, gradient_noise, judge, smallness
 from minidl.gradcheck.measured import Compared, joined, measure, project
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.slopes import FIRST_STEP, Line, unit_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl._core.types import Array
 from minidl.gradcheck import check_layer, check_loss, check_regularizer
-from minidl.gradcheck.layer_probes import results_of
+from minidl.gradcheck.precision import results_of
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.regularizers import Regularizer
