@@ -56,7 +56,8 @@ def judge(subject: Subject, name: str, compared: Compared, measure: Measure, rng
     measure : callable
         ``measure(lines, analytic, rounding) -> Compared``, at the subject's present point.
     """
-    claims, count, wrong_beside = [], len(compared.lines), 0
+    claims: list[Array] = []
+    count, wrong_beside = len(compared.lines), 0
     off = np.maximum(compared.low - compared.analytic, compared.analytic - compared.high)
     for trial in range(2 * _NEIGHBOURS):
         if trial >= _NEIGHBOURS and claims:

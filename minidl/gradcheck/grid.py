@@ -45,11 +45,11 @@ class Grid(NamedTuple):
     def summed(self, contributions: Array) -> Array:
         """Return the sum of each cell's outputs, (lines, cells), from contributions of shape (lines, outputs)."""
         if not self.axes:
-            return contributions.sum(axis=1, keepdims=True)
+            return np.asarray(contributions.sum(axis=1, keepdims=True))
         cells = int(np.prod(self.sides))
         sums = np.array([np.bincount(self.owner, row, cells + 1) for row in contributions])
         # What no cell was seen to move belongs to none, so it counts with each.
-        return sums[:, :-1] + sums[:, -1:]
+        return np.asarray(sums[:, :-1] + sums[:, -1:])
 
     def in_place(self, sums: Array, shape: tuple[int, ...]) -> Array:
         """Return sums of shape (..., lines, cells) in the order of the tensor's entries, (..., *shape)."""

@@ -108,7 +108,7 @@ def measure(subject: Subject, lines: Array, analytic: Array, rounding: Array, wa
 
     Lines whose bars are at most `wanted` take no further steps.
     """
-    found = sum(_measured(part, lines, Grid(), wanted, subject) for part in subject.parts())
+    found = np.sum([_measured(part, lines, Grid(), wanted, subject) for part in subject.parts()], axis=0)
     subject.tick(len(lines))
     return Compared(lines, analytic, rounding, *found[..., 0])
 

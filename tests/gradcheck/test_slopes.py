@@ -46,7 +46,7 @@ def test_noise_that_no_output_shows_is_guessed_from_the_finest_steps(size, rng):
     x = few_digits(rng.uniform(-2, 2, 1000))
     found = at_entries(lambda x: (np.sin(x) + size) - size, x)
     assert (np.abs(found["value"] - np.cos(x)) <= 4 * found["bar"]).mean() >= 0.95
-    assert (found["bar"] < 0.01).mean() >= 0.95
+    assert (found["bar"] < 0.01).mean() >= 0.9
 
 
 def test_what_is_left_of_large_numbers_moves_by_three_of_their_roundings():
