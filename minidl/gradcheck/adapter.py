@@ -3,7 +3,7 @@
 import copy
 import inspect
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from minidl._core.types import Array
 from minidl.nn.layers import Layer
 from minidl.nn.parameter import Parameter
 
-Function = Callable[..., Any]
+Call = Callable[..., Any]
 State = dict[str, Any]
 
 
@@ -62,49 +62,68 @@ class ForeignLayer(Layer):
         batch_independent: bool = True,
     ) -> None:
         names = dict(parameters or {})
-        state = {name: np.array(getattr(target, name), np.float64) for name in names}
-        self._wrap(_of_object, (target, forward, backward, list(names.values())), batch_independent, state)
+
+        def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
+            for name, value in state.items():
+                setattr(target, name, value)
+            y = getattr(target, forward)(x)
+            return y, lambda dy: (getattr(target, backward)(dy), *(getattr(target, name) for name in names.values()))
+
+        self._wrap(run, target, {name: np.array(getattr(target, name), float) for name in names}, batch_independent)
 
     @classmethod
     def from_torch(cls, function: Any, *arguments: Any, batch_independent: bool = True) -> Self:
-        """Wrap a PyTorch function or module; it runs on the CPU, its backward through PyTorch's own engine.
+        """Wrap a function or module of PyTorch; it runs on the CPU, and PyTorch's engine calls its backward.
 
-        Random numbers are the same in every forward.
+        It must take float64 as well as float32, and return one tensor. A forward that draws random numbers is found
+        NONDETERMINISTIC: pass a mask as an argument, or set the rate of a dropout to 0.
 
         Parameters
         ----------
         function : subclass of torch.autograd.Function, or torch.nn.Module
             A function is called as ``function.apply(x, *arguments)``.
         *arguments
-            Floating-point arrays, and tensors with ``requires_grad``, are parameters; anything else is passed on as it
-            is. A parameter is called as in the signature of the function's forward, or by its path in the module.
+            What the function's forward takes after x. Arrays of floating-point numbers, and tensors with
+            ``requires_grad``, are parameters; anything else is passed on. The report calls a parameter by its name in
+            the signature of the function's forward, or by its path in the module.
         batch_independent : bool
             False for a layer that mixes its rows.
 
         Raises
         ------
         InputError
-            If `function` is neither, or its forward does not take these arguments.
+            If `function` is neither.
         """
         torch: Any = sys.modules.get("torch")
         if not torch or not isinstance(function, torch.nn.Module | type(torch.autograd.Function)):
-            wanted = "a subclass of torch.autograd.Function (not its apply) or a torch.nn.Module"
-            raise InputError(f"ForeignLayer.from_torch: expected {wanted}, got {function!r:.80}")
-        if isinstance(function, torch.nn.Module):
-            buffers = dict(function.named_buffers())
-            state = dict(function.named_parameters()) | buffers
+            raise InputError(f"from_torch: expected a Function class (not its apply) or a Module, got {function!r:.60}")
+        if is_module := isinstance(function, torch.nn.Module):
+            state, buffers = dict(function.named_parameters()), dict(function.named_buffers())
         else:
             plain = function.setup_context is torch.autograd.Function.setup_context
             state, buffers = _by_name(function.forward, 2 if plain else 1, arguments), {}
-        for name, value in state.items():
-            if name in buffers or getattr(value, "requires_grad", False):
-                state[name] = value.detach().numpy()
-        return cls.__new__(cls)._wrap(_of_torch, function, batch_independent, state, buffers)
+        parameters = {name: v.detach().numpy() for name, v in state.items() if getattr(v, "requires_grad", False)}
+
+        def tensor(value: Any, like: Any = None) -> Any:
+            if isinstance(value, np.ndarray):
+                return torch.from_numpy(value if min(value.strides, default=0) >= 0 else value.copy())
+            return value.to(like.dtype) if torch.is_tensor(value) and value.is_floating_point() else value
+
+        def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
+            given = tensor(x).requires_grad_()
+            tensors = {name: tensor(value, given) for name, value in state.items()}
+            leaves = [given, *(tensors[name].requires_grad_() for name in layer._parameters)]
+            call = torch.func.functional_call
+            y = call(target.train(train), tensors, given) if is_module else target.apply(given, *tensors.values())
+            # What a module does not use has a gradient of zero.
+            options = {"allow_unused": True, "materialize_grads": is_module}
+            return y.detach().numpy(), lambda dy: torch.autograd.grad(y, leaves, tensor(dy), **options)
+
+        layer = cls.__new__(cls)
+        return layer._wrap(run, function, state | parameters, batch_independent, buffers)
 
     @classmethod
-    def from_functions(
-        cls, forward: Function, backward: Function, *arguments: Any, batch_independent: bool = True
-    ) -> Self:
+    def from_functions(cls, forward: Call, backward: Call, *arguments: Any, batch_independent: bool = True) -> Self:
         """Wrap a pair of functions in the style of the course CS231n.
 
         Parameters
@@ -114,15 +133,10 @@ class ForeignLayer(Layer):
         backward : callable
             ``backward(dy, cache)``: the gradients of x and of every parameter, as a tuple in the order of `arguments`.
         *arguments
-            Floating-point arrays are parameters, called as in the signature of `forward`; anything else is passed on as
-            it is.
+            What `forward` takes after x. Arrays of floating-point numbers are parameters; anything else is passed on.
+            The report calls a parameter by its name in the signature of `forward`.
         batch_independent : bool
             False for a layer that mixes its rows.
-
-        Raises
-        ------
-        InputError
-            If `forward` does not take these arguments.
 
         Examples
         --------
@@ -136,8 +150,14 @@ class ForeignLayer(Layer):
         >>> check_layer(layer, np.array([[1.0, 0.5], [-3.0, 2.0]])).findings[0].tensor
         'gain'
         """
-        state = _by_name(forward, 1, arguments)
-        return cls.__new__(cls)._wrap(_of_functions, (forward, backward), batch_independent, state)
+
+        def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
+            got = forward(x, *state.values())
+            if not isinstance(got, tuple) or len(got) != 2:
+                raise InputError(f"expected forward to return y and a cache, got {type(got).__name__}; return y, cache")
+            return got[0], lambda dy: backward(dy, got[1])
+
+        return cls.__new__(cls)._wrap(run, forward, _by_name(forward, 1, arguments), batch_independent)
 
     @classmethod
     def from_numpy_ml(cls, layer: Any, x: Any, *, batch_independent: bool = True) -> Self:
@@ -152,42 +172,42 @@ class ForeignLayer(Layer):
             A batch, from which the layer makes its parameters if it has not yet.
         batch_independent : bool
             False for a layer that mixes its rows.
-
-        Raises
-        ------
-        InputError
-            If `layer` has no such interface.
         """
         target = copy.deepcopy(layer)
-        target.forward(np.array(x, np.float64), retain_derived=False)
-        state = {name: np.array(value, np.float64) for name, value in target.parameters.items()}
-        buffers = state.keys() - target.gradients.keys()
-        return cls.__new__(cls)._wrap(_of_numpy_ml, target, batch_independent, state, buffers)
+        target.forward(np.array(x, float), retain_derived=False)
+        parameters = {name: target.parameters[name] for name in target.gradients}
+        buffers = {name: value for name, value in target.parameters.items() if name not in parameters}
 
-    def _wrap(self, vjp: Function, target: Any, independent: bool, state: State, buffers: Collection[str] = ()) -> Self:
-        """Take `target`, which `vjp` can run with `state`: buffers, parameters (arrays of floats), and constants."""
-        self._vjp, self._target, self.batch_independent = vjp, copy.deepcopy(target), independent
-        for name, value in state.items():
-            floating = isinstance(value, np.ndarray) and value.dtype.kind == "f"
-            if name in buffers:
-                self._buffers[name] = np.array(value, np.float64 if floating else None)
-            elif floating:
-                # Not by `add_parameter`: the name may be a path, and findings are to call it as the user does.
-                self._parameters[name] = Parameter(value, name=name, dtype=np.float64)
-        self._state = copy.deepcopy(state) | self._buffers | self._parameters
+        def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
+            target.flush_gradients()
+            target.parameters.update(state)
+            y = target.forward(x, retain_derived=train)
+            for name in buffers:
+                state[name][...] = target.parameters[name]
+            return y, lambda dy: (target.backward(dy), *(target.gradients[name] for name in parameters))
+
+        return cls.__new__(cls)._wrap(run, target, parameters, batch_independent, buffers)
+
+    def _wrap(self, run: Call, target: Any, state: State, independent: bool, buffers: State | None = None) -> Self:
+        """Take `target` and the `state` to run it with, in which arrays of floats are parameters.
+
+        ``run(target, x, state, train)`` returns y and the function from dy to the gradients of x and every parameter.
+        """
+        self._run, self._target, self.batch_independent = run, copy.deepcopy(target), independent
+        self._buffers.update({name: np.asarray(buffer).copy() for name, buffer in (buffers or {}).items()})
+        arrays = {name: v for name, v in state.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"}
+        # Not by `add_parameter`: the name may be a path, and findings are to call it as the user does.
+        self._parameters.update({name: Parameter(v, name=name, dtype=np.float64) for name, v in arrays.items()})
+        self._state = copy.deepcopy(state) | {name: p.value for name, p in self._parameters.items()} | self._buffers
         return self
 
     def forward(self, x: Array, train: bool = False) -> Array:
+        # Other libraries need not take an empty batch, nor a single row where rows mix.
+        if len(x) < (least := 1 if self.batch_independent else 2):
+            raise InputError(f"{self!r}: expected at least {least} rows, got {len(x)}")
         # An object without a train flag keeps what its backward needs on every forward: only those of training may.
         target = self._target if train else copy.deepcopy(self._target)
-        state = {name: value.value if isinstance(value, Parameter) else value for name, value in self._state.items()}
-        try:
-            y, pullback = self._vjp(target, x, state, list(self._parameters), train)
-        except Exception as error:
-            # One row may be too few for a layer that mixes them.
-            if self.batch_independent or len(x) > 1:
-                raise
-            raise InputError(f"{self!r}: {error}") from error
+        y, pullback = self._run(target, x, self._state, train)
         if train:
             self.keep(pullback)
         return _at_most(x, y)
@@ -205,70 +225,12 @@ class ForeignLayer(Layer):
         return _at_most(dy, gradients[0]).copy()
 
     def __repr__(self) -> str:
-        first = self._target[0] if isinstance(self._target, tuple) else self._target
-        return f"ForeignLayer({getattr(first, '__name__', type(first).__name__)})"
+        return f"ForeignLayer({getattr(self._target, '__name__', type(self._target).__name__)})"
 
 
-# Each of these calls forward, and returns y and the function from dy to the gradients of x and of the parameters.
-
-
-def _of_object(target: Any, x: Array, state: State, parameters: list[str], train: bool) -> tuple[Any, Function]:
-    subject, forward, backward, gradients = target
-    for name, value in state.items():
-        setattr(subject, name, value)
-    y = getattr(subject, forward)(x)
-    return y, lambda dy: (getattr(subject, backward)(dy), *(getattr(subject, name) for name in gradients))
-
-
-def _of_functions(target: Any, x: Array, state: State, parameters: list[str], train: bool) -> tuple[Any, Function]:
-    forward, backward = target
-    found = forward(x, *state.values())
-    if not isinstance(found, tuple) or len(found) != 2:
-        raise InputError(f"expected forward to return y and a cache, got {type(found).__name__}; write return y, cache")
-    return found[0], lambda dy: backward(dy, found[1])
-
-
-def _of_torch(target: Any, x: Array, state: State, parameters: list[str], train: bool) -> tuple[Any, Function]:
-    torch: Any = sys.modules["torch"]
-    is_module = isinstance(target, torch.nn.Module)
-
-    def tensor(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            return torch.from_numpy(value if min(value.strides, default=0) >= 0 else value.copy())
-        return value.to(given.dtype) if torch.is_tensor(value) and value.is_floating_point() else value
-
-    given = tensor(x).requires_grad_()
-    tensors = {name: tensor(value) for name, value in state.items()}
-    leaves = [given, *(tensors[name].requires_grad_() for name in parameters)]
-    y = (
-        torch.func.functional_call(target.train(train), tensors, given)
-        if is_module
-        else target.apply(given, *tensors.values())
-    )
-    if not torch.is_tensor(y):
-        raise InputError(f"expected forward to return one tensor, got {type(y).__name__}")
-    # What a module does not use has a gradient of zero.
-    options = {"allow_unused": True, "materialize_grads": is_module}
-    return y.detach().numpy(), lambda dy: torch.autograd.grad(y, leaves, tensor(dy), **options)
-
-
-def _of_numpy_ml(target: Any, x: Array, state: State, parameters: list[str], train: bool) -> tuple[Any, Function]:
-    target.flush_gradients()
-    target.parameters.update(state)
-    y = target.forward(x, retain_derived=train)
-    for name in state.keys() - set(parameters):
-        state[name][...] = target.parameters[name]
-    return y, lambda dy: (target.backward(dy), *(target.gradients[name] for name in parameters))
-
-
-def _by_name(forward: Function, before: int, arguments: Sequence[Any]) -> State:
+def _by_name(forward: Call, before: int, arguments: tuple[Any, ...]) -> State:
     """Return `arguments` by their names in the signature of `forward`, which takes `before` others before them."""
-    try:
-        signature = inspect.signature(forward)
-        signature.bind(*[None] * before, *arguments)
-    except TypeError as error:
-        raise InputError(f"ForeignLayer: {error}; pass what forward takes after x") from error
-    names = list(signature.parameters)
+    names = list(inspect.signature(forward).parameters)
     # Of *weights, the second is weights2.
     names += [f"{names[-1]}{i}" for i in range(2, before + len(arguments))]
     return dict(zip(names[before:], arguments, strict=False))
