@@ -8,6 +8,16 @@ from minidl import ForeignLayer, Verdict
 
 torch = pytest.importorskip("torch", reason="needs the extra oracle: pip install torch")
 
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """On a busy machine PyTorch's threads wait for each other longer than these small arrays take."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 X = np.random.default_rng(0).normal(size=(4, 3))
 W, B = np.random.default_rng(1).normal(size=(3, 5)), np.array([0.5, -1.0, 0.25, 2.0, 1.0])
 
