@@ -4,6 +4,7 @@ import copy
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 import numpy as np
@@ -18,10 +19,10 @@ State = dict[str, Any]
 
 
 class ForeignLayer(Layer):
-    """Code that is no `Layer`, as one: it can be checked as it is.
+    """A layer made of other code, such as a function of PyTorch, so that it can be checked.
 
-    The constructor takes any object with a forward and a backward method. For other interfaces there are `from_torch`,
-    `from_functions` and `from_numpy_ml`. What is wrapped is copied, never changed.
+    The constructor takes any object with a forward and a backward method; for other interfaces there are `from_torch`,
+    `from_functions` and `from_numpy_ml`. They copy what they are given, and never change it.
 
     Parameters
     ----------
@@ -65,6 +66,9 @@ class ForeignLayer(Layer):
 
         def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
             for name, value in state.items():
+                # The target may add to its gradients, or compute them as a property.
+                with suppress(AttributeError):
+                    setattr(target, names[name], np.zeros_like(value))
                 setattr(target, name, value)
             y = getattr(target, forward)(x)
             return y, lambda dy: (getattr(target, backward)(dy), *(getattr(target, name) for name in names.values()))
@@ -221,7 +225,7 @@ class ForeignLayer(Layer):
             raise InputError(f"{self!r}: expected an array as the gradient of each of {', '.join(names)}; got {got}")
         for parameter, gradient in zip(self._parameters.values(), gradients[1:], strict=True):
             parameter.add_grad(np.asarray(gradient))
-        # Other libraries may hand dy on.
+        # Other libraries may return dy itself.
         return _at_most(dy, gradients[0]).copy()
 
     def __repr__(self) -> str:
@@ -237,6 +241,6 @@ def _by_name(forward: Call, before: int, arguments: tuple[Any, ...]) -> State:
 
 
 def _at_most(x: Array, result: Any) -> Array:
-    """Return a result as an array, in x's dtype if that is the smaller one: other libraries compute in float64."""
+    """Return a result as an array, a float64 one in x's dtype: many scripts compute in float64 whatever they get."""
     array = np.asarray(result)
     return array.astype(x.dtype) if array.dtype == np.float64 else array

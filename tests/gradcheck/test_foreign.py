@@ -94,6 +94,39 @@ def test_wrong_use_is_answered_with_what_came():
         ForeignLayer.from_functions(affine_forward, affine_backward, W, B).forward(X[:0])
 
 
+class Adding:
+    """An object that adds to its gradient, as most libraries do between two calls of zero_grad."""
+
+    def __init__(self):
+        self.w, self.dw = np.array([2.0, -1.0, 0.5]), np.zeros(3)
+
+    def forward(self, x):
+        self.x = x
+        return x * self.w
+
+    def backward(self, dy):
+        self.dw += (dy * self.x).sum(axis=0)
+        return dy * self.w
+
+
+class Deriving(Adding):
+    """An object whose gradient is a property."""
+
+    def __init__(self):
+        self.w = np.array([2.0, -1.0, 0.5])
+
+    dw = property(lambda self: (self.dy * self.x).sum(axis=0))
+
+    def backward(self, dy):
+        self.dy = dy
+        return dy * self.w
+
+
+@pytest.mark.parametrize("cls", [Adding, Deriving])
+def test_an_object_may_add_to_its_gradient_or_derive_it(cls):
+    assert dl.check_layer(ForeignLayer(cls(), {"w": "dw"}), X).verdict is Verdict.PASS
+
+
 class Gradual:
     """The interface of a numpy-ml layer: parameters from the first forward, gradients summed over all kept inputs."""
 
