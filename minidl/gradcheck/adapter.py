@@ -1,26 +1,39 @@
 """ForeignLayer: an object of another library, or a course script, as a layer that can be checked."""
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Self
 
 import numpy as np
 
+from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.layers import Layer
+from minidl.nn.parameter import Parameter
+
+Call = Callable[..., Any]
+State = dict[str, Any]
 
 
 class ForeignLayer(Layer):
-    """Any object with a forward and a backward method, as a `Layer`.
+    """A layer made of other code, such as a function of PyTorch, so that it can be checked.
+
+    The constructor takes any object with a forward and a backward method; for other interfaces there are `from_torch`,
+    `from_functions` and `from_numpy_ml`. They copy what they are given, and never change it.
 
     Parameters
     ----------
     target : object
-        Its forward takes x and returns y; its backward takes dy and returns dx. It is copied, never changed.
+        Its forward takes x and returns y; its backward takes dy and returns dx.
     parameters : mapping of str to str
         The attribute that holds each parameter, and the one in which backward leaves that parameter's gradient.
     forward, backward : str
         The methods' names.
+    batch_independent : bool
+        False for a layer that mixes its rows, such as a batch normalization.
 
     Examples
     --------
@@ -47,29 +60,187 @@ class ForeignLayer(Layer):
         *,
         forward: str = "forward",
         backward: str = "backward",
+        batch_independent: bool = True,
     ) -> None:
-        self.target = copy.deepcopy(target)
-        self._gradient_names = dict(parameters or {})
-        self._forward, self._backward = forward, backward
-        for name in self._gradient_names:
-            self.add_parameter(name, getattr(target, name), dtype=np.float64)
+        names = dict(parameters or {})
+
+        def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
+            for name, value in state.items():
+                # The target may add to its gradients, or compute them as a property.
+                with suppress(AttributeError):
+                    setattr(target, names[name], np.zeros_like(value))
+                setattr(target, name, value)
+            y = getattr(target, forward)(x)
+            return y, lambda dy: (getattr(target, backward)(dy), *(getattr(target, name) for name in names.values()))
+
+        self._wrap(run, target, {name: np.array(getattr(target, name), float) for name in names}, batch_independent)
+
+    @classmethod
+    def from_torch(cls, function: Any, *arguments: Any, batch_independent: bool = True) -> Self:
+        """Wrap a function or module of PyTorch; it runs on the CPU, and PyTorch's engine calls its backward.
+
+        It must take float64 as well as float32, and return one tensor. A forward that draws random numbers is found
+        NONDETERMINISTIC: pass a mask as an argument, or set the rate of a dropout to 0.
+
+        Parameters
+        ----------
+        function : subclass of torch.autograd.Function, or torch.nn.Module
+            A function is called as ``function.apply(x, *arguments)``.
+        *arguments
+            What the function's forward takes after x. Arrays of floating-point numbers, and tensors with
+            ``requires_grad``, are parameters; anything else is passed on. The report calls a parameter by its name in
+            the signature of the function's forward, or by its path in the module.
+        batch_independent : bool
+            False for a layer that mixes its rows.
+
+        Raises
+        ------
+        InputError
+            If `function` is neither.
+        """
+        torch: Any = sys.modules.get("torch")
+        if not torch or not isinstance(function, torch.nn.Module | type(torch.autograd.Function)):
+            raise InputError(f"from_torch: expected a Function class (not its apply) or a Module, got {function!r:.60}")
+        if is_module := isinstance(function, torch.nn.Module):
+            state, buffers = dict(function.named_parameters()), dict(function.named_buffers())
+        else:
+            plain = function.setup_context is torch.autograd.Function.setup_context
+            state, buffers = _by_name(function.forward, 2 if plain else 1, arguments), {}
+        parameters = {name: v.detach().numpy() for name, v in state.items() if getattr(v, "requires_grad", False)}
+
+        def tensor(value: Any, like: Any = None) -> Any:
+            if isinstance(value, np.ndarray):
+                return torch.from_numpy(value if min(value.strides, default=0) >= 0 else value.copy())
+            return value.to(like.dtype) if torch.is_tensor(value) and value.is_floating_point() else value
+
+        def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
+            given = tensor(x).requires_grad_()
+            tensors = {name: tensor(value, given) for name, value in state.items()}
+            leaves = [given, *(tensors[name].requires_grad_() for name in layer._parameters)]
+            call = torch.func.functional_call
+            y = call(target.train(train), tensors, given) if is_module else target.apply(given, *tensors.values())
+            # What a module does not use has a gradient of zero.
+            options = {"allow_unused": True, "materialize_grads": is_module}
+            return y.detach().numpy(), lambda dy: torch.autograd.grad(y, leaves, tensor(dy), **options)
+
+        layer = cls.__new__(cls)
+        return layer._wrap(run, function, state | parameters, batch_independent, buffers)
+
+    @classmethod
+    def from_functions(cls, forward: Call, backward: Call, *arguments: Any, batch_independent: bool = True) -> Self:
+        """Wrap a pair of functions in the style of the course CS231n.
+
+        Parameters
+        ----------
+        forward : callable
+            ``forward(x, *arguments) -> y, cache``.
+        backward : callable
+            ``backward(dy, cache)``: the gradients of x and of every parameter, as a tuple in the order of `arguments`.
+        *arguments
+            What `forward` takes after x. Arrays of floating-point numbers are parameters; anything else is passed on.
+            The report calls a parameter by its name in the signature of `forward`.
+        batch_independent : bool
+            False for a layer that mixes its rows.
+
+        Examples
+        --------
+        >>> def scale_forward(x, gain):
+        ...     return x * gain, (x, gain)
+        >>> def scale_backward(dy, cache):
+        ...     x, gain = cache
+        ...     return dy * gain, (dy * x).mean(axis=0)
+        >>> from minidl import check_layer
+        >>> layer = ForeignLayer.from_functions(scale_forward, scale_backward, np.array([2.0, -0.5]))
+        >>> check_layer(layer, np.array([[1.0, 0.5], [-3.0, 2.0]])).findings[0].tensor
+        'gain'
+        """
+
+        def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
+            got = forward(x, *state.values())
+            if not isinstance(got, tuple) or len(got) != 2:
+                raise InputError(f"expected forward to return y and a cache, got {type(got).__name__}; return y, cache")
+            return got[0], lambda dy: backward(dy, got[1])
+
+        return cls.__new__(cls)._wrap(run, forward, _by_name(forward, 1, arguments), batch_independent)
+
+    @classmethod
+    def from_numpy_ml(cls, layer: Any, x: Any, *, batch_independent: bool = True) -> Self:
+        """Wrap a layer of numpy-ml, or of the same interface.
+
+        Parameters
+        ----------
+        layer : object
+            Has ``forward(x, retain_derived)``, ``backward(dy)``, ``flush_gradients()``, and dicts ``parameters`` and
+            ``gradients``. What is in the first alone, such as a running mean, is a buffer.
+        x : array_like
+            A batch, from which the layer makes its parameters if it has not yet.
+        batch_independent : bool
+            False for a layer that mixes its rows.
+        """
+        target = copy.deepcopy(layer)
+        target.forward(np.array(x, float), retain_derived=False)
+        parameters = {name: target.parameters[name] for name in target.gradients}
+        buffers = {name: value for name, value in target.parameters.items() if name not in parameters}
+
+        def run(target: Any, x: Array, state: State, train: bool) -> tuple[Any, Call]:
+            target.flush_gradients()
+            target.parameters.update(state)
+            y = target.forward(x, retain_derived=train)
+            for name in buffers:
+                state[name][...] = target.parameters[name]
+            return y, lambda dy: (target.backward(dy), *(target.gradients[name] for name in parameters))
+
+        return cls.__new__(cls)._wrap(run, target, parameters, batch_independent, buffers)
+
+    def _wrap(self, run: Call, target: Any, state: State, independent: bool, buffers: State | None = None) -> Self:
+        """Take `target` and the `state` to run it with, in which arrays of floats are parameters.
+
+        ``run(target, x, state, train)`` returns y and the function from dy to the gradients of x and every parameter.
+        """
+        self._run, self._target, self.batch_independent = run, copy.deepcopy(target), independent
+        self._buffers.update({name: np.asarray(buffer).copy() for name, buffer in (buffers or {}).items()})
+        arrays = {name: v for name, v in state.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"}
+        # Not by `add_parameter`: the name may be a path, and findings are to call it as the user does.
+        self._parameters.update({name: Parameter(v, name=name, dtype=np.float64) for name, v in arrays.items()})
+        self._state = copy.deepcopy(state) | {name: p.value for name, p in self._parameters.items()} | self._buffers
+        return self
 
     def forward(self, x: Array, train: bool = False) -> Array:
+        # Other libraries need not take an empty batch, nor a single row where rows mix.
+        if len(x) < (least := 1 if self.batch_independent else 2):
+            raise InputError(f"{self!r}: expected at least {least} rows, got {len(x)}")
         # An object without a train flag keeps what its backward needs on every forward: only those of training may.
-        target = self.target if train else copy.deepcopy(self.target)
-        for name, parameter in self.named_parameters().items():
-            setattr(target, name, parameter.value.copy())
+        target = self._target if train else copy.deepcopy(self._target)
+        y, pullback = self._run(target, x, self._state, train)
         if train:
-            self.keep()
-        y: Array = getattr(target, self._forward)(x)
-        return y
+            self.keep(pullback)
+        return _at_most(x, y)
 
     def backward(self, dy: Array) -> Array:
-        self.kept()
-        dx: Array = getattr(self.target, self._backward)(dy)
-        for name, parameter in self.named_parameters().items():
-            parameter.add_grad(np.asarray(getattr(self.target, self._gradient_names[name])))
-        return dx
+        (pullback,) = self.kept()
+        gradients, names = pullback(dy), ["x", *self._parameters]
+        gradients = gradients if isinstance(gradients, tuple | list) else [gradients]
+        if len(gradients) != len(names) or any(gradient is None for gradient in gradients):
+            got = ", ".join(type(gradient).__name__ for gradient in gradients)
+            raise InputError(f"{self!r}: expected an array as the gradient of each of {', '.join(names)}; got {got}")
+        for parameter, gradient in zip(self._parameters.values(), gradients[1:], strict=True):
+            parameter.add_grad(np.asarray(gradient))
+        # Other libraries may return dy itself.
+        return _at_most(dy, gradients[0]).copy()
 
     def __repr__(self) -> str:
-        return f"ForeignLayer({type(self.target).__name__})"
+        return f"ForeignLayer({getattr(self._target, '__name__', type(self._target).__name__)})"
+
+
+def _by_name(forward: Call, before: int, arguments: tuple[Any, ...]) -> State:
+    """Return `arguments` by their names in the signature of `forward`, which takes `before` others before them."""
+    names = list(inspect.signature(forward).parameters)
+    # Of *weights, the second is weights2.
+    names += [f"{names[-1]}{i}" for i in range(2, before + len(arguments))]
+    return dict(zip(names[before:], arguments, strict=False))
+
+
+def _at_most(x: Array, result: Any) -> Array:
+    """Return a result as an array, a float64 one in x's dtype: many scripts compute in float64 whatever they get."""
+    array = np.asarray(result)
+    return array.astype(x.dtype) if array.dtype == np.float64 else array
