@@ -55,7 +55,7 @@ def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], 
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
     given = {name: point.copy() for name, point in points.items()}
     arguments = [*given.values()]
-    y, again = (_numbers("f", expect.untouched("f", lambda: f(*arguments), given)) for _ in range(2))
+    y, again = (numbers("f", expect.untouched("f", lambda: f(*arguments), given)) for _ in range(2))
     expect.same("f", "y", y, again)
     dy = random_upstream(y.shape, rng)
     back = partial(gradients_of, vjp, dy, arguments)
@@ -63,13 +63,13 @@ def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], 
     if len(found) != len(points):
         fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
     for (name, point), *both in zip(points.items(), found, seconds, strict=True):
-        gradient, again = (_numbers(f"vjp, for {name},", value) for value in both)
+        gradient, again = (numbers(f"vjp, for {name},", value) for value in both)
         if gradient.shape != point.shape:
             fail(f"expected a gradient of shape {point.shape}, got shape {gradient.shape}", name)
         expect.same("vjp", name, gradient, again)
 
 
-def _numbers(what: str, value: Any) -> Array:
+def numbers(what: str, value: Any) -> Array:
     """Return a copy of what a user's function returned as an array, or end the check if it is none of real numbers."""
     array = attempt(what, lambda: np.asarray(value))
     if array.dtype.kind not in "biuf":
@@ -79,23 +79,27 @@ def _numbers(what: str, value: Any) -> Array:
     return array.astype(np.float64)
 
 
-def behaviour_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> Probes:
-    """The gradient is linear in dy, also far out, where a clipping would show."""
+def behaviour_of_function(
+    f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator, what: str = "vjp", by: str = "dy"
+) -> Probes:
+    """The gradient is linear in dy, also far out, where a clipping would show; `what` and `by` are the user's words."""
 
-    def of(dy: Array) -> tuple[Any, ...]:
-        return attempt("vjp", lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
+    def of(dy: Array) -> list[Array]:
+        found = attempt(what, lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
+        return [np.array(gradient) for gradient in found]
 
     def linear() -> None:
         u, v = (random_upstream(np.shape(f(*points.values())), rng) for _ in range(2))
         # Powers of two change no digit.
         for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:
-            for name, got, first, second in zip(points, of(a * u + b * v), of(u), of(v), strict=True):
-                of_first, of_second = a * np.asarray(first), b * np.asarray(second)
-                size = np.abs(of_first).max() + np.abs(of_second).max()
-                if np.abs(got - (of_first + of_second)).max() > 1e-9 * size:
-                    how = f"{a:g} times dy does not give {a:g} times the gradient"
-                    if b:
-                        how = "a sum of two dy does not give the sum of their gradients"
-                    fail(f"vjp is not linear in dy: {how}", name)
+            dy = a * u + b * v
+            rule = f"{a:g} times {by} does not give {a:g} times the result"
+            if b:
+                rule = f"a sum of two {by} does not give the sum of their results"
+            for name, got, of_u, of_v in zip(points, of(dy), of(u), of(v), strict=True):
+                # What cancels to far less than dy is all rounding.
+                allowed = 1e-9 * (np.abs(a * of_u).max() + np.abs(b * of_v).max()) + 1e-12 * np.abs(dy).max()
+                if np.abs(got - (a * of_u + b * of_v)).max() > allowed:
+                    fail(f"{what} is not linear in {by}: {rule}", name)
 
     return [linear]
