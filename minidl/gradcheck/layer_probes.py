@@ -1,5 +1,6 @@
 """Contract probes of layers: rules that are exact, and need no numerical derivative; see `minidl.gradcheck.probing`."""
 
+import copy
 from contextlib import suppress
 from functools import cached_property, partial
 
@@ -10,7 +11,7 @@ from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.precision import agreement_of_single_precision
-from minidl.gradcheck.probing import Arrays, Call, Errors, Probes, Snapshot, attempt, fail
+from minidl.gradcheck.probing import SHARED, Arrays, Call, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.registration import line_to_write, unregistered
@@ -30,6 +31,15 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
         line = line_to_write(name, part)
         fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
     subject.plain_use(x, dy)
+    instances_share_nothing(layer, x, rng)
+
+
+def instances_share_nothing(layer: Layer, x: Array, rng: np.random.Generator) -> None:
+    """Two copies of `layer` that are called in turn each give what one gives alone."""
+    subject = _Behaviour(layer, x, rng)
+    # Another shape; and the same, for what is kept by its shape.
+    for other_x in (take_rows(x, len(x) + 1), 0.75 * x):
+        subject.beside_another(other_x)
 
 
 def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
@@ -44,7 +54,11 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
         subject.prediction_between,
         subject.parameters_alone,
         subject.shape_promised,
-        *(partial(subject.memory_layout, layout) for layout in layouts(x)),
+        *(
+            partial(probe, layout)
+            for layout in layouts(x)
+            for probe in (subject.layout_of_x, subject.layout_of_parameters)
+        ),
         subject.broadcast_dy,
         # Before batches of other sizes, which may renew what is wrongly kept.
         subject.other_order,
@@ -72,6 +86,8 @@ class _Purity(Snapshot):
         forwarded = y.copy()
         dy_given = dy.copy()
         dx = self.backward(dy_given, x_given)
+        if (index := first_difference(y, forwarded)) is not None:
+            fail(f"backward wrote into the y that {TRAIN} had returned, which other layers may still read", "y", index)
         self.own_memory("backward", "dx", dx)
         # Where forward hands x on, as a reshape does, backward may hand dy on: both are only read.
         if np.shares_memory(dx, dy_given) and not np.shares_memory(y, x_given):
@@ -162,21 +178,30 @@ class _Behaviour(Snapshot):
     def forward(self, x: Array, train: bool = True) -> Array:
         return attempt(TRAIN if train else EVAL, lambda: self.layer.forward(x.copy(), train))
 
-    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), between: Call = lambda: None) -> Arrays:
-        """Return copies of y, dx and gradients, from the state as it was found."""
-        self.reset()
-        y = attempt(f"{when}, forward", lambda: np.array(self.layer.forward(x, train=True)), let_through)
-        between()
-        dx = attempt(f"{when}, backward", lambda: np.array(self.layer.backward(dy)), let_through)
-        return {"y": y, "dx": dx} | {path: gradient.copy() for path, gradient in self.gradients().items()}
-
     def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "", dy_scale: float = 1.0) -> None:
         scale = max(self.scale * dy_scale, largest(*want.values()))
         for name, value in want.items():
             expect.close(when, name, got[name], value, scale, hint)
 
-    def gives_plain(self, when: str, between: Call = lambda: None) -> None:
-        self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), between=between), self.plain)
+    def gives_plain(self, when: str, between: Call = lambda: None, after: Call = lambda: None) -> None:
+        got = self.run(when, self.x.copy(), self.dy.copy(), between=between, after=after)
+        self.compare(when, got, self.plain)
+
+    def beside_another(self, x: Array) -> None:
+        """Compare with plain use while a copy of the layer takes `x` forward and backward."""
+        other = self.layer.astype(np.float64)
+        upstream: list[Array] = []
+
+        # How the copy takes this batch is for other probes.
+        def forward() -> None:
+            with suppress(Exception):
+                upstream.append(random_upstream(other.forward(x, train=True).shape, self.rng))
+
+        def backward() -> None:
+            with suppress(Exception):
+                other.backward(upstream.pop())
+
+        self.gives_plain(SHARED, forward, backward)
 
     def check_shapes(self, when: str, got: Arrays, rows: int) -> None:
         for name, value in got.items():
@@ -228,9 +253,8 @@ class _Behaviour(Snapshot):
 
     def parameters_alone(self) -> None:
         self.reset()
-        self.forward(self.x)
-        dy = self.dy.copy()
-        expect.untouched("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy})
+        y, dy = self.forward(self.x), self.dy.copy()
+        expect.untouched("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy, "y": y})
         self.compare("by backward_parameters", self.gradients(), _without(self.plain, "y", "dx"))
 
     def shape_promised(self) -> None:
@@ -241,11 +265,23 @@ class _Behaviour(Snapshot):
         if (len(self.x), *promised) != got and not silent:
             fail(f"output_shape promises {promised} for a row, and forward returns {got} for {len(self.x)} rows", "y")
 
-    def memory_layout(self, layout: str) -> None:
+    def layout_of_x(self, layout: str) -> None:
         when = f"with x and dy {layout}"
         got = self.run(when, layouts(self.x)[layout], layouts(self.dy)[layout])
         if not self.random:
             self.compare(when, got, self.plain)
+
+    def layout_of_parameters(self, layout: str) -> None:
+        self.reset()
+        memo = {}
+        for parameter in self.parameters.values():
+            if parameter.value.ndim:
+                memo[id(parameter.value)] = layouts(parameter.value)[layout]
+                memo[id(parameter.grad)] = gradient = layouts(parameter.grad)[layout]
+                gradient.flags.writeable = True
+        if memo:
+            when, laid = f"with parameters {layout}", Snapshot(copy.deepcopy(self.layer, memo), parameters=False)
+            self.compare(when, laid.run(when, self.x.copy(), self.dy.copy()), self.plain)
 
     def broadcast_dy(self) -> None:
         when, dy = "with a broadcast dy, whose strides are 0", np.broadcast_to(-0.625, self.dy.shape)

@@ -1,5 +1,6 @@
 """Contract probes of losses and regularizers; see `minidl.gradcheck.probing`."""
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,7 +13,7 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, largest, layouts, take_rows
-from minidl.gradcheck.probing import Errors, Probes, attempt, fail
+from minidl.gradcheck.probing import SHARED, Errors, Probes, attempt, fail
 from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
 from minidl.nn.regularizers import Regularizer
@@ -138,6 +139,21 @@ class _LossProbes:
             results.append((number, gradient.copy()))
         for call, name, *numbers in zip(("forward", "backward"), ("the loss", "d outputs"), *results, strict=True):
             expect.same(call, name, *numbers)
+        self.beside_another(0.75 * given, targets)
+        if self.has_rows:
+            self.beside_another(*(take_rows(a, len(given) + 1) for a in (given, targets)))
+
+    def beside_another(self, outputs: Array, targets: Any) -> None:
+        """Compare with plain use while a copy of the loss takes other outputs."""
+        other, want = copy.deepcopy(self.loss), self.plain()
+        value = attempt("forward", lambda: self.loss.forward(self.outputs.copy(), self.targets))
+        # How the copy takes them is for other probes.
+        with suppress(Exception):
+            other.forward(outputs, targets)
+        gradient = attempt(f"{SHARED}, backward", self.loss.backward)
+        with suppress(Exception):
+            other.backward()
+        self.compare(SHARED, (value, gradient), want)
 
     def consumes(self) -> None:
         self.plain()
@@ -174,6 +190,9 @@ class _LossProbes:
         for layout, laid in layouts(self.outputs).items():
             when = f"with outputs {layout}"
             self.compare(when, self.run(laid, self.targets, f"{when}, "), want)
+        for layout, laid in layouts(self.targets).items() if isinstance(self.targets, np.ndarray) else ():
+            when = f"with targets {layout}"
+            self.compare(when, self.run(self.outputs.copy(), laid, f"{when}, "), want)
 
     def other_order(self) -> None:
         loss, gradient = self.plain()

@@ -20,6 +20,8 @@ Arrays = dict[str, Array]
 Call = Callable[[], object]
 Probes = Iterable[Call]
 
+SHARED = "state is shared by instances, as in a class attribute: with another instance called in turn"
+
 
 class Broken(Exception):  # noqa: N818 - a rule is broken, no call went wrong
     """Ends a probe with its finding."""
@@ -94,6 +96,24 @@ class Snapshot:
         self.restore()
         for parameter in self.parameters.values():
             parameter.zero_grad()
+
+    def run(
+        self,
+        when: str,
+        x: Array,
+        dy: Array,
+        let_through: Errors = (),
+        between: Call = lambda: None,
+        after: Call = lambda: None,
+    ) -> Arrays:
+        """Return copies of y, dx and gradients, from the state as it was found."""
+        self.reset()
+        y = attempt(f"{when}, forward", lambda: self.layer.forward(x, train=True), let_through)
+        between()
+        dx = attempt(f"{when}, backward", lambda: self.layer.backward(dy), let_through)
+        after()
+        # They are valid until the layer's next training forward and its next backward.
+        return {name: np.array(value) for name, value in ({"y": y, "dx": dx} | self.gradients()).items()}
 
     def gradients(self) -> Arrays:
         """Return the arrays that gradients are added to, by the names that findings give them."""
