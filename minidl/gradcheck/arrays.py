@@ -30,9 +30,7 @@ def random_upstream(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 
 def layouts(a: Array) -> dict[str, Array]:
-    """Return copies of `a` that differ from it only in how they lie in memory; none of a number without axes."""
-    if not a.ndim:
-        return {}
+    """Return copies of `a`, which has an axis, that differ from it only in how they lie in memory."""
     flipped = (slice(None, None, -1),) * a.ndim
     locked = a.copy()
     locked.flags.writeable = False

@@ -4,6 +4,7 @@ import ast
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -130,20 +131,21 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     x = _batch("x", x if x.dtype.kind == "f" else x.astype(np.float64))
     run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
     twin = copied("check_model: model", model).astype(np.float64)
-    subjects.move_parameters(twin.parameters.values(), run.rng)
+    given = subjects.move_parameters(twin.parameters, run.rng)
 
     def as_predicted() -> bool:
         """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
     def subject(twin: Model, x: Array, y: Any) -> subjects.Subject:
-        return (subjects.CostSubject if as_predicted() else subjects.PartedCostSubject)(twin, x, y)
+        return (subjects.CostSubject if as_predicted() else subjects.PartedCostSubject)(twin, x, y, given)
 
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
         return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
 
     whole = run.through(call_probes.purity_of_model, subject, behaviour, twin, x, y, few=0)
-    return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y) if whole.ok else whole
+    parts = partial(subjects.PartedCostSubject, given=given)
+    return run.through(_nothing, parts, _nothing, twin, x, y) if whole.ok else whole
 
 
 class _Run:

@@ -11,7 +11,7 @@ from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.precision import agreement_of_single_precision
-from minidl.gradcheck.probing import SHARED, Arrays, Call, Probes, Snapshot, attempt, fail
+from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Probes, Snapshot, Turns, attempt, fail, turns_of
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.registration import line_to_write, unregistered
@@ -36,10 +36,12 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
 
 def instances_share_nothing(layer: Layer, x: Array, rng: np.random.Generator) -> None:
     """Two copies of `layer` that are called in turn each give what one gives alone."""
-    subject = _Behaviour(layer, x, rng)
+    subject, other = _Behaviour(layer, x, rng), layer.astype(np.float64)
     # Another shape; and the same, for what is kept by its shape.
     for other_x in (take_rows(x, len(x) + 1), 0.75 * x):
-        subject.beside_another(other_x)
+        dy = 0.75 * take_rows(subject.dy, len(other_x))
+        turns = turns_of(partial(other.forward, other_x, train=True), partial(other.backward, dy))
+        subject.gives_plain(SHARED, turns)
 
 
 def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
@@ -54,11 +56,7 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
         subject.prediction_between,
         subject.parameters_alone,
         subject.shape_promised,
-        *(
-            partial(probe, layout)
-            for layout in layouts(x)
-            for probe in (subject.layout_of_x, subject.layout_of_parameters)
-        ),
+        *(partial(subject.memory_layout, layout) for layout in layouts(x)),
         subject.broadcast_dy,
         # Before batches of other sizes, which may renew what is wrongly kept.
         subject.other_order,
@@ -183,25 +181,8 @@ class _Behaviour(Snapshot):
         for name, value in want.items():
             expect.close(when, name, got[name], value, scale, hint)
 
-    def gives_plain(self, when: str, between: Call = lambda: None, after: Call = lambda: None) -> None:
-        got = self.run(when, self.x.copy(), self.dy.copy(), between=between, after=after)
-        self.compare(when, got, self.plain)
-
-    def beside_another(self, x: Array) -> None:
-        """Compare with plain use while a copy of the layer takes `x` forward and backward."""
-        other = self.layer.astype(np.float64)
-        upstream: list[Array] = []
-
-        # How the copy takes this batch is for other probes.
-        def forward() -> None:
-            with suppress(Exception):
-                upstream.append(random_upstream(other.forward(x, train=True).shape, self.rng))
-
-        def backward() -> None:
-            with suppress(Exception):
-                other.backward(upstream.pop())
-
-        self.gives_plain(SHARED, forward, backward)
+    def gives_plain(self, when: str, others: Turns = ALONE) -> None:
+        self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), others=others), self.plain)
 
     def check_shapes(self, when: str, got: Arrays, rows: int) -> None:
         for name, value in got.items():
@@ -218,7 +199,8 @@ class _Behaviour(Snapshot):
         for factor in (2.0**24, 2.0**-24):
             got = self.run(f"with dy times {factor:g}", self.x, factor * u)
             want = {name: factor * value for name, value in at_u.items()}
-            self.compare(f"with dy times {factor:g}, and backward linear", got, want, dy_scale=max(1.0, factor))
+            hint = "; if it clips on purpose, see surrogate-gradients.md"
+            self.compare(f"with dy times {factor:g}, and backward linear", got, want, hint, max(1.0, factor))
         for name, value in _without(self.run("with dy = 0", self.x, np.zeros_like(u)), "y").items():
             if value.any():
                 fail(f"with dy = 0, {name} is not 0: backward must be linear in dy", name)
@@ -249,7 +231,8 @@ class _Behaviour(Snapshot):
         self.gives_plain("after two forwards, of which the second counts")
 
     def prediction_between(self) -> None:
-        self.gives_plain(f"with a {EVAL} between forward and backward", lambda: self.forward(self.other_x, False))
+        prediction = (self.forward(self.other_x, False) for _ in "1")
+        self.gives_plain(f"with a {EVAL} between forward and backward", prediction)
 
     def parameters_alone(self) -> None:
         self.reset()
@@ -265,23 +248,18 @@ class _Behaviour(Snapshot):
         if (len(self.x), *promised) != got and not silent:
             fail(f"output_shape promises {promised} for a row, and forward returns {got} for {len(self.x)} rows", "y")
 
-    def layout_of_x(self, layout: str) -> None:
+    def memory_layout(self, layout: str) -> None:
         when = f"with x and dy {layout}"
         got = self.run(when, layouts(self.x)[layout], layouts(self.dy)[layout])
         if not self.random:
             self.compare(when, got, self.plain)
-
-    def layout_of_parameters(self, layout: str) -> None:
         self.reset()
-        memo = {}
-        for parameter in self.parameters.values():
-            if parameter.value.ndim:
-                memo[id(parameter.value)] = layouts(parameter.value)[layout]
-                memo[id(parameter.grad)] = gradient = layouts(parameter.grad)[layout]
-                gradient.flags.writeable = True
-        if memo:
-            when, laid = f"with parameters {layout}", Snapshot(copy.deepcopy(self.layer, memo), parameters=False)
-            self.compare(when, laid.run(when, self.x.copy(), self.dy.copy()), self.plain)
+        # Gradients are written to.
+        kinds = ("value", "grad")[: 1 + (layout != "read-only")]
+        arrays = [getattr(p, kind) for p in self.parameters.values() if p.value.ndim for kind in kinds]
+        twin = copy.deepcopy(self.layer, {id(array): layouts(array)[layout] for array in arrays})
+        when = f"with parameters {layout}"
+        self.compare(when, Snapshot(twin, parameters=False).run(when, self.x.copy(), self.dy), self.plain)
 
     def broadcast_dy(self) -> None:
         when, dy = "with a broadcast dy, whose strides are 0", np.broadcast_to(-0.625, self.dy.shape)

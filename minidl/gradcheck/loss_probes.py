@@ -13,7 +13,7 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, largest, layouts, take_rows
-from minidl.gradcheck.probing import SHARED, Errors, Probes, attempt, fail
+from minidl.gradcheck.probing import ALONE, SHARED, Errors, Probes, Turns, attempt, fail, turns_of
 from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
 from minidl.nn.regularizers import Regularizer
@@ -107,11 +107,15 @@ class _LossProbes:
             self.targets = as_array("targets", targets)
         self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
 
-    def run(self, outputs: Array, targets: Any, when: str = "", let_through: Errors = ()) -> tuple[Array, Array]:
-        """Return the loss as an array, and a copy of its gradient."""
+    def run(
+        self, outputs: Array, targets: Any, when: str = "", let_through: Errors = (), others: Turns = ALONE
+    ) -> tuple[Array, Array]:
+        """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
         value = attempt(f"{when}forward", lambda: self.loss.forward(outputs, targets), let_through)
-        gradient = attempt(f"{when}backward", lambda: np.array(self.loss.backward()))
-        return _float(f"{when}forward", value), gradient
+        next(others, None)
+        gradient = attempt(f"{when}backward", self.loss.backward)
+        next(others, None)
+        return _float(f"{when}forward", value), np.array(gradient)
 
     def gradient(self, outputs: Array, targets: Any) -> Array:
         self.loss.forward(outputs, targets)
@@ -145,15 +149,9 @@ class _LossProbes:
 
     def beside_another(self, outputs: Array, targets: Any) -> None:
         """Compare with plain use while a copy of the loss takes other outputs."""
-        other, want = copy.deepcopy(self.loss), self.plain()
-        value = attempt("forward", lambda: self.loss.forward(self.outputs.copy(), self.targets))
-        # How the copy takes them is for other probes.
-        with suppress(Exception):
-            other.forward(outputs, targets)
-        gradient = attempt(f"{SHARED}, backward", self.loss.backward)
-        with suppress(Exception):
-            other.backward()
-        self.compare(SHARED, (value, gradient), want)
+        other = copy.deepcopy(self.loss)
+        turns = turns_of(partial(other.forward, outputs, targets), other.backward)
+        self.compare(SHARED, self.run(self.outputs.copy(), self.targets, f"{SHARED}, ", others=turns), self.plain())
 
     def consumes(self) -> None:
         self.plain()
@@ -180,19 +178,16 @@ class _LossProbes:
             with suppress(MinidlError):
                 attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
 
-        attempt("forward", lambda: self.loss.forward(given, self.targets))
-        expect.untouched("predict, metrics or probabilities", predict, {"outputs": given})
-        gradient = attempt("with predictions between, backward", self.loss.backward)
-        self.compare("with predictions between forward and backward", (want[0], gradient), want)
+        calls = (expect.untouched("predict, metrics or probabilities", predict, {"outputs": given}) for _ in "1")
+        when = "with predictions between forward and backward"
+        self.compare(when, self.run(given, self.targets, f"{when}, ", others=calls), want)
 
     def memory_layouts(self) -> None:
-        want = self.plain()
-        for layout, laid in layouts(self.outputs).items():
-            when = f"with outputs {layout}"
-            self.compare(when, self.run(laid, self.targets, f"{when}, "), want)
-        for layout, laid in layouts(self.targets).items() if isinstance(self.targets, np.ndarray) else ():
-            when = f"with targets {layout}"
-            self.compare(when, self.run(self.outputs.copy(), laid, f"{when}, "), want)
+        want, given = self.plain(), {"outputs": self.outputs, "targets": self.targets}
+        for name in ("outputs", "targets")[: 1 + self.has_rows]:
+            for layout, laid in layouts(given[name]).items():
+                when = f"with {name} {layout}"
+                self.compare(when, self.run(**given | {name: laid}, when=f"{when}, "), want)
 
     def other_order(self) -> None:
         loss, gradient = self.plain()
