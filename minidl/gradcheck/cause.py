@@ -14,7 +14,6 @@ from minidl.gradcheck.subjects import Subject
 
 # Wrong entries that get a finding each.
 _SHOWN = 4
-_PAGE = "see surrogate-gradients.md"
 Measure = Callable[[Array, Array, Array], Compared]
 
 
@@ -77,7 +76,7 @@ def _cause(subject: Subject, gradient: Array, entries: Compared, ratio: float | 
     at = np.array([line.entry for line in entries.lines]).reshape(len(wrong), tensor.ndim)
     axes = [axis for axis in range(tensor.ndim) if tensor.shape[axis] > 1]
     if not entries.seen.any():
-        return f"forward is flat here; if it rounds, and the gradient is intended, {_PAGE}"
+        return "forward is flat here; if it rounds, and the gradient is intended, see surrogate-gradients.md"
     if ratio is not None:
         return _factor(ratio, subject)
     # With larger bars anything would fit.
@@ -119,12 +118,9 @@ def _factor(ratio: float, subject: Subject) -> str:
     if abs(size - 1) < 1e-3:
         number = f"1 {'+' if size > 1 else '-'} {abs(size - 1):.2g}"
     if ratio < 0:
-        sign = "the sign is wrong"
-        return f"{sign}, and a factor {number}: if that is intended, {_PAGE}" if abs(size - 1) > 1e-6 else sign
-    guesses = [
-        (2.0, "a factor 2 (of a square), or all of it, counted twice"),
-        (0.5, "a factor 2 (of a square) missing"),
-    ]
+        also = f", and a factor {number}: if that is intended, see surrogate-gradients.md"
+        return "the sign is wrong" + (also if abs(size - 1) > 1e-6 else "")
+    guesses = [(2.0, "a factor 2 (or all of it) counted twice"), (0.5, "a factor 2 (of a square) missing")]
     shapes = {array.shape for array in (*vars(subject).values(), *subject.tensors.values()) if hasattr(array, "shape")}
     for n in {prod(axes) for shape in shapes for r in range(len(shape)) for axes in combinations(shape, r + 1)} - {1}:
         guesses += [(float(n), "a mean missing"), (1 / n, "a mean taken where a sum is meant")]

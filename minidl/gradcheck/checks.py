@@ -4,7 +4,6 @@ import ast
 import math
 import warnings
 from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -144,8 +143,7 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
         return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
 
     whole = run.through(call_probes.purity_of_model, subject, behaviour, twin, x, y, few=0)
-    parts = partial(subjects.PartedCostSubject, given=given)
-    return run.through(_nothing, parts, _nothing, twin, x, y) if whole.ok else whole
+    return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y, given) if whole.ok else whole
 
 
 class _Run:

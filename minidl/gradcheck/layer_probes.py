@@ -40,8 +40,7 @@ def instances_share_nothing(layer: Layer, x: Array, rng: np.random.Generator) ->
     # Another shape; and the same, for what is kept by its shape.
     for other_x in (take_rows(x, len(x) + 1), 0.75 * x):
         dy = 0.75 * take_rows(subject.dy, len(other_x))
-        turns = turns_of(partial(other.forward, other_x, train=True), partial(other.backward, dy))
-        subject.gives_plain(SHARED, turns)
+        subject.gives_plain(SHARED, turns_of(partial(other.forward, other_x, train=True), partial(other.backward, dy)))
 
 
 def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
@@ -83,9 +82,7 @@ class _Purity(Snapshot):
         expect.array(TRAIN, "y", y, predicted.shape, x.dtype)
         forwarded = y.copy()
         dy_given = dy.copy()
-        dx = self.backward(dy_given, x_given)
-        if (index := first_difference(y, forwarded)) is not None:
-            fail(f"backward wrote into the y that {TRAIN} had returned, which other layers may still read", "y", index)
+        dx = self.backward(dy_given, x_given, y=y)
         self.own_memory("backward", "dx", dx)
         # Where forward hands x on, as a reshape does, backward may hand dy on: both are only read.
         if np.shares_memory(dx, dy_given) and not np.shares_memory(y, x_given):
@@ -124,10 +121,10 @@ class _Purity(Snapshot):
             fail(f"{what} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
         return y
 
-    def backward(self, dy: Array, x: Array) -> Array:
-        """Return dx, if nothing was changed on the way but gradients; x is what forward was given."""
+    def backward(self, dy: Array, x: Array, **returned: Array) -> Array:
+        """Return dx, if nothing was changed on the way but gradients; x is what forward was given, and y returned."""
         gradients = self.gradients()
-        watched = (self.values, self.buffers, {"dy": dy, "x": x})
+        watched = (self.values, self.buffers, {"dy": dy, "x": x} | returned)
         dx = expect.untouched("backward", lambda: self.layer.backward(dy), *watched, state=self.buffers)
         expect.array("backward", "dx", dx, x.shape, x.dtype)
         for path, parameter in self.parameters.items():
@@ -231,8 +228,8 @@ class _Behaviour(Snapshot):
         self.gives_plain("after two forwards, of which the second counts")
 
     def prediction_between(self) -> None:
-        prediction = (self.forward(self.other_x, False) for _ in "1")
-        self.gives_plain(f"with a {EVAL} between forward and backward", prediction)
+        turn = (self.forward(self.other_x, False) for _ in "1")
+        self.gives_plain(f"with a {EVAL} between forward and backward", turn)
 
     def parameters_alone(self) -> None:
         self.reset()
@@ -255,8 +252,8 @@ class _Behaviour(Snapshot):
             self.compare(when, got, self.plain)
         self.reset()
         # Gradients are written to.
-        kinds = ("value", "grad")[: 1 + (layout != "read-only")]
-        arrays = [getattr(p, kind) for p in self.parameters.values() if p.value.ndim for kind in kinds]
+        some = slice(1 if layout == "read-only" else 2)
+        arrays = [array for p in self.parameters.values() if p.value.ndim for array in (p.value, p.grad)[some]]
         twin = copy.deepcopy(self.layer, {id(array): layouts(array)[layout] for array in arrays})
         when = f"with parameters {layout}"
         self.compare(when, Snapshot(twin, parameters=False).run(when, self.x.copy(), self.dy), self.plain)

@@ -242,7 +242,7 @@ class Workspaces(Scale):
 own(66, "y and dx are in memory that the layer uses again", PASS)(Workspaces)
 
 
-@own(66, "dx is written over y", FAIL_CONTRACT, says="^y.*: backward wrote into the y that forward")
+@own(66, "dx is written over y", FAIL_CONTRACT, says="^y.*: backward changed y: ")
 class OverwritesOutput(Workspaces):
     def backward(self, dy):
         return workspace(self.held, "y", super().backward(dy))
