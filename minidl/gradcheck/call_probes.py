@@ -36,7 +36,7 @@ def purity_of_model(model: Model, x: Array, y: Any) -> None:
                 fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
             fail(reason, path, None, Verdict.NONDETERMINISTIC)
     snapshot.restore()
-    instances_share_nothing(model.network, x, np.random.default_rng(0))
+    instances_share_nothing(model.network, x)
 
 
 def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:

@@ -1,6 +1,6 @@
 """What may be the cause of a wrong gradient: a factor, a transpose, a missing mean, rows or signs that it concerns."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import combinations
 from math import prod
@@ -8,16 +8,15 @@ from math import prod
 import numpy as np
 
 from minidl._core.types import Array
-from minidl.gradcheck.measured import Compared, project
+from minidl.gradcheck.measured import Compared, measure, project
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.subjects import Subject
 
 # Wrong entries that get a finding each.
 _SHOWN = 4
-Measure = Callable[[Array, Array, Array], Compared]
 
 
-def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared, measure: Measure) -> Iterator[Finding]:
+def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) -> Iterator[Finding]:
     """Yield a finding for each of the worst entries, the first with a guess at the cause.
 
     Where parameters were moved before the check, the numbers are those at the values that the caller gave, if the
@@ -31,8 +30,6 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared, me
     gradient : array
         What was checked.
     entries : Compared
-    measure : callable
-        ``measure(lines, analytic, rounding) -> Compared``, at the subject's present point.
     """
     excess = np.abs(entries.analytic - entries.numeric) / np.maximum(1e-300, entries.bar + entries.rounding)
     order = np.argsort(-np.where(entries.wrong, excess, -1.0), kind="stable")
@@ -40,7 +37,8 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared, me
     shown, ratio, where = entries.at(worst[:_SHOWN]), _ratio(entries), ""
     if subject.given:
         moved = subject.place(subject.given)
-        given = measure(shown.lines, project(subject.gradients()[name], shown.lines), shown.rounding)
+        claimed = project(subject.gradients()[name], shown.lines)
+        given = measure(subject, shown.lines, claimed, shown.rounding, 1e-10 * np.abs(claimed).max())
         subject.place(moved)
         if given.wrong.any():
             shown, ratio = given.at(given.wrong), ratio and _ratio(given)
@@ -92,8 +90,8 @@ def _cause(subject: Subject, gradient: Array, entries: Compared, ratio: float | 
                 return f"it is reversed along axis {axis}"
             if np.allclose(difference, difference.mean(axis, keepdims=True), 0, near):
                 centered = min(np.abs(g.mean(axis)).max() for g in (gradient, numeric)) < near
-                words = ": is a mean over it missing, or one too many?" if centered else ""
-                return f"it is off by the same amount all along axis {axis}{words}"
+                also = ": is a mean over it missing, or one too many?" if centered else ""
+                return f"it is off by the same amount all along axis {axis}{also}"
     if wrong.sum() == 1 and len(wrong) > 2:
         return "no other entry examined is wrong"
     if not wrong.all():

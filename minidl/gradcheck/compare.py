@@ -69,7 +69,7 @@ class Comparison:
         single = [line._replace(entry=index) for index in indices]
         entries = self._compare(name, single, gradient) if single else joined([])
         if entries.wrong.any():
-            self.findings += diagnose(self.subject, name, gradient, entries, self._measure_again)
+            self.findings += diagnose(self.subject, name, gradient, entries)
         elif alarm is not None:
             claim = f"the gradient says {along.analytic[alarm]:.10g}"
             slope = f"the slope is {along.numeric[alarm]:.10g} ± {along.bar[alarm]:.1g}"

@@ -456,7 +456,7 @@ own.row(53, "RandomPrediction", "a prediction draws from the layer's generator",
     says="a prediction draws nothing at random")
 own.row(74, "DropsSmallGradients", "gradients below 1e-6 are dropped", Scale,
     {"backward": lambda self, dy: Scale.backward(self, np.where(abs(dy) > 1e-6, dy, 0))}, FAIL_CONTRACT,
-    says="^dx.*: with dy times 5.96046e-08, .* dx is 0 and")
+    says="^dx.*: with dy = 5.96046e-08 u .* dx is 0 and")
 own.row(62, "AddsSomethingSmall", "dx has a tiny offset", Scale,
     {"backward": After(lambda self, dx, dy: dx + 1e-14)}, FAIL_CONTRACT,
     says="^dx.*: with dy = 0, dx is not 0: backward must be linear in dy")
