@@ -37,8 +37,8 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
 def instances_share_nothing(layer: Layer, x: Array) -> None:
     """Two copies of `layer` that are called in turn each give what one gives alone."""
     subject, other = _Behaviour(layer, x, np.random.default_rng(0)), layer.astype(np.float64)
-    # Another shape; and the same, for what is kept by its shape.
-    for other_x in (take_rows(x, len(x) + 1), 0.75 * x[::-1]):
+    # Other shapes; and the same with other signs, for what is kept by its shape.
+    for other_x in (take_rows(x, len(x) + 1), -0.75 * x[::-1]):
         dy = 0.75 * take_rows(subject.dy, len(other_x))
         subject.gives_plain(SHARED, turns_of(partial(other.forward, other_x, train=True), partial(other.backward, dy)))
 

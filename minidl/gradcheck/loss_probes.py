@@ -143,7 +143,7 @@ class _LossProbes:
             results.append((number, gradient.copy()))
         for call, name, *numbers in zip(("forward", "backward"), ("the loss", "d outputs"), *results, strict=True):
             expect.same(call, name, *numbers)
-        self.beside_another(0.75 * given[::-1], targets)
+        self.beside_another(-0.75 * given[::-1], targets)
         if self.has_rows:
             self.beside_another(*(take_rows(a, len(given) + 1) for a in (given, targets)))
 
