@@ -43,7 +43,7 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) ->
         if given.wrong.any():
             shown, ratio = given.at(given.wrong), ratio and _ratio(given)
         else:
-            where = "right at the parameters given, wrong at 65/64 of them: is one left out, or an old copy used?"
+            where = "right at the parameters given, wrong where moved by 1/64: is one left out, or an old copy used?"
     cause = " ".join(filter(None, (where, _cause(subject, gradient, entries, ratio))))
     for i, bar in enumerate(shown.bar):
         slope = f"the slope is {shown.numeric[i]:.10g} ± {bar:.1g}"
@@ -59,7 +59,7 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) ->
 def _ratio(c: Compared) -> float | None:
     """Return the factor that all of the gradient is off by, None if there is no such factor."""
     clear = np.abs(c.numeric) > 100 * c.bar + 1e-9 * np.abs(c.numeric).max()
-    if not clear.any() or not c.wrong[clear].all() or c.wrong[~clear].any():
+    if not clear.any() or (c.wrong != clear).any():
         return None
     ratio = c.analytic[clear] / c.numeric[clear]
     slack = 1e-6 * abs(ratio[0]) + (200 * c.bar[clear] / np.abs(c.numeric[clear])).max()
@@ -112,15 +112,15 @@ def _factor(ratio: float, subject: Subject) -> str:
     if size < 1e-9:
         return "it is zero: is a term, or the whole gradient, missing?"
     near = Fraction(size).limit_denominator(1000)
-    number = str(near) if abs(near - size) < 1e-8 * size else f"{size:.9g}"
+    number = str(near) if abs(near - size) < 1e-8 * size and near.numerator <= 1000 else f"{size:.9g}"
     if abs(size - 1) < 1e-3:
         number = f"1 {'+' if size > 1 else '-'} {abs(size - 1):.2g}"
     if ratio < 0:
         also = f", and a factor {number}: if that is intended, see surrogate-gradients.md"
         return "the sign is wrong" + (also if abs(size - 1) > 1e-6 else "")
     guesses = [(2.0, "a factor 2 (or all of it) counted twice"), (0.5, "a factor 2 (of a square) missing")]
-    shapes = {array.shape for array in (*vars(subject).values(), *subject.tensors.values()) if hasattr(array, "shape")}
-    for n in {prod(axes) for shape in shapes for r in range(len(shape)) for axes in combinations(shape, r + 1)} - {1}:
+    arrays = [array for array in (*vars(subject).values(), *subject.tensors.values()) if isinstance(array, np.ndarray)]
+    for n in {prod(axes) for a in arrays for r in range(a.ndim) for axes in combinations(a.shape, r + 1)} - {0, 1}:
         guesses += [(float(n), "a mean missing"), (1 / n, "a mean taken where a sum is meant")]
         guesses += [((1 - 1 / n) ** p, "n taken for n - 1, or n - 1 for n (ddof)") for p in (1, -1, 0.5, -0.5) if n > 2]
     words = dict.fromkeys(words for value, words in guesses if abs(size - value) < 1e-6 * min(value, abs(value - 1)))

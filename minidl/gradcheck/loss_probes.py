@@ -18,8 +18,6 @@ from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
 from minidl.nn.regularizers import Regularizer
 
-Two = tuple[Array, Array]
-
 
 def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> None:
     """In plain use calls agree, change nothing of the caller's, and return new and finite numbers."""
@@ -92,7 +90,7 @@ def _check_empty(what: str, returned: str, gradient_of: Callable[[Array], Any], 
 
 def _float(what: str, value: Any) -> Array:
     """Return `value` as an array without axes, or end the probe unless it is a finite float."""
-    if not isinstance(value, float | np.floating):
+    if not isinstance(value, float):
         fail(f"{what} must return a float and returned {type(value).__name__}")
     if not np.isfinite(value):
         fail(f"{what} returned {value} for finite numbers")
@@ -109,7 +107,9 @@ class _LossProbes:
             self.targets = as_array("targets", targets)
         self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
 
-    def run(self, outputs: Array, targets: Any, when: str = "", let_through: Errors = (), others: Turns = ALONE) -> Two:
+    def run(
+        self, outputs: Array, targets: Any, when: str = "", let_through: Errors = (), others: Turns = ALONE
+    ) -> tuple[Array, Array]:
         """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
         value = attempt(f"{when}forward", lambda: self.loss.forward(outputs, targets), let_through)
         next(others, None)
@@ -121,7 +121,7 @@ class _LossProbes:
         self.loss.forward(outputs, targets)
         return self.loss.backward()
 
-    def plain(self) -> Two:
+    def plain(self) -> tuple[Array, Array]:
         return self.run(self.outputs.copy(), self.targets)
 
     def plain_use(self) -> None:
@@ -157,7 +157,7 @@ class _LossProbes:
         self.plain()
         expect.refused("a second backward after one forward", self.loss.backward)
 
-    def compare(self, when: str, got: Two, want: Two) -> None:
+    def compare(self, when: str, got: tuple[Array, Array], want: tuple[Array, Array]) -> None:
         scale = largest(self.outputs, *want)
         expect.close(when, "the loss", got[0], want[0], scale)
         expect.close(when, "d outputs", got[1], want[1], scale / len(self.outputs))

@@ -104,7 +104,7 @@ PAGE = "see surrogate-gradients.md"
 # A check of one seed, what its findings say, and what they do not.
 CASES = {
     "gain left out": (of_layer(changed(Old, __init__=lambda self: Scale.__init__(self, 3), old=1.0)(), 4, 3),
-        "right at the parameters given, wrong at 65/64 of them: is one left out, .* by the factor 64/65", "mean"),
+        "right at the parameters given, wrong where moved by 1/64: is one left out, .* by the factor 64/65", "mean"),
     "old copy": (of_layer(Old(), 4, 3), "right at the parameters given, .* or an old copy used", "mean"),
     "square": (of_penalty(lambda self, w: w.copy(), 4, 3), r"1/2: is a factor 2 \(of a square\) missing", "mean"),
     "twice": (of_layer(with_gain(lambda g: 2 * g.sum(axis=0)), 4, 3), "factor 2: is a factor 2 .*twice", "mean"),
@@ -125,9 +125,6 @@ CASES = {
     "rounded": (of_function(np.round, lambda dy, x: dy, 4, 3), f"forward is flat here; .*{PAGE}", "mean"),
     "binary": (of_layer(Binary(3, 2, rng=0), 4, 3), f"weight.*forward is flat here; .*{PAGE}", "mean"),
     "clipped": (of_layer(with_dx(lambda dx: np.clip(dx, -9, 9)), 4, 3), f"linear, .*clips on purpose, {PAGE}", "mean"),
-    "single vjp": (of_function(np.sinh, lambda dy, x: np.float32(dy * np.cosh(x)), 4, 3),
-        "not linear in dy: .* by about float32's rounding", "mean"),
-    "single dx": (of_layer(with_dx(lambda dx: np.float32(dx / 3).astype(dx.dtype) * 3), 4, 3), "float32", "mean"),
 }  # fmt: skip
 
 

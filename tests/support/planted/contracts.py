@@ -475,6 +475,9 @@ own.row(49, "InfiniteForOneRow", "a batch of one gives infinity", Scale,
 squares.row(68, "OneLossARow", "forward returns a loss for each row", Squares,
     {"forward": After(lambda self, loss, outputs, targets: ((outputs - targets) ** 2).sum(axis=1))}, FAIL_CONTRACT,
     says="must return a float and returned ndarray")
+squares.row(67, "SingleLoss", "the loss is a float32", Squares,
+    {"forward": After(lambda self, loss, outputs, targets: np.float32(loss))}, FAIL_CONTRACT,
+    says="^forward must return a float and returned float32")
 squares.row(66, "ReturnsOutputs", "the gradient is a view of the outputs", Squares,
     {"backward": on_kept(lambda outputs, targets: outputs[:])}, FAIL_CONTRACT,
     says="backward returned a view of outputs")
