@@ -47,10 +47,11 @@ def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
     expect.same("penalty", "the penalty", penalty, again)
     if penalty < 0:
         fail(f"penalty must be at least 0 and is {penalty:.12g}")
-    first, second = expect.untouched("gradient", lambda: [regularizer.gradient(given["w"]) for _ in range(2)], given)
+    calls: list[Callable[[], Any]] = [partial(regularizer.gradient, given["w"]), partial(regularizer.penalty, 0.75 * w)]
+    first, _, second, _ = expect.untouched("gradient", lambda: [call() for call in 2 * calls], given)
     for gradient in (first, second):
         expect.array("gradient", "the gradient", gradient, w.shape, w.dtype)
-    expect.same("gradient", "the gradient", first, second)
+    expect.same("gradient", "the gradient", first, second, "; between them was the penalty of another w")
     if np.shares_memory(first, given["w"]) or np.shares_memory(first, second):
         fail("gradient must return a new array, and returned w or memory that it returned before")
 

@@ -501,6 +501,9 @@ squares.row(69, "MemoryOrderLoss", "outputs are read in memory order", Squares,
     says="with outputs in column order, the loss is")
 sums.row(68, "PenaltyOfColumns", "a penalty for each column", Sum, {"penalty": lambda self, w: (w**2).sum(axis=0)},
     FAIL_CONTRACT, says="penalty must return a float and returned ndarray")
+sums.row(64, "StaleWeight", "the gradient is that of the w of the last penalty", Sum,
+    {"penalty": lambda self, w: (vars(self).update(w=w.copy()), Sum.penalty(self, w))[1],
+     "gradient": lambda self, w: 2 * self.w}, NONDETERMINISTIC, says="between them was the penalty of another w")
 sums.row(31, "InfinitePenalty", "the penalty is infinite", Sum, {"penalty": lambda self, w: np.inf}, FAIL_CONTRACT,
     says="^penalty returned inf")
 sums.row(71, "NegativePenalty", "the penalty is negative", Sum, {"penalty": lambda self, w: -1.0}, FAIL_CONTRACT,
