@@ -10,6 +10,7 @@ from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import random_upstream
+from minidl.gradcheck.layer_probes import instances_share_nothing
 from minidl.gradcheck.probing import Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.subjects import Function, gradients_of
@@ -35,6 +36,7 @@ def purity_of_model(model: Model, x: Array, y: Any) -> None:
                 fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
             fail(reason, path, None, Verdict.NONDETERMINISTIC)
     snapshot.restore()
+    instances_share_nothing(model.network, x)
 
 
 def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:

@@ -1,22 +1,30 @@
 """What may be the cause of a wrong gradient: a factor, a transpose, a missing mean, rows or signs that it concerns."""
 
 from collections.abc import Iterator
+from fractions import Fraction
+from itertools import combinations
+from math import prod
 
 import numpy as np
 
 from minidl._core.types import Array
-from minidl.gradcheck.measured import Compared
+from minidl.gradcheck.measured import Compared, measure, project
 from minidl.gradcheck.report import Finding, Verdict
+from minidl.gradcheck.subjects import Subject
 
 # Wrong entries that get a finding each.
 _SHOWN = 4
 
 
-def diagnose(name: str, gradient: Array, entries: Compared) -> Iterator[Finding]:
+def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) -> Iterator[Finding]:
     """Yield a finding for each of the worst entries, the first with a guess at the cause.
+
+    Where parameters were moved before the check, the numbers are those at the values that the caller gave, if the
+    gradient is wrong there too.
 
     Parameters
     ----------
+    subject : Subject
     name : str
         The tensor's.
     gradient : array
@@ -26,29 +34,49 @@ def diagnose(name: str, gradient: Array, entries: Compared) -> Iterator[Finding]
     excess = np.abs(entries.analytic - entries.numeric) / np.maximum(1e-300, entries.bar + entries.rounding)
     order = np.argsort(-np.where(entries.wrong, excess, -1.0), kind="stable")
     worst = order[entries.wrong[order]]
-    cause = f" ({guess})" if (guess := _cause(gradient, entries)) else ""
-    for i in worst[:_SHOWN]:
-        slope = f"the slope is {entries.numeric[i]:.10g} ± {entries.bar[i]:.1g}"
-        if entries.kinked[i]:
-            slope = f"at this kink the slopes are {entries.low[i]:.6g} and {entries.high[i]:.6g}"
-        yield entries.finding(name, i, f"the gradient is {entries.analytic[i]:.10g}, {slope}{cause}")
+    shown, ratio, where = entries.at(worst[:_SHOWN]), _ratio(entries), ""
+    if subject.given:
+        moved = subject.place(subject.given)
+        claimed = project(subject.gradients()[name], shown.lines)
+        given = measure(subject, shown.lines, claimed, shown.rounding, 1e-10 * np.abs(claimed).max())
+        subject.place(moved)
+        if given.wrong.any():
+            shown, ratio = given.at(given.wrong), ratio and _ratio(given)
+        else:
+            where = "right at the parameters given, wrong where moved by 1/64: is one left out, or an old copy used?"
+    cause = " ".join(filter(None, (where, _cause(subject, gradient, entries, ratio))))
+    for i, bar in enumerate(shown.bar):
+        slope = f"the slope is {shown.numeric[i]:.10g} ± {bar:.1g}"
+        if shown.kinked[i]:
+            slope = f"at this kink the slopes are {shown.low[i]:.6g} and {shown.high[i]:.6g}"
+        cause = f" ({cause})" if cause else ""
+        yield shown.finding(name, i, f"the gradient is {shown.analytic[i]:.10g}, {slope}{cause}")
         cause = ""
     if len(worst) > _SHOWN:
         yield Finding(Verdict.FAIL_VALUE, f"{len(worst)} of the {len(order)} entries examined are wrong", name)
 
 
-def _cause(gradient: Array, entries: Compared) -> str:
+def _ratio(c: Compared) -> float | None:
+    """Return the factor that all of the gradient is off by, None if there is no such factor."""
+    clear = np.abs(c.numeric) > 100 * c.bar + 1e-9 * np.abs(c.numeric).max()
+    if not clear.any() or (c.wrong != clear).any():
+        return None
+    ratio = c.analytic[clear] / c.numeric[clear]
+    slack = 1e-6 * abs(ratio[0]) + (200 * c.bar[clear] / np.abs(c.numeric[clear])).max()
+    return float(np.median(ratio)) if np.ptp(ratio) <= slack else None
+
+
+def _cause(subject: Subject, gradient: Array, entries: Compared, ratio: float | None) -> str:
     """Return the first explanation that fits every wrong entry, or "" if none does."""
     wrong = entries.wrong
     a, n, bar = entries.analytic, entries.numeric, entries.bar
     tensor = entries.lines[0].array
     at = np.array([line.entry for line in entries.lines]).reshape(len(wrong), tensor.ndim)
     axes = [axis for axis in range(tensor.ndim) if tensor.shape[axis] > 1]
-    clear = np.abs(n) > 100 * bar + 1e-9 * np.abs(n).max()
-    if clear.any() and wrong[clear].all() and not wrong[~clear].any():
-        ratio = a[clear] / n[clear]
-        if np.ptp(ratio) <= 1e-6 * abs(ratio[0]) + (200 * bar[clear] / np.abs(n[clear])).max():
-            return _factor(float(np.median(ratio)))
+    if not entries.seen.any():
+        return "forward is flat here; if it rounds, and the gradient is intended, see surrogate-gradients.md"
+    if ratio is not None:
+        return _factor(ratio, subject)
     # With larger bars anything would fit.
     sharp = 10 * bar.max() < 0.1 * np.abs(a - n).max()
     if len(wrong) == tensor.size and sharp:
@@ -61,7 +89,9 @@ def _cause(gradient: Array, entries: Compared) -> str:
             if np.allclose(gradient, np.flip(numeric, axis), 0, near):
                 return f"it is reversed along axis {axis}"
             if np.allclose(difference, difference.mean(axis, keepdims=True), 0, near):
-                return f"it is off by the same amount all along axis {axis}: is a mean or sum over it missing?"
+                centered = min(np.abs(g.mean(axis)).max() for g in (gradient, numeric)) < near
+                also = ": is a mean over it missing, or one too many?" if centered else ""
+                return f"it is off by the same amount all along axis {axis}{also}"
     if wrong.sum() == 1 and len(wrong) > 2:
         return "no other entry examined is wrong"
     if not wrong.all():
@@ -77,18 +107,21 @@ def _cause(gradient: Array, entries: Compared) -> str:
     return ""
 
 
-def _factor(ratio: float) -> str:
-    if abs(ratio) < 1e-9:
+def _factor(ratio: float, subject: Subject) -> str:
+    size = abs(ratio)
+    if size < 1e-9:
         return "it is zero: is a term, or the whole gradient, missing?"
-    if abs(ratio + 1) < 1e-6:
-        return "the sign is wrong"
-    share = round(1 / abs(ratio))
-    if share > 1 and abs(abs(ratio * share) - 1) < 1e-6:
-        sign = "-" if ratio < 0 else ""
-        return f"all of it by the factor {sign}1/{share}: is a mean taken where a sum is meant?"
-    if abs(ratio - 1) < 1e-3:
-        return f"all of it by the factor 1 {'+' if ratio > 1 else '-'} {abs(ratio - 1):.2g}"
-    if abs(ratio - round(ratio)) < 1e-6 * abs(ratio):
-        more = ": added twice?" if round(ratio) == 2 else ": is a mean missing?" if ratio > 2 else ""
-        return f"all of it by the factor {round(ratio)}{more}"
-    return f"all of it by the factor {ratio:.9g}"
+    near = Fraction(size).limit_denominator(1000)
+    number = str(near) if abs(near - size) < 1e-8 * size and near.numerator <= 1000 else f"{size:.9g}"
+    if abs(size - 1) < 1e-3:
+        number = f"1 {'+' if size > 1 else '-'} {abs(size - 1):.2g}"
+    if ratio < 0:
+        also = f", and a factor {number}: if that is intended, see surrogate-gradients.md"
+        return "the sign is wrong" + (also if abs(size - 1) > 1e-6 else "")
+    guesses = [(2.0, "a factor 2 (or all of it) counted twice"), (0.5, "a factor 2 (of a square) missing")]
+    arrays = [array for array in (*vars(subject).values(), *subject.tensors.values()) if isinstance(array, np.ndarray)]
+    for n in {prod(axes) for a in arrays for r in range(a.ndim) for axes in combinations(a.shape, r + 1)} - {0, 1}:
+        guesses += [(float(n), "a mean missing"), (1 / n, "a mean taken where a sum is meant")]
+        guesses += [((1 - 1 / n) ** p, "n taken for n - 1, or n - 1 for n (ddof)") for p in (1, -1, 0.5, -0.5) if n > 2]
+    words = dict.fromkeys(words for value, words in guesses if abs(size - value) < 1e-6 * min(value, abs(value - 1)))
+    return f"all of it by the factor {number}" + (f": is {' or '.join(words)}?" if words else "")

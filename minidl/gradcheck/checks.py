@@ -160,7 +160,7 @@ def check_model(
         "check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", (seed, every_entry, max_seconds)
     )
     twin = copied("check_model: model", model).astype(np.float64)
-    subjects.move_parameters(twin.parameters.values(), run.rng)
+    given = subjects.move_parameters(twin.parameters, run.rng)
 
     # Of a larger model, directions through each parameter show as much, and single entries would take long.
     small = sum(p.value.size for p in twin.parameters.values()) <= FEW
@@ -174,12 +174,12 @@ def check_model(
         return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
 
     def whole(twin: Model, x: Array, y: Any) -> subjects.Subject | None:
-        return subjects.CostSubject(twin, x, y) if as_predicted() else None
+        return subjects.CostSubject(twin, x, y, given) if as_predicted() else None
 
     report = run.through(call_probes.purity_of_model, whole, behaviour, twin, x, y, few=0)
     if not report.ok:
         return report
-    return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y, few=few)
+    return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y, given, few=few)
 
 
 # seed, every_entry, max_seconds.

@@ -102,7 +102,7 @@ class Comparison:
     def _judged(self, name: str, gradient: Array, along: Compared, entries: Compared) -> None:
         """Turn what is wrong into findings."""
         if entries.wrong.any():
-            self.findings += diagnose(name, gradient, entries)
+            self.findings += diagnose(self.subject, name, gradient, entries)
         elif along.wrong.any():
             alarm = int(along.wrong.argmax())
             claim = f"the gradient says {along.analytic[alarm]:.10g}"

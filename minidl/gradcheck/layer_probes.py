@@ -1,5 +1,6 @@
 """Contract probes of layers: rules that are exact, and need no numerical derivative; see `minidl.gradcheck.probing`."""
 
+import copy
 from contextlib import suppress
 from functools import cached_property, partial
 
@@ -10,7 +11,7 @@ from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.precision import agreement_of_single_precision
-from minidl.gradcheck.probing import Arrays, Call, Errors, Probes, Snapshot, attempt, fail
+from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Probes, Snapshot, Turns, attempt, fail, turns_of
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.registration import line_to_write, unregistered
@@ -30,6 +31,16 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
         line = line_to_write(name, part)
         fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
     subject.plain_use(x, dy)
+    instances_share_nothing(layer, x)
+
+
+def instances_share_nothing(layer: Layer, x: Array) -> None:
+    """Two copies of `layer` that are called in turn each give what one gives alone."""
+    subject, other = _Behaviour(layer, x, np.random.default_rng(0)), layer.astype(np.float64)
+    # Other shapes; and the same with other signs, for what is kept by its shape.
+    for other_x in (take_rows(x, len(x) + 1), -0.75 * x[::-1]):
+        dy = 0.75 * take_rows(subject.dy, len(other_x))
+        subject.gives_plain(SHARED, turns_of(partial(other.forward, other_x, train=True), partial(other.backward, dy)))
 
 
 def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
@@ -71,7 +82,7 @@ class _Purity(Snapshot):
         expect.array(TRAIN, "y", y, predicted.shape, x.dtype)
         forwarded = y.copy()
         dy_given = dy.copy()
-        dx = self.backward(dy_given, x_given)
+        dx = self.backward(dy_given, x_given, y=y)
         self.own_memory("backward", "dx", dx)
         # Where forward hands x on, as a reshape does, backward may hand dy on: both are only read.
         if np.shares_memory(dx, dy_given) and not np.shares_memory(y, x_given):
@@ -110,10 +121,10 @@ class _Purity(Snapshot):
             fail(f"{what} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
         return y
 
-    def backward(self, dy: Array, x: Array) -> Array:
-        """Return dx, if nothing was changed on the way but gradients; x is what forward was given."""
+    def backward(self, dy: Array, x: Array, **returned: Array) -> Array:
+        """Return dx, if nothing was changed on the way but gradients; x is what forward was given, and y returned."""
         gradients = self.gradients()
-        watched = (self.values, self.buffers, {"dy": dy, "x": x})
+        watched = (self.values, self.buffers, {"dy": dy, "x": x} | returned)
         dx = expect.untouched("backward", lambda: self.layer.backward(dy), *watched, state=self.buffers)
         expect.array("backward", "dx", dx, x.shape, x.dtype)
         for path, parameter in self.parameters.items():
@@ -162,21 +173,13 @@ class _Behaviour(Snapshot):
     def forward(self, x: Array, train: bool = True) -> Array:
         return attempt(TRAIN if train else EVAL, lambda: self.layer.forward(x.copy(), train))
 
-    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), between: Call = lambda: None) -> Arrays:
-        """Return copies of y, dx and gradients, from the state as it was found."""
-        self.reset()
-        y = attempt(f"{when}, forward", lambda: np.array(self.layer.forward(x, train=True)), let_through)
-        between()
-        dx = attempt(f"{when}, backward", lambda: np.array(self.layer.backward(dy)), let_through)
-        return {"y": y, "dx": dx} | {path: gradient.copy() for path, gradient in self.gradients().items()}
-
     def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "", dy_scale: float = 1.0) -> None:
         scale = max(self.scale * dy_scale, largest(*want.values()))
         for name, value in want.items():
             expect.close(when, name, got[name], value, scale, hint)
 
-    def gives_plain(self, when: str, between: Call = lambda: None) -> None:
-        self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), between=between), self.plain)
+    def gives_plain(self, when: str, others: Turns = ALONE) -> None:
+        self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), others=others), self.plain)
 
     def check_shapes(self, when: str, got: Arrays, rows: int) -> None:
         for name, value in got.items():
@@ -185,30 +188,26 @@ class _Behaviour(Snapshot):
 
     def linear(self) -> None:
         u, w = self.dy, random_upstream(self.dy.shape, self.rng)
-        a, b = 1.5, -0.75
         at_u, at_w = _without(self.plain, "y"), self.run("in plain use", self.x, w)
-        want = {name: a * value + b * at_w[name] for name, value in at_u.items()}
-        self.compare("with dy = 1.5 u - 0.75 w, and backward linear", self.run("with dy", self.x, a * u + b * w), want)
+        hint = "; if it clips on purpose, see surrogate-gradients.md"
         # Powers of two are exact in floating point; these are beyond what is clipped or cut off.
-        for factor in (2.0**24, 2.0**-24):
-            got = self.run(f"with dy times {factor:g}", self.x, factor * u)
-            want = {name: factor * value for name, value in at_u.items()}
-            self.compare(f"with dy times {factor:g}, and backward linear", got, want, dy_scale=max(1.0, factor))
+        for a, b in ((1.5, -0.75), (2.0**24, 0.0), (2.0**-24, 0.0)):
+            when = f"with dy = {a:g} u {b:+g} w, and backward linear"
+            want = {name: a * value + b * at_w[name] for name, value in at_u.items()}
+            self.compare(when, self.run(when, self.x, a * u + b * w), want, hint * (b == 0), max(1.0, a))
         for name, value in _without(self.run("with dy = 0", self.x, np.zeros_like(u)), "y").items():
             if value.any():
                 fail(f"with dy = 0, {name} is not 0: backward must be linear in dy", name)
 
     def adds_up(self) -> None:
         gathered = {path: random_upstream(p.value.shape, self.rng) for path, p in self.parameters.items()}
+        want = {f"{path}.grad": before + self.plain[f"{path}.grad"] for path, before in gathered.items()}
         self.reset()
         for path, parameter in self.parameters.items():
             parameter.add_grad(gathered[path])
         self.forward(self.x)
         attempt("backward", lambda: self.layer.backward(self.dy.copy()))
-        found = self.gradients()
-        for path, before in gathered.items():
-            name = f"{path}.grad"
-            expect.close("added to what was there before", name, found[name], before + self.plain[name], self.scale)
+        self.compare("added to what was there before", self.gradients(), want)
 
     def consumes(self) -> None:
         self.run("in plain use", self.x, self.dy)
@@ -224,13 +223,13 @@ class _Behaviour(Snapshot):
         self.gives_plain("after two forwards, of which the second counts")
 
     def prediction_between(self) -> None:
-        self.gives_plain(f"with a {EVAL} between forward and backward", lambda: self.forward(self.other_x, False))
+        turn = (self.forward(self.other_x, False) for _ in "1")
+        self.gives_plain(f"with a {EVAL} between forward and backward", turn)
 
     def parameters_alone(self) -> None:
         self.reset()
-        self.forward(self.x)
-        dy = self.dy.copy()
-        expect.untouched("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy})
+        y, dy = self.forward(self.x), self.dy.copy()
+        expect.untouched("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy, "y": y})
         self.compare("by backward_parameters", self.gradients(), _without(self.plain, "y", "dx"))
 
     def shape_promised(self) -> None:
@@ -246,6 +245,13 @@ class _Behaviour(Snapshot):
         got = self.run(when, layouts(self.x)[layout], layouts(self.dy)[layout])
         if not self.random:
             self.compare(when, got, self.plain)
+        self.reset()
+        # Gradients are written to.
+        some = slice(1 if layout == "read-only" else 2)
+        arrays = [array for p in self.parameters.values() if p.value.ndim for array in (p.value, p.grad)[some]]
+        twin = copy.deepcopy(self.layer, {id(array): layouts(array)[layout] for array in arrays})
+        when = f"with parameters {layout}"
+        self.compare(when, Snapshot(twin, parameters=False).run(when, self.x.copy(), self.dy), self.plain)
 
     def broadcast_dy(self) -> None:
         when, dy = "with a broadcast dy, whose strides are 0", np.broadcast_to(-0.625, self.dy.shape)

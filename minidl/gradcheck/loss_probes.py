@@ -1,5 +1,6 @@
 """Contract probes of losses and regularizers; see `minidl.gradcheck.probing`."""
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,7 +13,7 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, largest, layouts, take_rows
-from minidl.gradcheck.probing import Errors, Probes, attempt, fail
+from minidl.gradcheck.probing import ALONE, SHARED, Errors, Probes, Turns, attempt, fail, turns_of
 from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
 from minidl.nn.regularizers import Regularizer
@@ -46,10 +47,11 @@ def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
     expect.same("penalty", "the penalty", penalty, again)
     if penalty < 0:
         fail(f"penalty must be at least 0 and is {penalty:.12g}")
-    first, second = expect.untouched("gradient", lambda: [regularizer.gradient(given["w"]) for _ in range(2)], given)
+    calls: list[Callable[[], Any]] = [partial(regularizer.gradient, given["w"]), partial(regularizer.penalty, 0.75 * w)]
+    first, _, second, _ = expect.untouched("gradient", lambda: [call() for call in 2 * calls], given)
     for gradient in (first, second):
         expect.array("gradient", "the gradient", gradient, w.shape, w.dtype)
-    expect.same("gradient", "the gradient", first, second)
+    expect.same("gradient", "the gradient", first, second, "; between them was the penalty of another w")
     if np.shares_memory(first, given["w"]) or np.shares_memory(first, second):
         fail("gradient must return a new array, and returned w or memory that it returned before")
 
@@ -89,7 +91,7 @@ def _check_empty(what: str, returned: str, gradient_of: Callable[[Array], Any], 
 
 def _float(what: str, value: Any) -> Array:
     """Return `value` as an array without axes, or end the probe unless it is a finite float."""
-    if not isinstance(value, float | np.floating):
+    if not isinstance(value, float):
         fail(f"{what} must return a float and returned {type(value).__name__}")
     if not np.isfinite(value):
         fail(f"{what} returned {value} for finite numbers")
@@ -106,11 +108,15 @@ class _LossProbes:
             self.targets = as_array("targets", targets)
         self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
 
-    def run(self, outputs: Array, targets: Any, when: str = "", let_through: Errors = ()) -> tuple[Array, Array]:
-        """Return the loss as an array, and a copy of its gradient."""
+    def run(
+        self, outputs: Array, targets: Any, when: str = "", let_through: Errors = (), others: Turns = ALONE
+    ) -> tuple[Array, Array]:
+        """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
         value = attempt(f"{when}forward", lambda: self.loss.forward(outputs, targets), let_through)
-        gradient = attempt(f"{when}backward", lambda: np.array(self.loss.backward()))
-        return _float(f"{when}forward", value), gradient
+        next(others, None)
+        gradient = attempt(f"{when}backward", self.loss.backward)
+        next(others, None)
+        return _float(f"{when}forward", value), np.array(gradient)
 
     def gradient(self, outputs: Array, targets: Any) -> Array:
         self.loss.forward(outputs, targets)
@@ -138,6 +144,15 @@ class _LossProbes:
             results.append((number, gradient.copy()))
         for call, name, *numbers in zip(("forward", "backward"), ("the loss", "d outputs"), *results, strict=True):
             expect.same(call, name, *numbers)
+        self.beside_another(-0.75 * given[::-1], targets)
+        if self.has_rows:
+            self.beside_another(*(take_rows(a, len(given) + 1) for a in (given, targets)))
+
+    def beside_another(self, outputs: Array, targets: Any) -> None:
+        """Compare with plain use while a copy of the loss takes other outputs."""
+        other = copy.deepcopy(self.loss)
+        turns = turns_of(partial(other.forward, outputs, targets), other.backward)
+        self.compare(SHARED, self.run(self.outputs.copy(), self.targets, f"{SHARED}, ", others=turns), self.plain())
 
     def consumes(self) -> None:
         self.plain()
@@ -164,16 +179,16 @@ class _LossProbes:
             with suppress(MinidlError):
                 attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
 
-        attempt("forward", lambda: self.loss.forward(given, self.targets))
-        expect.untouched("predict, metrics or probabilities", predict, {"outputs": given})
-        gradient = attempt("with predictions between, backward", self.loss.backward)
-        self.compare("with predictions between forward and backward", (want[0], gradient), want)
+        calls = (expect.untouched("predict, metrics or probabilities", predict, {"outputs": given}) for _ in "1")
+        when = "with predictions between forward and backward"
+        self.compare(when, self.run(given, self.targets, f"{when}, ", others=calls), want)
 
     def memory_layouts(self) -> None:
-        want = self.plain()
-        for layout, laid in layouts(self.outputs).items():
-            when = f"with outputs {layout}"
-            self.compare(when, self.run(laid, self.targets, f"{when}, "), want)
+        want, given = self.plain(), {"outputs": self.outputs, "targets": self.targets}
+        for name in ("outputs", "targets")[: 1 + self.has_rows]:
+            for layout, laid in layouts(given[name]).items():
+                when = f"with {name} {layout}"
+                self.compare(when, self.run(**given | {name: laid}, when=f"{when}, "), want)
 
     def other_order(self) -> None:
         loss, gradient = self.plain()

@@ -5,7 +5,8 @@ It ends at the first finding. *Behaviour* is how a subject answers other uses th
 probe gives at most one finding. What is handed in is a float64 array, and left as it was found.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 import numpy as np
@@ -19,6 +20,11 @@ Errors = tuple[type[Exception], ...]
 Arrays = dict[str, Array]
 Call = Callable[[], object]
 Probes = Iterable[Call]
+Turns = Iterator[object]
+"""Calls of something else, each made by `next`."""
+ALONE: Turns = iter(())
+
+SHARED = "state is shared by instances, as in a class attribute: with another instance called in turn"
 
 
 class Broken(Exception):  # noqa: N818 - a rule is broken, no call went wrong
@@ -59,6 +65,13 @@ def attempt(what: str, call: Callable[[], T], let_through: Errors = ()) -> T:
         fail(f"{what} raised {words_of(error)}")
 
 
+def turns_of(forward: Call, backward: Call) -> Turns:
+    """Call one and then the other; how a copy takes its batch is for other probes."""
+    with suppress(Exception):
+        yield forward()
+        yield backward()
+
+
 def words_of(error: Exception) -> str:
     """Return the kind of an error and the beginning of what it says."""
     words = " ".join(str(error).split())
@@ -94,6 +107,16 @@ class Snapshot:
         self.restore()
         for parameter in self.parameters.values():
             parameter.zero_grad()
+
+    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), others: Turns = ALONE) -> Arrays:
+        """Return copies of y, dx and gradients, from the state as it was found; the others take turns with it."""
+        self.reset()
+        y = attempt(f"{when}, forward", lambda: self.layer.forward(x, train=True), let_through)
+        next(others, None)
+        dx = attempt(f"{when}, backward", lambda: self.layer.backward(dy), let_through)
+        next(others, None)
+        # They are valid until the layer's next training forward and its next backward.
+        return {name: np.array(value) for name, value in ({"y": y, "dx": dx} | self.gradients()).items()}
 
     def gradients(self) -> Arrays:
         """Return the arrays that gradients are added to, by the names that findings give them."""

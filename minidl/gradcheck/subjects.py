@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import largest, random_upstream
-from minidl.gradcheck.probing import Snapshot, attempt, fail, words_of
+from minidl.gradcheck.probing import Arrays, Snapshot, attempt, fail, words_of
 from minidl.gradcheck.slopes import Ladder, Line, few_digits, slopes
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
@@ -67,6 +67,8 @@ class Subject(ABC):
     tick: Callable[[int], object] = staticmethod(lambda count: None)
     forwards = 0
     backwards = 0
+    given: Arrays | None = None
+    """Where the caller gave those tensors that were moved before the check."""
     refused = ""
     """What a forward raised at a point a step away, in words."""
     _shape: tuple[int, ...] | None = None
@@ -111,6 +113,14 @@ class Subject(ABC):
     def renew(self) -> None:  # noqa: B027 - most have nothing to do
         """Bring `upstream` up to date after the tensors were moved, where it depends on them."""
 
+    def place(self, tensors: Arrays) -> Arrays:
+        """Put tensors elsewhere, and return where they were."""
+        before = {name: self.tensors[name].copy() for name in tensors}
+        for name, value in tensors.items():
+            self.tensors[name][...] = value
+        self.renew()
+        return before
+
     def notes(self) -> list[str]:
         """Return what a reader should know, whatever the verdict."""
         return [f"a small step away, forward raised {self.refused}"] if self.refused else []
@@ -127,15 +137,17 @@ class Subject(ABC):
     def _gradients(self) -> dict[str, Array]: ...
 
 
-def move_parameters(parameters: Iterable[Parameter], rng: np.random.Generator) -> None:
-    """Move parameters a little from where they start, in place.
+def move_parameters(parameters: Mapping[str, Parameter], rng: np.random.Generator) -> Arrays:
+    """Move parameters a little from where they start, in place, and return their values there.
 
     A copy of a weight that somebody made earlier then shows; and so does what a bias of 0 would hide, such as a penalty
     on it. A gradient that is right is right here too.
     """
-    for parameter in parameters:
+    given = {path: few_digits(parameter.value) for path, parameter in parameters.items()}
+    for parameter in parameters.values():
         moved = parameter.value * (1 + 2.0**-6)
         parameter.value = few_digits(moved if moved.any() else random_upstream(moved.shape, rng) / 64)
+    return given
 
 
 class LayerSubject(Subject):
@@ -146,7 +158,7 @@ class LayerSubject(Subject):
         paths = [path for path, _ in layer.walk()]
         self.simple_kinks = sum(not any(p != path and p.startswith(path) for p in paths) for path in paths) <= 1
         self.x = few_digits(x)
-        move_parameters(layer.named_parameters().values(), rng)
+        self.given = move_parameters(layer.named_parameters(), rng)
         self.tensors = {"x": self.x} | {path: p.value for path, p in layer.named_parameters().items()}
         self._snapshot = Snapshot(layer, parameters=False)
         self.dy = random_upstream(self.outputs().shape, rng)
@@ -221,8 +233,9 @@ class CostSubject(Subject):
     # Its parts are compared along more.
     directions = 1
 
-    def __init__(self, model: Model, x: Array, y: Any) -> None:
+    def __init__(self, model: Model, x: Array, y: Any, given: Arrays | None = None) -> None:
         self.model = model
+        self.given = given
         self.x = x
         self.y = y
         self.tensors = {path: p.value for path, p in model.parameters.items()}

@@ -176,7 +176,7 @@ def test_a_vjp_that_breaks_the_rules_is_told_which(vjp, words, rng):
         (lambda g: -g, "the sign is wrong"),
         (lambda g: g / 4, "factor 1/4"),
         (lambda g: g * (1 + 1e-8), "factor 1 + 1e-08"),
-        (lambda g: g * 10000.005, "factor 10000: is a mean missing?"),
+        (lambda g: g * 10000.005, "factor 10000"),
         (lambda g: g.T, "transpose"),
         (lambda g: g[::-1], "reversed along axis 0"),
         (lambda g: g - g.mean(axis=0), "off by the same amount all along axis 0"),

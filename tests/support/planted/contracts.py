@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minidl import CallOrderError, Loss, Regularizer, ShapeError
+from minidl import CallOrderError, Layer, Loss, Regularizer, Sequential, ShapeError
 from planted.fault import FAIL_CONTRACT, NONDETERMINISTIC, PASS, STATE_CHANGED, After, Family, on_kept
 from planted.layers import Dropout, Scale
 from planted.numbers import NOISE, X, signed
@@ -155,6 +155,112 @@ class ParametersAloneChangeDy(Scale):
         dy *= 0
 
 
+# ---- state that instances share, memory that calls share
+
+WORKSPACES = {}
+
+
+def workspace(workspaces, key, array):
+    """Return a copy of `array` in memory that is kept by the key."""
+    held = workspaces.setdefault((key, array.shape, array.dtype), np.empty_like(array))
+    held[...] = array
+    return held
+
+
+class Cached(Scale):
+    """Keeps x in the dict that `cache` returns."""
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep()
+            self.cache()["x"] = x
+        return x * self.gain.value
+
+    def backward(self, dy):
+        self.kept()
+        self.gain.add_grad((dy * self.cache()["x"]).sum(axis=0))
+        return dy * self.gain.value
+
+
+SHARED = "state is shared by instances, as in a class attribute: with another instance"
+
+
+@own(64, "x is kept in a class attribute", FAIL_CONTRACT, says=SHARED)
+class ClassCache(Cached):
+    held = {}  # noqa: RUF012
+
+    def cache(self):
+        return self.held
+
+
+@own(64, "x is kept in a default argument", FAIL_CONTRACT, says=SHARED)
+class DefaultCache(Cached):
+    def cache(self, held={}):  # noqa: B006
+        return held
+
+
+@own(64, "x is kept in a module's dict, by its shape", FAIL_CONTRACT, says=SHARED)
+class GlobalCache(Scale):
+    def forward(self, x, train=False):
+        return super().forward(workspace(WORKSPACES, "x", x) if train else x, train)
+
+
+@own(64, "all instances write y into the same memory", FAIL_CONTRACT, says=f"^y.*: {SHARED}")
+class SharedOutput(Scale):
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        return workspace(WORKSPACES, "y", y) if train else y
+
+
+@own(64, "all instances write dx into the same memory", FAIL_CONTRACT, says=f"^dx.*: {SHARED}")
+class SharedGradient(Scale):
+    def backward(self, dy):
+        return workspace(WORKSPACES, "dx", super().backward(dy))
+
+
+@own(64, "two layers that share a cache, in one network", FAIL_CONTRACT, says=SHARED)
+class SharedInNetwork(Sequential):
+    def __init__(self):
+        super().__init__(ClassCache(), ClassCache())
+
+
+class Workspaces(Scale):
+    """Right: y and dx are valid until the next training forward and the next backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.held = {}
+
+    def forward(self, x, train=False):
+        y = super().forward(x, train)
+        return workspace(self.held, "y", y) if train else y
+
+    def backward(self, dy):
+        return workspace(self.held, "dx", super().backward(dy))
+
+
+own(66, "y and dx are in memory that the layer uses again", PASS)(Workspaces)
+
+
+@own(66, "dx is written over y", FAIL_CONTRACT, says="^y.*: backward changed y: ")
+class OverwritesOutput(Workspaces):
+    def backward(self, dy):
+        return workspace(self.held, "y", super().backward(dy))
+
+
+@own(66, "y is lost where dx is not asked for", FAIL_CONTRACT, says="^y.*: backward_parameters changed y")
+class ParametersAloneOverwriteOutput(Workspaces):
+    def backward_parameters(self, dy):
+        self.backward(dy)
+        workspace(self.held, "y", 0 * dy)
+
+
+@own(66, "a prediction is written over y", FAIL_CONTRACT, says=r"^y.*: with a forward\(train=False\) between")
+class PredictsIntoOutput(Workspaces):
+    def forward(self, x, train=False):
+        return super().forward(x, train) if train else workspace(self.held, "y", super().forward(x, train)).copy()
+
+
 # ---- shapes, batches and memory
 
 
@@ -188,6 +294,45 @@ class CarefulCache(OwnCache):
         if self.x is None:
             raise CallOrderError("CarefulCache: call forward(x, train=True) first")
         return super().backward(dy)
+
+
+class Product(Layer):
+    """Right: ``x @ weight``."""
+
+    def __init__(self):
+        self.weight = self.add_parameter("weight", signed(4, 3))
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return x @ self.weight.value.astype(x.dtype)
+
+    def backward(self, dy):
+        (x,) = self.kept()
+        self.weight.add_grad(x.T @ dy)
+        return dy @ self.weight.value.T.astype(dy.dtype)
+
+    def output_shape(self, input_shape):
+        return (3,)
+
+
+@own(
+    69,
+    "the gradient is added to a reshaped array, which may be a copy",
+    FAIL_CONTRACT,
+    says="^weight.grad.*: with parameters in column order",
+)
+class GradientOfCopy(Product):
+    def backward(self, dy):
+        (x,) = self.kept()
+        self.weight.grad.reshape(-1)[...] += (x.T @ dy).reshape(-1)
+        return dy @ self.weight.value.T
+
+
+@own(69, "a weight is read in memory order", FAIL_CONTRACT, says="^y.*: with parameters in column order, y is")
+class WeightInMemoryOrder(Product):
+    def forward(self, x, train=False):
+        return super().forward(x, train) * 0 + x @ self.weight.value.ravel(order="K").reshape(4, 3)
 
 
 # ---- losses
@@ -231,6 +376,30 @@ class PredictionTakesPlace(Squares):
     def predict(self, outputs):
         self.keep(np.zeros_like(outputs), np.zeros_like(outputs))
         return outputs
+
+
+@squares(64, "outputs and targets are kept in a class attribute", FAIL_CONTRACT, says=f"^d outputs.*: {SHARED}")
+class SharedLoss(Squares):
+    held = {}  # noqa: RUF012
+
+    def keep(self, *values):
+        super().keep()
+        self.held["values"] = values
+
+    def kept(self):
+        super().kept()
+        return self.held["values"]
+
+
+@squares(64, "the number of rows is kept in a class attribute", FAIL_CONTRACT, says=f"^d outputs.*: {SHARED}")
+class SharedRows(Squares):
+    def forward(self, outputs, targets):
+        type(self).rows = max(1, len(outputs))
+        return super().forward(outputs, targets)
+
+    def backward(self):
+        outputs, targets = self.kept()
+        return 2 * (outputs - targets) / self.rows
 
 
 # ---- regularizers
@@ -287,10 +456,14 @@ own.row(53, "RandomPrediction", "a prediction draws from the layer's generator",
     says="a prediction draws nothing at random")
 own.row(74, "DropsSmallGradients", "gradients below 1e-6 are dropped", Scale,
     {"backward": lambda self, dy: Scale.backward(self, np.where(abs(dy) > 1e-6, dy, 0))}, FAIL_CONTRACT,
-    says="^dx.*: with dy times 5.96046e-08, .* dx is 0 and")
+    says="^dx.*: with dy = 5.96046e-08 u .* dx is 0 and")
 own.row(62, "AddsSomethingSmall", "dx has a tiny offset", Scale,
     {"backward": After(lambda self, dx, dy: dx + 1e-14)}, FAIL_CONTRACT,
     says="^dx.*: with dy = 0, dx is not 0: backward must be linear in dy")
+own.row(69, "WritesWeight", "forward writes to the weight, and back", Scale,
+    {"forward": After(lambda self, y, *_: [y, np.negative(self.gain.value, out=self.gain.value),
+     np.negative(self.gain.value, out=self.gain.value)][0])}, FAIL_CONTRACT,
+    says="with parameters read-only, forward raised ValueError")
 own.row(68, "BadOutputShape", "output_shape asks for a side that no row has", Scale,
     {"output_shape": lambda self, shape: (shape[1],)}, FAIL_CONTRACT, says="^output_shape raised IndexError: ")
 own.row(69, "MistakesBroadcast", "wrong for a broadcast dy", Scale,
@@ -302,6 +475,9 @@ own.row(49, "InfiniteForOneRow", "a batch of one gives infinity", Scale,
 squares.row(68, "OneLossARow", "forward returns a loss for each row", Squares,
     {"forward": After(lambda self, loss, outputs, targets: ((outputs - targets) ** 2).sum(axis=1))}, FAIL_CONTRACT,
     says="must return a float and returned ndarray")
+squares.row(67, "SingleLoss", "the loss is a float32", Squares,
+    {"forward": After(lambda self, loss, outputs, targets: np.float32(loss))}, FAIL_CONTRACT,
+    says="^forward must return a float and returned float32")
 squares.row(66, "ReturnsOutputs", "the gradient is a view of the outputs", Squares,
     {"backward": on_kept(lambda outputs, targets: outputs[:])}, FAIL_CONTRACT,
     says="backward returned a view of outputs")
@@ -315,12 +491,19 @@ squares.row(68, "RaisingLoss", "backward raises", Squares, {"backward": After(la
     FAIL_CONTRACT, says="^backward raised ZeroDivisionError: ")
 squares.row(68, "BadProbabilities", "probabilities raise", Squares,
     {"probabilities": lambda self, outputs: outputs / None}, FAIL_CONTRACT, says="^probabilities raised TypeError")
+squares.row(69, "TargetsInMemoryOrder", "targets are read in memory order", Squares,
+    {"forward": lambda self, outputs, targets:
+     Squares.forward(self, outputs, targets.ravel(order="K").reshape(outputs.shape))}, FAIL_CONTRACT,
+    says="with targets in column order, the loss is")
 squares.row(69, "MemoryOrderLoss", "outputs are read in memory order", Squares,
     {"forward": lambda self, outputs, targets:
      Squares.forward(self, outputs.ravel(order="K").reshape(outputs.shape), targets)}, FAIL_CONTRACT,
     says="with outputs in column order, the loss is")
 sums.row(68, "PenaltyOfColumns", "a penalty for each column", Sum, {"penalty": lambda self, w: (w**2).sum(axis=0)},
     FAIL_CONTRACT, says="penalty must return a float and returned ndarray")
+sums.row(64, "StaleWeight", "the gradient is that of the w of the last penalty", Sum,
+    {"penalty": lambda self, w: (vars(self).update(w=w.copy()), Sum.penalty(self, w))[1],
+     "gradient": lambda self, w: 2 * self.w}, NONDETERMINISTIC, says="between them was the penalty of another w")
 sums.row(31, "InfinitePenalty", "the penalty is infinite", Sum, {"penalty": lambda self, w: np.inf}, FAIL_CONTRACT,
     says="^penalty returned inf")
 sums.row(71, "NegativePenalty", "the penalty is negative", Sum, {"penalty": lambda self, w: -1.0}, FAIL_CONTRACT,
