@@ -9,8 +9,9 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
-from minidl.gradcheck.arrays import random_upstream
-from minidl.gradcheck.probing import Probes, Snapshot, attempt, fail
+from minidl.gradcheck.arrays import largest, random_upstream
+from minidl.gradcheck.precision import Cast, agreement_in_float32, exactness
+from minidl.gradcheck.probing import Arrays, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.model import Model
@@ -35,6 +36,17 @@ def purity_of_model(model: Model, x: Array, y: Any) -> None:
                 fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
             fail(reason, path, None, Verdict.NONDETERMINISTIC)
     snapshot.restore()
+    exactness(partial(_results_of_model, model, x, y))
+
+
+def _results_of_model(model: Model, x: Array, y: Any, cast: Cast) -> Arrays:
+    x = cast(x)
+    twin = model.astype(x.dtype)
+    for parameter in twin.parameters.values():
+        parameter.value = cast(parameter.value)
+    cost, _ = twin.compute_gradients(x, y)
+    # A cost is a float of Python, whatever x is.
+    return {"the cost": np.array(cost, x.dtype)} | {path: p.grad for path, p in twin.parameters.items()}
 
 
 def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
@@ -49,6 +61,19 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
                 fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
 
     return [returns_cost_and_loss]
+
+
+def precision_of_model(model: Model, x: Array, y: Any) -> Probes:
+    """Cost and gradients in float32 are near those in float64."""
+
+    def in_float32() -> None:
+        single = attempt("in float32, astype", partial(model.astype, np.float32))
+        results = partial(_results_of_model, single, x, y)
+        # A probability near 1 is rounded as 1 is.
+        exact = results(np.array)
+        agreement_in_float32(results, np.random.default_rng(0), dict.fromkeys(exact, largest(*exact.values())))
+
+    return [in_float32]
 
 
 def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:
@@ -67,6 +92,14 @@ def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], 
         if gradient.shape != point.shape:
             fail(f"expected a gradient of shape {point.shape}, got shape {gradient.shape}", name)
         expect.same("vjp", name, gradient, again)
+
+    def results(cast: Cast) -> Arrays:
+        arguments = [*map(cast, points.values())]
+        y = np.array(f(*arguments), dtype=np.float64)
+        found = gradients_of(vjp, cast(dy), arguments)
+        return {"y": y} | {name: np.array(g, dtype=np.float64) for name, g in zip(points, found, strict=True)}
+
+    exactness(results)
 
 
 def _numbers(what: str, value: Any) -> Array:

@@ -140,7 +140,8 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
         return (subjects.CostSubject if as_predicted() else subjects.PartedCostSubject)(twin, x, y)
 
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
-        return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
+        terms = call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
+        return [*terms, *call_probes.precision_of_model(twin, x, y)]
 
     whole = run.through(call_probes.purity_of_model, subject, behaviour, twin, x, y, few=0)
     return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y) if whole.ok else whole
