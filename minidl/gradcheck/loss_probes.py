@@ -201,10 +201,10 @@ class _LossProbes:
         z = cast(self.outputs)
         # A loss is a float of Python, whatever the outputs are.
         value = np.array(self.loss.forward(z, self.targets), z.dtype)
-        return {"the loss": value, "d outputs": self.loss.backward()}
+        return {"the loss": value, "d outputs": np.asarray(self.loss.backward())}
 
     def in_float32(self) -> None:
-        # A probability near 1 is rounded as 1 is, so that a row's loss and gradient have the rounding of numbers near 1.
+        # A probability near 1 is rounded as 1 is, and with it what a row gives to the loss and its gradient.
         sizes = {"the loss": 1.0, "d outputs": 1 / len(self.outputs)}
         agreement_in_float32(self.results, np.random.default_rng(0), sizes)
 

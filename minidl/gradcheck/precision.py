@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import index_of, random_upstream
@@ -20,7 +20,7 @@ _EPS = float(np.finfo(np.float32).eps)
 _TYPES = (np.float64, np.float32)
 _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 # Steps relative to what moves: two that float32 follows, and one far below its rounding, which float64 follows.
-_FAR, _MIDDLE, _NEAR = 2.0**-10, 2.0**-19, 2.0**-27
+_STEPS = 2.0**-10, 2.0**-19, 2.0**-27
 
 
 def results_of(layer: Layer, x: Array, cast: Cast = np.array) -> Arrays:
@@ -52,35 +52,29 @@ def exactness(results: Results) -> None:
     A float64 result follows a step of 1e-8. One that was rounded to float32 on the way stands still or jumps, and its
     numerical derivatives are wrong by chance.
     """
-    rays = []
-    for seed in range(3):
-        try:
-            rays.append([results(partial(_moved, t, np.random.default_rng(seed))) for t in (0, _FAR, _MIDDLE, _NEAR)])
-        except Exception:
-            # A step may leave the domain.
-            return
-    names = [*rays[0][0]]
-    for name in names:
-        if _is_float32([there[name] for _, there, *_ in rays]):
+    here = results(np.array)
+    rays = [[_nearby(results, partial(_moved, step, seed), here) for step in _STEPS] for seed in range(3)]
+    for name in here:
+        if _is_float32([there[name] for there, *_ in rays]):
             advice = "although float64 goes in; compute in the dtype of the input"
             fail(f"computed in float32: it holds only float32 numbers, {advice}", name)
-    for name in names:
-        if _is_coarse(name, rays):
+    size = max(map(_largest, here.values()))
+    for name, value in here.items():
+        if _is_coarse([[there[name] - value for there in ray] for ray in rays], value, size):
             advice = "does a part compute in float32? then numerical derivatives decide nothing"
             reason = f"it moves in steps as coarse as float32's, although float64 goes in: {advice}"
             fail(reason, name, None, Verdict.INCONCLUSIVE)
 
 
-def _is_coarse(name: str, rays: list[list[Arrays]]) -> bool:
+def _is_coarse(rays: list[list[Array]], value: Array, size: float) -> bool:
     """Return whether a result that moves straight over two large steps does not follow a small one."""
-    size = max(map(_largest, rays[0][0].values()))
+    to_middle, to_near = _STEPS[1] / _STEPS[0], _STEPS[2] / _STEPS[1]
+    unit = _EPS / 2 * np.abs(value) / to_middle
     followed = missed = 0
-    for here, *there in rays:
-        far, middle, near = (results[name] - here[name] for results in there)
-        unit = _EPS / 2 * np.abs(here[name])
-        bent = np.abs(far - middle * (_FAR / _MIDDLE)) - unit * (_FAR / _MIDDLE) > 0.2 * np.abs(far)
-        expected = middle * (_NEAR / _MIDDLE)
-        clear = ~bent & (np.abs(far) > 4 * unit * (_FAR / _MIDDLE)) & (np.abs(expected) > 2.0**-34 * size)
+    for far, middle, near in rays:
+        bent = np.abs(far - middle / to_middle) > 0.2 * np.abs(far) + unit
+        expected = middle * to_near
+        clear = ~bent & (np.abs(far) > 4 * unit) & (np.abs(expected) > 2.0**-34 * size)
         followed += int(clear.sum())
         missed += int((clear & (np.abs(near - expected) > 0.1 * np.abs(expected))).sum())
     # A kink close by looks alike, along one ray or for a few entries.
@@ -95,8 +89,8 @@ def agreement_in_float32(results: Results, rng: np.random.Generator, sizes: Mapp
     exact, value = (attempt("in float32, forward or backward", partial(results, _cast(t))) for t in _TYPES)
     # How far results move when inputs are rounded differently: what cancels in them moves much. In float32 the rounding
     # on the way shows too, such as that of a mean which float64 takes away without a trace.
-    nudged = [_unless_raised(results, _cast(t, rng)) for t in (np.float64, *3 * [np.float32])]
-    moved, *others = (near or same for near, same in zip(nudged, (exact, value, value, value), strict=True))
+    moved = _nearby(results, _cast(np.float64, rng), exact)
+    others = [_nearby(results, _cast(np.float32, rng), value) for _ in range(3)]
     for name, got in value.items():
         if got.dtype != np.float32:
             fail(f"with float32 numbers it is {got.dtype}, not float32", name)
@@ -112,15 +106,17 @@ def agreement_in_float32(results: Results, rng: np.random.Generator, sizes: Mapp
         index = index_of(int(np.argmax(off)), off.shape)
         if not off[index] <= allowed:
             numbers = f"in float32 it is {got[index]:.8g} and in float64 {want[index]:.8g}"
-            fail(f"{numbers}: off by {off[index]:.2g} where the largest entry is {scale:.2g}", name, index, Verdict.FAIL_VALUE)
+            reason = f"{numbers}: off by {off[index]:.2g} where the largest entry is {scale:.2g}"
+            fail(reason, name, index, Verdict.FAIL_VALUE)
 
 
-def _moved(step: float, rng: np.random.Generator, array: Array) -> Array:
+def _moved(step: float, seed: int, array: Array) -> Array:
+    rng = np.random.default_rng((seed, array.size))
     direction = rng.uniform(0.5, 1.0, array.shape) * rng.choice([-1.0, 1.0], array.shape)
     return np.asarray(array * (1 + step * direction))
 
 
-def _cast(dtype: type[np.floating[Any]], rng: np.random.Generator | None = None) -> Cast:
+def _cast(dtype: DTypeLike, rng: np.random.Generator | None = None) -> Cast:
     """Return what rounds to float32, with `rng` up or down by one unit, and gives the numbers in `dtype`."""
 
     def cast(array: Array) -> Array:
@@ -130,12 +126,13 @@ def _cast(dtype: type[np.floating[Any]], rng: np.random.Generator | None = None)
     return cast
 
 
-def _unless_raised(results: Results, cast: Cast) -> Arrays | None:
-    """Return the results; None if they are refused, as a nudge may leave the domain."""
+def _nearby(results: Results, cast: Cast, here: Arrays) -> Arrays:
+    """Return the results; those `here` if they are refused or of other shapes, as a step may leave the domain."""
     try:
-        return results(cast)
+        there = results(cast)
+        return there if all(there[name].shape == value.shape for name, value in here.items()) else here
     except Exception:
-        return None
+        return here
 
 
 def _is_float32(arrays: list[Array]) -> bool:

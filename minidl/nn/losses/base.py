@@ -17,9 +17,9 @@ from minidl.nn.parameter import ForwardMemory
 class Loss(ForwardMemory, ABC):
     """The data term of the cost: the mean over the batch of each row's loss.
 
-    A loss that compares rows of a batch with each other is no such mean, and says so by ``batch_independent = False``.
-    Its value depends on which rows share a batch. `Model.evaluate` and the columns of a history then hold the mean of the
-    losses of batches, weighted by their rows, and change with `batch_size`.
+    A loss that compares the rows of a batch with each other is no such mean; set its ``batch_independent = False``. Its
+    value depends on which rows share a batch: `Model.evaluate` and the history then hold the mean of the losses of
+    batches, weighted by their rows, which changes with the batch size.
     """
 
     _overridable = ("check_targets", "predict", "probabilities", "metrics")
