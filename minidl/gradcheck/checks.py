@@ -4,6 +4,7 @@ import ast
 import math
 import warnings
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -141,7 +142,7 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
 
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
         terms = call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
-        return [*terms, *call_probes.precision_of_model(twin, x, y)]
+        return [*terms, partial(call_probes.precision_of_model, twin, x, y)]
 
     whole = run.through(call_probes.purity_of_model, subject, behaviour, twin, x, y, few=0)
     return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y) if whole.ok else whole

@@ -9,7 +9,7 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
-from minidl.gradcheck.precision import agreement_in_float32, exactness, results_of_layer
+from minidl.gradcheck.precision import agreement_in_float32, exactness, results_of_copy
 from minidl.gradcheck.probing import Arrays, Call, Errors, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
@@ -30,7 +30,7 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
         line = line_to_write(name, part)
         fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
     subject.plain_use(x, dy)
-    exactness(results_of_layer(subject.layer, x))
+    exactness(partial(results_of_copy, subject.layer, x))
 
 
 def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
@@ -52,13 +52,8 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
         subject.empty_batch,
         subject.small_batches,
         subject.split_batch,
-        partial(_in_float32, layer, x, rng),
+        partial(agreement_in_float32, partial(results_of_copy, layer, x), rng),
     ]
-
-
-def _in_float32(layer: Layer, x: Array, rng: np.random.Generator) -> None:
-    single = attempt("in float32, astype", partial(layer.astype, np.float32))
-    agreement_in_float32(results_of_layer(single, x), rng)
 
 
 class _Purity(Snapshot):

@@ -18,7 +18,7 @@ from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
 from minidl.nn.regularizers import Regularizer
 
-_NO_MEAN = "; if the loss is no mean over its rows, set batch_independent = False"
+_NO_MEAN = "if the loss is no mean over its rows, set batch_independent = False"
 
 
 def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> None:
@@ -74,9 +74,8 @@ def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
 
     empty_weight = partial(_check_empty, "w", "the gradient has shape", regularizer.gradient, w)
     # A penalty or gradient may be of any size.
-    sizes = dict.fromkeys(("the penalty", "the gradient"), 0.0)
-    rng = np.random.default_rng(0)
-    in_float32 = partial(agreement_in_float32, partial(_results_of_regularizer, regularizer, w), rng, sizes)
+    results, size = partial(_results_of_regularizer, regularizer, w), 0.0
+    in_float32 = partial(agreement_in_float32, results, np.random.default_rng(0), size)
     return [memory_layouts, empty_weight, in_float32] if w.ndim else [in_float32]
 
 
@@ -191,7 +190,7 @@ class _LossProbes:
         loss, gradient = self.plain()
         when = "with the rows in reverse order"
         got = self.run(self.outputs[::-1].copy(), self.targets[::-1].copy(), f"{when}, ")
-        self.compare(when, got, (loss, gradient[::-1]), _NO_MEAN)
+        self.compare(when, got, (loss, gradient[::-1]), f"; {_NO_MEAN}")
 
     def empty_batch(self) -> None:
         gradient_of = partial(self.gradient, targets=self.targets[:0])
@@ -204,9 +203,8 @@ class _LossProbes:
         return {"the loss": value, "d outputs": np.asarray(self.loss.backward())}
 
     def in_float32(self) -> None:
-        # A probability near 1 is rounded as 1 is, and with it what a row gives to the loss and its gradient.
-        sizes = {"the loss": 1.0, "d outputs": 1 / len(self.outputs)}
-        agreement_in_float32(self.results, np.random.default_rng(0), sizes)
+        # A probability near 1 is rounded as 1 is.
+        agreement_in_float32(self.results, np.random.default_rng(0), 1.0)
 
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""
@@ -214,7 +212,8 @@ class _LossProbes:
         z, t = take_rows(self.outputs, rows), take_rows(self.targets, rows)
         of_head, of_tail = 1 / rows, 1 - 1 / rows
         with suppress(MinidlError):
-            whole, head, tail = (self.run(z[p], t[p], "with part of a batch, ", (MinidlError,)) for p in PARTS)
+            when = f"with part of a batch ({_NO_MEAN}), "
+            whole, head, tail = (self.run(z[part], t[part], when, (MinidlError,)) for part in PARTS)
             gradient = np.concatenate([of_head * head[1], of_tail * tail[1]])
             want = of_head * head[0] + of_tail * tail[0], gradient
-            self.compare("against the mean of its rows", whole, want, _NO_MEAN)
+            self.compare("against the mean of its rows", whole, want, f"; {_NO_MEAN}")

@@ -1,6 +1,6 @@
 """Are results in float64 as exact as float64, and do results in float32, where training runs, agree with them?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,6 @@ Results = Callable[[Cast], Arrays]
 """Returns a subject's values and gradients by name, values first, computed from what `Cast` makes of its inputs."""
 
 _EPS = float(np.finfo(np.float32).eps)
-_TYPES = (np.float64, np.float32)
 _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 # Steps relative to what moves: two that float32 follows, and one far below its rounding, which float64 follows.
 _STEPS = 2.0**-10, 2.0**-19, 2.0**-27
@@ -33,17 +32,13 @@ def results_of(layer: Layer, x: Array, cast: Cast = np.array) -> Arrays:
     return {"y": y.copy(), "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
 
 
-def results_of_layer(layer: Layer, x: Array) -> Results:
-    """Return what computes `results_of` a copy of `layer`."""
-
-    def results(cast: Cast) -> Arrays:
-        given = cast(x)
-        twin = layer.astype(given.dtype)
-        for parameter in twin.named_parameters().values():
-            parameter.value = cast(parameter.value)
-        return results_of(twin, given, cast)
-
-    return results
+def results_of_copy(layer: Layer, x: Array, cast: Cast) -> Arrays:
+    """Return `results_of` a copy of `layer`, with all that goes in as `cast` makes it."""
+    given = cast(x)
+    twin = layer.astype(given.dtype)
+    for parameter in twin.named_parameters().values():
+        parameter.value = cast(parameter.value)
+    return results_of(twin, given, cast)
 
 
 def exactness(results: Results) -> None:
@@ -53,51 +48,57 @@ def exactness(results: Results) -> None:
     numerical derivatives are wrong by chance.
     """
     here = results(np.array)
-    rays = [[_nearby(results, partial(_moved, step, seed), here) for step in _STEPS] for seed in range(3)]
-    for name in here:
-        if _is_float32([there[name] for there, *_ in rays]):
-            advice = "although float64 goes in; compute in the dtype of the input"
-            fail(f"computed in float32: it holds only float32 numbers, {advice}", name)
+    rays = [[_nearby(results, _step(length, seed), here) for length in _STEPS] for seed in range(3)]
     size = max(map(_largest, here.values()))
+    for name in here:
+        if _is_float32([there[name] for there, *_ in rays], size):
+            reason = "computed in float32: it holds only float32 numbers, although float64 goes in"
+            fail(f"{reason}; compute in the dtype of the input", name)
     for name, value in here.items():
         if _is_coarse([[there[name] - value for there in ray] for ray in rays], value, size):
-            advice = "does a part compute in float32? then numerical derivatives decide nothing"
-            reason = f"it moves in steps as coarse as float32's, although float64 goes in: {advice}"
-            fail(reason, name, None, Verdict.INCONCLUSIVE)
+            reason = "it moves in steps as coarse as float32's, although float64 goes in"
+            fail(f"{reason}: does a part compute in float32?", name, None, Verdict.INCONCLUSIVE)
+
+
+def _is_float32(arrays: list[Array], size: float) -> bool:
+    """Return whether a result, at points nearby, consists of float32 numbers that follow the point, unlike levels."""
+    values = np.array(arrays)
+    long = ((np.ldexp(np.frexp(values)[0], 16) % 1 != 0) & (np.abs(values) > _EPS * size)).any(axis=0)
+    follows = (values[0] != values[1])[long]
+    return bool(follows.size and follows.mean() > 0.5 and (values == values.astype(np.float32)).all())
 
 
 def _is_coarse(rays: list[list[Array]], value: Array, size: float) -> bool:
     """Return whether a result that moves straight over two large steps does not follow a small one."""
-    to_middle, to_near = _STEPS[1] / _STEPS[0], _STEPS[2] / _STEPS[1]
-    unit = _EPS / 2 * np.abs(value) / to_middle
-    followed = missed = 0
-    for far, middle, near in rays:
-        bent = np.abs(far - middle / to_middle) > 0.2 * np.abs(far) + unit
-        expected = middle * to_near
-        clear = ~bent & (np.abs(far) > 4 * unit) & (np.abs(expected) > 2.0**-34 * size)
-        followed += int(clear.sum())
-        missed += int((clear & (np.abs(near - expected) > 0.1 * np.abs(expected))).sum())
+    far, middle, near = (np.array([ray[i] for ray in rays]) / _STEPS[i] for i in range(3))
+    rounding = _EPS / 2 * np.abs(value) / _STEPS[1]
+    straight = np.abs(far - middle) <= 0.2 * np.abs(far) + rounding
+    clear = straight & (np.abs(far) > 4 * rounding) & (np.abs(middle) > size / 128)
+    missed = clear & (np.abs(near - middle) > 0.1 * np.abs(middle))
     # A kink close by looks alike, along one ray or for a few entries.
-    return missed > max(1, followed / 4)
+    return bool(missed.sum() > max(1, clear.sum() / 4))
 
 
-def agreement_in_float32(results: Results, rng: np.random.Generator, sizes: Mapping[str, float] | None = None) -> None:
+def agreement_in_float32(results: Results, rng: np.random.Generator, size: float | None = None) -> None:
     """End the probe unless results in float32 are float32, and near those in float64 at the same numbers.
 
-    `sizes` are those of the numbers that a result is computed from; where none is given, of the largest result.
+    `size` is that of the numbers on the way, whose rounding is in the results; None is that of the largest result.
     """
-    exact, value = (attempt("in float32, forward or backward", partial(results, _cast(t))) for t in _TYPES)
+    exact, value = (
+        attempt("in float32, forward or backward", partial(results, _cast(t))) for t in (np.float64, np.float32)
+    )
     # How far results move when inputs are rounded differently: what cancels in them moves much. In float32 the rounding
     # on the way shows too, such as that of a mean which float64 takes away without a trace.
     moved = _nearby(results, _cast(np.float64, rng), exact)
     others = [_nearby(results, _cast(np.float32, rng), value) for _ in range(3)]
+    size = max(map(_largest, exact.values())) if size is None else size
     for name, got in value.items():
-        if got.dtype != np.float32:
-            fail(f"with float32 numbers it is {got.dtype}, not float32", name)
         want = exact[name]
+        if got.dtype != np.float32 or got.shape != want.shape:
+            fail(f"with float32 numbers it is {got.dtype} of shape {got.shape}, not float32 of {want.shape}", name)
         scale = _largest(want[fits := np.abs(want) < 0.1 * _LARGEST])
         # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
-        allowed = _TINY + 5e-4 * scale + 30 * _EPS * (sizes or {}).get(name, max(map(_largest, exact.values())))
+        allowed = _TINY + 5e-4 * scale + 30 * _EPS * size
         moves = 100 * np.abs(moved[name] - want) + 10 * np.max([np.abs(other[name] - got) for other in others], axis=0)
         # Where a nudge changes an entry altogether, as at a jump, rounding may do so too.
         fits &= ~(moves > 0.1 * scale + allowed)
@@ -105,15 +106,15 @@ def agreement_in_float32(results: Results, rng: np.random.Generator, sizes: Mapp
         off = np.where(fits, np.abs(got.astype(np.float64) - want), 0.0)
         index = index_of(int(np.argmax(off)), off.shape)
         if not off[index] <= allowed:
-            numbers = f"in float32 it is {got[index]:.8g} and in float64 {want[index]:.8g}"
+            numbers = f"it is {got[index]:.8g} in float32 and {want[index]:.8g} in float64"
             reason = f"{numbers}: off by {off[index]:.2g} where the largest entry is {scale:.2g}"
             fail(reason, name, index, Verdict.FAIL_VALUE)
 
 
-def _moved(step: float, seed: int, array: Array) -> Array:
-    rng = np.random.default_rng((seed, array.size))
-    direction = rng.uniform(0.5, 1.0, array.shape) * rng.choice([-1.0, 1.0], array.shape)
-    return np.asarray(array * (1 + step * direction))
+def _step(length: float, seed: int) -> Cast:
+    """Return what moves numbers by a step relative to them, in a direction that `seed` sets."""
+    rng = np.random.default_rng(seed)
+    return lambda a: np.array(a * (1 + length * rng.uniform(0.5, 1.0, a.shape) * rng.choice([-1.0, 1.0], a.shape)))
 
 
 def _cast(dtype: DTypeLike, rng: np.random.Generator | None = None) -> Cast:
@@ -133,14 +134,6 @@ def _nearby(results: Results, cast: Cast, here: Arrays) -> Arrays:
         return there if all(there[name].shape == value.shape for name, value in here.items()) else here
     except Exception:
         return here
-
-
-def _is_float32(arrays: list[Array]) -> bool:
-    """Return whether a result, at points nearby, consists of float32 numbers that follow the point, unlike levels."""
-    digits = np.ldexp(np.frexp(arrays[0])[0], 16)
-    long = digits != np.round(digits)
-    follows = (arrays[0] != arrays[1])[long]
-    return bool(follows.size and follows.mean() > 0.5 and all((a == a.astype(np.float32)).all() for a in arrays))
 
 
 def _largest(array: Array) -> float:
