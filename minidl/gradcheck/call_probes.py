@@ -10,7 +10,7 @@ from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import random_upstream
-from minidl.gradcheck.precision import Cast, agreement_in_float32, exactness
+from minidl.gradcheck.precision import DRAWS, Cast, agreement_in_float32, draws_after, exactness
 from minidl.gradcheck.probing import Arrays, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.subjects import Function, gradients_of
@@ -46,7 +46,8 @@ def _results_of_model(model: Model, x: Array, y: Any, cast: Cast) -> Arrays:
         parameter.value = cast(parameter.value)
     cost, _ = twin.compute_gradients(x, y)
     # A cost is a float of Python, whatever x is.
-    return {"the cost": np.array(cost, x.dtype)} | {path: p.grad for path, p in twin.parameters.items()}
+    results = {"the cost": np.array(cost, x.dtype), DRAWS: draws_after(twin.network)}
+    return results | {path: p.grad for path, p in twin.parameters.items()}
 
 
 def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
