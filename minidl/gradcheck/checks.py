@@ -63,7 +63,7 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
 
 
 def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
-    """Check a loss's gradient with respect to its outputs, and its contract; see `check_layer`."""
+    """Check a loss's gradient with respect to its outputs, and its contract, also in float32; see `check_layer`."""
     check_type("check_loss", "loss", loss, Loss)
     z = _batch("outputs", outputs)
     inputs = {"loss": loss, "outputs": z, "targets": targets}
@@ -89,7 +89,7 @@ def check_function(
     Parameters
     ----------
     f : callable
-        ``f(*arguments) -> y``, an array or a number.
+        ``f(*arguments) -> y``, an array or a number, computed in float64 as the arguments are.
     vjp : callable
         ``vjp(dy, *arguments)``: the gradient of ``sum(dy * y)`` with respect to each argument, as a tuple in their
         order, or alone if there is one.
