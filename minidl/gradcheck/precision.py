@@ -57,7 +57,7 @@ def exactness(results: Results) -> None:
     rays = [[_nearby(results, _step(length, seed), here) for length in _STEPS] for seed in range(3)]
     size = max(map(_largest, here.values()))
     for name in here:
-        if _is_float32([there[name] for there, *_ in rays], size):
+        if _is_float32([there[name] for ray in rays for there in ray], size):
             reason = "computed in float32: it holds only float32 numbers, although float64 goes in"
             fail(f"{reason}; compute in the dtype of the input", name)
     for name, value in here.items():
@@ -67,9 +67,12 @@ def exactness(results: Results) -> None:
 
 
 def _is_float32(arrays: list[Array], size: float) -> bool:
-    """Return whether a result, at points nearby, consists of float32 numbers that follow the point, unlike levels."""
+    """Return whether a result, at points nearby, consists of float32 numbers that follow the point, unlike levels.
+
+    Some must need nearly all 24 binary digits, which what is left of larger numbers does not.
+    """
     values = np.array(arrays)
-    long = ((np.ldexp(np.frexp(values)[0], 16) % 1 != 0) & (np.abs(values) > _EPS * size)).any(axis=0)
+    long = ((np.ldexp(np.frexp(values)[0], 22) % 1 != 0) & (np.abs(values) > _EPS * size)).any(axis=0)
     follows = (values != values[0]).any(axis=0)[long]
     return bool(follows.size and follows.mean() > 0.5 and (values == values.astype(np.float32)).all())
 
@@ -103,8 +106,10 @@ def agreement_in_float32(results: Results, rng: np.random.Generator, size: float
     size = max(map(_largest, exact.values())) if size is None else size
     for name, got in value.items():
         want = exact[name]
-        if got.dtype != np.float32 or got.shape != want.shape:
-            fail(f"with float32 numbers it is {got.dtype} of shape {got.shape}, not float32 of {want.shape}", name)
+        if got.dtype != np.float32:
+            fail(f"with float32 numbers it is {got.dtype}, not float32", name)
+        if got.shape != want.shape:
+            fail(f"it has shape {got.shape} in float32 and {want.shape} in float64", name)
         scale = _largest(want[fits := np.abs(want) < 0.1 * _LARGEST])
         # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
         allowed = _TINY + 5e-4 * scale + 30 * _EPS * size
