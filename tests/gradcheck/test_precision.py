@@ -232,11 +232,22 @@ def sign_vjp(dy, x, v):
     return dy * v / np.abs(x) - dy * v * x / x**2 * np.sign(x), dy * np.sign(x)
 
 
+def softmax(z):
+    return np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+
+
+def softmax_vjp(dy, b, x):
+    p = softmax(x + b)
+    dz = p * (dy - (dy * p).sum(axis=1, keepdims=True))
+    return dz.sum(axis=1, keepdims=True), dz
+
+
 ALL_ROUNDING = {
     "a bias before batch norm": (batch_norm, batch_norm_vjp, (3,), (6, 3)),
     "v * x / x": (lambda x, v: v * x / x, quotient_vjp, (4,), (4,)),
     "v * x / |x|": (lambda x, v: v * x / np.abs(x), sign_vjp, (4,), (4,)),
     "one number": (lambda x, v: v * x / np.abs(x), sign_vjp, (), ()),
+    "softmax": (lambda b, x: softmax(x + b), softmax_vjp, (4, 1), (4, 3)),
 }
 
 
