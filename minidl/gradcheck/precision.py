@@ -56,22 +56,21 @@ def exactness(results: Results) -> None:
     here = results(np.array)
     rays = [[_nearby(results, _step(length, seed), here) for length in _STEPS] for seed in range(3)]
     size = max(map(_largest, here.values()))
-    for name in here:
-        if _is_float32([there[name] for ray in rays for there in ray], size):
+    nearby = {name: np.array([there[name] for ray in rays for there in ray]) for name in here}
+    single = [name for name, values in nearby.items() if _is_float32(values, size)]
+    for name in single:
+        # What is left of much larger numbers has few digits too, but is made of units of one size.
+        if (nearby[name] / 2.0 ** (np.frexp(_largest(nearby[name]))[1] - 24) % 1).any():
             reason = "computed in float32: it holds only float32 numbers, although float64 goes in"
             fail(f"{reason}; compute in the dtype of the input", name)
     for name, value in here.items():
-        if _is_coarse([[there[name] - value for there in ray] for ray in rays], value, size):
+        if name in single or _is_coarse([[there[name] - value for there in ray] for ray in rays], value, size):
             reason = "it moves in steps as coarse as float32's, although float64 goes in"
             fail(f"{reason}: does a part compute in float32?", name, None, Verdict.INCONCLUSIVE)
 
 
-def _is_float32(arrays: list[Array], size: float) -> bool:
-    """Return whether a result, at points nearby, consists of float32 numbers that follow the point, unlike levels.
-
-    Some must need nearly all 24 binary digits, which what is left of larger numbers does not.
-    """
-    values = np.array(arrays)
+def _is_float32(values: Array, size: float) -> bool:
+    """Return whether a result, at points nearby, consists of float32 numbers that follow the point, unlike levels."""
     long = ((np.ldexp(np.frexp(values)[0], 22) % 1 != 0) & (np.abs(values) > _EPS * size)).any(axis=0)
     follows = (values != values[0]).any(axis=0)[long]
     return bool(follows.size and follows.mean() > 0.5 and (values == values.astype(np.float32)).all())

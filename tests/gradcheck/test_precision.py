@@ -173,9 +173,7 @@ INSIDE = {
     "backward": ("dx", sine_layer(np.sin, lambda dy, x: single(cosine(dy, x)).astype(x.dtype))),
     "loss": ("d outputs", lambda rng, s: dl.check_loss(SingleLoss(), *rng.normal(size=(2, 5, 3)), seed=s)),
     "function": ("y", sine_function(lambda x: np.sin(single(x)))),
-    "function of a number": ("y", sine_function(lambda x: np.sin(single(x)), size=())),
     "vjp": ("argument 0", sine_function(np.sin, lambda dy, x: single(cosine(dy, x)))),
-    "vjp of a number": ("argument 0", sine_function(np.sin, lambda dy, x: single(cosine(dy, x)), size=1)),
 }
 
 
@@ -188,6 +186,8 @@ def test_what_computes_in_float32_gets_one_verdict_that_names_it(tensor, check):
 
 
 IN_PART = {
+    "vjp of a number": sine_function(np.sin, lambda dy, x: single(cosine(dy, x)), size=1),
+    "function of a number": sine_function(lambda x: np.sin(single(x)), size=()),
     "input rounded": sine_layer(lambda x: np.sin(single(x).astype(x.dtype))),
     "beside x itself": sine_layer(lambda x: x + np.sin(single(x)), lambda dy, x: dy + cosine(dy, x)),
     "within a model": lambda rng, s: dl.check_model(
