@@ -9,9 +9,10 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
-from minidl.gradcheck.arrays import random_upstream
+from minidl.gradcheck.arrays import largest, random_upstream
 from minidl.gradcheck.layer_probes import instances_share_nothing
-from minidl.gradcheck.probing import Probes, Snapshot, attempt, fail
+from minidl.gradcheck.precision import DRAWS, Cast, agreement_in_float32, draws_after, exactness
+from minidl.gradcheck.probing import Arrays, Probes, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.model import Model
@@ -37,6 +38,18 @@ def purity_of_model(model: Model, x: Array, y: Any) -> None:
             fail(reason, path, None, Verdict.NONDETERMINISTIC)
     snapshot.restore()
     instances_share_nothing(model.network, x)
+    exactness(partial(_results_of_model, model, x, y))
+
+
+def _results_of_model(model: Model, x: Array, y: Any, cast: Cast) -> Arrays:
+    x = cast(x)
+    twin = model.astype(x.dtype)
+    for parameter in twin.parameters.values():
+        parameter.value = cast(parameter.value)
+    cost, _ = twin.compute_gradients(x, y)
+    # A cost is a float of Python, whatever x is.
+    results = {"the cost": np.array(cost, x.dtype), DRAWS: draws_after(twin.network)}
+    return results | {path: p.grad for path, p in twin.parameters.items()}
 
 
 def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
@@ -47,10 +60,16 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
         terms = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
         snapshot.restore()
         for name, got, compute in zip(("cost", "loss"), terms, (model.compute_cost, model.compute_loss), strict=True):
-            if not np.isclose(got, wanted := compute(x, y), rtol=1e-9, atol=0):
+            if not np.isclose(got, wanted := compute(x, y), rtol=1e-9, atol=1e-15):
                 fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
 
     return [returns_cost_and_loss]
+
+
+def precision_of_model(model: Model, x: Array, y: Any) -> None:
+    """Cost and gradients in float32 are near those in float64."""
+    # A probability near 1 is rounded as 1 is.
+    agreement_in_float32(partial(_results_of_model, model, x, y), np.random.default_rng(0), 1.0)
 
 
 def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:
@@ -69,6 +88,14 @@ def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], 
         if gradient.shape != point.shape:
             fail(f"expected a gradient of shape {point.shape}, got shape {gradient.shape}", name)
         expect.same("vjp", name, gradient, again)
+
+    def results(cast: Cast) -> Arrays:
+        arguments = [*map(cast, points.values())]
+        y = np.array(f(*arguments), dtype=np.float64)
+        found = gradients_of(vjp, cast(dy), arguments)
+        return {"y": y} | {name: np.array(g, dtype=np.float64) for name, g in zip(points, found, strict=True)}
+
+    exactness(results)
 
 
 def numbers(what: str, value: Any) -> Array:
@@ -91,17 +118,23 @@ def behaviour_of_function(
         return [np.array(gradient) for gradient in found]
 
     def linear() -> None:
-        u, v = (random_upstream(np.shape(f(*points.values())), rng) for _ in range(2))
-        # Powers of two change no digit.
-        for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:
-            dy = a * u + b * v
-            rule = f"{a:g} times {by} does not give {a:g} times the result"
-            if b:
-                rule = f"a sum of two {by} does not give the sum of their results"
-            for name, got, of_u, of_v in zip(points, of(dy), of(u), of(v), strict=True):
-                # What cancels to far less than dy is all rounding.
-                allowed = 1e-9 * (np.abs(a * of_u).max() + np.abs(b * of_v).max()) + 1e-12 * np.abs(dy).max()
-                if np.abs(got - (a * of_u + b * of_v)).max() > allowed:
+        y = np.asarray(f(*points.values()))
+        u, v = (random_upstream(y.shape, rng) for _ in range(2))
+        of_u, of_v = of(u), of(v)
+        # Where a gradient cancels, all of it is rounding, which the last digits of dy change; that of a typical slope
+        # is allowed too, as a single number may by luck stay.
+        nudged = [of(u * (1 + 2.0**-40 * rng.uniform(-1.0, 1.0, u.shape))) for _ in range(8)]
+        for i, (name, x) in enumerate(points.items()):
+            noise = 100 * max(np.abs(near[i] - of_u[i]).max() for near in nudged)
+            noise += 2e-15 * largest(y, *points.values()) / (np.abs(x).max() or 1.0)
+            # Powers of two change no digit.
+            for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:
+                dy = a * u + b * v
+                allowed = 1e-9 * (np.abs(a * of_u[i]).max() + np.abs(b * of_v[i]).max()) + a * noise
+                if np.abs(of(dy)[i] - (a * of_u[i] + b * of_v[i])).max() > allowed + 1e-12 * np.abs(dy).max():
+                    rule = f"{a:g} times {by} does not give {a:g} times the result"
+                    if b:
+                        rule = f"a sum of two {by} does not give the sum of their results"
                     fail(f"{what} is not linear in {by}: {rule}", name)
 
     return [linear]

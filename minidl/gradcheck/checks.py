@@ -5,6 +5,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -76,7 +77,7 @@ def check_loss(
     every_entry: bool = False,
     max_seconds: float | None = None,
 ) -> GradientReport:
-    """Check a loss's gradient with respect to its outputs, and its contract; see `check_layer`."""
+    """Check a loss's gradient with respect to its outputs, and its contract, also in float32; see `check_layer`."""
     check_type("check_loss", "loss", loss, Loss)
     z = _batch("outputs", outputs)
     inputs = {"loss": loss, "outputs": z, "targets": targets}
@@ -114,7 +115,7 @@ def check_function(
     Parameters
     ----------
     f : callable
-        ``f(*arguments) -> y``, an array or a number.
+        ``f(*arguments) -> y``, an array or a number, computed in float64 as the arguments are.
     vjp : callable
         ``vjp(dy, *arguments)``: the gradient of ``sum(dy * y)`` with respect to each argument, as a tuple in their
         order, or alone if there is one.
@@ -171,7 +172,8 @@ def check_model(
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
-        return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
+        terms = call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
+        return [*terms, partial(call_probes.precision_of_model, twin, x, y)]
 
     def whole(twin: Model, x: Array, y: Any) -> subjects.Subject | None:
         return subjects.CostSubject(twin, x, y, given) if as_predicted() else None

@@ -10,7 +10,7 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
-from minidl.gradcheck.precision import agreement_of_single_precision
+from minidl.gradcheck.precision import agreement_in_float32, exactness, results_of_copy
 from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Probes, Snapshot, Turns, attempt, fail, turns_of
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
@@ -32,6 +32,7 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
         fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
     subject.plain_use(x, dy)
     instances_share_nothing(layer, x)
+    exactness(partial(results_of_copy, subject.layer, x))
 
 
 def instances_share_nothing(layer: Layer, x: Array) -> None:
@@ -62,7 +63,7 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
         subject.empty_batch,
         subject.small_batches,
         subject.split_batch,
-        partial(agreement_of_single_precision, layer, x, rng),
+        partial(agreement_in_float32, partial(results_of_copy, layer, x), rng),
     ]
 
 

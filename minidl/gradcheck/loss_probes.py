@@ -13,29 +13,36 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, largest, layouts, take_rows
-from minidl.gradcheck.probing import ALONE, SHARED, Errors, Probes, Turns, attempt, fail, turns_of
+from minidl.gradcheck.precision import Cast, agreement_in_float32, exactness
+from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Errors, Probes, Turns, attempt, fail, turns_of
 from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
 from minidl.nn.regularizers import Regularizer
 
+_NO_MEAN = "if the loss is no mean over its rows, set batch_independent = False"
+
 
 def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> None:
     """In plain use calls agree, change nothing of the caller's, and return new and finite numbers."""
-    _LossProbes(loss, outputs, targets).plain_use()
+    subject = _LossProbes(loss, outputs, targets)
+    subject.plain_use()
+    exactness(subject.results)
 
 
 def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
     """Return what `loss` is put to out of the ordinary."""
     subject = _LossProbes(loss, outputs, targets)
     # Before batches of other sizes, which may renew what is wrongly kept.
-    by_rows = [subject.other_order, subject.empty_batch, subject.mean_of_parts]
+    by_rows = [subject.empty_batch]
+    if loss.batch_independent:
+        by_rows = [subject.other_order, subject.empty_batch, subject.mean_of_parts]
     return [
         subject.consumes,
         subject.last_forward_counts,
         subject.predictions_between,
         subject.memory_layouts,
         *(by_rows if subject.has_rows else ()),
-        subject.single_precision,
+        subject.in_float32,
     ]
 
 
@@ -54,6 +61,7 @@ def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
     expect.same("gradient", "the gradient", first, second, "; between them was the penalty of another w")
     if np.shares_memory(first, given["w"]) or np.shares_memory(first, second):
         fail("gradient must return a new array, and returned w or memory that it returned before")
+    exactness(partial(_results_of_regularizer, regularizer, w))
 
 
 def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
@@ -67,14 +75,17 @@ def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
                 expect.close(f"with w {layout}", f"the {name}", got, plain, largest(w))
 
     empty_weight = partial(_check_empty, "w", "the gradient has shape", regularizer.gradient, w)
-    single_precision = partial(_check_single, "gradient", regularizer.gradient, w)
-    return [memory_layouts, empty_weight, single_precision] if w.ndim else [single_precision]
+    # A penalty or gradient may be of any size.
+    results, size = partial(_results_of_regularizer, regularizer, w), 0.0
+    in_float32 = partial(agreement_in_float32, results, np.random.default_rng(0), size)
+    return [memory_layouts, empty_weight, in_float32] if w.ndim else [in_float32]
 
 
-def _check_single(what: str, gradient_of: Callable[[Array], Any], given: Array) -> None:
-    gradient = attempt(f"in float32, {what}", lambda: gradient_of(given.astype(np.float32)))
-    if gradient.dtype != np.float32:
-        fail(f"with float32 numbers the gradient is {gradient.dtype}, not float32")
+def _results_of_regularizer(regularizer: Regularizer, w: Array, cast: Cast) -> Arrays:
+    w = cast(w)
+    # A penalty is a float of Python, whatever w is.
+    penalty = np.array(regularizer.penalty(w), w.dtype)
+    return {"the penalty": penalty, "the gradient": np.asarray(regularizer.gradient(w))}
 
 
 def _check_empty(what: str, returned: str, gradient_of: Callable[[Array], Any], given: Array) -> None:
@@ -118,10 +129,6 @@ class _LossProbes:
         next(others, None)
         return _float(f"{when}forward", value), np.array(gradient)
 
-    def gradient(self, outputs: Array, targets: Any) -> Array:
-        self.loss.forward(outputs, targets)
-        return self.loss.backward()
-
     def plain(self) -> tuple[Array, Array]:
         return self.run(self.outputs.copy(), self.targets)
 
@@ -158,10 +165,10 @@ class _LossProbes:
         self.plain()
         expect.refused("a second backward after one forward", self.loss.backward)
 
-    def compare(self, when: str, got: tuple[Array, Array], want: tuple[Array, Array]) -> None:
+    def compare(self, when: str, got: tuple[Array, Array], want: tuple[Array, Array], hint: str = "") -> None:
         scale = largest(self.outputs, *want)
-        expect.close(when, "the loss", got[0], want[0], scale)
-        expect.close(when, "d outputs", got[1], want[1], scale / len(self.outputs))
+        expect.close(when, "the loss", got[0], want[0], scale, hint)
+        expect.close(when, "d outputs", got[1], want[1], scale / len(self.outputs), hint)
 
     def last_forward_counts(self) -> None:
         want = self.plain()
@@ -194,14 +201,20 @@ class _LossProbes:
         loss, gradient = self.plain()
         when = "with the rows in reverse order"
         got = self.run(self.outputs[::-1].copy(), self.targets[::-1].copy(), f"{when}, ")
-        self.compare(when, got, (loss, gradient[::-1]))
+        self.compare(when, got, (loss, gradient[::-1]), f"; {_NO_MEAN}")
 
     def empty_batch(self) -> None:
-        gradient_of = partial(self.gradient, targets=self.targets[:0])
-        _check_empty("batch", "backward returned shape", gradient_of, self.outputs)
+        _check_empty("batch", "backward returned shape", lambda z: self.run(z, self.targets[:0])[1], self.outputs)
 
-    def single_precision(self) -> None:
-        _check_single("forward or backward", partial(self.gradient, targets=self.targets), self.outputs)
+    def results(self, cast: Cast) -> Arrays:
+        z = cast(self.outputs)
+        # A loss is a float of Python, whatever the outputs are.
+        value = np.array(self.loss.forward(z, self.targets), z.dtype)
+        return {"the loss": value, "d outputs": np.asarray(self.loss.backward())}
+
+    def in_float32(self) -> None:
+        # A probability near 1 is rounded as 1 is.
+        agreement_in_float32(self.results, np.random.default_rng(0), 1.0)
 
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""
@@ -209,6 +222,8 @@ class _LossProbes:
         z, t = take_rows(self.outputs, rows), take_rows(self.targets, rows)
         of_head, of_tail = 1 / rows, 1 - 1 / rows
         with suppress(MinidlError):
-            whole, head, tail = (self.run(z[p], t[p], "with part of a batch, ", (MinidlError,)) for p in PARTS)
+            when = f"with part of a batch ({_NO_MEAN}), "
+            whole, head, tail = (self.run(z[part], t[part], when, (MinidlError,)) for part in PARTS)
             gradient = np.concatenate([of_head * head[1], of_tail * tail[1]])
-            self.compare("against the mean of its rows", whole, (of_head * head[0] + of_tail * tail[0], gradient))
+            want = of_head * head[0] + of_tail * tail[0], gradient
+            self.compare("against the mean of its rows", whole, want, f"; {_NO_MEAN}")

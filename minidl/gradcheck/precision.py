@@ -1,58 +1,152 @@
-"""Do results in float32, where training runs, agree with their own in float64?"""
+"""Are results in float64 as exact as float64, and do results in float32, where training runs, agree with them?"""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minidl._core.types import Array
-from minidl.gradcheck.arrays import random_upstream
-from minidl.gradcheck.probing import attempt, fail
+from minidl.gradcheck.arrays import index_of, random_upstream
+from minidl.gradcheck.probing import Arrays, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 
+Cast = Callable[[Array], Array]
+Results = Callable[[Cast], Arrays]
+"""Returns a subject's values and gradients by name, values first, computed from what `Cast` makes of its inputs."""
+
+DRAWS = "random draws"
 _EPS = float(np.finfo(np.float32).eps)
 _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+# Steps relative to what moves: two that float32 follows, and one far below its rounding, which float64 alone follows.
+_STEPS = 2.0**-10, 2.0**-19, 2.0**-27
 
 
-def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generator) -> None:
-    """In float32 all results are float32, and near their values in float64."""
-    layer = attempt("in float32, astype", partial(layer.astype, np.float32))
-    single, double = x.astype(np.float32), x.astype(np.float32).astype(np.float64)
-    results = attempt("in float32, forward or backward", lambda: results_of(layer.astype(np.float32), single))
-    exact = results_of(layer.astype(np.float64), double)
-    # How far results move when x and parameters are rounded differently: what cancels in them moves much. In float32
-    # the rounding on the way shows too, such as that of a mean which float64 takes away without a trace.
-    moved, *others = (_nudged(layer, near, rng) for near in (double, single, single, single))
-    for name, value in results.items():
-        if value.dtype != np.float32:
-            fail(f"with a float32 x it is {value.dtype}, not float32", name)
-        fits = np.abs(exact[name]) < 0.1 * _LARGEST
-        # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
-        off = _largest((value - exact[name])[fits])
-        size = max(map(_largest, exact.values()))
-        allowed = _TINY + 5e-4 * _largest(exact[name]) + 30 * _EPS * size
-        allowed += 100 * _largest(moved[name] - exact[name])
-        allowed += 10 * max(_largest(other[name] - value) for other in others)
-        if not off <= allowed:
-            fail(f"in float32 it is off by {off:.2g} from float64", name, None, Verdict.FAIL_VALUE)
-
-
-def results_of(layer: Layer, x: Array) -> dict[str, Array]:
+def results_of(layer: Layer, x: Array, cast: Cast = np.array) -> Arrays:
     """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype."""
     y = layer.forward(x, train=True)
-    dy = random_upstream(y.shape, np.random.default_rng(0)).astype(x.dtype)
+    dy = cast(random_upstream(y.shape, np.random.default_rng(0)).astype(x.dtype))
     for parameter in layer.named_parameters().values():
         parameter.zero_grad()
     dx = layer.backward(dy)
     return {"y": y.copy(), "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
 
 
-def _nudged(layer: Layer, x: Array, rng: np.random.Generator) -> dict[str, Array]:
-    """Return the results, in x's dtype, for x and parameters that are rounded differently in float32."""
-    twin = layer.astype(x.dtype)
+def results_of_copy(layer: Layer, x: Array, cast: Cast) -> Arrays:
+    """Return `results_of` a copy of `layer`, with all that goes in as `cast` makes it."""
+    given = cast(x)
+    twin = layer.astype(given.dtype)
     for parameter in twin.named_parameters().values():
-        parameter.value *= 1 + _EPS * rng.choice([-1.0, 1.0], parameter.value.shape)
-    return results_of(twin, (x * (1 + _EPS * rng.choice([-1.0, 1.0], x.shape))).astype(x.dtype))
+        parameter.value = cast(parameter.value)
+    return results_of(twin, given, cast) | {DRAWS: draws_after(twin)}
+
+
+def draws_after(layer: Layer) -> Array:
+    """Return what the random generators of `layer` draw next, which tells what was drawn before."""
+    return np.array([generator.random() for generator in Snapshot(layer).generators])
+
+
+def exactness(results: Results) -> None:
+    """End the probe if something computes in float32, although all that goes in is float64.
+
+    A float64 result follows a step of 1e-8. One that was rounded to float32 on the way stands still or jumps, and its
+    numerical derivatives are wrong by chance.
+    """
+    here = results(np.array)
+    rays = [[_nearby(results, _step(length, seed), here) for length in _STEPS] for seed in range(3)]
+    size = max(map(_largest, here.values()))
+    nearby = {name: np.array([there[name] for ray in rays for there in ray]) for name in here}
+    single = [name for name, values in nearby.items() if _is_float32(values, size)]
+    for name in single:
+        # What is left of much larger numbers has few digits too, but is made of units of one size.
+        if (nearby[name] / 2.0 ** (np.frexp(_largest(nearby[name]))[1] - 24) % 1).any():
+            reason = "computed in float32: it holds only float32 numbers, although float64 goes in"
+            fail(f"{reason}; compute in the dtype of the input", name)
+    for name, value in here.items():
+        if name in single or _is_coarse([[there[name] - value for there in ray] for ray in rays], value, size):
+            reason = "it moves in steps as coarse as float32's, although float64 goes in"
+            fail(f"{reason}: does a part compute in float32?", name, None, Verdict.INCONCLUSIVE)
+
+
+def _is_float32(values: Array, size: float) -> bool:
+    """Return whether a result, at points nearby, consists of float32 numbers that follow the point, unlike levels."""
+    long = ((np.ldexp(np.frexp(values)[0], 22) % 1 != 0) & (np.abs(values) > _EPS * size)).any(axis=0)
+    follows = (values != values[0]).any(axis=0)[long]
+    return bool(follows.size and follows.mean() > 0.5 and (values == values.astype(np.float32)).all())
+
+
+def _is_coarse(rays: list[list[Array]], value: Array, size: float) -> bool:
+    """Return whether a result that moves straight over two large steps does not follow a small one."""
+    far, middle, near = (np.array([ray[i] for ray in rays]) / _STEPS[i] for i in range(3))
+    rounding = _EPS / 2 * np.abs(value) / _STEPS[1]
+    straight = np.abs(far - middle) <= 0.2 * np.abs(far) + rounding
+    clear = straight & (np.abs(far) > 4 * rounding) & (np.abs(middle) > size / 128)
+    missed = clear & (np.abs(near - middle) > 0.1 * np.abs(middle))
+    # A kink close by looks alike, along one ray or for a few entries.
+    return bool(missed.sum() > max(1, clear.sum() / 4))
+
+
+def agreement_in_float32(results: Results, rng: np.random.Generator, size: float | None = None) -> None:
+    """End the probe unless results in float32 are float32, and near those in float64 at the same numbers.
+
+    `size` is that of the numbers on the way, whose rounding is in the results; None is that of the largest result.
+    """
+    exact, value = (
+        attempt("in float32, forward or backward", partial(results, _cast(t))) for t in (np.float64, np.float32)
+    )
+    # What is drawn in the dtype of the input is another noise.
+    if not np.array_equal(exact.pop(DRAWS, 0), value.pop(DRAWS, 0)):
+        return
+    # How far results move when inputs are rounded differently: what cancels in them moves much. In float32 the rounding
+    # on the way shows too, such as that of a mean which float64 takes away without a trace.
+    moved = _nearby(results, _cast(np.float64, rng), exact)
+    others = [_nearby(results, _cast(np.float32, rng), value) for _ in range(3)]
+    size = max(map(_largest, exact.values())) if size is None else size
+    for name, got in value.items():
+        want = exact[name]
+        if got.dtype != np.float32:
+            fail(f"with float32 numbers it is {got.dtype}, not float32", name)
+        if got.shape != want.shape:
+            fail(f"it has shape {got.shape} in float32 and {want.shape} in float64", name)
+        scale = _largest(want[fits := np.abs(want) < 0.1 * _LARGEST])
+        # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
+        allowed = _TINY + 5e-4 * scale + 30 * _EPS * size
+        moves = 100 * np.abs(moved[name] - want) + 10 * np.max([np.abs(other[name] - got) for other in others], axis=0)
+        # Where a nudge changes an entry altogether, as at a jump, rounding may do so too.
+        fits &= ~(moves > 0.1 * scale + allowed)
+        allowed += float(moves[fits].max(initial=0.0, where=np.isfinite(moves[fits])))
+        off = np.where(fits, np.abs(got.astype(np.float64) - want), 0.0)
+        index = index_of(int(np.argmax(off)), off.shape)
+        if not off[index] <= allowed:
+            numbers = f"it is {got[index]:.8g} in float32 and {want[index]:.8g} in float64"
+            reason = f"{numbers}: off by {off[index]:.2g} where the largest entry is {scale:.2g}"
+            fail(reason, name, index, Verdict.FAIL_VALUE)
+
+
+def _step(length: float, seed: int) -> Cast:
+    """Return what moves numbers by a step relative to them, in a direction that `seed` sets."""
+    rng = np.random.default_rng(seed)
+    return lambda a: np.array(a * (1 + length * rng.uniform(0.5, 1.0, a.shape) * rng.choice([-1.0, 1.0], a.shape)))
+
+
+def _cast(dtype: DTypeLike, rng: np.random.Generator | None = None) -> Cast:
+    """Return what rounds to float32, with `rng` up or down by one unit, and gives the numbers in `dtype`."""
+
+    def cast(array: Array) -> Array:
+        signs = 0.0 if rng is None else rng.choice([-1.0, 1.0], array.shape)
+        return np.array(array.astype(np.float32) * (1 + _EPS * signs), dtype)
+
+    return cast
+
+
+def _nearby(results: Results, cast: Cast, here: Arrays) -> Arrays:
+    """Return the results; those `here` if they are refused or of other shapes, as a step may leave the domain."""
+    try:
+        there = results(cast)
+        return there if all(there[name].shape == value.shape for name, value in here.items()) else here
+    except Exception:
+        return here
 
 
 def _largest(array: Array) -> float:

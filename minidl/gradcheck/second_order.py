@@ -29,7 +29,14 @@ class _Composed(FunctionSubject):
 
 
 def check_hessian_product(
-    f: Function, gradient: Function, hvp: Function, x: Any, *, seed: int = 0, every_entry: bool = False
+    f: Function,
+    gradient: Function,
+    hvp: Function,
+    x: Any,
+    *,
+    seed: int = 0,
+    every_entry: bool = False,
+    max_seconds: float | None = None,
 ) -> GradientReport:
     """Check the product of a Hessian with a vector, ``hvp(x, v) = H(x) v``, and the gradient that it belongs to.
 
@@ -76,7 +83,7 @@ def check_hessian_product(
     """
     x = _point("x", x)
     inputs = {"f": f, "gradient": gradient, "hvp": hvp, "x": x}
-    run = _Run("check_hessian_product", inputs, f"x of shape {x.shape}", seed, every_entry)
+    run = _Run("check_hessian_product", inputs, f"x of shape {x.shape}", (seed, every_entry, max_seconds))
     point, vector = {"x": x}, {"v": random_upstream(x.shape, run.rng)}
     calls = {"f": (f, point, ()), "gradient": (gradient, point, x.shape), "hvp": (hvp, point | vector, x.shape)}
 
@@ -96,7 +103,13 @@ def check_hessian_product(
 
 
 def check_row_gradients(
-    f: Function, row_gradients: Function, w: Any, *data: Any, seed: int = 0, every_entry: bool = False
+    f: Function,
+    row_gradients: Function,
+    w: Any,
+    *data: Any,
+    seed: int = 0,
+    every_entry: bool = False,
+    max_seconds: float | None = None,
 ) -> GradientReport:
     """Check the gradient of each row's loss with respect to the weight w (per-example gradients).
 
@@ -137,7 +150,7 @@ def check_row_gradients(
     ((n,),) = counts
     given = {"w": w} | {f"data_{i}": part for i, part in enumerate(rows)}
     inputs = {"f": f, "row_gradients": row_gradients} | given
-    run = _Run("check_row_gradients", inputs, f"w of shape {w.shape}", seed, every_entry)
+    run = _Run("check_row_gradients", inputs, f"w of shape {w.shape}", (seed, every_entry, max_seconds))
     calls = {"f": (f, given, (n,)), "row_gradients": (row_gradients, given, (n, *w.shape))}
 
     def subject(name: str, some: Sequence[int]) -> _Composed:

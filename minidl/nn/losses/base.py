@@ -15,12 +15,19 @@ from minidl.nn.parameter import ForwardMemory
 
 
 class Loss(ForwardMemory, ABC):
-    """The data term of the cost: the mean over the batch of each row's loss."""
+    """The data term of the cost: the mean over the batch of each row's loss.
+
+    A loss that compares the rows of a batch with each other is no such mean; set its ``batch_independent = False``. Its
+    value depends on which rows share a batch: `Model.evaluate` and the history then hold the mean of the losses of
+    batches, weighted by their rows, which changes with the batch size.
+    """
 
     _overridable = ("check_targets", "predict", "probabilities", "metrics")
 
     takes_logits = False
     """Whether outputs are logits or scores, which may be any numbers, so that no last layer may limit them."""
+    batch_independent = True
+    """Whether the loss is the mean of what each row gives alone; a loss that mixes rows says False."""
 
     @abstractmethod
     def forward(self, outputs: Array, targets: Any) -> float:
