@@ -1,9 +1,11 @@
 """The checks: exact rules first, then values against numerical derivatives, then the rules of use."""
 
 import ast
+import inspect
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -13,6 +15,7 @@ from minidl._core.checks import as_array, as_count, check_finite, check_type, co
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import call_probes, layer_probes, loss_probes, subjects
+from minidl.gradcheck.arrays import array_source
 from minidl.gradcheck.compare import FEW, Comparison
 from minidl.gradcheck.probing import Broken, Probes, collect
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
@@ -154,9 +157,12 @@ class _Run:
         self.rng = np.random.default_rng(seed)
         check_type(name, "every_entry", every_entry, bool)
         self.few = math.inf if every_entry else FEW
-        sources = [_source(key, value) for key, value in inputs.items()]
-        sources += [f"seed={seed}"] + ["every_entry=True"] * every_entry
-        self.reproduce = f"{name}({', '.join(sources)})"
+        sources = {key: _source(key, value) for key, value in inputs.items()}
+        same = " and ".join(key for key, source in sources.items() if source == key)
+        options = [f"seed={seed}"] + ["every_entry=True"] * every_entry
+        self.reproduce = f"{name}({', '.join([*sources.values(), *options])})" + f"  # with the same {same}" * bool(
+            same
+        )
         first = next(iter(inputs.values()))
         self.subject = f"{name}({_text(first):.80}, {point})"
         self.start = perf_counter()
@@ -217,17 +223,21 @@ def _batch(name: str, value: Any) -> Array:
 
 
 def _source(name: str, value: Any) -> str:
-    """Return `value` as Python if it is short and can be read back, else `name`."""
+    """Return Python that makes `value` again if that is short, a function's own name, else `name`.
+
+    A repr may look like a call and still make another object, or none: it is used only for plain values.
+    """
     if isinstance(value, np.ufunc):
         return f"np.{value.__name__}"
-    text = _text(value)
+    if inspect.isfunction(value):
+        return value.__name__ if value.__name__.isidentifier() else name
     if isinstance(value, np.ndarray):
-        text = f"np.array({value.tolist()})" if value.size <= 12 else name
-    try:
-        ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError):
-        return name
-    return text if len(text) <= 100 else name
+        plain = 0 < value.size <= 12 and value.dtype.kind in "biuf" and np.isfinite(value).all()
+        return array_source(value) if plain else name
+    text = _text(value)
+    with suppress(SyntaxError, ValueError, TypeError):
+        return text if len(text) <= 100 and ast.literal_eval(text) is not None else name
+    return name
 
 
 def _text(value: Any) -> str:

@@ -1,27 +1,46 @@
-"""Cases of layers of your own.
+"""Cases of layers and losses of your own.
 
 A *case* is what its check takes: ``check_layer(*case)``. A failing case prints the line that checks it again.
 """
 
 import ast
+import functools
 import inspect
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from hypothesis import given, note
+from hypothesis import Phase, event, given, note, reject, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FailedHealthCheck, HypothesisException
 
+from minidl._core.checks import as_array, check_type
+from minidl._core.errors import InconclusiveError, InputError
 from minidl._core.types import Array
+from minidl.gradcheck.arrays import array_source
 from minidl.nn.layers import Layer
-from minidl.testing.arrays import SIDES, Values, batches, off_kinks
+from minidl.nn.losses import Loss
+from minidl.testing.arrays import FEATURES, Values, as_strategy, batches, check_callable, off_kinks
+
+Test = Callable[..., None]
+
+# To explain a failure Hypothesis runs it a hundred times more, and says only that any other values fail too.
+_PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
+# Only registered: whoever wants it in all tests loads it.
+settings.register_profile("minidl", deadline=None, phases=_PHASES)
 
 
 def layer_cases(
-    make: Callable[[Any], Layer], *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
+    make: Callable[..., Layer],
+    *,
+    features: Any = FEATURES,
+    rows: Any = None,
+    values: Values = off_kinks,
+    **arguments: st.SearchStrategy[Any],
 ) -> st.SearchStrategy[tuple[Layer, Array]]:
     """Draw cases ``(layer, x)`` of a layer of your own.
 
@@ -29,73 +48,197 @@ def layer_cases(
     ----------
     make : callable
         Takes the number of features (or the shape) of one row of x, and returns the layer.
-    features : strategy of int or tuple of int
-        What `make` is called with; 1 to 4 unless given.
+    features : int, tuple of int, or strategy of either
+        What `make` is called with; 1 to 8, mostly up to 4, unless given.
+    rows : int or strategy of int, optional
+        How many rows x has; 1 to 8, mostly up to 4, unless given.
     values : function of a shape
-        Draws the entries of x; see the module.
+        Draws the entries of x: `off_kinks`, `ties`, `zeros`, `extremes`, ``bounded(low, high)``,
+        ``whole(low, high)``, or any other that returns a strategy of arrays.
+    **arguments : strategy
+        What else `make` is called with, by name.
+
+    Raises
+    ------
+    InputError
+        If an argument is none of these, or `make` returns no layer.
     """
+    check_callable("make", make)
+    drawn = _arguments(arguments)
 
-    def case(row: Any, x: Array) -> tuple[Layer, Array]:
-        note(f"check_layer({call_source(make, [repr(row)])}, {array_source(x)}, seed=0)")
-        return make(row), x
+    @st.composite
+    def cases(draw: st.DrawFn) -> tuple[Layer, Array]:
+        row, options = draw(shapes_of_rows), draw(drawn)
+        x = draw(batches(row, rows=rows, values=values))
+        note(f"check_layer({call_source(make, row, **options)}, {array_source(x)}, seed=0)")
+        layer = make(row, **options)
+        check_type("layer_cases", "what make returns", layer, Layer)
+        return layer, x
 
-    return features.flatmap(lambda row: batches(row, values=values).map(partial(case, row)))
+    shapes_of_rows = as_strategy("features", features)
+    return cases()
 
 
-def given_layer_cases(
-    make: Callable[[Any], Layer], *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate a test that takes a layer and an x; see `layer_cases` for the arguments.
+def loss_cases(
+    make: Callable[..., Loss],
+    targets: Values,
+    *,
+    features: Any = FEATURES,
+    rows: Any = None,
+    values: Values = off_kinks,
+    **arguments: st.SearchStrategy[Any],
+) -> st.SearchStrategy[tuple[Loss, Array, Array]]:
+    """Draw cases ``(loss, outputs, targets)`` of a loss of your own; see `layer_cases` for the other arguments.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the loss; it is called with the `arguments` alone.
+    targets : function of a shape
+        Draws the targets for outputs of a shape: `off_kinks` for numbers, ``lambda shape: labels(*shape)`` for classes.
+    """
+    check_callable("make", make)
+    check_callable("targets", targets)
+    drawn = _arguments(arguments)
+
+    @st.composite
+    def cases(draw: st.DrawFn) -> tuple[Loss, Array, Array]:
+        options = draw(drawn)
+        outputs = draw(batches(draw(shapes_of_rows), rows=rows, values=values))
+        y = as_array("targets", draw(as_strategy("targets", targets(outputs.shape))))
+        note(f"check_loss({call_source(make, **options)}, {array_source(outputs)}, {array_source(y)}, seed=0)")
+        loss = make(**options)
+        check_type("loss_cases", "what make returns", loss, Loss)
+        return loss, outputs, y
+
+    shapes_of_rows = as_strategy("features", features)
+    return cases()
+
+
+def given_layer_cases(make: Callable[..., Layer], **options: Any) -> Callable[[Test], Test]:
+    """Decorate a test that takes ``layer`` and ``x``, which are drawn by `layer_cases` with these arguments.
+
+    Settings that you have not changed are those of the profile ``minidl``: no deadline, and no explain phase, which
+    takes many times the time of the test. A case of which the check finds `INCONCLUSIVE` is rejected, as by
+    ``hypothesis.assume``: the point is too close to a kink inside the layer. If more than a tenth of the cases are,
+    and more than five, the test fails.
 
     Examples
     --------
     >>> from minidl import Dense
-    >>> @given_layer_cases(lambda features: Dense(features, 2))
+    >>> @given_layer_cases(lambda features, outputs: Dense(features, outputs), outputs=st.integers(1, 3))
     ... def test_dense(layer, x):
-    ...     assert layer.forward(x).shape == (len(x), 2)
+    ...     assert len(layer.forward(x)) == len(x)
     >>> test_dense()
     """
-    case = st.shared(layer_cases(make, features=features, values=values))
-    return given(*(case.map(itemgetter(part)) for part in (0, 1)))
+    return _given(layer_cases(make, **options), "layer", "x")
 
 
-def array_source(array: Array) -> str:
-    """Return a NumPy expression for `array`: same values, dtype, memory order and writability.
+def given_loss_cases(make: Callable[..., Loss], targets: Values, **options: Any) -> Callable[[Test], Test]:
+    """Decorate a test that takes ``loss``, ``outputs`` and ``targets``, drawn by `loss_cases`; see `given_layer_cases`.
 
     Examples
     --------
-    >>> print(array_source(np.array([[0.5], [1.5]], dtype=np.float32)))
-    np.array([[0.5], [1.5]], dtype=np.float32)
+    >>> from minidl import MeanSquaredError, check_loss
+    >>> @given_loss_cases(MeanSquaredError, targets=off_kinks)
+    ... def test_mean_squared_error(loss, outputs, targets):
+    ...     check_loss(loss, outputs, targets).assert_ok()
+    >>> test_mean_squared_error()
     """
-    dtype = "" if array.dtype in (np.float64, np.int64) else f", dtype=np.{array.dtype}"
-    text = f"np.array({array.tolist()}{dtype})"
-    if not array.flags.writeable:
-        return f"np.broadcast_to({text}, {array.shape})"
-    if array.flags.c_contiguous:
-        return text
-    if array.flags.f_contiguous:
-        return f"np.asfortranarray({text})"
-    return f"np.repeat({text}, 2, axis=-1)[..., ::2]"
+    return _given(loss_cases(make, targets, **options), "loss", "outputs", "targets")
 
 
-def call_source(make: Callable[..., Any], arguments: list[str]) -> str:
+def relaxed(chosen: settings) -> settings:
+    """Return settings with those of the profile ``minidl`` where `chosen` has Hypothesis' own defaults."""
+    deadline = None if chosen.deadline == timedelta(milliseconds=200) else chosen.deadline
+    phases = _PHASES if set(chosen.phases) == set(Phase) else chosen.phases
+    return settings(chosen, deadline=deadline, phases=phases)
+
+
+def _arguments(strategies: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    for name, strategy in strategies.items():
+        check_type(
+            "arguments of make", name, strategy, st.SearchStrategy, "write a strategy, such as st.integers(1, 3)"
+        )
+    return st.fixed_dictionaries(strategies)
+
+
+def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[Test], Test]:
+    """Return a decorator by which a test gets the parts of a case by these names, else as its last arguments."""
+    case = st.shared(cases)
+
+    def decorate(test: Test) -> Test:
+        counts: Counter[str] = Counter()
+        parameters = list(inspect.signature(test).parameters)
+        if len(parameters) < len(names):
+            raise InputError(f"{test.__name__}: expected a test that takes {', '.join(names)}, got {parameters}")
+        taken = names if set(names) <= set(parameters) else parameters[-len(names) :]
+        parts = {name: case.map(itemgetter(part)) for part, name in enumerate(taken)}
+        drawn: Any = given(**parts)(_rejecting(test, counts))
+
+        @functools.wraps(drawn)
+        def run(*args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
+            counts.clear()
+            # What decorators above this one have set, they have set on `run`.
+            vars(drawn).update({key: value for key, value in vars(run).items() if key != "__wrapped__"})
+            drawn._hypothesis_internal_use_settings = relaxed(drawn._hypothesis_internal_use_settings)
+            drawn(*args, **kwargs)
+
+        return run
+
+    return decorate
+
+
+def _rejecting(test: Test, counts: Counter[str]) -> Test:
+    """Return the test for which a case that cannot be decided is none, as long as such cases are few."""
+
+    @functools.wraps(test)
+    def decided(*args: Any, **kwargs: Any) -> None:
+        __tracebackhide__ = True
+        counts["calls"] += 1
+        try:
+            test(*args, **kwargs)
+        except InconclusiveError as error:
+            counts["undecided"] += 1
+            # While a failure is shrunk, its cases are no sample of all.
+            if counts["undecided"] > max(5, counts["calls"] / 10) and not counts["failed"]:
+                share = f"{counts['undecided']} of {counts['calls']} cases"
+                raise FailedHealthCheck(f"{share} could not be decided; the last:\n{error}") from error
+            event("rejected: INCONCLUSIVE")
+            reject()
+        except Exception as error:
+            counts["failed"] += not isinstance(error, HypothesisException)
+            raise
+
+    return decided
+
+
+def call_source(make: Callable[..., Any], *values: Any, **options: Any) -> str:
     """Return Python for a call of `make`: of a lambda its body, with the arguments in it.
 
     Examples
     --------
-    >>> print(call_source(np.zeros, ["3"]))
-    zeros(3)
+    >>> print(call_source(np.zeros, 3, dtype=int))
+    zeros(3, dtype=<class 'int'>)
     """
+    arguments = [_value_source(value) for value in values]
+    by_name = {name: _value_source(value) for name, value in options.items()}
     name = getattr(make, "__name__", "make")
     function = _lambda_tree(make) if name == "<lambda>" else None
     if function is None:
+        arguments += [f"{key}={source}" for key, source in by_name.items()]
         return f"{name.replace('<lambda>', 'make')}({', '.join(arguments)})"
-    places = dict(zip([argument.arg for argument in function.args.args], arguments, strict=False))
+    places = dict(zip([argument.arg for argument in function.args.args], arguments, strict=False)) | by_name
     for node in ast.walk(function.body):
         if isinstance(node, ast.Name) and node.id in places:
             # A "name" such as 3: it is only to be printed.
             node.id = places[node.id]
     return ast.unparse(function.body)
+
+
+def _value_source(value: Any) -> str:
+    return array_source(value) if isinstance(value, np.ndarray) else repr(value)
 
 
 def _lambda_tree(make: Callable[..., Any]) -> ast.Lambda | None:
@@ -110,5 +253,6 @@ def _lambda_tree(make: Callable[..., Any]) -> ast.Lambda | None:
         with suppress(SyntaxError):
             tree = ast.parse(text[:end], mode="eval").body
             if isinstance(tree, ast.Lambda):
-                return tree
+                # Another lambda of the same lines?
+                return tree if len(tree.args.args) == make.__code__.co_argcount else None
     return None
