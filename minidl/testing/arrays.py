@@ -25,6 +25,7 @@ Values = Callable[[Shape], st.SearchStrategy[Array]]
 SIDES = st.integers(1, 4)
 # Some faults show only beyond a handful of rows or features.
 FEATURES = st.one_of(SIDES, SIDES, st.integers(1, 8))
+LAYOUTS = st.integers(0, 4)
 DTYPES = st.sampled_from(["float64", "float32"])
 
 
@@ -130,7 +131,7 @@ def batches(
     x = as_array("values", draw(as_strategy("values", values((as_count("rows", draw(number)), *row)))))
     if dtype is not None or x.dtype.kind == "f":
         x = x.astype(draw(DTYPES) if dtype is None else dtype)
-    return draw(st.sampled_from([x, *layouts(x).values()]))
+    return [x, *layouts(x).values()][draw(LAYOUTS)]
 
 
 def as_row(name: str, features: Any) -> Shape:
@@ -149,6 +150,8 @@ def check_callable(name: str, value: Any) -> None:
         raise InputError(f"{name}: expected a function, got {value!r:.80}; write lambda ...: ...")
 
 
+# To build and validate a strategy takes longer than to draw from it.
+@functools.cache
 def other_than(side: int, least: int = 1, sides: st.SearchStrategy[int] = SIDES) -> st.SearchStrategy[int]:
     """Draw 1 to 4 (or from `sides`), at least `least`, more often than not another number than `side`."""
     sides = sides.filter(lambda drawn: drawn >= least)

@@ -4,8 +4,10 @@ A *case* is what its check takes: ``check_layer(*case)``. A failing case prints 
 """
 
 import ast
+import copy
 import functools
 import inspect
+import linecache
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,13 +66,14 @@ def layer_cases(
         If an argument is none of these, or `make` returns no layer.
     """
     check_callable("make", make)
+    call = call_writer(make)
     drawn = _arguments(arguments)
 
     @st.composite
     def cases(draw: st.DrawFn) -> tuple[Layer, Array]:
         row, options = draw(shapes_of_rows), draw(drawn)
         x = draw(batches(row, rows=rows, values=values))
-        note(f"check_layer({call_source(make, row, **options)}, {array_source(x)}, seed=0)")
+        note(f"check_layer({call(row, **options)}, {array_source(x)}, seed=0)")
         layer = make(row, **options)
         check_type("layer_cases", "what make returns", layer, Layer)
         return layer, x
@@ -99,6 +102,7 @@ def loss_cases(
     """
     check_callable("make", make)
     check_callable("targets", targets)
+    call = call_writer(make)
     drawn = _arguments(arguments)
 
     @st.composite
@@ -106,7 +110,7 @@ def loss_cases(
         options = draw(drawn)
         outputs = draw(batches(draw(shapes_of_rows), rows=rows, values=values))
         y = as_array("targets", draw(as_strategy("targets", targets(outputs.shape))))
-        note(f"check_loss({call_source(make, **options)}, {array_source(outputs)}, {array_source(y)}, seed=0)")
+        note(f"check_loss({call(**options)}, {array_source(outputs)}, {array_source(y)}, seed=0)")
         loss = make(**options)
         check_type("loss_cases", "what make returns", loss, Loss)
         return loss, outputs, y
@@ -214,27 +218,32 @@ def _rejecting(test: Test, counts: Counter[str]) -> Test:
     return decided
 
 
-def call_source(make: Callable[..., Any], *values: Any, **options: Any) -> str:
-    """Return Python for a call of `make`: of a lambda its body, with the arguments in it.
+def call_writer(make: Callable[..., Any]) -> Callable[..., str]:
+    """Return what writes calls of `make` as Python: of a lambda its body, with the arguments in it.
 
     Examples
     --------
-    >>> print(call_source(np.zeros, 3, dtype=int))
-    zeros(3, dtype=<class 'int'>)
+    >>> print(call_writer(np.zeros)(3, order="F"))
+    zeros(3, order='F')
     """
-    arguments = [_value_source(value) for value in values]
-    by_name = {name: _value_source(value) for name, value in options.items()}
     name = getattr(make, "__name__", "make")
     function = _lambda_tree(make) if name == "<lambda>" else None
-    if function is None:
-        arguments += [f"{key}={source}" for key, source in by_name.items()]
-        return f"{name.replace('<lambda>', 'make')}({', '.join(arguments)})"
-    places = dict(zip([argument.arg for argument in function.args.args], arguments, strict=False)) | by_name
-    for node in ast.walk(function.body):
-        if isinstance(node, ast.Name) and node.id in places:
-            # A "name" such as 3: it is only to be printed.
-            node.id = places[node.id]
-    return ast.unparse(function.body)
+
+    def write(*values: Any, **options: Any) -> str:
+        arguments = [_value_source(value) for value in values]
+        by_name = {key: _value_source(value) for key, value in options.items()}
+        if function is None:
+            arguments += [f"{key}={source}" for key, source in by_name.items()]
+            return f"{name.replace('<lambda>', 'make')}({', '.join(arguments)})"
+        places = dict(zip([argument.arg for argument in function.args.args], arguments, strict=False)) | by_name
+        body = copy.deepcopy(function.body)
+        for node in ast.walk(body):
+            if isinstance(node, ast.Name) and node.id in places:
+                # A "name" such as 3: it is only to be printed.
+                node.id = places[node.id]
+        return ast.unparse(body)
+
+    return write
 
 
 def _value_source(value: Any) -> str:
@@ -243,16 +252,11 @@ def _value_source(value: Any) -> str:
 
 def _lambda_tree(make: Callable[..., Any]) -> ast.Lambda | None:
     """Return the syntax tree of a lambda, or None where its source is not available."""
-    try:
-        text = inspect.getsource(make)
-    except (OSError, TypeError):
-        return None
-    text = " ".join(text[text.find("lambda") :].split())
-    # The source is whole lines: what follows the lambda must be cut off.
-    for end in range(len(text), 0, -1):
-        with suppress(SyntaxError):
-            tree = ast.parse(text[:end], mode="eval").body
-            if isinstance(tree, ast.Lambda):
-                # Another lambda of the same lines?
-                return tree if len(tree.args.args) == make.__code__.co_argcount else None
+    with suppress(SyntaxError):
+        places = set(make.__code__.co_positions())
+        for node in ast.walk(ast.parse("".join(linecache.getlines(make.__code__.co_filename)))):
+            if isinstance(node, ast.Lambda):
+                body = node.body
+                if (body.lineno, body.end_lineno, body.col_offset, body.end_col_offset) in places:
+                    return node
     return None

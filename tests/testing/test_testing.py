@@ -23,7 +23,7 @@ from small_parts import ForeignScale, Scale
 import minidl as dl
 from minidl import testing
 from minidl.gradcheck.arrays import array_source
-from minidl.testing.strategies import call_source, given_layer_cases
+from minidl.testing.strategies import call_writer, given_layer_cases
 
 INTERFACES = (dl.Layer, dl.Loss, dl.Regularizer, dl.Optimizer, dl.Initializer)
 PUBLIC = [
@@ -155,8 +155,8 @@ def test_the_source_of_an_array_makes_it_again(case):
 
 def test_what_has_no_source_is_called_make():
     make = eval("lambda features: Scale(features)", {"Scale": Scale})
-    assert call_source(make, 3) == "make(3)"
-    assert call_source(lambda rows: (rows, Scale(rows + 1)), 3) == "(3, Scale(3 + 1))"
+    assert call_writer(make)(3) == "make(3)"
+    assert call_writer(lambda rows: (rows, Scale(rows + 1)))(3) == "(3, Scale(3 + 1))"
 
 
 # ---- common checks: minidl's own classes pass, planted faults are named
