@@ -34,7 +34,8 @@ def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generat
         allowed += 100 * _largest(moved[name] - exact[name])
         allowed += 10 * max(_largest(other[name] - value) for other in others)
         if not off <= allowed:
-            fail(f"in float32 it is off by {off:.2g} from float64", name, None, Verdict.FAIL_VALUE)
+            scale = f"where its largest entry is {_largest(exact[name]):.2g}"
+            fail(f"in float32 it is off by {off:.2g} from float64, {scale}", name, None, Verdict.FAIL_VALUE)
 
 
 def results_of(layer: Layer, x: Array) -> dict[str, Array]:

@@ -109,7 +109,8 @@ def layer_machine(make: Callable[[], Layer], input_shape: int | Shape) -> type[R
         @rule()
         def backward_without_forward(self) -> None:
             dy = np.ones((1, *self.layer.output_shape(row)))
-            self.program.append(f"layer.backward(np.ones({dy.shape}))  # must raise CallOrderError")
+            self.program.append(f"try: layer.backward(np.ones({dy.shape}))  # must raise CallOrderError")
+            self.program.append("except RuntimeError: pass")
             require_raises("a backward without a train=True forward", CallOrderError, lambda: self.layer.backward(dy))
             self._compare()
 
