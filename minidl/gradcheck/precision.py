@@ -34,8 +34,8 @@ def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generat
         allowed += 100 * _largest(moved[name] - exact[name])
         allowed += 10 * max(_largest(other[name] - value) for other in others)
         if not off <= allowed:
-            scale = f"where its largest entry is {_largest(exact[name]):.2g}"
-            fail(f"in float32 it is off by {off:.2g} from float64, {scale}", name, None, Verdict.FAIL_VALUE)
+            size = _largest(exact[name])
+            fail(f"in float32 it is off by {off:.2g} from float64, of {size:.2g}", name, None, Verdict.FAIL_VALUE)
 
 
 def results_of(layer: Layer, x: Array) -> dict[str, Array]:

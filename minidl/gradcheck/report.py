@@ -98,8 +98,8 @@ class GradientReport:
         What the check cost.
     seconds : float
     reproduce : str
-        One line of Python that does the same check again. Short arrays and plain values are written out; for the rest
-        it has the argument's name, and a comment that says so.
+        One line of Python that does the same check again. Short arrays are written out; all else has the
+        argument's name, and is named in a comment.
     """
 
     subject: str

@@ -8,19 +8,7 @@ try:
 except ImportError as error:
     raise ImportError('minidl.testing needs Hypothesis; install it with: pip install "minidl[test]"') from error
 
-from minidl.testing.arrays import (
-    batches,
-    bounded,
-    extremes,
-    labels,
-    logits,
-    off_kinks,
-    shapes,
-    ties,
-    upstream,
-    whole,
-    zeros,
-)
+from minidl.testing.arrays import batches, bounded, extremes, labels, logits, off_kinks, shapes, ties, zeros
 from minidl.testing.contract import ContractError
 from minidl.testing.model_contract import check_layer_contract, check_loss_contract, check_regularizer_contract
 from minidl.testing.stateful import layer_machine
@@ -54,7 +42,5 @@ __all__ = [
     "off_kinks",
     "shapes",
     "ties",
-    "upstream",
-    "whole",
     "zeros",
 ]

@@ -1,7 +1,7 @@
 """Hypothesis strategies: arrays worth testing with.
 
-How entries are drawn is a parameter, ``values=``: `off_kinks` (the default), `ties`, `zeros`, `extremes`,
-``bounded(low, high)`` or ``whole(low, high)``.
+How entries are drawn is a parameter, ``values=``: `off_kinks` (the default), `ties`, `zeros`, `extremes`
+or ``bounded(low, high)``.
 """
 
 import functools
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_array, as_count, as_number
+from minidl._core.checks import as_count, as_number
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import layouts
@@ -24,7 +24,7 @@ Values = Callable[[Shape], st.SearchStrategy[Array]]
 
 SIDES = st.integers(1, 4)
 # Some faults show only beyond a handful of rows or features.
-FEATURES = st.one_of(SIDES, SIDES, st.integers(1, 8))
+SIZES = st.one_of(SIDES, SIDES, st.integers(1, 8))
 LAYOUTS = st.integers(0, 4)
 DTYPES = st.sampled_from(["float64", "float32"])
 
@@ -36,52 +36,25 @@ def shapes(min_dims: int = 1, max_dims: int = 3, *, max_side: int = 4) -> st.Sea
     return st.one_of(*lists).map(tuple)
 
 
-def off_kinks(shape: Shape) -> st.SearchStrategy[Array]:
+@st.composite
+def off_kinks(draw: st.DrawFn, shape: Shape) -> Array:
     """Draw distinct odd multiples of 1/32: no ties, no zeros, off the usual kinks; exact in binary.
 
     Both signs are there (in a single entry: plus), so that a ReLU has something to let through.
     """
-    return _off_kinks(shape)
-
-
-@st.composite
-def _off_kinks(draw: st.DrawFn, shape: Shape) -> Array:
     reach = max(64, math.prod(shape))
-    values: Array = (2 * draw(_distinct(shape, -reach, reach)) + 1) / 32
+    numbers = hnp.arrays(np.int64, shape, elements=st.integers(-reach, reach - 1), unique=True, fill=st.nothing())
+    values: Array = (2 * draw(numbers) + 1) / 32
     if values.size and ((values < 0).all() or (values.size > 1 and (values > 0).all())):
         values.flat[0] *= -1.0
     return values
 
 
-def _distinct(shape: Shape, low: int, high: int) -> st.SearchStrategy[Array]:
-    """Draw distinct integers from `low` up to below `high`."""
-    return hnp.arrays(np.int64, shape, elements=st.integers(low, high - 1), unique=True, fill=st.nothing())
-
-
 def bounded(low: float, high: float) -> Values:
-    """Return a `values` of distinct numbers above `low` and below `high`, as a probability or a rate needs.
-
-    Examples
-    --------
-    >>> x = bounded(0, 1)((2, 3)).example()  # doctest: +SKIP
-    """
-    low, high = as_number("low", low), as_number("high", high)
-    if not low < high:
-        raise InputError(f"bounded: expected low < high, got {low} and {high}")
-
-    @st.composite
-    def between(draw: st.DrawFn, shape: Shape) -> Array:
-        steps = 2 ** max(6, math.prod(shape).bit_length())
-        values: Array = low + (high - low) * (2 * draw(_distinct(shape, 0, steps)) + 1) / (2 * steps)
-        return values
-
-    return between
-
-
-def whole(low: int, high: int) -> Values:
-    """Return a `values` of integers from `low` to `high`, both included, such as the indices of an embedding."""
-    low, high = as_count("low", low, -(2**63)), as_count("high", high, low)
-    return functools.partial(hnp.arrays, np.int64, elements=st.integers(low, high), fill=st.nothing())
+    """Return a `values` of distinct numbers above `low` and below `high`, such as probabilities."""
+    if not as_number("low", low) < as_number("high", high):
+        raise InputError(f"bounded: expected low < high, got {low!r} and {high!r}")
+    return lambda shape: off_kinks(shape).map(lambda x: low + (high - low) * (0.5 + 8 * x / max(64, x.size)))
 
 
 def ties(shape: Shape) -> st.SearchStrategy[Array]:
@@ -127,8 +100,8 @@ def batches(
     """
     check_callable("values", values)
     row = as_row("features", features)
-    number = other_than(row[0], sides=FEATURES) if rows is None else as_strategy("rows", rows)
-    x = as_array("values", draw(as_strategy("values", values((as_count("rows", draw(number)), *row)))))
+    n = draw(other_than(row[0], sides=SIZES) if rows is None else as_strategy(rows))
+    x = draw(values((as_count("rows", n), *row)))
     if dtype is not None or x.dtype.kind == "f":
         x = x.astype(draw(DTYPES) if dtype is None else dtype)
     return [x, *layouts(x).values()][draw(LAYOUTS)]
@@ -139,15 +112,15 @@ def as_row(name: str, features: Any) -> Shape:
     return tuple(as_count(name, side) for side in (features if isinstance(features, tuple | list) else [features]))
 
 
-def as_strategy(name: str, value: Any) -> st.SearchStrategy[Any]:
-    """Return `value` if it is a strategy, else one that draws nothing but `value`."""
-    return value if isinstance(value, st.SearchStrategy) else st.just(value)
-
-
 def check_callable(name: str, value: Any) -> None:
     """Refuse what cannot be called."""
     if not callable(value):
         raise InputError(f"{name}: expected a function, got {value!r:.80}; write lambda ...: ...")
+
+
+def as_strategy(value: Any) -> st.SearchStrategy[Any]:
+    """Return `value` if it is a strategy, else one that draws nothing but `value`."""
+    return value if isinstance(value, st.SearchStrategy) else st.just(value)
 
 
 # To build and validate a strategy takes longer than to draw from it.
@@ -166,9 +139,3 @@ def logits(n: int, classes: int, *, dtype: DTypeLike | None = None) -> st.Search
 def labels(n: int, classes: int) -> st.SearchStrategy[Array]:
     """Draw class labels, shape (n,)."""
     return hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1), fill=st.nothing())
-
-
-@st.composite
-def upstream(draw: st.DrawFn, shape: Shape, dtype: DTypeLike = np.float64) -> Array:
-    """Draw a dy that hides nothing: no two entries alike, and both signs wherever there are two entries."""
-    return draw(off_kinks(shape)).astype(dtype)

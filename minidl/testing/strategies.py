@@ -15,18 +15,17 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
 from hypothesis import Phase, event, given, note, reject, settings
 from hypothesis import strategies as st
 from hypothesis.errors import FailedHealthCheck, HypothesisException
 
-from minidl._core.checks import as_array, check_type
-from minidl._core.errors import InconclusiveError, InputError
+from minidl._core.checks import check_type
+from minidl._core.errors import InconclusiveError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import array_source
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
-from minidl.testing.arrays import FEATURES, Values, as_strategy, batches, check_callable, off_kinks
+from minidl.testing.arrays import SIZES, Values, as_strategy, batches, check_callable, off_kinks
 
 Test = Callable[..., None]
 
@@ -37,12 +36,7 @@ settings.register_profile("minidl", deadline=None, phases=_PHASES)
 
 
 def layer_cases(
-    make: Callable[..., Layer],
-    *,
-    features: Any = FEATURES,
-    rows: Any = None,
-    values: Values = off_kinks,
-    **arguments: st.SearchStrategy[Any],
+    make: Callable[..., Layer], *, features: Any = SIZES, rows: Any = None, values: Values = off_kinks, **options: Any
 ) -> st.SearchStrategy[tuple[Layer, Array]]:
     """Draw cases ``(layer, x)`` of a layer of your own.
 
@@ -52,12 +46,12 @@ def layer_cases(
         Takes the number of features (or the shape) of one row of x, and returns the layer.
     features : int, tuple of int, or strategy of either
         What `make` is called with; 1 to 8, mostly up to 4, unless given.
-    rows : int or strategy of int, optional
+    rows : int or strategy of int
         How many rows x has; 1 to 8, mostly up to 4, unless given.
     values : function of a shape
-        Draws the entries of x: `off_kinks`, `ties`, `zeros`, `extremes`, ``bounded(low, high)``,
-        ``whole(low, high)``, or any other that returns a strategy of arrays.
-    **arguments : strategy
+        Draws the entries of x: `off_kinks`, `ties`, `zeros`, `extremes`, ``bounded(low, high)``, or any other that
+        returns a strategy of arrays, of floating-point or whole numbers.
+    **options : strategy
         What else `make` is called with, by name.
 
     Raises
@@ -65,57 +59,47 @@ def layer_cases(
     InputError
         If an argument is none of these, or `make` returns no layer.
     """
-    check_callable("make", make)
-    call = call_writer(make)
-    drawn = _arguments(arguments)
-
-    @st.composite
-    def cases(draw: st.DrawFn) -> tuple[Layer, Array]:
-        row, options = draw(shapes_of_rows), draw(drawn)
-        x = draw(batches(row, rows=rows, values=values))
-        note(f"check_layer({call(row, **options)}, {array_source(x)}, seed=0)")
-        layer = make(row, **options)
-        check_type("layer_cases", "what make returns", layer, Layer)
-        return layer, x
-
-    shapes_of_rows = as_strategy("features", features)
-    return cases()
+    return _cases(Layer, make, features=features, rows=rows, values=values, **options)
 
 
 def loss_cases(
-    make: Callable[..., Loss],
-    targets: Values,
-    *,
-    features: Any = FEATURES,
-    rows: Any = None,
-    values: Values = off_kinks,
-    **arguments: st.SearchStrategy[Any],
+    make: Callable[..., Loss], targets: Values, **options: Any
 ) -> st.SearchStrategy[tuple[Loss, Array, Array]]:
-    """Draw cases ``(loss, outputs, targets)`` of a loss of your own; see `layer_cases` for the other arguments.
+    """Draw cases ``(loss, outputs, targets)`` of a loss of your own; see `layer_cases`.
 
     Parameters
     ----------
     make : callable
-        Returns the loss; it is called with the `arguments` alone.
+        Returns the loss; it is called with the `options` alone, not with the features.
     targets : function of a shape
         Draws the targets for outputs of a shape: `off_kinks` for numbers, ``lambda shape: labels(*shape)`` for classes.
+    **options
+        As for `layer_cases`: `features`, `rows` and `values` of the outputs, and strategies of arguments of `make`.
     """
-    check_callable("make", make)
     check_callable("targets", targets)
+    return _cases(Loss, make, targets, **options)
+
+
+def _cases(
+    kind: type, make: Any, *targets: Any, features: Any = SIZES, rows: Any = None, values: Any = off_kinks, **more: Any
+) -> st.SearchStrategy[Any]:
+    """Draw cases of `kind`: an object and its arrays. Without targets, `make` takes the shape of a row, too."""
     call = call_writer(make)
-    drawn = _arguments(arguments)
+    for name, strategy in more.items():
+        check_type("options of make", name, strategy, st.SearchStrategy, "write a strategy, such as st.integers(1, 3)")
 
     @st.composite
-    def cases(draw: st.DrawFn) -> tuple[Loss, Array, Array]:
-        options = draw(drawn)
-        outputs = draw(batches(draw(shapes_of_rows), rows=rows, values=values))
-        y = as_array("targets", draw(as_strategy("targets", targets(outputs.shape))))
-        note(f"check_loss({call(**options)}, {array_source(outputs)}, {array_source(y)}, seed=0)")
-        loss = make(**options)
-        check_type("loss_cases", "what make returns", loss, Loss)
-        return loss, outputs, y
+    def cases(draw: st.DrawFn) -> tuple[Any, ...]:
+        row, drawn = draw(as_strategy(features)), draw(st.fixed_dictionaries(more))
+        x = draw(batches(row, rows=rows, values=values))
+        arrays = [x, *(draw(of_shape(x.shape)) for of_shape in targets)]
+        given_row = [] if targets else [row]
+        sources = ", ".join([call(*given_row, **drawn), *map(array_source, arrays)])
+        note(f"check_{kind.__name__.lower()}({sources}, seed=0)")
+        made = make(*given_row, **drawn)
+        check_type("cases", "what make returns", made, kind)
+        return made, *arrays
 
-    shapes_of_rows = as_strategy("features", features)
     return cases()
 
 
@@ -159,26 +143,37 @@ def relaxed(chosen: settings) -> settings:
     return settings(chosen, deadline=deadline, phases=phases)
 
 
-def _arguments(strategies: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    for name, strategy in strategies.items():
-        check_type(
-            "arguments of make", name, strategy, st.SearchStrategy, "write a strategy, such as st.integers(1, 3)"
-        )
-    return st.fixed_dictionaries(strategies)
-
-
 def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[Test], Test]:
-    """Return a decorator by which a test gets the parts of a case by these names, else as its last arguments."""
+    """Return a decorator by which a test gets the parts of a case by these names, else as its last arguments.
+
+    A case that cannot be decided is rejected, as long as such cases are few.
+    """
     case = st.shared(cases)
 
     def decorate(test: Test) -> Test:
         counts: Counter[str] = Counter()
-        parameters = list(inspect.signature(test).parameters)
-        if len(parameters) < len(names):
-            raise InputError(f"{test.__name__}: expected a test that takes {', '.join(names)}, got {parameters}")
-        taken = names if set(names) <= set(parameters) else parameters[-len(names) :]
-        parts = {name: case.map(itemgetter(part)) for part, name in enumerate(taken)}
-        drawn: Any = given(**parts)(_rejecting(test, counts))
+
+        @functools.wraps(test)
+        def decided(*args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
+            counts["calls"] += 1
+            try:
+                test(*args, **kwargs)
+            except InconclusiveError as error:
+                counts["undecided"] += 1
+                event("rejected: INCONCLUSIVE")
+                # While a failure is shrunk, its cases are no sample of all.
+                if counts["undecided"] <= max(5, counts["calls"] / 10) or counts["failed"]:
+                    reject()
+                share = f"{counts['undecided']} of {counts['calls']} cases"
+                raise FailedHealthCheck(f"{share} could not be decided; the last:\n{error}") from error
+            except Exception as error:
+                counts["failed"] += not isinstance(error, HypothesisException)
+                raise
+
+        parts = [case.map(itemgetter(part)) for part in range(len(names))]
+        named = set(names) <= set(inspect.signature(test).parameters)
+        drawn: Any = (given(**dict(zip(names, parts, strict=True))) if named else given(*parts))(decided)
 
         @functools.wraps(drawn)
         def run(*args: Any, **kwargs: Any) -> None:
@@ -194,69 +189,38 @@ def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[
     return decorate
 
 
-def _rejecting(test: Test, counts: Counter[str]) -> Test:
-    """Return the test for which a case that cannot be decided is none, as long as such cases are few."""
-
-    @functools.wraps(test)
-    def decided(*args: Any, **kwargs: Any) -> None:
-        __tracebackhide__ = True
-        counts["calls"] += 1
-        try:
-            test(*args, **kwargs)
-        except InconclusiveError as error:
-            counts["undecided"] += 1
-            # While a failure is shrunk, its cases are no sample of all.
-            if counts["undecided"] > max(5, counts["calls"] / 10) and not counts["failed"]:
-                share = f"{counts['undecided']} of {counts['calls']} cases"
-                raise FailedHealthCheck(f"{share} could not be decided; the last:\n{error}") from error
-            event("rejected: INCONCLUSIVE")
-            reject()
-        except Exception as error:
-            counts["failed"] += not isinstance(error, HypothesisException)
-            raise
-
-    return decided
-
-
 def call_writer(make: Callable[..., Any]) -> Callable[..., str]:
     """Return what writes calls of `make` as Python: of a lambda its body, with the arguments in it.
 
     Examples
     --------
-    >>> print(call_writer(np.zeros)(3, order="F"))
-    zeros(3, order='F')
+    >>> print(call_writer(dict)(size=3))
+    dict(size=3)
     """
+    check_callable("make", make)
     name = getattr(make, "__name__", "make")
     function = _lambda_tree(make) if name == "<lambda>" else None
 
     def write(*values: Any, **options: Any) -> str:
-        arguments = [_value_source(value) for value in values]
-        by_name = {key: _value_source(value) for key, value in options.items()}
         if function is None:
-            arguments += [f"{key}={source}" for key, source in by_name.items()]
+            arguments = [*map(repr, values), *(f"{key}={value!r}" for key, value in options.items())]
             return f"{name.replace('<lambda>', 'make')}({', '.join(arguments)})"
-        places = dict(zip([argument.arg for argument in function.args.args], arguments, strict=False)) | by_name
+        places = dict(zip([argument.arg for argument in function.args.args], values, strict=False)) | options
         body = copy.deepcopy(function.body)
         for node in ast.walk(body):
             if isinstance(node, ast.Name) and node.id in places:
                 # A "name" such as 3: it is only to be printed.
-                node.id = places[node.id]
+                node.id = repr(places[node.id])
         return ast.unparse(body)
 
     return write
 
 
-def _value_source(value: Any) -> str:
-    return array_source(value) if isinstance(value, np.ndarray) else repr(value)
-
-
 def _lambda_tree(make: Callable[..., Any]) -> ast.Lambda | None:
     """Return the syntax tree of a lambda, or None where its source is not available."""
+    places = {(line, column) for line, _, column, _ in make.__code__.co_positions()}
     with suppress(SyntaxError):
-        places = set(make.__code__.co_positions())
         for node in ast.walk(ast.parse("".join(linecache.getlines(make.__code__.co_filename)))):
-            if isinstance(node, ast.Lambda):
-                body = node.body
-                if (body.lineno, body.end_lineno, body.col_offset, body.end_col_offset) in places:
-                    return node
+            if isinstance(node, ast.Lambda) and (node.body.lineno, node.body.col_offset) in places:
+                return node
     return None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import Phase, example, find, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import DeadlineExceeded, FailedHealthCheck
+from hypothesis.extra import numpy as hnp
 from hypothesis.stateful import run_state_machine_as_test
 from small_parts import Scale
 
@@ -224,12 +225,14 @@ def test_a_layer_that_needs_two_rows_is_given_them():
             "check_layer(Beyond((4, 1), axis=0), np.array([[[-0.03125], [0.09375], [0.15625], [0.21875]]]), seed=0)",
         ),
         (
-            given_layer_cases(Lookup, features=1, values=testing.whole(0, 0)),
+            given_layer_cases(
+                Lookup, features=1, values=lambda shape: hnp.arrays(np.int64, shape, elements=st.just(0))
+            ),
             "check_layer(Lookup(1), np.array([[0]]), seed=0)",
         ),
         (
             given_layer_cases(lambda features: dl.ReLU(), values=testing.bounded(0, 1), rows=2),
-            "check_layer(dl.ReLU(), np.array([[0.0078125], [0.0234375]]), seed=0)",
+            "check_layer(dl.ReLU(), np.array([[0.49609375], [0.51171875]]), seed=0)",
         ),
     ],
     ids=["class", "lambda", "shape", "whole", "bounded"],
@@ -296,14 +299,10 @@ def test_a_fault_in_float32_alone_comes_with_the_size_of_what_is_off():
 
     report = dl.check_layer(dl.Sequential(Unstable(1)), np.full((2, 1), -30.0))
     assert "in float32 it is off by " in str(report)
-    assert "from float64, where its largest entry is 1" in str(report)
+    assert "from float64, of 1" in str(report)
 
 
 # ---- arguments
-
-
-def takes_one(x):
-    pass
 
 
 @pytest.mark.parametrize(
@@ -315,13 +314,10 @@ def takes_one(x):
         (lambda: given_layer_cases(Scale, features=0)(check)(), "features"),
         (lambda: given_layer_cases(Scale, rows="all")(check)(), "rows"),
         (lambda: given_layer_cases(Scale, values=3)(check)(), "values"),
-        (lambda: given_layer_cases(Scale, values=lambda shape: "abc")(check)(), "values"),
         (lambda: given_layer_cases(Scale, kernel=3), "kernel"),
-        (lambda: given_layer_cases(Scale)(takes_one), "takes_one"),
         (lambda: given_loss_cases(dl.Huber, targets=3), "targets"),
         (lambda: given_loss_cases(lambda: dl.ReLU(), targets=off_kinks)(lambda *, loss, outputs, targets: 0)(), "make"),
         (lambda: testing.bounded(1, 1), "bounded"),
-        (lambda: testing.whole(1.5, 2), "low"),
         (lambda: layer_machine(Scale(5), 5), "make"),
         (lambda: layer_machine(lambda: 3, 5), "make"),
         (lambda: layer_machine(lambda: Scale(5), "5"), "input_shape"),
@@ -416,5 +412,5 @@ def test_the_machine_names_what_it_cannot_take():
 
     machine = layer_machine(lambda: Noise(3), 3)
     once = settings(machine.TestCase.settings, phases=[Phase.generate], report_multiple_bugs=False)
-    with pytest.raises(testing.ContractError, match="Does it draw random numbers"):
+    with pytest.raises(testing.ContractError, match="takes no layer that draws"):
         run_state_machine_as_test(machine, settings=once)
