@@ -350,7 +350,7 @@ def undecided(when):
 
 
 def test_a_few_cases_that_cannot_be_decided_are_rejected():
-    test, calls = undecided(lambda x: x.shape == (3, 3))
+    test, calls = undecided(lambda x: x.size == 1)
     test()
     assert 0 < calls[True] <= 0.1 * calls[False]
 
@@ -376,26 +376,26 @@ def test_cases_that_cannot_be_decided_do_not_hide_a_fault():
 # ---- machines
 
 
-class FourthCall(Scale):
+class SecondCall(Scale):
     calls = 0
 
     def backward(self, dy):
         self.calls += 1
-        return super().backward(dy * (1 if self.calls < 3 else 2))
+        return super().backward(dy * (1 if self.calls < 2 else 2))
 
 
 def test_a_failure_of_the_machine_is_a_program_that_can_be_pasted():
-    machine = layer_machine(lambda: FourthCall(3), 3)
-    few = settings(machine.TestCase.settings, database=None, stateful_step_count=8)
+    machine = layer_machine(lambda: SecondCall(3), 3)
+    few = settings(machine.TestCase.settings, database=None, stateful_step_count=15)
     with pytest.raises(testing.ContractError, match="dx: expected") as caught:
         run_state_machine_as_test(machine, settings=few)
     notes = caught.value.__notes__
     program = notes[-1].partition(":\n")[2]
-    names = {"np": np, "FourthCall": FourthCall}
+    names = {"np": np, "SecondCall": SecondCall}
     exec(program, names)
-    assert names["layer"].calls == 3
+    assert names["layer"].calls == 2
     # A line for each call, and one each for the beginning and the end.
-    assert len([note for note in notes if note.startswith("state")]) <= 8
+    assert len([note for note in notes if note.startswith("state")]) <= 6
 
 
 def test_the_machine_names_what_it_cannot_take():
