@@ -181,7 +181,8 @@ def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[
             counts.clear()
             # What decorators above this one have set, they have set on `run`.
             vars(drawn).update({key: value for key, value in vars(run).items() if key != "__wrapped__"})
-            drawn._hypothesis_internal_use_settings = relaxed(drawn._hypothesis_internal_use_settings)
+            chosen = getattr(drawn, "_hypothesis_internal_use_settings", None)
+            drawn._hypothesis_internal_use_settings = relaxed(chosen or settings())
             drawn(*args, **kwargs)
 
         return run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import Phase, example, find, given, seed, settings
 from hypothesis import strategies as st
-from hypothesis.errors import DeadlineExceeded, FailedHealthCheck
+from hypothesis.errors import DeadlineExceeded, FailedHealthCheck, InvalidArgument
 from hypothesis.extra import numpy as hnp
 from hypothesis.stateful import run_state_machine_as_test
 from small_parts import Scale
@@ -269,6 +269,12 @@ class TestFixtures:
     def test_may_come_after_what_is_drawn(self, layer, x, tmp_path_factory):
         assert x.shape[1:] == layer.gain.value.shape
         assert tmp_path_factory.getbasetemp().is_dir()
+
+
+@pytest.mark.parametrize("test", [lambda x: None, given(k=st.integers())(lambda layer, x, k: None)], ids=["few", "two"])
+def test_what_given_refuses_is_refused_in_its_words(test):
+    with pytest.raises(InvalidArgument, match="given"):
+        given_layer_cases(Scale)(test)()
 
 
 class Wide(Scale):
