@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import FailedHealthCheck, HypothesisException
 
 from minidl._core.checks import check_type
-from minidl._core.errors import InconclusiveError
+from minidl._core.errors import InconclusiveError, VacuousError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import array_source
 from minidl.nn.layers import Layer
@@ -107,9 +107,9 @@ def given_layer_cases(make: Callable[..., Layer], **options: Any) -> Callable[[T
     """Decorate a test that takes ``layer`` and ``x``, which are drawn by `layer_cases` with these arguments.
 
     Settings that you have not changed are those of the profile ``minidl``: no deadline, and no explain phase, which
-    takes many times the time of the test. A case of which the check finds `INCONCLUSIVE` is rejected, as by
-    ``hypothesis.assume``: the point is too close to a kink inside the layer. If more than a tenth of the cases are,
-    and more than five, the test fails.
+    takes many times the time of the test. A case for which `assert_ok` raises `InconclusiveError` or `VacuousError` is
+    rejected, as by ``hypothesis.assume``: x is too close to a kink inside the layer, or y does not depend on x. If more
+    than 20 cases are, and more than a third, the test fails.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def relaxed(chosen: settings) -> settings:
 def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[Test], Test]:
     """Return a decorator by which a test gets the parts of a case by these names, else as its last arguments.
 
-    A case that cannot be decided is rejected, as long as such cases are few.
+    A case that decides nothing is rejected, as long as such cases are few.
     """
     case = st.shared(cases)
 
@@ -159,14 +159,14 @@ def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[
             counts["calls"] += 1
             try:
                 test(*args, **kwargs)
-            except InconclusiveError as error:
-                counts["undecided"] += 1
-                event("rejected: INCONCLUSIVE")
+            except (InconclusiveError, VacuousError) as error:
+                counts["rejected"] += 1
+                event(f"rejected: {type(error).__name__}")
                 # While a failure is shrunk, its cases are no sample of all.
-                if counts["undecided"] <= max(5, counts["calls"] / 10) or counts["failed"]:
+                if counts["rejected"] <= max(20, counts["calls"] / 3) or counts["failed"]:
                     reject()
-                share = f"{counts['undecided']} of {counts['calls']} cases"
-                raise FailedHealthCheck(f"{share} could not be decided; the last:\n{error}") from error
+                share = f"{counts['rejected']} of {counts['calls']} cases"
+                raise FailedHealthCheck(f"{share} decide nothing; draw others. The last:\n{error}") from error
             except Exception as error:
                 counts["failed"] += not isinstance(error, HypothesisException)
                 raise
