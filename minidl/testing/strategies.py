@@ -72,7 +72,8 @@ def loss_cases(
     make : callable
         Returns the loss; it is called with the `options` alone, not with the features.
     targets : function of a shape
-        Draws the targets for outputs of a shape: `off_kinks` for numbers, ``lambda shape: labels(*shape)`` for classes.
+        Draws the targets for outputs of a shape: ``lambda shape: labels(*shape)`` for classes, ``bounded(-2, 2)`` for
+        numbers, which are odd multiples of 1/64 and so equal no output that `off_kinks` draws.
     **options
         As for `layer_cases`: `features`, `rows` and `values` of the outputs, and strategies of arguments of `make`.
     """
@@ -127,11 +128,12 @@ def given_loss_cases(make: Callable[..., Loss], targets: Values, **options: Any)
 
     Examples
     --------
-    >>> from minidl import MeanSquaredError, check_loss
-    >>> @given_loss_cases(MeanSquaredError, targets=off_kinks)
-    ... def test_mean_squared_error(loss, outputs, targets):
+    >>> from minidl import MeanAbsoluteError, check_loss
+    >>> from minidl.testing import bounded
+    >>> @given_loss_cases(MeanAbsoluteError, targets=bounded(-2, 2))
+    ... def test_mean_absolute_error(loss, outputs, targets):
     ...     check_loss(loss, outputs, targets).assert_ok()
-    >>> test_mean_squared_error()
+    >>> test_mean_absolute_error()
     """
     return _given(loss_cases(make, targets, **options), "loss", "outputs", "targets")
 

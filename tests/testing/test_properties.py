@@ -246,12 +246,12 @@ def test_a_failing_case_of_a_layer_prints_the_line_that_checks_it(decorator, lin
 
 
 def test_a_failing_case_of_a_loss_prints_the_line_that_checks_it():
-    @given_loss_cases(lambda delta: dl.Huber(delta), targets=off_kinks, delta=st.sampled_from([0.5, 2.0]))
+    @given_loss_cases(lambda delta: dl.Huber(delta), targets=testing.bounded(-2, 2), delta=st.sampled_from([0.5, 2.0]))
     def fails(loss, outputs, targets):
         raise AssertionError
 
     error = failures_of(fails)[AssertionError]
-    assert error.__notes__[0] == "check_loss(dl.Huber(0.5), np.array([[0.03125]]), np.array([[0.03125]]), seed=0)"
+    assert error.__notes__[0] == "check_loss(dl.Huber(0.5), np.array([[0.03125]]), np.array([[0.015625]]), seed=0)"
     assert "dyadics" not in str(error.__notes__)
 
 
@@ -262,6 +262,12 @@ def test_a_failing_case_of_a_loss_prints_the_line_that_checks_it():
 def test_losses_are_checked_as_layers_are(loss, outputs, targets):
     assert targets.shape == outputs.shape[:1]
     dl.check_loss(loss, outputs, targets).assert_ok(vacuous=True)
+
+
+@given_loss_cases(dl.MeanAbsoluteError, targets=testing.bounded(-2, 2))
+def test_bounded_targets_equal_no_output(loss, outputs, targets):
+    assert (targets != outputs).all()
+    assert np.abs(targets).max() < 2
 
 
 class TestFixtures:
