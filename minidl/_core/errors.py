@@ -4,16 +4,22 @@ A message names the layer or argument, what was expected, what came, and what to
 """
 
 __all__ = [
+    "BrokenContractError",
     "CallOrderError",
     "CheckpointError",
     "DataError",
     "DownloadError",
     "GradientCheckError",
+    "InconclusiveError",
     "InputError",
     "MinidlError",
     "NonFiniteError",
+    "NondeterministicError",
     "ShapeError",
+    "StateChangedError",
     "SweepError",
+    "VacuousError",
+    "WrongGradientError",
 ]
 
 
@@ -59,4 +65,28 @@ class SweepError(MinidlError):
 
 
 class GradientCheckError(MinidlError, AssertionError):
-    """A gradient report was asked to be ok, and was not."""
+    """A gradient report was asked to be ok, and was not; each verdict raises its own kind of this error."""
+
+
+class WrongGradientError(GradientCheckError):
+    """The verdict is FAIL_VALUE: a gradient is wrong."""
+
+
+class BrokenContractError(GradientCheckError):
+    """The verdict is FAIL_CONTRACT: a rule is broken, whatever the values."""
+
+
+class NondeterministicError(GradientCheckError):
+    """The verdict is NONDETERMINISTIC: two calls at the same point differ."""
+
+
+class StateChangedError(GradientCheckError):
+    """The verdict is STATE_CHANGED: a call changed state that it must leave alone."""
+
+
+class InconclusiveError(GradientCheckError):
+    """The verdict is INCONCLUSIVE: the numerical derivatives are too uncertain to decide."""
+
+
+class VacuousError(GradientCheckError):
+    """The verdict is VACUOUS: no slope exceeds its error bar, so a pass would mean nothing."""

@@ -45,6 +45,25 @@ def layouts(a: Array) -> dict[str, Array]:
     }
 
 
+def array_source(array: Array) -> str:
+    """Return a NumPy expression for `array`: same values, dtype, memory order and writability.
+
+    Examples
+    --------
+    >>> print(array_source(np.array([[0.5], [1.5]], dtype=np.float32)))
+    np.array([[0.5], [1.5]], dtype=np.float32)
+    """
+    dtype = "" if array.dtype in (np.float64, np.int64) else f", dtype=np.{array.dtype}"
+    text = f"np.array({array.tolist()}{dtype})"
+    if not array.flags.writeable:
+        return f"np.broadcast_to({text}, {array.shape})"
+    if array.flags.c_contiguous:
+        return text
+    if array.flags.f_contiguous:
+        return f"np.asfortranarray({text})"
+    return f"np.repeat({text}, 2, axis=-1)[..., ::2]"
+
+
 def take_rows(a: Array, rows: int) -> Array:
     """Return the first `rows` rows of `a` as a new array, over again where it has fewer."""
     return a.take(range(rows), axis=0, mode="wrap")

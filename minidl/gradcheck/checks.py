@@ -1,6 +1,6 @@
 """The checks: exact rules first, then values against numerical derivatives, then the rules of use."""
 
-import ast
+import inspect
 import math
 import sys
 import warnings
@@ -16,6 +16,7 @@ from minidl._core.checks import as_array, as_count, as_number, check_finite, che
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import call_probes, layer_probes, loss_probes, subjects
+from minidl.gradcheck.arrays import array_source
 from minidl.gradcheck.compare import FEW, Comparison
 from minidl.gradcheck.probing import Broken, Probes, collect
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
@@ -197,9 +198,12 @@ class _Run:
         self.rng = np.random.default_rng(seed)
         check_type(name, "every_entry", every_entry, bool)
         self.few = math.inf if every_entry else FEW
-        sources = [_source(key, value) for key, value in inputs.items()]
-        sources += [f"seed={seed}"] + ["every_entry=True"] * every_entry
-        self.reproduce = f"{name}({', '.join(sources)})"
+        sources = {key: _source(key, value) for key, value in inputs.items()}
+        same = " and ".join(key for key, source in sources.items() if source == key)
+        options = [f"seed={seed}"] + ["every_entry=True"] * every_entry
+        self.reproduce = f"{name}({', '.join([*sources.values(), *options])})" + f"  # with the same {same}" * bool(
+            same
+        )
         first = next(iter(inputs.values()))
         self.subject = f"{name}({_text(first):.80}, {point})"
         self.start = perf_counter()
@@ -281,17 +285,16 @@ def _batch(name: str, value: Any) -> Array:
 
 
 def _source(name: str, value: Any) -> str:
-    """Return `value` as Python if it is short and can be read back, else `name`."""
+    """Return Python that makes `value` again: of a short array, a function by its own name. Else return `name`.
+
+    A repr that looks like a call of a constructor may make another object, or none.
+    """
     if isinstance(value, np.ufunc):
         return f"np.{value.__name__}"
-    text = _text(value)
-    if isinstance(value, np.ndarray):
-        text = f"np.array({value.tolist()})" if value.size <= 12 else name
-    try:
-        ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError):
-        return name
-    return text if len(text) <= 100 else name
+    if inspect.isfunction(value) and value.__name__.isidentifier():
+        return value.__name__
+    short = isinstance(value, np.ndarray) and 0 < value.size <= 12 and value.dtype.kind in "biuf"
+    return array_source(value) if short and np.isfinite(value).all() else name
 
 
 def _text(value: Any) -> str:

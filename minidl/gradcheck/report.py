@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from minidl._core.errors import GradientCheckError
+from minidl._core import errors
 from minidl._core.tables import escape, html_table
 
 
@@ -19,12 +19,23 @@ class Verdict(Enum):
     NONDETERMINISTIC = "two calls at the same point differ"
     STATE_CHANGED = "a call changed state that it must leave alone"
     INCONCLUSIVE = "too many numerical derivatives are too uncertain to decide"
-    VACUOUS = "nothing was compared, or every gradient is zero: a pass would mean nothing"
+    VACUOUS = "no numerical derivative exceeds its error bar, so a pass would mean nothing"
 
     @property
     def ok(self) -> bool:
         """Whether this is a pass."""
         return self in (Verdict.PASS, Verdict.PASS_SUBGRADIENT)
+
+
+# A class for each: whoever groups failures by their class, as Hypothesis does, keeps the verdicts apart.
+_ERRORS = {
+    Verdict.FAIL_VALUE: errors.WrongGradientError,
+    Verdict.FAIL_CONTRACT: errors.BrokenContractError,
+    Verdict.NONDETERMINISTIC: errors.NondeterministicError,
+    Verdict.STATE_CHANGED: errors.StateChangedError,
+    Verdict.INCONCLUSIVE: errors.InconclusiveError,
+    Verdict.VACUOUS: errors.VacuousError,
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,8 @@ class GradientReport:
         What the check cost.
     seconds : float
     reproduce : str
-        One line of Python that does the same check again.
+        One line of Python that does the same check again. Short arrays are written out; all else has the
+        argument's name, and is named in a comment.
     """
 
     subject: str
@@ -111,10 +123,13 @@ class GradientReport:
         """Whether the verdict is a pass."""
         return self.verdict.ok
 
-    def assert_ok(self) -> None:
-        """Raise GradientCheckError with the report's text unless it is ok."""
-        if not self.ok:
-            raise GradientCheckError(str(self))
+    def assert_ok(self, *, vacuous: bool = False) -> None:
+        """Raise the verdict's kind of GradientCheckError, with the report's text, unless it is ok.
+
+        With `vacuous`, VACUOUS is accepted too: at ties, zeros and extremes every gradient may be zero.
+        """
+        if not (self.ok or (vacuous and self.verdict is Verdict.VACUOUS)):
+            raise _ERRORS[self.verdict](str(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers, texts, lists and dicts; what JSON has no number for is a text."""

@@ -8,11 +8,11 @@ try:
 except ImportError as error:
     raise ImportError('minidl.testing needs Hypothesis; install it with: pip install "minidl[test]"') from error
 
-from minidl.testing.arrays import batches, extremes, labels, logits, off_kinks, shapes, ties, upstream, zeros
+from minidl.testing.arrays import batches, bounded, extremes, labels, logits, off_kinks, shapes, ties, zeros
 from minidl.testing.contract import ContractError
 from minidl.testing.model_contract import check_layer_contract, check_loss_contract, check_regularizer_contract
 from minidl.testing.stateful import layer_machine
-from minidl.testing.strategies import given_layer_cases, layer_cases
+from minidl.testing.strategies import given_layer_cases, given_loss_cases, layer_cases, loss_cases
 from minidl.testing.training_contract import (
     check_augmentation_contract,
     check_callback_contract,
@@ -23,6 +23,7 @@ from minidl.testing.training_contract import (
 __all__ = [
     "ContractError",
     "batches",
+    "bounded",
     "check_augmentation_contract",
     "check_callback_contract",
     "check_initializer_contract",
@@ -32,13 +33,14 @@ __all__ = [
     "check_regularizer_contract",
     "extremes",
     "given_layer_cases",
+    "given_loss_cases",
     "labels",
     "layer_cases",
     "layer_machine",
     "logits",
+    "loss_cases",
     "off_kinks",
     "shapes",
     "ties",
-    "upstream",
     "zeros",
 ]

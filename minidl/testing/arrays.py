@@ -1,16 +1,21 @@
 """Hypothesis strategies: arrays worth testing with.
 
-How entries are drawn is a parameter, ``values=``: `off_kinks` (the default), `ties`, `zeros` or `extremes`.
+How entries are drawn is a parameter, ``values=``: `off_kinks` (the default), `ties`, `zeros`, `extremes`
+or ``bounded(low, high)``.
 """
 
+import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike
 
+from minidl._core.checks import as_count, as_number
+from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import layouts
 
@@ -18,6 +23,9 @@ Shape = tuple[int, ...]
 Values = Callable[[Shape], st.SearchStrategy[Array]]
 
 SIDES = st.integers(1, 4)
+# Some faults show only beyond a handful of rows or features.
+SIZES = st.one_of(SIDES, SIDES, st.integers(1, 8))
+LAYOUTS = st.integers(0, 4)
 DTYPES = st.sampled_from(["float64", "float32"])
 
 
@@ -28,21 +36,25 @@ def shapes(min_dims: int = 1, max_dims: int = 3, *, max_side: int = 4) -> st.Sea
     return st.one_of(*lists).map(tuple)
 
 
-def off_kinks(shape: Shape) -> st.SearchStrategy[Array]:
+@st.composite
+def off_kinks(draw: st.DrawFn, shape: Shape) -> Array:
     """Draw distinct odd multiples of 1/32: no ties, no zeros, off the usual kinks; exact in binary.
 
     Both signs are there (in a single entry: plus), so that a ReLU has something to let through.
     """
     reach = max(64, math.prod(shape))
     numbers = hnp.arrays(np.int64, shape, elements=st.integers(-reach, reach - 1), unique=True, fill=st.nothing())
+    values: Array = (2 * draw(numbers) + 1) / 32
+    if values.size and ((values < 0).all() or (values.size > 1 and (values > 0).all())):
+        values.flat[0] *= -1.0
+    return values
 
-    def dyadics(k: Array) -> Array:
-        values: Array = (2 * k + 1) / 32
-        if values.size and ((values < 0).all() or (values.size > 1 and (values > 0).all())):
-            values.flat[0] *= -1.0
-        return values
 
-    return numbers.map(dyadics)
+def bounded(low: float, high: float) -> Values:
+    """Return a `values` of distinct numbers above `low` and below `high`, such as probabilities."""
+    if not as_number("low", low) < as_number("high", high):
+        raise InputError(f"bounded: expected low < high, got {low!r} and {high!r}")
+    return lambda shape: off_kinks(shape).map(lambda x: low + (high - low) * (0.5 + 8 * x / max(64, x.size)))
 
 
 def ties(shape: Shape) -> st.SearchStrategy[Array]:
@@ -69,7 +81,7 @@ def batches(
     draw: st.DrawFn,
     features: int | Shape,
     *,
-    rows: int | None = None,
+    rows: Any = None,
     dtype: DTypeLike | None = None,
     values: Values = off_kinks,
 ) -> Array:
@@ -79,22 +91,43 @@ def batches(
     ----------
     features : int or tuple of int
         The shape of one row.
-    rows : int, optional
-        None draws 1 to 4, seldom as many as features.
+    rows : int or strategy of int, optional
+        None draws 1 to 8, mostly up to 4, seldom as many as features.
     dtype : dtype, optional
-        None draws float64 or float32.
+        None draws float64 or float32, and leaves whole numbers as they are.
     values : function of a shape
-        `off_kinks`, `ties`, `zeros`, `extremes`, or any other that returns a strategy of float64 arrays.
+        `off_kinks`, `ties`, `zeros`, `extremes`, or any other that returns a strategy of arrays.
     """
-    row = (features,) if isinstance(features, int) else features
-    n = draw(other_than(row[0])) if rows is None else rows
-    x = draw(values((n, *row))).astype(draw(DTYPES) if dtype is None else dtype)
-    return draw(st.sampled_from([x, *layouts(x).values()]))
+    check_callable("values", values)
+    row = as_row("features", features)
+    n = draw(other_than(row[0], sides=SIZES) if rows is None else as_strategy(rows))
+    x = draw(values((as_count("rows", n), *row)))
+    if dtype is not None or x.dtype.kind == "f":
+        x = x.astype(draw(DTYPES) if dtype is None else dtype)
+    return [x, *layouts(x).values()][draw(LAYOUTS)]
 
 
-def other_than(side: int, least: int = 1) -> st.SearchStrategy[int]:
-    """Draw 1 to 4 (or from `least`), more often than not another number than `side`."""
-    sides = st.integers(least, 4)
+def as_row(name: str, features: Any) -> Shape:
+    """Return the shape of one row that is given as a number or a shape."""
+    return tuple(as_count(name, side) for side in (features if isinstance(features, tuple | list) else [features]))
+
+
+def check_callable(name: str, value: Any) -> None:
+    """Refuse what cannot be called."""
+    if not callable(value):
+        raise InputError(f"{name}: expected a function, got {value!r:.80}; write lambda ...: ...")
+
+
+def as_strategy(value: Any) -> st.SearchStrategy[Any]:
+    """Return `value` if it is a strategy, else one that draws nothing but `value`."""
+    return value if isinstance(value, st.SearchStrategy) else st.just(value)
+
+
+# To build and validate a strategy takes longer than to draw from it.
+@functools.cache
+def other_than(side: int, least: int = 1, sides: st.SearchStrategy[int] = SIDES) -> st.SearchStrategy[int]:
+    """Draw 1 to 4 (or from `sides`), at least `least`, more often than not another number than `side`."""
+    sides = sides.filter(lambda drawn: drawn >= least)
     return st.one_of(sides, sides.filter(lambda other: other != side))
 
 
@@ -106,8 +139,3 @@ def logits(n: int, classes: int, *, dtype: DTypeLike | None = None) -> st.Search
 def labels(n: int, classes: int) -> st.SearchStrategy[Array]:
     """Draw class labels, shape (n,)."""
     return hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1), fill=st.nothing())
-
-
-def upstream(shape: Shape, dtype: DTypeLike = np.float64) -> st.SearchStrategy[Array]:
-    """Draw a dy that hides nothing: no two entries alike, and both signs wherever there are two entries."""
-    return off_kinks(shape).map(lambda values: values.astype(dtype))

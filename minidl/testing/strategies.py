@@ -1,27 +1,42 @@
-"""Cases of layers of your own.
+"""Cases of layers and losses of your own.
 
 A *case* is what its check takes: ``check_layer(*case)``. A failing case prints the line that checks it again.
 """
 
 import ast
+import copy
+import functools
 import inspect
+import linecache
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
-from hypothesis import given, note
+from hypothesis import Phase, event, given, note, reject, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FailedHealthCheck, HypothesisException
 
+from minidl._core.checks import check_type
+from minidl._core.errors import InconclusiveError, VacuousError
 from minidl._core.types import Array
+from minidl.gradcheck.arrays import array_source
 from minidl.nn.layers import Layer
-from minidl.testing.arrays import SIDES, Values, batches, off_kinks
+from minidl.nn.losses import Loss
+from minidl.testing.arrays import SIZES, Values, as_strategy, batches, check_callable, off_kinks
+
+Test = Callable[..., None]
+
+# To explain a failure Hypothesis runs it a hundred times more, and says only that any other values fail too.
+_PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
+# Only registered: whoever wants it in all tests loads it.
+settings.register_profile("minidl", deadline=None, phases=_PHASES)
 
 
 def layer_cases(
-    make: Callable[[Any], Layer], *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
+    make: Callable[..., Layer], *, features: Any = SIZES, rows: Any = None, values: Values = off_kinks, **options: Any
 ) -> st.SearchStrategy[tuple[Layer, Array]]:
     """Draw cases ``(layer, x)`` of a layer of your own.
 
@@ -29,86 +44,186 @@ def layer_cases(
     ----------
     make : callable
         Takes the number of features (or the shape) of one row of x, and returns the layer.
-    features : strategy of int or tuple of int
-        What `make` is called with; 1 to 4 unless given.
+    features : int, tuple of int, or strategy of either
+        What `make` is called with; 1 to 8, mostly up to 4, unless given.
+    rows : int or strategy of int
+        How many rows x has; 1 to 8, mostly up to 4, unless given.
     values : function of a shape
-        Draws the entries of x; see the module.
+        Draws the entries of x: `off_kinks`, `ties`, `zeros`, `extremes`, ``bounded(low, high)``, or any other that
+        returns a strategy of arrays, of floating-point or whole numbers.
+    **options : strategy
+        What else `make` is called with, by name.
+
+    Raises
+    ------
+    InputError
+        If an argument is none of these, or `make` returns no layer.
     """
-
-    def case(row: Any, x: Array) -> tuple[Layer, Array]:
-        note(f"check_layer({call_source(make, [repr(row)])}, {array_source(x)}, seed=0)")
-        return make(row), x
-
-    return features.flatmap(lambda row: batches(row, values=values).map(partial(case, row)))
+    return _cases(Layer, make, features=features, rows=rows, values=values, **options)
 
 
-def given_layer_cases(
-    make: Callable[[Any], Layer], *, features: st.SearchStrategy[Any] = SIDES, values: Values = off_kinks
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate a test that takes a layer and an x; see `layer_cases` for the arguments.
+def loss_cases(
+    make: Callable[..., Loss], targets: Values, **options: Any
+) -> st.SearchStrategy[tuple[Loss, Array, Array]]:
+    """Draw cases ``(loss, outputs, targets)`` of a loss of your own; see `layer_cases`.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the loss; it is called with the `options` alone, not with the features.
+    targets : function of a shape
+        Draws the targets for outputs of a shape: ``lambda shape: labels(*shape)`` for classes, ``bounded(-2, 2)`` for
+        numbers, which are odd multiples of 1/64 and so equal no output that `off_kinks` draws.
+    **options
+        As for `layer_cases`: `features`, `rows` and `values` of the outputs, and strategies of arguments of `make`.
+    """
+    check_callable("targets", targets)
+    return _cases(Loss, make, targets, **options)
+
+
+def _cases(
+    kind: type, make: Any, *targets: Any, features: Any = SIZES, rows: Any = None, values: Any = off_kinks, **more: Any
+) -> st.SearchStrategy[Any]:
+    """Draw cases of `kind`: an object and its arrays. Without targets, `make` takes the shape of a row, too."""
+    call = call_writer(make)
+    for name, strategy in more.items():
+        check_type("options of make", name, strategy, st.SearchStrategy, "write a strategy, such as st.integers(1, 3)")
+
+    @st.composite
+    def cases(draw: st.DrawFn) -> tuple[Any, ...]:
+        row, drawn = draw(as_strategy(features)), draw(st.fixed_dictionaries(more))
+        x = draw(batches(row, rows=rows, values=values))
+        arrays = [x, *(draw(of_shape(x.shape)) for of_shape in targets)]
+        given_row = [] if targets else [row]
+        sources = ", ".join([call(*given_row, **drawn), *map(array_source, arrays)])
+        note(f"check_{kind.__name__.lower()}({sources}, seed=0)")
+        made = make(*given_row, **drawn)
+        check_type("cases", "what make returns", made, kind)
+        return made, *arrays
+
+    return cases()
+
+
+def given_layer_cases(make: Callable[..., Layer], **options: Any) -> Callable[[Test], Test]:
+    """Decorate a test that takes ``layer`` and ``x``, which are drawn by `layer_cases` with these arguments.
+
+    Settings that you have not changed are those of the profile ``minidl``: no deadline, and no explain phase, which
+    takes many times the time of the test. A case for which `assert_ok` raises `InconclusiveError` or `VacuousError` is
+    rejected, as by ``hypothesis.assume``: x is too close to a kink inside the layer, or y does not depend on x. If more
+    than 20 cases are, and more than a third, the test fails.
 
     Examples
     --------
     >>> from minidl import Dense
-    >>> @given_layer_cases(lambda features: Dense(features, 2))
+    >>> @given_layer_cases(lambda features, outputs: Dense(features, outputs), outputs=st.integers(1, 3))
     ... def test_dense(layer, x):
-    ...     assert layer.forward(x).shape == (len(x), 2)
+    ...     assert len(layer.forward(x)) == len(x)
     >>> test_dense()
     """
-    case = st.shared(layer_cases(make, features=features, values=values))
-    return given(*(case.map(itemgetter(part)) for part in (0, 1)))
+    return _given(layer_cases(make, **options), "layer", "x")
 
 
-def array_source(array: Array) -> str:
-    """Return a NumPy expression for `array`: same values, dtype, memory order and writability.
-
-    Examples
-    --------
-    >>> print(array_source(np.array([[0.5], [1.5]], dtype=np.float32)))
-    np.array([[0.5], [1.5]], dtype=np.float32)
-    """
-    dtype = "" if array.dtype in (np.float64, np.int64) else f", dtype=np.{array.dtype}"
-    text = f"np.array({array.tolist()}{dtype})"
-    if not array.flags.writeable:
-        return f"np.broadcast_to({text}, {array.shape})"
-    if array.flags.c_contiguous:
-        return text
-    if array.flags.f_contiguous:
-        return f"np.asfortranarray({text})"
-    return f"np.repeat({text}, 2, axis=-1)[..., ::2]"
-
-
-def call_source(make: Callable[..., Any], arguments: list[str]) -> str:
-    """Return Python for a call of `make`: of a lambda its body, with the arguments in it.
+def given_loss_cases(make: Callable[..., Loss], targets: Values, **options: Any) -> Callable[[Test], Test]:
+    """Decorate a test that takes ``loss``, ``outputs`` and ``targets``, drawn by `loss_cases`; see `given_layer_cases`.
 
     Examples
     --------
-    >>> print(call_source(np.zeros, ["3"]))
-    zeros(3)
+    >>> from minidl import MeanAbsoluteError, check_loss
+    >>> from minidl.testing import bounded
+    >>> @given_loss_cases(MeanAbsoluteError, targets=bounded(-2, 2))
+    ... def test_mean_absolute_error(loss, outputs, targets):
+    ...     check_loss(loss, outputs, targets).assert_ok()
+    >>> test_mean_absolute_error()
     """
+    return _given(loss_cases(make, targets, **options), "loss", "outputs", "targets")
+
+
+def relaxed(chosen: settings) -> settings:
+    """Return settings with those of the profile ``minidl`` where `chosen` has Hypothesis' own defaults."""
+    deadline = None if chosen.deadline == timedelta(milliseconds=200) else chosen.deadline
+    phases = _PHASES if set(chosen.phases) == set(Phase) else chosen.phases
+    return settings(chosen, deadline=deadline, phases=phases)
+
+
+def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[Test], Test]:
+    """Return a decorator by which a test gets the parts of a case by these names, else as its last arguments.
+
+    A case that decides nothing is rejected, as long as such cases are few.
+    """
+    case = st.shared(cases)
+
+    def decorate(test: Test) -> Test:
+        counts: Counter[str] = Counter()
+
+        @functools.wraps(test)
+        def decided(*args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
+            counts["calls"] += 1
+            try:
+                test(*args, **kwargs)
+            except (InconclusiveError, VacuousError) as error:
+                counts["rejected"] += 1
+                event(f"rejected: {type(error).__name__}")
+                # While a failure is shrunk, its cases are no sample of all.
+                if counts["rejected"] <= max(20, counts["calls"] / 3) or counts["failed"]:
+                    reject()
+                share = f"{counts['rejected']} of {counts['calls']} cases"
+                raise FailedHealthCheck(f"{share} decide nothing; draw others. The last:\n{error}") from error
+            except Exception as error:
+                counts["failed"] += not isinstance(error, HypothesisException)
+                raise
+
+        parts = [case.map(itemgetter(part)) for part in range(len(names))]
+        named = set(names) <= set(inspect.signature(test).parameters)
+        drawn: Any = (given(**dict(zip(names, parts, strict=True))) if named else given(*parts))(decided)
+
+        @functools.wraps(drawn)
+        def run(*args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
+            counts.clear()
+            # What decorators above this one have set, they have set on `run`.
+            vars(drawn).update({key: value for key, value in vars(run).items() if key != "__wrapped__"})
+            chosen = getattr(drawn, "_hypothesis_internal_use_settings", None)
+            drawn._hypothesis_internal_use_settings = relaxed(chosen or settings())
+            drawn(*args, **kwargs)
+
+        return run
+
+    return decorate
+
+
+def call_writer(make: Callable[..., Any]) -> Callable[..., str]:
+    """Return what writes calls of `make` as Python: of a lambda its body, with the arguments in it.
+
+    Examples
+    --------
+    >>> print(call_writer(dict)(size=3))
+    dict(size=3)
+    """
+    check_callable("make", make)
     name = getattr(make, "__name__", "make")
     function = _lambda_tree(make) if name == "<lambda>" else None
-    if function is None:
-        return f"{name.replace('<lambda>', 'make')}({', '.join(arguments)})"
-    places = dict(zip([argument.arg for argument in function.args.args], arguments, strict=False))
-    for node in ast.walk(function.body):
-        if isinstance(node, ast.Name) and node.id in places:
-            # A "name" such as 3: it is only to be printed.
-            node.id = places[node.id]
-    return ast.unparse(function.body)
+
+    def write(*values: Any, **options: Any) -> str:
+        if function is None:
+            arguments = [*map(repr, values), *(f"{key}={value!r}" for key, value in options.items())]
+            return f"{name.replace('<lambda>', 'make')}({', '.join(arguments)})"
+        places = dict(zip([argument.arg for argument in function.args.args], values, strict=False)) | options
+        body = copy.deepcopy(function.body)
+        for node in ast.walk(body):
+            if isinstance(node, ast.Name) and node.id in places:
+                # A "name" such as 3: it is only to be printed.
+                node.id = repr(places[node.id])
+        return ast.unparse(body)
+
+    return write
 
 
 def _lambda_tree(make: Callable[..., Any]) -> ast.Lambda | None:
     """Return the syntax tree of a lambda, or None where its source is not available."""
-    try:
-        text = inspect.getsource(make)
-    except (OSError, TypeError):
-        return None
-    text = " ".join(text[text.find("lambda") :].split())
-    # The source is whole lines: what follows the lambda must be cut off.
-    for end in range(len(text), 0, -1):
-        with suppress(SyntaxError):
-            tree = ast.parse(text[:end], mode="eval").body
-            if isinstance(tree, ast.Lambda):
-                return tree
+    places = {(line, column) for line, _, column, _ in make.__code__.co_positions()}
+    with suppress(SyntaxError):
+        for node in ast.walk(ast.parse("".join(linecache.getlines(make.__code__.co_filename)))):
+            if isinstance(node, ast.Lambda) and (node.body.lineno, node.body.col_offset) in places:
+                return node
     return None
