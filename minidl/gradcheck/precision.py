@@ -84,7 +84,7 @@ def _is_coarse(rays: list[list[Array]], value: Array, size: float) -> bool:
     clear = straight & (np.abs(far) > 4 * rounding) & (np.abs(middle) > size / 128)
     missed = clear & (np.abs(near - middle) > 0.1 * np.abs(middle))
     # A kink close by looks alike, along one ray or for a few entries.
-    return bool(missed.sum() > max(1, clear.sum() / 4))
+    return bool(missed.sum() > max(1, clear.sum() / 2))
 
 
 def agreement_in_float32(results: Results, rng: np.random.Generator, size: float | None = None) -> None:
