@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import isfunction
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minidl._core.checks import check_type
-from minidl._core.errors import GradientCheckError, MinidlError
+from minidl._core.checks import as_count, check_type
+from minidl._core.errors import GradientCheckError, InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import first
+
+Shape = tuple[int, ...]
 
 
 class ContractError(MinidlError, AssertionError):
@@ -18,7 +21,10 @@ class ContractError(MinidlError, AssertionError):
 
 @dataclass
 class Contract:
-    """What objects of a kind promise: each public method of a subclass is a rule, and raises if it is broken.
+    """What objects of a kind promise: each public method of a subclass is a rule.
+
+    A rule raises if it is broken, warns of what is unusual but allowed, and returns a reason if it does not apply.
+    Rules that say what is wrong come before those that find a number different.
 
     Parameters
     ----------
@@ -29,20 +35,44 @@ class Contract:
     make: Callable[[], Any]
     _kind: ClassVar[type]
 
+    def __post_init__(self) -> None:
+        kind = self._kind.__name__
+        # Schedules and initializers can be called, too.
+        if isinstance(self.make, self._kind) or not callable(self.make):
+            given = f"{self.make!r:.80}"
+            raise InputError(f"make: expected a function that returns a new {kind}, got {given}; write lambda: {given}")
+        check_type("make", "its result", subject := self.make(), self._kind)
+        if self.make() is subject:
+            raise InputError(f"make: expected a new {kind} from each call, got the same object; make it in the call")
+        self._name = type(subject).__name__
+
+    def rules(self) -> list[str]:
+        """Return the names of the rules, in the order in which they are checked."""
+        return [name for name, rule in vars(type(self)).items() if isfunction(rule) and name[0] != "_"]
+
     def check(self) -> None:
-        """Check the rules in the order in which they are written; an error names the class and the rule."""
-        check_type("make", "its result", self.make(), self._kind)
-        for rule in vars(type(self)):
-            if rule.startswith("_"):
-                continue
-            where = f"{type(self.make()).__name__} breaks the {self._kind.__name__.lower()} contract, {rule!r}"
-            try:
-                getattr(self, rule)()
-            except (GradientCheckError, ContractError) as error:
-                separator = "\n" if isinstance(error, GradientCheckError) else " "
-                raise type(error)(f"{where}:{separator}{error}") from error
-            except Exception as error:
-                raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
+        """Check all rules; an error names the class and the rule."""
+        for rule in self.rules():
+            self.check_rule(rule)
+
+    def check_rule(self, rule: str) -> str | None:
+        """Check one rule, and return why it does not apply, or None."""
+        where = f"{self._name} breaks the {self._kind.__name__.lower()} contract, {rule!r}"
+        try:
+            reason: str | None = getattr(self, rule)()
+        except (GradientCheckError, ContractError) as error:
+            separator = "\n" if isinstance(error, GradientCheckError) else " "
+            raise type(error)(f"{where}:{separator}{error}") from error
+        except Warning:
+            raise
+        except Exception as error:
+            raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
+        return reason
+
+
+def as_shape(name: str, value: Any) -> Shape:
+    """Return a side or a sequence of sides as a tuple of integers >= 1."""
+    return tuple(as_count(name, side) for side in (value if isinstance(value, list | tuple) else [value]))
 
 
 def require(condition: Any, message: str) -> None:
@@ -51,19 +81,19 @@ def require(condition: Any, message: str) -> None:
         raise ContractError(message)
 
 
-def require_equal(what: str, got: Any, expected: Any) -> None:
+def require_equal(what: str, got: Any, expected: Any, advice: str = "") -> None:
     """Raise ContractError unless two arrays, or two dicts of arrays, are the same to 1e-9 of the largest entry.
 
     Not to the last bit: how BLAS rounds depends on where in memory the arrays happen to lie.
     """
     if isinstance(expected, dict):
         for name, array in expected.items():
-            require_equal(f"{what}, {name}", got[name], array)
+            require_equal(f"{what}, {name}", got[name], array, advice)
         return
-    require(got.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {got.shape}")
+    require(got.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {got.shape}{advice}")
     bar = 1e-9 * np.abs(expected).max(initial=0.0)
     if (index := first(~((got == expected) | (np.abs(got - expected) <= bar)))) is not None:
-        raise ContractError(f"{what}: expected {expected[index]} at {index}, got {got[index]}")
+        raise ContractError(f"{what}: expected {expected[index]} at {index}, got {got[index]}{advice}")
 
 
 def require_raises(what: str, errors: type[Exception], call: Callable[[], Any]) -> None:
