@@ -9,16 +9,13 @@ except ImportError as error:
     raise ImportError('minidl.testing needs Hypothesis; install it with: pip install "minidl[test]"') from error
 
 from minidl.testing.arrays import batches, extremes, labels, logits, off_kinks, shapes, ties, upstream, zeros
+from minidl.testing.callback_contract import check_callback_contract
 from minidl.testing.contract import ContractError
+from minidl.testing.drawing_contract import check_augmentation_contract, check_initializer_contract
 from minidl.testing.model_contract import check_layer_contract, check_loss_contract, check_regularizer_contract
+from minidl.testing.optimizer_contract import check_optimizer_contract, check_schedule_contract
 from minidl.testing.stateful import layer_machine
 from minidl.testing.strategies import given_layer_cases, layer_cases
-from minidl.testing.training_contract import (
-    check_augmentation_contract,
-    check_callback_contract,
-    check_initializer_contract,
-    check_optimizer_contract,
-)
 
 __all__ = [
     "ContractError",
@@ -30,6 +27,7 @@ __all__ = [
     "check_loss_contract",
     "check_optimizer_contract",
     "check_regularizer_contract",
+    "check_schedule_contract",
     "extremes",
     "given_layer_cases",
     "labels",

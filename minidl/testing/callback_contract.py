@@ -1,0 +1,152 @@
+"""The contract of callbacks: they meet small fits that run through, fail, repeat, and resume from a checkpoint."""
+
+import warnings
+from collections.abc import Callable
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from minidl.data.dataset import Dataset
+from minidl.nn.layers import Dense
+from minidl.nn.losses import SoftmaxCrossEntropy
+from minidl.nn.model import Model
+from minidl.testing.contract import Contract, ContractError, require, sample
+from minidl.training.callback import Callback
+from minidl.training.callbacks import LambdaCallback
+from minidl.training.checkpoint import checkpoint_path
+from minidl.training.optimizers import SGD
+from minidl.training.trainer import Trainer
+
+
+def check_callback_contract(make: Callable[[], Callback]) -> None:
+    """Check that the callbacks of `make` keep the contract of `Callback`.
+
+    They meet a softmax classifier with 9 features, 3 classes and 8 rows, in fits that run through, fail, repeat, and
+    resume from a checkpoint in the middle of an epoch. What its `saved_attributes` names begins anew with each run, and
+    names all that a resumed run needs to end as one that was never interrupted.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a new callback; one that writes files should get a folder that may be filled.
+
+    Warns
+    -----
+    UserWarning
+        If a fit ends with other weights than without the callback, although this neither stops it nor changes the
+        learning rate; or if the callback seeds ``np.random`` or draws from it.
+
+    Raises
+    ------
+    InputError
+        If `make` does not return new callbacks.
+    ContractError
+        At the first rule that is broken, naming the class and the rule.
+
+    Examples
+    --------
+    >>> check_callback_contract(Callback)
+    """
+    CallbackContract(make).check()
+
+
+class CallbackContract(Contract):
+    _kind = Callback
+
+    def survives_a_fit_without_validation_or_metrics(self) -> None:
+        _fit(_trainer(self.make()), validation=None, train_metrics=False)
+
+    def survives_a_fit_of_no_epochs(self) -> None:
+        _fit(_trainer(self.make()), validation=None, epochs=0)
+
+    def lets_an_error_through(self) -> None:
+        for error in (RuntimeError("planted"), KeyboardInterrupt("planted")):
+            # In the first epoch, and after one was finished.
+            for at_step in (1, 4):
+                _fail(self.make(), error, at_step)
+
+    def serves_a_second_fit(self) -> None:
+        trainer = _trainer(self.make())
+        _fit(trainer)
+        _fit(trainer)
+
+    def serves_after_a_failed_fit(self) -> None:
+        callback = self.make()
+        _fail(callback, RuntimeError("planted"), 4)
+        _fit(_trainer(callback))
+
+    def forgets_the_run_before(self) -> None:
+        used, new = self.make(), self.make()
+        _fit(_trainer(used), epochs=3)
+        for callback in (used, new):
+            _fit(_trainer(callback))
+        for name in new.saved_attributes:
+            got, expected = getattr(used, name), getattr(new, name)
+            told = f"{name}: expected {expected!r:.80} after a second run, as a new one has, got {got!r:.80}"
+            require(_equal(got, expected), f"{told}; let on_train_begin set what saved_attributes names")
+
+    def goes_on_from_a_checkpoint(self) -> None:
+        whole, again, begun, resumed = (self.make() for _ in range(4))
+        with TemporaryDirectory() as folder:
+
+            def save(trainer: Trainer) -> None:
+                # In the middle of the second epoch.
+                if trainer.step == 4:
+                    trainer.save_checkpoint(checkpoint_path(folder, 4))
+
+            for callbacks in ([whole], [again], [begun, LambdaCallback(on_batch_end=save)]):
+                _fit(_trainer(*callbacks))
+            _fit(_trainer(resumed), resume_from=folder)
+        for name, expected in vars(whole).items():
+            got = vars(resumed).get(name)
+            # What differs from one whole run to the next, such as a time, is no memory.
+            if _equal(expected, vars(again).get(name)) and not _equal(expected, got):
+                told = f"{name}: expected {expected!r:.80} after a resumed run, as after a whole one, got {got!r:.80}"
+                raise ContractError(f"{told}; name {name!r} in saved_attributes, and set it in on_train_begin")
+
+    def leaves_weights_and_randomness_alone(self) -> str | None:
+        state = np.random.get_state(legacy=False)  # noqa: NPY002
+        trainer, without = _trainer(self.make()), _trainer()
+        _fit(trainer)
+        advice = "; if this is intended, ignore this warning"
+        if not _equal(np.random.get_state(legacy=False), state):  # noqa: NPY002
+            warnings.warn(f"{self._name} changes the state of np.random; draw from a Generator{advice}", stacklevel=2)
+        _fit(without)
+        if trainer.stopping or trainer.optimizer.learning_rate != without.optimizer.learning_rate:
+            return "it stops training or changes the learning rate"
+        if not _equal(trainer.model.weights(), without.model.weights()):
+            warnings.warn(f"{self._name}: training ends with other weights than without it{advice}", stacklevel=2)
+        return None
+
+
+def _equal(a: Any, b: Any) -> bool:
+    a, b = (part.bit_generator.state if isinstance(part, np.random.Generator) else part for part in (a, b))
+    try:
+        np.testing.assert_equal(a, b)
+    except AssertionError:
+        return False
+    return True
+
+
+def _trainer(*callbacks: Callback) -> Trainer:
+    return Trainer(Model(Dense(9, 3, rng=0), SoftmaxCrossEntropy()), SGD(0.1), callbacks, rng=0)
+
+
+def _fit(trainer: Trainer, **options: Any) -> None:
+    data = Dataset(sample((8, 9), 0, np.float32), np.arange(8) % 3)
+    trainer.fit(data, **{"validation": data, "epochs": 2, "batch_size": 3, **options})
+
+
+def _fail(callback: Callback, planted: BaseException, at_step: int) -> None:
+    def fail(trainer: Trainer) -> None:
+        if trainer.step == at_step:
+            raise planted
+
+    try:
+        _fit(_trainer(callback, LambdaCallback(on_batch_end=fail)))
+    except BaseException as error:
+        if error is not planted:
+            raise
+        return
+    raise ContractError(f"a fit swallowed the {type(planted).__name__} of another callback")
