@@ -1,9 +1,10 @@
 """Common checks, in the manner of scikit-learn's ``check_estimator``: small named rules, checked one after another."""
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from inspect import isfunction
+from contextlib import suppress
 from typing import Any, ClassVar
+from unittest import SkipTest
 
 import numpy as np
 
@@ -19,11 +20,10 @@ class ContractError(MinidlError, AssertionError):
     """A class breaks a rule that the rest of minidl relies on."""
 
 
-@dataclass
 class Contract:
     """What objects of a kind promise: each public method of a subclass is a rule.
 
-    A rule raises if it is broken, warns of what is unusual but allowed, and returns a reason if it does not apply.
+    A rule raises if it is broken, warns of what is unusual but allowed, and raises SkipTest where it does not apply.
     Rules that say what is wrong come before those that find a number different.
 
     Parameters
@@ -32,42 +32,44 @@ class Contract:
         Returns a new object, the same each time.
     """
 
-    make: Callable[[], Any]
     _kind: ClassVar[type]
 
-    def __post_init__(self) -> None:
+    def __init__(self, make: Callable[[], Any]) -> None:
         kind = self._kind.__name__
         # Schedules and initializers can be called, too.
-        if isinstance(self.make, self._kind) or not callable(self.make):
-            given = f"{self.make!r:.80}"
+        if isinstance(make, self._kind) or not callable(make):
+            given = f"{make!r:.80}"
             raise InputError(f"make: expected a function that returns a new {kind}, got {given}; write lambda: {given}")
-        check_type("make", "its result", subject := self.make(), self._kind)
-        if self.make() is subject:
+        check_type("make", "its result", subject := make(), self._kind)
+        if make() is subject:
             raise InputError(f"make: expected a new {kind} from each call, got the same object; make it in the call")
-        self._name = type(subject).__name__
+        self._make, self._name = make, type(subject).__name__
 
-    def rules(self) -> list[str]:
+    @classmethod
+    def _rules(cls) -> list[str]:
         """Return the names of the rules, in the order in which they are checked."""
-        return [name for name, rule in vars(type(self)).items() if isfunction(rule) and name[0] != "_"]
+        return [name for name in vars(cls) if name[0] != "_"]
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """Check all rules; an error names the class and the rule."""
-        for rule in self.rules():
-            self.check_rule(rule)
+        for rule in self._rules():
+            with suppress(SkipTest):
+                self._check_rule(rule)
 
-    def check_rule(self, rule: str) -> str | None:
-        """Check one rule, and return why it does not apply, or None."""
+    def _check_rule(self, rule: str) -> None:
         where = f"{self._name} breaks the {self._kind.__name__.lower()} contract, {rule!r}"
         try:
-            reason: str | None = getattr(self, rule)()
+            getattr(self, rule)()
+        except (SkipTest, Warning):
+            raise
         except (GradientCheckError, ContractError) as error:
             separator = "\n" if isinstance(error, GradientCheckError) else " "
             raise type(error)(f"{where}:{separator}{error}") from error
-        except Warning:
-            raise
         except Exception as error:
             raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
-        return reason
+
+    def _note(self, text: str) -> None:
+        warnings.warn(f"{self._name}: {text}; if this is intended, ignore this warning", stacklevel=3)
 
 
 def as_shape(name: str, value: Any) -> Shape:

@@ -1,8 +1,6 @@
 """The contracts of what draws at random: initializers and augmentations."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +18,7 @@ def check_initializer_contract(make: Callable[[], Initializer]) -> None:
     >>> from minidl import Normal
     >>> check_initializer_contract(lambda: Normal(0.01))
     """
-    InitializerContract(make).check()
+    InitializerContract(make)._check()
 
 
 class InitializerContract(Contract):
@@ -28,20 +26,20 @@ class InitializerContract(Contract):
 
     def draws_finite_float64_of_the_shape(self) -> None:
         for shape in ((4, 3), (1, 1), (3, 2, 5, 4)):
-            draw = self.make()(shape, np.random.default_rng(0))
+            draw = self._make()(shape, np.random.default_rng(0))
             require(isinstance(draw, np.ndarray), f"expected an array, got {type(draw).__name__}")
             require(draw.shape == shape, f"expected an array of shape {shape}, got {draw.shape}")
             require(draw.dtype == np.float64, f"expected float64 (the parameter rounds it), got {draw.dtype}")
             require(np.isfinite(draw).all(), f"expected finite numbers, got {draw}")
 
     def same_seed_same_draw(self) -> None:
-        initializer = self.make()
+        initializer = self._make()
         first, second = (initializer((4, 3), np.random.default_rng(5)) for _ in range(2))
         require_equal("a second draw from the same seed", second, first)
-        require_equal("a draw of another instance", self.make()((4, 3), np.random.default_rng(5)), first)
+        require_equal("a draw of another instance", self._make()((4, 3), np.random.default_rng(5)), first)
 
     def each_draw_is_a_new_array(self) -> None:
-        initializer, rng = self.make(), np.random.default_rng(0)
+        initializer, rng = self._make(), np.random.default_rng(0)
         first, second = initializer((4, 3), rng), initializer((4, 3), rng)
         require(not np.shares_memory(first, second), "expected a new array for each draw, got the same memory twice")
 
@@ -66,54 +64,52 @@ def check_augmentation_contract(make: Callable[[], Augmentation], image_shape: S
     >>> from minidl import Mirror
     >>> check_augmentation_contract(Mirror)
     """
-    AugmentationContract(make, image_shape).check()
+    AugmentationContract(make, image_shape)._check()
 
 
-@dataclass
 class AugmentationContract(Contract):
     _kind = Augmentation
-    shape: Any = (6, 5, 3)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.shape = as_shape("image_shape", self.shape)
+    def __init__(self, make: Callable[[], Augmentation], image_shape: Shape = (6, 5, 3)) -> None:
+        super().__init__(make)
+        self._shape = as_shape("image_shape", image_shape)
 
     def draws_depend_on_the_generator_alone(self) -> None:
-        augmentation = self.make()
-        for other in (augmentation, self.make()):
+        augmentation = self._make()
+        for other in (augmentation, self._make()):
             _require_same("a second draw from the same seed", _draw(other, 5), _draw(augmentation, 5))
 
     def fewer_images_draw_the_first_rows(self) -> None:
-        most = _draw(self.make(), 40)
+        most = _draw(self._make(), 40)
         for n in (0, 1, 2, 17):
-            _require_same(f"what {n} images draw, compared with the first {n} of 40", _draw(self.make(), n), most[:n])
+            _require_same(f"what {n} images draw, compared with the first {n} of 40", _draw(self._make(), n), most[:n])
 
     def results_are_new_and_of_the_same_dtype(self) -> None:
         for images, draws in self._batches():
-            got = self.make().apply(images, draws)
+            got = self._make().apply(images, draws)
             require(got.dtype == images.dtype, f"expected images of dtype {images.dtype}, got {got.dtype}")
             require(got.ndim == 4 and len(got) == len(images), f"expected {len(images)} images, got {got.shape}")
             require(not np.shares_memory(got, images), "expected a new array, got memory of the images")
 
     def images_do_not_mix(self) -> None:
         for images, draws in self._batches():
-            together = self.make().apply(images, draws)
+            together = self._make().apply(images, draws)
             for rows in ([0], [3, 1], [], list(range(len(images)))[::-1]):
-                apart = self.make().apply(images[rows], draws[rows])
+                apart = self._make().apply(images[rows], draws[rows])
                 _require_same(f"images {rows} of a batch, changed apart from the others", apart, together[rows])
 
     def memory_order_of_images_changes_nothing(self) -> None:
         for images, draws in self._batches():
-            expected = self.make().apply(images, draws)
+            expected = self._make().apply(images, draws)
             for order, other in (("F", np.asfortranarray(images)), ("strided", np.repeat(images, 2, axis=0)[::2])):
-                _require_same(f"images in {order} order", self.make().apply(other, draws), expected)
+                _require_same(f"images in {order} order", self._make().apply(other, draws), expected)
 
     def _batches(self) -> Iterator[tuple[Array, Array]]:
         """Yield read-only images of each kind, and what is drawn for them."""
-        pixels = np.random.default_rng(1).integers(0, 256, (9, *self.shape)).astype(np.uint8)
+        pixels = np.random.default_rng(1).integers(0, 256, (9, *self._shape)).astype(np.uint8)
         pixels.flags.writeable = False
-        for images in (*(sample((9, *self.shape), 1, dtype) for dtype in (np.float32, np.float64)), pixels):
-            yield images, _draw(self.make(), len(images))
+        for images in (*(sample((9, *self._shape), 1, dtype) for dtype in (np.float32, np.float64)), pixels):
+            yield images, _draw(self._make(), len(images))
 
 
 def _draw(augmentation: Augmentation, n: int) -> Array:

@@ -1,12 +1,9 @@
 """The contracts of optimizers and of the schedules of their learning rates."""
 
 import copy
-import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,18 +43,18 @@ def check_optimizer_contract(make: Callable[[], Optimizer]) -> None:
     >>> from minidl import SGD
     >>> check_optimizer_contract(lambda: SGD(0.1))
     """
-    OptimizerContract(make).check()
+    OptimizerContract(make)._check()
 
 
 class OptimizerContract(Contract):
     _kind = Optimizer
 
     def is_deterministic(self) -> None:
-        first, second = (_walk(self.make(), _weight()) for _ in range(2))
+        first, second = (_walk(self._make(), _weight()) for _ in range(2))
         require_equal("two optimizers of make differ, the weight", second, first, "; seed what it draws")
 
     def moves_against_the_gradient_of_a_parabola(self) -> None:
-        optimizer = self.make()
+        optimizer = self._make()
         rate = optimizer.current_learning_rate
         # Everything goes by the learning rate, so that neither steps of rate * gradient nor steps of about the rate
         # itself, whatever the gradient, can jump over the minimum; RMSProp's first step is ten rates long.
@@ -71,39 +68,20 @@ class OptimizerContract(Contract):
         require(nearer.all(), f"three steps led from {start} to {weight.value}, away from 0")
 
     def goes_by_the_learning_rate(self) -> None:
-        optimizer = self.make()
+        optimizer = self._make()
         optimizer.learning_rate = 2.0 * optimizer.current_learning_rate
-        twice, once = (_walk(o, _weight(), steps=(0,)) for o in (optimizer, self.make()))
+        twice, once = (_walk(o, _weight(), steps=(0,)) for o in (optimizer, self._make()))
         require(not np.array_equal(twice, once), "a doubled rate gives the same step; use update's learning_rate")
-
-    def gradients_of_zero_give_finite_numbers(self) -> None:
-        optimizer, weight = self.make(), _weight()
-        optimizer.step({"0.weight": weight})
-        for name, array in {"the weight": weight.value, **optimizer.state["0.weight"]}.items():
-            require(np.isfinite(array).all(), f"a gradient of 0 makes {name} {array.flat[0]}; add an epsilon to a root")
 
     def changes_values_in_place(self) -> None:
         weight = _weight()
         memory, before = weight.value, weight.value.copy()
-        _walk(self.make(), weight)
+        _walk(self._make(), weight)
         require(weight.value is memory, "expected the same array in parameter.value after a step")
         require(not np.array_equal(memory, before), "a step with a gradient changed nothing")
 
-    def keeps_the_dtype(self) -> None:
-        for dtype in ("float32", "float64"):
-            optimizer, weight = self.make(), _weight(dtype=dtype)
-            _walk(optimizer, weight)
-            arrays = weight.value, *optimizer.state["0.weight"].values()
-            got = sorted({array.dtype.name for array in arrays if array.ndim})
-            require(got == [dtype], f"expected all arrays of a {dtype} parameter in it, got {', '.join(got)}")
-
-    def leaves_gradients_alone(self) -> None:
-        weight = _weight()
-        _walk(self.make(), weight, steps=(0,))
-        require_equal("the gradient after a step", weight.grad, _gradient(0, 0))
-
     def remembers_by_path(self) -> None:
-        together, alone = self.make(), self.make()
+        together, alone = self._make(), self._make()
         # Clipping by norm goes by all gradients together, and rightly so.
         together.clip_norm = alone.clip_norm = None
         got, expected = _walk(together, _weight(), _weight()), _walk(alone, _weight())
@@ -111,16 +89,35 @@ class OptimizerContract(Contract):
         require(paths == ["0.weight", "1.weight"], f"expected state for 0.weight and 1.weight, got {paths}")
         require_equal("0.weight trained beside another", got, expected, "; keep state by parameter, in init_state")
 
+    def keeps_the_dtype(self) -> None:
+        for dtype in ("float32", "float64"):
+            optimizer, weight = self._make(), _weight(dtype=dtype)
+            _walk(optimizer, weight)
+            arrays = weight.value, *optimizer.state["0.weight"].values()
+            got = sorted({array.dtype.name for array in arrays if array.ndim})
+            require(got == [dtype], f"expected all arrays of a {dtype} parameter in it, got {', '.join(got)}")
+
+    def leaves_gradients_alone(self) -> None:
+        weight = _weight()
+        _walk(self._make(), weight, steps=(0,))
+        require_equal("the gradient after a step", weight.grad, _gradient(0, 0))
+
     def remembers_in_place(self) -> None:
-        optimizer, weight = self.make(), _weight()
+        optimizer, weight = self._make(), _weight()
         _walk(optimizer, weight, steps=(0,))
         before = dict(optimizer.state["0.weight"])
         _walk(optimizer, weight, steps=(1,))
         for name, array in optimizer.state["0.weight"].items():
             require(array is before.get(name), f"expected state {name!r} to be changed in place, got a new array")
 
+    def gradients_of_zero_give_finite_numbers(self) -> None:
+        optimizer, weight = self._make(), _weight()
+        optimizer.step({"0.weight": weight})
+        for name, array in {"the weight": weight.value, **optimizer.state["0.weight"]}.items():
+            require(np.isfinite(array).all(), f"a gradient of 0 makes {name} {array.flat[0]}; add an epsilon to a root")
+
     def goes_on_from_its_state(self) -> None:
-        optimizer, resumed, weight = self.make(), self.make(), _weight()
+        optimizer, resumed, weight = self._make(), self._make(), _weight()
         _walk(optimizer, weight, steps=(0, 1))
         twin = Parameter(weight.value, dtype=np.float64)
         resumed.state, resumed.steps = copy.deepcopy(optimizer.state), optimizer.steps
@@ -130,31 +127,21 @@ class OptimizerContract(Contract):
             require_equal(told, got, expected, "; remember all in the arrays of init_state, which checkpoints save")
 
     def memory_order_of_a_weight_changes_nothing(self) -> None:
-        rows, columns = (_walk(self.make(), _weight(order=order)) for order in ("C", "F"))
+        rows, columns = (_walk(self._make(), _weight(order=order)) for order in ("C", "F"))
         require_equal("a weight in column order", columns, rows)
 
     def leaves_frozen_parameters_alone(self) -> None:
         frozen = _weight()
         before = frozen.value.copy()
         frozen.trainable = False
-        _walk(self.make(), _weight(), frozen)
+        _walk(self._make(), _weight(), frozen)
         require(np.array_equal(frozen.value, before), "a step changed a parameter whose trainable is False")
 
-    def refuses_bad_learning_rates(self) -> str | None:
-        cls: Callable[..., Any] = type(self.make())
-        try:
-            inspect.signature(cls).bind(learning_rate=0.1)
-        except TypeError:
-            return "its constructor takes more than a learning rate"
-        for rate in (0.0, -0.1, math.nan, math.inf, "0.1", None):
-            require_raises(f"a learning rate of {rate!r}", MinidlError, partial(cls, learning_rate=rate))
-        return None
-
     def refuses_to_train_nothing(self) -> None:
-        require_raises("a step without parameters", MinidlError, lambda: self.make().step({}))
+        require_raises("a step without parameters", MinidlError, lambda: self._make().step({}))
 
     def refuses_another_model(self) -> None:
-        optimizer = self.make()
+        optimizer = self._make()
         _walk(optimizer, _weight())
         require_raises("a step with another model's parameter", MinidlError, lambda: _walk(optimizer, _weight()))
 
@@ -197,28 +184,24 @@ def check_schedule_contract(make: Callable[[], Schedule], steps: int = 1000) -> 
     >>> from minidl import CosineAnnealing
     >>> check_schedule_contract(lambda: CosineAnnealing(0.1, steps=300))
     """
-    ScheduleContract(make, steps).check()
+    ScheduleContract(make, steps)._check()
 
 
-@dataclass
 class ScheduleContract(Contract):
     _kind = Schedule
-    steps: int = 1000
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.steps = as_count("steps", self.steps)
+    def __init__(self, make: Callable[[], Schedule], steps: int = 1000) -> None:
+        super().__init__(make)
+        self._steps = range(as_count("steps", steps))
 
     def rates_are_finite_numbers_from_zero_up(self) -> None:
-        schedule = self.make()
-        for step in range(self.steps):
-            rate = schedule(step)
+        for step, rate in enumerate(map(self._make(), self._steps)):
             fits = is_number(rate) and 0.0 <= rate < math.inf
             require(fits, f"expected a finite number >= 0 as the rate of step {step}, got {rate!r:.80}")
 
     def same_step_same_rate(self) -> None:
-        schedule, other = self.make(), self.make()
-        rates = [schedule(step) for step in range(self.steps)]
-        for which, step in itertools.product((schedule, other), reversed(range(self.steps))):
+        schedule, other = self._make(), self._make()
+        rates = [*map(schedule, self._steps)]
+        for which, step in itertools.product((schedule, other), reversed(self._steps)):
             told = f"step {step}: expected {rates[step]!r} when asked again in another order, got "
             require((rate := which(step)) == rates[step], f"{told}{rate!r}; compute a rate from the step alone")
