@@ -87,6 +87,13 @@ class LayerContract(Contract):
         for name, array in results_of(self._layer(np.float32), self._x(3, dtype=np.float32)).items():
             require(array.dtype == np.float32, f"{name}: expected float32 for a float32 x, got {array.dtype}")
 
+    def gradients_are_right(self) -> None:
+        for rows, dtype in ((7, np.float64), (least_rows(self._make()), np.float32)):
+            report = check_layer(self._make(), self._x(rows, rows, dtype), seed=rows)
+            # What drops whole rows may drop all of a few.
+            if rows == 7 or report.verdict is not Verdict.VACUOUS:
+                report.assert_ok()
+
     def training_and_prediction_agree(self) -> None:
         state = Snapshot(layer := self._layer())
         if state.buffers or state.generators or any(part.saved_attributes for _, part in layer.walk()):
@@ -95,10 +102,6 @@ class LayerContract(Contract):
         if not np.allclose(trained, predicted, rtol=1e-6):
             off = np.abs(trained - predicted).max()
             self._note(f"y differs by {off:.2g} from training to prediction, without buffers or random draws")
-
-    def gradients_are_right(self) -> None:
-        for rows, dtype in ((7, np.float64), (least_rows(self._make()), np.float32)):
-            check_layer(self._make(), self._x(rows, rows, dtype), seed=rows).assert_ok()
 
     def _layer(self, dtype: Any = np.float64) -> Layer:
         layer: Layer = self._make().astype(dtype)
