@@ -63,8 +63,7 @@ class Contract:
         except (SkipTest, Warning):
             raise
         except (GradientCheckError, ContractError) as error:
-            separator = "\n" if isinstance(error, GradientCheckError) else " "
-            raise type(error)(f"{where}:{separator}{error}") from error
+            raise type(error)(f"{where}: {error}") from error
         except Exception as error:
             raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
 

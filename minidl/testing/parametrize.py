@@ -3,11 +3,10 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from unittest import SkipTest
 
 from minidl._core.errors import GradientCheckError, InputError
-from minidl._core.spelling import check_known
 from minidl._core.tables import text_table
 from minidl.testing.contract import Contract, ContractError
 
@@ -38,35 +37,26 @@ def parametrize_checks(subjects: Iterable[Any], expected_failures: Mapping[str, 
     """
     import pytest
 
-    contracts, expected = [_contract_of(subject) for subject in subjects], expected_failures or {}
-    cases = [(contract, rule, f"{contract._name}-{rule}") for contract in contracts for rule in contract._rules()]
-    for name in expected:
-        check_known("expected_failures", "rule", name, dict.fromkeys(part for case in cases for part in case[1:]))
-    tests = []
-    for contract, rule, name in cases:
-        reason = expected.get(name, expected.get(rule))
-        marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
-        tests.append(pytest.param(partial(contract._check_rule, rule), id=name, marks=marks))
+    expected, tests = expected_failures or {}, []
+    for contract in map(_contract_of, subjects):
+        for rule in contract._rules():
+            name = f"{contract._name}-{rule}"
+            reason = expected.get(name, expected.get(rule))
+            marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+            tests.append(pytest.param(partial(contract._check_rule, rule), id=name, marks=marks))
     return pytest.mark.parametrize("check", tests)
 
 
-class RuleResult(NamedTuple):
-    """What came of a rule; `status` is "passed", "failed", "warned" or "skipped"."""
-
-    rule: str
-    status: str
-    reason: str
-
-
-class ContractReport(list[RuleResult]):
-    """A `RuleResult` for each rule of a contract, in order; printed, it is a table."""
+class ContractReport(list[tuple[str, str, str]]):
+    """A tuple (rule, status, reason) for each rule; the status is "passed", "failed", "warned" or "skipped"."""
 
     def __repr__(self) -> str:
-        return text_table(RuleResult._fields, [(*row[:2], " ".join(row.reason.split())[:150]) for row in self])
+        rows = [(rule, status, " ".join(reason.split())[:150]) for rule, status, reason in self]
+        return text_table(("rule", "status", "reason"), rows)
 
 
 def contract_report(make: Callable[[], Any], *arguments: Any) -> ContractReport:
-    """Check each rule of a contract and return what came of it; a broken rule raises nothing.
+    """Check each rule of a contract and return a table of what came of it; a broken rule raises nothing.
 
     Parameters
     ----------
@@ -94,21 +84,18 @@ def contract_report(make: Callable[[], Any], *arguments: Any) -> ContractReport:
                 status, reason = "failed", str(error).partition(f"{rule!r}:")[2].strip()
         if caught and status == "passed":
             status, reason = "warned", str(caught[0].message)
-        report.append(RuleResult(rule, status, reason))
+        report.append((rule, status, reason))
     return report
 
 
 def _contract_of(subject: Any) -> Contract:
     make, *arguments = subject if isinstance(subject, tuple) else (subject,)
-    if not callable(make):
-        raise InputError(f"checks: expected a function that returns a new object, got {make!r:.80}; write a lambda")
-    kinds = {cls._kind: cls for cls in Contract.__subclasses__()}
-    made = make()
-    cls = next((cls for kind, cls in kinds.items() if isinstance(made, kind)), None)
-    names = ", ".join(kind.__name__ for kind in kinds)
-    if cls is None:
-        raise InputError(f"checks: expected make to return one of {names}, got {made!r:.80}")
-    try:
-        return cls(make, *arguments)
-    except TypeError as error:
-        raise InputError(f"checks: a {cls._kind.__name__} takes what its check takes: {error}") from None
+    made = make() if callable(make) else make
+    kinds = {cls._kind.__name__: cls for cls in Contract.__subclasses__()}
+    for kind, cls in kinds.items():
+        if isinstance(made, cls._kind):
+            try:
+                return cls(make, *arguments)
+            except TypeError as error:
+                raise InputError(f"expected what check_{kind.lower()}_contract takes, got: {error}") from None
+    raise InputError(f"make: expected its result to be one of {', '.join(kinds)}, got {made!r:.80}")

@@ -204,22 +204,16 @@ def spoiled(cls, **methods):
 loss = partial(spoiled, dl.MeanSquaredError)
 
 
-class CachesByClass(SquaredError):  # noqa: N818 - no exception
+class ClassCache(dl.MeanSquaredError):
     cache = None
 
     def keep(self, *kept):
-        CachesByClass.cache = kept
+        ClassCache.cache = kept
         super().keep()
 
     def kept(self):
         super().kept()
-        return CachesByClass.cache
-
-
-class LargeCut(SquaredError):  # noqa: N818 - no exception
-    def backward(self):
-        (difference,) = self.kept()
-        return 2.0 * np.where(abs(difference) > 20, 20, difference) / len(difference)
+        return self.cache
 
 
 class Lion(dl.Optimizer):
@@ -380,11 +374,10 @@ class Falls(dl.Schedule):
 @pytest.mark.parametrize("make", [lambda: Lion(0.1), CountsOpenly, lambda: Remembers(forgets=True)])
 def test_right_optimizers_and_callbacks_of_ones_own(make):
     report = testing.contract_report(make)
-    assert {row.status for row in report} == {"passed"}, report
+    assert {status for _, status, _ in report} == {"passed"}, report
 
 
 SQUARED = OUTPUTS, TARGETS
-PAIRED = np.hstack([OUTPUTS, -OUTPUTS]), np.hstack([TARGETS, OUTPUTS])
 FOUND = [
     *(((partial(cls, 0.1),), rule, "") for cls, rule in BREACHES.items()),
     ((partial(OneState, 0.1),), "remembers_by_path", "keep state by parameter"),
@@ -394,8 +387,8 @@ FOUND = [
     ((partial(Unseeded, 1),), "same_seed_same_draw", ""),
     ((partial(Single, 1),), "draws_finite_float64_of_the_shape", ""),
     ((Cached,), "each_draw_is_a_new_array", ""),
-    ((WantsValidation,), "survives_a_fit_without_validation_or_metrics", ""),
-    ((HidesErrors,), "survives_a_fit_without_validation_or_metrics", ""),
+    ((WantsValidation,), "survives_a_fit_without_validation_metrics_or_epochs", ""),
+    ((HidesErrors,), "survives_a_fit_without_validation_metrics_or_epochs", ""),
     ((OnlyOnce,), "serves_a_second_fit", ""),
     ((Remembers,), "forgets_the_run_before", "let on_train_begin set"),
     ((SavesASet,), "goes_on_from_a_checkpoint", "seen: .*got set; convert it"),
@@ -407,9 +400,9 @@ FOUND = [
     ((loss(forward=After(lambda self, value, *_: 3 * value)), *SQUARED), "loss_gradient_is_right", "factor"),
     ((loss(backward=After(lambda self, g: g.astype(float))), *SQUARED), "loss_gradient_is_right", "not float32"),
     ((loss(forward=After(lambda self, value, *_: np.float32(value))), *SQUARED), "forward_returns_a_float", "float32"),
-    ((CachesByClass, *PAIRED), "instances_share_nothing", "another instance"),
+    ((ClassCache, *SQUARED), "instances_share_nothing", "another instance"),
     ((SquaredError, *SQUARED), "shapes_are_not_broadcast", "with every target"),
-    ((LargeCut, *PAIRED), "loss_gradient_is_right_far_out", "is wrong"),
+    ((loss(backward=After(lambda self, g: np.clip(g, -5, 5))), *SQUARED), "loss_gradient_is_right_far_out", "is wrong"),
     ((partial(spoiled(dl.L2, gradient=After(lambda self, g, w: -g)), 0.1),), "regularizer_gradient_is_right", "sign"),
     (
         (partial(spoiled(dl.L2, gradient=After(lambda self, g, w: g + (w == 0))), 0.1),),
@@ -420,9 +413,11 @@ FOUND = [
 
 @pytest.mark.parametrize(("subject", "rule", "says"), FOUND, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_fault_breaks_the_rule_that_names_it(subject, rule, says):
-    broken = next(row for row in testing.contract_report(*subject) if row.status not in ("passed", "skipped"))
-    assert (broken.rule, broken.status) == (rule, "failed")
-    assert re.search(says, broken.reason), broken.reason
+    broken, status, reason = next(
+        row for row in testing.contract_report(*subject) if row[1] not in ("passed", "skipped")
+    )
+    assert (broken, status) == (rule, "failed")
+    assert re.search(says, reason), reason
 
 
 @pytest.mark.parametrize(
@@ -474,9 +469,9 @@ def test_expected_failures(check):
 
 def test_a_report_has_a_row_for_each_rule():
     report = testing.contract_report(lambda: FAULTS["wrong in prediction"].make(3), 3)
-    assert [row.status for row in report] == ["passed"] * 5 + ["warned"]
+    assert [status for _, status, _ in report] == ["passed"] * 5 + ["warned"]
     assert "training_and_prediction_agree  warned" in str(report)
-    assert {row.status for row in testing.contract_report(lambda: dl.BatchNorm(3), 3)} == {"passed", "skipped"}
+    assert {status for _, status, _ in testing.contract_report(lambda: dl.BatchNorm(3), 3)} == {"passed", "skipped"}
 
 
 GAIN = Gain(3)
@@ -497,10 +492,9 @@ layer = partial(testing.check_layer_contract, lambda: Gain(3))
         (lambda: testing.check_loss_contract(dl.MeanSquaredError, "ab", [[2.0]]), "outputs: expected an array"),
         (lambda: testing.check_regularizer_contract(lambda: dl.L2(1), (3, -1)), "shape: expected an integer >= 1"),
         (lambda: testing.check_schedule_contract(lambda: dl.ConstantRate(1), 0), "steps: expected an integer >= 1"),
-        (lambda: testing.parametrize_checks([Gain(3)]), "checks: expected a function"),
-        (lambda: testing.parametrize_checks([lambda: Gain(3)]), "a Layer takes what its check takes.*input_shape"),
-        (lambda: testing.parametrize_checks([lambda: 3]), "return one of .*Layer, .*, got 3"),
-        (lambda: outcomes([lambda: dl.SGD(0.1)], {"keep_dtype": "?"}), "no rule 'keep_dtype'.*did you mean"),
+        (lambda: testing.parametrize_checks([(GAIN, 3)]), "make: expected a function"),
+        (lambda: testing.parametrize_checks([lambda: Gain(3)]), "what check_layer_contract takes, got: .*input_shape"),
+        (lambda: testing.parametrize_checks([lambda: 3]), "one of .*Layer, .*, got 3"),
     ],
 )
 def test_arguments_are_checked(call, says):
