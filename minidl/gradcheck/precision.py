@@ -6,7 +6,7 @@ import numpy as np
 
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import random_upstream
-from minidl.gradcheck.probing import Call, attempt, fail
+from minidl.gradcheck.probing import attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 
@@ -37,16 +37,12 @@ def agreement_of_single_precision(layer: Layer, x: Array, rng: np.random.Generat
             fail(f"in float32 it is off by {off:.2g} from float64", name, None, Verdict.FAIL_VALUE)
 
 
-def results_of(layer: Layer, x: Array, between: Call = lambda: None) -> dict[str, Array]:
-    """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype.
-
-    `between` is called between forward and backward.
-    """
+def results_of(layer: Layer, x: Array) -> dict[str, Array]:
+    """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype."""
     y = layer.forward(x, train=True)
     dy = random_upstream(y.shape, np.random.default_rng(0)).astype(x.dtype)
     for parameter in layer.named_parameters().values():
         parameter.zero_grad()
-    between()
     dx = layer.backward(dy)
     return {"y": y.copy(), "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
 

@@ -13,8 +13,7 @@ from minidl._core.checks import as_array, check_finite, check_outputs
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import GradientReport, Verdict, check_layer, check_loss, check_regularizer
-from minidl.gradcheck.arrays import take_rows
-from minidl.gradcheck.precision import results_of
+from minidl.gradcheck.arrays import random_upstream, take_rows
 from minidl.gradcheck.probing import Snapshot
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
@@ -73,7 +72,7 @@ class LayerContract(Contract):
         self._example = example
 
     def layers_of_make_are_equal(self) -> None:
-        for of in (_arrays_of, partial(results_of, x=self._x(3))):
+        for of in (_arrays_of, partial(_results, x=self._x(3))):
             got, expected = of(self._layer()), of(self._layer())
             require_equal("two layers of make differ", got, expected, "; seed what each draws, by rng=0 for example")
 
@@ -84,7 +83,7 @@ class LayerContract(Contract):
         self._require_independent("a deep copy", copy.deepcopy)
 
     def float32_stays_float32(self) -> None:
-        for name, array in results_of(self._layer(np.float32), self._x(3, dtype=np.float32)).items():
+        for name, array in _results(self._layer(np.float32), self._x(3, dtype=np.float32)).items():
             require(array.dtype == np.float32, f"{name}: expected float32 for a float32 x, got {array.dtype}")
 
     def gradients_are_right(self) -> None:
@@ -112,18 +111,26 @@ class LayerContract(Contract):
         return x.astype(dtype) if x.dtype.kind == "f" else x
 
     def _require_independent(self, what: str, other_of: Callable[[Layer], Layer]) -> None:
-        expected = results_of(self._layer(), self._x(2))
+        expected = _results(self._layer(), self._x(2))
         # A cache may go by the number of rows, or be that number.
         for rows in (2, 3):
             other = other_of(layer := self._layer())
-            got = results_of(layer, self._x(2), partial(other.forward, self._x(rows, 5), train=True))
+            got = _results(layer, self._x(2), partial(other.forward, self._x(rows, 5), train=True))
             require_equal(f"with a forward of {what} before its backward", got, expected, KEEP)
         other = other_of(layer := self._layer())
-        results_of(layer, self._x(3, 5))
+        _results(layer, self._x(3, 5))
         for array in _arrays_of(layer).values():
             array += 1
         said = f"{what}, after the first one was trained and changed"
-        require_equal(said, results_of(other, self._x(2)), expected, "; no array or generator may belong to both")
+        require_equal(said, _results(other, self._x(2)), expected, "; no array or generator may belong to both")
+
+
+def _results(layer: Layer, x: Array, between: Callable[[], object] = lambda: None) -> dict[str, Array]:
+    """Return y, dx and every parameter's gradient; `between` is called between forward and backward."""
+    y = layer.forward(x, train=True).copy()
+    between()
+    dx = layer.backward(random_upstream(y.shape, np.random.default_rng(0)).astype(y.dtype))
+    return {"y": y, "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
 
 
 def _arrays_of(layer: Layer) -> dict[str, Array]:
