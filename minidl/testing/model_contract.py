@@ -184,7 +184,7 @@ class LossContract(Contract):
         alone.forward(*self._given)
         expected = alone.backward().copy()
         loss.forward(*self._given)
-        other.forward(-self._given[0], self._given[1])
+        other.forward(self._given[0][::-1].copy(), self._given[1])
         said = "with a forward of another instance before its backward, the gradient"
         require_equal(said, loss.backward(), expected, KEEP)
 
