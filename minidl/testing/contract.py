@@ -85,14 +85,14 @@ def require(condition: Any, message: str) -> None:
 def require_equal(what: str, got: Any, expected: Any, advice: str = "") -> None:
     """Raise ContractError unless two arrays, or two dicts of arrays, are the same to 1e-9 of the largest entry.
 
-    Not to the last bit: how BLAS rounds depends on where in memory the arrays happen to lie.
+    In float32 to 1e-5. Not to the last bit: how BLAS rounds depends on where in memory the arrays happen to lie.
     """
     if isinstance(expected, dict):
         for name, array in expected.items():
             require_equal(f"{what}, {name}", got[name], array, advice)
         return
     require(got.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {got.shape}{advice}")
-    bar = 1e-9 * np.abs(expected).max(initial=0.0)
+    bar = (1e-5 if got.dtype == np.float32 else 1e-9) * np.abs(expected).max(initial=0.0)
     if (index := first(~((got == expected) | (np.abs(got - expected) <= bar)))) is not None:
         raise ContractError(f"{what}: expected {expected[index]} at {index}, got {got[index]}{advice}")
 

@@ -22,6 +22,7 @@ from minidl.nn.regularizers import Regularizer
 from minidl.testing.contract import Contract, Shape, as_shape, require, require_equal, sample
 
 Make = Callable[[], Layer]
+_SEED = "; seed what each draws, such as by rng=0; no generator or array may belong to both"
 KEEP = "; keep what backward needs by self.keep, never in a class attribute, a global or a default argument"
 
 
@@ -71,20 +72,21 @@ class LayerContract(Contract):
         check_finite("input_shape", as_array("input_shape", example))
         self._example = example
 
+    def results_are_float32_arrays_for_float32(self) -> None:
+        for name, array in _results(self._make().astype(np.float32), self._x(3)).items():
+            got = getattr(array, "dtype", type(array).__name__)
+            require(got == np.float32, f"{name}: expected an array of float32 for a float32 x, got {got}")
+
     def layers_of_make_are_equal(self) -> None:
         for of in (_arrays_of, partial(_results, x=self._x(3))):
-            got, expected = of(self._layer()), of(self._layer())
-            require_equal("two layers of make differ", got, expected, "; seed what each draws, by rng=0 for example")
+            got, expected = of(self._make()), of(self._make())
+            require_equal("two layers of make differ", got, expected, _SEED)
 
     def instances_share_nothing(self) -> None:
-        self._require_independent("another instance", lambda layer: self._layer())
+        self._require_independent("another instance", lambda layer: self._make())
 
     def copies_are_independent(self) -> None:
         self._require_independent("a deep copy", copy.deepcopy)
-
-    def float32_stays_float32(self) -> None:
-        for name, array in _results(self._layer(np.float32), self._x(3, dtype=np.float32)).items():
-            require(array.dtype == np.float32, f"{name}: expected float32 for a float32 x, got {array.dtype}")
 
     def gradients_are_right(self) -> None:
         for rows, dtype in ((7, np.float64), (least_rows(self._make()), np.float32)):
@@ -94,30 +96,27 @@ class LayerContract(Contract):
                 report.assert_ok()
 
     def training_and_prediction_agree(self) -> None:
-        state = Snapshot(layer := self._layer())
+        state = Snapshot(layer := self._make().astype(np.float64))
         if state.buffers or state.generators or any(part.saved_attributes for _, part in layer.walk()):
             raise SkipTest("with buffers or random draws, training may compute something else")
-        trained, predicted = (layer.forward(self._x(3), train) for train in (True, False))
+        trained, predicted = (layer.forward(self._x(3, dtype=np.float64), train) for train in (True, False))
         if not np.allclose(trained, predicted, rtol=1e-6):
             off = np.abs(trained - predicted).max()
             self._note(f"y differs by {off:.2g} from training to prediction, without buffers or random draws")
 
-    def _layer(self, dtype: Any = np.float64) -> Layer:
-        layer: Layer = self._make().astype(dtype)
-        return layer
-
-    def _x(self, rows: int, start: int = 0, dtype: Any = np.float64) -> Array:
+    def _x(self, rows: int, start: int = 0, dtype: Any = np.float32) -> Array:
         x = take_rows(np.roll(self._example, -start, axis=0), rows)
         return x.astype(dtype) if x.dtype.kind == "f" else x
 
     def _require_independent(self, what: str, other_of: Callable[[Layer], Layer]) -> None:
-        expected = _results(self._layer(), self._x(2))
+        # As make returns them: a copy in another dtype would share nothing any more.
+        expected = _results(self._make(), self._x(2))
         # A cache may go by the number of rows, or be that number.
         for rows in (2, 3):
-            other = other_of(layer := self._layer())
+            other = other_of(layer := self._make())
             got = _results(layer, self._x(2), partial(other.forward, self._x(rows, 5), train=True))
             require_equal(f"with a forward of {what} before its backward", got, expected, KEEP)
-        other = other_of(layer := self._layer())
+        other = other_of(layer := self._make())
         _results(layer, self._x(3, 5))
         for array in _arrays_of(layer).values():
             array += 1
@@ -126,11 +125,13 @@ class LayerContract(Contract):
 
 
 def _results(layer: Layer, x: Array, between: Callable[[], object] = lambda: None) -> dict[str, Array]:
-    """Return y, dx and every parameter's gradient; `between` is called between forward and backward."""
-    y = layer.forward(x, train=True).copy()
+    """Return y, dx, gradients and buffers; `between` is called between forward and backward."""
+    y = layer.forward(x, train=True)
     between()
     dx = layer.backward(random_upstream(y.shape, np.random.default_rng(0)).astype(y.dtype))
-    return {"y": y, "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
+    gradients = {path: parameter.grad for path, parameter in layer.named_parameters().items()}
+    buffers = {path: buffer for path, buffer in layer.named_buffers().items() if buffer.dtype.kind == "f"}
+    return {name: copy.copy(array) for name, array in ({"y": y, "dx": dx} | gradients | buffers).items()}
 
 
 def _arrays_of(layer: Layer) -> dict[str, Array]:

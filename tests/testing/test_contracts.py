@@ -483,7 +483,7 @@ def test_expected_failures(check):
 def test_a_report_has_a_row_for_each_rule():
     report = testing.contract_report(lambda: FAULTS["wrong in prediction"].make(3), 3)
     assert [status for _, status, _ in report] == ["passed"] * 5 + ["warned"]
-    assert "training_and_prediction_agree  warned" in str(report)
+    assert str(report).splitlines()[-1].split()[:2] == ["training_and_prediction_agree", "warned"]
     assert {status for _, status, _ in testing.contract_report(lambda: dl.BatchNorm(3), 3)} == {"passed", "skipped"}
 
 
