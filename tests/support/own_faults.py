@@ -36,11 +36,11 @@ class Fault:
         row = self.shape if isinstance(self.shape, tuple) else (self.shape,)
         run_state_machine_as_test(testing.layer_machine(lambda: self.make(self.shape), row), settings=phases)
 
-    def by_property(self, values, seed_of_draws=0):
+    def by_property(self, values, seed_of_draws=0, examples=100):
         shapes = {} if self.shapes is None else {"features": self.shapes}
 
         @seed(seed_of_draws)
-        @settings(max_examples=100, database=None, phases=[Phase.generate], derandomize=False, deadline=None)
+        @settings(max_examples=examples, database=None, phases=[Phase.generate], derandomize=False, deadline=None)
         @testing.given_layer_cases(self.make, values=VALUES[values], **shapes)
         def is_right(layer, x):
             report = dl.check_layer(layer, x)
