@@ -175,49 +175,45 @@ class LossContract(Contract):
 
     def __init__(self, make: Callable[[], Loss], outputs: Any, targets: Any) -> None:
         super().__init__(make)
-        self._given = as_array("outputs", outputs).astype(np.float64), np.array(targets)
-        check_outputs(self._given[0])
-        if (rows := len(self._given[0])) < 2:
+        self._outputs, self._targets = as_array("outputs", outputs).astype(np.float64), np.array(targets)
+        check_outputs(self._outputs)
+        if (rows := len(self._outputs)) < 2:
             raise InputError(f"outputs: expected at least two rows, got {rows}: one row hides what is divided by")
 
     def instances_share_nothing(self) -> None:
         alone, loss, other = (self._make() for _ in range(3))
-        alone.forward(*self._given)
+        alone.forward(self._outputs, self._targets)
         expected = alone.backward().copy()
-        loss.forward(*self._given)
-        other.forward(self._given[0][::-1].copy(), self._given[1])
+        loss.forward(self._outputs, self._targets)
+        other.forward(self._outputs[::-1].copy(), self._targets)
         said = "with a forward of another instance before its backward, the gradient"
         require_equal(said, loss.backward(), expected, KEEP)
 
     def forward_returns_a_float(self) -> None:
-        outputs, targets = self._given
-        loss = self._make().forward(outputs.astype(np.float32), targets)
+        loss = self._make().forward(self._outputs.astype(np.float32), self._targets)
         require(isinstance(loss, float), f"expected a float, got {type(loss).__name__}; write float(...)")
 
     def shapes_are_not_broadcast(self) -> None:
-        outputs, targets = self._given
-        if not outputs.size == targets.size == (n := len(outputs)):
+        if not self._outputs.size == self._targets.size == (n := len(self._outputs)):
             raise SkipTest("outputs and targets are not one number for each row")
         for shape in ((n,), (n, 1)):
-            said = broadcast_by(self._make(), targets.reshape(shape), outputs.shape)
+            said = broadcast_by(self._make(), self._targets.reshape(shape), self._outputs.shape)
             require(not said, f"{said}; or refuse such targets")
 
     def predict_gives_one_a_row(self) -> None:
-        got, rows = len(self._make().predict(self._given[0])), len(self._given[0])
+        got, rows = len(self._make().predict(self._outputs)), len(self._outputs)
         require(got == rows, f"expected {rows} predictions, got {got}")
 
     def loss_gradient_is_right(self) -> None:
-        outputs, targets = self._given
         for dtype in (np.float64, np.float32):
-            check_loss(self._make(), outputs.astype(dtype), targets, seed=0).assert_ok()
+            check_loss(self._make(), self._outputs.astype(dtype), self._targets, seed=0).assert_ok()
 
     def loss_gradient_is_right_far_out(self) -> None:
-        outputs, targets = self._given
         logits = self._make().takes_logits
         for factor in (0.0, 30.0, 1000.0) if logits else (0.0, 30.0):
             # Outputs of other losses may mean nothing there, such as a probability above 1.
             with suppress(InputError):
-                report = check_loss(self._make(), factor * outputs, targets, seed=0)
+                report = check_loss(self._make(), factor * self._outputs, self._targets, seed=0)
                 _refuse(report, Verdict.FAIL_VALUE, Verdict.FAIL_CONTRACT if logits else Verdict.FAIL_VALUE)
 
 

@@ -114,7 +114,9 @@ class OptimizerContract(Contract):
         optimizer, weight = self._make(), _weight()
         optimizer.step({"0.weight": weight})
         for name, array in {"the weight": weight.value, **optimizer.state["0.weight"]}.items():
-            require(np.isfinite(array).all(), f"a gradient of 0 makes {name} {array.flat[0]}; add an epsilon to a root")
+            require(
+                np.isfinite(array).all(), f"{name}: a gradient of 0 gives NaN or infinity; add an epsilon to a root"
+            )
 
     def goes_on_from_its_state(self) -> None:
         optimizer, resumed, weight = self._make(), self._make(), _weight()

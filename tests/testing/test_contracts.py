@@ -392,7 +392,7 @@ FOUND = [
     *(((partial(cls, 0.1),), rule, "") for cls, rule in BREACHES.items()),
     ((partial(OneState, 0.1),), "remembers_by_path", "keep state by parameter"),
     ((partial(ById, 0.1),), "goes_on_from_its_state", "in the arrays of init_state"),
-    ((partial(DividesByZero, 0.1),), "gradients_of_zero_give_finite_numbers", "a gradient of 0 makes the weight nan"),
+    ((partial(DividesByZero, 0.1),), "gradients_of_zero_give_finite_numbers", "the weight: a gradient of 0 gives NaN"),
     ((partial(OwnRate, 0.1),), "goes_by_the_learning_rate", "the same step"),
     ((partial(Unseeded, 1),), "same_seed_same_draw", ""),
     ((partial(Single, 1),), "draws_finite_float64_of_the_shape", ""),
