@@ -44,7 +44,9 @@ class Fault:
         @testing.given_layer_cases(self.make, values=VALUES[values], **shapes)
         def is_right(layer, x):
             report = dl.check_layer(layer, x)
-            if values == "o" or report.verdict is not dl.Verdict.VACUOUS:
+            # One row has no statistics.
+            idle = values != "o" or not layer.batch_independent
+            if not (idle and report.verdict is dl.Verdict.VACUOUS):
                 report.assert_ok()
 
         is_right()
