@@ -82,8 +82,8 @@ class CallbackContract(Contract):
             _fit(_trainer(callback))
         for name in new.saved_attributes:
             got, expected = getattr(used, name), getattr(new, name)
-            told = f"{name}: expected {expected!r:.80} after a second run, as a new one has, got {got!r:.80}"
-            require(_equal(got, expected), f"{told}; let on_train_begin set what saved_attributes names")
+            message = f"{name}: expected {expected!r:.80} after a second run, as a new one has, got {got!r:.80}"
+            require(_equal(got, expected), f"{message}; let on_train_begin set what saved_attributes names")
 
     def goes_on_from_a_checkpoint(self) -> None:
         whole, again, begun, resumed = (self._make() for _ in range(4))
@@ -101,9 +101,9 @@ class CallbackContract(Contract):
             got = vars(resumed).get(name)
             # What differs from one whole run to the next, such as a time, is no memory.
             if _equal(expected, vars(again).get(name)) and not _equal(expected, got):
-                said = f"{name} is {got!r:.80} after a resumed run, and {expected!r:.80} after a whole one"
-                require(name not in whole.saved_attributes, f"{said}; let on_train_begin set it anew")
-                self._note(f"{said}; name it in saved_attributes")
+                message = f"{name} is {got!r:.80} after a resumed run, and {expected!r:.80} after a whole one"
+                require(name not in whole.saved_attributes, f"{message}; let on_train_begin set it anew")
+                self._note(f"{message}; name it in saved_attributes")
 
     def leaves_weights_and_randomness_alone(self) -> None:
         trainer, without, state = _trainer(self._make()), _trainer(), np.random.get_state()  # noqa: NPY002

@@ -102,7 +102,7 @@ class LayerContract(Contract):
         trained, predicted = (layer.forward(self._x(3, dtype=np.float64), train) for train in (True, False))
         if not np.allclose(trained, predicted, rtol=1e-6):
             off = np.abs(trained - predicted).max()
-            self._note(f"y differs by {off:.2g} from training to prediction, without buffers or random draws")
+            self._note(f"y differs by {off:.2g} between training and prediction, without buffers or random draws")
 
     def _x(self, rows: int, start: int = 0, dtype: Any = np.float32) -> Array:
         x = take_rows(np.roll(self._example, -start, axis=0), rows)
@@ -120,8 +120,8 @@ class LayerContract(Contract):
         _results(layer, self._x(3, 5))
         for array in _arrays_of(layer).values():
             array += 1
-        said = f"{what}, after the first one was trained and changed"
-        require_equal(said, _results(other, self._x(2)), expected, "; no array or generator may belong to both")
+        message = f"{what}, after the first one was trained and changed"
+        require_equal(message, _results(other, self._x(2)), expected, "; no array or generator may belong to both")
 
 
 def _results(layer: Layer, x: Array, between: Callable[[], object] = lambda: None) -> dict[str, Array]:
@@ -186,8 +186,8 @@ class LossContract(Contract):
         expected = alone.backward().copy()
         loss.forward(self._outputs, self._targets)
         other.forward(self._outputs[::-1].copy(), self._targets)
-        said = "with a forward of another instance before its backward, the gradient"
-        require_equal(said, loss.backward(), expected, KEEP)
+        message = "with a forward of another instance before its backward, the gradient"
+        require_equal(message, loss.backward(), expected, KEEP)
 
     def forward_returns_a_float(self) -> None:
         loss = self._make().forward(self._outputs.astype(np.float32), self._targets)
@@ -197,8 +197,8 @@ class LossContract(Contract):
         if not self._outputs.size == self._targets.size == (n := len(self._outputs)):
             raise SkipTest("outputs and targets are not one number for each row")
         for shape in ((n,), (n, 1)):
-            said = broadcast_by(self._make(), self._targets.reshape(shape), self._outputs.shape)
-            require(not said, f"{said}; or refuse such targets")
+            message = broadcast_by(self._make(), self._targets.reshape(shape), self._outputs.shape)
+            require(not message, f"{message}; or refuse such targets")
 
     def predict_gives_one_a_row(self) -> None:
         got, rows = len(self._make().predict(self._outputs)), len(self._outputs)

@@ -125,8 +125,8 @@ class OptimizerContract(Contract):
         resumed.state, resumed.steps = copy.deepcopy(optimizer.state), optimizer.steps
         for step in range(2, len(_FACTORS)):
             got, expected = _walk(resumed, twin, steps=(step,)), _walk(optimizer, weight, steps=(step,))
-            told = "the weight after a new optimizer took over state and steps"
-            require_equal(told, got, expected, "; remember all in the arrays of init_state, which checkpoints save")
+            message = "the weight after a new optimizer took over state and steps"
+            require_equal(message, got, expected, "; remember all in the arrays of init_state, which checkpoints save")
 
     def memory_order_of_a_weight_changes_nothing(self) -> None:
         rows, columns = (_walk(self._make(), _weight(order=order)) for order in ("C", "F"))
@@ -202,5 +202,5 @@ class ScheduleContract(Contract):
         schedule, other = self._make(), self._make()
         rates = [*map(schedule, self._steps)]
         for which, step in itertools.product((schedule, other), reversed(self._steps)):
-            told = f"step {step}: expected {rates[step]!r} when asked again in another order, got "
-            require((rate := which(step)) == rates[step], f"{told}{rate!r}; compute a rate from the step alone")
+            message = f"step {step}: expected {rates[step]!r} when asked again in another order, got "
+            require((rate := which(step)) == rates[step], f"{message}{rate!r}; compute a rate from the step alone")

@@ -142,7 +142,7 @@ fault("cache set by eval", "CoM", "after only forward", forward=lambda self, x, 
       Gain.forward(self, x, True))
 fault("rows mix", "Co", "batch of 1", f=lambda self, x, train: (x - x.mean(axis=0) if len(x) else x, x),
       b=lambda self, dy, x: (dy - dy.mean(axis=0) if len(x) else dy, 0 * self.p[0]))
-fault("wrong in prediction", "C", "from training to prediction", f=After(lambda self, y, x, train:
+fault("wrong in prediction", "C", "between training and prediction", f=After(lambda self, y, x, train:
       y if train else (2 * y[0], y[1])))
 fault("dropout in prediction", "Co", "a prediction draws nothing", GaussianDropout, f=lambda self, x, train:
       GaussianDropout.f(self, x, True))
@@ -157,7 +157,7 @@ fault("only 1 feature", "o", "is wrong", b=wrong_where(lambda x: x.shape[1] == 1
 fault("only where h is not w", "Co", "is wrong", SqueezeExcite, (4, 3, 2), IMAGES, b=After(
       lambda self, result, dy, *kept: (result[0] * (1 + (dy.shape[1] != dy.shape[2])), *result[1:])))
 fault("only above 20", "e", "is wrong", b=wrong_where(lambda x: x > 20))
-fault("only at -0.0", "z", "exactly where x is zero", b=wrong_where(lambda x: (x == 0) & np.signbit(x)))
+fault("only at -0.0", "z", "is wrong", b=wrong_where(lambda x: (x == 0) & np.signbit(x)))
 fault("only in float32, by 1 %", "Co", "in float32", backward=After(lambda self, dx, dy:
       dx * np.float32(1.01) if dx.dtype == np.float32 else dx))
 fault("second backward accepted", "CoM", "a second backward", Cached, kept=lambda self: self.cache["kept"])
