@@ -102,7 +102,9 @@ class CallbackContract(Contract):
             # What differs from one whole run to the next, such as a time, is no memory.
             if _equal(expected, vars(again).get(name)) and not _equal(expected, got):
                 message = f"{name} is {got!r:.80} after a resumed run, and {expected!r:.80} after a whole one"
-                require(name not in whole.saved_attributes, f"{message}; let on_train_begin set it anew")
+                require(
+                    name not in whole.saved_attributes, f"{message}; let it follow from what saved_attributes names"
+                )
                 self._note(f"{message}; name it in saved_attributes")
 
     def leaves_weights_and_randomness_alone(self) -> None:

@@ -42,9 +42,7 @@ class Contract:
             raise InputError(f"make: expected a function that returns a new {kind}, got {given}; write lambda: {given}")
         check_type("make", "its result", subject := make(), self._kind)
         if make() is subject:
-            raise InputError(
-                f"make: expected a new {kind} from each call, got the same object twice; construct it inside the function"
-            )
+            raise InputError(f"make: expected a new {kind} from each call, got the same one; construct it inside make")
         self._make, self._name = make, type(subject).__name__
 
     @classmethod

@@ -495,7 +495,7 @@ layer = partial(testing.check_layer_contract, lambda: Gain(3))
         (lambda: testing.check_layer_contract(Gain(3), 3), r"make: .* a new Layer, got Gain\(.*write lambda: Gain"),
         (lambda: testing.check_schedule_contract(dl.ConstantRate(1)), "make: expected a function"),
         (lambda: testing.check_layer_contract(lambda: dl.SGD(0.1), 3), "to be a Layer, got SGD"),
-        (lambda: testing.check_layer_contract(lambda gain=GAIN: gain, 3), "got the same object"),
+        (lambda: testing.check_layer_contract(lambda gain=GAIN: gain, 3), "got the same one"),
         (lambda: layer(0), "input_shape: expected an integer >= 1, got 0"),
         (lambda: layer((3, "a")), "input_shape: expected an integer >= 1, got 'a'"),
         (lambda: layer(np.full((2, 3), np.nan)), "input_shape: expected finite numbers"),
