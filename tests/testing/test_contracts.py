@@ -38,6 +38,12 @@ def check_contract(make, *arrays):
     getattr(testing, f"check_{kind}_contract")(make, *rest.get(kind, arrays))
 
 
+def spoiled(cls, **methods):
+    """Return a subclass with other methods; `After` edits what the right one returns."""
+    parts = {m: part.of(getattr(cls, m)) if isinstance(part, After) else part for m, part in methods.items()}
+    return type("Spoiled", (cls,), parts)
+
+
 # ---- what is right keeps its contract
 
 
@@ -187,16 +193,40 @@ def test_a_make_without_a_seed_is_named(layer):
         testing.check_layer_contract(lambda: layer(*arguments), 3)
 
 
+class Table(dl.Layer):
+    """Right: a row of a table for each integer."""
+
+    add = staticmethod(np.add.at)
+
+    def __init__(self):
+        self.table = self.add_parameter("table", np.arange(14.0).reshape(7, 2))
+
+    def forward(self, x, train=False):
+        if train:
+            self.keep(x)
+        return self.table.value[x]
+
+    def backward(self, dy):
+        (x,) = self.kept()
+        gradient = np.zeros_like(self.table.value)
+        self.add(gradient, x, dy)
+        self.table.add_grad(gradient)
+        return np.zeros(x.shape, dy.dtype)
+
+
+def test_a_layer_takes_an_example_of_x_in_place_of_its_shape():
+    integers = np.array([[1, 2, 1], [0, 6, 3]])
+    testing.check_layer_contract(Table, integers)
+    repeated_are_lost = spoiled(Table, add=lambda self, gradient, x, dy: gradient.__setitem__(x, gradient[x] + dy))
+    with pytest.raises(dl.GradientCheckError, match="table"):
+        testing.check_layer_contract(repeated_are_lost, integers)
+    testing.check_layer_contract(lambda: Gain(4), np.array([[0.5, 2.0, 3.0, 4.0], [1.5, 1.0, 2.5, 7.0]]))
+
+
 # ---- faults in other classes
 
 
 OUTPUTS, TARGETS = np.array([[0.5], [-1.25], [0.75]]), np.array([[0.25], [1.0], [-0.5]])
-
-
-def spoiled(cls, **methods):
-    """Return a subclass with other methods; `After` edits what the right one returns."""
-    parts = {m: part.of(getattr(cls, m)) if isinstance(part, After) else part for m, part in methods.items()}
-    return type("Spoiled", (cls,), parts)
 
 
 loss = partial(spoiled, dl.MeanSquaredError)
