@@ -102,9 +102,7 @@ class CallbackContract(Contract):
             # What differs from one whole run to the next, such as a time, is no memory.
             if _equal(expected, vars(again).get(name)) and not _equal(expected, got):
                 message = f"{name} is {got!r:.80} after a resumed run, and {expected!r:.80} after a whole one"
-                require(
-                    name not in whole.saved_attributes, f"{message}; let it follow from what saved_attributes names"
-                )
+                require(name not in whole.saved_attributes, f"{message}; compute it from saved attributes alone")
                 self._note(f"{message}; name it in saved_attributes")
 
     def leaves_weights_and_randomness_alone(self) -> None:
@@ -113,9 +111,10 @@ class CallbackContract(Contract):
         np.random.random()  # noqa: NPY002
         before = repr(np.random.get_state())  # noqa: NPY002
         _fit(trainer)
-        if repr(np.random.get_state()) != before:  # noqa: NPY002
-            self._note("it seeds np.random or draws from it; draw from a numpy.random.Generator")
+        changed = repr(np.random.get_state()) != before  # noqa: NPY002
         np.random.set_state(state)  # noqa: NPY002
+        if changed:
+            self._note("it seeds np.random or draws from it; draw from a numpy.random.Generator")
         _fit(without)
         if trainer.stopping or trainer.optimizer.learning_rate != without.optimizer.learning_rate:
             raise SkipTest("it stops training or changes the learning rate, and so the weights")
