@@ -31,6 +31,8 @@ _NOTHING = 1e-8
 _SUSPECTS = 3
 # Entries around them that are measured for the diagnosis; and of those that may be at a kink.
 _EXAMINED = 64
+# Of the steps of the ladder: those with which is measured again what decides.
+_SHARES = (0.75, 0.6)
 # How far away the point beside is, in turn, at which is compared what is too uncertain at the point itself.
 _BESIDE = (2.0**-10, 2.0**-10, 2.0**-7, 2.0**-7)
 
@@ -169,13 +171,16 @@ class Comparison:
         return reached
 
     def _confirmed(self, name: str, compared: Compared, i: int, hidden: float) -> float:
-        """Return what may be hidden along line `i` by the larger of two measurements."""
-        if not 0 < hidden < np.inf:
+        """Return what may be hidden along line `i` by the least sharp of three measurements."""
+        if not 0 < hidden <= _RESOLUTION:
             return hidden
         once = compared.at(np.array([i]))
         rounding = np.maximum(once.rounding, self._noise[name] * _sizes(once.lines))
-        again = measure(self.subject, _with_other_steps(once.lines), once.analytic, rounding, 2 * float(once.bar[0]))
-        return hidden * max(1.0, float(again.hidden[0] / once.hidden[0]))
+        wanted = self._wanted(once.lines, once.analytic)
+        others = [
+            measure(self.subject, _with_steps(once.lines, share), once.analytic, rounding, wanted) for share in _SHARES
+        ]
+        return hidden * max(1.0, *(float(other.hidden[0] / once.hidden[0]) for other in others))
 
     def _suspects(self, name: str, gradient: Array, along: Compared) -> Compared:
         """Return entries that make the first wrong line wrong, and others around them, compared."""
@@ -200,7 +205,7 @@ class Comparison:
         one ladder; down to the smallest, since a kink may hide behind a curvature until then; with the gradient's own
         rounding, which may be large for the same reason; and at the neighbours of the point.
         """
-        self._again(compared, 0.0)
+        self._again(compared, self._wanted(compared.lines, compared.analytic))
         if compared.wrong.any():
             compared.rounding[...] = np.maximum(compared.rounding, self._noise[name] * _sizes(compared.lines))
         if compared.wrong.any():
@@ -212,28 +217,36 @@ class Comparison:
         analytic = project(gradient, lines)
         largest = 1e-12 * float(np.abs(gradient).max())
         rounding = [1e-13 * np.abs(gradient * d).sum() if entry is None else largest for _, entry, d, _ in lines]
-        scale, upstream = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0)), self._upstream
+        every = np.fromiter(lines, object)
+        return every, analytic, np.array(rounding), self._wanted(every, analytic)
+
+    def _wanted(self, lines: Array, analytic: Array) -> float:
+        """Return the bar that is small enough for these slopes."""
+        scale = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0))
         # What cancels to nothing but rounding needs no sharper bars than nothing does.
-        wanted = _WANTED * scale if scale > 1e-13 * upstream else _NOTHING / 10 * upstream
-        return np.fromiter(lines, object), analytic, np.array(rounding), wanted
+        wanted = _WANTED * scale if scale > 1e-13 * self._upstream else _NOTHING / 10 * self._upstream
+        if len(lines) and lines[0].entry is None:
+            # Along a direction through many entries, an error in one of them is a small part of the slope.
+            wanted *= min(1.0, 100 / np.sqrt(lines[0].array.size))
+        return wanted
 
     def _measure_again(self, lines: Array, analytic: Array, rounding: Array) -> Compared:
-        """Measure the slopes along `lines`, and those that look wrong twice more."""
+        """Measure the slopes along `lines`, and those that look wrong again."""
         compared = measure(self.subject, lines, analytic, rounding, 0.0)
         self._again(compared, 0.0)
         return compared
 
     def _again(self, compared: Compared, wanted: float) -> None:
-        """Measure what looks wrong twice more, and put what is right there in its place.
+        """Measure what looks wrong three times more, and put what is right there in its place.
 
         Where some of many are wrong each time, the others are taken for wrong too.
         """
         every = np.flatnonzero(compared.wrong)
         for batch in np.array_split(every, -(-len(every) // _EXAMINED)) if len(every) else ():
             wrong = batch
-            for deepest in (wanted, -1.0):
+            for share, deepest in (*((share, wanted) for share in _SHARES), (_SHARES[0], -1.0)):
                 once = compared.at(wrong)
-                again = measure(self.subject, _with_other_steps(once.lines), once.analytic, once.rounding, deepest)
+                again = measure(self.subject, _with_steps(once.lines, share), once.analytic, once.rounding, deepest)
                 right = ~again.wrong & (again.kinked if deepest < 0 else True)
                 compared.put(wrong[right], again, right)
                 wrong = wrong[~right]
@@ -358,8 +371,8 @@ def _sizes(lines: Array) -> Array:
     return np.array([float(np.abs(line.direction).sum()) for line in lines])
 
 
-def _with_other_steps(lines: Array) -> Array:
-    return np.fromiter((line._replace(step=0.75 * line.step) for line in lines), object)
+def _with_steps(lines: Array, share: float) -> Array:
+    return np.fromiter((line._replace(step=share * line.step) for line in lines), object)
 
 
 def _names(names: list[str]) -> str:

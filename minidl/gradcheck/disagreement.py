@@ -173,7 +173,7 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
     """Return how far rounding moves the gradient of each tensor, up to a millionth of its largest entry.
 
     Along a tiny step the gradient is a straight line, and what is left of its second difference is rounding (8 times it
-    is returned). More than a millionth is rather a jump at a kink, unless it comes each time.
+    is returned). More than a millionth is rather a jump at a kink.
     """
     center = subject.gradients()
     found: dict[str, list[float]] = {name: [] for name in subject.tensors}
@@ -188,7 +188,13 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
             with _stepped(subject, [sign * step for step in steps]):
                 sides.append(subject.gradients())
         for name, at in center.items():
-            second = 8 * float(np.abs(sides[0][name] + sides[1][name] - 2 * at).max(initial=0.0))
-            if second <= most[name]:
-                found[name].append(second)
-    return {name: max(noise) if len(noise) > 1 else most[name] for name, noise in found.items()}
+            found[name].append(8 * float(np.abs(sides[0][name] + sides[1][name] - 2 * at).max(initial=0.0)))
+    return {name: _without_jumps(found[name], most[name]) for name in found}
+
+
+def _without_jumps(noise: list[float], most: float) -> float:
+    """Return the largest of what is rounding: up to `most`, and without what is far larger than the others."""
+    small = [value for value in noise if value <= most]
+    if len(small) == len(noise) or (len(small) > 1 and max(small) < 1e-3 * most):
+        return max(small)
+    return most

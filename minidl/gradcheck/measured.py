@@ -50,8 +50,9 @@ class Compared(NamedTuple):
 
     @property
     def hidden(self) -> Array:
-        """How large a further error would be that could still go unseen."""
-        return self.margin + np.where(self.kinked, self.high - self.low, np.abs(self.analytic - self.numeric))
+        """How large a further error would be that could still go unseen, six times that where noise may add luck."""
+        apart = np.where(self.kinked, self.high - self.low, np.abs(self.analytic - self.numeric))
+        return self.rounding + 6 * (4 * self.bar + apart)
 
     @property
     def kinked(self) -> Array:
