@@ -31,6 +31,7 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
         line = line_to_write(name, part)
         fail(f"it is kept as an attribute alone, so it is never trained nor saved; write {line}", path + name)
     subject.plain_use(x, dy)
+    _check_promised_shape(subject.layer, x, y)
     instances_share_nothing(layer, x)
     exactness(partial(results_of_copy, subject.layer, x))
 
@@ -55,7 +56,6 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
         subject.last_forward_counts,
         subject.prediction_between,
         subject.parameters_alone,
-        subject.shape_promised,
         *(partial(subject.memory_layout, layout) for layout in layouts(x)),
         subject.broadcast_dy,
         # Before batches of other sizes, which may renew what is wrongly kept.
@@ -233,14 +233,6 @@ class _Behaviour(Snapshot):
         expect.untouched("backward_parameters", lambda: self.layer.backward_parameters(dy), {"dy": dy, "y": y})
         self.compare("by backward_parameters", self.gradients(), _without(self.plain, "y", "dx"))
 
-    def shape_promised(self) -> None:
-        promised = attempt("output_shape", lambda: tuple(self.layer.output_shape(self.x.shape[1:])))
-        got = self.plain["y"].shape
-        # Two methods make a layer: one that does not speak of shapes, or has such parts, has promised nothing.
-        silent = any(type(part).output_shape is Layer.output_shape for _, part in self.layer.walk())
-        if (len(self.x), *promised) != got and not silent:
-            fail(f"output_shape promises {promised} for a row, and forward returns {got} for {len(self.x)} rows", "y")
-
     def memory_layout(self, layout: str) -> None:
         when = f"with x and dy {layout}"
         got = self.run(when, layouts(self.x)[layout], layouts(self.dy)[layout])
@@ -295,6 +287,14 @@ class _Behaviour(Snapshot):
                 whole, head, tail = (self.run("with part of a batch", x[p], dy[p], (MinidlError,)) for p in PARTS)
                 want = _without(whole, "y", "dx")
                 self.compare("of a batch in two parts", {name: head[name] + tail[name] for name in want}, want, _MIXED)
+
+
+def _check_promised_shape(layer: Layer, x: Array, y: Array) -> None:
+    promised = attempt("output_shape", lambda: tuple(layer.output_shape(x.shape[1:])))
+    # Two methods make a layer: one that does not speak of shapes, or has such parts, has promised nothing.
+    silent = any(type(part).output_shape is Layer.output_shape for _, part in layer.walk())
+    if (len(x), *promised) != y.shape and not silent:
+        fail(f"output_shape promises {promised} for a row, and forward returns {y.shape} for {len(x)} rows", "y")
 
 
 def _without(results: Arrays, *names: str) -> Arrays:

@@ -9,16 +9,14 @@ except ImportError as error:
     raise ImportError('minidl.testing needs Hypothesis; install it with: pip install "minidl[test]"') from error
 
 from minidl.testing.arrays import batches, bounded, extremes, labels, logits, off_kinks, shapes, ties, zeros
+from minidl.testing.callback_contract import check_callback_contract
 from minidl.testing.contract import ContractError
+from minidl.testing.drawing_contract import check_augmentation_contract, check_initializer_contract
 from minidl.testing.model_contract import check_layer_contract, check_loss_contract, check_regularizer_contract
+from minidl.testing.optimizer_contract import check_optimizer_contract, check_schedule_contract
+from minidl.testing.parametrize import contract_report, parametrize_checks
 from minidl.testing.stateful import layer_machine
 from minidl.testing.strategies import given_layer_cases, given_loss_cases, layer_cases, loss_cases
-from minidl.testing.training_contract import (
-    check_augmentation_contract,
-    check_callback_contract,
-    check_initializer_contract,
-    check_optimizer_contract,
-)
 
 __all__ = [
     "ContractError",
@@ -31,6 +29,8 @@ __all__ = [
     "check_loss_contract",
     "check_optimizer_contract",
     "check_regularizer_contract",
+    "check_schedule_contract",
+    "contract_report",
     "extremes",
     "given_layer_cases",
     "given_loss_cases",
@@ -40,6 +40,7 @@ __all__ = [
     "logits",
     "loss_cases",
     "off_kinks",
+    "parametrize_checks",
     "shapes",
     "ties",
     "zeros",

@@ -1,24 +1,30 @@
 """Common checks, in the manner of scikit-learn's ``check_estimator``: small named rules, checked one after another."""
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, ClassVar
+from unittest import SkipTest
 
 import numpy as np
 
-from minidl._core.checks import check_type
-from minidl._core.errors import GradientCheckError, MinidlError
+from minidl._core.checks import as_count, check_type
+from minidl._core.errors import GradientCheckError, InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import first
+
+Shape = tuple[int, ...]
 
 
 class ContractError(MinidlError, AssertionError):
     """A class breaks a rule that the rest of minidl relies on."""
 
 
-@dataclass
 class Contract:
-    """What objects of a kind promise: each public method of a subclass is a rule, and raises if it is broken.
+    """What objects of a kind promise: each public method of a subclass is a rule.
+
+    A rule raises if it is broken, warns of what is unusual but allowed, and raises SkipTest where it does not apply.
+    Rules that say what is wrong come before those that find a number different.
 
     Parameters
     ----------
@@ -26,23 +32,48 @@ class Contract:
         Returns a new object, the same each time.
     """
 
-    make: Callable[[], Any]
     _kind: ClassVar[type]
 
-    def check(self) -> None:
-        """Check the rules in the order in which they are written; an error names the class and the rule."""
-        check_type("make", "its result", self.make(), self._kind)
-        for rule in vars(type(self)):
-            if rule.startswith("_"):
-                continue
-            where = f"{type(self.make()).__name__} breaks the {self._kind.__name__.lower()} contract, {rule!r}"
-            try:
-                getattr(self, rule)()
-            except (GradientCheckError, ContractError) as error:
-                separator = "\n" if isinstance(error, GradientCheckError) else " "
-                raise type(error)(f"{where}:{separator}{error}") from error
-            except Exception as error:
-                raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
+    def __init__(self, make: Callable[[], Any]) -> None:
+        kind = self._kind.__name__
+        # Schedules and initializers can be called, too.
+        if isinstance(make, self._kind) or not callable(make):
+            given = f"{make!r:.80}"
+            raise InputError(f"make: expected a function that returns a new {kind}, got {given}; write lambda: {given}")
+        check_type("make", "its result", subject := make(), self._kind)
+        if make() is subject:
+            raise InputError(f"make: expected a new {kind} from each call, got the same one; construct it inside make")
+        self._make, self._name = make, type(subject).__name__
+
+    @classmethod
+    def _rules(cls) -> list[str]:
+        """Return the names of the rules, in the order in which they are checked."""
+        return [name for name in vars(cls) if name[0] != "_"]
+
+    def _check(self) -> None:
+        """Check all rules; an error names the class and the rule."""
+        for rule in self._rules():
+            with suppress(SkipTest):
+                self._check_rule(rule)
+
+    def _check_rule(self, rule: str) -> None:
+        where = f"{self._name} breaks the {self._kind.__name__.lower()} contract, {rule!r}"
+        try:
+            getattr(self, rule)()
+        except (SkipTest, Warning):
+            raise
+        except (GradientCheckError, ContractError) as error:
+            raise type(error)(f"{where}: {error}") from error
+        except Exception as error:
+            raise ContractError(f"{where}: raised {type(error).__name__}: {error}") from error
+
+    def _note(self, text: str) -> None:
+        warnings.warn(f"{self._name}: {text}; if this is intended, ignore this warning", stacklevel=3)
+
+
+def as_shape(name: str, value: Any) -> Shape:
+    """Return a side or a sequence of sides as a tuple of integers >= 1."""
+    return tuple(as_count(name, side) for side in (value if isinstance(value, list | tuple) else [value]))
 
 
 def require(condition: Any, message: str) -> None:
@@ -51,19 +82,19 @@ def require(condition: Any, message: str) -> None:
         raise ContractError(message)
 
 
-def require_equal(what: str, got: Any, expected: Any) -> None:
+def require_equal(what: str, got: Any, expected: Any, advice: str = "") -> None:
     """Raise ContractError unless two arrays, or two dicts of arrays, are the same to 1e-9 of the largest entry.
 
-    Not to the last bit: how BLAS rounds depends on where in memory the arrays happen to lie.
+    In float32 to 1e-5. Not to the last bit: how BLAS rounds depends on where in memory the arrays happen to lie.
     """
     if isinstance(expected, dict):
         for name, array in expected.items():
-            require_equal(f"{what}, {name}", got[name], array)
+            require_equal(f"{what}, {name}", got[name], array, advice)
         return
-    require(got.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {got.shape}")
-    bar = 1e-9 * np.abs(expected).max(initial=0.0)
+    require(got.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {got.shape}{advice}")
+    bar = (1e-5 if got.dtype == np.float32 else 1e-9) * np.abs(expected).max(initial=0.0)
     if (index := first(~((got == expected) | (np.abs(got - expected) <= bar)))) is not None:
-        raise ContractError(f"{what}: expected {expected[index]} at {index}, got {got[index]}")
+        raise ContractError(f"{what}: expected {expected[index]} at {index}, got {got[index]}{advice}")
 
 
 def require_raises(what: str, errors: type[Exception], call: Callable[[], Any]) -> None:

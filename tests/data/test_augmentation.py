@@ -42,7 +42,7 @@ def pixel(image, y, x, fill):
 def test_every_augmentation_keeps_the_contract(cls):
     @given(strategy_for(cls), SHAPES)
     def keeps_it(augmentation, shape):
-        check_augmentation_contract(lambda: augmentation, shape)
+        check_augmentation_contract(lambda: copy.copy(augmentation), shape)
 
     keeps_it()
 

@@ -1,23 +1,17 @@
 """minidl.testing: its strategies, its common checks, and that they find what they are for."""
 
-import copy
 import inspect
-import io
-import itertools
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from cases import strategy_for
-from hypothesis import HealthCheck, Phase, assume, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 from planted import MUTANTS
-from planted.optimizers import BREACHES
 from small_parts import ForeignScale, Scale
 
 import minidl as dl
@@ -152,184 +146,9 @@ def test_what_has_no_source_is_called_make():
     assert call_writer(lambda rows: (rows, Scale(rows + 1)))(3) == "(3, Scale(3 + 1))"
 
 
-# ---- common checks: minidl's own classes pass, planted faults are named
-
-
-def check_contract(make, *arrays):
-    """Check that what `make` returns keeps the contract of its kind, with the arrays of a case."""
-    kind = next(kind for kind in INTERFACES if isinstance(make(), kind)).__name__.lower()
-    rest = {"layer": [array.shape[1:] for array in arrays], "regularizer": [array.shape for array in arrays]}
-    getattr(testing, f"check_{kind}_contract")(make, *rest.get(kind, arrays))
-
-
-@pytest.mark.parametrize("cls", PUBLIC, ids=lambda cls: cls.__name__)
-def test_every_public_class_keeps_its_contract(cls):
-    @settings(max_examples=4)
-    @given(strategy_for(cls))
-    def keeps_it(drawn):
-        subject, *arrays = drawn if isinstance(drawn, tuple) else (drawn,)
-        # The contract of a loss takes at least two rows.
-        assume(not isinstance(subject, dl.Loss) or len(arrays[0]) > 1)
-        try:
-            check_contract(lambda: copy.deepcopy(subject), *arrays)
-        except dl.GradientCheckError as error:
-            # A drawn network may have idle units alone, and then there is nothing to compare.
-            assume("VACUOUS" not in str(error))
-            raise
-
-    keeps_it()
-
-
-@pytest.mark.parametrize("name", [name for name in dl.__all__ if getattr(getattr(dl, name), "on_train_begin", None)])
-def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
-    # What a figure looks like is no part of the contract, and drawing takes seconds.
-    for function in ("plot_curves", "plot_weight_templates", "save_figure", "style.content_of"):
-        monkeypatch.setattr(f"minidl.plotting.{function}", lambda *_, **__: b"")
-    numbers = itertools.count()
-
-    def anew(cls, attribute, name):
-        """Return a subclass of `cls` that writes elsewhere in each fit: a file or folder belongs to one run."""
-
-        def on_train_begin(self, trainer):
-            setattr(self, attribute, tmp_path / f"{next(numbers)}-{name}")
-            cls.on_train_begin(self, trainer)
-
-        return type(cls.__name__, (cls,), {"on_train_begin": on_train_begin})(tmp_path / name)
-
-    def following(cls):
-        callback = cls(patience=0)
-        # Which a constructor refuses, but every run of the contract has it.
-        callback.monitor = "learning_rate"
-        return callback
-
-    makers = {
-        "CSVLogger": lambda: anew(dl.CSVLogger, "path", "log.csv"),
-        "Callback": dl.Callback,
-        "Checkpoint": lambda: anew(dl.Checkpoint, "directory", "run"),
-        "EarlyStopping": lambda: following(dl.EarlyStopping),
-        "GradientMonitor": lambda: dl.GradientMonitor(every=1),
-        "JSONLLogger": lambda: anew(dl.JSONLLogger, "path", "log.jsonl"),
-        "LambdaCallback": lambda: dl.LambdaCallback(on_epoch_end=lambda trainer: None),
-        "LiveCurves": lambda: dl.LiveCurves(tmp_path / "live.html"),
-        "ProgressBar": lambda: dl.ProgressBar(file=io.StringIO()),
-        "ReduceLROnPlateau": lambda: following(dl.ReduceLROnPlateau),
-        "TensorBoard": lambda: dl.TensorBoard(SimpleNamespace(add_scalar=lambda tag, value, step: None)),
-        "TerminateOnNaN": dl.TerminateOnNaN,
-        "Timer": dl.Timer,
-        "LearningCurves": lambda: dl.LearningCurves(tmp_path),
-        "WeightTemplates": lambda: dl.WeightTemplates(tmp_path),
-    }
-    testing.check_callback_contract(makers[name])
-
+# ---- call orders
 
 PLANTED = {fault.name: fault for fault in MUTANTS}
-REFUSED = [
-    *("SwappedSlices", "NoOutputShape", "Downcasts", "MemoryOrder", "Immortal", "KeepsInEval", "FirstForward"),
-    *("NoParameters", "MixesRows", "SumForward", "OneLossARow", "BackwardTwiceLoss", "HalfL2", "ScalesInPlace"),
-]
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_the_checker_refuses_breaks_the_contract(name):
-    _, *arrays = PLANTED[name].make()
-    with pytest.raises(dl.GradientCheckError, match=f"^{name} breaks the .* contract, '.*gradient.*_right'"):
-        check_contract(lambda: PLANTED[name].make()[0], *arrays)
-
-
-def test_a_layer_without_a_representation_is_named():
-    class Mute(Scale):
-        def __repr__(self):
-            return ""
-
-    with pytest.raises(testing.ContractError, match=r"^Mute breaks .* 'representation_is_text'"):
-        testing.check_layer_contract(lambda: Mute(4), SHAPE)
-
-
-def test_what_make_returns_must_be_of_the_kind():
-    with pytest.raises(dl.InputError, match="make: expected its result to be a Layer, got SGD"):
-        testing.check_layer_contract(lambda: dl.SGD(0.1), SHAPE)
-
-
-class Unseeded(dl.Normal):
-    draws = 0
-
-    def __call__(self, shape, rng):
-        Unseeded.draws += 1
-        return super().__call__(shape, rng) + Unseeded.draws
-
-
-class Single(dl.Normal):
-    def __call__(self, shape, rng):
-        return super().__call__(shape, rng).astype(np.float32)
-
-
-class Cached(dl.Zeros):
-    def __call__(self, shape, rng):
-        self.array = getattr(self, "array", np.zeros(shape))
-        return self.array if self.array.shape == shape else np.zeros(shape)
-
-
-class WantsValidation(dl.Callback):
-    def on_epoch_end(self, trainer):
-        trainer.logs["val_loss"]
-
-
-class HidesErrors(dl.Callback):
-    def on_train_end(self, trainer):
-        trainer.history["loss"]
-
-
-class OnlyOnce(dl.Callback):
-    used = False
-
-    def on_train_begin(self, trainer):
-        if self.used:
-            raise RuntimeError("used before")
-
-    def on_train_end(self, trainer):
-        self.used = True
-
-
-class Remembers(dl.Callback):
-    """`forgets` is whether it begins each run anew."""
-
-    saved_attributes = ("losses", "rng")
-
-    def __init__(self, forgets=False):
-        self.losses, self.rng, self.forgets = [], np.random.default_rng(0), forgets
-
-    def on_train_begin(self, trainer):
-        if self.forgets:
-            self.__init__(True)
-
-    def on_epoch_end(self, trainer):
-        self.losses.append(np.array([trainer.epoch, self.rng.normal()]))
-
-
-def test_a_callback_that_begins_anew_keeps_the_contract():
-    testing.check_callback_contract(lambda: Remembers(forgets=True))
-
-
-@pytest.mark.parametrize(
-    ("kind", "make", "rule"),
-    [
-        *(("optimizer", partial(cls, 0.1), rule) for cls, rule in BREACHES.items()),
-        ("initializer", partial(Unseeded, 1), "same_seed_same_draw"),
-        ("initializer", partial(Single, 1), "draws_finite_float64_of_the_shape"),
-        ("initializer", Cached, "each_draw_is_a_new_array"),
-        ("callback", WantsValidation, "survives_a_fit_without_validation_or_metrics"),
-        ("callback", HidesErrors, "survives_a_fit_without_validation_or_metrics"),
-        ("callback", OnlyOnce, "serves_a_second_fit"),
-        ("callback", Remembers, "forgets_the_run_before"),
-    ],
-)
-def test_what_breaks_a_rule_is_named_with_the_rule(kind, make, rule):
-    name = type(make()).__name__
-    with pytest.raises(testing.ContractError, match=rf"^{name}\b.* breaks the {kind} contract, '{rule}'"):
-        getattr(testing, f"check_{kind}_contract")(make)
-
-
-# ---- call orders
 
 
 def run_machine(make, shape=SHAPE, examples=25):

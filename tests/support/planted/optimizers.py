@@ -234,12 +234,6 @@ class NewState(Momentum):
         parameter.value += state["velocity"]
 
 
-class Trusting(dl.SGD):
-    def __init__(self, learning_rate):
-        # Whatever it is given.
-        super().__init__(0.1)
-
-
 class Faithless(dl.SGD):
     def check_model(self, parameters):
         pass
@@ -254,7 +248,6 @@ BREACHES = {
     SharedState: "remembers_by_path",
     Lazy: "remembers_by_path",
     NewState: "remembers_in_place",
-    Trusting: "refuses_bad_learning_rates",
     Faithless: "refuses_another_model",
 }
 """For each class that breaks the contract of `Optimizer` the rule that it breaks."""
