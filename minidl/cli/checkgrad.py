@@ -19,7 +19,6 @@ exit status 1 if a gradient, the contract or the comparison with the reference i
 
 import argparse
 import copy
-import importlib.util
 import json
 import os
 import subprocess
@@ -34,7 +33,7 @@ import minidl as dl
 from minidl._core.tables import text_table
 from minidl.cli.ending import Answer
 from minidl.cli.reference import borrowed, difference
-from minidl.cli.submission import CHECKS, Submission, blamed, drawn, load, load_aside
+from minidl.cli.submission import CHECKS, HAS_HYPOTHESIS, Submission, blamed, drawn, load, load_aside
 from minidl.lab_report.options import count
 
 HELP = "check the gradient of a class of your own"
@@ -62,7 +61,7 @@ def run(options: argparse.Namespace) -> Answer:
     for name in filter(None, (*options.subjects, options.reference)):
         if not all(name.rpartition(":")):
             options.parser.error(f"argument SUBJECT: expected MODULE:NAME or FILE.py:NAME, got {name!r}")
-    if not _has_hypothesis():
+    if not HAS_HYPOTHESIS:
         print('No contract checks: they need Hypothesis (pip install "minidl[test]").', file=sys.stderr)
     patterns = [name.rpartition(":") for name in options.subjects]
     names = [f"{path}:{name}" for pattern, _, name in patterns for path in sorted(glob(pattern)) or [pattern]]
@@ -128,6 +127,9 @@ def _graded_apart(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def _graded(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Return the report of a subject, with a point for each part that is right, and the reasons for those missing."""
+    if HAS_HYPOTHESIS:
+        # Before the folder of the submission is searched first.
+        import minidl.testing  # noqa: F401
     reference = load_aside(options.reference) if options.reference else None
     submission = load(name)
     asked = reference or submission
@@ -179,7 +181,7 @@ def _report(submission: Submission, inputs: list[Any], options: argparse.Namespa
 
 def _broken_contract(submission: Submission, inputs: list[Any], shape: tuple[int, ...] | None) -> str:
     """Return the first rule of its kind that the object breaks, "" if none; rows are drawn only where they may be."""
-    if not _has_hypothesis():
+    if not HAS_HYPOTHESIS:
         return ""
     from minidl import testing
 
@@ -195,10 +197,6 @@ def _broken_contract(submission: Submission, inputs: list[Any], shape: tuple[int
     except dl.MinidlError as error:
         return " ".join(str(error).split())[:300]
     return ""
-
-
-def _has_hypothesis() -> bool:
-    return importlib.util.find_spec("hypothesis") is not None
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ def borrowed(reference: Submission, submission: Submission, inputs: list[Any]) -
     ours, theirs = _parts(submission.subject), _parts(reference.subject)
     # What is composed of several layers forbids none of them.
     if len(theirs) == 1 and any(isinstance(part, type(theirs[0])) for part in ours):
-        return f"it is, inherits or contains {type(theirs[0]).__name__}, the reference's own class"
+        return f"it is, inherits or contains {type(theirs[0]).__name__}, the class of the reference"
     differentiated = _differentiated(submission.subject, inputs)
     # A reference that runs another library lets submissions do so, too.
     return "" if differentiated and _differentiated(reference.subject, inputs) else differentiated
@@ -74,7 +74,7 @@ def _compare(reference: Any, subject: Any, batches: Iterable[list[Any]]) -> None
 
 
 def _computed(subject: Subject) -> Iterator[tuple[str, Array]]:
-    yield "y", subject.outputs()
+    yield "y" if isinstance(subject, LayerSubject) else "the value", subject.outputs()
     yield from ((f"the gradient of {name}", gradient) for name, gradient in subject.gradients().items())
     if isinstance(subject, LayerSubject):
         yield "y in prediction", subject.layer.forward(subject.x.copy())

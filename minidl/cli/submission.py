@@ -1,6 +1,6 @@
 """What MODULE:NAME or FILE.py:NAME of a user's own code stands for, and what it is given."""
 
-import importlib
+import importlib.util
 import runpy
 import sys
 import traceback
@@ -21,6 +21,8 @@ CHECKS: dict[type, Callable[..., dl.GradientReport]] = {
     dl.Regularizer: dl.check_regularizer,
     dl.Model: dl.check_model,
 }
+# Without it there is no minidl.testing.
+HAS_HYPOTHESIS = importlib.util.find_spec("hypothesis") is not None
 
 
 class Submission(NamedTuple):
@@ -44,7 +46,9 @@ def load(name: str) -> Submission:
         if kind is None:
             wanted = "a Layer, Loss, Regularizer or Model, alone or first in a tuple with what it is given"
             hint = "; is a return missing?" if subject is None else ""
-            raise dl.InputError(f"{name}: expected {wanted}, got {type(subject).__name__}{hint}")
+            hint = "; return an object of that class" if isinstance(subject, type) else hint
+            got = getattr(subject, "__name__", type(subject).__name__)
+            raise dl.InputError(f"{name}: expected {wanted}, got {got}{hint}")
         return Submission(name, kind, subject, inputs, file)
 
 
