@@ -92,7 +92,7 @@ def _differentiated(subject: Any, inputs: list[Any]) -> str:
 
     def note(frame: FrameType, event: str, _: object) -> None:
         counts[frame.f_code] += event == "call"
-        # What is called in a loop shows what it is by its first calls.
+        # What forward calls in a long loop is not judged: the others show what they are by their first calls.
         if event == "call" and counts[frame.f_code] <= 30:
             values = (*frame.f_locals.values(), *own.tensors.values())
             arrays = [value for value in values if isinstance(value, np.ndarray) and value.dtype.kind in "fc"]
@@ -105,7 +105,8 @@ def _differentiated(subject: Any, inputs: list[Any]) -> str:
         own.gradients()
         sys.setprofile(note)
         own.outputs()
-        forward = list(calls)
+        forward = [call for call in calls if counts[call[0]] <= 30]
+        split = len(calls)
         counts.clear()
         own.gradients()
     except (Exception, SystemExit):
@@ -113,7 +114,7 @@ def _differentiated(subject: Any, inputs: list[Any]) -> str:
         return ""
     finally:
         sys.setprofile(None)
-    for code, module, flat in calls[len(forward) :]:
+    for code, module, flat in calls[split:]:
         if module.startswith(_AUTOMATIC):
             return f"its backward runs {module[:-1]}"
         before = [other for same, _, other in forward if same is code and other.shape == flat.shape]
