@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,9 @@ def borrowed(reference: Submission, submission: Submission, inputs: list[Any]) -
     if reference.file in files - {submission.file}:
         return f"it imports the reference, {Path(reference.file).name}"
     ours, theirs = _parts(submission.subject), _parts(reference.subject)
-    # What is composed of several layers forbids none of them.
-    if len(theirs) == 1 and any(isinstance(part, type(theirs[0])) for part in ours):
+    # What is composed of several layers forbids none of them, and a function has no class of its own.
+    own_class = len(theirs) == 1 and not isinstance(theirs[0], type | FunctionType)
+    if own_class and any(isinstance(part, type(theirs[0])) for part in ours):
         return f"it is, inherits or contains {type(theirs[0]).__name__}, the class of the reference"
     differentiated = _differentiated(submission.subject, inputs)
     # A reference that runs another library lets submissions do so, too.
@@ -48,7 +49,7 @@ def _parts(subject: Any) -> list[Any]:
     if isinstance(subject, dl.Model):
         return [*_parts(subject.network), subject.loss]
     layers = [layer for _, layer in subject.walk()] if isinstance(subject, dl.Layer) else [subject]
-    return [layer.target if isinstance(layer, dl.ForeignLayer) else layer for layer in layers]
+    return [getattr(layer, "_target", getattr(layer, "target", layer)) for layer in layers]
 
 
 def _compare(reference: Any, subject: Any, batches: Iterable[list[Any]]) -> None:
