@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from minidl.cli import main
+from minidl.testing import ContractError
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "for-teachers.md"
 REFERENCE = """
@@ -99,10 +100,6 @@ class Half(dl.Regularizer):
     def gradient(self, w):
         return 0.1 * w
 
-class Silent(Affine):
-    def __repr__(self):
-        return ""
-
 norm_class = lambda: type("Mine", (dl.BatchNorm,), {})(5)
 inside = lambda: dl.Sequential(dl.BatchNorm(5))
 ridge_class = lambda: type("Mine", (dl.L2,), {})(0.1)
@@ -172,11 +169,14 @@ def test_a_submission_that_imports_the_reference_is_refused(here, tmp_path):
 
 
 def test_a_rule_of_the_contract_alone_is_a_reason(here, monkeypatch):
-    status, out, _ = here("hand_in.py:Silent")
-    assert (status, out.split()[0]) == (1, "PASS")
-    assert "contract: Silent breaks the layer contract, 'representation_is_text'" in out
+    def broken(make, input_shape):
+        raise ContractError(f"{type(make()).__name__} of {input_shape} breaks a rule")
+
+    monkeypatch.setattr("minidl.testing.check_layer_contract", broken)
+    status, out, _ = here("hand_in.py:make")
+    assert (status, out.split()[0], out.splitlines()[-1]) == (1, "PASS", "contract: Affine of (5,) breaks a rule")
     monkeypatch.setattr("minidl.cli.checkgrad.HAS_HYPOTHESIS", False)
-    status, _, err = here("hand_in.py:Silent")
+    status, _, err = here("hand_in.py:make")
     assert (status, err.count('pip install "minidl[test]"')) == (0, 1)
 
 
