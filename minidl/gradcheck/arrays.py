@@ -24,8 +24,11 @@ def first_difference(a: Array, b: Array) -> tuple[int, ...] | None:
 
 
 def random_upstream(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return signed, uneven numbers: ones would hide errors in whatever sums to a constant, such as a softmax."""
-    upstream: Array = rng.integers(8, 33, shape) / 16.0 * rng.choice([-1.0, 1.0], shape)
+    """Return signed numbers of a few digits, so many that two are seldom equal in size, and errors then cancel.
+
+    Ones would hide errors in whatever sums to a constant, such as a softmax.
+    """
+    upstream: Array = rng.integers(2048, 8192, shape) / 4096.0 * rng.choice([-1.0, 1.0], shape)
     return upstream
 
 

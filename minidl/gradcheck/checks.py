@@ -2,6 +2,7 @@
 
 import ast
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from time import perf_counter
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_array, as_count, check_finite, check_type, copied
+from minidl._core.bars import new_bar, verbosity
+from minidl._core.checks import as_array, as_count, as_number, check_finite, check_type, copied
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import call_probes, layer_probes, loss_probes, subjects
@@ -23,7 +25,9 @@ from minidl.nn.model import Model
 from minidl.nn.regularizers import Regularizer
 
 
-def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
+def check_layer(
+    layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = False, max_seconds: float | None = None
+) -> GradientReport:
     """Check a layer's gradients with respect to x and every parameter, and its contract.
 
     A float64 copy is checked; the layer itself is not touched. Its single-precision copy is then held against it.
@@ -37,6 +41,8 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
         Of the upstream gradient and the directions.
     every_entry : bool
         Compare every entry of every tensor; else only those of small tensors, and directions through large ones.
+    max_seconds : float, optional
+        When to end with what is decided by then; a tensor that was not reached makes it INCONCLUSIVE, and is named.
 
     Returns
     -------
@@ -56,32 +62,52 @@ def check_layer(layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = Fals
     """
     check_type("check_layer", "layer", layer, Layer)
     x = _batch("x", x)
-    run = _Run("check_layer", {"layer": layer, "x": x}, f"x of shape {x.shape}", seed, every_entry)
+    run = _Run("check_layer", {"layer": layer, "x": x}, f"x of shape {x.shape}", (seed, every_entry, max_seconds))
     probes = layer_probes.purity_of_layer, subjects.LayerSubject, layer_probes.behaviour_of_layer
     return run.through(*probes, copied("check_layer: layer", layer).astype(np.float64), x, run.rng)
 
 
-def check_loss(loss: Loss, outputs: Any, targets: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
+def check_loss(
+    loss: Loss,
+    outputs: Any,
+    targets: Any,
+    *,
+    seed: int = 0,
+    every_entry: bool = False,
+    max_seconds: float | None = None,
+) -> GradientReport:
     """Check a loss's gradient with respect to its outputs, and its contract; see `check_layer`."""
     check_type("check_loss", "loss", loss, Loss)
     z = _batch("outputs", outputs)
     inputs = {"loss": loss, "outputs": z, "targets": targets}
-    run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", seed, every_entry)
+    run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", (seed, every_entry, max_seconds))
     probes = loss_probes.purity_of_loss, subjects.of_loss, loss_probes.behaviour_of_loss
     return run.through(*probes, copied("check_loss: loss", loss), z, targets)
 
 
-def check_regularizer(regularizer: Regularizer, w: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
+def check_regularizer(
+    regularizer: Regularizer, w: Any, *, seed: int = 0, every_entry: bool = False, max_seconds: float | None = None
+) -> GradientReport:
     """Check a regularizer's gradient with respect to the weight `w`, and its contract; see `check_layer`."""
     check_type("check_regularizer", "regularizer", regularizer, Regularizer)
     w = _point("w", w)
-    run = _Run("check_regularizer", {"regularizer": regularizer, "w": w}, f"w of shape {w.shape}", seed, every_entry)
+    run = _Run(
+        "check_regularizer",
+        {"regularizer": regularizer, "w": w},
+        f"w of shape {w.shape}",
+        (seed, every_entry, max_seconds),
+    )
     probes = loss_probes.purity_of_regularizer, subjects.of_regularizer, loss_probes.behaviour_of_regularizer
     return run.through(*probes, copied("check_regularizer: regularizer", regularizer), w)
 
 
 def check_function(
-    f: Callable[..., Any], vjp: Callable[..., Any], *arguments: Any, seed: int = 0, every_entry: bool = False
+    f: Callable[..., Any],
+    vjp: Callable[..., Any],
+    *arguments: Any,
+    seed: int = 0,
+    every_entry: bool = False,
+    max_seconds: float | None = None,
 ) -> GradientReport:
     """Check the gradient of any function of arrays.
 
@@ -113,12 +139,14 @@ def check_function(
         raise InputError("check_function: expected at least one argument to differentiate by")
     shapes = ", ".join(str(point.shape) for point in points.values())
     inputs = {"f": f, "vjp": vjp} | {name.replace(" ", "_"): point for name, point in points.items()}
-    run = _Run("check_function", inputs, f"arguments of shape {shapes}", seed, every_entry)
+    run = _Run("check_function", inputs, f"arguments of shape {shapes}", (seed, every_entry, max_seconds))
     probes = call_probes.purity_of_function, subjects.FunctionSubject, call_probes.behaviour_of_function
     return run.through(*probes, f, vjp, points, run.rng)
 
 
-def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: bool = False) -> GradientReport:
+def check_model(
+    model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: bool = False, max_seconds: float | None = None
+) -> GradientReport:
     """Check the gradient of a model's whole cost, loss and penalty, with respect to every parameter.
 
     First the cost itself along directions through each parameter; then single entries by the chain rule on numerical
@@ -128,28 +156,41 @@ def check_model(model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: boo
     # As `Model.forward` casts it: of a model only parameters are moved, so x may be whole numbers.
     x = as_array("x", x)
     x = _batch("x", x if x.dtype.kind == "f" else x.astype(np.float64))
-    run = _Run("check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", seed, every_entry)
+    run = _Run(
+        "check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", (seed, every_entry, max_seconds)
+    )
     twin = copied("check_model: model", model).astype(np.float64)
     subjects.move_parameters(twin.parameters.values(), run.rng)
+
+    # Of a larger model, directions through each parameter show as much, and single entries would take long.
+    small = sum(p.value.size for p in twin.parameters.values()) <= FEW
+    few = run.few if small else run.few - FEW
 
     def as_predicted() -> bool:
         """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
-    def subject(twin: Model, x: Array, y: Any) -> subjects.Subject:
-        return (subjects.CostSubject if as_predicted() else subjects.PartedCostSubject)(twin, x, y)
-
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
         return call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
 
-    whole = run.through(call_probes.purity_of_model, subject, behaviour, twin, x, y, few=0)
-    return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y) if whole.ok else whole
+    def whole(twin: Model, x: Array, y: Any) -> subjects.Subject | None:
+        return subjects.CostSubject(twin, x, y) if as_predicted() else None
+
+    report = run.through(call_probes.purity_of_model, whole, behaviour, twin, x, y, few=0)
+    if not report.ok:
+        return report
+    return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y, few=few)
+
+
+# seed, every_entry, max_seconds.
+Options = tuple[int, bool, float | None]
 
 
 class _Run:
     """One check on its way: what it is called, and what it has cost so far."""
 
-    def __init__(self, name: str, inputs: dict[str, Any], point: str, seed: int, every_entry: bool) -> None:
+    def __init__(self, name: str, inputs: dict[str, Any], point: str, options: Options) -> None:
+        seed, every_entry, max_seconds = options
         self.seed = as_count("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
         check_type(name, "every_entry", every_entry, bool)
@@ -160,12 +201,15 @@ class _Run:
         first = next(iter(inputs.values()))
         self.subject = f"{name}({_text(first):.80}, {point})"
         self.start = perf_counter()
+        self.deadline = math.inf
+        if max_seconds is not None:
+            self.deadline = self.start + as_number("max_seconds", max_seconds, 0, above=True)
         self.forwards = self.backwards = 0
 
     def through(
         self,
         purity: Callable[..., object],
-        subject: Callable[..., subjects.Subject],
+        subject: Callable[..., subjects.Subject | None],
         behaviour: Callable[..., Probes],
         *given: Any,
         few: float | None = None,
@@ -180,12 +224,30 @@ class _Run:
             try:
                 purity(*given)
                 checked = subject(*given)
-                comparison = Comparison(checked, np.random.default_rng(self.seed), self.few if few is None else few)
+                if checked is None:
+                    return self.report(collect(behaviour(*given)))
+                comparison = self.compared(checked, self.few if few is None else few)
                 self.forwards += checked.forwards
                 self.backwards += checked.backwards
-                return self.report(comparison.findings or collect(behaviour(*given)), *comparison.outcome())
+                findings = comparison.findings
+                if not (findings or comparison.unreached):
+                    findings = collect(behaviour(*given))
+                return self.report(findings, *comparison.outcome())
             except Broken as broken:
                 return self.report([broken.finding])
+
+    def compared(self, subject: subjects.Subject, few: float) -> Comparison:
+        """Compare a subject's gradients; what takes seconds shows its progress on a terminal."""
+        subject.deadline = self.deadline
+        total = sum(4 + (tensor.size if tensor.size <= few else 0) for tensor in subject.tensors.values())
+        bar = new_bar(total, sys.stderr, desc="gradient check", leave=False, delay=2.0) if verbosity(None) else None
+        try:
+            if bar is not None:
+                subject.tick = bar.update
+            return Comparison(subject, np.random.default_rng(self.seed), few)
+        finally:
+            if bar is not None:
+                bar.close()
 
     def report(
         self, findings: list[Finding], verdict: Verdict = Verdict.PASS, numbers: dict[str, Any] | None = None

@@ -7,25 +7,32 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import first, index_of
 from minidl.gradcheck.cause import diagnose
-from minidl.gradcheck.disagreement import Kind, gradient_noise, judge, smallness
-from minidl.gradcheck.measured import Compared, joined, measure, project
+from minidl.gradcheck.disagreement import Kind, gradient_noise, judge, moved, smallness
+from minidl.gradcheck.grid import Grid, find_grid
+from minidl.gradcheck.measured import Compared, joined, measure, measure_entries, project
+from minidl.gradcheck.probing import Broken
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.slopes import FIRST_STEP, Line, unit_of
-from minidl.gradcheck.subjects import Subject
+from minidl.gradcheck.subjects import OutOfTime, Subject
 
-# Entries of a tensor that is checked entry by entry unless the caller says otherwise.
+# Lines along which a tensor is checked entry by entry unless the caller says otherwise.
 FEW = 256
 # Of the largest slope: lines whose bars are below it take no further steps.
-_WANTED = 1e-10
-# Of the largest slope: a bar above it decides nothing.
-_UNCERTAIN = 1e-4
+_WANTED = 1e-9
+# Of a tensor's largest entry: an error in one entry that must not go unseen.
+_RESOLUTION = 1e-3
+# Of the upstream gradient: what a gradient that is zero within its bars must not hide.
+_NOTHING = 1e-8
 # Entries that bisection looks for.
 _SUSPECTS = 3
-# Entries around them that are measured for the diagnosis.
+# Entries around them that are measured for the diagnosis; and of those that may be at a kink.
 _EXAMINED = 64
+# How far away the point beside is, in turn, at which is compared what is too uncertain at the point itself.
+_BESIDE = (2.0**-10, 2.0**-10, 2.0**-7, 2.0**-7)
 
 
 class Comparison:
@@ -35,72 +42,165 @@ class Comparison:
     ----------
     findings : list of Finding
         Wrong entries, with a guess at the cause.
+    unreached : list of str
+        The tensors for which the time did not suffice.
     """
 
     def __init__(self, subject: Subject, rng: np.random.Generator, few: float) -> None:
         self.subject = subject
         self.rng = rng
+        self.few = few
         self.findings: list[Finding] = []
         # By tensor: all that was compared; and of it single entries, where all were.
         self._measured: dict[str, Compared] = {}
         self._entries: dict[str, Compared] = {}
-        self._resolution = 0.0
+        # By tensor: the smallest error of an entry, relative to the largest, that would have been refused.
+        self._resolution: dict[str, float] = {}
+        self._beside: list[str] = []
         self._kinds: Counter[Kind] = Counter()
-        gradients = subject.gradients()
-        for name, tensor in subject.tensors.items():
-            if tensor.size:
-                self._tensor(name, tensor, gradients[name], tensor.size <= few)
+        self.unreached = [name for name, tensor in subject.tensors.items() if tensor.size]
+        try:
+            gradients = subject.gradients()
+            for name in list(self.unreached):
+                self._at_the_point(name, subject.tensors[name], gradients[name])
+                self.unreached.remove(name)
+            if not self.findings:
+                self._look_beside()
+        except OutOfTime:
+            self.unreached += [name for name in self._undecided() if name not in self.unreached]
 
-    def _tensor(self, name: str, tensor: Array, gradient: Array, exhaustive: bool) -> None:
+    def _at_the_point(self, name: str, tensor: Array, gradient: Array) -> None:
         if (index := first(~np.isfinite(gradient))) is not None:
             reason = f"the gradient is {gradient[index]}, not finite"
             self.findings.append(Finding(Verdict.FAIL_VALUE, reason, name, index, float(gradient[index])))
             return
         line = Line(tensor, None, step=FIRST_STEP * smallness(tensor))
-        along = self._compare(name, [line._replace(direction=d) for d in _directions(tensor, self.rng)], gradient)
-        indices: list[tuple[int, ...]] = []
-        alarm = int(along.wrong.argmax()) if along.wrong.any() else None
+        along, entries = self._along(name, gradient, line), joined([])
+        parts = self.subject.parts()
+        grids = [find_grid(part.outputs, tensor, line.step, self.few) if self.few else Grid() for part in parts]
+        exhaustive = tensor.size <= self.few * int(np.prod(grids[0].sides))
         if exhaustive:
-            indices = list(np.ndindex(tensor.shape))
-        elif alarm is not None:
-            suspects = self._bisect(gradient, along.lines[alarm])
-            others = self.rng.choice(tensor.size, min(tensor.size, _EXAMINED), replace=False)
-            indices = list(dict.fromkeys([*suspects, *(index_of(i, tensor.shape) for i in others)]))
-        single = [line._replace(entry=index) for index in indices]
-        entries = self._compare(name, single, gradient) if single else joined([])
+            claims = self._claims([line._replace(entry=index) for index in np.ndindex(tensor.shape)], gradient)
+            entries = self._believed(name, measure_entries(self.subject, line, *claims[1:], grids))
+        elif along.wrong.any():
+            entries = self._suspects(name, gradient, along)
+        elif along.kinked.any():
+            entries = self._some(name, gradient, line, _alike(tensor, self.rng))
+        self._judged(name, gradient, along, entries)
+        if exhaustive:
+            self._entries[name] = entries
+        self._measured[name] = joined([along, entries])
+        self._resolution[name] = self._reached(name, gradient, along, entries if exhaustive else None)
+
+    def _along(self, name: str, gradient: Array, line: Line) -> Compared:
+        drawn = _directions(line.array, self.rng, self.subject.directions)
+        lines = [line._replace(direction=direction) for direction in drawn]
+        return self._compare(name, lines, gradient)
+
+    def _judged(self, name: str, gradient: Array, along: Compared, entries: Compared) -> None:
+        """Turn what is wrong into findings."""
         if entries.wrong.any():
             self.findings += diagnose(name, gradient, entries)
-        elif alarm is not None:
+        elif along.wrong.any():
+            alarm = int(along.wrong.argmax())
             claim = f"the gradient says {along.analytic[alarm]:.10g}"
             slope = f"the slope is {along.numeric[alarm]:.10g} ± {along.bar[alarm]:.1g}"
             reason = f"along a direction through all entries {claim}, {slope}"
             self.findings.append(along.finding(name, alarm, reason))
-        measured = self._measured[name] = joined([along, entries] if exhaustive else [along])
-        if exhaustive:
-            self._entries[name] = entries
-        if measured.seen.any():
-            self._resolution = max(self._resolution, self._sharpest(name, measured))
 
-    def _sharpest(self, name: str, measured: Compared) -> float:
-        """Return the smallest relative error of a whole tensor's gradient that would have been called wrong.
+    def _look_beside(self) -> None:
+        """Compare what is at a kink, or too near one to be decided, at a point beside: there, a kink hides nothing."""
+        for trial, far in enumerate(_BESIDE):
+            waiting = self._undecided()
+            if not waiting:
+                return
+            with moved(self.subject, self.rng, far, absolute=trial % 2 == 0):
+                try:
+                    gradients = self.subject.gradients()
+                    for name in waiting:
+                        self._at_one_side(name, self.subject.tensors[name], gradients[name])
+                except (Broken, MinidlError):
+                    # This point is beyond what the function takes.
+                    continue
+            if self.findings:
+                return
 
-        The sharpest line decides. It is measured again, as everything that looks wrong is.
+    def _at_one_side(self, name: str, tensor: Array, gradient: Array) -> None:
+        if not np.isfinite(gradient).all():
+            return
+        line = Line(tensor, None, step=FIRST_STEP * smallness(tensor))
+        along = self._along(name, gradient, line)
+        self._judged(name, gradient, along, self._suspects(name, gradient, along) if along.wrong.any() else joined([]))
+        reached = self._reached(name, gradient, along, None)
+        if reached <= _RESOLUTION:
+            self._resolution[name] = reached
+            self._measured[name] = joined([self._measured[name], along])
+            self._beside.append(name)
+
+    def _undecided(self) -> list[str]:
+        return [name for name, reached in self._resolution.items() if not reached <= _RESOLUTION]
+
+    def _reached(self, name: str, gradient: Array, along: Compared, entries: Compared | None) -> float:
+        """Return the smallest error of one entry, relative to the largest, that would have been refused.
+
+        The sharpest direction sees it, or the least sharp entry, where all were measured. What decides is measured
+        again, as everything that looks wrong is. Of a gradient that is zero within its bars, return 0 if these are
+        small.
         """
-        i = np.nanargmin(measured.margin / np.where(measured.seen, np.abs(measured.numeric), np.nan))
-        once = measured.at(np.array([i]))
+        every = joined([along] if entries is None else [along, entries])
+        if not every.seen.any():
+            return 0.0 if every.bar.max() <= _NOTHING * self._upstream else np.inf
+        largest = float(max(np.abs(gradient).max(), 0.0 if entries is None else np.abs(entries.numeric).max()))
+        # An error in one entry is to be seen, and one in all of them by the same factor.
+        least = np.minimum(_least_moves(along.lines) * largest, np.abs(along.numeric))
+        with np.errstate(divide="ignore"):
+            hidden = np.where(along.kinked, np.inf, along.hidden) / least
+        reached = np.inf
+        for i in np.argsort(hidden):
+            reached = min(reached, self._confirmed(name, along, int(i), float(hidden[i])))
+            if reached <= _RESOLUTION:
+                break
+        if entries is not None and not entries.settled.all():
+            # Between one-sided slopes that differ, it matters little how sharp they are, if that is not all there is.
+            hidden = np.where(entries.settled, 0.0, entries.hidden) / largest
+            i = int(hidden.argmax())
+            if hidden[i] < reached:
+                reached = min(reached, self._confirmed(name, entries, i, float(hidden[i])))
+        return reached
+
+    def _confirmed(self, name: str, compared: Compared, i: int, hidden: float) -> float:
+        """Return what may be hidden along line `i` by the larger of two measurements."""
+        if not 0 < hidden < np.inf:
+            return hidden
+        once = compared.at(np.array([i]))
         rounding = np.maximum(once.rounding, self._noise[name] * _sizes(once.lines))
-        again = measure(self.subject, _with_other_steps(once.lines), once.analytic, rounding, 0.0)
-        margin = max(float((p.margin + np.abs(p.analytic - p.numeric))[0]) for p in (once, again))
-        return margin / float(np.abs(once.numeric[0]))
+        again = measure(self.subject, _with_other_steps(once.lines), once.analytic, rounding, 2 * float(once.bar[0]))
+        return hidden * max(1.0, float(again.hidden[0] / once.hidden[0]))
+
+    def _suspects(self, name: str, gradient: Array, along: Compared) -> Compared:
+        """Return entries that make the first wrong line wrong, and others around them, compared."""
+        line = along.lines[int(along.wrong.argmax())]
+        tensor = line.array
+        others = self.rng.choice(tensor.size, min(tensor.size, _EXAMINED), replace=False)
+        indices = [*self._bisect(gradient, line), *(index_of(i, tensor.shape) for i in others)]
+        return self._some(name, gradient, line, list(dict.fromkeys(indices)))
+
+    def _some(self, name: str, gradient: Array, line: Line, indices: list[tuple[int, ...]]) -> Compared:
+        lines = [line._replace(entry=index, direction=1.0) for index in indices]
+        return self._compare(name, lines, gradient) if lines else joined([])
 
     def _compare(self, name: str, lines: list[Line], gradient: Array) -> Compared:
-        """Measure the slopes along `lines`; what is wrong is looked at again before it is believed.
+        """Return the slopes along `lines` beside those that `gradient` claims."""
+        return self._believed(name, measure(self.subject, *self._claims(lines, gradient)))
+
+    def _believed(self, name: str, compared: Compared) -> Compared:
+        """Return `compared`, with what looks wrong looked at again.
 
         With other steps, since the noise of an output that is the small rest of large numbers may by luck not show in
         one ladder; down to the smallest, since a kink may hide behind a curvature until then; with the gradient's own
         rounding, which may be large for the same reason; and at the neighbours of the point.
         """
-        compared = self._measure_again(*self._claims(lines, gradient))
+        self._again(compared, 0.0)
         if compared.wrong.any():
             compared.rounding[...] = np.maximum(compared.rounding, self._noise[name] * _sizes(compared.lines))
         if compared.wrong.any():
@@ -112,19 +212,35 @@ class Comparison:
         analytic = project(gradient, lines)
         largest = 1e-12 * float(np.abs(gradient).max())
         rounding = [1e-13 * np.abs(gradient * d).sum() if entry is None else largest for _, entry, d, _ in lines]
-        scale = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0))
-        wanted = _WANTED * scale / max(1e-300, float(np.abs(self.subject.upstream).sum()))
+        scale, upstream = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0)), self._upstream
+        # What cancels to nothing but rounding needs no sharper bars than nothing does.
+        wanted = _WANTED * scale if scale > 1e-13 * upstream else _NOTHING / 10 * upstream
         return np.fromiter(lines, object), analytic, np.array(rounding), wanted
 
-    def _measure_again(self, lines: Array, analytic: Array, rounding: Array, wanted: float = 0.0) -> Compared:
+    def _measure_again(self, lines: Array, analytic: Array, rounding: Array) -> Compared:
         """Measure the slopes along `lines`, and those that look wrong twice more."""
-        compared = measure(self.subject, lines, analytic, rounding, wanted)
-        wrong = np.flatnonzero(compared.wrong)
-        for deepest in (wanted, -1.0) if len(wrong) else ():
-            again = measure(self.subject, _with_other_steps(lines[wrong]), analytic[wrong], rounding[wrong], deepest)
-            right = ~again.wrong & (again.kinked if deepest < 0 else True)
-            compared.put(wrong[right], again, right)
+        compared = measure(self.subject, lines, analytic, rounding, 0.0)
+        self._again(compared, 0.0)
         return compared
+
+    def _again(self, compared: Compared, wanted: float) -> None:
+        """Measure what looks wrong twice more, and put what is right there in its place.
+
+        Where some of many are wrong each time, the others are taken for wrong too.
+        """
+        every = np.flatnonzero(compared.wrong)
+        for batch in np.array_split(every, -(-len(every) // _EXAMINED)) if len(every) else ():
+            wrong = batch
+            for deepest in (wanted, -1.0):
+                once = compared.at(wrong)
+                again = measure(self.subject, _with_other_steps(once.lines), once.analytic, once.rounding, deepest)
+                right = ~again.wrong & (again.kinked if deepest < 0 else True)
+                compared.put(wrong[right], again, right)
+                wrong = wrong[~right]
+                if not len(wrong):
+                    break
+            else:
+                return
 
     def _judge(self, name: str, compared: Compared) -> None:
         """Ask the neighbours of the point about what is wrong at it."""
@@ -137,6 +253,10 @@ class Comparison:
             elif kind is Kind.UNCLEAR:
                 compared.bar[i] = np.inf
         self._kinds.update(kinds)
+
+    @property
+    def _upstream(self) -> float:
+        return float(np.abs(self.subject.upstream).max(initial=0.0))
 
     @cached_property
     def _noise(self) -> dict[str, float]:
@@ -169,24 +289,29 @@ class Comparison:
         # Of single entries, where there are any: along a direction a gradient may cancel to nothing but rounding.
         errors = (joined(self._entries.values()) if self._entries else measured).summary()
         del errors["entries"]
-        upstream = float(np.abs(self.subject.upstream).max(initial=0.0))
-        undecided = [name for name, part in self._measured.items() if _too_uncertain(part, upstream)]
+        undecided = self._undecided()
         unclear = self._kinds[Kind.UNCLEAR]
         notes = self.subject.notes()
         if undecided:
             notes.append(f"the bars are too large to decide about {_names(undecided)}")
-        if still := [name for name, part in self._measured.items() if not part.seen.any()]:
+        seen = [name for name, part in self._measured.items() if part.seen.any()]
+        if still := [name for name in self._measured if name not in seen]:
             notes.append(f"no slope above its error bar in {_names(still)}: unused, idle here, or too small to see?")
         if self._kinds[Kind.WRONG_HERE]:
             notes.append("right beside this point, where it is not at a kink: a wrong choice at the kink, or at a tie?")
         if unclear:
             beside = f"{unclear} slopes are right beside this point and not at it"
             notes.append(f"{beside}, where several kinks may meet: check at another")
-        return self._verdict(measured, bool(undecided or unclear)), errors | {
+        if self._beside:
+            notes.append(f"at a kink or near one, so compared at a point beside it too: {_names(self._beside)}")
+        if self.unreached:
+            notes.append(f"no time was left for {_names(self.unreached)}")
+        in_doubt = bool(undecided or unclear or self.unreached)
+        return self._verdict(measured, in_doubt), errors | {
             "tensors": {name: entries.summary() for name, entries in self._entries.items()},
             "compared": len(measured.numeric),
             "nonzero": int((measured.numeric != 0).sum()),
-            "resolution": self._resolution or float("inf"),
+            "resolution": max((self._resolution[name] for name in seen), default=np.inf),
             "notes": notes,
         }
 
@@ -202,12 +327,26 @@ class Comparison:
         return Verdict.PASS if measured.seen.any() else Verdict.VACUOUS
 
 
-def _directions(tensor: Array, rng: np.random.Generator) -> Iterator[Array]:
-    """Yield three random directions of signs, and one that moves all entries alike (which breaks ties evenly)."""
+def _directions(tensor: Array, rng: np.random.Generator, count: int) -> Iterator[Array]:
+    """Yield random directions, uneven so that no two entries cancel, and one that moves all entries alike."""
     sizes = unit_of(tensor) * _unit(tensor.size)
-    for _ in range(3):
-        yield rng.choice([-1.0, 1.0], tensor.shape) * sizes
+    for _ in range(count):
+        yield rng.integers(32, 64, tensor.shape) / 64 * rng.choice([-1.0, 1.0], tensor.shape) * sizes
+    # It breaks ties evenly.
     yield sizes
+
+
+def _alike(tensor: Array, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Return some indices of entries that are zero, or equal to others: these may be at a kink, or tied."""
+    _, inverse, counts = np.unique(tensor, return_inverse=True, return_counts=True)
+    alike = np.flatnonzero((counts[inverse.reshape(-1)] > 1) | (tensor.reshape(-1) == 0))
+    some = rng.choice(alike, min(len(alike), _EXAMINED), replace=False)
+    return [index_of(int(i), tensor.shape) for i in some]
+
+
+def _least_moves(lines: Array) -> Array:
+    """Return by how many units of its own the entry moves that moves least along each line."""
+    return np.array([float((np.abs(line.direction) / unit_of(line.array)).min()) for line in lines])
 
 
 def _unit(count: int) -> float:
@@ -225,12 +364,3 @@ def _with_other_steps(lines: Array) -> Array:
 
 def _names(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _too_uncertain(measured: Compared, upstream: float) -> bool:
-    """Return whether more than 5 % of what was compared in one tensor has too large a bar to decide anything."""
-    sizes = np.maximum(np.abs(measured.analytic), np.abs(measured.numeric))
-    # Where a whole gradient is zero within its bars, these are to be small as such.
-    least = 1e-8 * upstream if (sizes <= measured.bar).all() else 0.0
-    enough = max(_UNCERTAIN * sizes.max(initial=0.0), least)
-    return bool(((measured.bar > enough) & ~measured.settled).mean() > 0.05)

@@ -9,6 +9,7 @@ References
 Clarke, "Optimization and Nonsmooth Analysis", 1983: the subdifferential is the hull of the gradients nearby.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -27,6 +28,8 @@ _NEIGHBOURS = 8
 _LINES = 8
 # How far away a neighbour is at most, in units of the number that moves.
 _MOVE = 2.0**-10
+# Neighbours that are asked for the very gradient of the point, and how near these are.
+_TRIALS, _NEAREST = 400, 2.0**-20
 
 Measure = Callable[[Array, Array, Array], Compared]
 
@@ -53,10 +56,14 @@ def judge(subject: Subject, name: str, compared: Compared, measure: Measure, rng
     measure : callable
         ``measure(lines, analytic, rounding) -> Compared``, at the subject's present point.
     """
-    claims, count = [], len(compared.lines)
+    claims, count, wrong_beside = [], len(compared.lines), 0
     off = np.maximum(compared.low - compared.analytic, compared.analytic - compared.high)
-    for trial in range(_NEIGHBOURS):
-        with _moved(subject, rng, absolute=trial % 2 == 0):
+    for trial in range(2 * _NEIGHBOURS):
+        if trial >= _NEIGHBOURS and claims:
+            break
+        # Where kinks are so dense that none of these is a witness, go further.
+        far = _MOVE * (1 if trial < _NEIGHBOURS else 32)
+        with moved(subject, rng, far, absolute=trial % 2 == 0):
             try:
                 claimed = project(subject.gradients()[name], compared.lines)
                 some = rng.permutation(count)[:_LINES]
@@ -65,14 +72,21 @@ def judge(subject: Subject, name: str, compared: Compared, measure: Measure, rng
                 # The neighbour is beyond what the function takes.
                 continue
         if (found.wrong & ~found.kinked).any():
-            return [Kind.WRONG] * count
+            # By bad luck one neighbour may itself be within the smallest step of a kink.
+            wrong_beside += 1
+            if wrong_beside == 2:
+                return [Kind.WRONG] * count
+            continue
         # A neighbour is a witness where it would have shown as large a disagreement.
         if ((found.margin < 0.5 * off[some]) & ~found.kinked).any():
             claims.append(claimed)
     if not claims:
         return [Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR] * count
     near = np.array(claims)
-    return [_kind(subject, near[:, i], compared, i) for i in range(count)]
+    kinds = [_kind(subject, near[:, i], compared, i) for i in range(count)]
+    if set(kinds) != {Kind.CHOICE} and _is_found_beside(subject, rng):
+        return [Kind.CHOICE] * count
+    return kinds
 
 
 def _kind(subject: Subject, near: Array, compared: Compared, i: int) -> Kind:
@@ -86,16 +100,47 @@ def _kind(subject: Subject, near: Array, compared: Compared, i: int) -> Kind:
     return Kind.WRONG_HERE if two_pieces and subject.simple_kinks else Kind.UNCLEAR
 
 
+def _is_found_beside(subject: Subject, rng: np.random.Generator) -> bool:
+    """Return whether a neighbour has the gradient of the point: then this is a limit of gradients nearby.
+
+    Of the many ways to break ties, one at random is hardly ever the one that was chosen. So the best step is kept, and
+    the entries of it whose gradients differ are drawn anew.
+    """
+    center, tensors = subject.gradients(), subject.tensors
+    slack = {name: 1e-4 * np.abs(gradient).max(initial=0.0) for name, gradient in center.items()}
+    anew = {name: np.ones(tensor.shape, bool) for name, tensor in tensors.items()}
+    best, wrong, fewest = {name: np.zeros(tensor.shape) for name, tensor in tensors.items()}, anew, math.inf
+    for trial in range(_TRIALS):
+        step = {name: np.where(anew[name], _step(t, rng, _NEAREST), best[name]) for name, t in tensors.items()}
+        with _stepped(subject, list(step.values())):
+            try:
+                near = subject.gradients()
+            except (Broken, MinidlError):
+                continue
+        differ = {name: ~(np.abs(near[name] - at) <= slack[name]) for name, at in center.items()}
+        if (count := sum(int(mask.sum()) for mask in differ.values())) <= fewest:
+            best, wrong, fewest = step, differ, count
+        if not fewest:
+            return True
+        # Some of what differs; now and then something else, as an entry may be right and yet in the way of others.
+        share = 0.5 if trial % 3 else 0.1
+        anew = {name: (wrong[name] | (trial % 3 == 0)) & (rng.random(wrong[name].shape) < share) for name in tensors}
+    return False
+
+
+def _step(tensor: Array, rng: np.random.Generator, far: float) -> Array:
+    """Return a step of half `far` to `far` for each entry, in units of the number that moves."""
+    share: Array = rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape)
+    return few_digits(share * unit_of(tensor) * smallness(tensor) * far)
+
+
 @contextmanager
-def _moved(subject: Subject, rng: np.random.Generator, *, absolute: bool) -> Iterator[None]:
-    """Move all tensors a little; by as much everywhere, or in proportion, which stays within most domains."""
+def moved(subject: Subject, rng: np.random.Generator, far: float, *, absolute: bool) -> Iterator[None]:
+    """Move all tensors by up to `far`: as much everywhere, or in proportion, which stays within most domains."""
     steps = []
     for tensor in subject.tensors.values():
-        size = unit_of(tensor) * smallness(tensor)
-        if not absolute:
-            size = np.where(tensor == 0, size, np.abs(tensor))
-        share = rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape)
-        steps.append(few_digits(share * size * _MOVE))
+        step = _step(tensor, rng, far)
+        steps.append(step if absolute else np.where(tensor == 0, step, few_digits(step * np.abs(tensor))))
     upstream = subject.upstream, subject.upstream_bar
     try:
         with _stepped(subject, steps):
@@ -128,10 +173,12 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
     """Return how far rounding moves the gradient of each tensor, up to a millionth of its largest entry.
 
     Along a tiny step the gradient is a straight line, and what is left of its second difference is rounding (8 times it
-    is returned). More than a millionth would rather be a jump.
+    is returned). More than a millionth is rather a jump at a kink, unless it comes each time.
     """
-    center, noise = subject.gradients(), dict.fromkeys(subject.tensors, 0.0)
-    for _ in range(6):
+    center = subject.gradients()
+    found: dict[str, list[float]] = {name: [] for name in subject.tensors}
+    most = {name: 1e-6 * float(np.abs(at).max(initial=0.0)) for name, at in center.items()}
+    for _ in range(7):
         steps = [
             unit_of(t) * smallness(t) * rng.choice([-1.0, 1.0], t.shape) * rng.uniform(2.0**-23, 2.0**-22, t.shape)
             for t in subject.tensors.values()
@@ -141,7 +188,7 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
             with _stepped(subject, [sign * step for step in steps]):
                 sides.append(subject.gradients())
         for name, at in center.items():
-            second = np.abs(sides[0][name] + sides[1][name] - 2 * at)
-            if at.size and np.isfinite(second).all():
-                noise[name] = max(noise[name], min(8 * float(second.max()), 1e-6 * float(np.abs(at).max())))
-    return noise
+            second = 8 * float(np.abs(sides[0][name] + sides[1][name] - 2 * at).max(initial=0.0))
+            if second <= most[name]:
+                found[name].append(second)
+    return {name: max(noise) if len(noise) > 1 else most[name] for name, noise in found.items()}

@@ -7,10 +7,11 @@ import numpy as np
 
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import largest
+from minidl.gradcheck.grid import Grid
 from minidl.gradcheck.numerical import relative_error
 from minidl.gradcheck.report import Finding, Verdict
-from minidl.gradcheck.slopes import Lines, slopes
-from minidl.gradcheck.subjects import Subject
+from minidl.gradcheck.slopes import Line, Lines, Slopes, slopes_by_chunks, unit_of
+from minidl.gradcheck.subjects import Part, Subject
 
 
 class Compared(NamedTuple):
@@ -48,15 +49,20 @@ class Compared(NamedTuple):
         return ~((self.analytic >= self.low - self.margin) & (self.analytic <= self.high + self.margin))
 
     @property
+    def hidden(self) -> Array:
+        """How large a further error would be that could still go unseen."""
+        return self.margin + np.where(self.kinked, self.high - self.low, np.abs(self.analytic - self.numeric))
+
+    @property
     def kinked(self) -> Array:
         """Where the one-sided slopes differ."""
         return self.low < self.high
 
     @property
     def settled(self) -> Array:
-        """Where the gradient lies between one-sided slopes that differ: then it matters little how sharp they are."""
-        inside = self.kinked & (self.analytic >= self.low) & (self.analytic <= self.high)
-        return inside & np.isfinite(self.bar)
+        """Where the gradient is between one-sided slopes that differ clearly: it matters little how sharp they are."""
+        clear = self.kinked & (self.high - self.low > 4 * self.bar)
+        return clear & ~self.wrong & np.isfinite(self.bar)
 
     @property
     def seen(self) -> Array:
@@ -97,15 +103,53 @@ def project(gradient: Array, lines: Lines) -> Array:
 
 
 def measure(subject: Subject, lines: Array, analytic: Array, rounding: Array, wanted: float) -> Compared:
-    """Return the slopes of the weighted outputs along `lines` beside `analytic`; see `slopes` for `wanted`."""
-    weights = subject.upstream
+    """Return the slopes of the weighted outputs along `lines` beside `analytic`.
+
+    Lines whose bars are at most `wanted` take no further steps.
+    """
+    found = sum(_measured(part, lines, Grid(), wanted, subject) for part in subject.parts())
+    subject.tick(len(lines))
+    return Compared(lines, analytic, rounding, *found[..., 0])
+
+
+def measure_entries(
+    subject: Subject, line: Line, analytic: Array, rounding: Array, wanted: float, grids: Iterable[Grid]
+) -> Compared:
+    """Return the slopes along all entries of the array of `line`, in their order; see `measure`, and `find_grid`."""
+    tensor, found = line.array, np.zeros((4, line.array.size))
+    for part, grid in zip(subject.parts(), grids, strict=True):
+        # Entries that move together share a step, so their units are in the direction.
+        places = list(grid.places(tensor.shape))
+        directions = [unit_of(tensor[place]) if grid.axes else 1.0 for place in places]
+        lines = [line._replace(entry=p, direction=d) for p, d in zip(places, directions, strict=True)]
+        sums = _measured(part, np.fromiter(lines, object), grid, wanted, subject)
+        found += (grid.in_place(sums, tensor.shape) / (unit_of(tensor) if grid.axes else 1.0)).reshape(4, -1)
+    subject.tick(tensor.size)
+    lines = [line._replace(entry=index) for index in np.ndindex(tensor.shape)]
+    return Compared(np.fromiter(lines, object), analytic, rounding, *found)
+
+
+def _measured(part: Part, lines: Array, grid: Grid, wanted: float, subject: Subject) -> Array:
+    """Return the slope of the weighted outputs, its bar and the one-sided slopes: shape (4, lines, cells of `grid`)."""
+    weights = np.abs(part.weights)
+
+    def bars(found: Slopes) -> Array:
+        # An output without weight does not count: 0 times an infinite bar is no number.
+        bar = np.where(weights != 0, found.bar, 0.0) * weights
+        return grid.summed(
+            bar + (np.abs(found.value) + found.bar) * part.weights_bar if np.any(part.weights_bar) else bar
+        )
+
+    def enough(found: Slopes) -> Array:
+        clean: Array = (bars(found) <= wanted).all(axis=1)
+        return clean
+
+    measured = []
     # What the outputs are made of may be larger than they.
-    found = slopes(subject.outputs, lines, wanted=wanted, least=largest(*subject.tensors.values()))
-    # An output without weight does not count: 0 times an infinite bar is no number.
-    bar = np.where(weights != 0, found.bar, 0.0) @ np.abs(weights)
-    if np.any(subject.upstream_bar):
-        bar = bar + (np.abs(found.value) + found.bar) @ subject.upstream_bar
-    # At a kink each output may take any slope between its one-sided ones, whatever the others take.
-    ends = found.low * weights, found.high * weights
-    low, high = np.minimum(*ends).sum(axis=1), np.maximum(*ends).sum(axis=1)
-    return Compared(lines, analytic, rounding, found.value @ weights, bar, low, high)
+    for found in slopes_by_chunks(part.outputs, lines, enough, largest(*subject.tensors.values()), part.ladder):
+        # At a kink each output may take any slope between its one-sided ones, whatever the others take.
+        ends = found.low * part.weights, found.high * part.weights
+        ranges = found.value * part.weights, np.minimum(*ends), np.maximum(*ends)
+        value, low, high = map(grid.summed, ranges)
+        measured.append([value, bars(found), low, high])
+    return np.concatenate(measured, axis=1)

@@ -10,7 +10,8 @@ Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4, 
 3rd ed., section 5.7. The bar is not theirs: their own estimate is often below the true error.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
@@ -21,25 +22,40 @@ _EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 0.25
 # A power of two, like the first step: x + h is then exact for an x of few digits (see `few_digits`).
 _RATIO = 4.0
-# How many steps of the ladder are taken before it is asked whether a line is clean.
-_STAGES = (2, 3, 6, 11)
+_LEVELS = 11
+# How many of them are taken before it is asked whether a line is clean.
+_ENDS = (2, 3, 4, 6, _LEVELS)
+# Where to begin on the ladder once most lines have needed its small steps: kinks are then nearer than the large ones.
+_LATER = 5
 # Numbers of one step's outputs that are held at once, for all lines of a chunk.
 _CHUNK = 4096
 
 
 class Line(NamedTuple):
-    """Where to: an array to move (in place, and put back), one entry or None for all, the direction.
+    """Where to: an array to move (in place, and put back), one entry of it, some or all (None), the direction.
 
-    `step` is the largest of the ladder, in units of the number that moves; each further one is a quarter of it.
+    `step` is the largest of the ladder, of one entry in units of the number that moves; each further one is a quarter.
     """
 
     array: Array
-    entry: tuple[int, ...] | None
+    entry: tuple[int | slice, ...] | None
     direction: Array | float = 1.0
     step: float = FIRST_STEP
 
 
 Lines = Sequence[Line] | Array
+
+
+class Ladder:
+    """What the first lines through a point have shown of its steps, which spares the others some.
+
+    Attributes
+    ----------
+    later : bool
+        Whether most lines have needed the small steps.
+    """
+
+    later = False
 
 
 class Slopes(NamedTuple):
@@ -64,6 +80,14 @@ class Slopes(NamedTuple):
         return self.low < self.high
 
 
+Enough = Callable[[Slopes], Array]
+
+
+def never(found: Slopes) -> Array:
+    """Say of no line that its slopes are good enough, so that all steps are taken."""
+    return np.zeros(len(found.value), dtype=bool)
+
+
 def few_digits(x: Array) -> Array:
     """Return `x` as float64 rounded to 30 binary digits, so that adding a step of the ladder is exact.
 
@@ -73,7 +97,7 @@ def few_digits(x: Array) -> Array:
     return np.asarray(np.ldexp(np.round(np.ldexp(mantissa, 30)), exponent - 30))
 
 
-def slopes(outputs: Callable[[], Array], lines: Lines, *, wanted: float = 0.0, least: float = 0.0) -> Slopes:
+def slopes(outputs: Callable[[], Array], lines: Lines, *, enough: Enough = never, least: float = 0.0) -> Slopes:
     """Return the slopes of all outputs along each line through the present point.
 
     Parameters
@@ -81,37 +105,54 @@ def slopes(outputs: Callable[[], Array], lines: Lines, *, wanted: float = 0.0, l
     outputs : callable
         Returns the outputs at the present point, as an array that later calls do not change.
     lines : sequence of Line
-    wanted : float
-        A line whose bars are all below this needs no further steps.
+    enough : callable
+        ``enough(slopes) -> array of bool``: the lines that need no further steps.
     least : float
         The size of numbers that the outputs are made of, if larger than theirs: their rounding is in the outputs too.
     """
+    chunks = slopes_by_chunks(outputs, lines, enough, least, Ladder())
+    return Slopes(*map(np.concatenate, zip(*chunks, strict=True)))
+
+
+def slopes_by_chunks(
+    outputs: Callable[[], Array], lines: Lines, enough: Enough, least: float, ladder: Ladder
+) -> Iterator[Slopes]:
+    """Yield the slopes along some of the lines, and along the next, so that not all are held at once; see `slopes`."""
     # A step may leave the domain; what is not finite there gets an infinite bar.
     with np.errstate(all="ignore"):
+        start = perf_counter()
         center = np.array(outputs(), dtype=np.float64).reshape(-1)
-        size = max(1, _CHUNK // max(1, center.size))
+        # No more than some seconds in one go, so that progress shows.
+        size = max(1, min(_CHUNK // max(1, center.size), int(0.1 / max(1e-9, perf_counter() - start))))
         every = np.fromiter(lines, object)
-        chunks = [every[i : i + size] for i in range(0, len(every), size)]
-        parts = [_chunk(outputs, center, chunk, wanted, least) for chunk in chunks]
-    return Slopes(*map(np.concatenate, zip(*parts, strict=True)))
+        for i in range(0, len(every), size):
+            yield _chunk(outputs, center, every[i : i + size], enough, least, ladder)
 
 
-def _chunk(outputs: Callable[[], Array], center: Array, lines: Array, wanted: float, least: float) -> Slopes:
+def _chunk(
+    outputs: Callable[[], Array], center: Array, lines: Array, enough: Enough, least: float, ladder: Ladder
+) -> Slopes:
     result = Slopes(*(np.empty((len(lines), center.size)) for _ in range(4)))
-    open_lines = np.arange(len(lines))
-    plus, minus, steps = (np.empty((0, len(lines), n)) for n in (center.size, center.size, 1))
-    for stage in _STAGES:
-        for level in range(len(plus), stage):
-            new = zip(*(_evaluate(outputs, line, level, center.size) for line in lines[open_lines]), strict=True)
-            both = zip((plus, minus, steps), new, strict=True)
-            plus, minus, steps = (np.append(old, [of_lines], axis=0) for old, of_lines in both)
-        found = _extrapolate(plus, minus, center, steps, least)
-        clean: Array = np.all((found.bar <= wanted) & ~found.kink, axis=1) | (stage == _STAGES[-1])
+    waiting, taken = np.arange(len(lines)), {}
+    rungs = [(0, end) for end in _ENDS]
+    if ladder.later:
+        rungs = [*((_LATER, _LATER + end) for end in _ENDS[1:-1]), (0, _LEVELS)]
+    for begin, end in rungs:
+        for level in [level for level in range(begin, end) if level not in taken]:
+            each = [_evaluate(outputs, line, level, center.size) for line in lines[waiting]]
+            taken[level] = tuple(map(np.array, zip(*each, strict=True)))
+        plus, minus, steps = map(np.array, zip(*(taken[level] for level in range(begin, end)), strict=True))
+        found = _extrapolate(plus, minus, center, steps, least, finest=end == _LEVELS)
+        # Where the smallest steps are taken, a kink is one of the point, and no more can be known of it.
+        sharp = enough(found._replace(bar=np.where(found.kink, 0.0, found.bar)) if end == _LEVELS else found)
+        clean: Array = (sharp & ((end == _LEVELS) | ~found.kink.any(axis=1))) | ((begin, end) == (0, _LEVELS))
         for kept, fresh in zip(result, found, strict=True):
-            kept[open_lines[clean]] = fresh[clean]
-        open_lines = open_lines[~clean]
-        plus, minus, steps = (array[:, ~clean] for array in (plus, minus, steps))
-        if not len(open_lines):
+            kept[waiting[clean]] = fresh[clean]
+        if rungs[0][0] == 0 and end == _LEVELS:
+            ladder.later = bool(2 * sharp.sum() > len(lines))
+        waiting = waiting[~clean]
+        taken = {level: tuple(array[~clean] for array in arrays) for level, arrays in taken.items()}
+        if not len(waiting):
             break
     return result
 
@@ -122,7 +163,7 @@ def _evaluate(outputs: Callable[[], Array], line: Line, level: int, count: int) 
     place = ... if entry is None else entry
     step = first_step / _RATIO**level
     original = array[place].copy()
-    if entry is not None:
+    if original.ndim == 0:
         step = step * float(unit_of(original))
     try:
         array[place] = original + step * direction
@@ -143,8 +184,11 @@ def unit_of(x: Array) -> Array:
     return np.exp2(np.maximum(0.0, exponent))
 
 
-def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: float) -> Slopes:
-    """Return slopes from outputs (levels, lines, outputs) at the points plus and minus each step (levels, lines, 1)."""
+def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: float, *, finest: bool) -> Slopes:
+    """Return slopes from outputs (levels, lines, outputs) at the points plus and minus each step (levels, lines, 1).
+
+    `finest` says that the smallest steps of the ladder are among them.
+    """
     # Its errors are in h**2, h**4, ...: each extrapolation takes one of them away.
     rough = (plus - minus) / (2 * steps)
     fine = _richer(rough, 2)
@@ -154,8 +198,10 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     size = np.fmax.reduce([*np.abs(plus), *np.abs(minus), np.abs(center) + 0 * steps[0]])
     # Rounding of an output, at least; where it is the result of larger numbers that cancel, the finest steps show it.
     # A line that gets to the last stage is a noisy one.
-    finest, factor = (3, 10) if len(steps) == _STAGES[-1] else (1, 4)
-    scatter = (np.abs(rough[-finest:] - rough[-finest - 1 : -1]) * steps[-finest:]).max(axis=0)
+    count = max(1, min(3, len(rough) - 1))
+    factor = 10 if finest else 4
+    scatters = np.abs(np.diff(rough, axis=0)) * steps[1 - len(rough) :]
+    scatter = scatters[-count:].max(axis=0)
     rounding = 3 * _EPS * size
     noise = np.maximum(rounding, factor * scatter)
     ahead, back = (plus - center) / steps, (center - minus) / steps
@@ -170,19 +216,32 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     # within the step, and its two sides may agree on a wrong slope in between.
     # A quarter is left of what shrinks.
     stays = gap[1:] > 0.3 * gap[:-1]
-    bars = np.where(stays[-len(fine) :], np.maximum(bars, gap[-len(fine) :]), bars)
+    within = np.where(stays, gap[1:], 0.0)
+    # At the two finest of its steps, or the one that there is.
+    bars = np.maximum(bars, np.maximum(within[-len(fine) :], within[: len(fine)]))
     bars[~np.isfinite(bars)] = np.inf
     value, bar = fine[-1].copy(), bars[-1].copy()
+    # A kink between the finest steps makes all their bars large, with which anything agrees. It is no noise, though: that
+    # scatters at each of these steps.
+    calm = (
+        np.where(drowned.any(axis=0), np.inf, np.maximum(rounding, factor * np.median(scatters[-5:], axis=0)))
+        / steps[-1]
+    )
     for k in reversed(range(len(fine) - 1)):
         agrees = (np.abs(fine[k] - fine[k + 1 :]) <= bars[k] + bars[k + 1 :]).all(axis=0)
+        agrees &= np.abs(fine[k] - rough[-1]) <= bars[k] + calm
         better = agrees & (bars[k] < bar)
         value[better], bar[better] = fine[k][better], bars[k][better]
     # Where estimates still grow with every finer step, the function is steeper than the steps can show.
-    if len(steps) == _STAGES[-1]:
+    if finest:
         growth = np.abs(rough[-3:])
         steep = (growth[1:] > 2 * growth[:-1]).all(axis=0)
         # The same where the finest estimates agree on a slope that the coarse ones, over many waves, do not show.
         steep |= (np.abs(rough[-1] - rough[-2]) < 0.3 * growth[-1]) & (np.abs(rough[-1] - value) > 0.5 * growth[-1])
+        # Or where a change of the estimates grows as the steps shrink: two kinks lie within the smallest.
+        change = np.diff(rough[-4:], axis=0)
+        ratio = change[1:] / np.where(change[:-1] == 0, np.inf, change[:-1])
+        steep |= ((ratio > 3.5) & (ratio < 4.5)).all(axis=0) & (np.abs(change[-1]) > 30 * rounding / steps[-1])
         bar = np.where(steep & (growth[-1] > 10 * rounding / steps[-1]), np.inf, bar)
     # What moves no more than the rounding of the numbers it is made of has a slope too small to be seen.
     still: Array = tiny.all(axis=0)

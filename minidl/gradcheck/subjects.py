@@ -1,8 +1,11 @@
 """What can be checked: a layer, loss, regularizer, model or function, each as outputs that depend on tensors."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from time import perf_counter
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +13,7 @@ from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import largest, random_upstream
 from minidl.gradcheck.probing import Snapshot, attempt, fail, words_of
-from minidl.gradcheck.slopes import Line, few_digits, slopes
+from minidl.gradcheck.slopes import Ladder, Line, few_digits, slopes
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -18,6 +21,19 @@ from minidl.nn.parameter import Parameter
 from minidl.nn.regularizers import Regularizer
 
 Function = Callable[..., Any]
+
+
+class OutOfTime(Exception):  # noqa: N818 - nothing went wrong, a limit was reached
+    """Ends a check that was given `max_seconds`."""
+
+
+class Part(NamedTuple):
+    """Outputs that are computed together, the weight of each, how uncertain that is, and what is known of the steps."""
+
+    outputs: Callable[[], Array]
+    weights: Array
+    weights_bar: Array | float
+    ladder: Ladder
 
 
 class Subject(ABC):
@@ -32,14 +48,23 @@ class Subject(ABC):
     simple_kinks : bool
         Whether a right gradient lies between the one-sided slopes at a kink. Where kinks follow upon each other it need
         not: the chain rule multiplies a choice at one kink with a choice at another.
+    directions : int
+        How many random directions through each tensor are compared.
     forwards, backwards : int
         How often either was called.
+    deadline : float
+        When, by ``perf_counter``, the check is to end.
+    tick : callable
+        Called with the number of slopes that were measured.
     """
 
     tensors: dict[str, Array]
     upstream: Array
     upstream_bar: Array | float = 0.0
     simple_kinks = True
+    directions = 3
+    deadline = math.inf
+    tick: Callable[[int], object] = staticmethod(lambda count: None)
     forwards = 0
     backwards = 0
     refused = ""
@@ -53,7 +78,11 @@ class Subject(ABC):
         ------
         Broken
             If they cannot be computed at the point itself, or their shape changes.
+        OutOfTime
+            After the deadline.
         """
+        if perf_counter() > self.deadline:
+            raise OutOfTime
         self.forwards += 1
         if self._shape is None:
             outputs = attempt("forward", self._outputs, (MinidlError,))
@@ -75,12 +104,21 @@ class Subject(ABC):
         found = attempt("backward", self._gradients, (MinidlError,))
         return {name: np.array(gradient, np.float64) for name, gradient in found.items()}
 
+    def parts(self) -> list[Part]:
+        """Return what the slopes of the weighted outputs are the sum of."""
+        return [Part(self.outputs, self.upstream, self.upstream_bar, self.ladder)]
+
     def renew(self) -> None:  # noqa: B027 - most have nothing to do
         """Bring `upstream` up to date after the tensors were moved, where it depends on them."""
 
     def notes(self) -> list[str]:
         """Return what a reader should know, whatever the verdict."""
         return [f"a small step away, forward raised {self.refused}"] if self.refused else []
+
+    @cached_property
+    def ladder(self) -> Ladder:
+        """What the lines so far have shown of the steps that the outputs need."""
+        return Ladder()
 
     @abstractmethod
     def _outputs(self) -> Array: ...
@@ -180,6 +218,8 @@ class CostSubject(Subject):
 
     upstream = np.ones(1)
     simple_kinks = False
+    # Its parts are compared along more.
+    directions = 1
 
     def __init__(self, model: Model, x: Array, y: Any) -> None:
         self.model = model
@@ -205,16 +245,18 @@ class PartedCostSubject(CostSubject):
     does not: each output of the network is differenced by itself, and so are the loss at these outputs and the penalty.
     """
 
+    directions = 3
+
     def renew(self) -> None:
-        z = attempt("forward", self._network, (MinidlError,)).copy()
+        z = attempt("forward", self._outputs, (MinidlError,)).copy()
         entries = [Line(z, index) for index in np.ndindex(z.shape)]
         found = slopes(lambda: np.array([self.model.loss.forward(z.copy(), self.y)]), entries, least=largest(z))
-        self.upstream = np.append(found.value[:, 0], 1.0)
-        self.upstream_bar = np.append(found.bar[:, 0], 0.0)
+        self.upstream, self.upstream_bar = found.value[:, 0], found.bar[:, 0]
 
-    def _network(self) -> Array:
-        self._snapshot.restore()
-        return self.model.network.forward(self.x, train=True)
+    def parts(self) -> list[Part]:
+        penalty = Part(lambda: np.array([self.model.penalty()]), np.ones(1), 0.0, Ladder())
+        return super().parts() + ([] if self.model.regularizer is None else [penalty])
 
     def _outputs(self) -> Array:
-        return np.append(self._network(), self.model.penalty())
+        self._snapshot.restore()
+        return self.model.network.forward(self.x, train=True)

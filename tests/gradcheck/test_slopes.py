@@ -90,7 +90,10 @@ def test_a_kink_within_the_smallest_step_is_taken_for_one_at_the_point():
 
 def test_a_kink_behind_a_curvature_is_found_at_the_finest_steps():
     x = np.array([0.0])
-    found = slopes(lambda: 100 * x**2 + np.abs(x), [Line(x, (0,))], wanted=-1.0)
+    found = slopes(
+        lambda: 100 * x**2 + np.abs(x),
+        [Line(x, (0,))],
+    )
     assert found.kink[0, 0]
 
 
