@@ -220,6 +220,7 @@ def modules(tmp_path, monkeypatch):
     [
         ("layers:make_right", 0, "PASS  check_layer(Scale()"),
         ("layers.py:right", 0, "PASS  check_layer(Scale()"),
+        ("sys.py:make_right", 0, "PASS  check_layer(Scale()"),
         ("else where/mine.py:make_right", 0, "PASS  check_layer(Scale()"),
         ("layers:make_wrong", 1, "FAIL_VALUE  check_layer(Wrong("),
         ("layers:called_layer", 0, "PASS  check_layer(CalledScale("),
@@ -256,7 +257,6 @@ def test_checkgrad_in_json_is_the_report_and_what_the_module_prints_is_not_in_it
         ("layers:takes", "", "takes() missing 1 required positional argument: 'x'\n"),
         ("more:pair", "", "InputError: more:pair: a tuple of 3 does not fit"),
         ("layers:raising_model", "--input-shape 5", "KeyError: 'x' (layers.py, line 41)"),
-        ("sys.py:make", "", "sys is the name of another module (built in); give the file another name"),
         ("layers:right", "--input-shape 9999999999999", "MemoryError: Unable to allocate"),
         ("layers:make_right", "", "layers:make_right says not what it is given"),
     ],
