@@ -81,7 +81,7 @@ def _checked(subject: Any, inputs: list[Any]) -> Subject:
     if isinstance(twin, dl.Layer):
         return LayerSubject(twin, inputs[0], rng)
     if isinstance(twin, dl.Model):
-        move_parameters(twin.parameters.values(), rng)
+        move_parameters(twin.parameters, rng)
         return CostSubject(twin, *inputs)
     return (of_loss if isinstance(twin, dl.Loss) else of_regularizer)(twin, *inputs)
 

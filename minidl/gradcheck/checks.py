@@ -200,10 +200,10 @@ class _Run:
         self.few = math.inf if every_entry else FEW
         sources = {key: _source(key, value) for key, value in inputs.items()}
         same = " and ".join(key for key, source in sources.items() if source == key)
-        options = [f"seed={seed}"] + ["every_entry=True"] * every_entry
-        self.reproduce = f"{name}({', '.join([*sources.values(), *options])})" + f"  # with the same {same}" * bool(
-            same
-        )
+        keywords = [f"seed={seed}"] + ["every_entry=True"] * every_entry
+        self.reproduce = f"{name}({', '.join([*sources.values(), *keywords])})"
+        if same:
+            self.reproduce += f"  # with the same {same}"
         first = next(iter(inputs.values()))
         self.subject = f"{name}({_text(first):.80}, {point})"
         self.start = perf_counter()

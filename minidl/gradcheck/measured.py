@@ -52,7 +52,7 @@ class Compared(NamedTuple):
     def hidden(self) -> Array:
         """How large a further error would be that could still go unseen, six times that where noise may add luck."""
         apart = np.where(self.kinked, self.high - self.low, np.abs(self.analytic - self.numeric))
-        return self.rounding + 6 * (4 * self.bar + apart)
+        return np.asarray(self.rounding + 6 * (4 * self.bar + apart))
 
     @property
     def kinked(self) -> Array:
@@ -142,8 +142,7 @@ def _measured(part: Part, lines: Array, grid: Grid, wanted: float, subject: Subj
         )
 
     def enough(found: Slopes) -> Array:
-        clean: Array = (bars(found) <= wanted).all(axis=1)
-        return clean
+        return np.asarray((bars(found) <= wanted).all(axis=1))
 
     measured = []
     # What the outputs are made of may be larger than they.
