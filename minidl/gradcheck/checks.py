@@ -20,7 +20,6 @@ from minidl.gradcheck.arrays import array_source
 from minidl.gradcheck.compare import FEW, Comparison
 from minidl.gradcheck.probing import Broken, Probes, collect
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
-from minidl.gradcheck.slopes import few_digits
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -274,7 +273,7 @@ def _point(name: str, value: Any) -> Array:
     if array.size == 0:
         raise InputError(f"{name}: expected at least one number, got shape {array.shape}: nothing would be compared")
     check_finite(name, array)
-    return few_digits(array)
+    return array.astype(np.float64)
 
 
 def _batch(name: str, value: Any) -> Array:
