@@ -302,7 +302,7 @@ class Comparison:
         # Of single entries, where there are any: along a direction a gradient may cancel to nothing but rounding.
         errors = (joined(self._entries.values()) if self._entries else measured).summary()
         del errors["entries"]
-        undecided = self._undecided()
+        undecided = [] if self.findings else self._undecided()
         unclear = self._kinds[Kind.UNCLEAR]
         notes = self.subject.notes()
         if undecided:
