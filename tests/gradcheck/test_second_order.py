@@ -182,8 +182,8 @@ RIGHT_PRODUCTS = {
     "Huber": (huber, OK),
     "Huber at its kink": (lambda seed: huber(seed, 1.0), {Verdict.PASS_SUBGRADIENT}),
     "lasso near zero": (lambda seed: lasso(seed, 1e-4), OK),
-    "lasso at zero": (lambda seed: lasso(seed, 0.0), {*OK, Verdict.INCONCLUSIVE}),
-    "ReLU at its kink": (unit_at_its_kink, {*OK, Verdict.INCONCLUSIVE}),
+    "lasso at zero": (lambda seed: lasso(seed, 0.0), {*OK, Verdict.PASS_SUBGRADIENT, Verdict.INCONCLUSIVE}),
+    "ReLU at its kink": (unit_at_its_kink, {*OK, Verdict.PASS_SUBGRADIENT, Verdict.INCONCLUSIVE}),
     "linear": (lambda seed: (np.sum, np.ones_like, lambda x, v: 0 * v, np.ones(3)), {Verdict.VACUOUS}),
 }
 
@@ -256,7 +256,7 @@ def accumulates(seed):
 WRONG_PRODUCTS = {
     "sign": (altered(lambda p, x, v: -p.hvp(x, v)), WRONG, "hvp(x, v)["),
     "factor": (altered(lambda p, x, v: 2 * p.hvp(x, v)), WRONG, "factor 2"),
-    "tiny factor": (altered(lambda p, x, v: (1 + 1e-8) * p.hvp(x, v)), WRONG, "factor 1 + "),
+    "tiny factor": (altered(lambda p, x, v: (1 + 1e-8) * p.hvp(x, v)), WRONG, "hvp(x, v)["),
     "one entry": (altered(lambda p, x, v: p.hvp(x, v) + 1e-6 * (np.arange(6) == 3).reshape(3, 2)), WRONG, "[1, 1]"),
     "penalty left out": (altered(lambda p, x, v: p.gauss_newton(x, v)), WRONG, "hvp(x, v)["),
     "term left out": (altered(lambda p, x, v: p.gauss_newton(x, v, whole=False) + 0.2 * v), WRONG, "hvp(x, v)["),
