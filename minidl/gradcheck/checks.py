@@ -184,6 +184,8 @@ def check_model(
     return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y, given, few=few)
 
 
+# Seconds after which a check shows its progress.
+DELAY = 2.0
 # seed, every_entry, max_seconds.
 Options = tuple[int, bool, float | None]
 
@@ -245,7 +247,7 @@ class _Run:
         """Compare a subject's gradients; what takes seconds shows its progress on a terminal."""
         subject.deadline = self.deadline
         total = sum(4 + (tensor.size if tensor.size <= few else 0) for tensor in subject.tensors.values())
-        bar = new_bar(total, sys.stderr, desc="gradient check", leave=False, delay=2.0) if verbosity(None) else None
+        bar = new_bar(total, sys.stderr, desc="gradient check", leave=False, delay=DELAY) if verbosity(None) else None
         try:
             if bar is not None:
                 subject.tick = bar.update
