@@ -15,7 +15,7 @@ from minidl._core.types import Array
 from minidl.gradcheck import check_layer, check_loss, check_regularizer
 from minidl.gradcheck.arrays import random_upstream, take_rows
 from minidl.gradcheck.probing import Snapshot
-from minidl.nn.layers import Layer
+from minidl.nn.layers import Layer, Sequential
 from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
 from minidl.nn.regularizers import Regularizer
@@ -115,24 +115,11 @@ class LayerContract(Contract):
         return take_rows(np.roll(self._example, -start, axis=0), rows)
 
 
-class _Rounding(Layer):
+class _Rounding(Sequential):
     """A layer of integers as one of real numbers, which it rounds: its dx is 0."""
 
-    def __init__(self, layer: Layer) -> None:
-        self.layer = self.add_layer("layer", layer)
-        self.batch_independent = layer.batch_independent
-
     def forward(self, x: Array, train: bool = False) -> Array:
-        if train:
-            self.keep(x.shape)
-        return self.layer.forward(np.rint(x).astype(np.int64), train)
-
-    def backward(self, dy: Array) -> Array:
-        self.layer.backward(dy)
-        return np.zeros(self.kept()[0], dy.dtype)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        return self.layer.output_shape(input_shape)
+        return super().forward(np.rint(x).astype(np.int64), train)
 
 
 def _results(layer: Layer, x: Array, between: Callable[[], object] = lambda: None) -> dict[str, Array]:
