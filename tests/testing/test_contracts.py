@@ -48,7 +48,7 @@ def spoiled(cls, **methods):
 
 @pytest.mark.parametrize("cls", [cls for cls in PUBLIC if not issubclass(cls, dl.Schedule)], ids=lambda c: c.__name__)
 def test_every_public_class_keeps_its_contract(cls):
-    @settings(max_examples=4)
+    @settings(max_examples=3)
     @given(strategy_for(cls))
     def keeps_it(drawn):
         subject, *arrays = drawn if isinstance(drawn, tuple) else (drawn,)

@@ -103,25 +103,25 @@ def test_each_verdict_raises_an_error_of_its_own_that_can_be_pickled(verdict):
     ],
     ids=["MeanScale", "Center"],
 )
-def test_shrinking_stays_with_the_verdict_that_was_found(make, error, cause):
-    found = failures_of(seed(0)(given_layer_cases(make)(check)), derandomize=False)
+def test_shrinking_is_short_and_stays_with_the_verdict_that_was_found(make, error, cause):
+    calls = Counter()
+
+    @given_layer_cases(make)
+    def counted(layer, x):
+        calls["all"] += 1
+        check(layer, x)
+
+    found = failures_of(seed(0)(counted), derandomize=False, phases=Phase)
     assert cause in str(found[error])
+    # A failure is not explained.
+    assert calls["all"] < 150
+    assert not any("any other generated value" in str(error.__notes__) for error in found.values())
 
 
 def test_vacuous_is_accepted_on_demand_and_nothing_else():
     def accept(report):
         report.assert_ok(vacuous=True)
 
-    @settings(max_examples=20)
-    @given(
-        st.sampled_from([testing.ties, testing.zeros, testing.extremes]).flatmap(
-            lambda values: batches(3, values=values)
-        )
-    )
-    def relu_may_be_all_zero(x):
-        accept(dl.check_layer(dl.ReLU(), x))
-
-    relu_may_be_all_zero()
     accept(dl.check_layer(dl.ReLU(), [[-1.0, -2.0]]))
     with pytest.raises(dl.VacuousError):
         dl.check_layer(dl.ReLU(), [[-1.0, -2.0]]).assert_ok()
@@ -182,24 +182,11 @@ def test_examples_and_a_deadline_of_the_users_own_count_too():
     assert rows[0] == 9
 
 
-def test_a_failure_is_not_explained():
-    calls = Counter()
-
-    @given_layer_cases(MeanScale)
-    def counted(layer, x):
-        calls["all"] += 1
-        check(layer, x)
-
-    errors = failures_of(counted, phases=Phase)
-    assert calls["all"] < 100
-    assert not any("any other generated value" in str(error.__notes__) for error in errors.values())
-
-
 # ---- what is drawn, and the line that is printed
 
 
 def test_a_layer_that_needs_two_rows_is_given_them():
-    settings(max_examples=10)(given_layer_cases(TwoRows, rows=st.integers(2, 5))(check))()
+    settings(max_examples=5)(given_layer_cases(TwoRows, rows=st.integers(2, 5))(check))()
     x = find(batches(2, rows=st.integers(2, 5)), lambda x: len(x) == 5)
     assert x.shape == (5, 2)
 
@@ -373,7 +360,7 @@ class SecondCall(Scale):
 
 def test_a_failure_of_the_machine_is_a_program_that_can_be_pasted():
     machine = layer_machine(lambda: SecondCall(3), 3)
-    few = settings(machine.TestCase.settings, database=None, stateful_step_count=15)
+    few = settings(machine.TestCase.settings, database=None, stateful_step_count=8)
     with pytest.raises(testing.ContractError, match="dx: expected") as caught:
         run_state_machine_as_test(machine, settings=few)
     notes = caught.value.__notes__

@@ -116,14 +116,12 @@ RIGHT = {
     "BatchNorm": lambda: dl.BatchNorm(4),
     "Dropout": lambda: dl.Dropout(0.5, rng=1),
     "Residual": lambda: dl.Residual(dl.Parallel(dl.Dense(4, 3, rng=0), dl.Dense(4, 1, rng=1))),
-    "Scale": lambda: Scale(4),
-    **{cls.__name__: cls for cls in (dl.Tanh, dl.Flatten)},
 }
 
 
 @pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT)
 def test_the_machine_lets_correct_layers_pass(make):
-    run_machine(make, examples=10)
+    run_machine(make, examples=6)
 
 
 @pytest.mark.parametrize("name", ["FirstForward", "StaleMean", "Overwrites", "EvalForgets"])
