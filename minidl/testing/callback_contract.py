@@ -1,4 +1,4 @@
-"""The contract of callbacks: they meet small fits that run through, fail, repeat, and resume from a checkpoint."""
+"""The contract of callbacks: they meet small fits that run through, repeat, and resume from a checkpoint."""
 
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
@@ -21,8 +21,8 @@ from minidl.training.trainer import Trainer
 def check_callback_contract(make: Callable[[], Callback]) -> None:
     """Check that the callbacks of `make` keep the contract of `Callback`.
 
-    They meet a softmax classifier with 9 features, 3 classes and 8 rows, in fits that run through, fail, repeat, and
-    resume from a checkpoint in the middle of an epoch. What its `saved_attributes` names begins anew with each run, and
+    They meet a softmax classifier with 9 features, 3 classes and 8 rows, in fits that run through, repeat, and resume
+    from a checkpoint in the middle of an epoch. What its `saved_attributes` names begins anew with each run, and
     names all that a resumed run needs to end as one that was never interrupted.
 
     Parameters

@@ -70,14 +70,11 @@ class LayerContract(Contract):
 
     def __init__(self, make: Make, input_shape: int | Shape | Array) -> None:
         super().__init__(make)
-        example = (
-            input_shape
-            if isinstance(input_shape, np.ndarray)
-            else sample((16, *as_shape("input_shape", input_shape)), 0)
-        )
-        check_finite("input_shape", as_array("input_shape", example))
+        if not isinstance(input_shape, np.ndarray):
+            input_shape = sample((16, *as_shape("input_shape", input_shape)), 0)
+        check_finite("input_shape", as_array("input_shape", input_shape))
         # As in training.
-        self._example = example if example.dtype.kind in "iu" else example.astype(np.float32)
+        self._example = input_shape if input_shape.dtype.kind in "iu" else input_shape.astype(np.float32)
 
     def gradients_are_right(self) -> None:
         layer, x = self._make(), self._x(7)

@@ -106,8 +106,8 @@ def given_layer_cases(make: Callable[..., Layer], **options: Any) -> Callable[[T
 
     Settings that you have not changed are those of the profile ``minidl``: no deadline, and no explain phase, which
     takes many times the time of the test. A case for which `assert_ok` raises `InconclusiveError` or `VacuousError` is
-    rejected, as by ``hypothesis.assume``: x is too close to a kink inside the layer, or y does not depend on x. If more
-    than 20 cases are, and more than a third, the test fails.
+    rejected, as by ``hypothesis.assume``: x is too close to a kink inside the layer, or y does not depend on x. If most
+    are, Hypothesis ends the test with ``FailedHealthCheck``.
 
     Examples
     --------

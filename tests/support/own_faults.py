@@ -143,7 +143,7 @@ fault("shared by instances", "C", "calls of another instance", Cached, __init__=
 fault("output shape", "Co", "output_shape promises", output_shape=lambda self, shape: (shape[0] + 1,))
 fault("float64", "Co", "float64, not float32", forward=After(lambda self, y, *_: y.astype(np.float64)))
 fault("dy in place", "Co", "changed dy", backward=After(lambda self, dx, dy: spoil(dx, self, dy)))
-fault("keeps without kept", "CoM", "a second backward", kept=lambda self: self._kept)
+fault("keeps without kept", "Co", "a second backward", kept=lambda self: self._kept)
 fault("cache set by eval", "CoM", "after only forward", forward=lambda self, x, train=False:
       Gain.forward(self, x, True))
 fault("rows mix", "Co", "batch of 1", f=lambda self, x, train: (x - x.mean(axis=0) if len(x) else x, x),
@@ -166,7 +166,7 @@ fault("only above 20", "e", "is wrong", b=wrong_where(lambda x: x > 20))
 fault("only at -0.0", "z", "is wrong", b=wrong_where(lambda x: (x == 0) & np.signbit(x)))
 fault("only in float32, by 1 %", "Co", "in float32", backward=After(lambda self, dx, dy:
       dx * np.float32(1.01) if dx.dtype == np.float32 else dx))
-fault("second backward accepted", "CoM", "a second backward", Cached, kept=lambda self: self.cache["kept"])
+fault("second backward accepted", "Co", "a second backward", Cached, kept=lambda self: self.cache["kept"])
 fault("only > 4 features", "oC", "is wrong", b=wrong_where(lambda x: x.shape[1] > 4))
 fault("only > 4 rows", "oC", "is wrong", b=wrong_where(lambda x: len(x) > 4))
 fault("only at ties", "t", "is wrong", b=wrong_where(lambda x:
@@ -177,7 +177,7 @@ fault("wrong from 2nd backward", "CoM", "two calls of backward", Counting)
 fault("wrong from 4th backward", "M", "p0", Counting, wrong_from=4)
 fault("only a memory order", "CoM", "in column order", forward=After(lambda self, y, x, *_:
       y if x.flags.c_contiguous else 2 * y))
-fault("y in a reused buffer", "CoM", "the caller's to keep", Reusing)
+fault("y in a reused buffer", "Co", "the caller's to keep", Reusing)
 fault("convolution: dx overwritten", "Co", r"is wrong\n  - x", Conv, (5, 3), PAIRS, put=lambda self, dx, i, part:
       dx.__setitem__((slice(None), slice(i, i + part.shape[1])), part))
 fault("RNN: last step only", "Co", r"is wrong\n  - p1", SimpleRNN, (4, 3), PAIRS, add=lambda self, total, part, last:
