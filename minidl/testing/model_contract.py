@@ -133,8 +133,7 @@ def check_loss_contract(make: Callable[[], Loss], outputs: Any, targets: Any) ->
     """Check that the losses of `make` keep the contract of `Loss`.
 
     `check_loss` checks it for `outputs`, for outputs of 0, of 30 times `outputs`, and, if the loss `takes_logits`, of
-    1,000 times `outputs`. Targets of shape (n,) are never compared with each output of shape (n, 1), and there is one
-    prediction for each row.
+    1,000 times `outputs`. Targets of shape (n,) are never compared with each output of shape (n, 1).
 
     Parameters
     ----------
