@@ -9,7 +9,6 @@ import pytest
 from hypothesis import Phase, example, find, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import DeadlineExceeded, FailedHealthCheck, InvalidArgument
-from hypothesis.extra import numpy as hnp
 from hypothesis.stateful import run_state_machine_as_test
 from small_parts import Scale
 
@@ -37,29 +36,8 @@ class Center(dl.Layer):
         return dy - dy.mean(axis=0)
 
 
-class Beyond(Scale):
-    """A dx that is wrong in batches of more than four rows, or in rows of more than four features."""
-
-    def __init__(self, features, axis):
-        super().__init__(features)
-        self.axis = axis
-
-    def backward(self, dy):
-        return super().backward(dy) * (2 if dy.shape[self.axis] > 4 else 1)
-
-
-class Lookup(dl.Layer):
-    """Takes whole numbers."""
-
-    def __init__(self, entries):
-        super().__init__()
-        self.table = self.add_parameter("table", np.arange(entries * 2.0).reshape(entries, 2))
-
-    def forward(self, x, train=False):
-        return self.table.value[x[:, 0]]
-
-    def backward(self, dy):
-        raise NotImplementedError
+def relu(shape, axis):
+    return dl.ReLU()
 
 
 class TwoRows(dl.BatchNorm):
@@ -200,14 +178,12 @@ def test_a_layer_that_needs_two_rows_is_given_them():
             "check_layer(dl.Dense(1, 2), np.array([[0.03125]]), seed=0)",
         ),
         (
-            given_layer_cases(Beyond, axis=st.integers(0, 1), features=(4, 1)),
-            "check_layer(Beyond((4, 1), axis=0), np.array([[[-0.03125], [0.09375], [0.15625], [0.21875]]]), seed=0)",
+            given_layer_cases(relu, axis=st.integers(0, 1), features=(4, 1)),
+            "check_layer(relu((4, 1), axis=0), np.array([[[-0.03125], [0.09375], [0.15625], [0.21875]]]), seed=0)",
         ),
         (
-            given_layer_cases(
-                Lookup, features=1, values=lambda shape: hnp.arrays(np.int64, shape, elements=st.just(0))
-            ),
-            "check_layer(Lookup(1), np.array([[0]]), seed=0)",
+            given_layer_cases(lambda n: Scale(n), features=1, values=lambda shape: st.just(np.zeros(shape, int))),
+            "check_layer(Scale(1), np.array([[0]]), seed=0)",
         ),
         (
             given_layer_cases(lambda features: dl.ReLU(), values=testing.bounded(0, 1), rows=2),
