@@ -1,11 +1,14 @@
-"""The rules of a contract one by one, each as a pytest test of its own."""
+"""The rules of a contract one by one: each as a pytest test of its own, or as a row of a table."""
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
+from unittest import SkipTest
 
-from minidl._core.errors import InputError
-from minidl.testing.contract import Contract
+from minidl._core.errors import GradientCheckError, InputError
+from minidl._core.tables import text_table
+from minidl.testing.contract import Contract, ContractError
 
 
 def parametrize_checks(subjects: Iterable[Any], expected_failures: Mapping[str, str] | None = None) -> Any:
@@ -42,6 +45,47 @@ def parametrize_checks(subjects: Iterable[Any], expected_failures: Mapping[str, 
             marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
             tests.append(pytest.param(partial(contract._check_rule, rule), id=name, marks=marks))
     return pytest.mark.parametrize("check", tests)
+
+
+class ContractReport(list[tuple[str, str, str]]):
+    """A tuple (rule, status, reason) for each rule; the status is "passed", "failed", "warned" or "skipped"."""
+
+    def __repr__(self) -> str:
+        rows = [(rule, status, " ".join(reason.split())[:150]) for rule, status, reason in self]
+        return text_table(("rule", "status", "reason"), rows)
+
+
+def contract_report(make: Callable[[], Any], *arguments: Any) -> ContractReport:
+    """Check each rule of a contract and return a table of what came of it; a broken rule raises nothing.
+
+    Parameters
+    ----------
+    make, *arguments
+        What the ``check_..._contract`` of the kind that `make` returns takes.
+
+    Examples
+    --------
+    >>> from minidl import SGD, ConstantRate
+    >>> contract_report(lambda: ConstantRate(0.1))
+    rule                                   status  reason
+    rates_are_finite_numbers_from_zero_up  passed
+    same_step_same_rate                    passed
+    """
+    contract, report = _contract_of((make, *arguments)), ContractReport()
+    for rule in contract._rules():
+        status, reason = "passed", ""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                contract._check_rule(rule)
+            except SkipTest as skipped:
+                status, reason = "skipped", str(skipped)
+            except (ContractError, GradientCheckError) as error:
+                status, reason = "failed", str(error).partition(f"{rule!r}:")[2].strip()
+        if caught and status == "passed":
+            status, reason = "warned", str(caught[0].message)
+        report.append((rule, status, reason))
+    return report
 
 
 def _contract_of(subject: Any) -> Contract:

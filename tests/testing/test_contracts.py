@@ -462,6 +462,14 @@ def test_expected_failures(check):
     check()
 
 
+def test_a_report_has_a_row_for_each_rule():
+    report = testing.contract_report(lambda: FAULTS["wrong in prediction"].make(3), 3)
+    assert {status for _, status, _ in report[:-1]} <= {"passed", "skipped"}
+    assert str(report).splitlines()[-1].split()[:2] == ["training_and_prediction_agree", "warned"]
+    broken = testing.contract_report(lambda: FAULTS["shared by instances"].make(3), 3)
+    assert "failed" in {status for _, status, _ in broken}
+
+
 GAIN = Gain(3)
 layer = partial(testing.check_layer_contract, lambda: Gain(3))
 
