@@ -456,10 +456,10 @@ own.row(53, "RandomPrediction", "a prediction draws from the layer's generator",
     says="a prediction draws nothing at random")
 own.row(74, "DropsSmallGradients", "gradients below 1e-6 are dropped", Scale,
     {"backward": lambda self, dy: Scale.backward(self, np.where(abs(dy) > 1e-6, dy, 0))}, FAIL_CONTRACT,
-    says="^dx.*: with dy = 5.96046e-08 u .* dx is 0 and")
+    says="^dx: backward is not linear in dy: 9.09495e-13 times")
 own.row(62, "AddsSomethingSmall", "dx has a tiny offset", Scale,
     {"backward": After(lambda self, dx, dy: dx + 1e-14)}, FAIL_CONTRACT,
-    says="^dx.*: with dy = 0, dx is not 0: backward must be linear in dy")
+    says="^dx: backward is not linear in dy")
 own.row(69, "WritesWeight", "forward writes to the weight, and back", Scale,
     {"forward": After(lambda self, y, *_: [y, np.negative(self.gain.value, out=self.gain.value),
      np.negative(self.gain.value, out=self.gain.value)][0])}, FAIL_CONTRACT,
