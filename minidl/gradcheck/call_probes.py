@@ -1,6 +1,5 @@
 """Contract probes of what is called once a step: a model's compute_gradients, a function and its vjp."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
-from minidl.gradcheck.arrays import largest, random_upstream
+from minidl.gradcheck.arrays import random_upstream
 from minidl.gradcheck.layer_probes import instances_share_nothing
 from minidl.gradcheck.precision import DRAWS, Cast, agreement_in_float32, draws_after, exactness
 from minidl.gradcheck.probing import Arrays, Probes, Snapshot, attempt, fail
@@ -72,30 +71,32 @@ def precision_of_model(model: Model, x: Array, y: Any) -> None:
     agreement_in_float32(partial(_results_of_model, model, x, y), np.random.default_rng(0), 1.0)
 
 
-def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:
+def purity_of_function(f: Function, vjp: Function, points: Arrays, rng: np.random.Generator) -> None:
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
     given = {name: point.copy() for name, point in points.items()}
-    arguments = [*given.values()]
-    y, again = (numbers("f", expect.untouched("f", lambda: f(*arguments), given)) for _ in range(2))
-    expect.same("f", "y", y, again)
+    y = expect.twice("f", partial(named, "f", f, given), given)["f"]
     dy = random_upstream(y.shape, rng)
-    back = partial(gradients_of, vjp, dy, arguments)
-    found, seconds = (expect.untouched("vjp", back, given, {"dy": dy}) for _ in range(2))
-    if len(found) != len(points):
-        fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
-    for (name, point), *both in zip(points.items(), found, seconds, strict=True):
-        gradient, again = (numbers(f"vjp, for {name},", value) for value in both)
-        if gradient.shape != point.shape:
-            fail(f"expected a gradient of shape {point.shape}, got shape {gradient.shape}", name)
-        expect.same("vjp", name, gradient, again)
+    for name, gradient in expect.twice("vjp", partial(_gradients, "vjp", vjp, dy, given), given | {"dy": dy}).items():
+        if gradient.shape != points[name].shape:
+            fail(f"expected a gradient of shape {points[name].shape}, got shape {gradient.shape}", name)
 
     def results(cast: Cast) -> Arrays:
-        arguments = [*map(cast, points.values())]
-        y = np.array(f(*arguments), dtype=np.float64)
-        found = gradients_of(vjp, cast(dy), arguments)
-        return {"y": y} | {name: np.array(g, dtype=np.float64) for name, g in zip(points, found, strict=True)}
+        at = {name: cast(point) for name, point in points.items()}
+        return named("y", f, at) | _gradients("vjp", vjp, cast(dy), at)
 
     exactness(results)
+
+
+def _gradients(what: str, vjp: Function, dy: Array, points: Arrays) -> Arrays:
+    found = gradients_of(vjp, dy, [*points.values()])
+    if len(found) != len(points):
+        fail(f"{what} returned {len(found)} gradients for {len(points)} arguments")
+    return {name: numbers(f"{what}, for {name},", value) for name, value in zip(points, found, strict=True)}
+
+
+def named(name: str, function: Function, given: Arrays) -> Arrays:
+    """Return what a user's function returns, by its name."""
+    return {name: numbers(name, function(*given.values()))}
 
 
 def numbers(what: str, value: Any) -> Array:
@@ -109,32 +110,12 @@ def numbers(what: str, value: Any) -> Array:
 
 
 def behaviour_of_function(
-    f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator, what: str = "vjp", by: str = "dy"
+    f: Function, vjp: Function, points: Arrays, rng: np.random.Generator, what: str = "vjp", by: str = "dy"
 ) -> Probes:
-    """The gradient is linear in dy, also far out, where a clipping would show; `what` and `by` are the user's words."""
+    """The gradient is linear in dy; `what` and `by` are the user's words."""
 
-    def of(dy: Array) -> list[Array]:
-        found = attempt(what, lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
-        return [np.array(gradient) for gradient in found]
+    def of(dy: Array) -> Arrays:
+        copies = {name: point.copy() for name, point in points.items()}
+        return attempt(what, partial(_gradients, what, vjp, dy.copy(), copies))
 
-    def linear() -> None:
-        y = np.asarray(f(*points.values()))
-        u, v = (random_upstream(y.shape, rng) for _ in range(2))
-        of_u, of_v = of(u), of(v)
-        # Where a gradient cancels, all of it is rounding, which the last digits of dy change; that of a typical slope
-        # is allowed too, as a single number may by luck stay.
-        nudged = [of(u * (1 + 2.0**-40 * rng.uniform(-1.0, 1.0, u.shape))) for _ in range(8)]
-        for i, (name, x) in enumerate(points.items()):
-            noise = 100 * max(np.abs(near[i] - of_u[i]).max() for near in nudged)
-            noise += 2e-15 * largest(y, *points.values()) / (np.abs(x).max() or 1.0)
-            # Powers of two change no digit.
-            for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:
-                dy = a * u + b * v
-                allowed = 1e-9 * (np.abs(a * of_u[i]).max() + np.abs(b * of_v[i]).max()) + a * noise
-                if np.abs(of(dy)[i] - (a * of_u[i] + b * of_v[i])).max() > allowed + 1e-12 * np.abs(dy).max():
-                    rule = f"{a:g} times {by} does not give {a:g} times the result"
-                    if b:
-                        rule = f"a sum of two {by} does not give the sum of their results"
-                    fail(f"{what} is not linear in {by}: {rule}", name)
-
-    return [linear]
+    return [lambda: expect.linear(what, of, np.asarray(f(*points.values())), points, rng, by)]

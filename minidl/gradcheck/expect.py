@@ -24,6 +24,17 @@ def untouched(
     return result
 
 
+def twice(
+    what: str, call: Callable[[], Arrays], watched: Arrays, between: Callable[[], object] = tuple, hint: str = ""
+) -> Arrays:
+    """Return what `call` returns, or end the probe if it changes a `watched` array, or returns something else again."""
+    first = untouched(what, call, watched)
+    between()
+    for name, value in untouched(what, call, watched).items():
+        same(what, name, first[name], value, hint)
+    return first
+
+
 def unchanged(what: str, name: str, now: Array, before: Array, verdict: Verdict = Verdict.FAIL_CONTRACT) -> None:
     """End the probe if the array `name` is no longer what it was."""
     if now.shape != before.shape:

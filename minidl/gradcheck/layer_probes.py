@@ -187,9 +187,7 @@ class _Behaviour(Snapshot):
 
     def linear(self) -> None:
         tensors = {"dx": self.x} | {f"{path}.grad": parameter.value for path, parameter in self.parameters.items()}
-        expect.linear(
-            "backward", lambda dy: self.run("in plain use", self.x, dy), self.plain["y"], tensors, self.rng
-        )
+        expect.linear("backward", lambda dy: self.run("in plain use", self.x, dy), self.plain["y"], tensors, self.rng)
 
     def adds_up(self) -> None:
         gathered = {path: random_upstream(p.value.shape, self.rng) for path, p in self.parameters.items()}

@@ -1,9 +1,8 @@
 """Contract probes of losses and regularizers; see `minidl.gradcheck.probing`."""
 
 import copy
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -48,56 +47,20 @@ def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
 
 def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
     """In plain use calls agree, leave w alone, and return a penalty of at least 0 and a new gradient."""
-    given = {"w": w.copy()}
-    penalties = expect.untouched("penalty", lambda: [regularizer.penalty(given["w"]) for _ in range(2)], given)
-    penalty, again = (_float("penalty", value) for value in penalties)
-    expect.same("penalty", "the penalty", penalty, again)
-    if penalty < 0:
+    subject = _PenaltyProbes(regularizer, w)
+    subject.plain_use()
+    if (penalty := subject.plain["the penalty"]) < 0:
         fail(f"penalty must be at least 0 and is {penalty:.12g}")
-    calls: list[Callable[[], Any]] = [partial(regularizer.gradient, given["w"]), partial(regularizer.penalty, 0.75 * w)]
-    first, _, second, _ = expect.untouched("gradient", lambda: [call() for call in 2 * calls], given)
-    for gradient in (first, second):
-        expect.array("gradient", "the gradient", gradient, w.shape, w.dtype)
-    expect.same("gradient", "the gradient", first, second, "; between them was the penalty of another w")
-    if np.shares_memory(first, given["w"]) or np.shares_memory(first, second):
-        fail("gradient must return a new array, and returned w or memory that it returned before")
-    exactness(partial(_results_of_regularizer, regularizer, w))
+    subject.gives_plain("with the penalty of another w between", (regularizer.penalty(0.75 * w) for _ in "1"))
+    if np.shares_memory(regularizer.gradient(w), regularizer.gradient(w)):
+        fail("gradient must return a new array, and returned memory that it returned before")
+    exactness(subject.results)
 
 
 def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
     """Return what `regularizer` is put to out of the ordinary."""
-
-    def memory_layouts() -> None:
-        for name, call in (("penalty", regularizer.penalty), ("gradient", regularizer.gradient)):
-            plain = np.asarray(call(w.copy()))
-            for layout, laid in layouts(w).items():
-                got = attempt(f"with w {layout}, {name}", partial(call, laid))
-                expect.close(f"with w {layout}", f"the {name}", got, plain, largest(w))
-
-    empty_weight = partial(_check_empty, "w", "the gradient has shape", regularizer.gradient, w)
-    # A penalty or gradient may be of any size.
-    results, size = partial(_results_of_regularizer, regularizer, w), 0.0
-    in_float32 = partial(agreement_in_float32, results, np.random.default_rng(0), size)
-    return [memory_layouts, empty_weight, in_float32] if w.ndim else [in_float32]
-
-
-def _results_of_regularizer(regularizer: Regularizer, w: Array, cast: Cast) -> Arrays:
-    w = cast(w)
-    # A penalty is a float of Python, whatever w is.
-    penalty = np.array(regularizer.penalty(w), w.dtype)
-    return {"the penalty": penalty, "the gradient": np.asarray(regularizer.gradient(w))}
-
-
-def _check_empty(what: str, returned: str, gradient_of: Callable[[Array], Any], given: Array) -> None:
-    """End the probe if the gradient of nothing is not of the shape of nothing."""
-    empty = given[:0]
-    try:
-        shape = np.shape(gradient_of(empty))
-    except Exception:
-        # There is no mean or largest of nothing: it is refused loudly, however that is called.
-        return
-    if shape != empty.shape:
-        fail(f"with an empty {what} of shape {empty.shape}, {returned} {shape}")
+    subject = _PenaltyProbes(regularizer, w)
+    return [subject.memory_layouts, subject.empty_batch, subject.in_float32] if w.ndim else [subject.in_float32]
 
 
 def _float(what: str, value: Any) -> Array:
@@ -110,7 +73,12 @@ def _float(what: str, value: Any) -> Array:
 
 
 class _LossProbes:
-    def __init__(self, loss: Loss, outputs: Array, targets: Any) -> None:
+    # What is called, with what, and what it returns.
+    forward, backward, inputs, value, gradient = "forward", "backward", "outputs", "the loss", "d outputs"
+    # Of the numbers on the way: a probability near 1 is rounded as 1 is.
+    size = 1.0
+
+    def __init__(self, loss: Any, outputs: Array, targets: Any) -> None:
         self.loss = loss
         self.outputs = outputs
         self.targets = targets
@@ -121,62 +89,65 @@ class _LossProbes:
 
     def run(
         self, outputs: Array, targets: Any, when: str = "", let_through: Errors = (), others: Turns = ALONE
-    ) -> tuple[Array, Array]:
+    ) -> Arrays:
         """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
-        value = attempt(f"{when}forward", lambda: self.loss.forward(outputs, targets), let_through)
+        value = attempt(when + self.forward, lambda: self.loss.forward(outputs, targets), let_through)
         next(others, None)
-        gradient = attempt(f"{when}backward", self.loss.backward)
+        gradient = attempt(when + self.backward, self.loss.backward)
         next(others, None)
-        return _float(f"{when}forward", value), np.array(gradient)
+        return {self.value: _float(when + self.forward, value), self.gradient: np.array(gradient)}
 
-    def plain(self) -> tuple[Array, Array]:
+    @cached_property
+    def plain(self) -> Arrays:
         return self.run(self.outputs.copy(), self.targets)
+
+    def gives_plain(self, when: str, others: Turns = ALONE, **given: Any) -> None:
+        """Compare with plain use while others take turns, or while inputs lie otherwise in memory."""
+        given = {"outputs": self.outputs.copy(), "targets": self.targets} | given
+        self.compare(when, self.run(**given, when=f"{when}, ", others=others), self.plain)
+
+    def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "") -> None:
+        scale = largest(self.outputs, *want.values())
+        for name, value in want.items():
+            expect.close(when, name, got[name], value, scale, hint)
 
     def plain_use(self) -> None:
         given, targets = self.outputs.copy(), self.targets
         if isinstance(targets, np.ndarray) and (said := broadcast_by(self.loss, targets, given.shape)):
             fail(said, "targets")
-        watched = {"outputs": given}
+        watched = {self.inputs: given}
         if isinstance(targets, np.ndarray):
             watched["targets"] = targets = targets.copy()
         results, forward = [], partial(self.loss.forward, given, targets)
         for _ in range(2):
             # A MinidlError is the loss's own word about outputs and targets, and so for the caller.
-            number = _float("forward", expect.untouched("forward", forward, watched, let_through=(MinidlError,)))
-            gradient = expect.untouched("backward", self.loss.backward, watched)
-            expect.array("backward", "d outputs", gradient, given.shape, given.dtype)
+            number = _float(self.forward, expect.untouched(self.forward, forward, watched, let_through=(MinidlError,)))
+            gradient = expect.untouched(self.backward, self.loss.backward, watched)
+            expect.array(self.backward, self.gradient, gradient, given.shape, given.dtype)
             for name, array in watched.items():
                 if np.shares_memory(gradient, array):
-                    fail(f"backward returned a view of {name}, which are the caller's; return a new array", name)
+                    fail(f"{self.backward} returned a view of {name}; return a new array", self.gradient)
             results.append((number, gradient.copy()))
-        for call, name, *numbers in zip(("forward", "backward"), ("the loss", "d outputs"), *results, strict=True):
-            expect.same(call, name, *numbers)
-        self.beside_another(-0.75 * given[::-1], targets)
+        for call, name, *both in zip((self.forward, self.backward), (self.value, self.gradient), *results, strict=True):
+            expect.same(call, name, *both)
+        self.beside_another(-0.75 * given, targets)
         if self.has_rows:
             self.beside_another(*(take_rows(a, len(given) + 1) for a in (given, targets)))
 
     def beside_another(self, outputs: Array, targets: Any) -> None:
         """Compare with plain use while a copy of the loss takes other outputs."""
         other = copy.deepcopy(self.loss)
-        turns = turns_of(partial(other.forward, outputs, targets), other.backward)
-        self.compare(SHARED, self.run(self.outputs.copy(), self.targets, f"{SHARED}, ", others=turns), self.plain())
+        self.gives_plain(SHARED, turns_of(partial(other.forward, outputs, targets), other.backward))
 
     def consumes(self) -> None:
-        self.plain()
+        self.run(self.outputs.copy(), self.targets)
         expect.refused("a second backward after one forward", self.loss.backward)
 
-    def compare(self, when: str, got: tuple[Array, Array], want: tuple[Array, Array], hint: str = "") -> None:
-        scale = largest(self.outputs, *want)
-        expect.close(when, "the loss", got[0], want[0], scale, hint)
-        expect.close(when, "d outputs", got[1], want[1], scale / len(self.outputs), hint)
-
     def last_forward_counts(self) -> None:
-        want = self.plain()
         attempt("forward", lambda: self.loss.forward(np.flip(self.outputs).copy(), self.targets))
-        self.compare("after two forwards, of which the second counts", self.plain(), want)
+        self.gives_plain("after two forwards, of which the second counts")
 
     def predictions_between(self) -> None:
-        want = self.plain()
         given = self.outputs.copy()
 
         def predict() -> None:
@@ -187,43 +158,70 @@ class _LossProbes:
                 attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
 
         calls = (expect.untouched("predict, metrics or probabilities", predict, {"outputs": given}) for _ in "1")
-        when = "with predictions between forward and backward"
-        self.compare(when, self.run(given, self.targets, f"{when}, ", others=calls), want)
+        self.gives_plain("with predictions between forward and backward", calls, outputs=given)
 
     def memory_layouts(self) -> None:
-        want, given = self.plain(), {"outputs": self.outputs, "targets": self.targets}
-        for name in ("outputs", "targets")[: 1 + self.has_rows]:
-            for layout, laid in layouts(given[name]).items():
-                when = f"with {name} {layout}"
-                self.compare(when, self.run(**given | {name: laid}, when=f"{when}, "), want)
+        for layout, laid in layouts(self.outputs).items():
+            self.gives_plain(f"with {self.inputs} {layout}", outputs=laid)
+        for layout, laid in layouts(self.targets).items() if self.has_rows else ():
+            self.gives_plain(f"with targets {layout}", targets=laid)
 
     def other_order(self) -> None:
-        loss, gradient = self.plain()
         when = "with the rows in reverse order"
         got = self.run(self.outputs[::-1].copy(), self.targets[::-1].copy(), f"{when}, ")
-        self.compare(when, got, (loss, gradient[::-1]), f"; {_NO_MEAN}")
+        self.compare(when, got, self.plain | {"d outputs": self.plain["d outputs"][::-1]}, f"; {_NO_MEAN}")
 
     def empty_batch(self) -> None:
-        _check_empty("batch", "backward returned shape", lambda z: self.run(z, self.targets[:0])[1], self.outputs)
+        """The gradient of nothing is of the shape of nothing."""
+        empty = self.outputs[:0]
+        try:
+            shape = self.run(empty, self.targets[:0] if self.has_rows else None)[self.gradient].shape
+        except Exception:
+            # There is no mean or largest of nothing: it is refused loudly, however that is called.
+            return
+        if shape != empty.shape:
+            fail(f"with empty {self.inputs} of shape {empty.shape}, {self.gradient} has shape {shape}")
 
     def results(self, cast: Cast) -> Arrays:
         z = cast(self.outputs)
         # A loss is a float of Python, whatever the outputs are.
         value = np.array(self.loss.forward(z, self.targets), z.dtype)
-        return {"the loss": value, "d outputs": np.asarray(self.loss.backward())}
+        return {self.value: value, self.gradient: np.asarray(self.loss.backward())}
 
     def in_float32(self) -> None:
-        # A probability near 1 is rounded as 1 is.
-        agreement_in_float32(self.results, np.random.default_rng(0), 1.0)
+        agreement_in_float32(self.results, np.random.default_rng(0), self.size)
 
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""
         rows = max(2, len(self.outputs))
         z, t = take_rows(self.outputs, rows), take_rows(self.targets, rows)
-        of_head, of_tail = 1 / rows, 1 - 1 / rows
         with suppress(MinidlError):
             when = f"with part of a batch ({_NO_MEAN}), "
             whole, head, tail = (self.run(z[part], t[part], when, (MinidlError,)) for part in PARTS)
-            gradient = np.concatenate([of_head * head[1], of_tail * tail[1]])
-            want = of_head * head[0] + of_tail * tail[0], gradient
+            # Of the loss, the parts are added; of its gradient, they are rows.
+            want = {name: np.r_[head[name] / rows, tail[name] * (1 - 1 / rows)] for name in whole}
+            want[self.value] = want[self.value].sum()
             self.compare("against the mean of its rows", whole, want, f"; {_NO_MEAN}")
+
+
+class _Penalty:
+    """A regularizer, called as a loss of the weight is."""
+
+    def __init__(self, regularizer: Regularizer) -> None:
+        self.regularizer = regularizer
+
+    def forward(self, w: Array, _: None) -> float:
+        self.w = w
+        return self.regularizer.penalty(w)
+
+    def backward(self) -> Array:
+        return self.regularizer.gradient(self.w)
+
+
+class _PenaltyProbes(_LossProbes):
+    forward, backward, inputs, value, gradient = "penalty", "gradient", "w", "the penalty", "the gradient"
+    # A penalty or gradient may be of any size.
+    size = 0.0
+
+    def __init__(self, regularizer: Regularizer, w: Array) -> None:
+        super().__init__(_Penalty(regularizer), w, None)
