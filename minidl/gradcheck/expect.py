@@ -25,12 +25,17 @@ def untouched(
 
 
 def twice(
-    what: str, call: Callable[[], Arrays], watched: Arrays, between: Callable[[], object] = tuple, hint: str = ""
+    what: str,
+    call: Callable[[], Arrays],
+    watched: Arrays,
+    between: Callable[[], object] = tuple,
+    hint: str = "",
+    state: Collection[str] = (),
 ) -> Arrays:
-    """Return what `call` returns, or end the probe if it changes a `watched` array, or returns something else again."""
-    first = untouched(what, call, watched)
+    """Return what `call` returns, if it does so twice and leaves `watched` arrays alone."""
+    first = untouched(what, call, watched, state=state)
     between()
-    for name, value in untouched(what, call, watched).items():
+    for name, value in untouched(what, call, watched, state=state).items():
         same(what, name, first[name], value, hint)
     return first
 
@@ -65,12 +70,7 @@ def close(what: str, name: str, got: Any, want: Array, scale: float, hint: str =
 
 
 def linear(
-    what: str,
-    of: Callable[[Array], Arrays],
-    y: Array,
-    tensors: Arrays,
-    rng: np.random.Generator,
-    by: str = "dy",
+    what: str, of: Callable[[Array], Arrays], y: Array, tensors: Arrays, rng: np.random.Generator, by: str = "dy"
 ) -> None:
     """End the probe unless the gradients with respect to `tensors`, by their names, are linear in dy, of y's shape.
 

@@ -10,7 +10,7 @@ from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
-from minidl.gradcheck.precision import agreement_in_float32, exactness, results_of_copy
+from minidl.gradcheck.precision import agreement_in_float32, exactness, results_of_layer
 from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Probes, Snapshot, Turns, attempt, fail, turns_of
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
@@ -33,7 +33,7 @@ def purity_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> None:
     subject.plain_use(x, dy)
     _check_promised_shape(subject.layer, x, y)
     instances_share_nothing(layer, x)
-    exactness(partial(results_of_copy, subject.layer, x))
+    exactness(partial(results_of_layer, subject.layer, x))
 
 
 def instances_share_nothing(layer: Layer, x: Array) -> None:
@@ -61,7 +61,7 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
         subject.other_rows,
         subject.empty_batch,
         subject.split_batch,
-        partial(agreement_in_float32, partial(results_of_copy, layer, x), rng),
+        partial(agreement_in_float32, partial(results_of_layer, layer, x)),
     ]
 
 

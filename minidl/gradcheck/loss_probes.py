@@ -31,16 +31,13 @@ def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> None:
 def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
     """Return what `loss` is put to out of the ordinary."""
     subject = _LossProbes(loss, outputs, targets)
-    # Before batches of other sizes, which may renew what is wrongly kept.
-    by_rows = [subject.empty_batch]
-    if loss.batch_independent:
-        by_rows = [subject.other_order, subject.empty_batch, subject.mean_of_parts]
     return [
         subject.consumes,
         subject.last_forward_counts,
         subject.predictions_between,
         subject.memory_layouts,
-        *(by_rows if subject.has_rows else ()),
+        *([subject.empty_batch] * subject.has_rows),
+        *([subject.mean_of_parts] * (subject.has_rows and loss.batch_independent)),
         subject.in_float32,
     ]
 
@@ -87,24 +84,22 @@ class _LossProbes:
             self.targets = as_array("targets", targets)
         self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
 
-    def run(
-        self, outputs: Array, targets: Any, when: str = "", let_through: Errors = (), others: Turns = ALONE
-    ) -> Arrays:
+    def run(self, when: str, let_through: Errors = (), others: Turns = ALONE, **given: Any) -> Arrays:
         """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
-        value = attempt(when + self.forward, lambda: self.loss.forward(outputs, targets), let_through)
+        inputs = {"outputs": self.outputs.copy(), "targets": self.targets} | given
+        value = attempt(f"{when}, {self.forward}", lambda: self.loss.forward(*inputs.values()), let_through)
         next(others, None)
-        gradient = attempt(when + self.backward, self.loss.backward)
+        gradient = attempt(f"{when}, {self.backward}", self.loss.backward)
         next(others, None)
-        return {self.value: _float(when + self.forward, value), self.gradient: np.array(gradient)}
+        return {self.value: _float(f"{when}, {self.forward}", value), self.gradient: np.array(gradient)}
 
     @cached_property
     def plain(self) -> Arrays:
-        return self.run(self.outputs.copy(), self.targets)
+        return self.run("in plain use")
 
     def gives_plain(self, when: str, others: Turns = ALONE, **given: Any) -> None:
         """Compare with plain use while others take turns, or while inputs lie otherwise in memory."""
-        given = {"outputs": self.outputs.copy(), "targets": self.targets} | given
-        self.compare(when, self.run(**given, when=f"{when}, ", others=others), self.plain)
+        self.compare(when, self.run(when, others=others, **given), self.plain)
 
     def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "") -> None:
         scale = largest(self.outputs, *want.values())
@@ -140,7 +135,7 @@ class _LossProbes:
         self.gives_plain(SHARED, turns_of(partial(other.forward, outputs, targets), other.backward))
 
     def consumes(self) -> None:
-        self.run(self.outputs.copy(), self.targets)
+        self.run("in plain use")
         expect.refused("a second backward after one forward", self.loss.backward)
 
     def last_forward_counts(self) -> None:
@@ -166,16 +161,13 @@ class _LossProbes:
         for layout, laid in layouts(self.targets).items() if self.has_rows else ():
             self.gives_plain(f"with targets {layout}", targets=laid)
 
-    def other_order(self) -> None:
-        when = "with the rows in reverse order"
-        got = self.run(self.outputs[::-1].copy(), self.targets[::-1].copy(), f"{when}, ")
-        self.compare(when, got, self.plain | {"d outputs": self.plain["d outputs"][::-1]}, f"; {_NO_MEAN}")
-
     def empty_batch(self) -> None:
         """The gradient of nothing is of the shape of nothing."""
         empty = self.outputs[:0]
         try:
-            shape = self.run(empty, self.targets[:0] if self.has_rows else None)[self.gradient].shape
+            shape = self.run("", outputs=empty, targets=self.targets[:0] if self.has_rows else None)[
+                self.gradient
+            ].shape
         except Exception:
             # There is no mean or largest of nothing: it is refused loudly, however that is called.
             return
@@ -189,15 +181,15 @@ class _LossProbes:
         return {self.value: value, self.gradient: np.asarray(self.loss.backward())}
 
     def in_float32(self) -> None:
-        agreement_in_float32(self.results, np.random.default_rng(0), self.size)
+        agreement_in_float32(self.results, self.size)
 
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""
         rows = max(2, len(self.outputs))
         z, t = take_rows(self.outputs, rows), take_rows(self.targets, rows)
         with suppress(MinidlError):
-            when = f"with part of a batch ({_NO_MEAN}), "
-            whole, head, tail = (self.run(z[part], t[part], when, (MinidlError,)) for part in PARTS)
+            when = f"with part of a batch ({_NO_MEAN})"
+            whole, head, tail = (self.run(when, (MinidlError,), outputs=z[p], targets=t[p]) for p in PARTS)
             # Of the loss, the parts are added; of its gradient, they are rows.
             want = {name: np.r_[head[name] / rows, tail[name] * (1 - 1 / rows)] for name in whole}
             want[self.value] = want[self.value].sum()
