@@ -163,11 +163,9 @@ class _LossProbes:
 
     def empty_batch(self) -> None:
         """The gradient of nothing is of the shape of nothing."""
-        empty = self.outputs[:0]
+        empty, targets = self.outputs[:0], self.targets[:0] if self.has_rows else None
         try:
-            shape = self.run("", outputs=empty, targets=self.targets[:0] if self.has_rows else None)[
-                self.gradient
-            ].shape
+            shape = self.run("", outputs=empty, targets=targets)[self.gradient].shape
         except Exception:
             # There is no mean or largest of nothing: it is refused loudly, however that is called.
             return
@@ -186,7 +184,8 @@ class _LossProbes:
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""
         rows = max(2, len(self.outputs))
-        z, t = take_rows(self.outputs, rows), take_rows(self.targets, rows)
+        # In reverse order, of which nothing is kept by the number of rows.
+        z, t = (take_rows(a, rows)[::-1].copy() for a in (self.outputs, self.targets))
         with suppress(MinidlError):
             when = f"with part of a batch ({_NO_MEAN})"
             whole, head, tail = (self.run(when, (MinidlError,), outputs=z[p], targets=t[p]) for p in PARTS)
