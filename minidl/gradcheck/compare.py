@@ -300,9 +300,10 @@ class Comparison:
         """Return what all comparisons together say, and the report's statistics."""
         measured = joined(self._measured.values())
         # Of single entries, where there are any: along a direction a gradient may cancel to nothing but rounding.
-        errors = (joined(self._entries.values()) if self._entries else measured).summary()
+        entries = joined(self._entries.values())
+        errors = (measured if entries.kinked.all() else entries).summary()
         del errors["entries"]
-        undecided = self._undecided()
+        undecided = [] if self.findings else self._undecided()
         unclear = self._kinds[Kind.UNCLEAR]
         notes = self.subject.notes()
         if undecided:
@@ -318,8 +319,9 @@ class Comparison:
         if self._beside:
             notes.append(f"at a kink or near one, so compared at a point beside it too: {_names(self._beside)}")
         if self.unreached:
-            notes.append(f"no time was left for {_names(self.unreached)}")
-        in_doubt = bool(undecided or unclear or self.unreached)
+            longest = max(self._measured, key=lambda name: len(self._measured[name].lines), default="x")
+            notes.append(f"no time was left for {_names(self.unreached)}; most went into {longest}: make that smaller")
+        in_doubt = bool(undecided or unclear)
         return self._verdict(measured, in_doubt), errors | {
             "tensors": {name: entries.summary() for name, entries in self._entries.items()},
             "compared": len(measured.numeric),
@@ -331,6 +333,8 @@ class Comparison:
     def _verdict(self, measured: Compared, in_doubt: bool) -> Verdict:
         if self.findings:
             return Verdict.FAIL_VALUE
+        if self.unreached:
+            return Verdict.INCONCLUSIVE
         if not measured.numeric.any() and not measured.analytic.any():
             return Verdict.VACUOUS
         if in_doubt:
