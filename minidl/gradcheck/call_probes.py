@@ -1,19 +1,224 @@
-"""Contract probes of what is called once a step: a model's compute_gradients, a function and its vjp."""
+"""Contract probes of what is called once a step: losses, penalties, a model's compute_gradients, a function's vjp."""
 
-from functools import partial
+import copy
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from minidl._core.errors import MinidlError
+from minidl._core.checks import as_array
+from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
-from minidl.gradcheck.arrays import random_upstream
+from minidl.gradcheck.arrays import PARTS, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.layer_probes import instances_share_nothing
 from minidl.gradcheck.precision import DRAWS, Cast, agreement_in_float32, draws_after, exactness
-from minidl.gradcheck.probing import Arrays, Probes, Snapshot, attempt, fail
+from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Errors, Probes, Snapshot, Turns, attempt, fail, turns_of
 from minidl.gradcheck.subjects import Function, gradients_of
+from minidl.nn.losses import Loss
+from minidl.nn.losses.base import broadcast_by
 from minidl.nn.model import Model
+from minidl.nn.regularizers import Regularizer
+
+_NO_MEAN = "if the loss is no mean over its rows, set batch_independent = False"
+
+
+def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> None:
+    """In plain use calls agree, change nothing of the caller's, and return new and finite numbers."""
+    subject = _LossProbes(loss, outputs, targets)
+    subject.plain_use()
+    exactness(subject.results)
+
+
+def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
+    """Return what `loss` is put to out of the ordinary."""
+    subject = _LossProbes(loss, outputs, targets)
+    return [
+        subject.consumes,
+        subject.last_forward_counts,
+        subject.predictions_between,
+        subject.memory_layouts,
+        *([subject.empty_batch] * subject.has_rows),
+        *([subject.mean_of_parts] * (subject.has_rows and loss.batch_independent)),
+        subject.in_float32,
+    ]
+
+
+def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
+    """In plain use calls agree, leave w alone, and return a penalty of at least 0 and a new gradient."""
+    subject = _PenaltyProbes(regularizer, w)
+    subject.plain_use()
+    if (penalty := subject.plain["the penalty"]) < 0:
+        fail(f"penalty must be at least 0 and is {penalty:.12g}")
+    subject.gives_plain("with the penalty of another w between", (regularizer.penalty(0.75 * w) for _ in "1"))
+    if np.shares_memory(regularizer.gradient(w), regularizer.gradient(w)):
+        fail("gradient must return a new array, and returned memory that it returned before")
+    exactness(subject.results)
+
+
+def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
+    """Return what `regularizer` is put to out of the ordinary."""
+    subject = _PenaltyProbes(regularizer, w)
+    return [subject.memory_layouts, subject.empty_batch, subject.in_float32] if w.ndim else [subject.in_float32]
+
+
+def _float(what: str, value: Any) -> Array:
+    """Return `value` as an array without axes, or end the probe unless it is a finite float."""
+    if not isinstance(value, float):
+        fail(f"{what} must return a float and returned {type(value).__name__}")
+    if not np.isfinite(value):
+        fail(f"{what} returned {value} for finite numbers")
+    return np.array(float(value))
+
+
+class _LossProbes:
+    # What is called, with what, and what it returns.
+    forward, backward, inputs, value, gradient = "forward", "backward", "outputs", "the loss", "d outputs"
+    # Of the numbers on the way: a probability near 1 is rounded as 1 is.
+    size = 1.0
+
+    def __init__(self, loss: Any, outputs: Array, targets: Any) -> None:
+        self.loss = loss
+        self.outputs = outputs
+        self.targets = targets
+        # A loss may take targets that are no array; they are not taken apart then.
+        with suppress(InputError):
+            self.targets = as_array("targets", targets)
+        self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
+
+    def run(self, when: str, let_through: Errors = (), others: Turns = ALONE, **given: Any) -> Arrays:
+        """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
+        inputs = {"outputs": self.outputs.copy(), "targets": self.targets} | given
+        value = attempt(f"{when}, {self.forward}", lambda: self.loss.forward(*inputs.values()), let_through)
+        next(others, None)
+        gradient = attempt(f"{when}, {self.backward}", self.loss.backward)
+        next(others, None)
+        return {self.value: _float(f"{when}, {self.forward}", value), self.gradient: np.array(gradient)}
+
+    @cached_property
+    def plain(self) -> Arrays:
+        return self.run("in plain use")
+
+    def gives_plain(self, when: str, others: Turns = ALONE, **given: Any) -> None:
+        """Compare with plain use while others take turns, or while inputs lie otherwise in memory."""
+        self.compare(when, self.run(when, others=others, **given), self.plain)
+
+    def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "") -> None:
+        scale = largest(self.outputs, *want.values())
+        for name, value in want.items():
+            expect.close(when, name, got[name], value, scale, hint)
+
+    def plain_use(self) -> None:
+        given, targets = self.outputs.copy(), self.targets
+        if isinstance(targets, np.ndarray) and (said := broadcast_by(self.loss, targets, given.shape)):
+            fail(said, "targets")
+        watched = {self.inputs: given}
+        if isinstance(targets, np.ndarray):
+            watched["targets"] = targets = targets.copy()
+        results, forward = [], partial(self.loss.forward, given, targets)
+        for _ in range(2):
+            # A MinidlError is the loss's own word about outputs and targets, and so for the caller.
+            number = _float(self.forward, expect.untouched(self.forward, forward, watched, let_through=(MinidlError,)))
+            gradient = expect.untouched(self.backward, self.loss.backward, watched)
+            expect.array(self.backward, self.gradient, gradient, given.shape, given.dtype)
+            for name, array in watched.items():
+                if np.shares_memory(gradient, array):
+                    fail(f"{self.backward} returned a view of {name}; return a new array", self.gradient)
+            results.append((number, gradient.copy()))
+        for call, name, *both in zip((self.forward, self.backward), (self.value, self.gradient), *results, strict=True):
+            expect.same(call, name, *both)
+        self.beside_another(-0.75 * given, targets)
+        if self.has_rows:
+            self.beside_another(*(take_rows(a, len(given) + 1) for a in (given, targets)))
+
+    def beside_another(self, outputs: Array, targets: Any) -> None:
+        """Compare with plain use while a copy of the loss takes other outputs."""
+        other = copy.deepcopy(self.loss)
+        self.gives_plain(SHARED, turns_of(partial(other.forward, outputs, targets), other.backward))
+
+    def consumes(self) -> None:
+        self.run("in plain use")
+        expect.refused("a second backward after one forward", self.loss.backward)
+
+    def last_forward_counts(self) -> None:
+        attempt("forward", lambda: self.loss.forward(np.flip(self.outputs).copy(), self.targets))
+        self.gives_plain("after two forwards, of which the second counts")
+
+    def predictions_between(self) -> None:
+        given = self.outputs.copy()
+
+        def predict() -> None:
+            attempt("predict", lambda: self.loss.predict(given))
+            attempt("metrics", lambda: self.loss.metrics(given, self.targets))
+            # Not every loss has probabilities.
+            with suppress(MinidlError):
+                attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
+
+        calls = (expect.untouched("predict, metrics or probabilities", predict, {"outputs": given}) for _ in "1")
+        self.gives_plain("with predictions between forward and backward", calls, outputs=given)
+
+    def memory_layouts(self) -> None:
+        for layout, laid in layouts(self.outputs).items():
+            self.gives_plain(f"with {self.inputs} {layout}", outputs=laid)
+        for layout, laid in layouts(self.targets).items() if self.has_rows else ():
+            self.gives_plain(f"with targets {layout}", targets=laid)
+
+    def empty_batch(self) -> None:
+        """The gradient of nothing is of the shape of nothing."""
+        empty, targets = self.outputs[:0], self.targets[:0] if self.has_rows else None
+        try:
+            shape = self.run("", outputs=empty, targets=targets)[self.gradient].shape
+        except Exception:
+            # There is no mean or largest of nothing: it is refused loudly, however that is called.
+            return
+        if shape != empty.shape:
+            fail(f"with empty {self.inputs} of shape {empty.shape}, {self.gradient} has shape {shape}")
+
+    def results(self, cast: Cast) -> Arrays:
+        z = cast(self.outputs)
+        # A loss is a float of Python, whatever the outputs are.
+        value = np.array(self.loss.forward(z, self.targets), z.dtype)
+        return {self.value: value, self.gradient: np.asarray(self.loss.backward())}
+
+    def in_float32(self) -> None:
+        agreement_in_float32(self.results, self.size)
+
+    def mean_of_parts(self) -> None:
+        """The loss is a mean over rows, so parts weigh as many rows as they have."""
+        rows = max(2, len(self.outputs))
+        # In reverse order, of which nothing is kept by the number of rows.
+        z, t = (take_rows(a, rows)[::-1].copy() for a in (self.outputs, self.targets))
+        with suppress(MinidlError):
+            when = f"with part of a batch ({_NO_MEAN})"
+            whole, head, tail = (self.run(when, (MinidlError,), outputs=z[p], targets=t[p]) for p in PARTS)
+            # Of the loss, the parts are added; of its gradient, they are rows.
+            want = {name: np.r_[head[name] / rows, tail[name] * (1 - 1 / rows)] for name in whole}
+            want[self.value] = want[self.value].sum()
+            self.compare("against the mean of its rows", whole, want, f"; {_NO_MEAN}")
+
+
+class _Penalty:
+    """A regularizer, called as a loss of the weight is."""
+
+    def __init__(self, regularizer: Regularizer) -> None:
+        self.regularizer = regularizer
+
+    def forward(self, w: Array, _: None) -> float:
+        self.w = w
+        return self.regularizer.penalty(w)
+
+    def backward(self) -> Array:
+        return self.regularizer.gradient(self.w)
+
+
+class _PenaltyProbes(_LossProbes):
+    forward, backward, inputs, value, gradient = "penalty", "gradient", "w", "the penalty", "the gradient"
+    # A penalty or gradient may be of any size.
+    size = 0.0
+
+    def __init__(self, regularizer: Regularizer, w: Array) -> None:
+        super().__init__(_Penalty(regularizer), w, None)
 
 
 def purity_of_model(model: Model, x: Array, y: Any) -> None:

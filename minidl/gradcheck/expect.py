@@ -25,19 +25,13 @@ def untouched(
 
 
 def twice(
-    what: str,
-    call: Callable[[], Arrays],
-    watched: Arrays,
-    between: Callable[[], object] = tuple,
-    hint: str = "",
-    state: Collection[str] = (),
+    what: str, call: Callable[[], Arrays], watched: Arrays, hint: str = "", state: Collection[str] = ()
 ) -> Arrays:
     """Return what `call` returns, if it does so twice and leaves `watched` arrays alone."""
-    first = untouched(what, call, watched, state=state)
-    between()
-    for name, value in untouched(what, call, watched, state=state).items():
-        same(what, name, first[name], value, hint)
-    return first
+    found, again = (untouched(what, call, watched, state=state) for _ in range(2))
+    for name, value in found.items():
+        same(what, name, value, again[name], hint)
+    return found
 
 
 def unchanged(what: str, name: str, now: Array, before: Array, verdict: Verdict = Verdict.FAIL_CONTRACT) -> None:

@@ -181,22 +181,21 @@ def _purity(calls: Calls, rng: np.random.Generator) -> None:
         if not callable(function):
             raise InputError(f"expected {name} to be callable, got {function!r:.80}")
         given = {key: argument.copy() for key, argument in arguments.items()}
-        visit = partial(_visit_elsewhere, calls, rng)
-        visit()
-        call = partial(named, name, function, given)
-        first = expect.twice(name, call, given, visit, "; other points were visited between")[name]
+        call = partial(_after_others, calls, rng, name, given)
+        first = expect.twice(name, call, given, "; other points were visited between")[name]
         # A number may be an array of one.
         if first.shape != shape and (shape or first.size != 1):
             fail(f"expected {name} to return {f'shape {shape}' if shape else 'a number'}, got shape {first.shape}")
 
 
-def _visit_elsewhere(calls: Calls, rng: np.random.Generator) -> None:
-    """Call everything at another point, so that what is remembered from there shows."""
+def _after_others(calls: Calls, rng: np.random.Generator, name: str, given: Arrays) -> Arrays:
+    """Call everything at another point, so that what is remembered from there shows, and then one at the given."""
     for function, arguments, _ in calls.values():
         point, *others = (argument.copy() for argument in arguments.values())
         # It may be outside of the domain.
         with suppress(Exception):
             function(_near(point, rng), *others)
+    return named(name, calls[name][0], given)
 
 
 def _near(x: Array, rng: np.random.Generator) -> Array:
