@@ -209,7 +209,9 @@ class _Penalty:
         return self.regularizer.penalty(w)
 
     def backward(self) -> Array:
-        return self.regularizer.gradient(self.w)
+        gradient = self.regularizer.gradient(self.w)
+        # Of a weight without axes, NumPy makes a scalar.
+        return np.asarray(gradient) if np.isscalar(gradient) else gradient
 
 
 class _PenaltyProbes(_LossProbes):

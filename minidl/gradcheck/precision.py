@@ -91,15 +91,15 @@ def agreement_in_float32(results: Results, size: float | None = None) -> None:
 
     `size` is that of the numbers on the way, whose rounding is in the results; None is that of the largest result.
     """
-    rng, what = np.random.default_rng(0), "in float32, forward or backward"
+    what = "in float32, forward or backward"
     exact, value = (attempt(what, partial(results, _cast(t))) for t in (np.float64, np.float32))
     # What is drawn in the dtype of the input is another noise.
     if not np.array_equal(exact.pop(DRAWS, 0), value.pop(DRAWS, 0)):
         return
     # How far results move when inputs are rounded differently: what cancels in them moves much. In float32 the rounding
     # on the way shows too, such as that of a mean which float64 takes away without a trace.
-    moved = _nearby(results, _cast(np.float64, rng), exact)
-    others = [_nearby(results, _cast(np.float32, rng), value) for _ in range(3)]
+    moved = [_nearby(results, _cast(np.float64, sign), exact) for sign in (1.0, -1.0)]
+    others = [_nearby(results, _cast(np.float32, *to), value) for to in ((1.0, 0), (-1.0, 0), (1.0, 1))]
     size = max(map(size_of, exact.values())) if size is None else size
     for name, got in value.items():
         want = exact[name]
@@ -110,7 +110,8 @@ def agreement_in_float32(results: Results, size: float | None = None) -> None:
         scale = size_of(want[fits := np.abs(want) < 0.1 * _LARGEST])
         # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
         allowed = _TINY + 5e-4 * scale + 30 * _EPS * size
-        moves = 100 * np.abs(moved[name] - want) + 10 * np.max([np.abs(other[name] - got) for other in others], axis=0)
+        moves = 100 * np.max([np.abs(other[name] - want) for other in moved], axis=0)
+        moves += 10 * np.max([np.abs(other[name] - got) for other in others], axis=0)
         # Where a nudge changes an entry altogether, as at a jump, rounding may do so too.
         fits &= ~(moves > 0.1 * scale + allowed)
         allowed += float(moves[fits].max(initial=0.0, where=np.isfinite(moves[fits])))
@@ -128,14 +129,13 @@ def _step(length: float, seed: int) -> Cast:
     return lambda a: np.array(a * (1 + length * rng.uniform(0.5, 1.0, a.shape) * rng.choice([-1.0, 1.0], a.shape)))
 
 
-def _cast(dtype: DTypeLike, rng: np.random.Generator | None = None) -> Cast:
-    """Return what rounds to float32, with `rng` up or down by one unit, and gives the numbers in `dtype`."""
+def _cast(dtype: DTypeLike, sign: float = 0.0, seed: int = 0) -> Cast:
+    """Return what rounds to float32, and gives the numbers in `dtype`; with a sign, each goes up or down by one unit.
 
-    def cast(array: Array) -> Array:
-        signs = 0.0 if rng is None else rng.choice([-1.0, 1.0], array.shape)
-        return np.array(array.astype(np.float32) * (1 + _EPS * signs), dtype)
-
-    return cast
+    What goes up with one sign goes down with the other.
+    """
+    rng = np.random.default_rng(seed)
+    return lambda a: np.array(a.astype(np.float32) * (1 + _EPS * sign * rng.choice([-1.0, 1.0], a.shape)), dtype)
 
 
 def _nearby(results: Results, cast: Cast, here: Arrays) -> Arrays:
