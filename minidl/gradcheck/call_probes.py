@@ -187,13 +187,14 @@ class _LossProbes:
     def mean_of_parts(self) -> None:
         """The loss is a mean over rows, so parts weigh as many rows as they have."""
         rows = max(2, len(self.outputs))
-        # In reverse order, of which nothing is kept by the number of rows.
-        z, t = (take_rows(a, rows)[::-1].copy() for a in (self.outputs, self.targets))
+        z, t = (take_rows(a, rows) for a in (self.outputs, self.targets))
         with suppress(MinidlError):
             when = f"with part of a batch ({_NO_MEAN})"
-            whole, head, tail = (self.run(when, (MinidlError,), outputs=z[p], targets=t[p]) for p in PARTS)
+            # The whole in reverse order, of which nothing is kept by the number of rows.
+            parts = (slice(None, None, -1), *PARTS[1:])
+            whole, head, tail = (self.run(when, (MinidlError,), outputs=z[p].copy(), targets=t[p]) for p in parts)
             # Of the loss, the parts are added; of its gradient, they are rows.
-            want = {name: np.r_[head[name] / rows, tail[name] * (1 - 1 / rows)] for name in whole}
+            want = {name: np.r_[head[name] / rows, tail[name] * (1 - 1 / rows)][::-1] for name in whole}
             want[self.value] = want[self.value].sum()
             self.compare("against the mean of its rows", whole, want, f"; {_NO_MEAN}")
 
