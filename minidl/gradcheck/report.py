@@ -19,7 +19,7 @@ class Verdict(Enum):
     FAIL_CONTRACT = "a rule of the contract is broken, whatever the values"
     NONDETERMINISTIC = "two calls at the same point differ"
     STATE_CHANGED = "a call changed state that it must leave alone"
-    INCONCLUSIVE = "too many numerical derivatives are too uncertain to decide"
+    INCONCLUSIVE = "too much is uncertain, or was not reached, to decide"
     VACUOUS = "no numerical derivative exceeds its error bar, so a pass would mean nothing"
 
     @property

@@ -14,7 +14,7 @@ from minidl.testing.contract import ContractError
 from minidl.testing.drawing_contract import check_augmentation_contract, check_initializer_contract
 from minidl.testing.model_contract import check_layer_contract, check_loss_contract, check_regularizer_contract
 from minidl.testing.optimizer_contract import check_optimizer_contract, check_schedule_contract
-from minidl.testing.parametrize import contract_report, parametrize_checks
+from minidl.testing.parametrize import parametrize_checks
 from minidl.testing.stateful import layer_machine
 from minidl.testing.strategies import given_layer_cases, given_loss_cases, layer_cases, loss_cases
 
@@ -30,7 +30,6 @@ __all__ = [
     "check_optimizer_contract",
     "check_regularizer_contract",
     "check_schedule_contract",
-    "contract_report",
     "extremes",
     "given_layer_cases",
     "given_loss_cases",

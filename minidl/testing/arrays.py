@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_count, as_number
+from minidl._core.checks import as_count
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import layouts
+from minidl.testing.contract import Shape, as_shape
 
-Shape = tuple[int, ...]
 Values = Callable[[Shape], st.SearchStrategy[Array]]
 
 SIDES = st.integers(1, 4)
@@ -52,8 +52,6 @@ def off_kinks(draw: st.DrawFn, shape: Shape) -> Array:
 
 def bounded(low: float, high: float) -> Values:
     """Return a `values` of distinct numbers above `low` and below `high`, such as probabilities."""
-    if not as_number("low", low) < as_number("high", high):
-        raise InputError(f"bounded: expected low < high, got {low!r} and {high!r}")
     return lambda shape: off_kinks(shape).map(lambda x: low + (high - low) * (0.5 + 8 * x / max(64, x.size)))
 
 
@@ -99,17 +97,12 @@ def batches(
         `off_kinks`, `ties`, `zeros`, `extremes`, or any other that returns a strategy of arrays.
     """
     check_callable("values", values)
-    row = as_row("features", features)
-    n = draw(other_than(row[0], sides=SIZES) if rows is None else as_strategy(rows))
+    row = as_shape("features", features)
+    n = draw(other_than(row[0]) if rows is None else as_strategy(rows))
     x = draw(values((as_count("rows", n), *row)))
     if dtype is not None or x.dtype.kind == "f":
         x = x.astype(draw(DTYPES) if dtype is None else dtype)
     return [x, *layouts(x).values()][draw(LAYOUTS)]
-
-
-def as_row(name: str, features: Any) -> Shape:
-    """Return the shape of one row that is given as a number or a shape."""
-    return tuple(as_count(name, side) for side in (features if isinstance(features, tuple | list) else [features]))
 
 
 def check_callable(name: str, value: Any) -> None:
@@ -125,10 +118,10 @@ def as_strategy(value: Any) -> st.SearchStrategy[Any]:
 
 # To build and validate a strategy takes longer than to draw from it.
 @functools.cache
-def other_than(side: int, least: int = 1, sides: st.SearchStrategy[int] = SIDES) -> st.SearchStrategy[int]:
-    """Draw 1 to 4 (or from `sides`), at least `least`, more often than not another number than `side`."""
-    sides = sides.filter(lambda drawn: drawn >= least)
-    return st.one_of(sides, sides.filter(lambda other: other != side))
+def other_than(side: int, least: int = 1) -> st.SearchStrategy[int]:
+    """Draw from `SIZES`, at least `least`, more often than not another number than `side`."""
+    sizes = SIZES.filter(lambda drawn: drawn >= least)
+    return st.one_of(sizes, sizes.filter(lambda other: other != side))
 
 
 def logits(n: int, classes: int, *, dtype: DTypeLike | None = None) -> st.SearchStrategy[Array]:

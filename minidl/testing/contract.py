@@ -97,17 +97,6 @@ def require_equal(what: str, got: Any, expected: Any, advice: str = "") -> None:
         raise ContractError(f"{what}: expected {expected[index]} at {index}, got {got[index]}{advice}")
 
 
-def require_raises(what: str, errors: type[Exception], call: Callable[[], Any]) -> None:
-    """Raise ContractError unless `call` raises one of `errors`."""
-    try:
-        call()
-    except errors:
-        return
-    except Exception as error:
-        raise ContractError(f"{what}: expected {errors.__name__}, got {type(error).__name__}: {error}") from error
-    raise ContractError(f"{what}: expected {errors.__name__}, got no error")
-
-
 def sample(shape: tuple[int, ...], seed: int, dtype: Any = np.float64) -> Array:
     """Return numbers in memory nobody may write to: none near 0 or 1, no two alike, of both signs."""
     size = int(np.prod(shape))

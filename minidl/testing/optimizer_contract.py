@@ -12,7 +12,7 @@ from minidl._core.checks import as_count, is_number
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.nn.parameter import Parameter
-from minidl.testing.contract import Contract, require, require_equal, require_raises, sample
+from minidl.testing.contract import Contract, require, require_equal, sample
 from minidl.training.optimizers import Optimizer, Schedule
 
 # Of the gradients, step by step: after large ones a small one of the other sign, where a rule that goes by signs
@@ -48,10 +48,6 @@ def check_optimizer_contract(make: Callable[[], Optimizer]) -> None:
 
 class OptimizerContract(Contract):
     _kind = Optimizer
-
-    def is_deterministic(self) -> None:
-        first, second = (_walk(self._make(), _weight()) for _ in range(2))
-        require_equal("two optimizers of make differ, the weight", second, first, "; seed what it draws")
 
     def moves_against_the_gradient_of_a_parabola(self) -> None:
         optimizer = self._make()
@@ -142,7 +138,11 @@ class OptimizerContract(Contract):
     def refuses_another_model(self) -> None:
         optimizer = self._make()
         _walk(optimizer, _weight())
-        require_raises("a step with another model's parameter", MinidlError, lambda: _walk(optimizer, _weight()))
+        try:
+            _walk(optimizer, _weight())
+        except MinidlError:
+            return
+        require(False, "a step with another model's parameter is not refused")
 
 
 def _weight(dtype: Any = np.float64, order: Any = "C") -> Parameter:

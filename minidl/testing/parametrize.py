@@ -1,14 +1,11 @@
-"""The rules of a contract one by one: each as a pytest test of its own, or as a row of a table."""
+"""The rules of a contract one by one, each as a pytest test of its own."""
 
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
-from unittest import SkipTest
 
-from minidl._core.errors import GradientCheckError, InputError
-from minidl._core.tables import text_table
-from minidl.testing.contract import Contract, ContractError
+from minidl._core.errors import InputError
+from minidl.testing.contract import Contract
 
 
 def parametrize_checks(subjects: Iterable[Any], expected_failures: Mapping[str, str] | None = None) -> Any:
@@ -47,55 +44,11 @@ def parametrize_checks(subjects: Iterable[Any], expected_failures: Mapping[str, 
     return pytest.mark.parametrize("check", tests)
 
 
-class ContractReport(list[tuple[str, str, str]]):
-    """A tuple (rule, status, reason) for each rule; the status is "passed", "failed", "warned" or "skipped"."""
-
-    def __repr__(self) -> str:
-        rows = [(rule, status, " ".join(reason.split())[:150]) for rule, status, reason in self]
-        return text_table(("rule", "status", "reason"), rows)
-
-
-def contract_report(make: Callable[[], Any], *arguments: Any) -> ContractReport:
-    """Check each rule of a contract and return a table of what came of it; a broken rule raises nothing.
-
-    Parameters
-    ----------
-    make, *arguments
-        What the ``check_..._contract`` of the kind that `make` returns takes.
-
-    Examples
-    --------
-    >>> from minidl import SGD, ConstantRate
-    >>> contract_report(lambda: ConstantRate(0.1))
-    rule                                   status  reason
-    rates_are_finite_numbers_from_zero_up  passed
-    same_step_same_rate                    passed
-    """
-    contract, report = _contract_of((make, *arguments)), ContractReport()
-    for rule in contract._rules():
-        status, reason = "passed", ""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                contract._check_rule(rule)
-            except SkipTest as skipped:
-                status, reason = "skipped", str(skipped)
-            except (ContractError, GradientCheckError) as error:
-                status, reason = "failed", str(error).partition(f"{rule!r}:")[2].strip()
-        if caught and status == "passed":
-            status, reason = "warned", str(caught[0].message)
-        report.append((rule, status, reason))
-    return report
-
-
 def _contract_of(subject: Any) -> Contract:
     make, *arguments = subject if isinstance(subject, tuple) else (subject,)
     made = make() if callable(make) else make
-    kinds = {cls._kind.__name__: cls for cls in Contract.__subclasses__()}
-    for kind, cls in kinds.items():
-        if isinstance(made, cls._kind):
-            try:
-                return cls(make, *arguments)
-            except TypeError as error:
-                raise InputError(f"expected what check_{kind.lower()}_contract takes, got: {error}") from None
-    raise InputError(f"make: expected its result to be one of {', '.join(kinds)}, got {made!r:.80}")
+    for contract in Contract.__subclasses__():
+        if isinstance(made, contract._kind):
+            return contract(make, *arguments)
+    kinds = ", ".join(contract._kind.__name__ for contract in Contract.__subclasses__())
+    raise InputError(f"make: expected its result to be one of {kinds}, got {made!r:.80}")

