@@ -71,4 +71,9 @@ def take_rows(a: Array, rows: int) -> Array:
 
 def largest(*arrays: Array) -> float:
     """Return the largest absolute entry, at least 1."""
-    return max([1.0, *(float(np.abs(array).max(initial=0.0)) for array in arrays)])
+    return max([1.0, *map(size_of, arrays)])
+
+
+def size_of(array: Array) -> float:
+    """Return the largest absolute entry, 0 if there is none."""
+    return float(np.abs(array).max(initial=0.0))

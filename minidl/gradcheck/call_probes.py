@@ -1,21 +1,227 @@
-"""Contract probes of what is called once a step: a model's compute_gradients, a function and its vjp."""
+"""Contract probes of what is called once a step: losses, penalties, a model's compute_gradients, a function's vjp."""
 
-from collections.abc import Mapping
-from functools import partial
+import copy
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from minidl._core.errors import MinidlError
+from minidl._core.checks import as_array
+from minidl._core.errors import InputError, MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
-from minidl.gradcheck.arrays import largest, random_upstream
+from minidl.gradcheck.arrays import PARTS, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.layer_probes import instances_share_nothing
 from minidl.gradcheck.precision import DRAWS, Cast, agreement_in_float32, draws_after, exactness
-from minidl.gradcheck.probing import Arrays, Probes, Snapshot, attempt, fail
-from minidl.gradcheck.report import Verdict
+from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Errors, Probes, Snapshot, Turns, attempt, fail, turns_of
 from minidl.gradcheck.subjects import Function, gradients_of
+from minidl.nn.losses import Loss
+from minidl.nn.losses.base import broadcast_by
 from minidl.nn.model import Model
+from minidl.nn.regularizers import Regularizer
+
+_NO_MEAN = "if the loss is no mean over its rows, set batch_independent = False"
+
+
+def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> None:
+    """In plain use calls agree, change nothing of the caller's, and return new and finite numbers."""
+    subject = _LossProbes(loss, outputs, targets)
+    subject.plain_use()
+    exactness(subject.results)
+
+
+def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
+    """Return what `loss` is put to out of the ordinary."""
+    subject = _LossProbes(loss, outputs, targets)
+    return [
+        subject.consumes,
+        subject.last_forward_counts,
+        subject.predictions_between,
+        subject.memory_layouts,
+        *([subject.empty_batch] * subject.has_rows),
+        *([subject.mean_of_parts] * (subject.has_rows and loss.batch_independent)),
+        subject.in_float32,
+    ]
+
+
+def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
+    """In plain use calls agree, leave w alone, and return a penalty of at least 0 and a new gradient."""
+    subject = _PenaltyProbes(regularizer, w)
+    subject.plain_use()
+    if (penalty := subject.plain["the penalty"]) < 0:
+        fail(f"penalty must be at least 0 and is {penalty:.12g}")
+    subject.gives_plain("with the penalty of another w between", (regularizer.penalty(0.75 * w) for _ in "1"))
+    if np.shares_memory(regularizer.gradient(w), regularizer.gradient(w)):
+        fail("gradient must return a new array, and returned memory that it returned before")
+    exactness(subject.results)
+
+
+def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
+    """Return what `regularizer` is put to out of the ordinary."""
+    subject = _PenaltyProbes(regularizer, w)
+    return [subject.memory_layouts, subject.empty_batch, subject.in_float32] if w.ndim else [subject.in_float32]
+
+
+def _float(what: str, value: Any) -> Array:
+    """Return `value` as an array without axes, or end the probe unless it is a finite float."""
+    if not isinstance(value, float):
+        fail(f"{what} must return a float and returned {type(value).__name__}")
+    if not np.isfinite(value):
+        fail(f"{what} returned {value} for finite numbers")
+    return np.array(float(value))
+
+
+class _LossProbes:
+    # What is called, with what, and what it returns.
+    forward, backward, inputs, value, gradient = "forward", "backward", "outputs", "the loss", "d outputs"
+    # Of the numbers on the way: a probability near 1 is rounded as 1 is.
+    size = 1.0
+
+    def __init__(self, loss: Any, outputs: Array, targets: Any) -> None:
+        self.loss = loss
+        self.outputs = outputs
+        self.targets = targets
+        # A loss may take targets that are no array; they are not taken apart then.
+        with suppress(InputError):
+            self.targets = as_array("targets", targets)
+        self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
+
+    def run(self, when: str, let_through: Errors = (), others: Turns = ALONE, **given: Any) -> Arrays:
+        """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
+        inputs = {"outputs": self.outputs.copy(), "targets": self.targets} | given
+        value = attempt(f"{when}, {self.forward}", lambda: self.loss.forward(*inputs.values()), let_through)
+        next(others, None)
+        gradient = attempt(f"{when}, {self.backward}", self.loss.backward)
+        next(others, None)
+        return {self.value: _float(f"{when}, {self.forward}", value), self.gradient: np.array(gradient)}
+
+    @cached_property
+    def plain(self) -> Arrays:
+        return self.run("in plain use")
+
+    def gives_plain(self, when: str, others: Turns = ALONE, **given: Any) -> None:
+        """Compare with plain use while others take turns, or while inputs lie otherwise in memory."""
+        self.compare(when, self.run(when, others=others, **given), self.plain)
+
+    def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "") -> None:
+        scale = largest(self.outputs, *want.values())
+        for name, value in want.items():
+            expect.close(when, name, got[name], value, scale, hint)
+
+    def plain_use(self) -> None:
+        given, targets = self.outputs.copy(), self.targets
+        if isinstance(targets, np.ndarray) and (said := broadcast_by(self.loss, targets, given.shape)):
+            fail(said, "targets")
+        watched = {self.inputs: given}
+        if isinstance(targets, np.ndarray):
+            watched["targets"] = targets = targets.copy()
+        results, forward = [], partial(self.loss.forward, given, targets)
+        for _ in range(2):
+            # A MinidlError is the loss's own word about outputs and targets, and so for the caller.
+            number = _float(self.forward, expect.untouched(self.forward, forward, watched, let_through=(MinidlError,)))
+            gradient = expect.untouched(self.backward, self.loss.backward, watched)
+            expect.array(self.backward, self.gradient, gradient, given.shape, given.dtype)
+            for name, array in watched.items():
+                if np.shares_memory(gradient, array):
+                    fail(f"{self.backward} returned a view of {name}; return a new array", self.gradient)
+            results.append((number, gradient.copy()))
+        for call, name, *both in zip((self.forward, self.backward), (self.value, self.gradient), *results, strict=True):
+            expect.same(call, name, *both)
+        self.beside_another(-0.75 * given, targets)
+        if self.has_rows:
+            self.beside_another(*(take_rows(a, len(given) + 1) for a in (given, targets)))
+
+    def beside_another(self, outputs: Array, targets: Any) -> None:
+        """Compare with plain use while a copy of the loss takes other outputs."""
+        other = copy.deepcopy(self.loss)
+        self.gives_plain(SHARED, turns_of(partial(other.forward, outputs, targets), other.backward))
+
+    def consumes(self) -> None:
+        self.run("in plain use")
+        expect.refused("a second backward after one forward", self.loss.backward)
+
+    def last_forward_counts(self) -> None:
+        attempt("forward", lambda: self.loss.forward(np.flip(self.outputs).copy(), self.targets))
+        self.gives_plain("after two forwards, of which the second counts")
+
+    def predictions_between(self) -> None:
+        given = self.outputs.copy()
+
+        def predict() -> None:
+            attempt("predict", lambda: self.loss.predict(given))
+            attempt("metrics", lambda: self.loss.metrics(given, self.targets))
+            # Not every loss has probabilities.
+            with suppress(MinidlError):
+                attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
+
+        calls = (expect.untouched("predict, metrics or probabilities", predict, {"outputs": given}) for _ in "1")
+        self.gives_plain("with predictions between forward and backward", calls, outputs=given)
+
+    def memory_layouts(self) -> None:
+        for layout, laid in layouts(self.outputs).items():
+            self.gives_plain(f"with {self.inputs} {layout}", outputs=laid)
+        for layout, laid in layouts(self.targets).items() if self.has_rows else ():
+            self.gives_plain(f"with targets {layout}", targets=laid)
+
+    def empty_batch(self) -> None:
+        """The gradient of nothing is of the shape of nothing."""
+        empty, targets = self.outputs[:0], self.targets[:0] if self.has_rows else None
+        try:
+            shape = self.run("", outputs=empty, targets=targets)[self.gradient].shape
+        except Exception:
+            # There is no mean or largest of nothing: it is refused loudly, however that is called.
+            return
+        if shape != empty.shape:
+            fail(f"with empty {self.inputs} of shape {empty.shape}, {self.gradient} has shape {shape}")
+
+    def results(self, cast: Cast) -> Arrays:
+        z = cast(self.outputs)
+        # A loss is a float of Python, whatever the outputs are.
+        value = np.array(self.loss.forward(z, self.targets), z.dtype)
+        return {self.value: value, self.gradient: np.asarray(self.loss.backward())}
+
+    def in_float32(self) -> None:
+        agreement_in_float32(self.results, self.size)
+
+    def mean_of_parts(self) -> None:
+        """The loss is a mean over rows, so parts weigh as many rows as they have."""
+        rows = max(2, len(self.outputs))
+        z, t = (take_rows(a, rows) for a in (self.outputs, self.targets))
+        with suppress(MinidlError):
+            when = f"with part of a batch ({_NO_MEAN})"
+            # The whole in reverse order, of which nothing is kept by the number of rows.
+            parts = (slice(None, None, -1), *PARTS[1:])
+            whole, head, tail = (self.run(when, (MinidlError,), outputs=z[p].copy(), targets=t[p]) for p in parts)
+            # Of the loss, the parts are added; of its gradient, they are rows.
+            want = {name: np.r_[head[name] / rows, tail[name] * (1 - 1 / rows)][::-1] for name in whole}
+            want[self.value] = want[self.value].sum()
+            self.compare("against the mean of its rows", whole, want, f"; {_NO_MEAN}")
+
+
+class _Penalty:
+    """A regularizer, called as a loss of the weight is."""
+
+    def __init__(self, regularizer: Regularizer) -> None:
+        self.regularizer = regularizer
+
+    def forward(self, w: Array, _: None) -> float:
+        self.w = w
+        return self.regularizer.penalty(w)
+
+    def backward(self) -> Array:
+        gradient = self.regularizer.gradient(self.w)
+        # Of a weight without axes, NumPy makes a scalar.
+        return np.asarray(gradient) if np.isscalar(gradient) else gradient
+
+
+class _PenaltyProbes(_LossProbes):
+    forward, backward, inputs, value, gradient = "penalty", "gradient", "w", "the penalty", "the gradient"
+    # A penalty or gradient may be of any size.
+    size = 0.0
+
+    def __init__(self, regularizer: Regularizer, w: Array) -> None:
+        super().__init__(_Penalty(regularizer), w, None)
 
 
 def purity_of_model(model: Model, x: Array, y: Any) -> None:
@@ -23,19 +229,14 @@ def purity_of_model(model: Model, x: Array, y: Any) -> None:
     # What is wrong with x or y, the model says itself.
     attempt("compute_loss", lambda: model.compute_loss(x, y), (MinidlError,))
     snapshot, given = Snapshot(model.network), x.copy()
-    values, compute = snapshot.values, partial(model.compute_gradients, given, y)
-    terms = expect.untouched("compute_gradients", compute, values, {"x": given}, state=values)
-    first = {path: p.grad.copy() for path, p in model.parameters.items()}
-    snapshot.restore()
-    again = attempt("a second compute_gradients", lambda: model.compute_gradients(x.copy(), y))
-    if terms != again:
-        fail(f"compute_gradients returned {terms}, and then {again}", verdict=Verdict.NONDETERMINISTIC)
-    for path, parameter in model.parameters.items():
-        if not np.array_equal(first[path], parameter.grad):
-            reason = "two calls of compute_gradients at the same point leave two different gradients"
-            if np.allclose(parameter.grad, 2 * first[path]):
-                fail(f"{reason}: the second is twice the first, is zero_grad missing?", path)
-            fail(reason, path, None, Verdict.NONDETERMINISTIC)
+
+    def compute() -> Arrays:
+        snapshot.restore()
+        terms = model.compute_gradients(given, y)
+        return {"the cost or the loss": np.array(terms)} | {path: p.grad.copy() for path, p in model.parameters.items()}
+
+    watched, hint = snapshot.values | {"x": given}, "; is zero_grad missing?"
+    expect.twice("compute_gradients", compute, watched, hint=hint, state=snapshot.values)
     snapshot.restore()
     instances_share_nothing(model.network, x)
     exactness(partial(_results_of_model, model, x, y))
@@ -69,33 +270,35 @@ def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
 def precision_of_model(model: Model, x: Array, y: Any) -> None:
     """Cost and gradients in float32 are near those in float64."""
     # A probability near 1 is rounded as 1 is.
-    agreement_in_float32(partial(_results_of_model, model, x, y), np.random.default_rng(0), 1.0)
+    agreement_in_float32(partial(_results_of_model, model, x, y), 1.0)
 
 
-def purity_of_function(f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator) -> None:
+def purity_of_function(f: Function, vjp: Function, points: Arrays, rng: np.random.Generator) -> None:
     """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
     given = {name: point.copy() for name, point in points.items()}
-    arguments = [*given.values()]
-    y, again = (numbers("f", expect.untouched("f", lambda: f(*arguments), given)) for _ in range(2))
-    expect.same("f", "y", y, again)
+    y = expect.twice("f", partial(named, "f", f, given), given)["f"]
     dy = random_upstream(y.shape, rng)
-    back = partial(gradients_of, vjp, dy, arguments)
-    found, seconds = (expect.untouched("vjp", back, given, {"dy": dy}) for _ in range(2))
-    if len(found) != len(points):
-        fail(f"vjp returned {len(found)} gradients for {len(points)} arguments")
-    for (name, point), *both in zip(points.items(), found, seconds, strict=True):
-        gradient, again = (numbers(f"vjp, for {name},", value) for value in both)
-        if gradient.shape != point.shape:
-            fail(f"expected a gradient of shape {point.shape}, got shape {gradient.shape}", name)
-        expect.same("vjp", name, gradient, again)
+    for name, gradient in expect.twice("vjp", partial(_gradients, "vjp", vjp, dy, given), given | {"dy": dy}).items():
+        if gradient.shape != points[name].shape:
+            fail(f"expected a gradient of shape {points[name].shape}, got shape {gradient.shape}", name)
 
     def results(cast: Cast) -> Arrays:
-        arguments = [*map(cast, points.values())]
-        y = np.array(f(*arguments), dtype=np.float64)
-        found = gradients_of(vjp, cast(dy), arguments)
-        return {"y": y} | {name: np.array(g, dtype=np.float64) for name, g in zip(points, found, strict=True)}
+        at = {name: cast(point) for name, point in points.items()}
+        return named("y", f, at) | _gradients("vjp", vjp, cast(dy), at)
 
     exactness(results)
+
+
+def _gradients(what: str, vjp: Function, dy: Array, points: Arrays) -> Arrays:
+    found = gradients_of(vjp, dy, [*points.values()])
+    if len(found) != len(points):
+        fail(f"{what} returned {len(found)} gradients for {len(points)} arguments")
+    return {name: numbers(f"{what}, for {name},", value) for name, value in zip(points, found, strict=True)}
+
+
+def named(name: str, function: Function, given: Arrays) -> Arrays:
+    """Return what a user's function returns, by its name."""
+    return {name: numbers(name, function(*given.values()))}
 
 
 def numbers(what: str, value: Any) -> Array:
@@ -109,32 +312,12 @@ def numbers(what: str, value: Any) -> Array:
 
 
 def behaviour_of_function(
-    f: Function, vjp: Function, points: Mapping[str, Array], rng: np.random.Generator, what: str = "vjp", by: str = "dy"
+    f: Function, vjp: Function, points: Arrays, rng: np.random.Generator, what: str = "vjp", by: str = "dy"
 ) -> Probes:
-    """The gradient is linear in dy, also far out, where a clipping would show; `what` and `by` are the user's words."""
+    """The gradient is linear in dy; `what` and `by` are the user's words."""
 
-    def of(dy: Array) -> list[Array]:
-        found = attempt(what, lambda: gradients_of(vjp, dy.copy(), [*map(np.copy, points.values())]))
-        return [np.array(gradient) for gradient in found]
+    def of(dy: Array) -> Arrays:
+        copies = {name: point.copy() for name, point in points.items()}
+        return attempt(what, partial(_gradients, what, vjp, dy.copy(), copies))
 
-    def linear() -> None:
-        y = np.asarray(f(*points.values()))
-        u, v = (random_upstream(y.shape, rng) for _ in range(2))
-        of_u, of_v = of(u), of(v)
-        # Where a gradient cancels, all of it is rounding, which the last digits of dy change; that of a typical slope
-        # is allowed too, as a single number may by luck stay.
-        nudged = [of(u * (1 + 2.0**-40 * rng.uniform(-1.0, 1.0, u.shape))) for _ in range(8)]
-        for i, (name, x) in enumerate(points.items()):
-            noise = 100 * max(np.abs(near[i] - of_u[i]).max() for near in nudged)
-            noise += 2e-15 * largest(y, *points.values()) / (np.abs(x).max() or 1.0)
-            # Powers of two change no digit.
-            for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0)]:
-                dy = a * u + b * v
-                allowed = 1e-9 * (np.abs(a * of_u[i]).max() + np.abs(b * of_v[i]).max()) + a * noise
-                if np.abs(of(dy)[i] - (a * of_u[i] + b * of_v[i])).max() > allowed + 1e-12 * np.abs(dy).max():
-                    rule = f"{a:g} times {by} does not give {a:g} times the result"
-                    if b:
-                        rule = f"a sum of two {by} does not give the sum of their results"
-                    fail(f"{what} is not linear in {by}: {rule}", name)
-
-    return [linear]
+    return [lambda: expect.linear(what, of, np.asarray(f(*points.values())), points, rng, by)]

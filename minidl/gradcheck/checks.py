@@ -15,7 +15,7 @@ from minidl._core.bars import new_bar, verbosity
 from minidl._core.checks import as_array, as_count, as_number, check_finite, check_type, copied
 from minidl._core.errors import InputError
 from minidl._core.types import Array
-from minidl.gradcheck import call_probes, layer_probes, loss_probes, subjects
+from minidl.gradcheck import call_probes, layer_probes, subjects
 from minidl.gradcheck.arrays import array_source
 from minidl.gradcheck.compare import FEW, Comparison
 from minidl.gradcheck.probing import Broken, Probes, collect
@@ -82,7 +82,7 @@ def check_loss(
     z = _batch("outputs", outputs)
     inputs = {"loss": loss, "outputs": z, "targets": targets}
     run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", (seed, every_entry, max_seconds))
-    probes = loss_probes.purity_of_loss, subjects.of_loss, loss_probes.behaviour_of_loss
+    probes = call_probes.purity_of_loss, subjects.of_loss, call_probes.behaviour_of_loss
     return run.through(*probes, copied("check_loss: loss", loss), z, targets)
 
 
@@ -98,7 +98,7 @@ def check_regularizer(
         f"w of shape {w.shape}",
         (seed, every_entry, max_seconds),
     )
-    probes = loss_probes.purity_of_regularizer, subjects.of_regularizer, loss_probes.behaviour_of_regularizer
+    probes = call_probes.purity_of_regularizer, subjects.of_regularizer, call_probes.behaviour_of_regularizer
     return run.through(*probes, copied("check_regularizer: regularizer", regularizer), w)
 
 

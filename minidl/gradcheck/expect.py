@@ -7,7 +7,7 @@ import numpy as np
 
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
-from minidl.gradcheck.arrays import first, first_difference
+from minidl.gradcheck.arrays import first, first_difference, largest, random_upstream, size_of
 from minidl.gradcheck.probing import Arrays, Errors, T, attempt, fail, words_of
 from minidl.gradcheck.report import Verdict
 
@@ -22,6 +22,16 @@ def untouched(
         verdict = Verdict.STATE_CHANGED if name in state else Verdict.FAIL_CONTRACT
         unchanged(what, name, now, was, verdict)
     return result
+
+
+def twice(
+    what: str, call: Callable[[], Arrays], watched: Arrays, hint: str = "", state: Collection[str] = ()
+) -> Arrays:
+    """Return what `call` returns, if it does so twice and leaves `watched` arrays alone."""
+    found, again = (untouched(what, call, watched, state=state) for _ in range(2))
+    for name, value in found.items():
+        same(what, name, value, again[name], hint)
+    return found
 
 
 def unchanged(what: str, name: str, now: Array, before: Array, verdict: Verdict = Verdict.FAIL_CONTRACT) -> None:
@@ -51,6 +61,34 @@ def close(what: str, name: str, got: Any, want: Array, scale: float, hint: str =
     bad = ~(np.abs(got - want) <= 1e-10 * np.abs(want).max(initial=0.0) + 1e-12 * scale)
     if (index := first(bad)) is not None:
         fail(f"{what}, {name} is {got[index]:.12g} and should be {want[index]:.12g}{hint}", name, index)
+
+
+def linear(
+    what: str, of: Callable[[Array], Arrays], y: Array, tensors: Arrays, rng: np.random.Generator, by: str = "dy"
+) -> None:
+    """End the probe unless the gradients with respect to `tensors`, by their names, are linear in dy, of y's shape.
+
+    Also far out, where a clipping would show; `what` and `by` are the user's words.
+    """
+    u, v = (random_upstream(y.shape, rng) for _ in range(2))
+    of_u, of_v = of(u), of(v)
+    # Where a gradient cancels, all of it is rounding, which the last digits of dy change; that of a typical slope is
+    # allowed too, as a single number may by luck stay.
+    nudged = [of(u * (1 + 2.0**-40 * rng.uniform(-1.0, 1.0, u.shape))) for _ in range(8)]
+    # Powers of two change no digit.
+    for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0), (0.0, 0.0)]:
+        dy = a * u + b * v
+        found = of(dy)
+        for name, x in tensors.items():
+            noise = 100 * max(size_of(near[name] - of_u[name]) for near in nudged)
+            noise += 2e-15 * largest(y, *tensors.values()) / (size_of(x) or 1.0)
+            of_parts = a * of_u[name], b * of_v[name]
+            allowed = 1e-9 * sum(map(size_of, of_parts)) + a * noise + 1e-12 * size_of(dy)
+            if not size_of(found[name] - sum(of_parts)) <= allowed:
+                rule = f"{a:g} times {by} does not give {a:g} times the result"
+                if b:
+                    rule = f"a sum of two {by} does not give the sum of their results"
+                fail(f"{what} is not linear in {by}: {rule}; if it clips on purpose, see surrogate-gradients.md", name)
 
 
 def refused(what: str, call: Callable[[], Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.types import Array
-from minidl.gradcheck.arrays import index_of, random_upstream
+from minidl.gradcheck.arrays import index_of, random_upstream, size_of
 from minidl.gradcheck.probing import Arrays, Snapshot, attempt, fail
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
@@ -23,23 +23,18 @@ _TINY, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).m
 _STEPS = 2.0**-10, 2.0**-19, 2.0**-27
 
 
-def results_of(layer: Layer, x: Array, cast: Cast = np.array) -> Arrays:
+def results_of_layer(layer: Layer, x: Array, cast: Cast) -> Arrays:
     """Return y, dx and every parameter's gradient, for the same upstream gradient whatever the dtype."""
-    y = layer.forward(x, train=True)
-    dy = cast(random_upstream(y.shape, np.random.default_rng(0)).astype(x.dtype))
-    for parameter in layer.named_parameters().values():
-        parameter.zero_grad()
-    dx = layer.backward(dy)
-    return {"y": y.copy(), "dx": dx} | {path: p.grad for path, p in layer.named_parameters().items()}
-
-
-def results_of_copy(layer: Layer, x: Array, cast: Cast) -> Arrays:
-    """Return `results_of` a copy of `layer`, with all that goes in as `cast` makes it."""
     given = cast(x)
     twin = layer.astype(given.dtype)
-    for parameter in twin.named_parameters().values():
+    parameters = twin.named_parameters()
+    for parameter in parameters.values():
         parameter.value = cast(parameter.value)
-    return results_of(twin, given, cast) | {DRAWS: draws_after(twin)}
+        parameter.zero_grad()
+    y = twin.forward(given, train=True)
+    dx = twin.backward(cast(random_upstream(y.shape, np.random.default_rng(0))))
+    results = {"y": y.copy(), "dx": dx, DRAWS: draws_after(twin)}
+    return results | {path: p.grad for path, p in parameters.items()}
 
 
 def draws_after(layer: Layer) -> Array:
@@ -57,12 +52,12 @@ def exactness(results: Results) -> None:
     # Each to one side and to the other.
     ends = [(sign, seed) for sign in (1.0, -1.0) for seed in range(2)]
     rays = [[_nearby(results, _step(sign * length, seed), here) for length in _STEPS] for sign, seed in ends]
-    size = max(map(_largest, here.values()))
+    size = max(map(size_of, here.values()))
     nearby = {name: np.array([there[name] for ray in rays for there in ray]) for name in here}
     single = [name for name, values in nearby.items() if _is_float32(values, size)]
     for name in single:
         # What is left of much larger numbers has few digits too, but is made of units of one size.
-        if (nearby[name] / 2.0 ** (np.frexp(_largest(nearby[name]))[1] - 24) % 1).any():
+        if (nearby[name] / 2.0 ** (np.frexp(size_of(nearby[name]))[1] - 24) % 1).any():
             reason = "computed in float32: it holds only float32 numbers, although float64 goes in"
             fail(f"{reason}; compute in the dtype of the input", name)
     for name, value in here.items():
@@ -91,32 +86,32 @@ def _is_coarse(rays: list[list[Array]], value: Array, size: float) -> bool:
     return bool(missed.sum() > max(1, clear.sum() / 4))
 
 
-def agreement_in_float32(results: Results, rng: np.random.Generator, size: float | None = None) -> None:
+def agreement_in_float32(results: Results, size: float | None = None) -> None:
     """End the probe unless results in float32 are float32, and near those in float64 at the same numbers.
 
     `size` is that of the numbers on the way, whose rounding is in the results; None is that of the largest result.
     """
-    exact, value = (
-        attempt("in float32, forward or backward", partial(results, _cast(t))) for t in (np.float64, np.float32)
-    )
+    what = "in float32, forward or backward"
+    exact, value = (attempt(what, partial(results, _cast(t))) for t in (np.float64, np.float32))
     # What is drawn in the dtype of the input is another noise.
     if not np.array_equal(exact.pop(DRAWS, 0), value.pop(DRAWS, 0)):
         return
     # How far results move when inputs are rounded differently: what cancels in them moves much. In float32 the rounding
     # on the way shows too, such as that of a mean which float64 takes away without a trace.
-    moved = _nearby(results, _cast(np.float64, rng), exact)
-    others = [_nearby(results, _cast(np.float32, rng), value) for _ in range(3)]
-    size = max(map(_largest, exact.values())) if size is None else size
+    moved = [_nearby(results, _cast(np.float64, sign), exact) for sign in (1.0, -1.0)]
+    others = [_nearby(results, _cast(np.float32, *to), value) for to in ((1.0, 0), (-1.0, 0), (1.0, 1))]
+    size = max(map(size_of, exact.values())) if size is None else size
     for name, got in value.items():
         want = exact[name]
         if got.dtype != np.float32:
             fail(f"with float32 numbers it is {got.dtype}, not float32", name)
         if got.shape != want.shape:
             fail(f"it has shape {got.shape} in float32 and {want.shape} in float64", name)
-        scale = _largest(want[fits := np.abs(want) < 0.1 * _LARGEST])
+        scale = size_of(want[fits := np.abs(want) < 0.1 * _LARGEST])
         # Loose on purpose: rounding of a long sum is allowed, a wrong branch or a lost factor is not.
         allowed = _TINY + 5e-4 * scale + 30 * _EPS * size
-        moves = 100 * np.abs(moved[name] - want) + 10 * np.max([np.abs(other[name] - got) for other in others], axis=0)
+        moves = 100 * np.max([np.abs(other[name] - want) for other in moved], axis=0)
+        moves += 10 * np.max([np.abs(other[name] - got) for other in others], axis=0)
         # Where a nudge changes an entry altogether, as at a jump, rounding may do so too.
         fits &= ~(moves > 0.1 * scale + allowed)
         allowed += float(moves[fits].max(initial=0.0, where=np.isfinite(moves[fits])))
@@ -134,14 +129,13 @@ def _step(length: float, seed: int) -> Cast:
     return lambda a: np.array(a * (1 + length * rng.uniform(0.5, 1.0, a.shape) * rng.choice([-1.0, 1.0], a.shape)))
 
 
-def _cast(dtype: DTypeLike, rng: np.random.Generator | None = None) -> Cast:
-    """Return what rounds to float32, with `rng` up or down by one unit, and gives the numbers in `dtype`."""
+def _cast(dtype: DTypeLike, sign: float = 0.0, seed: int = 0) -> Cast:
+    """Return what rounds to float32, and gives the numbers in `dtype`; with a sign, each goes up or down by one unit.
 
-    def cast(array: Array) -> Array:
-        signs = 0.0 if rng is None else rng.choice([-1.0, 1.0], array.shape)
-        return np.array(array.astype(np.float32) * (1 + _EPS * signs), dtype)
-
-    return cast
+    What goes up with one sign goes down with the other.
+    """
+    rng = np.random.default_rng(seed)
+    return lambda a: np.array(a.astype(np.float32) * (1 + _EPS * sign * rng.choice([-1.0, 1.0], a.shape)), dtype)
 
 
 def _nearby(results: Results, cast: Cast, here: Arrays) -> Arrays:
@@ -151,7 +145,3 @@ def _nearby(results: Results, cast: Cast, here: Arrays) -> Arrays:
         return there if all(there[name].shape == value.shape for name, value in here.items()) else here
     except Exception:
         return here
-
-
-def _largest(array: Array) -> float:
-    return float(np.abs(array).max(initial=0.0))

@@ -12,14 +12,14 @@ from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import largest, random_upstream
-from minidl.gradcheck.call_probes import behaviour_of_function, numbers
+from minidl.gradcheck.call_probes import behaviour_of_function, named, numbers
 from minidl.gradcheck.checks import _nothing, _point, _Run
-from minidl.gradcheck.probing import attempt, fail
+from minidl.gradcheck.probing import Arrays, attempt, fail
 from minidl.gradcheck.report import GradientReport, Verdict
 from minidl.gradcheck.subjects import Function, FunctionSubject
 
 # A function by its name, with its arguments and the shape that it returns.
-Calls = Mapping[str, tuple[Function, Mapping[str, Array], tuple[int, ...]]]
+Calls = Mapping[str, tuple[Function, Arrays, tuple[int, ...]]]
 
 
 class _Composed(FunctionSubject):
@@ -181,23 +181,21 @@ def _purity(calls: Calls, rng: np.random.Generator) -> None:
         if not callable(function):
             raise InputError(f"expected {name} to be callable, got {function!r:.80}")
         given = {key: argument.copy() for key, argument in arguments.items()}
-        call = partial(expect.untouched, name, partial(function, *given.values()), given)
-        _visit_elsewhere(calls, rng)
-        first = numbers(name, call())
+        call = partial(_after_others, calls, rng, name, given)
+        first = expect.twice(name, call, given, "; other points were visited between")[name]
         # A number may be an array of one.
         if first.shape != shape and (shape or first.size != 1):
             fail(f"expected {name} to return {f'shape {shape}' if shape else 'a number'}, got shape {first.shape}")
-        _visit_elsewhere(calls, rng)
-        expect.same(name, name, first, numbers(name, call()), "; other points were visited between")
 
 
-def _visit_elsewhere(calls: Calls, rng: np.random.Generator) -> None:
-    """Call everything at another point, so that what is remembered from there shows."""
+def _after_others(calls: Calls, rng: np.random.Generator, name: str, given: Arrays) -> Arrays:
+    """Call everything at another point, so that what is remembered from there shows, and then one at the given."""
     for function, arguments, _ in calls.values():
         point, *others = (argument.copy() for argument in arguments.values())
         # It may be outside of the domain.
         with suppress(Exception):
             function(_near(point, rng), *others)
+    return named(name, calls[name][0], given)
 
 
 def _near(x: Array, rng: np.random.Generator) -> Array:

@@ -124,7 +124,7 @@ CASES = {
     "centered": (of_function(lambda x: x - x.mean(axis=0), lambda dy, x: dy, 4, 3), "is a mean over it missing", PAGE),
     "rounded": (of_function(np.round, lambda dy, x: dy, 4, 3), f"forward is flat here; .*{PAGE}", "mean"),
     "binary": (of_layer(Binary(3, 2, rng=0), 4, 3), f"weight.*forward is flat here; .*{PAGE}", "mean"),
-    "clipped": (of_layer(with_dx(lambda dx: np.clip(dx, -9, 9)), 4, 3), f"linear, .*clips on purpose, {PAGE}", "mean"),
+    "clipped": (of_layer(with_dx(lambda dx: np.clip(dx, -9, 9)), 4, 3), f"linear .*clips on purpose, {PAGE}", "mean"),
 }  # fmt: skip
 
 

@@ -158,7 +158,7 @@ class NoParameters(Dense):
         pass
 
 
-@dense(49, "rows see each other, in a layer that says batch_independent", FAIL_CONTRACT, says="1 of the same rows")
+@dense(49, "rows see each other, in a layer that says batch_independent", FAIL_CONTRACT, says="with a batch of 1, y is")
 class MixesRows(Dense):
     def forward(self, x, train=False):
         return super().forward(x - x.sum(axis=0) / max(len(x), 1), train)

@@ -67,7 +67,7 @@ class ShiftsInPlace(SoftmaxCrossEntropy):
         return super().forward(outputs, targets)
 
 
-@loss(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT, says="reverse order, d outputs")
+@loss(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT, says="the mean of its rows")
 class FirstBatchLoss(SoftmaxCrossEntropy):
     first = None
 

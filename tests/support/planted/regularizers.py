@@ -35,7 +35,7 @@ term.row(71, "FirstColumnL2", "the penalty leaves the first column out, the grad
     {"penalty": lambda self, w: L2.penalty(self, w[:, 1:])})
 term.row(66, "ReturnsW", "the gradient is w itself, at a strength of 1/2", L2,
     {"gradient": After(lambda self, g, w: w if self.strength == 0.5 else g)}, FAIL_CONTRACT,
-    of=lambda c: c(0.5), says="must return a new array")
+    of=lambda c: c(0.5), says="return a new array")
 term.row(67, "UpcastsL2", "the gradient is float64 for a float32 w", L2,
     {"gradient": After(lambda self, g, w: g * np.sqrt(1.0))}, FAIL_CONTRACT, w=X.astype(np.float32))
 term.row(70, "FlatL2", "the gradient has w's entries but not its shape", L2,
