@@ -49,9 +49,8 @@ def exactness(results: Results) -> None:
     numerical derivatives are wrong by chance.
     """
     here = results(np.array)
-    # Each to one side and to the other.
-    ends = [(sign, seed) for sign in (1.0, -1.0) for seed in range(2)]
-    rays = [[_nearby(results, _step(sign * length, seed), here) for length in _STEPS] for sign, seed in ends]
+    # To one side, and to the other.
+    rays = [[_nearby(results, _step(sign * length), here) for length in _STEPS] for sign in (1.0, -1.0)]
     size = max(map(size_of, here.values()))
     nearby = {name: np.array([there[name] for ray in rays for there in ray]) for name in here}
     single = [name for name, values in nearby.items() if _is_float32(values, size)]
@@ -79,7 +78,7 @@ def _is_coarse(rays: list[list[Array]], value: Array, size: float) -> bool:
     rounding = _EPS / 2 * np.abs(value) / _STEPS[1]
     straight = np.abs(far - middle) <= 0.2 * np.abs(far) + rounding
     # At a kink the other side is another straight line.
-    straight &= np.abs(far + np.roll(far, 2, axis=0)) <= 0.2 * np.abs(far) + rounding
+    straight &= np.abs(far + far[::-1]) <= 0.2 * np.abs(far) + rounding
     clear = straight & (np.abs(far) > 4 * rounding) & (np.abs(middle) > size / 128)
     missed = clear & (np.abs(near - middle) > 0.1 * np.abs(middle))
     # A kink close by looks alike, along one ray or for a few entries.
@@ -115,6 +114,8 @@ def agreement_in_float32(results: Results, size: float | None = None) -> None:
         # Where a nudge changes an entry altogether, as at a jump, rounding may do so too.
         fits &= ~(moves > 0.1 * scale + allowed)
         allowed += float(moves[fits].max(initial=0.0, where=np.isfinite(moves[fits])))
+        # Where it does so for most entries, all of them are rounding.
+        allowed += float(np.median(np.where(fits, 0.0, np.nan_to_num(moves))))
         off = np.where(fits, np.abs(got.astype(np.float64) - want), 0.0)
         index = index_of(int(np.argmax(off)), off.shape)
         if not off[index] <= allowed:
@@ -123,9 +124,9 @@ def agreement_in_float32(results: Results, size: float | None = None) -> None:
             fail(reason, name, index, Verdict.FAIL_VALUE)
 
 
-def _step(length: float, seed: int) -> Cast:
-    """Return what moves numbers by a step relative to them, in a direction that `seed` sets."""
-    rng = np.random.default_rng(seed)
+def _step(length: float) -> Cast:
+    """Return what moves numbers by a step relative to them, always in the same direction."""
+    rng = np.random.default_rng(0)
     return lambda a: np.array(a * (1 + length * rng.uniform(0.5, 1.0, a.shape) * rng.choice([-1.0, 1.0], a.shape)))
 
 
