@@ -81,9 +81,8 @@ def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]
     if reference and (why := difference(reference.subject, subject, batches)):
         reasons["reference"] = why
     document = report.to_dict() | with_points(name, reasons, options)
-    return document, "\n".join(
-        [str(report), *(f"{part}: {reasons.get(part, 'right')}" for part in [*document["points"]][1:])]
-    )
+    _, *others = document["points"]
+    return document, "\n".join([str(report), *(f"{part}: {reasons.get(part, 'right')}" for part in others)])
 
 
 def with_points(name: str, reasons: dict[str, str], options: argparse.Namespace) -> dict[str, Any]:
