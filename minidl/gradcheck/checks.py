@@ -20,7 +20,6 @@ from minidl.gradcheck.arrays import array_source
 from minidl.gradcheck.compare import FEW, Comparison
 from minidl.gradcheck.probing import Broken, Probes, collect
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
-from minidl.gradcheck.slopes import few_digits
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -185,6 +184,8 @@ def check_model(
     return run.through(_nothing, subjects.PartedCostSubject, _nothing, twin, x, y, given, few=few)
 
 
+# Seconds after which a check shows its progress.
+DELAY = 2.0
 # seed, every_entry, max_seconds.
 Options = tuple[int, bool, float | None]
 
@@ -246,7 +247,7 @@ class _Run:
         """Compare a subject's gradients; what takes seconds shows its progress on a terminal."""
         subject.deadline = self.deadline
         total = sum(4 + (tensor.size if tensor.size <= few else 0) for tensor in subject.tensors.values())
-        bar = new_bar(total, sys.stderr, desc="gradient check", leave=False, delay=2.0) if verbosity(None) else None
+        bar = new_bar(total, sys.stderr, desc="gradient check", leave=False, delay=DELAY) if verbosity(None) else None
         try:
             if bar is not None:
                 subject.tick = bar.update
@@ -274,7 +275,7 @@ def _point(name: str, value: Any) -> Array:
     if array.size == 0:
         raise InputError(f"{name}: expected at least one number, got shape {array.shape}: nothing would be compared")
     check_finite(name, array)
-    return few_digits(array)
+    return array.astype(np.float64)
 
 
 def _batch(name: str, value: Any) -> Array:

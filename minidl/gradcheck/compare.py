@@ -59,6 +59,7 @@ class Comparison:
         # By tensor: the smallest error of an entry, relative to the largest, that would have been refused.
         self._resolution: dict[str, float] = {}
         self._beside: list[str] = []
+        self._notes: list[str] = []
         self._kinds: Counter[Kind] = Counter()
         self.unreached = [name for name, tensor in subject.tensors.items() if tensor.size]
         try:
@@ -125,6 +126,7 @@ class Comparison:
                     # This point is beyond what the function takes.
                     continue
             if self.findings:
+                self._notes.append("numbers are those at a point beside, where no kink hides them")
                 return
 
     def _at_one_side(self, name: str, tensor: Array, gradient: Array) -> None:
@@ -175,12 +177,12 @@ class Comparison:
         if not 0 < hidden <= _RESOLUTION:
             return hidden
         once = compared.at(np.array([i]))
-        rounding = np.maximum(once.rounding, self._noise[name] * _sizes(once.lines))
-        wanted = self._wanted(once.lines, once.analytic)
-        others = [
-            measure(self.subject, _with_steps(once.lines, share), once.analytic, rounding, wanted) for share in _SHARES
-        ]
-        return hidden * max(1.0, *(float(other.hidden[0] / once.hidden[0]) for other in others))
+        # Both at once, which saves most of the work.
+        twice = once.at(np.zeros(len(_SHARES), int))
+        lines = np.concatenate([_with_steps(once.lines, share) for share in _SHARES])
+        rounding = np.maximum(twice.rounding, self._noise[name] * _sizes(lines))
+        again = measure(self.subject, lines, twice.analytic, rounding, self._wanted(lines, twice.analytic))
+        return hidden * max(1.0, float((again.hidden / once.hidden[0]).max()))
 
     def _suspects(self, name: str, gradient: Array, along: Compared) -> Compared:
         """Return entries that make the first wrong line wrong, and others around them, compared."""
@@ -300,26 +302,27 @@ class Comparison:
         """Return what all comparisons together say, and the report's statistics."""
         measured = joined(self._measured.values())
         # Of single entries, where there are any: along a direction a gradient may cancel to nothing but rounding.
-        errors = (joined(self._entries.values()) if self._entries else measured).summary()
+        entries = joined(self._entries.values())
+        errors = (measured if entries.kinked.all() else entries).summary()
         del errors["entries"]
-        undecided = self._undecided()
+        undecided = [] if self.findings else self._undecided()
         unclear = self._kinds[Kind.UNCLEAR]
-        notes = self.subject.notes()
+        notes = self.subject.notes() + self._notes
         if undecided:
             notes.append(f"the bars are too large to decide about {_names(undecided)}")
         seen = [name for name, part in self._measured.items() if part.seen.any()]
         if still := [name for name in self._measured if name not in seen]:
             notes.append(f"no slope above its error bar in {_names(still)}: unused, idle here, or too small to see?")
         if self._kinds[Kind.WRONG_HERE]:
-            notes.append("right beside this point, where it is not at a kink: a wrong choice at the kink, or at a tie?")
+            notes.append("the gradient is right beside this point: is the choice at the kink or tie wrong?")
         if unclear:
-            beside = f"{unclear} slopes are right beside this point and not at it"
-            notes.append(f"{beside}, where several kinks may meet: check at another")
+            notes.append("several kinks may meet here: check another point")
         if self._beside:
             notes.append(f"at a kink or near one, so compared at a point beside it too: {_names(self._beside)}")
         if self.unreached:
-            notes.append(f"no time was left for {_names(self.unreached)}")
-        in_doubt = bool(undecided or unclear or self.unreached)
+            longest = max(self._measured, key=lambda name: len(self._measured[name].lines), default="x")
+            notes.append(f"no time was left for {_names(self.unreached)}; most went into {longest}: make that smaller")
+        in_doubt = bool(undecided or unclear)
         return self._verdict(measured, in_doubt), errors | {
             "tensors": {name: entries.summary() for name, entries in self._entries.items()},
             "compared": len(measured.numeric),
@@ -331,6 +334,8 @@ class Comparison:
     def _verdict(self, measured: Compared, in_doubt: bool) -> Verdict:
         if self.findings:
             return Verdict.FAIL_VALUE
+        if self.unreached:
+            return Verdict.INCONCLUSIVE
         if not measured.numeric.any() and not measured.analytic.any():
             return Verdict.VACUOUS
         if in_doubt:

@@ -64,8 +64,8 @@ def find_grid(outputs: Callable[[], Array], tensor: Array, step: float, most: fl
     if tensor.size < _LEAST_SIZE:
         return Grid()
     center = outputs().reshape(-1)
-    # Uneven, so that slices are not alike.
-    by = step * unit_of(tensor) * (1 + np.arange(tensor.size) % 5 / 8).reshape(tensor.shape)
+    # Uneven and in no order, so that slices are not alike, nor moves of one even in their sum.
+    by = step * unit_of(tensor) * (1 + np.arange(tensor.size) ** 2 % 7 / 8).reshape(tensor.shape)
 
     def moved(axis: int, i: int) -> Array:
         place = (slice(None),) * axis + (i,)

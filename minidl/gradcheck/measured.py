@@ -85,12 +85,11 @@ class Compared(NamedTuple):
         return Finding(Verdict.FAIL_VALUE, reason, name, self.lines[i].entry, *numbers)
 
     def summary(self) -> dict[str, float]:
-        """Return the number of entries, and the relative errors where there is no kink, and so one right number."""
-        smooth = ~self.kinked
+        """Return at how many entries there is one right number, known well, and the relative errors there."""
+        smooth = ~self.kinked & (self.bar <= 1e-3 * np.abs(self.analytic).max(initial=0.0))
         errors = relative_error(self.analytic[smooth], self.numeric[smooth])
-        mean = float(errors.mean()) if len(errors) else 0.0
-        worst = float(errors.max(initial=0.0))
-        return {"entries": len(errors), "mean_relative_error": mean, "max_relative_error": worst}
+        mean, worst = (errors.mean(), errors.max()) if len(errors) else (np.nan, np.nan)
+        return {"entries": len(errors), "mean_relative_error": float(mean), "max_relative_error": float(worst)}
 
 
 def joined(parts: Iterable[Compared]) -> Compared:

@@ -1,6 +1,7 @@
 """What a gradient check found: verdicts, findings, and the report."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -85,11 +86,12 @@ class GradientReport:
         How many of them were not zero.
     max_relative_error, mean_relative_error : float
         Of ``|ga - gn| / max(1e-6, |ga| + |gn|)`` over what was compared; for comparison with other checkers, the
-        verdict rests on the error bars.
+        verdict rests on the error bars. NaN if all of it was at kinks.
     tensors : dict of str to dict
         For each tensor that was compared entry by entry: ``entries``, ``mean_relative_error``, ``max_relative_error``.
     resolution : float
-        The smallest relative error of a whole tensor's gradient that would have been seen.
+        The smallest error of one entry, relative to the largest of its tensor, that would have been refused; a pass
+        has at most 1e-3.
     notes : list of str
         What a reader should know that is no fault, such as a tensor without any slope.
     seed : int
@@ -171,9 +173,13 @@ class GradientReport:
         lines = []
         if self.compared:
             errors = f"relative error {self.mean_relative_error:.1e} (mean), {self.max_relative_error:.1e} (max)"
+            if math.isnan(self.max_relative_error):
+                errors = "all of them at kinks"
             lines.append(f"compared {self.compared} derivatives ({self.nonzero} not zero), {errors}")
         if self.ok:
-            lines.append(f"resolution: a relative error of {self.resolution:.0e} would have been seen")
+            lines.append(
+                f"resolution: an error in one entry of {self.resolution:.0e} of the largest would have been refused"
+            )
         lines += [f"note: {note}"[:198] for note in self.notes[:3]]
         cost = f"{self.forwards} forwards, {self.backwards} backwards, {1000 * self.seconds:.0f} ms"
         lines.append(f"seed {self.seed}; {cost}")

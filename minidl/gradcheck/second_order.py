@@ -53,7 +53,7 @@ def check_hessian_product(
         ``hvp(x, v)``, an array of x's shape for a v of x's shape. It must be exact: a difference of two gradients is
         reported as wrong.
     x : array_like of float
-        The point. Where f has a kink there is no Hessian (INCONCLUSIVE).
+        The point. Where f has a kink there is no Hessian: it is compared beside, if at all.
 
     Returns
     -------

@@ -221,12 +221,12 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     bars = np.maximum(bars, np.maximum(within[-len(fine) :], within[: len(fine)]))
     bars[~np.isfinite(bars)] = np.inf
     value, bar = fine[-1].copy(), bars[-1].copy()
-    # A kink between the finest steps makes all their bars large, with which anything agrees. It is no noise, though:
-    # that scatters at each of these steps.
-    calm = (
-        np.where(drowned.any(axis=0), np.inf, np.maximum(rounding, factor * np.median(scatters[-5:], axis=0)))
-        / steps[-1]
-    )
+    calm: Array | float = np.inf
+    if finest:
+        # A kink between the finest steps makes all their bars large, with which anything agrees. It is no noise,
+        # though: that scatters at each of these steps.
+        noisy = np.maximum(rounding, factor * np.median(scatters[-5:], axis=0))
+        calm = np.where(drowned.any(axis=0), np.inf, noisy / steps[-1])
     for k in reversed(range(len(fine) - 1)):
         agrees = (np.abs(fine[k] - fine[k + 1 :]) <= bars[k] + bars[k + 1 :]).all(axis=0)
         agrees &= np.abs(fine[k] - rough[-1]) <= bars[k] + calm

@@ -110,6 +110,19 @@ class Subject(ABC):
         """Return what the slopes of the weighted outputs are the sum of."""
         return [Part(self.outputs, self.upstream, self.upstream_bar, self.ladder)]
 
+    def keep_hits(self, given: Mapping[str, Array]) -> None:
+        """Take entries as given whose gradient changes where digits are cut: these hit a kink at a decimal number."""
+        rounded = {name: self.tensors[name].copy() for name in given}
+        if all(np.array_equal(rounded[name], given[name]) for name in given):
+            return
+        before = self.gradients()
+        for name, exact in given.items():
+            self.tensors[name][...] = exact
+        for name, at in self.gradients().items():
+            if name in given:
+                jumps = np.abs(at - before[name]) > 1e-6 * np.abs(at).max(initial=0.0)
+                self.tensors[name][...] = np.where(jumps, given[name], rounded[name])
+
     def renew(self) -> None:  # noqa: B027 - most have nothing to do
         """Bring `upstream` up to date after the tensors were moved, where it depends on them."""
 
@@ -164,6 +177,7 @@ class LayerSubject(Subject):
         self.dy = random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
         self._idle = self._snapshot.unchanged()
+        self.keep_hits({"x": x})
 
     def notes(self) -> list[str]:
         notes = super().notes()
@@ -194,6 +208,7 @@ class FunctionSubject(Subject):
         self.tensors = {name: few_digits(argument) for name, argument in arguments.items()}
         self.dy = np.ones(()) if rng is None else random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
+        self.keep_hits(arguments)
 
     def _outputs(self) -> Array:
         return np.array(self.f(*(argument.copy() for argument in self.tensors.values())), dtype=np.float64)

@@ -225,7 +225,8 @@ def test_noise_that_no_output_shows_is_no_fault(rng):
 
 
 def test_what_a_check_costs_is_counted():
-    subject = FunctionSubject(np.sin, lambda dy, x: dy * np.cos(x), {"x": X44}, np.random.default_rng(0))
+    x = np.float64(np.float32(X44))
+    subject = FunctionSubject(np.sin, lambda dy, x: dy * np.cos(x), {"x": x}, np.random.default_rng(0))
     subject.gradients()
     assert (subject.forwards, subject.backwards) == (2, 1)
 

@@ -8,6 +8,7 @@ import minidl as dl
 from minidl import Verdict
 
 SEEDS = range(20)
+MANY = pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 200), marks=pytest.mark.nightly)])
 PASSES = (Verdict.PASS, Verdict.PASS_SUBGRADIENT)
 
 
@@ -165,7 +166,7 @@ def sort():
     return lambda x: np.sort(x, axis=-1), backward
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@MANY
 @pytest.mark.parametrize(
     ("functions", "x"),
     [
@@ -178,15 +179,17 @@ def sort():
     ],
     ids=["top 2 of 4", "top 2 of 3", "sort 4", "sort 3 x 4", "sort 6", "sort 3 x 6"],
 )
-def test_a_tie_that_is_broken_in_one_way_passes(functions, x, seed):
-    assert dl.check_layer(function_layer(*functions), np.array(x), seed=seed).verdict is Verdict.PASS_SUBGRADIENT
+def test_a_tie_that_is_broken_in_one_way_passes(functions, x, seeds):
+    reports = [dl.check_layer(function_layer(*functions), np.array(x), seed=seed) for seed in seeds]
+    assert [report for report in reports if report.verdict is not Verdict.PASS_SUBGRADIENT] == []
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_two_ties_that_are_each_counted_twice_never_cancel(seed):
+@MANY
+def test_two_ties_that_are_each_counted_twice_never_cancel(seeds):
     x = np.array([[1.0, 1.0, 0.5], [0.1, 0.2, 0.3], [0.2, 0.7, 0.7]])
     everyone = lambda dy, x: dy[:, None] * (x == x.max(axis=-1, keepdims=True))  # noqa: E731
-    assert dl.check_function(lambda x: x.max(axis=-1), everyone, x, seed=seed).verdict is Verdict.FAIL_VALUE
+    reports = [dl.check_function(lambda x: x.max(axis=-1), everyone, x, seed=seed) for seed in seeds]
+    assert [report for report in reports if report.verdict is not Verdict.FAIL_VALUE] == []
 
 
 class Quantile(dl.Loss):
