@@ -7,7 +7,6 @@ import runpy
 import sys
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -41,7 +40,6 @@ class Submission(NamedTuple):
     """What a name stands for: an object of a kind, what it asks to be given (else that is drawn), its module's file."""
 
     kind: type
-    check: Callable[..., dl.GradientReport]
     subject: Any
     inputs: list[Any]
     file: str
@@ -63,7 +61,7 @@ def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]
     if reference and (why := borrowed(reference, submission, batches[0])):
         raise dl.InputError(f"refused: {why}")
     given = {key: getattr(options, key) for key in ("seed", "every_entry", "max_seconds")}
-    report = submission.check(subject, *batches[0], **given)
+    report = _CHECKS[_KINDS.index(kind)](subject, *batches[0], **given)
     reasons = {}
     if not report.ok:
         finding = f"{report.verdict.name}: {[*report.findings, report.verdict.value][0]}"
@@ -81,9 +79,8 @@ def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]
     if reference and (why := difference(reference.subject, subject, batches)):
         reasons["reference"] = why
     document = report.to_dict() | with_points(name, reasons, options)
-    return document, "\n".join(
-        [str(report), *(f"{part}: {reasons.get(part, 'right')}" for part in [*document["points"]][1:])]
-    )
+    _, *others = document["points"]
+    return document, "\n".join([str(report), *(f"{part}: {reasons.get(part, 'right')}" for part in others)])
 
 
 def with_points(name: str, reasons: dict[str, str], options: argparse.Namespace) -> dict[str, Any]:
@@ -111,9 +108,9 @@ def load(name: str) -> Submission:
     # A layer of the user's own may have a __call__, as those of PyTorch have: it is checked, and not called.
     made = made() if callable(made) and not isinstance(made, _KINDS) else made
     subject, *inputs = made if isinstance(made, tuple) and made else (made,)
-    for kind, check in zip(_KINDS, _CHECKS, strict=True):
+    for kind in _KINDS:
         if isinstance(subject, kind):
-            return Submission(kind, check, subject, inputs, found.get("__file__") or "")
+            return Submission(kind, subject, inputs, found.get("__file__") or "")
     wanted = "a Layer, Loss, Regularizer or Model, alone or first in a tuple with what it is given"
     got = getattr(subject, "__name__", type(subject).__name__)
     raise dl.InputError(f"{name}: expected {wanted}, got {got}; return such an object")
@@ -166,7 +163,7 @@ def borrowed(reference: Submission, submission: Submission, inputs: list[Any]) -
     return "" if differentiated and _differentiated(reference.subject, inputs) else differentiated
 
 
-def difference(reference: Any, subject: Any, batches: Iterable[list[Any]]) -> str:
+def difference(reference: Any, subject: Any, batches: list[list[Any]]) -> str:
     """Return the first entry in which forward or a gradient is not the reference's, "" if all agree."""
     compared = [partial(_compare, reference, subject, inputs) for inputs in batches]
     return str([*collect(partial(attempt, "the comparison", one) for one in compared), ""][0])
