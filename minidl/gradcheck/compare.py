@@ -181,7 +181,8 @@ class Comparison:
         twice = once.at(np.zeros(len(_SHARES), int))
         lines = np.concatenate([_with_steps(once.lines, share) for share in _SHARES])
         rounding = np.maximum(twice.rounding, self._noise[name] * _sizes(lines))
-        again = measure(self.subject, lines, twice.analytic, rounding, self._wanted(lines, twice.analytic))
+        wanted = self._wanted(compared.lines, compared.analytic)
+        again = measure(self.subject, lines, twice.analytic, rounding, wanted)
         return hidden * max(1.0, float((again.hidden / once.hidden[0]).max()))
 
     def _suspects(self, name: str, gradient: Array, along: Compared) -> Compared:

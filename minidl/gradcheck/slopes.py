@@ -198,8 +198,7 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     size = np.fmax.reduce([*np.abs(plus), *np.abs(minus), np.abs(center) + 0 * steps[0]])
     # Rounding of an output, at least; where it is the result of larger numbers that cancel, the finest steps show it.
     # A line that gets to the last stage is a noisy one.
-    count = max(1, min(3, len(rough) - 1))
-    factor = 10 if finest else 4
+    count, factor = (3, 10) if finest else (1, 4)
     scatters = np.abs(np.diff(rough, axis=0)) * steps[1 - len(rough) :]
     scatter = scatters[-count:].max(axis=0)
     rounding = 3 * _EPS * size
