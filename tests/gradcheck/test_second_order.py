@@ -8,7 +8,7 @@ import pytest
 import minidl as dl
 from minidl import Verdict
 
-SEEDS = range(20)
+SEEDS = range(5)
 OK = {Verdict.PASS}
 WRONG = {Verdict.FAIL_VALUE}
 BROKEN = {Verdict.FAIL_CONTRACT}
