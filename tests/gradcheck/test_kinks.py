@@ -8,6 +8,7 @@ import minidl as dl
 from minidl import Verdict
 
 SEEDS = range(20)
+FEW = pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.nightly)])
 MANY = pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 200), marks=pytest.mark.nightly)])
 PASSES = (Verdict.PASS, Verdict.PASS_SUBGRADIENT)
 
@@ -68,10 +69,11 @@ def test_a_sparse_input_hides_no_error_of_a_large_layer(seed):
         (400, lambda dy, x: dy * ((x > 0) + 5.0 * (x == 0))),
     ],
 )
-@pytest.mark.parametrize("seed", SEEDS[::7])
-def test_no_error_hides_behind_kinks(zeros, backward, seed):
-    report = dl.check_layer(function_layer(relu, backward), with_zeros(zeros, seed=seed))
-    assert report.verdict is Verdict.FAIL_VALUE
+@FEW
+def test_no_error_hides_behind_kinks(zeros, backward, seeds):
+    for seed in seeds:
+        report = dl.check_layer(function_layer(relu, backward), with_zeros(zeros, seed=seed))
+        assert report.verdict is Verdict.FAIL_VALUE
 
 
 class AbsoluteWeights(dl.Layer):
@@ -112,7 +114,7 @@ def pruned_model(factor, seed):
     return dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L1(0.1))
 
 
-@pytest.mark.parametrize("seed", SEEDS[::4])
+@FEW
 @pytest.mark.parametrize(
     "check",
     [
@@ -126,11 +128,12 @@ def pruned_model(factor, seed):
     ],
     ids=["layer", "regularizer", "model"],
 )
-def test_weights_at_zero_hide_no_error(check, seed, rng):
-    right = check(1.0, seed, rng)
-    assert right.verdict is Verdict.PASS_SUBGRADIENT
-    assert right.resolution < 1e-2
-    assert check(1.3, seed, rng).verdict is Verdict.FAIL_VALUE
+def test_weights_at_zero_hide_no_error(check, seeds, rng):
+    for seed in seeds:
+        right = check(1.0, seed, rng)
+        assert right.verdict is Verdict.PASS_SUBGRADIENT
+        assert right.resolution <= 1e-3
+        assert check(1.3, seed, rng).verdict is Verdict.FAIL_VALUE
 
 
 def test_ok_is_said_only_where_a_small_error_would_have_been_refused():
