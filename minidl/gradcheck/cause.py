@@ -58,7 +58,8 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) ->
 
 def _ratio(c: Compared) -> float | None:
     """Return the factor that all of the gradient is off by, None if there is no such factor."""
-    clear = np.abs(c.numeric) > 100 * c.bar + 1e-9 * np.abs(c.numeric).max()
+    # At a kink there are two slopes, and no factor.
+    clear = (np.abs(c.numeric) > 100 * c.bar + 1e-9 * np.abs(c.numeric).max()) & ~c.kinked
     if not clear.any() or (c.wrong != clear).any():
         return None
     ratio = c.analytic[clear] / c.numeric[clear]

@@ -153,7 +153,8 @@ class Comparison:
         """
         every = joined([along] if entries is None else [along, entries])
         if not every.seen.any():
-            return 0.0 if every.bar.max() <= _NOTHING * self._upstream else np.inf
+            flat = every.bar.max() <= _NOTHING * self._upstream and not every.kinked.any()
+            return 0.0 if flat else np.inf
         largest = float(max(np.abs(gradient).max(), 0.0 if entries is None else np.abs(entries.numeric).max()))
         # An error in one entry is to be seen, and one in all of them by the same factor.
         least = np.minimum(_least_moves(along.lines) * largest, np.abs(along.numeric))
@@ -321,8 +322,9 @@ class Comparison:
         if self._beside:
             notes.append(f"at a kink or near one, so compared at a point beside it too: {_names(self._beside)}")
         if self.unreached:
-            longest = max(self._measured, key=lambda name: len(self._measured[name].lines), default="x")
-            notes.append(f"no time was left for {_names(self.unreached)}; most went into {longest}: make that smaller")
+            sizes = {name: tensor.size for name, tensor in self.subject.tensors.items()}
+            advice = f"make {max(sizes, key=lambda name: sizes[name])} smaller, the largest"
+            notes.append(f"no time was left for {_names(self.unreached)}: {advice}")
         in_doubt = bool(undecided or unclear)
         return self._verdict(measured, in_doubt), errors | {
             "tensors": {name: entries.summary() for name, entries in self._entries.items()},

@@ -115,7 +115,7 @@ def agreement_in_float32(results: Results, size: float | None = None) -> None:
         fits &= ~(moves > 0.1 * scale + allowed)
         allowed += float(moves[fits].max(initial=0.0, where=np.isfinite(moves[fits])))
         # Where it does so for most entries, all of them are rounding.
-        allowed += float(np.median(np.where(fits, 0.0, np.nan_to_num(moves))))
+        allowed += float(np.median(np.nan_to_num(moves))) if moves.size else 0.0
         off = np.where(fits, np.abs(got.astype(np.float64) - want), 0.0)
         index = index_of(int(np.argmax(off)), off.shape)
         if not off[index] <= allowed:
