@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from planted.contracts import Sum
 from planted.numbers import signed
+from seeds import SEEDS
 from small_parts import Scale
 
 import minidl as dl
 
-SEEDS = range(20)
+pytestmark = pytest.mark.scaled
 
 
 def of_function(f, vjp, *shape):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from function_layer import function_layer
+from seeds import SEEDS
 
 import minidl as dl
 from minidl import Verdict
 
-SEEDS = range(20)
+pytestmark = pytest.mark.scaled
 FEW = pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.nightly)])
 MANY = pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 200), marks=pytest.mark.nightly)])
 PASSES = (Verdict.PASS, Verdict.PASS_SUBGRADIENT)

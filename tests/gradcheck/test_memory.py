@@ -5,12 +5,13 @@ import re
 import pytest
 from planted import FAULTS, contracts
 from planted.numbers import signed
+from seeds import SEEDS
 from small_parts import SquaredError
 
 import minidl as dl
 from minidl import Verdict
 
-SEEDS = range(20)
+pytestmark = pytest.mark.scaled
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 

@@ -3,17 +3,18 @@
 import numpy as np
 import pytest
 from function_layer import function_layer
+from seeds import SEEDS
 
 import minidl as dl
 from minidl import Verdict
 
-SEEDS = 20
+pytestmark = pytest.mark.scaled
 LABELS = np.array([0, 1, 2, 0, 1])
 
 
-def verdicts(check, seeds=SEEDS):
+def verdicts(check):
     """Return the verdicts of ``check(rng, seed)``, and the last report."""
-    reports = [check(np.random.default_rng(seed), seed) for seed in range(seeds)]
+    reports = [check(np.random.default_rng(seed), seed) for seed in SEEDS]
     return {report.verdict for report in reports}, reports[-1]
 
 

@@ -4,11 +4,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from seeds import SEEDS
 
 import minidl as dl
 from minidl import Verdict
 
-SEEDS = range(5)
+pytestmark = pytest.mark.scaled
 OK = {Verdict.PASS}
 WRONG = {Verdict.FAIL_VALUE}
 BROKEN = {Verdict.FAIL_CONTRACT}
