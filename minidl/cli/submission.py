@@ -111,7 +111,7 @@ def load(name: str) -> Submission:
     for kind in _KINDS:
         if isinstance(subject, kind):
             return Submission(kind, subject, inputs, found.get("__file__") or "")
-    wanted = "a Layer, Loss, Regularizer or Model, alone or first in a tuple with what it is given"
+    wanted = "a Layer, Loss, Regularizer or Model, alone, or first in a tuple with its inputs"
     got = getattr(subject, "__name__", type(subject).__name__)
     raise dl.InputError(f"{name}: expected {wanted}, got {got}; return such an object")
 

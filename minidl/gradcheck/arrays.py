@@ -24,7 +24,7 @@ def first_difference(a: Array, b: Array) -> tuple[int, ...] | None:
 
 
 def random_upstream(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return signed numbers of a few digits, so many that two are seldom equal in size, and errors then cancel.
+    """Return signed numbers of a few digits that rarely have the same size: the errors of two equal ones can cancel.
 
     Ones would hide errors in whatever sums to a constant, such as a softmax.
     """

@@ -14,7 +14,19 @@ from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.layer_probes import instances_share_nothing
 from minidl.gradcheck.precision import DRAWS, Cast, agreement_in_float32, draws_after, exactness
-from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Errors, Probes, Snapshot, Turns, attempt, fail, turns_of
+from minidl.gradcheck.probing import (
+    ALONE,
+    SHARED,
+    Arrays,
+    Errors,
+    Probes,
+    Snapshot,
+    Turns,
+    attempt,
+    fail,
+    turn_of,
+    turns_of,
+)
 from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.losses import Loss
 from minidl.nn.losses.base import broadcast_by
@@ -51,7 +63,7 @@ def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
     subject.plain_use()
     if (penalty := subject.plain["the penalty"]) < 0:
         fail(f"penalty must be at least 0 and is {penalty:.12g}")
-    subject.gives_plain("with the penalty of another w between", (regularizer.penalty(0.75 * w) for _ in "1"))
+    subject.gives_plain("with the penalty of another w between", turn_of(lambda: regularizer.penalty(0.75 * w)))
     if np.shares_memory(regularizer.gradient(w), regularizer.gradient(w)):
         fail("gradient must return a new array, and returned memory that it returned before")
     exactness(subject.results)
@@ -155,8 +167,8 @@ class _LossProbes:
             with suppress(MinidlError):
                 attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
 
-        calls = (expect.untouched("predict, metrics or probabilities", predict, {"outputs": given}) for _ in "1")
-        self.gives_plain("with predictions between forward and backward", calls, outputs=given)
+        calls = partial(expect.untouched, "predict, metrics or probabilities", predict, {"outputs": given})
+        self.gives_plain("with predictions between forward and backward", turn_of(calls), outputs=given)
 
     def memory_layouts(self) -> None:
         for layout, laid in layouts(self.outputs).items():

@@ -117,14 +117,14 @@ class Comparison:
             waiting = self._undecided()
             if not waiting:
                 return
-            with moved(self.subject, self.rng, far, absolute=trial % 2 == 0):
-                try:
+            try:
+                with moved(self.subject, self.rng, far, absolute=trial % 2 == 0):
                     gradients = self.subject.gradients()
                     for name in waiting:
                         self._at_one_side(name, self.subject.tensors[name], gradients[name])
-                except (Broken, MinidlError):
-                    # This point is beyond what the function takes.
-                    continue
+            except (Broken, MinidlError):
+                # This point is beyond what the function takes.
+                continue
             if self.findings:
                 self._notes.append("numbers are those at a point beside, where no kink hides them")
                 return

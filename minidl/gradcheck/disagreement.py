@@ -64,14 +64,14 @@ def judge(subject: Subject, name: str, compared: Compared, measure: Measure, rng
             break
         # Where kinks are so dense that none of these is a witness, go further.
         far = _MOVE * (1 if trial < _NEIGHBOURS else 32)
-        with moved(subject, rng, far, absolute=trial % 2 == 0):
-            try:
+        try:
+            with moved(subject, rng, far, absolute=trial % 2 == 0):
                 claimed = project(subject.gradients()[name], compared.lines)
                 some = rng.permutation(count)[:_LINES]
                 found = measure(compared.lines[some], claimed[some], compared.rounding[some])
-            except (Broken, MinidlError):
-                # The neighbour is beyond what the function takes.
-                continue
+        except (Broken, MinidlError):
+            # The neighbour is beyond what the function takes.
+            continue
         if (found.wrong & ~found.kinked).any():
             # By bad luck one neighbour may itself be within the smallest step of a kink.
             wrong_beside += 1

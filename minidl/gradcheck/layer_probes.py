@@ -11,7 +11,7 @@ from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.precision import agreement_in_float32, exactness, results_of_layer
-from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Probes, Snapshot, Turns, attempt, fail, turns_of
+from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Probes, Snapshot, Turns, attempt, fail, turn_of, turns_of
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.registration import line_to_write, unregistered
@@ -104,9 +104,9 @@ class _Purity(Snapshot):
 
         self.reset()
         if (index := first_difference(self.forward(x, False), kept)) is not None:
-            told = f"{TRAIN} changed what {EVAL} returns, although parameters, buffers and generators were put back"
+            change = f"{TRAIN} changed what {EVAL} returns, although parameters, buffers and generators were put back"
             advice = "state is kept elsewhere; register it with add_buffer, so that it is saved and copied"
-            fail(f"{told}: {advice}", "y", index, Verdict.STATE_CHANGED)
+            fail(f"{change}: {advice}", "y", index, Verdict.STATE_CHANGED)
 
     def forward(self, x: Array, train: bool) -> Array:
         """Return y, if nothing was changed on the way but, in training, buffers."""
@@ -211,7 +211,7 @@ class _Behaviour(Snapshot):
         self.gives_plain("after two forwards, of which the second counts")
 
     def prediction_between(self) -> None:
-        turn = (self.forward(self.other_x, False) for _ in "1")
+        turn = turn_of(lambda: self.forward(self.other_x, False))
         self.gives_plain(f"with a {EVAL} between forward and backward", turn)
 
     def parameters_alone(self) -> None:

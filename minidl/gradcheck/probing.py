@@ -65,6 +65,11 @@ def attempt(what: str, call: Callable[[], T], let_through: Errors = ()) -> T:
         fail(f"{what} raised {words_of(error)}")
 
 
+def turn_of(call: Call) -> Turns:
+    """Make one call, between a forward and its backward."""
+    yield call()
+
+
 def turns_of(forward: Call, backward: Call) -> Turns:
     """Call one and then the other; how a copy takes its batch is for other probes."""
     with suppress(Exception):

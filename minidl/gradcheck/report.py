@@ -144,7 +144,7 @@ class GradientReport:
 
     def __str__(self) -> str:
         lines = [f"{self.verdict.name}  {self.subject}", f"  {self.verdict.value}"]
-        lines += [f"  - {finding}"[:200] for finding in self._told_findings()]
+        lines += [f"  - {finding}"[:200] for finding in self._first_findings()]
         lines += [f"  {remark}" for remark in self._remarks()]
         return "\n".join(lines)
 
@@ -155,7 +155,7 @@ class GradientReport:
     def _repr_html_(self) -> str:
         lines = [f"<p><strong>{self.verdict.name}</strong> {escape(self.subject)}<br>{escape(self.verdict.value)}</p>"]
         if self.findings:
-            lines.append(f"<ul>{''.join(f'<li>{escape(finding)}</li>' for finding in self._told_findings())}</ul>")
+            lines.append(f"<ul>{''.join(f'<li>{escape(finding)}</li>' for finding in self._first_findings())}</ul>")
         if self.tensors:
             errors = ("mean_relative_error", "max_relative_error")
             rows = [(name, *(row[key] for key in ("entries", *errors))) for name, row in self.tensors.items()]
@@ -163,10 +163,10 @@ class GradientReport:
         lines.append(f"<p>{'<br>'.join(map(escape, self._remarks()))}</p>")
         return "\n".join(lines)
 
-    def _told_findings(self) -> list[str]:
-        told = [str(finding) for finding in self.findings[:6]]
-        more = len(self.findings) - len(told)
-        return told + ([f"and {more} more findings (to_dict() has them all)"] if more else [])
+    def _first_findings(self) -> list[str]:
+        first = [str(finding) for finding in self.findings[:6]]
+        more = len(self.findings) - len(first)
+        return first + ([f"and {more} more findings (to_dict() has them all)"] if more else [])
 
     def _remarks(self) -> list[str]:
         """Return what there is to say besides verdict and findings, line by line."""

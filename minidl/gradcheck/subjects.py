@@ -83,8 +83,7 @@ class Subject(ABC):
         OutOfTime
             After the deadline.
         """
-        if perf_counter() > self.deadline:
-            raise OutOfTime
+        self._check_time()
         self.forwards += 1
         if self._shape is None:
             outputs = attempt("forward", self._outputs, (MinidlError,))
@@ -100,7 +99,8 @@ class Subject(ABC):
         return outputs
 
     def gradients(self) -> dict[str, Array]:
-        """Return the gradient of ``sum(upstream * outputs)`` with respect to each tensor, as copies."""
+        """Return the gradient of ``sum(upstream * outputs)`` with respect to each tensor, as copies; see `outputs`."""
+        self._check_time()
         self.forwards += 1
         self.backwards += 1
         found = attempt("backward", self._gradients, (MinidlError,))
@@ -142,6 +142,10 @@ class Subject(ABC):
     def ladder(self) -> Ladder:
         """What the lines so far have shown of the steps that the outputs need."""
         return Ladder()
+
+    def _check_time(self) -> None:
+        if perf_counter() > self.deadline:
+            raise OutOfTime
 
     @abstractmethod
     def _outputs(self) -> Array: ...

@@ -33,7 +33,7 @@ def check_callback_contract(make: Callable[[], Callback]) -> None:
     Warns
     -----
     UserWarning
-        If an attribute that `saved_attributes` does not name ends otherwise in a resumed run.
+        If an attribute that `saved_attributes` does not name has another value after a resumed run.
 
     Raises
     ------

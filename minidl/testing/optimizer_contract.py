@@ -78,7 +78,7 @@ class OptimizerContract(Contract):
 
     def remembers_by_path(self) -> None:
         together, alone = self._make(), self._make()
-        # Clipping by norm goes by all gradients together, and rightly so.
+        # Clipping by norm depends on all gradients together, as it should.
         together.clip_norm = alone.clip_norm = None
         got, expected = _walk(together, _weight(), _weight()), _walk(alone, _weight())
         paths = sorted(together.state)

@@ -56,7 +56,7 @@ class ContractReport(list[tuple[str, str, str]]):
 
 
 def contract_report(make: Callable[[], Any], *arguments: Any) -> ContractReport:
-    """Check each rule of a contract and return a table of what came of it; a broken rule raises nothing.
+    """Check each rule of a contract and return a table of the results; a broken rule raises nothing.
 
     Parameters
     ----------

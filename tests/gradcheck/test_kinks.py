@@ -6,7 +6,9 @@ from function_layer import function_layer
 from seeds import SEEDS
 
 import minidl as dl
-from minidl import Verdict
+from minidl import InputError, Verdict
+from minidl.gradcheck.compare import Comparison
+from minidl.gradcheck.subjects import FunctionSubject
 
 pytestmark = pytest.mark.scaled
 FEW = pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.nightly)])
@@ -257,3 +259,16 @@ def test_two_opposite_errors_in_a_large_tensor_do_not_cancel(seed):
 
     x = np.random.default_rng(2).normal(size=(15, 20))
     assert dl.check_function(np.tanh, swapped, x, seed=seed).verdict is Verdict.FAIL_VALUE
+
+
+def test_points_beside_that_are_refused_leave_a_kink_undecided(rng):
+    class Refuses(FunctionSubject):
+        def renew(self):
+            raise InputError("no other point than the given one")
+
+    subject = Refuses(np.abs, lambda dy, x: 0 * dy, {"x": np.zeros(3)}, rng)
+    verdict, _ = Comparison(subject, rng, 256).outcome()
+    assert not verdict.ok
+    # A slope of 2 is wrong at the point itself, whatever is said beside it.
+    subject = Refuses(np.abs, lambda dy, x: 2 * dy, {"x": np.zeros(3)}, rng)
+    assert Comparison(subject, rng, 256).outcome()[0] is Verdict.FAIL_VALUE
