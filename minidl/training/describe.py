@@ -36,6 +36,14 @@ def describe_run(history: History) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
+def accuracy_error(share: float, rows: int) -> float:
+    """Return the standard error of an accuracy measured on `rows` rows, sqrt(share (1 - share) / rows).
+
+    Two accuracies of other rows differ by chance with an error of ``hypot`` of both; on the same rows it is smaller.
+    """
+    return math.sqrt(share * (1 - share) / rows)
+
+
 def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
     """Describe the way of the training cost from the first epoch to the last."""
     # A cost may be NaN or infinite, or not have been measured.
