@@ -118,8 +118,12 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
 
 def number(value: float) -> str:
     """Return four significant digits, with thousands separators and a real minus sign."""
-    text = f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:#.4g}".rstrip(".")
-    return text.replace("-", "\N{MINUS SIGN}", 1) if value < 0 else text
+    return minus(f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:#.4g}".rstrip("."))
+
+
+def minus(text: str) -> str:
+    """Return a number's text with a real minus sign before it."""
+    return "\N{MINUS SIGN}" + text[1:] if text.startswith("-") else text
 
 
 def _with_digits_of(whole: float, part: float) -> str:
