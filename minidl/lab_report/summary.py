@@ -140,11 +140,12 @@ def _penalty(results: list[_Result]) -> str:
         verdict = "shrinks" if change < 0 else "grows, against the purpose of a penalty"
     errors, difference = _compared(last, first)
     effect = "within chance" if abs(errors) < 2 else "a gain" if errors > 0 else "a loss"
-    gaps, norms = " to ".join(minus(f"{r.gap:.3f}") for r in group), " to ".join(number(r.weight_norm) for r in group)
+    lams, accuracies = [f"{r.setting.lam:g}" for r in group], [_percent(r.accuracy) for r in group]
+    gaps, norms = [minus(f"{r.gap:.3f}") for r in group], [number(r.weight_norm) for r in group]
     return (
-        f"As λ goes from {' to '.join(f'{r.setting.lam:g}' for r in group)} (η = {eta:g}), the gap between validation and training loss {verdict} "
-        f"({gaps}), and the norm of the weights goes from {norms}. The test accuracy goes from "
-        f"{' to '.join(_percent(r.accuracy) for r in group)}: from the first to the last {difference}, {effect}."
+        f"As λ goes from {' to '.join(lams)} (η = {eta:g}), the gap between validation and training loss {verdict} "
+        f"({' to '.join(gaps)}), and the norm of the weights goes from {' to '.join(norms)}. The test accuracy goes from "
+        f"{' to '.join(accuracies)}: from the first to the last {difference}, {effect}."
     )
 
 

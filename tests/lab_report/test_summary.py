@@ -136,7 +136,7 @@ def test_what_the_penalty_does_to_accuracy_and_weights(last, words):
     [
         (
             (0, 0.001, -0.001, 0),
-            "+0.10, \N{MINUS SIGN}0.10, +0.00 points. In standard errors that is 0.0, 0.1, 0.1, 0.0; more than 3: none.",
+            "\N{MINUS SIGN}0.10, +0.00 points. In standard errors that is 0.0, 0.1, 0.1, 0.0; more than 3: none.",
         ),
         ((0, 0, -0.03, 0), "more than 3: λ = 0.1, η = 0.001."),
         ((0, 0.03, -0.03, 0), "more than 3: λ = 0, η = 0.001; λ = 0.1, η = 0.001."),
