@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minidl._storage.files import write_whole
 from minidl.lab_report.runs import BATCH_SIZE, SETTINGS, GradientCheck, Job, Outcome
 from minidl.lab_report.summary import PUBLISHED_IMAGES, spread, summarize
 from minidl.plotting.charts import Dot
@@ -108,7 +109,6 @@ def _curves(sections: RunSections, shown: dict[str, Outcome]) -> None:
     header = ["λ", "η", "training loss", "validation loss", "gap", "penalty", "training accuracy", "validation accuracy"]
     caption = "After the last epoch. Gap: validation loss − training loss; penalty: cost − loss"
     report.table(header, [_final(o) for o in shown.values()], caption)
-    seeds = {o.seed for o in shown.values()}
     report.heading("The four settings")
     for name, o in shown.items():
         report.heading(name, level=3)
@@ -127,12 +127,14 @@ def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
         f"Each column of W is a picture: the image to which its class responds most. Figure {report.figure_number} has "
         "those of all settings, each scaled to its own range."
     )
-    names, rows = job.test.class_names, []
+    names, rows = job.test.class_names, {}
     for title, o in shown.items():
-        pictures = as_bytes(template_images(o.model.parameters["0.weight"].value))
-        rows.append((title, [(p, f"Template of {name}, {title}", name) for p, name in zip(pictures, names, strict=True)]))
-    fallback = [(o.figures["weights"][0], f"Weight templates, {title}", title) for title, o in shown.items()]
-    report.pictures(rows, "Weight templates: a row for each setting, a column for each class", fallback)
+        rows[title] = as_bytes(template_images(o.model.parameters["0.weight"].value))
+    # Markdown has no rows of pictures: all of them as one.
+    matrix = np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()]).repeat(2, 0).repeat(2, 1)
+    fallback = write_whole(job.out / "charts" / "templates.png", png(matrix))
+    pictures = [(title, [(p, f"{n}, {title}", n) for p, n in zip(row, names, strict=True)]) for title, row in rows.items()]
+    report.pictures(pictures, "Weight templates: a row for each setting, a column for each class", fallback)
 
 
 def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:

@@ -71,16 +71,17 @@ class RunSections:
         caption = f"{quantity_label(quantity)} of all runs over the epochs"
         self.figure([(run_chart(runs, quantity), f"{caption}: {listed}")], caption)
 
-    def curves(self, name: str, run: History) -> None:
-        """Describe one run, and add its curves: cost, loss and accuracy, as far as they were measured and differ."""
+    def curves(self, name: str, run: History, text: str = "") -> None:
+        """Describe one run, and add the curves of what was measured; a cost that is equal to the loss is left out."""
         pairs = [(f"{p}cost", f"{p}loss") for p in ("", "val_") if f"{p}cost" in run]
         equal = pairs and all(loss in run and run[cost] == run[loss] for cost, loss in pairs)
         chosen = [name for name in metrics(run.columns) if not (equal and name == "cost")][:_MOST_CHARTS]
         if not chosen:
-            self.report.paragraph(describe_run(run))
+            self.report.paragraph(f"{describe_run(run)} {text}".strip())
             return
         titles = ["cost = loss" if equal and name == "loss" else quantity_label(name) for name in chosen]
-        self.report.paragraph(f"{describe_run(run)} Figure {self.report.figure_number} shows the curves.")
+        shows = f"Figure {self.report.figure_number} shows the curves."
+        self.report.paragraph(" ".join(filter(None, [describe_run(run), text, shows])))
         charts = []
         for quantity, title in zip(chosen, titles, strict=True):
             charts.append((self._learning_chart(run, quantity, title=title), _seen(name, run, quantity)))
@@ -146,6 +147,11 @@ class RunSections:
 def percent(share: float, digits: int = 2) -> str:
     """Return a share as a text, in per cent."""
     return f"{100 * share:.{digits}f} %"
+
+
+def signed(value: float, decimals: int, plus: str = "+") -> str:
+    """Return a number with a real minus sign, and with `plus` before a positive one."""
+    return f"{value:{plus},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def classes_of(data: Dataset) -> int:
