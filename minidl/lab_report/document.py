@@ -11,6 +11,7 @@ from minidl.lab_report.summary import PUBLISHED_IMAGES, spread, summarize
 from minidl.plotting.charts import Dot
 from minidl.plotting.gallery import as_bytes, template_images
 from minidl.report import Link, Report
+from minidl.report.blocks import make_pictures
 from minidl.training.describe import accuracy_error
 from minidl.training.run_report import rank_runs
 from minidl.training.run_sections import RunSections, percent, signed
@@ -36,7 +37,9 @@ def write_report(job: Job, checks: list[GradientCheck], outcomes: list[Outcome])
 
 
 def _sources(report: Report, job: Job) -> None:
-    task = "a linear classifier with softmax outputs, trained in four settings of the penalty λ and the learning rate η."
+    task = (
+        "a linear classifier with softmax outputs, trained in four settings of the penalty λ and the learning rate η."
+    )
     report.paragraph("This report redoes assignment 1 of ", _COURSE, f" (KTH): {task}")
     parts = [f"{job.data[f'{part}_images']:,} for {part}" for part in ("training", "validation", "test")]
     count = f"{parts[0]}, {parts[1]} and {parts[2]}."
@@ -106,7 +109,16 @@ def _gradients(report: Report, checks: list[GradientCheck]) -> None:
 def _curves(sections: RunSections, shown: dict[str, Outcome]) -> None:
     """Add the numbers after the last epoch, and the curves of each setting."""
     report = sections.report.heading("After the last epoch")
-    header = ["λ", "η", "training loss", "validation loss", "gap", "penalty", "training accuracy", "validation accuracy"]
+    header = [
+        "λ",
+        "η",
+        "training loss",
+        "validation loss",
+        "gap",
+        "penalty",
+        "training accuracy",
+        "validation accuracy",
+    ]
     caption = "After the last epoch. Gap: validation loss − training loss; penalty: cost − loss"
     report.table(header, [_final(o) for o in shown.values()], caption)
     report.heading("The four settings")
@@ -131,9 +143,14 @@ def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
     for title, o in shown.items():
         rows[title] = as_bytes(template_images(o.model.parameters["0.weight"].value))
     # Markdown has no rows of pictures: all of them as one.
-    matrix = np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()]).repeat(2, 0).repeat(2, 1)
-    fallback = write_whole(job.out / "charts" / "templates.png", png(matrix))
-    pictures = [(title, [(p, f"{n}, {title}", n) for p, n in zip(row, names, strict=True)]) for title, row in rows.items()]
+    matrix = (
+        np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()]).repeat(2, 0).repeat(2, 1)
+    )
+    ((_, (whole,)),) = make_pictures([("", [(matrix, "", "")])])
+    fallback = write_whole(job.out / "charts" / "templates.png", whole.png)
+    pictures = [
+        (title, [(p, f"{n}, {title}", n) for p, n in zip(row, names, strict=True)]) for title, row in rows.items()
+    ]
     report.pictures(pictures, "Weight templates: a row for each setting, a column for each class", fallback)
 
 
@@ -157,7 +174,9 @@ def _repeat(report: Report, job: Job, outcomes: list[Outcome]) -> None:
     report.code(job.command).environment()
     files = {"results.json": "all settings, numbers and digests", "results.csv": "the results of each run"}
     files |= {o.history_file: f"{o.setting.title}, seed {o.seed}: every epoch" for o in outcomes}
-    report.table(["file", "content"], [[Link(name, name), what] for name, what in files.items()], "Numbers for programs")
+    report.table(
+        ["file", "content"], [[Link(name, name), what] for name, what in files.items()], "Numbers for programs"
+    )
 
 
 def print_accuracies(job: Job, outcomes: list[Outcome]) -> None:

@@ -104,7 +104,9 @@ def report_runs(
     report.heading("Comparison").table(comparison.header, comparison.rows, "All runs")
     if len(runs) > 1 and any(column in run for run in runs.values()):
         sections.all_runs(runs, column)
-        sections.panels(shown, "loss" if any({"loss", "val_loss"} & {*run.columns} for run in shown.values()) else column)
+        sections.panels(
+            shown, "loss" if any({"loss", "val_loss"} & {*run.columns} for run in shown.values()) else column
+        )
     if test is not None:
         _test(sections, models[best], best, measured, test, pictures)
     report.heading("Each run" if len(runs) > 1 else "The run")
@@ -136,7 +138,9 @@ def _test(
     report = sections.report.heading("Test set")
     columns = list(dict.fromkeys(column for row in measured.values() for column in row))
     caption = f"Test set: {len(test):,} rows"
-    report.table(["run", *columns], [[n, *(row.get(column) for column in columns)] for n, row in measured.items()], caption)
+    report.table(
+        ["run", *columns], [[n, *(row.get(column) for column in columns)] for n, row in measured.items()], caption
+    )
     targets = test.y.reshape(len(test), -1)
     predictions = np.asarray(model.predict(test.x)).reshape(len(test), -1)
     if "accuracy" not in columns:

@@ -110,11 +110,18 @@ class RunSections:
         t, p = divmod(int(wrong.argmax()), len(counts))
         often = f"most often {class_names[t]} is taken for {class_names[p]} ({wrong[t, p]:,} of {rows[t]:,})"
         matrix = (matrix_chart(counts, class_names), f"Confusion matrix: {often}")
-        shares = (dot_chart(dots, label="accuracy within the class", chance=self.chance), f"Accuracy of each class: {extremes}")
+        shares = (
+            dot_chart(dots, label="accuracy within the class", chance=self.chance),
+            f"Accuracy of each class: {extremes}",
+        )
         errors = "Bars are one standard error, sqrt(p(1 - p) / n)."
-        self.figure([matrix, shares], f"{of}: which class is taken for which, and the accuracy within each class. {errors}")
+        self.figure(
+            [matrix, shares], f"{of}: which class is taken for which, and the accuracy within each class. {errors}"
+        )
 
-    def mistakes(self, pictures: Any, targets: Array, probabilities: Array, class_names: Sequence[str], of: str) -> None:
+    def mistakes(
+        self, pictures: Any, targets: Array, probabilities: Array, class_names: Sequence[str], of: str
+    ) -> None:
         """Add the wrongly classified pictures whose wrong class got the highest probability."""
         guesses, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
         wrong = np.flatnonzero(guesses != targets)
