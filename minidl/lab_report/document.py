@@ -121,10 +121,11 @@ def _curves(sections: RunSections, shown: dict[str, Outcome]) -> None:
     ]
     caption = "After the last epoch. Gap: validation loss − training loss; penalty: cost − loss"
     report.table(header, [_final(o) for o in shown.values()], caption)
-    report.heading("The four settings")
+    report.heading("The four settings").paragraph("Settings with the same η have the same axes of loss and accuracy.")
     for name, o in shown.items():
         report.heading(name, level=3)
-        sections.curves(name, o.history, f"Test accuracy: {percent(o.test_accuracy)}.")
+        same = [other.history for other in shown.values() if other.setting.eta == o.setting.eta]
+        sections.curves(name, o.history, f"Test accuracy: {percent(o.test_accuracy)}.", same)
 
 
 def _final(o: Outcome) -> list[str]:
@@ -159,8 +160,9 @@ def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:
     _, (best, *_) = rank_runs({name: o.history for name, o in shown.items()})
     report, probabilities = sections.report, shown[best].probabilities
     report.heading("What the best setting gets wrong").paragraph(
-        f"{best} has the highest validation accuracy after the last epoch. Figure {report.figure_number} shows what it "
-        f"does with the test images, Figure {report.figure_number + 1} its surest mistakes."
+        f"By validation accuracy, {percent(shown[best].history['val_accuracy'][-1])} after the last epoch, {best} is the "
+        f"best setting; the test images had no part in this choice. Figure {report.figure_number} shows which classes it "
+        f"confuses in the test images, Figure {report.figure_number + 1} its surest mistakes."
     )
     sections.classes(job.test.y, probabilities.argmax(axis=1), job.test.class_names, best)
     sections.mistakes(job.test.x, job.test.y, probabilities, job.test.class_names, best)

@@ -150,7 +150,7 @@ def _test(
     if len(measured) > 1:
         shares = {n: row["accuracy"] for n, row in measured.items()}
         dots = [Dot(n, share, accuracy_error(share, len(test))) for n, share in shares.items()]
-        sections.accuracies(dots, "Test accuracy; bars are one standard error, sqrt(p (1 - p) / n)")
+        sections.accuracies(dots, "Test accuracy; bars are one standard error, sqrt(p (1 − p) / n)")
     if targets.shape[1] > 1 or predictions.shape[1] > 1:
         return
     labels, guesses = targets[:, 0].astype(np.int64), predictions[:, 0].astype(np.int64)

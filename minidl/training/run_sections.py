@@ -49,7 +49,7 @@ class RunSections:
         for number, (svg, alt) in enumerate(charts, 1):
             path = write_whole(self.folder / "charts" / f"{name}-{number}.svg", svg)
             files.append((path, _capital(alt), ""))
-        self.report.figures(files, caption=_capital(caption))
+        self.report.figures(files, caption=_capital(caption), columns=min(2, len(files)))
 
     def panels(self, runs: Mapping[str, History], quantity: str) -> None:
         """Add one chart for each run, all with the same axes, so that they can be compared by eye."""
@@ -69,31 +69,44 @@ class RunSections:
         ends = {name: run[quantity][-1] for name, run in runs.items() if quantity in run}
         listed = "; ".join(f"{name} ends at {end:.4g}" for name, end in list(ends.items())[:10])
         caption = f"{quantity_label(quantity)} of all runs over the epochs"
-        self.figure([(run_chart(runs, quantity), f"{caption}: {listed}")], caption)
+        self.figure([(run_chart(runs, quantity, chance=self._chance(quantity)), f"{caption}: {listed}")], caption)
 
-    def curves(self, name: str, run: History, text: str = "") -> None:
-        """Describe one run, and add the curves of what was measured; a cost that is equal to the loss is left out."""
+    def _chance(self, quantity: str) -> float | None:
+        return self.chance if quantity.endswith("accuracy") else None
+
+    def curves(self, name: str, run: History, text: str = "", beside: Sequence[History] = ()) -> None:
+        """Describe one run, and add the curves of what was measured; a cost that is equal to the loss is left out.
+
+        Axes are those of the runs `beside`, so that they can be compared, but for the cost: that of another penalty is
+        another quantity.
+        """
         pairs = [(f"{p}cost", f"{p}loss") for p in ("", "val_") if f"{p}cost" in run]
         equal = pairs and all(loss in run and run[cost] == run[loss] for cost, loss in pairs)
         chosen = [name for name in metrics(run.columns) if not (equal and name == "cost")][:_MOST_CHARTS]
         if not chosen:
             self.report.paragraph(f"{describe_run(run)} {text}".strip())
             return
-        titles = ["cost = loss" if equal and name == "loss" else quantity_label(name) for name in chosen]
+        titles = ["cost and loss are equal" if equal and q == "loss" else "" for q in chosen]
         shows = f"Figure {self.report.figure_number} shows the curves."
         self.report.paragraph(" ".join(filter(None, [describe_run(run), text, shows])))
         charts = []
         for quantity, title in zip(chosen, titles, strict=True):
-            charts.append((self._learning_chart(run, quantity, title=title), _seen(name, run, quantity)))
-        self.figure(charts, f"{name}: {', '.join(titles)} over the epochs")
+            limits = shared_limits(beside, [quantity]) if beside and quantity != "cost" else None
+            svg = self._learning_chart(run, quantity, title=title, limits=limits)
+            charts.append((svg, _seen(name, run, quantity)))
+        self.figure(charts, f"{name}: {' and '.join(chosen)} over the epochs")
 
     def _learning_chart(self, run: History, quantity: str, **options: Any) -> str:
-        return learning_chart(run, quantity, chance=self.chance if quantity == "accuracy" else None, **options)
+        return learning_chart(run, quantity, chance=self._chance(quantity), **options)
 
     def accuracies(self, dots: Sequence[Dot], caption: str) -> None:
-        """Add a chart of accuracies with their errors."""
-        listed = "; ".join(f"{dot.name}: {percent(dot.value)} ± {100 * dot.error:.2f}" for dot in dots)
-        self.figure([(dot_chart(dots, label="test accuracy", chance=self.chance), listed)], caption)
+        """Add a chart of test accuracies with their errors."""
+        listed = "; ".join(f"{dot.name}: {percent(dot.value)} ± {100 * (dot.error or 0):.2f}" for dot in dots)
+        self.figure([(self._dots(dots, "test accuracy in %"), f"Test accuracy of {listed}")], caption)
+
+    def _dots(self, dots: Sequence[Dot], label: str) -> str:
+        shares = [Dot(dot.name, *(None if share is None else 100 * share for share in dot[1:])) for dot in dots]
+        return dot_chart(shares, label=label, chance=self.chance and 100 * self.chance)
 
     def classes(self, targets: Array, predictions: Array, class_names: Sequence[str], of: str) -> None:
         """Add the confusion matrix and the accuracy of each class."""
@@ -111,7 +124,7 @@ class RunSections:
         often = f"most often {class_names[t]} is taken for {class_names[p]} ({wrong[t, p]:,} of {rows[t]:,})"
         matrix = (matrix_chart(counts, class_names), f"Confusion matrix: {often}")
         shares = (
-            dot_chart(dots, label="accuracy within the class", chance=self.chance),
+            self._dots(dots, "accuracy within the class in %"),
             f"Accuracy of each class: {extremes}",
         )
         errors = "Bars are one standard error, sqrt(p(1 - p) / n)."
@@ -183,4 +196,5 @@ def _seen(name: str, run: History, quantity: str) -> str:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Return `text` with a capital, unless it begins with a sign such as λ."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text
