@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder
-from minidl.data.dataset import Dataset, check_dataset
+from minidl.data.dataset import Dataset
 from minidl.plotting.charts import Dot
 from minidl.plotting.lines import quantity_label
 from minidl.report import Link, Report
