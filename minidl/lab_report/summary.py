@@ -143,9 +143,9 @@ def _penalty(results: list[_Result]) -> str:
     lams, accuracies = _way(f"{r.setting.lam:g}" for r in group), _way(_percent(r.accuracy) for r in group)
     gaps, norms = _way(minus(f"{r.gap:.3f}") for r in group), _way(number(r.weight_norm) for r in group)
     return (
-        f"As λ goes from {lams} (η = {eta:g}), the gap between validation and training loss {verdict} ({gaps}), and the "
-        f"norm of the weights goes from {norms}. The test accuracy goes from {accuracies}: from the first to the last "
-        f"{difference}, {effect}."
+        f"As λ goes from {lams} (η = {eta:g}), the gap between validation and training loss {verdict} ({gaps}), and "
+        f"the norm of the weights goes from {norms}. The test accuracy goes from {accuracies}: "
+        f"from the first to the last {difference}, {effect}."
     )
 
 
