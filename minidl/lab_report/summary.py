@@ -1,7 +1,7 @@
 """summarize: what the numbers of the settings mean, in sentences that are computed from them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -140,12 +140,12 @@ def _penalty(results: list[_Result]) -> str:
         verdict = "shrinks" if change < 0 else "grows, against the purpose of a penalty"
     errors, difference = _compared(last, first)
     effect = "within chance" if abs(errors) < 2 else "a gain" if errors > 0 else "a loss"
-    lams, accuracies = [f"{r.setting.lam:g}" for r in group], [_percent(r.accuracy) for r in group]
-    gaps, norms = [minus(f"{r.gap:.3f}") for r in group], [number(r.weight_norm) for r in group]
+    lams, accuracies = _way(f"{r.setting.lam:g}" for r in group), _way(_percent(r.accuracy) for r in group)
+    gaps, norms = _way(minus(f"{r.gap:.3f}") for r in group), _way(number(r.weight_norm) for r in group)
     return (
-        f"As λ goes from {' to '.join(lams)} (η = {eta:g}), the gap between validation and training loss {verdict} "
-        f"({' to '.join(gaps)}), and the norm of the weights goes from {' to '.join(norms)}. The test accuracy goes from "
-        f"{' to '.join(accuracies)}: from the first to the last {difference}, {effect}."
+        f"As λ goes from {lams} (η = {eta:g}), the gap between validation and training loss {verdict} ({gaps}), and "
+        f"the norm of the weights goes from {norms}. The test accuracy goes from {accuracies}: "
+        f"from the first to the last {difference}, {effect}."
     )
 
 
@@ -171,6 +171,10 @@ def _uncertainty(results: list[_Result], images: int) -> str:
         return f"{text}; there is one seed, so the effect of another start and order of images is not measured."
     spreads = [100 * spread([o.test_accuracy for o in r.runs]) for r in results]
     return f"{text}; over {seeds} seeds the standard deviation was {min(spreads):.2f} to {max(spreads):.2f} points."
+
+
+def _way(texts: Iterable[str]) -> str:
+    return " to ".join(texts)
 
 
 def _percent(share: float) -> str:
