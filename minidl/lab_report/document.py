@@ -141,7 +141,8 @@ def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
     for title, o in shown.items():
         rows[title] = as_bytes(template_images(o.model.parameters["0.weight"].value))
     # Markdown has no rows of pictures: there they are one.
-    matrix = np.concatenate([np.concatenate([*row], axis=1) for row in rows.values()]).repeat(2, 0).repeat(2, 1)
+    matrix = np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()])
+    matrix = matrix.repeat(2, axis=0).repeat(2, axis=1)
     content = make_pictures([("", [(matrix, "", "")])])[0][1][0].png
     fallback = write_whole(job.out / "charts" / "templates.png", content)
     pictures = [

@@ -75,7 +75,9 @@ class Verification:
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"{path}: expected what `minidl report` writes ({error}); make the report again") from None
 
-    def compare(self, file: str, of: str, stated: _Values, found: _Values, by: str, near: _Values | None = None) -> None:
+    def compare(
+        self, file: str, of: str, stated: _Values, found: _Values, by: str, near: _Values | None = None
+    ) -> None:
         """Compare values by name; numbers may differ by what `near` has for the first word of their names."""
         for name in dict.fromkeys([*stated, *found]):
             a, b = stated.get(name), found.get(name)
