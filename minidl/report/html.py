@@ -1,6 +1,7 @@
 """A report as one page of HTML that needs no other file and no network."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def to_html(
     heading: str = "",
     byline: str = "",
     contents: bool = False,
-    renewed_after: int | None = None,
+    script: str = "",
 ) -> str:
     """Return the page, figures embedded, readable on a phone and on a wide screen, by day and by night.
 
@@ -57,10 +58,12 @@ def to_html(
         Who made it and when; stands below the heading.
     contents : bool
         Whether a list of the sections comes first.
-    renewed_after : int, optional
-        So many seconds after it was shown the browser is to load the page again.
+    script : str
+        The only one that the page may run; it may load the page itself into a frame.
     """
-    renewal = "" if renewed_after is None else f'<meta http-equiv="refresh" content="{renewed_after}">\n'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"; script-src 'sha256-{digest}'; frame-src 'self' file:" if script else ""
+    script = f"<script>{script}</script>\n" if script else ""
     blocks = list(blocks)
     targets = {f"{kind} {number}" for kind, number in map(_target, _numbered(blocks))}
     body = [f'<p class="byline">{escape(byline)}</p>'] if byline else []
@@ -70,7 +73,9 @@ def to_html(
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     # A line should not end within a name such as CIFAR-10.
     shown = re.sub(r"\w+-\d\w*", _WHOLE, escape(heading or title))
-    return page.substitute(renewal=renewal, title=escape(title), heading=shown, body="\n".join(body))
+    return page.substitute(
+        allowed=allowed, script=script, title=escape(title), heading=shown, body="\n".join(body)
+    )
 
 
 def _contents(blocks: Iterable[Block]) -> str:
