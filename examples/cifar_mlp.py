@@ -31,15 +31,23 @@ def main(arguments: list[str] | None = None) -> None:
     wide = dl.Model(three_layers(options.seed), dl.SoftmaxCrossEntropy(), dl.L2(1e-4))
     print(wide, file=sys.stderr)
     print(wide.summary((32, 32, 3)))
+    runs, models = {}, {}
     for name, model, epochs, augment in [
         ("two layers, 50 units", two_layers(10**fine, options.seed), 16, []),
         ("three layers, 512 and 256 units", wide, 24, [dl.Mirror()]),
     ]:
         epochs = 2 if options.quick else epochs
-        trainer = fit(model, (train, validation, test), epochs, options.seed, augment)
-        trainer.history.to_csv(options.out / f"history-{name.split()[0]}.csv")
+        runs[name] = fit(model, (train, validation, test), epochs, options.seed, augment).history
+        models[name] = model
         accuracy = model.evaluate(test)["accuracy"]
         print(f"{name}: test accuracy {accuracy:.2%} after {perf_counter() - start:.0f} s")
+        # After each net, so that Ctrl-C loses nothing.
+        settings = {"data": f"{test.name} ({test.source})", "batch size": BATCH_SIZE, "seed": options.seed}
+        settings |= {f"model, {name}": model for name, model in models.items()}
+        title = f"Two- and three-layer nets on {test.name}"
+        more = {"settings": settings, "models": models, "test": test, "pictures": splits[2].x}
+        page = dl.report_runs(runs, options.out, title=title, **more)
+    print(f"Report: {page}")
 
 
 def two_layers(lam: float, seed: int) -> dl.Model:

@@ -159,8 +159,8 @@ def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:
     if probabilities is None:
         return
     report.heading("What the best setting gets wrong").paragraph(
-        f"By validation accuracy, {percent(shown[best].history['val_accuracy'][-1])} after the last epoch, {best} is the "
-        f"best setting; the test images had no part in this choice. Figure {report.figure_number} shows which classes it "
+        f"By validation accuracy, {best} is the best setting ({percent(shown[best].history['val_accuracy'][-1])} after the "
+        f"last epoch); the test images had no part in this choice. Figure {report.figure_number} shows which classes it "
         f"confuses in the test images, Figure {report.figure_number + 1} its surest mistakes."
     )
     sections.classes(job.test.y, probabilities.argmax(axis=1), job.test.class_names, best)

@@ -73,9 +73,7 @@ def to_html(
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     # A line should not end within a name such as CIFAR-10.
     shown = re.sub(r"\w+-\d\w*", _WHOLE, escape(heading or title))
-    return page.substitute(
-        allowed=allowed, script=script, title=escape(title), heading=shown, body="\n".join(body)
-    )
+    return page.substitute(allowed=allowed, script=script, title=escape(title), heading=shown, body="\n".join(body))
 
 
 def _contents(blocks: Iterable[Block]) -> str:

@@ -15,7 +15,6 @@ from minidl._core.types import PathLike
 from minidl._storage.files import make_folder
 from minidl.data.dataset import Dataset
 from minidl.plotting.charts import Dot
-from minidl.plotting.lines import quantity_label
 from minidl.report import Link, Report
 from minidl.training.compare import compare_runs
 from minidl.training.describe import accuracy_error
