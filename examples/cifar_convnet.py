@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     finally:  # also after Ctrl-C
         trainer.history.to_csv(options.out / "history.csv")
         model.save_weights(options.out / "weights.safetensors")
-    print(f"test accuracy {model.evaluate(test)['accuracy']:.2%} after {perf_counter() - start:.0f} s")
+    print(f"test accuracy {100 * model.evaluate(test)['accuracy']:.2f} % after {perf_counter() - start:.0f} s")
     settings = {"data": f"{test.name} ({test.source})", "model": model, "optimizer": optimizer, "augmentation": augment}
     settings |= {"epochs": epochs, "batch size": BATCH_SIZE, "seed": options.seed}
     page = dl.report_runs(

@@ -40,13 +40,14 @@ def main(arguments: list[str] | None = None) -> None:
         runs[name] = fit(model, (train, validation, test), epochs, options.seed, augment).history
         models[name] = model
         accuracy = model.evaluate(test)["accuracy"]
-        print(f"{name}: test accuracy {accuracy:.2%} after {perf_counter() - start:.0f} s")
+        print(f"{name}: test accuracy {100 * accuracy:.2f} % after {perf_counter() - start:.0f} s")
         # After each net, so that Ctrl-C loses nothing.
         settings = {"data": f"{test.name} ({test.source})", "batch size": BATCH_SIZE, "seed": options.seed}
         settings |= {f"model, {name}": model for name, model in models.items()}
-        title = f"Two- and three-layer nets on {test.name}"
-        more = {"settings": settings, "models": models, "test": test, "pictures": splits[2].x}
-        page = dl.report_runs(runs, options.out, title=title, **more)
+        title, pictures = f"Two- and three-layer nets on {test.name}", splits[2].x
+        page = dl.report_runs(
+            runs, options.out, title=title, settings=settings, models=models, test=test, pictures=pictures
+        )
     print(f"Report: {page}")
 
 
@@ -85,7 +86,7 @@ def search(splits: Splits, exponents: np.ndarray, seed: int) -> float:
         model = two_layers(10 ** float(exponent), seed)
         fit(model, splits, 2, seed, [])
         found[float(exponent)] = model.evaluate(splits[1])["accuracy"]
-        print(f"  lambda {10**exponent:.2g}: validation accuracy {found[float(exponent)]:.2%}", file=sys.stderr)
+        print(f"  lambda {10**exponent:.2g}: validation accuracy {100 * found[float(exponent)]:.2f} %", file=sys.stderr)
     return max(found, key=lambda exponent: found[exponent])
 
 

@@ -95,8 +95,10 @@ def fit(recipe: Recipe, splits: Splits) -> tuple[dl.Model, dl.History]:
     optimizer = dl.SGD(dl.StepDecay(recipe.eta, recipe.decay, every=max(1, steps // 3)))
     trainer = dl.Trainer(model, optimizer, [dl.ProgressBar()], rng=recipe.seed)
     augment = [dl.Mirror()] if recipe.mirror else []
-    arguments = {"epochs": recipe.epochs, "batch_size": BATCH_SIZE, "augment": augment, "train_metrics": False}
-    return model, trainer.fit(train, validation, **arguments)
+    history = trainer.fit(
+        train, validation, epochs=recipe.epochs, batch_size=BATCH_SIZE, augment=augment, train_metrics=False
+    )
+    return model, history
 
 
 def fit_and_show(recipe: Recipe, splits: Splits) -> tuple[dl.Model, dl.History]:
@@ -107,7 +109,7 @@ def fit_and_show(recipe: Recipe, splits: Splits) -> tuple[dl.Model, dl.History]:
 
 def show(name: str, model: dl.Model | dl.Ensemble, splits: Splits) -> None:
     validation, test = (model.evaluate(data)["accuracy"] for data in splits[1:])
-    print(f"{name}: validation {validation:.2%}, test {test:.2%}")
+    print(f"{name}: validation {100 * validation:.2f} %, test {100 * test:.2f} %")
 
 
 def search(
@@ -119,7 +121,7 @@ def search(
     for lam, eta in product(*(values[: 1 if options.quick else None] for values in grid.values())):
         model, _ = fit(replace(short, lam=lam, eta=eta), splits)
         found = model.evaluate(splits[1])["accuracy"]
-        print(f"  lambda {lam:g}, eta {eta:g}: validation accuracy {found:.2%}", file=sys.stderr)
+        print(f"  lambda {lam:g}, eta {eta:g}: validation accuracy {100 * found:.2f} %", file=sys.stderr)
         if found > accuracy:
             best, accuracy = replace(recipe, lam=lam, eta=eta), found
     return best

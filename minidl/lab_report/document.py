@@ -53,7 +53,7 @@ def _answer(sections: RunSections, job: Job, outcomes: list[Outcome], shown: dic
     """Add what came out: sentences, all settings in one figure, the test accuracies as a figure and a table."""
     report, images, seeds = sections.report, len(job.test), job.options.seeds
     report.heading("Summary").points(summarize(outcomes, images, job.is_cifar10))
-    seed = f"; the curves are those of seed {job.options.seed}" if seeds > 1 else ""
+    seed = f". Curves, templates and mistakes are those of seed {job.options.seed}" if seeds > 1 else ""
     figure, table = report.figure_number, f"Table {report.table_number}"
     report.paragraph(f"Figure {figure} shows the loss, Figure {figure + 1} and {table} the test accuracies{seed}.")
     sections.panels({name: o.history for name, o in shown.items()}, "loss")

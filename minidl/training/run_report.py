@@ -154,7 +154,7 @@ def _value(run: History, column: str) -> str:
 
 def _slug(name: str) -> str:
     """Return a part of a file's name."""
-    return re.sub(r"[^\w.=+-]+", "-", name)[:60].strip("-.") or "run"
+    return re.sub(r"[^\w.=]+", "-", name).strip("-.+=")[:60] or "run"
 
 
 class _Tested:
