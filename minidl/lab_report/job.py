@@ -19,6 +19,7 @@ from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, Gradien
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do it all, as `options` say, and return what results.json holds."""
     out = make_folder(options.out)
+    say("Reading the images: about 2 seconds")
     train, validation, test = load_data(options)
     cifar10 = test.name == "CIFAR-10"
     data = describe_data(train, validation, test)
@@ -42,6 +43,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         # Also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are.
         if outcomes:
             write_results(job, checks, outcomes)
+    say("Writing the report: about 2 seconds")
     reports = write_report(job, checks, outcomes)
     # Once more, now with the digests of the report.
     results = write_results(job, checks, outcomes, reports)
