@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,27 +62,26 @@ class Verification:
         self.folder = folder
         self.compared: Counter[str] = Counter()
         self.differences: list[Difference] = []
-        here, path = environment(), folder / "results.json"
+        path = folder / "results.json"
         try:
             text = read_regular(path).decode()
             self.results: dict[str, Any] = json.loads(text)
             if missing := _KEYS - self.results.keys():
                 raise DataError(f"{path}: no {', '.join(missing)}; an older version wrote it, so make the report again")
-            self.runs: list[dict[str, Any]] = [dict(entry) for entry in self.results["settings"]]
+            self.runs = {_title(entry): entry for entry in self.results["settings"]}
             self.options = argparse.Namespace(**self.results["options"], author=self.results["author"])
             # "auto" may find other data today.
             self.options.dataset = "cifar10" if self.results["dataset"]["name"] == "CIFAR-10" else "synthetic"
-            self.titles = {f"run {n}": _title(entry) for n, entry in enumerate(self.runs, 1)}
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-            raise DataError(
-                f"{path}: expected what `minidl report` writes ({error!r}); make the report again"
-            ) from None
-        # A digit may be beyond what the number holds.
-        lines = [[*enumerate(part.splitlines(), 1)] for part in (text, json.dumps(self.results, indent=2))]
-        stated, found = ({f"line {n}": line.strip() for n, line in {*lines[i]} - {*lines[1 - i]}} for i in (0, 1))
-        self.compare(path.name, "text", stated, found, "its value")
-        there = self.results["environment"]
-        self.other_machine = {name: there.get(name) for name in _MACHINE if there.get(name) != here[name]}
+            self.made = _made(self.results)
+            self.in_tables = self._in_tables()
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            raise DataError(f"{path}: not what `minidl report` writes ({error!r}); make the report again") from None
+        # A changed digit may be beyond what the number holds.
+        for lines in zip(text.splitlines(), json.dumps(self.results, indent=2).splitlines(), strict=False):
+            if lines[0] != lines[1]:
+                self.compare(path.name, "text", {"line": lines[0].strip()}, {"line": lines[1].strip()}, "its value")
+        here = environment()
+        self.other_machine = {name: self.made.get(name) for name in _MACHINE if self.made.get(name) != here[name]}
 
     def compare(self, file: str, of: str, stated: Values, found: Values, by: str, near: Values | None = None) -> None:
         """Compare values by name; numbers may differ by what `near` has for the first word of their names."""
@@ -100,26 +99,22 @@ class Verification:
             self.compare(name, "whole file", {"SHA-256": digest}, found, "now")
         seeds = range(self.options.seed, self.options.seed + self.options.seeds)
         asked = [f"{setting.title}, seed {seed}" for setting in SETTINGS for seed in seeds]
-        runs = {f"run {n}": title for n, title in enumerate(asked, 1)}
-        self.compare("results.json", "settings", self.titles, runs, "its options")
-        names = [name for name in self.runs[0] if name != "figures"]
-        table = csv.reader(_text(self.folder / "results.csv").splitlines())
-        tables = ([*table], [names, *([str(entry[name]) for name in names] for entry in self.runs)])
-        self.compare("results.csv", "table", _cells(tables[0]), _cells(tables[1]), "results.json")
-        for entry in self.runs:
-            file = self._history_file(entry)
-            history = _epochs(self.folder / file)
-            ends = {"epochs": self.options.epochs}
+        stated, found = ({f"run {n}": title for n, title in enumerate(titles, 1)} for titles in (self.runs, asked))
+        self.compare("results.json", "settings", stated, found, "its options")
+        rows = csv.DictReader(_text(self.folder / "results.csv").splitlines())
+        for (title, entry), row in zip(self.runs.items(), rows, strict=False):
+            texts = {name: str(value) for name, value in entry.items() if name != "figures"}
+            self.compare("results.csv", title, row, texts, "results.json")
+            history, ends = _epochs(self._history(entry, self.folder)), {"epochs": self.options.epochs}
             for name in (name for name in entry if name.startswith(("train_", "val_"))):
                 ends[name] = history.get(f"{name.removeprefix('train_')} of epoch {self.options.epochs}")
-            self.compare("results.json", _title(entry), {name: entry[name] for name in ends}, ends, file)
+            self.compare("results.json", title, {name: entry[name] for name in ends}, ends, "history and options")
         page = _text(self.folder / "report.html")
-        made, said = _made(self.results), "\n".join(visible_texts(page))
-        shown = {name: text if text in said else None for name, text in made.items()}
-        self.compare("report.html", "how it was made", shown, made, "results.json")
-        expected, numbers = self._in_tables(), page_numbers(page, made)
-        stated = {name: numbers.get(name, "") for name in expected}
-        rounded = {name: _rounded(value, stated[name]) for name, value in expected.items()}
+        said, numbers = "\n".join(visible_texts(page)), page_numbers(page, self.made)
+        shown = {name: text if text in said else None for name, text in self.made.items()}
+        self.compare("report.html", "how it was made", shown, self.made, "results.json")
+        stated = {name: numbers.get(name, "") for name in self.in_tables}
+        rounded = {name: _rounded(value, stated[name]) for name, value in self.in_tables.items()}
         self.compare("report.html", "table", stated, rounded, "results.json")
 
     def train_again(self, quick: bool) -> None:
@@ -130,34 +125,33 @@ class Verification:
             raise DataError(f"these are not the images of the report: expected SHA-256 {expected}, got {got}")
         self.compare("results.json", "dataset", recorded, found, "the data")
         settings = {(setting.lam, setting.eta): setting for setting in SETTINGS}
-        runs = [entry for entry in self.runs if (entry["lambda"], entry["eta"]) in settings]
-        runs = sorted(runs, key=lambda entry: entry["seconds"])[:1] if quick else self.runs
+        runs = [entry for entry in self.runs.values() if (entry["lambda"], entry["eta"]) in settings]
+        runs = sorted(runs, key=lambda entry: entry["seconds"])[: 1 if quick else None]
         seconds = sum(entry["seconds"] for entry in runs)
         say(f"Training {len(runs)} of {len(self.runs)} runs again: about {seconds:.0f} s", verbose=1)
         with tempfile.TemporaryDirectory() as out, redirect_stdout(sys.stderr):
-            self.options.out = out
-            if not quick:
-                self.compare_runs(runs, run(self.options), Path(out))
-                return
-            # Figures are drawn of the first seed alone.
-            options = argparse.Namespace(**vars(self.options) | {"seed": None})
-            scale = dl.Standardizer().fit(data[0].x)
-            train, validation, test = (part.map(scale) for part in data)
-            for entry in runs:
-                setting = settings[entry["lambda"], entry["eta"]]
-                accuracy = fit(setting, entry["seed"], (train, validation, test), options).test_accuracy
-                self.compare_runs([entry], {"settings": [{"test_accuracy": accuracy}]}, Path(out))
+            options = argparse.Namespace(**vars(self.options) | {"out": out})
+            if quick:
+                # Figures are drawn of the first seed alone.
+                options.seed = None
+                scale = dl.Standardizer().fit(data[0].x)
+                train, validation, test = (part.map(scale) for part in data)
+                setting = settings[runs[0]["lambda"], runs[0]["eta"]]
+                outcome = fit(setting, runs[0]["seed"], (train, validation, test), options)
+                again: Values = {"settings": [runs[0] | {"test_accuracy": outcome.test_accuracy}]}
+            else:
+                again = run(options)
+            self.compare_runs(again, Path(out))
 
-    def compare_runs(self, runs: Sequence[Values], again: Values, out: Path) -> None:
-        """Compare runs of the report with what `again` and the folder `out` hold, and the page if all were repeated."""
-        for entry, other in zip(runs, again["settings"], strict=False):
-            file = self._history_file(entry)
-            stated, found = _epochs(self.folder / file), _epochs(out / file)
+    def compare_runs(self, again: Values, out: Path) -> None:
+        """Compare what `again` and the folder `out` hold with the report; and the page, if all runs were repeated."""
+        for other in again["settings"]:
+            entry = self.runs.get(_title(other), {})
+            stated, found = (_epochs(self._history(other, folder)) for folder in (self.folder, out))
             near = self._near(stated) if self.other_machine else None
-            names = [name for name in other if name != "seconds"]
-            results = [{name: one.get(name) for name in names} for one in (entry, other)]
-            self.compare("results.json", _title(entry), results[0], results[1], "re-run", near)
-            self.compare(file, _title(entry), stated, found, "re-run", near)
+            results = [{name: one.get(name) for name in other if name != "seconds"} for one in (entry, other)]
+            self.compare("results.json", _title(other), results[0], results[1], "re-run", near)
+            self.compare(self._history(other, out).name, _title(other), stated, found, "re-run", near)
         if "gradient_check" not in again:
             return
         near = dict.fromkeys(("mean_relative_error", "max_relative_error"), 1e-6) if self.other_machine else None
@@ -166,7 +160,7 @@ class Verification:
             self.compare("results.json", of, check, other, "re-run", near)
         if not self.other_machine:
             # When and on what it was made is compared with results.json.
-            pages = [(self.folder, _made(self.results)), (Path(out), _made(again))]
+            pages = ((self.folder, self.made), (out, _made(again)))
             numbers = [page_numbers(_text(folder / "report.html"), made) for folder, made in pages]
             self.compare("report.html", "text", numbers[0], numbers[1], "re-run")
 
@@ -193,7 +187,7 @@ class Verification:
             for name in ("entries", "mean_relative_error", "max_relative_error"):
                 numbers[f"λ = {check['lambda']:g}, {check['parameter']}: {name.replace('_', ' ')}"] = check[name]
         for setting in SETTINGS:
-            runs = [entry for entry in self.runs if (entry["lambda"], entry["eta"]) == setting[:2]] or self.runs
+            runs = [e for e in self.runs.values() if (e["lambda"], e["eta"]) == setting[:2]] or [*self.runs.values()]
             accuracies = [100 * entry["test_accuracy"] for entry in runs]
             mean, first = float(np.mean(accuracies)), runs[0]
             error = 100 * accuracy_error(mean / 100, self.results["dataset"]["test_images"])
@@ -206,9 +200,9 @@ class Verification:
             numbers |= {f"λ = {setting.lam:g}, {setting.eta:g}: {name}": value for name, value in values.items()}
         return numbers
 
-    def _history_file(self, entry: Values) -> str:
+    def _history(self, entry: Values, folder: Path) -> Path:
         seed = f"-seed-{entry['seed']}" if self.options.seeds > 1 else ""
-        return f"history-lambda-{entry['lambda']:g}-eta-{entry['eta']:g}{seed}.csv"
+        return folder / f"history-lambda-{entry['lambda']:g}-eta-{entry['eta']:g}{seed}.csv"
 
 
 def page_numbers(page: str, made: Values) -> dict[str, str]:
@@ -253,11 +247,6 @@ def _made(results: Values) -> dict[str, str]:
 
 def _title(entry: Values) -> str:
     return f"λ = {entry['lambda']:g}, η = {entry['eta']:g}, seed {entry['seed']}"
-
-
-def _cells(table: Sequence[Sequence[str]]) -> dict[str, str]:
-    header = table[0] if table else []
-    return {f"{name} of row {n}": text for n, row in enumerate(table) for name, text in zip(header, row, strict=False)}
 
 
 def _epochs(path: Path) -> dict[str, float]:
