@@ -33,25 +33,25 @@ def run(options: argparse.Namespace) -> Answer:
     check = Verification(options.folder)
     check.compare_files()
     check.train_again(options.quick)
-    results, differences = check.results, check.differences
-    unchecked = "the pictures, but for the digest of report.html"
+    differences = check.differences
+    left_out = ["the pictures of report.html, but for its digest"]
     if options.quick or check.other_machine:
-        unchecked = "the texts and pictures of report.html, but for its tables and its digest"
+        left_out = ["what report.html has besides tables, but for its digest"]
     if options.quick:
-        unchecked += f"; the training of the other {len(check.runs) - 1} runs and the gradient check were not repeated"
-    kind = "the same kind of machine, to the bit"
+        left_out += ["the training of the other runs", "the gradient check"]
+    kind = "the same kind of machine: to the bit"
     if check.other_machine:
         changed = ", ".join(f"{name} was {value}" for name, value in check.other_machine.items())
-        kind = f"another kind of machine ({changed}), within a spread"
-    lines = [f"{results['title']}, {results['date']}; compared on {kind}"]
-    counts = [[name, count, sum(d.file == name for d in differences)] for name, count in check.compared.items()]
-    lines.append(text_table(["file", "compared", "different"], counts))
+        kind = f"another kind of machine ({changed}): within a spread"
+    files = sorted(check.compared, key=lambda name: not name.startswith("re"))
+    counts = [[name, check.compared[name], sum(d.file == name for d in differences)] for name in files]
+    lines = [f"{check.made['title']}, {check.made['date']}. Compared on {kind}."]
+    lines += text_table(["file", "numbers", "different"], counts).splitlines()
     lines += [f"{d.file}: {d.number}: stated {d.stated}, found {d.found}" for d in differences[:_SHOWN]]
     if len(differences) > _SHOWN:
-        lines.append(f"and {len(differences) - _SHOWN} more differences; --json lists all")
-    lines += [f"Not compared: {unchecked}."]
-    lines.append("Something does not come out." if differences else "Every number compared comes out.")
-    document = {"folder": str(options.folder), "ok": not differences, "quick": options.quick}
-    document |= {"other_machine": check.other_machine, "compared": dict(check.compared), "not_compared": unchecked}
-    document |= {"differences": [d._asdict() for d in differences]}
-    return Answer(document, "\n".join(legible(line) for line in lines), not differences)
+        lines.append(f"{len(differences) - _SHOWN} more differences; --json lists all")
+    lines.append(f"Not compared: {'; '.join(left_out)}.")
+    lines.append("Not every number comes out." if differences else "Every number that was compared comes out.")
+    document = {"folder": str(options.folder), "ok": not differences, "other_machine": check.other_machine}
+    document |= {"compared": check.compared, "not_compared": left_out, "differences": [d._asdict() for d in differences]}
+    return Answer(document, "\n".join(map(legible, lines)), not differences)

@@ -37,9 +37,7 @@ def write_report(job: Job, checks: list[GradientCheck], outcomes: list[Outcome])
 
 
 def _sources(report: Report, job: Job) -> None:
-    task = (
-        "a linear classifier with softmax outputs, trained in four settings of the penalty λ and the learning rate η."
-    )
+    task = "a linear classifier with softmax outputs, trained in four settings of penalty λ and learning rate η."
     report.paragraph("This report redoes assignment 1 of ", _COURSE, f" (KTH): {task}")
     parts = [f"{job.data[f'{part}_images']:,} for {part}" for part in ("training", "validation", "test")]
     count = f"{parts[0]}, {parts[1]} and {parts[2]}."
@@ -55,10 +53,9 @@ def _answer(sections: RunSections, job: Job, outcomes: list[Outcome], shown: dic
     """Add what came out: sentences, all settings in one figure, the test accuracies as a figure and a table."""
     report, images, seeds = sections.report, len(job.test), job.options.seeds
     report.heading("Summary").points(summarize(outcomes, images, job.is_cifar10))
-    report.paragraph(
-        f"Figure {report.figure_number} shows how the loss changed, Figure {report.figure_number + 1} and "
-        f"Table {report.table_number} the test accuracies{f'; curves are those of seed {job.options.seed}' * (seeds > 1)}."
-    )
+    seed = f". Curves, templates and mistakes are those of seed {job.options.seed}" if seeds > 1 else ""
+    figure, table = report.figure_number, f"Table {report.table_number}"
+    report.paragraph(f"Figure {figure} shows the loss, Figure {figure + 1} and {table} the test accuracies{seed}.")
     sections.panels({name: o.history for name, o in shown.items()}, "loss")
     dots, rows = [], []
     for setting in SETTINGS:
@@ -121,10 +118,11 @@ def _curves(sections: RunSections, shown: dict[str, Outcome]) -> None:
     ]
     caption = "After the last epoch. Gap: validation loss − training loss; penalty: cost − loss"
     report.table(header, [_final(o) for o in shown.values()], caption)
-    report.heading("The four settings")
+    report.heading("The four settings").paragraph("Settings with the same η have the same axes of loss and accuracy.")
     for name, o in shown.items():
         report.heading(name, level=3)
-        sections.curves(name, o.history, f"Test accuracy: {percent(o.test_accuracy)}.")
+        same = [other.history for other in shown.values() if other.setting.eta == o.setting.eta]
+        sections.curves(name, o.history, f"Test accuracy: {percent(o.test_accuracy)}.", same)
 
 
 def _final(o: Outcome) -> list[str]:
@@ -142,14 +140,14 @@ def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
     names, rows = job.test.class_names, {}
     for title, o in shown.items():
         rows[title] = as_bytes(template_images(o.model.parameters["0.weight"].value))
-    # Markdown has no rows of pictures: all of them as one.
-    matrix = (
-        np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()]).repeat(2, 0).repeat(2, 1)
-    )
-    ((_, (whole,)),) = make_pictures([("", [(matrix, "", "")])])
-    fallback = write_whole(job.out / "charts" / "templates.png", whole.png)
+    # Markdown has no rows of pictures: there they are one.
+    matrix = np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()])
+    matrix = matrix.repeat(2, axis=0).repeat(2, axis=1)
+    content = make_pictures([("", [(matrix, "", "")])])[0][1][0].png
+    fallback = write_whole(job.out / "charts" / "templates.png", content)
     pictures = [
-        (title, [(p, f"{n}, {title}", n) for p, n in zip(row, names, strict=True)]) for title, row in rows.items()
+        (title, [(p, f"{name}, {title}", name) for p, name in zip(row, names, strict=True)])
+        for title, row in rows.items()
     ]
     report.pictures(pictures, "Weight templates: a row for each setting, a column for each class", fallback)
 
@@ -158,9 +156,12 @@ def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:
     """Add which classes and which images the best setting gets wrong."""
     _, (best, *_) = rank_runs({name: o.history for name, o in shown.items()})
     report, probabilities = sections.report, shown[best].probabilities
+    if probabilities is None:
+        return
     report.heading("What the best setting gets wrong").paragraph(
-        f"{best} has the highest validation accuracy after the last epoch. Figure {report.figure_number} shows what it "
-        f"does with the test images, Figure {report.figure_number + 1} its surest mistakes."
+        f"By validation accuracy, {best} is the best setting ({percent(shown[best].history['val_accuracy'][-1])} after the "
+        f"last epoch); the test images had no part in this choice. Figure {report.figure_number} shows which classes it "
+        f"confuses in the test images, Figure {report.figure_number + 1} its surest mistakes."
     )
     sections.classes(job.test.y, probabilities.argmax(axis=1), job.test.class_names, best)
     sections.mistakes(job.test.x, job.test.y, probabilities, job.test.class_names, best)

@@ -24,7 +24,7 @@ def describe_data(train: Dataset, validation: Dataset, test: Dataset) -> dict[st
 
 
 def _digest(array: Any) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 def write_results(

@@ -151,7 +151,7 @@ def images_to_show(images: Any, image_shape: tuple[int, ...] | None = None) -> A
 
 def as_bytes(pictures: Array) -> Array:
     """Return pictures in [0, 1] as pictures of bytes."""
-    return np.rint(255 * pictures).astype(np.uint8)
+    return np.asarray(np.rint(255 * pictures), np.uint8)
 
 
 def _templates(weight: Any, image_shape: tuple[int, ...] | None) -> tuple[Array, list[str]]:

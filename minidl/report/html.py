@@ -1,6 +1,7 @@
 """A report as one page of HTML that needs no other file and no network."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
@@ -24,8 +25,11 @@ from minidl.report.cells import shown_cells
 from minidl.report.svg import inline_svg
 
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
-_WIDTHS = {"narrow": 40, "middle": 85, "broad": 140, "huge": 180}
-"""Up to how many letters a table fits on a phone, in the column of the text, across the page, across a wide page."""
+_WIDTHS = {"narrow": (42, 1.2), "middle": (80, 3), "broad": (130, 3), "huge": (160, 3)}
+"""Up to how many letters a table fits on a phone, beside the text, across the page, across a wide page.
+
+The second number is what lies between two columns.
+"""
 _OPTION, _WHOLE = r"(?<!\S)-\S{1,40}(?!\S)", r'<span class="whole">\g<0></span>'
 _LONG = 20
 """From how many letters on a word may be broken, so that it does not take the room of the other columns."""
@@ -38,7 +42,7 @@ def to_html(
     heading: str = "",
     byline: str = "",
     contents: bool = False,
-    renewed_after: int | None = None,
+    script: str = "",
 ) -> str:
     """Return the page, figures embedded, readable on a phone and on a wide screen, by day and by night.
 
@@ -54,10 +58,12 @@ def to_html(
         Who made it and when; stands below the heading.
     contents : bool
         Whether a list of the sections comes first.
-    renewed_after : int, optional
-        So many seconds after it was shown the browser is to load the page again.
+    script : str
+        The only one that the page may run; it may load the page itself into a frame.
     """
-    renewal = "" if renewed_after is None else f'<meta http-equiv="refresh" content="{renewed_after}">\n'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"; script-src 'sha256-{digest}'; frame-src 'self' file:" if script else ""
+    script = f"<script>{script}</script>\n" if script else ""
     blocks = list(blocks)
     targets = {f"{kind} {number}" for kind, number in map(_target, _numbered(blocks))}
     body = [f'<p class="byline">{escape(byline)}</p>'] if byline else []
@@ -67,7 +73,7 @@ def to_html(
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     # A line should not end within a name such as CIFAR-10.
     shown = re.sub(r"\w+-\d\w*", _WHOLE, escape(heading or title))
-    return page.substitute(renewal=renewal, title=escape(title), heading=shown, body="\n".join(body))
+    return page.substitute(allowed=allowed, script=script, title=escape(title), heading=shown, body="\n".join(body))
 
 
 def _contents(blocks: Iterable[Block]) -> str:
@@ -137,12 +143,13 @@ def _table(table: Table) -> str:
     rows = shown_cells(table)
     plain = [[part.text if isinstance(part, Link) else part for part in row] for row in rows]
     header = table.header or ["", ""]
-    kinds, need = [], 0
+    kinds, letters = [], 0
     for name, number, *texts in zip(header, number_columns(plain, len(header)), *plain, strict=True):
-        # Numbers stay on one line.
-        longest = max(len(word) for text in [name, *texts] for word in ([text] if number else [*text.split(), ""]))
+        # Numbers stay on one line; other texts and the name are broken between words.
+        words = [*name.split(), *(texts if number else " ".join(texts).split())]
+        longest = max(map(len, words), default=0)
         kinds.append(' class="number"' if number else ' class="long"' * (longest > _LONG))
-        need += 3 + min(longest, _LONG)
+        letters += min(longest, _LONG)
     labels = [f' data-label="{escape(name)}"' * bool(name) for name in header]
     lines = []
     if table.header:
@@ -153,8 +160,10 @@ def _table(table: Table) -> str:
         if not table.header:
             cells[0] = f'<th scope="row">{_text(row[:1])}</th>'
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    width = next((name for name, letters in _WIDTHS.items() if need <= letters), "endless")
-    return "\n".join([f'<table{_anchor(table)} class="{width}">{_caption(table, "caption")}', *lines, "</table>"])
+    fitting = (name for name, (room, gap) in _WIDTHS.items() if letters + gap * len(header) <= room)
+    return "\n".join(
+        [f'<table{_anchor(table)} class="{next(fitting, "endless")}">{_caption(table, "caption")}', *lines, "</table>"]
+    )
 
 
 def _figures(block: Figures, prefix: str) -> str:

@@ -10,18 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import PathLike
 from minidl._storage.files import make_folder
-from minidl.data.dataset import Dataset, check_dataset
+from minidl.data.dataset import Dataset
 from minidl.plotting.charts import Dot
-from minidl.plotting.lines import quantity_label
 from minidl.report import Link, Report
 from minidl.training.compare import compare_runs
 from minidl.training.describe import accuracy_error
 from minidl.training.history import BESIDES, History, Monitor
-from minidl.training.run_sections import RunSections, classes_of, percent
+from minidl.training.run_sections import RunSections, classes_of, percent, scores
 
 __all__ = ["report_runs"]
 
@@ -93,22 +91,21 @@ def report_runs(
     out = make_folder(folder)
     report = Report(title, author=author, date=str(calendar.today()) if date is None else date, contents=True)
     column, ranked = rank_runs(runs)
-    best = next((name for name in ranked if name in models), next(iter(models), ""))
-    measured = {name: model.evaluate(test) for name, model in models.items()}
-
-    report.heading("Summary").points(_summary(runs, column, ranked, measured, best, test))
+    tested = None
+    if test is not None:
+        tested = _Tested(models, test, next((name for name in ranked if name in models), next(iter(models))))
+    report.heading("Summary").points([_first(runs, column, ranked), *(tested.summary() if tested else [])])
     for paragraph in text:
         report.paragraph(paragraph)
-    sections = RunSections(report, out, classes_of(test) if test is not None and "accuracy" in measured[best] else 0)
+    sections = RunSections(report, out, tested.classes if tested else 0)
     shown = {name: runs[name] for name in ranked[:_MOST_RUNS]}
     report.heading("Comparison").table(comparison.header, comparison.rows, "All runs")
     if len(runs) > 1 and any(column in run for run in runs.values()):
         sections.all_runs(runs, column)
-        sections.panels(
-            shown, "loss" if any({"loss", "val_loss"} & {*run.columns} for run in shown.values()) else column
-        )
-    if test is not None:
-        _test(sections, models[best], best, measured, test, pictures)
+        losses = any({"loss", "val_loss"} & {*run.columns} for run in shown.values())
+        sections.panels(shown, "loss" if losses else column)
+    if tested:
+        tested.add_to(sections, pictures)
     report.heading("Each run" if len(runs) > 1 else "The run")
     if len(shown) < len(runs):
         report.paragraph(f"Of {len(runs):,} runs, the {len(shown)} best are shown.")
@@ -126,44 +123,6 @@ def report_runs(
     return report.write(out)[0]
 
 
-def _test(
-    sections: RunSections,
-    model: Any,
-    name: str,
-    measured: Mapping[str, Mapping[str, float]],
-    test: Dataset,
-    pictures: Any,
-) -> None:
-    """Add what all models get on the test set, and what the best of them does with its rows."""
-    report = sections.report.heading("Test set")
-    columns = list(dict.fromkeys(column for row in measured.values() for column in row))
-    caption = f"Test set: {len(test):,} rows"
-    report.table(
-        ["run", *columns], [[n, *(row.get(column) for column in columns)] for n, row in measured.items()], caption
-    )
-    targets = test.y.reshape(len(test), -1)
-    predictions = np.asarray(model.predict(test.x)).reshape(len(test), -1)
-    if "accuracy" not in columns:
-        if targets.shape == predictions.shape:
-            sections.regression(targets, predictions, name)
-        return
-    if len(measured) > 1:
-        shares = {n: row["accuracy"] for n, row in measured.items()}
-        dots = [Dot(n, share, accuracy_error(share, len(test))) for n, share in shares.items()]
-        sections.accuracies(dots, "Test accuracy; bars are one standard error, sqrt(p (1 - p) / n)")
-    if targets.shape[1] > 1 or predictions.shape[1] > 1:
-        return
-    labels, guesses = targets[:, 0].astype(np.int64), predictions[:, 0].astype(np.int64)
-    numbers = range(len(test.class_names), 1 + int(max(labels.max(), guesses.max())))
-    class_names = [*test.class_names, *map(str, numbers)]
-    sections.classes(labels, guesses, class_names, name)
-    rows = test.x if pictures is None else pictures
-    # Few measurements in a row make no picture, and some losses have no probabilities.
-    if isinstance(rows, np.ndarray) and (rows.ndim > 2 or rows[0].size >= _SMALLEST_PICTURE):
-        with suppress(InputError, ShapeError):
-            sections.mistakes(rows, labels, model.predict_proba(test.x), class_names, name)
-
-
 def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
     """Return the column by which runs are ranked, and their names, the best one first.
 
@@ -175,39 +134,15 @@ def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
     return monitor.name, sorted(runs, key=lambda name: monitor.minimised(last[name]))
 
 
-def _summary(
-    runs: Mapping[str, History],
-    column: str,
-    ranked: Sequence[str],
-    measured: Mapping[str, Mapping[str, float]],
-    best: str,
-    test: Dataset | None,
-) -> list[str]:
-    """Return what came out, in sentences: by validation, and on the test set."""
-    ends = [f"{name} ({_value(runs[name], column)})" for name in ranked[:2]]
-    what = f"{quantity_label(column)} after the last epoch"
-    texts = [f"Best of {len(runs):,} runs by {what}: {ends[0]}. Next: {ends[1]}."]
-    if len(runs) == 1:
-        texts = [f"{ranked[0]}: {what} {_value(runs[ranked[0]], column)}."]
-    if test is None:
-        return texts
-    rows = f"{len(test):,} test rows"
-    share = measured[best].get("accuracy")
-    if share is None:
-        return [*texts, f"On {rows}, {best} has a loss of {measured[best]['loss']:.4g}."]
-    guess = f" (guessing: {percent(1 / k, 1)})" if (k := classes_of(test)) else ""
-    error = accuracy_error(share, len(test))
-    texts.append(f"{best} classifies {percent(share)} ± {100 * error:.2f} of the {rows} correctly{guess}.")
-    others = {name: other["accuracy"] for name, other in measured.items() if name != best}
-    if others:
-        name = max(others, key=lambda name: others[name])
-        gap, error = share - others[name], math.hypot(error, accuracy_error(others[name], len(test)))
-        verdict = "within chance" if abs(gap) < 2 * error else "more than chance explains"
-        texts.append(
-            f"{name} has {percent(others[name])} on them: a difference of {100 * abs(gap):.2f} points, or "
-            f"{abs(gap) / (error or 1):.1f} standard errors, which is {verdict}."
-        )
-    return texts
+def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> str:
+    """Return which run is best, as a sentence."""
+    what = column.replace("val_", "validation ").replace("_", " ")
+    first, *others = [_value(runs[name], column) for name in ranked]
+    if not others:
+        return f"{ranked[0]} ends with a {what} of {first}."
+    return (
+        f"{ranked[0]} ends with the best {what} of {len(runs):,} runs, {first}; next is {ranked[1]} with {others[0]}."
+    )
 
 
 def _value(run: History, column: str) -> str:
@@ -219,4 +154,66 @@ def _value(run: History, column: str) -> str:
 
 def _slug(name: str) -> str:
     """Return a part of a file's name."""
-    return re.sub(r"[^\w.=+-]+", "-", name)[:60].strip("-.") or "run"
+    return re.sub(r"[^\w.=]+", "-", name).strip("-.+=")[:60] or "run"
+
+
+class _Tested:
+    """What the models get on the test set, and what the best of them predicts."""
+
+    def __init__(self, models: Mapping[str, Any], test: Dataset, best: str) -> None:
+        self.test = test
+        self.best = best
+        self.model = models[best]
+        self.measured = {name: model.evaluate(test) for name, model in models.items()}
+        self.shares = {name: row["accuracy"] for name, row in self.measured.items() if "accuracy" in row}
+        self.errors = {name: accuracy_error(share, len(test)) for name, share in self.shares.items()}
+        self.classes = classes_of(test) if self.shares else 0
+        self.targets = test.y.reshape(len(test), -1)
+        self.predictions = np.asarray(self.model.predict(test.x)).reshape(len(test), -1)
+
+    def summary(self) -> list[str]:
+        """Return what came out, in sentences."""
+        rows = f"{len(self.test):,} test rows"
+        if self.best not in self.shares:
+            if self.targets.shape != self.predictions.shape:
+                return [f"On {rows}, {self.best} has a loss of {self.measured[self.best]['loss']:.4g}."]
+            r2, mae = np.mean([scores(*pair) for pair in zip(self.targets.T, self.predictions.T, strict=True)], axis=0)
+            return [f"On {rows}, {self.best} has R2 {r2:.3f} and a mean absolute error of {mae:.4g}."]
+        share, guess = self.shares[self.best], f" (guessing: {percent(1 / self.classes, 1)})" if self.classes else ""
+        error = self.errors[self.best]
+        texts = [f"{self.best} classifies {percent(share)} ± {100 * error:.2f} of the {rows} correctly{guess}."]
+        if others := {name: other for name, other in self.shares.items() if name != self.best}:
+            name = max(others, key=lambda name: others[name])
+            gap, error = share - others[name], math.hypot(error, self.errors[name])
+            verdict = "within chance" if abs(gap) < 2 * error else "more than chance explains"
+            size = f"{100 * abs(gap):.2f} points, or {abs(gap) / (error or 1):.1f} standard errors"
+            texts.append(f"{name} has {percent(others[name])}: a difference of {size}, which is {verdict}.")
+        return texts
+
+    def add_to(self, sections: RunSections, pictures: Any) -> None:
+        """Add the numbers of all models, and what the best of them gets wrong."""
+        columns = list(dict.fromkeys(column for row in self.measured.values() for column in row))
+        rows = []
+        for name, row in self.measured.items():
+            share = f"{percent(self.shares[name])} ± {100 * self.errors[name]:.2f}" if name in self.shares else None
+            rows.append([name, *(share if column == "accuracy" else row.get(column) for column in columns)])
+        caption = f"Test set: {len(self.test):,} rows"
+        sections.report.heading("Test set").table(["run", *columns], rows, caption)
+        if not self.shares:
+            if self.targets.shape == self.predictions.shape:
+                sections.regression(self.targets, self.predictions, self.best)
+            return
+        if len(self.shares) > 1:
+            dots = [Dot(name, share, self.errors[name]) for name, share in self.shares.items()]
+            sections.accuracies(dots, "Test accuracy; bars are one standard error, sqrt(p (1 − p) / n)")
+        if self.targets.shape[1] > 1 or self.predictions.shape[1] > 1:
+            return
+        labels, guesses = (array[:, 0].astype(np.int64) for array in (self.targets, self.predictions))
+        numbers = range(len(self.test.class_names), 1 + int(max(labels.max(), guesses.max())))
+        class_names = [*self.test.class_names, *map(str, numbers)]
+        sections.classes(labels, guesses, class_names, self.best)
+        images = np.asarray(self.test.x if pictures is None else pictures)
+        # Few measurements in a row make no picture, and some losses have no probabilities.
+        if images.ndim > 2 or images[0].size >= _SMALLEST_PICTURE:
+            with suppress(InputError, ShapeError):
+                sections.mistakes(images, labels, self.model.predict_proba(self.test.x), class_names, self.best)

@@ -10,7 +10,7 @@ import numpy as np
 from minidl._core.types import Array
 from minidl._storage.files import write_whole
 from minidl.data.dataset import Dataset
-from minidl.nn.metrics import confusion_matrix
+from minidl.nn.metrics import confusion_matrix, most_confused
 from minidl.plotting.charts import Dot, dot_chart, learning_chart, matrix_chart, run_chart, scatter_chart, shared_limits
 from minidl.plotting.gallery import images_to_show
 from minidl.plotting.lines import quantity_label
@@ -21,6 +21,7 @@ from minidl.training.history import History, metrics
 _MISTAKES = 10
 # Of one run.
 _MOST_CHARTS = 6
+_MOST_DOTS = 30
 # Of a regression with more outputs, the first ones are drawn.
 _MOST_OUTPUTS = 6
 
@@ -49,7 +50,7 @@ class RunSections:
         for number, (svg, alt) in enumerate(charts, 1):
             path = write_whole(self.folder / "charts" / f"{name}-{number}.svg", svg)
             files.append((path, _capital(alt), ""))
-        self.report.figures(files, caption=_capital(caption))
+        self.report.figures(files, caption=_capital(caption), columns=min(2, len(files)))
 
     def panels(self, runs: Mapping[str, History], quantity: str) -> None:
         """Add one chart for each run, all with the same axes, so that they can be compared by eye."""
@@ -57,10 +58,10 @@ class RunSections:
         shown = {name: run for name, run in runs.items() if {quantity, f"val_{quantity}"} & {*run.columns}}
         limits = shared_limits(list(shown.values()), [quantity, f"val_{quantity}"])
         epochs = max(len(run) for run in shown.values())
-        charts = []
-        for name, run in shown.items():
-            svg = self._learning_chart(run, quantity, title=name, limits=limits, epochs=epochs)
-            charts.append((svg, _seen(name, run, quantity)))
+        charts = [
+            (self._learning_chart(run, quantity, title=name, limits=limits, epochs=epochs), _seen(name, run, quantity))
+            for name, run in shown.items()
+        ]
         caption = f"{quantity_label(quantity)} over the epochs; all panels have the same axes, the gap is shaded"
         self.figure(charts, caption)
 
@@ -69,55 +70,65 @@ class RunSections:
         ends = {name: run[quantity][-1] for name, run in runs.items() if quantity in run}
         listed = "; ".join(f"{name} ends at {end:.4g}" for name, end in list(ends.items())[:10])
         caption = f"{quantity_label(quantity)} of all runs over the epochs"
-        self.figure([(run_chart(runs, quantity), f"{caption}: {listed}")], caption)
+        self.figure([(run_chart(runs, quantity, chance=self._chance(quantity)), f"{caption}: {listed}")], caption)
 
-    def curves(self, name: str, run: History, text: str = "") -> None:
-        """Describe one run, and add the curves of what was measured; a cost that is equal to the loss is left out."""
+    def _chance(self, quantity: str) -> float | None:
+        return self.chance if quantity.endswith("accuracy") else None
+
+    def curves(self, name: str, run: History, text: str = "", beside: Sequence[History] = ()) -> None:
+        """Describe one run, and add the curves of what was measured; a cost that is equal to the loss is left out.
+
+        Axes are those of the runs `beside`, so that they can be compared, but for the cost: that of another penalty is
+        another quantity.
+        """
         pairs = [(f"{p}cost", f"{p}loss") for p in ("", "val_") if f"{p}cost" in run]
         equal = pairs and all(loss in run and run[cost] == run[loss] for cost, loss in pairs)
         chosen = [name for name in metrics(run.columns) if not (equal and name == "cost")][:_MOST_CHARTS]
         if not chosen:
             self.report.paragraph(f"{describe_run(run)} {text}".strip())
             return
-        titles = ["cost = loss" if equal and name == "loss" else quantity_label(name) for name in chosen]
+        titles = ["cost and loss are equal" if equal and q == "loss" else "" for q in chosen]
         shows = f"Figure {self.report.figure_number} shows the curves."
         self.report.paragraph(" ".join(filter(None, [describe_run(run), text, shows])))
         charts = []
         for quantity, title in zip(chosen, titles, strict=True):
-            charts.append((self._learning_chart(run, quantity, title=title), _seen(name, run, quantity)))
-        self.figure(charts, f"{name}: {', '.join(titles)} over the epochs")
+            limits = shared_limits(beside, [quantity]) if beside and quantity != "cost" else None
+            svg = self._learning_chart(run, quantity, title=title, limits=limits)
+            charts.append((svg, _seen(name, run, quantity)))
+        self.figure(charts, f"{name}: {' and '.join(chosen)} over the epochs")
 
     def _learning_chart(self, run: History, quantity: str, **options: Any) -> str:
-        return learning_chart(run, quantity, chance=self.chance if quantity == "accuracy" else None, **options)
+        return learning_chart(run, quantity, chance=self._chance(quantity), **options)
 
     def accuracies(self, dots: Sequence[Dot], caption: str) -> None:
-        """Add a chart of accuracies with their errors."""
-        listed = "; ".join(f"{dot.name}: {percent(dot.value)} ± {100 * dot.error:.2f}" for dot in dots)
-        self.figure([(dot_chart(dots, label="test accuracy", chance=self.chance), listed)], caption)
+        """Add a chart of test accuracies with their errors; of many, the highest."""
+        dots = dots if len(dots) <= _MOST_DOTS else sorted(dots, key=lambda dot: -dot.value)[:_MOST_DOTS]
+        listed = "; ".join(f"{dot.name}: {percent(dot.value)} ± {100 * (dot.error or 0):.2f}" for dot in dots)
+        self.figure([(self._dots(dots, "test accuracy in %"), f"Test accuracy of {listed}")], caption)
+
+    def _dots(self, dots: Sequence[Dot], label: str) -> str:
+        shares = [Dot(name, 100 * value, *(x and 100 * x for x in others)) for name, value, *others in dots]
+        return dot_chart(shares, label=label, chance=self.chance and 100 * self.chance)
 
     def classes(self, targets: Array, predictions: Array, class_names: Sequence[str], of: str) -> None:
         """Add the confusion matrix and the accuracy of each class."""
         counts = confusion_matrix(predictions, targets, len(class_names))
-        rows, right = counts.sum(axis=1), counts.diagonal()
         dots = [
             Dot(name, k / n, accuracy_error(k / n, n))
-            for name, n, k in zip(class_names, rows.tolist(), right.tolist(), strict=True)
+            for name, n, k in zip(class_names, counts.sum(axis=1).tolist(), counts.diagonal().tolist(), strict=True)
             if n
         ]
-        ranked = sorted(dots, key=lambda dot: -dot.value)
-        extremes = f"highest {ranked[0].name} ({percent(ranked[0].value, 1)}), lowest {ranked[-1].name} ({percent(ranked[-1].value, 1)})"
-        wrong = counts - np.diag(right)
-        t, p = divmod(int(wrong.argmax()), len(counts))
-        often = f"most often {class_names[t]} is taken for {class_names[p]} ({wrong[t, p]:,} of {rows[t]:,})"
-        matrix = (matrix_chart(counts, class_names), f"Confusion matrix: {often}")
-        shares = (
-            dot_chart(dots, label="accuracy within the class", chance=self.chance),
-            f"Accuracy of each class: {extremes}",
-        )
-        errors = "Bars are one standard error, sqrt(p(1 - p) / n)."
-        self.figure(
-            [matrix, shares], f"{of}: which class is taken for which, and the accuracy within each class. {errors}"
-        )
+        lowest = sorted(dots, key=lambda dot: dot.value)[:_MOST_DOTS]
+        some = f" (the {_MOST_DOTS} lowest of {len(dots):,})" if len(dots) > _MOST_DOTS else ""
+        dots = lowest if some else dots
+        confused = [f"{p.target} as {p.predicted}, {p.rows:,} rows" for p in most_confused(counts, class_names, 1)]
+        shares = self._dots(dots, "accuracy within the class in %")
+        charts = [
+            (matrix_chart(counts, class_names), f"Confusion matrix, most often confused: {(confused or ['none'])[0]}"),
+            (shares, f"Accuracy of each class, the lowest: {lowest[0].name}, {percent(lowest[0].value, 1)}"),
+        ]
+        what = f"which class is taken for which, and the accuracy within each class{some}"
+        self.figure(charts, f"{of}: {what}; bars are one standard error, sqrt(p (1 − p) / n)")
 
     def mistakes(
         self, pictures: Any, targets: Array, probabilities: Array, class_names: Sequence[str], of: str
@@ -133,8 +144,8 @@ class RunSections:
             truth, guess = class_names[targets[row]], class_names[guesses[row]]
             alt = f"{truth}, classified as {guess} with probability {sureness[row]:.2f}"
             shown.append((pixels, alt, f"{truth}, not {guess} ({sureness[row]:.2f})"))
-        caption = f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes: the true class, the predicted class and its probability"
-        self.report.pictures([("", shown)], caption, None)
+        said = "the true class, the predicted class and its probability"
+        self.report.pictures([("", shown)], f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes: {said}")
 
     def regression(self, targets: Array, predictions: Array, of: str) -> None:
         """Add R2 and the mean absolute error of each output, prediction against truth, and the residuals."""
@@ -143,12 +154,12 @@ class RunSections:
             name = f"output {k}" if targets.shape[1] > 1 else ""
             rows.append([name or of, *scores(truth, prediction)])
             if k <= _MOST_OUTPUTS:
-                for residuals, what in ((False, "Prediction against truth"), (True, "Residuals against truth")):
+                for residuals, what in ((False, "Prediction against truth"), (True, "Residuals against prediction")):
                     r2, mae = rows[-1][1:]
                     alt = f"{what}{f' of {name}' if name else ''}: R2 {r2:.3f}, mean absolute error {mae:.4g}"
                     charts.append((scatter_chart(truth, prediction, residuals=residuals, name=name), alt))
         self.report.table(["output" if len(rows) > 1 else "run", "R2", "mean absolute error"], rows, caption=of)
-        self.figure(charts, f"{of}: prediction against truth, and residuals (prediction - truth)")
+        self.figure(charts, f"{of}: prediction against truth, and residuals (prediction − truth)")
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -183,4 +194,5 @@ def _seen(name: str, run: History, quantity: str) -> str:
 
 
 def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    """Return `text` with a capital, unless it begins with a sign such as λ."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text

@@ -52,7 +52,7 @@ def test_an_untouched_report_comes_out_to_the_bit(original, run):
     finished = run("-m", "minidl", "verify", original, cwd=original.parent)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "the same kind of machine, to the bit" in finished.stdout
-    assert "Every number compared comes out" in finished.stdout
+    assert "Every number that was compared comes out" in finished.stdout
     assert "Training 4 of 4 runs again: about" in finished.stderr
 
 
@@ -95,7 +95,7 @@ def test_quick_trains_one_run_and_says_what_it_did_not_compare(report, capsys):
     told = capsys.readouterr()
     found = json.loads(told.out)
     assert [d["file"] for d in found["differences"]] == [HISTORY]
-    assert "the training of the other 3 runs and the gradient check" in found["not_compared"]
+    assert {"the training of the other runs", "the gradient check"} <= {*found["not_compared"]}
     assert "Training 1 of 4 runs again" in told.err
     # Each history has its digest and its last epoch; one of them all its epochs.
     assert sorted(found["compared"][name] for name in found["compared"] if name.startswith("history")) == [1, 1, 1, 25]
