@@ -12,9 +12,9 @@ from minidl.plotting.charts import Dot
 from minidl.plotting.gallery import as_bytes, template_images
 from minidl.report import Link, Report
 from minidl.report.blocks import make_pictures
-from minidl.training.describe import accuracy_error
+from minidl.training.describe import accuracy_error, minus
 from minidl.training.run_report import rank_runs
-from minidl.training.run_sections import RunSections, percent, signed
+from minidl.training.run_sections import RunSections, percent
 
 _COURSE = Link("DD2424 Deep Learning in Data Science", "https://www.kth.se/student/kurser/kurs/DD2424")
 _CIFAR10 = Link("CIFAR-10", "https://www.cs.toronto.edu/~kriz/cifar.html")
@@ -68,7 +68,7 @@ def _answer(sections: RunSections, job: Job, outcomes: list[Outcome], shown: dic
         if job.is_cifar10:
             chance = math.hypot(error, spread(found) / math.sqrt(len(found)), accuracy_error(theirs, PUBLISHED_IMAGES))
             difference = mean - theirs
-            rows[-1] += [percent(theirs), signed(100 * difference, 2), signed(difference / chance, 1)]
+            rows[-1] += [percent(theirs), minus(f"{100 * difference:+.2f}"), minus(f"{difference / chance:+.1f}")]
     bars = f"standard deviation over {seeds} seeds" if seeds > 1 else f"standard error over {images:,} test images"
     published = "; diamonds: the published report" if job.is_cifar10 else ""
     sections.accuracies(dots, f"Test accuracy; bars: {bars}{published}")
@@ -129,7 +129,7 @@ def _final(o: Outcome) -> list[str]:
     last = o.history.rows[-1]
     numbers = [last["loss"], last["val_loss"], last["val_loss"] - last["loss"], last["cost"] - last["loss"]]
     shares = [percent(last[name]) for name in ("accuracy", "val_accuracy")]
-    return [o.setting.title, *(signed(number, 3, plus="") for number in numbers), *shares]
+    return [o.setting.title, *(minus(f"{number:.3f}") for number in numbers), *shares]
 
 
 def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:

@@ -20,11 +20,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do it all, as `options` say, and return what results.json holds."""
     out = make_folder(options.out)
     say("Reading the images: about 2 seconds")
-    train, validation, test = load_data(options)
+    train, validation, test = parts = load_data(options)
     cifar10 = test.name == "CIFAR-10"
     data = describe_data(train, validation, test)
     job = Job(options, command(options, cifar10), str(calendar.today()), data, test)
-    print(f"Data: {train.name} ({train.source}); {len(train)} training, {len(validation)} validation, {len(test)} test")
+    sizes = ", ".join(f"{len(part):,} {name}" for name, part in zip(("training", "validation", "test"), parts, strict=True))
+    print(f"Data: {train.name} ({train.source}); {sizes}")
 
     # Per-pixel mean and standard deviation of the training images alone. Scaling the bytes to [0, 1] would cancel.
     scale = dl.Standardizer().fit(train.x)

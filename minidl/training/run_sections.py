@@ -167,11 +167,6 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def signed(value: float, decimals: int, plus: str = "+") -> str:
-    """Return a number with a real minus sign, and with `plus` before a positive one."""
-    return f"{value:{plus},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-
-
 def classes_of(data: Dataset) -> int:
     """Return how many classes the targets have, as far as the data tell; 0 if they are no labels."""
     labels = data.y.ndim == 1 and data.y.dtype.kind in "iu"
