@@ -11,7 +11,7 @@ from minidl.lab_report.summary import PUBLISHED_IMAGES, spread, summarize
 from minidl.plotting.charts import Dot
 from minidl.plotting.gallery import as_bytes, template_images
 from minidl.report import Link, Report
-from minidl.report.blocks import make_pictures
+from minidl.report.blocks import make_picture
 from minidl.training.describe import accuracy_error, minus
 from minidl.training.run_report import rank_runs
 from minidl.training.run_sections import RunSections, percent
@@ -106,16 +106,8 @@ def _gradients(report: Report, checks: list[GradientCheck]) -> None:
 def _curves(sections: RunSections, shown: dict[str, Outcome]) -> None:
     """Add the numbers after the last epoch, and the curves of each setting."""
     report = sections.report.heading("After the last epoch")
-    header = [
-        "λ",
-        "η",
-        "training loss",
-        "validation loss",
-        "gap",
-        "penalty",
-        "training accuracy",
-        "validation accuracy",
-    ]
+    header = ["setting", "training loss", "validation loss", "gap", "penalty"]
+    header += ["training accuracy", "validation accuracy"]
     caption = "After the last epoch. Gap: validation loss − training loss; penalty: cost − loss"
     report.table(header, [_final(o) for o in shown.values()], caption)
     report.heading("The four settings").paragraph("Settings with the same η have the same axes of loss and accuracy.")
@@ -143,8 +135,7 @@ def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
     # Markdown has no rows of pictures: there they are one.
     matrix = np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()])
     matrix = matrix.repeat(2, axis=0).repeat(2, axis=1)
-    content = make_pictures([("", [(matrix, "", "")])])[0][1][0].png
-    fallback = write_whole(job.out / "charts" / "templates.png", content)
+    fallback = write_whole(job.out / "charts" / "templates.png", make_picture(matrix, "", "").content)
     pictures = [
         (title, [(p, f"{name}, {title}", name) for p, name in zip(row, names, strict=True)])
         for title, row in rows.items()
@@ -158,10 +149,10 @@ def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:
     report, probabilities = sections.report, shown[best].probabilities
     if probabilities is None:
         return
+    value, figure = percent(shown[best].history["val_accuracy"][-1]), report.figure_number
     report.heading("What the best setting gets wrong").paragraph(
-        f"By validation accuracy, {best} is the best setting ({percent(shown[best].history['val_accuracy'][-1])} after the "
-        f"last epoch); the test images had no part in this choice. Figure {report.figure_number} shows which classes it "
-        f"confuses in the test images, Figure {report.figure_number + 1} its surest mistakes."
+        f"By validation accuracy, {best} is the best setting ({value} after the last epoch); test images had no part "
+        f"in this choice. Figure {figure} shows which of them it confuses, Figure {figure + 1} its surest mistakes."
     )
     sections.classes(job.test.y, probabilities.argmax(axis=1), job.test.class_names, best)
     sections.mistakes(job.test.x, job.test.y, probabilities, job.test.class_names, best)

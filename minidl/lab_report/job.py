@@ -24,7 +24,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     cifar10 = test.name == "CIFAR-10"
     data = describe_data(train, validation, test)
     job = Job(options, command(options, cifar10), str(calendar.today()), data, test)
-    sizes = ", ".join(f"{len(part):,} {name}" for name, part in zip(("training", "validation", "test"), parts, strict=True))
+    sizes = ", ".join(
+        f"{len(part):,} {name}" for name, part in zip(("training", "validation", "test"), parts, strict=True)
+    )
     print(f"Data: {train.name} ({train.source}); {sizes}")
 
     # Per-pixel mean and standard deviation of the training images alone. Scaling the bytes to [0, 1] would cancel.
