@@ -106,8 +106,8 @@ def _gradients(report: Report, checks: list[GradientCheck]) -> None:
 def _curves(sections: RunSections, shown: dict[str, Outcome]) -> None:
     """Add the numbers after the last epoch, and the curves of each setting."""
     report = sections.report.heading("After the last epoch")
-    header = ["setting", "training loss", "validation loss", "gap", "penalty"]
-    header += ["training accuracy", "validation accuracy"]
+    losses, accuracies = ("training loss", "validation loss"), ("training accuracy", "validation accuracy")
+    header = ["setting", *losses, "gap", "penalty", *accuracies]
     caption = "After the last epoch. Gap: validation loss − training loss; penalty: cost − loss"
     report.table(header, [_final(o) for o in shown.values()], caption)
     report.heading("The four settings").paragraph("Settings with the same η have the same axes of loss and accuracy.")
@@ -129,18 +129,15 @@ def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
         f"Each column of W is a picture: the image to which its class responds most. Figure {report.figure_number} has "
         "those of all settings, each scaled to its own range."
     )
-    names, rows = job.test.class_names, {}
+    names, rows = job.test.class_names, []
     for title, o in shown.items():
-        rows[title] = as_bytes(template_images(o.model.parameters["0.weight"].value))
+        pictures = as_bytes(template_images(o.model.parameters["0.weight"].value))
+        rows.append((title, [(p, f"{name}, {title}", name) for p, name in zip(pictures, names, strict=True)]))
     # Markdown has no rows of pictures: there they are one.
-    matrix = np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()])
-    matrix = matrix.repeat(2, axis=0).repeat(2, axis=1)
-    fallback = write_whole(job.out / "charts" / "templates.png", make_picture(matrix, "", "").content)
-    pictures = [
-        (title, [(p, f"{name}, {title}", name) for p, name in zip(row, names, strict=True)])
-        for title, row in rows.items()
-    ]
-    report.pictures(pictures, "Weight templates: a row for each setting, a column for each class", fallback)
+    matrix = np.concatenate([np.concatenate([p for p, _, _ in row], axis=1) for _, row in rows])
+    content = make_picture(matrix.repeat(2, axis=0).repeat(2, axis=1), "", "").content
+    fallback = write_whole(job.out / "charts" / "templates.png", content)
+    report.pictures(rows, "Weight templates: a row for each setting, a column for each class", fallback)
 
 
 def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:
