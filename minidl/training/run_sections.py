@@ -143,7 +143,8 @@ class RunSections:
             alt = f"{truth}, classified as {guess} with probability {sureness[row]:.2f}"
             shown.append((pixels, alt, f"{truth}, not {guess} ({sureness[row]:.2f})"))
         said = "the true class, the predicted class and its probability"
-        self.report.pictures([("", shown)], f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes: {said}")
+        caption = f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes, with {said}"
+        self.report.pictures([("", shown)], _capital(caption))
 
     def regression(self, targets: Array, predictions: Array, of: str) -> None:
         """Add R2 and the mean absolute error of each output, prediction against truth, and the residuals."""
