@@ -62,6 +62,8 @@ class Verification:
         self.folder = folder
         self.compared: Counter[str] = Counter()
         self.differences: list[Difference] = []
+        # Files that are as they were written.
+        self.intact: set[str] = set()
         path = folder / "results.json"
         try:
             text = read_regular(path).decode()
@@ -89,14 +91,19 @@ class Verification:
             a, b = stated.get(name), found.get(name)
             self.compared[file] += 1
             tolerance = (near or {}).get(name.split()[0])
-            if a != b and (tolerance is None or a is None or b is None or not abs(a - b) <= tolerance):
+            if a == b or not (tolerance is None or a is None or b is None or abs(a - b) > tolerance):
+                continue
+            if file in self.intact and by == "results.json":
+                self.differences.append(Difference(by, f"{of}: {name}", str(b), f"{a} ({file})"))
+            else:
                 self.differences.append(Difference(file, f"{of}: {name}", str(a), f"{b} ({by})"))
 
     def compare_files(self) -> None:
         """Compare the files with each other: each with its digest, and their numbers with those of results.json."""
         for name, digest in self.results["files"].items():
-            found = {"SHA-256": hashlib.sha256(_content(self.folder / name)).hexdigest()}
-            self.compare(name, "whole file", {"SHA-256": digest}, found, "now")
+            found = hashlib.sha256(_content(self.folder / name)).hexdigest()
+            self.compare(name, "whole file", {"SHA-256": digest}, {"SHA-256": found}, "now")
+            self.intact |= {name} if found == digest else set()
         seeds = range(self.options.seed, self.options.seed + self.options.seeds)
         asked = [f"{setting.title}, seed {seed}" for setting in SETTINGS for seed in seeds]
         stated, found = ({f"run {n}": title for n, title in enumerate(titles, 1)} for titles in (self.runs, asked))
@@ -197,7 +204,7 @@ class Verification:
                 values[f"{part} accuracy"] = 100 * first[f"{name}_accuracy"]
             values["gap"] = first["val_loss"] - first["train_loss"]
             values["penalty"] = first["train_cost"] - first["train_loss"]
-            numbers |= {f"λ = {setting.lam:g}, {setting.eta:g}: {name}": value for name, value in values.items()}
+            numbers |= {f"{setting.title}: {name}": value for name, value in values.items()}
         return numbers
 
     def _history(self, entry: Values, folder: Path) -> Path:
@@ -210,7 +217,7 @@ def page_numbers(page: str, made: Values) -> dict[str, str]:
     numbers: dict[str, str] = {}
     for row in re.findall("(?s)<tr>.*?</tr>", page):
         cells: dict[str, str] = dict(re.findall('data-label="(.*?)">(.*?)</td>', row))
-        of = f"λ = {cells.get('λ')}, {cells.get('η', cells.get('parameter'))}"
+        of = f"λ = {cells.get('λ')}, {cells.get('parameter') or 'η = ' + cells.get('η', '')}"
         for label, cell in cells.items() if "λ" in cells else ():
             numbers |= zip((f"{of}: {label}", f"{of}: {label}, error"), re.findall(_NUMBER, cell), strict=False)
     times: Counter[str] = Counter()
