@@ -18,7 +18,7 @@ from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, Gradien
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do it all, as `options` say, and return what results.json holds."""
-    out = make_folder(options.out)
+    make_folder(options.out)
     say("Reading the images: about 2 seconds")
     train, validation, test = parts = load_data(options)
     cifar10 = test.name == "CIFAR-10"
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     # Once more, now with the digests of the report.
     results = write_results(job, checks, outcomes, reports)
     print_accuracies(job, outcomes)
-    print(f"Report: {out / 'report.html'}")
+    print(f"Report: {job.out / 'report.html'}")
     return results
 
 
