@@ -82,7 +82,7 @@ def test_the_report_says_what_it_was_made_from_and_compares_nothing_that_cannot_
         "mean ± standard deviation over 2 seeds",
         "(300 pixels of each)",
         "λ = 0.1, η = 0.001",
-        "Environment",
+        "processor",
         "42, 43",
     ):
         assert words in text
