@@ -188,19 +188,27 @@ class ForwardMemory(Declared):
     _y_shape: tuple[int, ...] | None = None
 
     def keep(self, *values: Any, y_shape: tuple[int, ...] | None = None) -> None:
-        """Keep `values` for the next backward, in place of what was kept before, and the shape that dy must have."""
+        """Keep `values` for the next backward, and replace the values kept before.
+
+        Parameters
+        ----------
+        *values
+            Any number of values; `kept` returns them as a tuple.
+        y_shape : tuple of int, optional
+            The shape that dy must have; ``kept(dy)`` checks it.
+        """
         memory = vars(self)
         memory["_kept"], memory["_y_shape"] = Kept(values), y_shape
 
     def kept(self, dy: Array | None = None) -> tuple[Any, ...]:
-        """Return what the last forward kept, and forget it.
+        """Return the tuple of values that the last forward kept, and forget them. Each forward allows one call.
 
         Raises
         ------
         CallOrderError
             If there was no such forward, or a backward has already used it.
         ShapeError
-            If `dy` has not the shape that the forward told, if any.
+            If `dy` is given, and does not have the `y_shape` that was kept, if any.
         """
         kept, y_shape = self._kept, self._y_shape
         if kept is None:

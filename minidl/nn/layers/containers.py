@@ -23,6 +23,11 @@ class Sequential(Layer):
     *layers : Layer
         Named ``"0"``, ``"1"``, ... in the paths of `named_parameters`.
 
+    Attributes
+    ----------
+    layers : tuple of Layer
+        The layers in order; ``network.layers[0]`` is the first.
+
     Examples
     --------
     >>> from minidl.nn.layers import Dense, ReLU
@@ -147,7 +152,14 @@ class Residual(_Ways):
     body : Layer
         Named ``"body"`` in the paths of `named_parameters`.
     shortcut : Layer or None
-        Named ``"shortcut"``; None hands x on as it is, for a body that keeps the shape.
+        Named ``"shortcut"``; with None the second way is x itself, for a body that keeps the shape.
+
+    Attributes
+    ----------
+    body : Layer
+        The body.
+    shortcut : Layer or None
+        The shortcut.
 
     Raises
     ------
@@ -210,6 +222,11 @@ class Parallel(_Ways):
     ----------
     *branches : Layer
         At least one; named ``"0"``, ``"1"``, ... in the paths of `named_parameters`.
+
+    Attributes
+    ----------
+    branches : tuple of Layer
+        The branches in order.
 
     Raises
     ------
