@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NoReturn, Self, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.attributes import Declared
+from minidl._core.attributes import Declared, Uncallable
 from minidl._core.checks import as_array, as_dtype, as_float_dtype, check_finite, check_unmasked
 from minidl._core.errors import CallOrderError, InputError, ShapeError
 from minidl._core.types import Array
@@ -160,6 +160,9 @@ class ByPath(dict[str, T]):
             "pass another dict to model.set_weights"
         )
 
+    def __call__(self) -> NoReturn:
+        raise TypeError("parameters and buffers are dicts by path: write model.parameters, without ()")
+
     __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, T]]]:
@@ -181,7 +184,7 @@ class Kept(NoArray, tuple[Any, ...]):
         return f"what was kept ({len(self)})"
 
 
-class ForwardMemory(Declared):
+class ForwardMemory(Uncallable):
     """One slot that `forward` fills and `backward` empties: stale values can never be used twice."""
 
     _kept: tuple[Any, ...] | None = None

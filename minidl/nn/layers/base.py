@@ -56,6 +56,7 @@ class Layer(ForwardMemory, ABC):
     ['gain']
     """
 
+    _written = "layer.forward(x), or layer.forward(x, train=True) before a backward"
     _meaningless = ("trainable", "requires_grad", "training")
     _overridable = ("backward_parameters", "output_shape")
 

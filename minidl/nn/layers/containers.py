@@ -42,6 +42,12 @@ class Sequential(Layer):
         super().__init__()
         self.layers = tuple(_add_item(self, i, "layer", layer) for i, layer in enumerate(layers))
 
+    def __getitem__(self, index: int) -> Layer:
+        return self.layers[index]
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
     def forward(self, x: Array, train: bool = False) -> Array:
         if train:
             # Nothing but the fact that there was a forward: the layers keep the rest.

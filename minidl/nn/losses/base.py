@@ -22,6 +22,7 @@ class Loss(ForwardMemory, ABC):
     batches, weighted by their rows, which changes with the batch size.
     """
 
+    _written = "loss.forward(outputs, targets)"
     _overridable = ("check_targets", "predict", "probabilities", "metrics")
 
     takes_logits = False
