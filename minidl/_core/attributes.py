@@ -96,6 +96,9 @@ class Declared(Answering):
         else:
             for name in {"__init__", "fit", "step", "evaluate", "predict", "predict_proba"} & vars(cls).keys():
                 if inspect.isfunction(function := vars(cls)[name]):
+                    if name == "__init__":
+                        # For `help`, which would write out NumPy's types in 300 letters; the docstring names them.
+                        function.__annotations__ = {}
                     setattr(cls, name, explained(function, cls))
 
     def __setattr__(self, name: str, value: Any) -> None:
