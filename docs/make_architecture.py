@@ -1,4 +1,4 @@
-"""Draw the way of a batch through the rooms: `python docs/make_architecture.py` writes docs/architecture.png."""
+"""Draw what happens to a batch: `python docs/make_architecture.py` writes docs/architecture.png."""
 
 import io
 from pathlib import Path
@@ -9,14 +9,14 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 PATH = Path(__file__).with_name("architecture.png")
 INK, BLUE, GREEN, SAND = "#1c1e21", "#dbe9f6", "#dff0e4", "#f7ecd9"
-# Each room: its name, what it is for, its colour, and where it stands (left, width).
-ROOMS = [
-    ("data", "on what", SAND, (0.0, 2.6)),
-    ("nn", "what is minimised", BLUE, (3.0, 6.6)),
-    ("training", "how", GREEN, (10.6, 3.0)),
+# Each part: its name, its task, its colour, and its place (left, width).
+PARTS = [
+    ("data", "samples", SAND, (0.0, 2.6)),
+    ("nn", "the cost and its gradient", BLUE, (3.0, 6.6)),
+    ("training", "the steps", GREEN, (10.6, 3.0)),
 ]
-# Each thing: what is written into it, and where it stands (left, bottom, width).
-THINGS = {
+# Each box: its text and its place (left, bottom, width).
+BOXES = {
     "batches": ("Dataset.batches", 0.2, 3.1, 2.2),
     "forward": ("Layer.forward", 3.3, 3.1, 2.3),
     "loss": ("Loss.forward\nLoss.backward", 6.9, 3.1, 2.4),
@@ -27,8 +27,8 @@ THINGS = {
     "optimizer": ("Optimizer.update", 10.9, 1.6, 2.4),
     "trainer": ("Trainer: History,\ncallbacks, checkpoint", 10.9, 3.1, 2.4),
 }
-# Each arrow: from, to, what goes along it, and how it is bent.
-WAYS = [
+# Each arrow: from, to, its label, and how it is bent.
+ARROWS = [
     ("batches", "forward", "x", 0.0),
     ("forward", "loss", "outputs", 0.0),
     ("batches", "loss", "y", -0.22),
@@ -48,16 +48,16 @@ def draw() -> bytes:
     ax.set_xlim(-0.1, 13.8)
     ax.set_ylim(-0.2, 5.2)
     ax.set_axis_off()
-    for name, what, color, (left, width) in ROOMS:
+    for name, what, color, (left, width) in PARTS:
         _box(ax, left, -0.1, width, 5.0, color)
         ax.text(left + 0.2, 4.5, name, fontsize=12, fontweight="bold", color=INK)
         ax.text(left + width - 0.2, 4.5, what, fontsize=9.5, color=INK, ha="right", style="italic")
     boxes = {}
-    for name, (text, left, bottom, width) in THINGS.items():
+    for name, (text, left, bottom, width) in BOXES.items():
         boxes[name] = _box(ax, left, bottom, width, 0.9, "white")
         ax.text(left + width / 2, bottom + 0.45, text, fontsize=9.5, color=INK, ha="center", va="center")
-    for start, end, label, bend in WAYS:
-        _way(ax, boxes[start], boxes[end], label, bend)
+    for start, end, label, bend in ARROWS:
+        _arrow(ax, boxes[start], boxes[end], label, bend)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
     return content.getvalue()
@@ -70,8 +70,8 @@ def _box(ax: Axes, left: float, bottom: float, width: float, height: float, colo
     return box
 
 
-def _way(ax: Axes, start: FancyBboxPatch, end: FancyBboxPatch, label: str, bend: float) -> None:
-    """Draw an arrow from the edge of one box to that of another, its label beside the middle."""
+def _arrow(ax: Axes, start: FancyBboxPatch, end: FancyBboxPatch, label: str, bend: float) -> None:
+    """Draw an arrow from the edge of one box to the edge of another, with its label next to the middle."""
     a, b = ((box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2) for box in (start, end))
     curve = f"arc3,rad={bend}"
     ends = {"posA": a, "posB": b, "patchA": start, "patchB": end, "shrinkA": 2, "shrinkB": 2}

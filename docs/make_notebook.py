@@ -1,7 +1,7 @@
-"""Make tutorial.ipynb of tutorial.md: each program a cell, run from top to bottom, what it prints and draws kept.
+"""Make tutorial.ipynb from tutorial.md: each program becomes a cell, runs, and keeps what it prints and draws.
 
-Run it from anywhere: `python docs/make_notebook.py` (with `pip install -e ".[notebook]"`). CIFAR-10 is taken from where
-minidl finds it. The page is the source; tests/docs/test_notebook.py fails when the notebook is not of it.
+Run it from anywhere: `python docs/make_notebook.py` (with `pip install -e ".[notebook]"`). It uses CIFAR-10 from where
+minidl finds it. The page is the source; tests/docs/test_notebook.py fails when the notebook is out of date.
 """
 
 import re
@@ -10,11 +10,12 @@ from typing import Any
 
 PAGE = Path(__file__).with_name("tutorial.md")
 NOTEBOOK = PAGE.with_suffix(".ipynb")
-SETUP = "%matplotlib inline"  # so that a figure that ends a cell is shown
+# Then a cell shows the figure on its last line.
+SETUP = "%matplotlib inline"
 
 
 def cells_of(text: str) -> list[tuple[str, str]]:
-    """Return (kind, source) of the cells that the text of a page becomes."""
+    """Return (kind, source) of each cell for the text of a page."""
     cells = [("code", SETUP)]
     for i, part in enumerate(re.split(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)):
         if part.strip():
@@ -23,7 +24,7 @@ def cells_of(text: str) -> list[tuple[str, str]]:
 
 
 def joined(outputs: list[Any]) -> list[Any]:
-    """Return the outputs of a cell, what was printed in pieces as one."""
+    """Return the outputs of a cell, with successive prints joined."""
     whole: list[Any] = []
     for output in outputs:
         if whole and output.output_type == whole[-1].output_type == "stream" and output.name == whole[-1].name:
@@ -34,12 +35,14 @@ def joined(outputs: list[Any]) -> list[Any]:
 
 
 def main() -> None:
-    import nbclient  # here, so that the tests need only `cells_of`
+    # Imported here, because the tests need only `cells_of`.
+    import nbclient
     import nbformat
 
     new = {"code": nbformat.v4.new_code_cell, "markdown": nbformat.v4.new_markdown_cell}
+    # Without an id, nbformat would draw a random one.
     cells = [
-        new[kind](source, id=f"cell-{number}")  # of its own making nbformat would draw a random id
+        new[kind](source, id=f"cell-{number}")
         for number, (kind, source) in enumerate(cells_of(PAGE.read_text(encoding="utf-8")))
     ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -50,7 +53,8 @@ def main() -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = joined(cell.outputs)
-    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}  # no versions of this machine
+    # Without the versions of this machine.
+    notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     nbformat.validate(notebook)
     nbformat.write(notebook, NOTEBOOK)
     print(f"{NOTEBOOK}: {len(cells)} cells, {NOTEBOOK.stat().st_size / 1000:.0f} kB")

@@ -1,8 +1,8 @@
-"""Make the reference of the docstrings: `python docs/make_reference.py` writes docs/reference/*.md.
+"""Make the reference from the docstrings: `python docs/make_reference.py` writes docs/reference/*.md.
 
-A page is a group of modules; a name stands on the page of the module that defines it. Signatures are the source's own
-lines, and docstrings (numpydoc) become Markdown. tests/docs/test_reference.py fails when the pages
-are not what this makes.
+Each page covers a group of modules; a name is on the page of the module that defines it. Signatures are copied from
+the source, and docstrings (numpydoc) become Markdown. tests/docs/test_reference.py fails when the pages are out of
+date.
 """
 
 import ast
@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,8 @@ import minidl
 import minidl.testing
 
 FOLDER = Path(__file__).with_name("reference")
-GROUPS = {  # page: its title, and the modules and packages of minidl that it covers
+# For each page: its title, and the modules of minidl that it covers.
+GROUPS = {
     "training": (
         "Models and training",
         "nn.model nn.summary nn.parameter nn.ensemble training.trainer training.history",
@@ -44,7 +46,8 @@ NOTE = "<!-- Made by `python docs/make_reference.py` from the docstrings: edit t
 def public_names() -> dict[str, Any]:
     """Return every public class and function, by the name that a user writes after ``dl.``."""
     names: dict[str, Any] = {}
-    for prefix in ("", "testing.", "diagnostics.", "sweeps."):  # the last two: what is in a result
+    # The last two modules hold the classes of results.
+    for prefix in ("", "testing.", "diagnostics.", "sweeps."):
         module = getattr(minidl, prefix[:-1]) if prefix else minidl
         for name in module.__all__:
             item = getattr(module, name)
@@ -56,13 +59,13 @@ def public_names() -> dict[str, Any]:
 
 
 def pages() -> dict[str, str]:
-    """Return the text of each page by the name of its file."""
+    """Return the text of each page by file name."""
     names = public_names()
     index = [
         "# Reference",
         NOTE,
-        "Every public name, by what it is for; `import minidl as dl` comes before all of them. The two estimators of "
-        "`minidl.sklearn` have [a page of their own](../scikit-learn.md).",
+        "Every public name, by topic. The examples assume `import minidl as dl`. The two estimators of "
+        "`minidl.sklearn` have [their own page](../scikit-learn.md).",
     ]
     texts = {}
     for page, (title, _) in GROUPS.items():
@@ -92,24 +95,42 @@ def anchor(name: str) -> str:
 
 
 def entry(name: str, item: Any, names: dict[str, Any]) -> list[str]:
-    """Return the parts of the text on one class or function."""
+    """Return the entry of one class or function, as parts."""
     if not inspect.isclass(item):
         return [f"## {name}", fence(signature(name, item)), *markdown(item)]
     parts = [f"## {name}", *([] if issubclass(item, Enum) else [fence(signature(name, constructor(item)))])]
-    bases = {base: other for other, base in names.items() if inspect.isclass(base)}
-    if base := next((bases[base] for base in item.__mro__[1:] if base in bases), None):
-        parts.append(f"A kind of [{base}]({page_of(names[base])}.md#{anchor(base)}).")
+    classes = {cls: other for other, cls in names.items() if inspect.isclass(cls)}
+    public = [cls for cls in item.__mro__[1:] if cls in classes]
+    if public:
+        base = classes[public[0]]
+        parts.append(f"A subclass of [{base}]({page_of(public[0])}.md#{anchor(base)}).")
     parts += markdown(item)
     if issubclass(item, Enum):
         parts.append("\n".join(f"- `{member.name}`: {member.value}" for member in item))
-    for member, function, is_property in members(item):
-        parts.append(f"**{name}.{member}**")
-        parts += [*([] if is_property else [fence(signature(member, function))]), *markdown(function)]
+    # Bases without an entry, such as that of Layer and Loss, are documented with the class.
+    private = [cls for cls in item.__mro__[1:] if cls.__module__.startswith("minidl") and not public]
+    for cls in [item, *private]:
+        for line, text in attributes(cls):
+            parts += [f"**{name}.{re.split('[ :]', line)[0]}**", fence(line), _prose(text)]
+        for member, function, is_property in members(cls):
+            parts.append(f"**{name}.{member}**")
+            parts += [*([] if is_property else [fence(signature(member, function))]), *markdown(function)]
     return parts
 
 
+def attributes(cls: type) -> list[tuple[str, str]]:
+    """Return (assignment, text) of the public class attributes that have a docstring below them."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
+    found = []
+    for node, below in pairwise(body):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(below, ast.Expr):
+            line, text = ast.unparse(node), ast.literal_eval(below.value)
+            found += [] if line.startswith("_") else [(line, inspect.cleandoc(text))]
+    return found
+
+
 def constructor(cls: type) -> Any:
-    """Return what says how `cls` is called: a dataclass or named tuple itself, an `__init__` of minidl, or None."""
+    """Return the source of the signature of `cls`: a dataclass or named tuple itself, an `__init__`, or None."""
     for base in cls.__mro__:
         if not vars(base).keys().isdisjoint(["__dataclass_fields__", "_fields"]):
             return base
@@ -119,7 +140,7 @@ def constructor(cls: type) -> Any:
 
 
 def members(cls: type) -> Iterator[tuple[str, Any, bool]]:
-    """Yield (name, function, whether it is a property) of the public methods that `cls` itself documents."""
+    """Yield (name, function, is_property) of the public methods that `cls` itself documents."""
     for name, value in vars(cls).items():
         is_property = isinstance(value, property)
         function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
@@ -128,12 +149,13 @@ def members(cls: type) -> Iterator[tuple[str, Any, bool]]:
 
 
 def signature(name: str, item: Any) -> str:
-    """Return how `item` is called, in the words of its source."""
+    """Return the signature of `item` as in its source."""
     if item is None:
         return f"{name}()"
     try:
         source = textwrap.dedent(inspect.getsource(item))
-    except OSError:  # a strategy that Hypothesis made
+    except OSError:
+        # Hypothesis made this strategy; it has no source.
         return f"{name}({', '.join(inspect.signature(item).parameters)})"
     node = ast.parse(source).body[0]
     if isinstance(node, ast.ClassDef):
@@ -145,25 +167,30 @@ def signature(name: str, item: Any) -> str:
     head = "\n".join(re.sub(r"  # .*", "", line) for line in lines if line.strip() not in ("self,", "cls,"))
     head = re.sub(r"^def \w+", name, head).removesuffix(":").removesuffix(" -> None")
     head = re.sub(r"([( ])(?:self|cls)(?:, |(?=\)))", r"\1", head, count=1)
-    return re.sub(r'(: |-> )"([^"]+)"', r"\1\2", head)  # a type that is quoted because it comes later
+    # A type that is defined later has quotes.
+    return re.sub(r'(: |-> )"([^"]+)"', r"\1\2", head)
 
 
 def fence(text: str, kind: str = "py") -> str:
-    """Return `text` as literal; not as ``python``, which in these docs is a program that runs."""
+    """Return `text` as a literal block. Its kind is not ``python``, because the tests run such blocks."""
     return f"```{kind}\n{text}\n```"
 
 
 def markdown(item: Any) -> list[str]:
-    """Return the docstring of `item` as parts in Markdown: lists for what is listed, fences for what is literal."""
+    """Return the docstring of `item` as parts in Markdown, with lists and literal blocks."""
     pieces = re.split(r"^(\w[\w ]*)\n-{3,}$", inspect.getdoc(item) or "", flags=re.MULTILINE)
     parts = [_prose(pieces[0])]
     for title, body in zip(pieces[1::2], pieces[2::2], strict=True):
-        parts += [f"*{title}*", _SECTIONS.get(title, _prose)(body.strip("\n"))]
+        text = _SECTIONS.get(title, _prose)(body.strip("\n"))
+        if title == "Attributes":
+            # With the class, so that a search for "Dense.weight" finds it.
+            text = re.sub(r"^- `", f"- `{item.__name__}.", text, flags=re.MULTILINE)
+        parts += [f"*{title}*", text]
     return [part for part in parts if part]
 
 
 def _prose(body: str) -> str:
-    """Return prose in which only code is markup; what is indented after ``::`` becomes a fence."""
+    """Return prose in which only code is markup. An indented block after ``::`` becomes a literal block."""
     text = ""
     for i, piece in enumerate(re.split(r"(?<=:):\n\n((?:    .*\n?|\n)+)", body)):
         if i % 2:
@@ -178,8 +205,8 @@ def _listed(body: str) -> str:
     items = []
     for head, text in re.findall(r"^(\S.*)\n((?: .*\n|\n)*)", body + "\n", re.MULTILINE):
         name, _, kind = head.partition(" : ")
-        told = _prose(textwrap.dedent(text)).replace("\n", "\n  ")
-        items.append(f"- `{name}`{f' ({_prose(kind)})' if kind else ''}{f': {told}' if told else ''}")
+        meaning = _prose(textwrap.dedent(text)).replace("\n", "\n  ")
+        items.append(f"- `{name}`{f' ({_prose(kind)})' if kind else ''}{f': {meaning}' if meaning else ''}")
     return "\n".join(items)
 
 

@@ -75,10 +75,9 @@ if not TYPE_CHECKING:
         if name in ("sklearn", "testing"):
             raise AttributeError(f"minidl.{name} needs other packages, so import it by itself: import minidl.{name}")
         if home is None:
-            from minidl._core.spelling import nearest
+            from minidl._core.elsewhere import public
 
-            meant = nearest(name, __all__, 1)
-            raise AttributeError(f"minidl has no {name!r}{f'; did you mean {meant[0]!r}?' if meant else ''}")
+            raise AttributeError(f"minidl has no {name!r}{public(name, __all__)}")
         from importlib import import_module
 
         module = import_module(f"minidl.{home}")

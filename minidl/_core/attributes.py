@@ -2,40 +2,17 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
+from minidl._core.elsewhere import member
 from minidl._core.errors import InputError
 from minidl._core.reprs import parameters_of
 from minidl._core.signatures import check_methods
-from minidl._core.spelling import nearest
 
-_ELSEWHERE = {
-    **dict.fromkeys(["trainable", "requires_grad"], "call freeze() or unfreeze(), or set trainable of one Parameter"),
-    "training": "pass train=True to forward, as Trainer.fit does",
-    **dict.fromkeys(["lr", "learning_rate"], "it is called learning_rate, of the optimizer"),
-    **dict.fromkeys(["loss_fn", "loss_function", "criterion"], "it is called loss, an argument of Model"),
-    **dict.fromkeys(["stop_training", "should_stop"], "call stop() of the trainer"),
-    **dict.fromkeys(["batch_size", "epochs", "max_epochs"], "pass batch_size= and epochs= to Trainer.fit"),
-    "weight_decay": "pass L2(...) as the regularizer of the Model, or use AdamW",
-    **dict.fromkeys(["kernel_regularizer", "regularization"], "it is called regularizer, an argument of Model"),
-    **dict.fromkeys(["kernel", "w", "W"], "it is called weight"),
-    "b": "it is called bias",
-    "data": "it is called value in a Parameter, and x and y in a Dataset",
-    "eps": "it is called epsilon",
-    "p": "it is called rate in Dropout, and probability in an augmentation",
-    **dict.fromkeys(["lam", "lambda_"], "it is called strength"),
-    **dict.fromkeys(["rng", "weight_init", "dtype"], "it is an argument of the constructor: make a new object"),
-    "activation": "it is a layer of its own, such as ReLU()",
-    "reduction": "a loss is always the mean over the batch",
-    "optimizer": "it is an argument of Trainer",
-    "betas": "they are called beta1 and beta2",
-    **dict.fromkeys(["labels", "targets", "target"], "it is called y"),
-    **dict.fromkeys(["features", "inputs"], "it is called x"),
-    "transform": "map(function) returns a dataset with other x",
-}
-"""What minidl has in place of what PyTorch, Keras and scikit-learn call by these names."""
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _INSTEAD = {
     "model": "make a new Trainer",
     "optimizer": "assign its learning_rate, or make a new Trainer",
@@ -45,7 +22,54 @@ _INSTEAD = {
 """What to do in place of replacing these."""
 
 
-class Declared:
+def explained(function: Callable[_P, _R], owner: type | None = None) -> Callable[_P, _R]:
+    """Return the function with an error that answers an argument it does not have, or lacks."""
+
+    @wraps(function)
+    def explaining(*arguments: _P.args, **options: _P.kwargs) -> _R:
+        try:
+            return function(*arguments, **options)
+        except TypeError as error:
+            if fits(function, arguments, options):
+                # It was called, and something in it failed.
+                raise
+            cls = type(arguments[0]) if function.__name__ == "__init__" else owner
+            where = f"{cls.__name__}.{function.__name__}".removesuffix(".__init__") if cls else function.__name__
+            known = parameters_of(cls) if cls and cls is not owner else inspect.signature(function).parameters
+            said = str(error).partition(") ")[2]
+            if unknown := [option for option in options if option not in known]:
+                hint = member(unknown[0], cls or function, known)
+                said = f"got an unexpected keyword argument {unknown[0]!r}{hint}"
+            raise TypeError(f"{where}: {said}") from None
+
+    return explaining
+
+
+def fits(function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Return whether the function can be called with these arguments."""
+    try:
+        inspect.signature(function).bind(*arguments, **options)
+    except TypeError:
+        return False
+    return True
+
+
+class Answering:
+    """An object whose missing attributes are answered: a name of another library with what it is called here."""
+
+    # Hidden from type checkers: they would take every name for one that is here.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            cls = type(self)
+            if any(name in vars(base) for base in cls.__mro__):
+                # A property that has failed: this raises its own error once more.
+                return object.__getattribute__(self, name)
+            hint = "" if name[0] == "_" else member(name, cls, dir(self))
+            raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}{hint}")
+
+
+class Declared(Answering):
     """An object whose public attributes are declared: assigning one that its class does not have is refused.
 
     Declared are the constructor's arguments and what the class body names, by an annotation too. Names that begin with
@@ -60,13 +84,22 @@ class Declared:
     _overridable: ClassVar[tuple[str, ...]] = ()
     """Names of methods that a subclass may write besides the abstract ones, and minidl calls."""
 
+    @explained
+    def __init__(self) -> None:
+        super().__init__()
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # The type checker looks at the signatures of minidl's own, which takes no time when minidl is imported.
         if not cls.__module__.startswith("minidl."):
             check_methods(cls, cls._overridable)
-        elif "__init__" in vars(cls):
-            cls.__init__ = _explaining(cls.__init__)  # type: ignore[method-assign]
+        else:
+            for name in {"__init__", "fit", "step", "evaluate", "predict", "predict_proba"} & vars(cls).keys():
+                if inspect.isfunction(function := vars(cls)[name]):
+                    if name == "__init__":
+                        # For `help`, which would write out NumPy's types in 300 letters; the docstring names them.
+                        function.__annotations__ = {}
+                    setattr(cls, name, explained(function, cls))
 
     def __setattr__(self, name: str, value: Any) -> None:
         cls: type = type(self)
@@ -106,35 +139,20 @@ def _objection(cls: type, name: str, is_callable: bool) -> str:
     """Return why nothing can be assigned to the attribute `name` of objects of `cls`; nothing if it can."""
     if not is_ours(cls):
         meaningless = name in cls._meaningless and name not in declared(cls)  # type: ignore[attr-defined]
-        return f"{name} has no effect here; {_ELSEWHERE[name]}" if meaningless else ""
+        return f"{name} has no effect here{member(name, cls, ())}" if meaningless else ""
     if inspect.isfunction(getattr(cls, name, None)):
         return "" if is_callable else f"{name} is a method: call it, {name}(...)"
     if name in declared(cls):
         return ""
     names = [known for known in sorted(declared(cls)) if not inspect.isfunction(getattr(cls, known, None))]
-    return f"there is no attribute {name!r}{_meant(name, names)}"
+    return f"there is no attribute {name!r}{member(name, cls, names)}"
 
 
-def _meant(name: str, names: Iterable[str]) -> str:
-    """Return, as the end of an error, what a wrong name may have been meant to be: in `names` or elsewhere."""
-    hint = _ELSEWHERE.get(name) or "".join(f"did you mean {near!r}?" for near in nearest(name, names, 1, cutoff=0.6))
-    return f"; {hint}" if hint else ""
+class Uncallable(Declared):
+    """An object that other libraries call like a function, and minidl does not."""
 
+    _written: ClassVar[str]
+    """What to write in place of the call."""
 
-def _explaining(constructor: Callable[..., None]) -> Callable[..., None]:
-    """Return the constructor with an error that names the class, and what is meant by an argument it does not have."""
-
-    @wraps(constructor)
-    def explaining(self: object, *arguments: Any, **options: Any) -> None:
-        try:
-            constructor(self, *arguments, **options)
-        except TypeError as error:
-            # With a frame below this one the constructor was called, and something in it failed.
-            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
-                raise
-            known, said = parameters_of(type(self)), str(error).partition(") ")[2]
-            if unknown := [name for name in options if name not in known]:
-                said = f"got an unexpected keyword argument {unknown[0]!r}{_meant(unknown[0], known)}"
-            raise TypeError(f"{type(self).__name__}: {said}") from None
-
-    return explaining
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError(f"{type(self).__name__}: it is not called like a function; write {self._written}")

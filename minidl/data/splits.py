@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minidl._core.attributes import explained
 from minidl._core.checks import as_count, as_number, check_type
 from minidl._core.errors import InputError
 from minidl._core.randomness import as_generator
@@ -9,6 +10,7 @@ from minidl._core.types import Array, Seed
 from minidl.data.dataset import Dataset
 
 
+@explained
 def train_validation_split(
     dataset: Dataset, validation: int | float, rng: Seed = 0, stratify: bool = True
 ) -> tuple[Dataset, Dataset]:

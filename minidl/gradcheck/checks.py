@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.attributes import explained
 from minidl._core.bars import new_bar, verbosity
 from minidl._core.checks import as_array, as_count, as_number, check_finite, check_type, copied
 from minidl._core.errors import InputError
@@ -26,6 +27,7 @@ from minidl.nn.model import Model
 from minidl.nn.regularizers import Regularizer
 
 
+@explained
 def check_layer(
     layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = False, max_seconds: float | None = None
 ) -> GradientReport:
@@ -68,6 +70,7 @@ def check_layer(
     return run.through(*probes, copied("check_layer: layer", layer).astype(np.float64), x, run.rng)
 
 
+@explained
 def check_loss(
     loss: Loss,
     outputs: Any,
@@ -86,6 +89,7 @@ def check_loss(
     return run.through(*probes, copied("check_loss: loss", loss), z, targets)
 
 
+@explained
 def check_regularizer(
     regularizer: Regularizer, w: Any, *, seed: int = 0, every_entry: bool = False, max_seconds: float | None = None
 ) -> GradientReport:
@@ -102,6 +106,7 @@ def check_regularizer(
     return run.through(*probes, copied("check_regularizer: regularizer", regularizer), w)
 
 
+@explained
 def check_function(
     f: Callable[..., Any],
     vjp: Callable[..., Any],
@@ -145,6 +150,7 @@ def check_function(
     return run.through(*probes, f, vjp, points, run.rng)
 
 
+@explained
 def check_model(
     model: Model, x: Any, y: Any, *, seed: int = 0, every_entry: bool = False, max_seconds: float | None = None
 ) -> GradientReport:

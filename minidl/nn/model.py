@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.attributes import Declared
+from minidl._core.attributes import Uncallable
 from minidl._core.checks import (
     as_array,
     as_count,
@@ -38,7 +38,7 @@ from minidl.nn.regularizers import Regularizer
 from minidl.nn.summary import Summary, layers_as_html, parameter_count, summarize, takes
 
 
-class Model(Declared):
+class Model(Uncallable):
     """A network, a loss and a regularizer: the cost ``J = mean loss over the batch + penalty``.
 
     The penalty is the sum of the regularizer over the penalized parameters. ``loss`` always means the data term alone,
@@ -74,6 +74,7 @@ class Model(Declared):
 
     dtype: np.dtype[Any]
     _replaceable = ("regularizer",)
+    _written = "model.predict(x), or model.forward(x) for the outputs"
     _past: Any = None
     """What training remembers of it, see `minidl.training.past`."""
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NoReturn, Self, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.attributes import Declared
+from minidl._core.attributes import Declared, Uncallable
 from minidl._core.checks import as_array, as_dtype, as_float_dtype, check_finite, check_unmasked
 from minidl._core.errors import CallOrderError, InputError, ShapeError
 from minidl._core.types import Array
@@ -160,6 +160,9 @@ class ByPath(dict[str, T]):
             "pass another dict to model.set_weights"
         )
 
+    def __call__(self) -> NoReturn:
+        raise TypeError("parameters and buffers are dicts by path: write model.parameters, without ()")
+
     __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, T]]]:
@@ -181,26 +184,34 @@ class Kept(NoArray, tuple[Any, ...]):
         return f"what was kept ({len(self)})"
 
 
-class ForwardMemory(Declared):
+class ForwardMemory(Uncallable):
     """One slot that `forward` fills and `backward` empties: stale values can never be used twice."""
 
     _kept: tuple[Any, ...] | None = None
     _y_shape: tuple[int, ...] | None = None
 
     def keep(self, *values: Any, y_shape: tuple[int, ...] | None = None) -> None:
-        """Keep `values` for the next backward, in place of what was kept before, and the shape that dy must have."""
+        """Keep `values` for the next backward, and replace the values kept before.
+
+        Parameters
+        ----------
+        *values
+            Any number of values; `kept` returns them as a tuple.
+        y_shape : tuple of int, optional
+            The shape that dy must have; ``kept(dy)`` checks it.
+        """
         memory = vars(self)
         memory["_kept"], memory["_y_shape"] = Kept(values), y_shape
 
     def kept(self, dy: Array | None = None) -> tuple[Any, ...]:
-        """Return what the last forward kept, and forget it.
+        """Return the tuple of values that the last forward kept, and forget them. Each forward allows one call.
 
         Raises
         ------
         CallOrderError
             If there was no such forward, or a backward has already used it.
         ShapeError
-            If `dy` has not the shape that the forward told, if any.
+            If `dy` is given, and does not have the `y_shape` that was kept, if any.
         """
         kept, y_shape = self._kept, self._y_shape
         if kept is None:

@@ -5,14 +5,16 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from minidl._core.attributes import Declared
+from minidl._core.attributes import Uncallable
 from minidl._core.checks import as_number
 from minidl._core.reprs import constructor_call, told
 from minidl._core.types import Array
 
 
-class Regularizer(Declared, ABC):
+class Regularizer(Uncallable, ABC):
     """A penalty on one parameter's value; the model adds it up over the penalized parameters."""
+
+    _written = "regularizer.penalty(w)"
 
     @abstractmethod
     def penalty(self, w: Array) -> float:

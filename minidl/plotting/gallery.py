@@ -31,7 +31,7 @@ def plot_gallery(
     image_shape: tuple[int, ...] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw images that were classified wrongly (or rightly), the surest guess first, each with truth and guess.
+    """Draw images that were classified wrongly (or correctly), with true class and guess, the surest guess first.
 
     Pixels in [0, 1], or else in [0, 255], are drawn as they are; others, such as standardized ones, are shifted and
     scaled for each picture by its own minimum and maximum, and the figure says so.

@@ -50,7 +50,7 @@ def sweep(
     space : dict, iterable of dicts, RandomSearch or CoarseToFine
         A dict of sequences is a grid: all combinations, the last name changing fastest.
     workers : int, optional
-        Run the trials in so many processes of this machine. One that dies costs the trial that it was at.
+        Number of processes on this machine that run the trials. If one dies, its trial fails.
     executor : concurrent.futures.Executor, optional
         Run the trials there: the pools of the standard library, ``client.get_executor(pure=False)`` of Dask, an
         ``MPIPoolExecutor`` of mpi4py, and others. It is the caller's to set up and to shut down. Without both, the

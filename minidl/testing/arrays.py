@@ -90,7 +90,7 @@ def batches(
     features : int or tuple of int
         The shape of one row.
     rows : int or strategy of int, optional
-        None draws 1 to 8, mostly up to 4, seldom as many as features.
+        None draws 1 to 8, mostly up to 4, rarely as many as features.
     dtype : dtype, optional
         None draws float64 or float32, and leaves whole numbers as they are.
     values : function of a shape

@@ -39,9 +39,9 @@ class Callback(Declared):
     """
 
     saved_attributes: tuple[str, ...] = ()
-    """Attributes that belong into a checkpoint: numbers, texts, arrays, Generators, and lists and dicts of these."""
+    """Names of attributes to save in checkpoints: numbers, texts, arrays, Generators, lists and dicts of these."""
     runs_last: ClassVar[bool] = False
-    """Whether its turn is after all other callbacks, whatever its place in the list; it then adds no numbers."""
+    """Whether it runs after all other callbacks, wherever it is in the list. It then cannot add to the logs."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

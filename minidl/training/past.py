@@ -68,7 +68,7 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
         f"Trainer.fit: this network has been trained before, {fault}, and training goes on from its weights. To begin "
         "anew, make a new network and a new Model, or keep start = model.weights() and call model.set_weights(start). "
         "If going on is intended, call model.set_weights(model.weights()) first",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 

@@ -157,7 +157,7 @@ def check_start(work: Work, epochs: int, restored: Restored | None, new_trainer:
         warnings.warn(
             f"{schedule!r} {fault}; did you give epochs where steps are meant? Make the schedule for {done + left} "
             f"steps (an epoch has {work.batches_per_epoch})",
-            stacklevel=3,
+            stacklevel=4,
         )
     if restored is not None or epochs == 0:
         return None

@@ -90,7 +90,7 @@ class Work:
         ]
         if raw:
             # At the line that called fit.
-            warnings.warn(f"Trainer.fit: {raw[0]}", stacklevel=3)
+            warnings.warn(f"Trainer.fit: {raw[0]}", stacklevel=4)
 
     def _check_gradient(self) -> None:
         """Try a gradient on a copy of a network with layers that a user has written.
@@ -124,7 +124,7 @@ class Work:
                 warnings.warn(
                     f"Trainer.fit: {layer!r:.80}, at {path[:-1]!r}: {unmoved[0]} gets no gradient, so the loss never "
                     f"changes it; {way}, or freeze() this layer",
-                    stacklevel=4,
+                    stacklevel=5,
                 )
 
     def _check_last_batch(self) -> None:

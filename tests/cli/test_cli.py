@@ -255,7 +255,7 @@ def test_checkgrad_in_json_is_the_report_and_what_the_module_prints_is_not_in_it
         ("script.py:make", "", "SystemExit:  (script.py, line 2)"),
         ("layers:leaving", "--input-shape 5", "layers:leaving: SystemExit: 0 (layers.py, line 33)"),
         ("layers:takes", "", "takes() missing 1 required positional argument: 'x'\n"),
-        ("more:pair", "", "InputError: more:pair: TypeError: check_layer() takes 2 positional arguments"),
+        ("more:pair", "", "InputError: more:pair: TypeError: check_layer: takes 2 positional arguments"),
         ("layers:raising_model", "--input-shape 5", "KeyError: 'x' (layers.py, line 41)"),
         ("layers:right", "--input-shape 9999999999999", "MemoryError: Unable to allocate"),
         ("layers:make_right", "", "layers:make_right returns no inputs; give --input-shape"),

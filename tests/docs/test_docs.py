@@ -1,4 +1,4 @@
-"""The documentation holds: its programs run as they stand, its links lead somewhere, and the index has every page."""
+"""The documentation is right: its programs run, its links have targets, and the index lists every page."""
 
 import importlib.util
 import re
@@ -15,7 +15,8 @@ DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
 PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-NEEDS = re.compile(r"<!-- needs: (.*?) -->")  # packages without which the programs of a page cannot run
+# The packages that the programs of a page need.
+NEEDS = re.compile(r"<!-- needs: (.*?) -->")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
@@ -25,12 +26,12 @@ def blocks(page, kind):
 
 
 def prose(page):
-    """Return a page without its programs, in which brackets and # mean something else."""
+    """Return a page without its programs, where brackets and # have another meaning."""
     return re.sub(r"`[^`\n]*`", "code", FENCED.sub("", page.read_text(encoding="utf-8")))
 
 
 def links(page):
-    """Return (file, anchor) of every link to another place of the project."""
+    """Return (file, anchor) of every link within the project."""
     targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
     return [target.partition("#")[::2] for target in targets if not target.startswith("https://")]
 
@@ -47,7 +48,7 @@ def anchors(page):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Put pictures that minidl draws in the place of CIFAR-10."""
+    """Replace CIFAR-10 by synthetic images."""
 
     def drawn(*sizes):
         return [dl.datasets.synthetic_images(n, rng=part) for part, n in enumerate(sizes)]
@@ -63,7 +64,8 @@ def test_the_programs_of_a_page_run(page, capsys, tmp_path, monkeypatch, no_netw
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"its programs need {package}")
     monkeypatch.chdir(tmp_path)
-    if packages:  # in a process of their own: JAX, for one, warns at every fork of a process that has once imported it
+    if packages:
+        # In a separate process: JAX, for example, warns at every fork of a process that has imported it.
         program = "\n".join(blocks(page, "python"))
         done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, encoding="utf-8")
         assert done.returncode == 0, done.stderr
@@ -76,7 +78,7 @@ def test_the_programs_of_a_page_run(page, capsys, tmp_path, monkeypatch, no_netw
 
 
 @every_page
-def test_the_links_of_a_page_lead_somewhere_and_the_files_that_it_names_are_there(page):
+def test_the_links_of_a_page_have_targets_and_the_files_that_it_names_exist(page):
     for file, anchor in links(page):
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), file
@@ -98,10 +100,11 @@ def test_every_page_is_in_the_index():
 
 
 def test_every_callback_and_figure_is_on_a_page_that_says_what_it_is_for():
-    """The reference has all names, for those who know them."""
-    told = " ".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
-    parts = {"plot_learning_rates", "template_images"}  # of find_learning_rate(...).plot and plot_weight_templates
-    assert {*dl.callbacks.__all__, *dl.plotting.__all__} - parts - {*re.findall(r"\w+", told)} == set()
+    """The reference has all names, but a reader must know them first."""
+    text = " ".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    # Parts of find_learning_rate(...).plot and plot_weight_templates.
+    parts = {"plot_learning_rates", "template_images"}
+    assert {*dl.callbacks.__all__, *dl.plotting.__all__} - parts - {*re.findall(r"\w+", text)} == set()
 
 
 def test_the_citation_names_this_version():
@@ -109,12 +112,12 @@ def test_the_citation_names_this_version():
     assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == dl.__version__
 
 
-def test_the_page_on_the_architecture_has_every_room_and_names_files_that_are_there():
+def test_the_page_on_the_architecture_lists_every_part_and_names_existing_files():
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
-    rooms = {name.removesuffix(".py") for row in rows for name in re.findall(r"`([\w.]+)`", row)}
+    parts = {name.removesuffix(".py") for row in rows for name in re.findall(r"`([\w.]+)`", row)}
     there = {path.stem for path in (ROOT / "minidl").iterdir() if path.is_dir() or path.suffix == ".py"}
-    assert rooms == there - {"__init__", "__main__", "__pycache__"}
+    assert parts == there - {"__init__", "__main__", "__pycache__"}
     for name in re.findall(r"`(\w[\w/]*\.py)`", page):
         assert (ROOT / "minidl" / name).exists() or (ROOT / name).exists(), name
 

@@ -33,7 +33,7 @@ class Activation(Layer):
     """
 
     derivative_takes_y = False
-    """Whether `derivative` is a formula in y, so that y is kept for it, and not x."""
+    """Whether `derivative` takes y instead of x; `forward` then keeps y."""
 
     @abstractmethod
     def function(self, x: Array) -> Array:

@@ -56,17 +56,18 @@ class Layer(ForwardMemory, ABC):
     ['gain']
     """
 
+    _written = "layer.forward(x), or layer.forward(x, train=True) before a backward"
     _meaningless = ("trainable", "requires_grad", "training")
     _overridable = ("backward_parameters", "output_shape")
 
     batch_independent = True
-    """Whether each row of y depends on its own row of x alone; a layer that mixes rows says False."""
+    """Whether each row of y depends only on its own row of x. Set it to False if rows affect each other."""
     output_range: tuple[float, float] = (-math.inf, math.inf)
-    """Between which numbers every output lies: a loss that takes logits needs outputs without such limits."""
+    """The lowest and the highest possible output. A loss that takes logits needs outputs without limits."""
     keeps_values = False
-    """Whether the outputs are the inputs themselves, at most in another shape (in prediction)."""
+    """Whether, in prediction, the outputs equal the inputs, except for the shape."""
     saved_attributes: tuple[str, ...] = ()
-    """Names of attributes that belong into a checkpoint besides parameters and buffers, such as a seed or Generator."""
+    """Names of attributes to save in checkpoints, besides parameters and buffers: for example a seed or a Generator."""
 
     # Made when first asked for: a subclass that forgets to call super().__init__() works all the same.
     @cached_property

@@ -23,6 +23,11 @@ class Sequential(Layer):
     *layers : Layer
         Named ``"0"``, ``"1"``, ... in the paths of `named_parameters`.
 
+    Attributes
+    ----------
+    layers : tuple of Layer
+        The layers in order; ``network.layers[0]`` is the first.
+
     Examples
     --------
     >>> from minidl.nn.layers import Dense, ReLU
@@ -36,6 +41,12 @@ class Sequential(Layer):
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
         self.layers = tuple(_add_item(self, i, "layer", layer) for i, layer in enumerate(layers))
+
+    def __getitem__(self, index: int) -> Layer:
+        return self.layers[index]
+
+    def __len__(self) -> int:
+        return len(self.layers)
 
     def forward(self, x: Array, train: bool = False) -> Array:
         if train:
@@ -147,7 +158,14 @@ class Residual(_Ways):
     body : Layer
         Named ``"body"`` in the paths of `named_parameters`.
     shortcut : Layer or None
-        Named ``"shortcut"``; None hands x on as it is, for a body that keeps the shape.
+        Named ``"shortcut"``; with None the second way is x itself, for a body that keeps the shape.
+
+    Attributes
+    ----------
+    body : Layer
+        The body.
+    shortcut : Layer or None
+        The shortcut.
 
     Raises
     ------
@@ -210,6 +228,11 @@ class Parallel(_Ways):
     ----------
     *branches : Layer
         At least one; named ``"0"``, ``"1"``, ... in the paths of `named_parameters`.
+
+    Attributes
+    ----------
+    branches : tuple of Layer
+        The branches in order.
 
     Raises
     ------

@@ -46,6 +46,13 @@ class Conv2D(Layer):
     dtype : dtype
         Of the parameters.
 
+    Attributes
+    ----------
+    weight : Parameter
+        Shape (kernel height, kernel width, in_channels / groups, out_channels).
+    bias : Parameter or None
+        Shape (out_channels,).
+
     Raises
     ------
     InputError

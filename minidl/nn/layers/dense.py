@@ -29,6 +29,13 @@ class Dense(Layer):
     dtype : dtype
         Of the parameters.
 
+    Attributes
+    ----------
+    weight : Parameter
+        Shape (in_features, out_features); its array is ``layer.weight.value``.
+    bias : Parameter or None
+        Shape (out_features,).
+
     Raises
     ------
     InputError

@@ -70,6 +70,17 @@ class BatchNorm(_Normalization):
     dtype : dtype
         Of the parameters and running statistics.
 
+    Attributes
+    ----------
+    gamma : Parameter
+        Shape (features,).
+    beta : Parameter
+        Shape (features,).
+    running_mean : array
+        Shape (features,).
+    running_variance : array
+        Shape (features,).
+
     Raises
     ------
     InputError
@@ -181,6 +192,13 @@ class LayerNorm(_Normalization):
         Greater than 0.
     dtype : dtype
         Of the parameters.
+
+    Attributes
+    ----------
+    gamma : Parameter
+        Shape (features,).
+    beta : Parameter
+        Shape (features,).
 
     Raises
     ------

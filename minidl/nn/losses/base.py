@@ -22,12 +22,13 @@ class Loss(ForwardMemory, ABC):
     batches, weighted by their rows, which changes with the batch size.
     """
 
+    _written = "loss.forward(outputs, targets)"
     _overridable = ("check_targets", "predict", "probabilities", "metrics")
 
     takes_logits = False
-    """Whether outputs are logits or scores, which may be any numbers, so that no last layer may limit them."""
+    """Whether outputs are logits or scores. These may be any numbers, so the last layer must not limit them."""
     batch_independent = True
-    """Whether the loss is the mean of what each row gives alone; a loss that mixes rows says False."""
+    """Whether the loss is the mean of the losses of single rows. Set it to False if rows affect each other."""
 
     @abstractmethod
     def forward(self, outputs: Array, targets: Any) -> float:

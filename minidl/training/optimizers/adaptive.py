@@ -218,7 +218,7 @@ class AdamW(_Moments):
     References
     ----------
     Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019; with the rate as factor, as in PyTorch,
-    which decays all parameters that it is not told to spare.
+    which decays all parameters unless the program excludes some.
     """
 
     def __init__(

@@ -47,10 +47,10 @@ class Optimizer(Declared, ABC):
     Attributes
     ----------
     steps : int
-        How many steps are done, so the number of the next one.
+        The number of steps taken so far. During `update` it is the number of the current step, from 0.
     state : dict of str to dict of str to array
-        What the rule remembers, for each parameter's path. With `steps` it is all there is to save. A new one in its
-        place may belong to another model.
+        The arrays that the optimizer remembers, by the path of the parameter. A checkpoint saves `state` and `steps`.
+        After you assign a new state, the optimizer may serve another model.
 
     Raises
     ------

@@ -214,7 +214,7 @@ class CosineAnnealingWarmRestarts(Schedule):
     cycle : int
         Steps of the first cycle.
     growth : int
-        Each cycle is so many times as long as the one before.
+        Factor by which each cycle is longer than the last.
 
     References
     ----------
