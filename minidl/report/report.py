@@ -1,18 +1,34 @@
 """Report: a small document of headings, paragraphs, tables and figures, written as HTML and Markdown."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from minidl._core.attributes import Declared
 from minidl._core.checks import as_path, check_type
 from minidl._core.environment import environment
 from minidl._core.errors import InputError
-from minidl._core.tables import cell
 from minidl._core.texts import check_text
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
-from minidl.report.blocks import Block, Figures, Heading, Paragraph, Table, read_figure
+from minidl.report.blocks import (
+    Block,
+    Code,
+    Figures,
+    Heading,
+    Paragraph,
+    Pictures,
+    Points,
+    Table,
+    Text,
+    check_part,
+    make_pictures,
+    read_figure,
+)
 from minidl.report.html import to_html
 from minidl.report.markdown import to_markdown
 
@@ -23,10 +39,21 @@ class Report(Declared):
     Every text is taken literally: what looks like HTML or Markdown comes out as it went in. The same blocks give the
     same bytes, wherever and whenever they are written. The page prints well: a browser makes a PDF of it.
 
+    Tables with a caption and figures have numbers. Where a paragraph says "Figure 3" or "Table 2", that is a link.
+
     Parameters
     ----------
     title : str
         Like headings, without control characters; in other texts a sign stands for them.
+    author, date : str
+        Stand below the title.
+    contents : bool
+        Whether the page begins with links to its sections.
+
+    Attributes
+    ----------
+    figure_number, table_number : int
+        What the next numbered figure and the next numbered table will be called.
 
     Examples
     --------
@@ -44,21 +71,54 @@ class Report(Declared):
     <BLANKLINE>
     """
 
-    def __init__(self, title: str) -> None:
-        check_text("Report: title", title)
+    figure_number: int
+    table_number: int
+
+    def __init__(self, title: str, *, author: str = "", date: str = "", contents: bool = False) -> None:
+        for name, text in {"title": title, "author": author, "date": date}.items():
+            check_text(f"Report: {name}", text)
         self.title = title
+        self.author = author
+        self.date = date
+        self.contents = contents
+        self.figure_number = 1
+        self.table_number = 1
         self._blocks: list[Block] = []
+        self._anchors: set[str] = set()
 
     def heading(self, text: str, level: int = 2) -> Self:
         """Begin a section (level 2) or a subsection (level 3)."""
         if level not in (2, 3):
             raise InputError(f"Report.heading: expected level 2 or 3, got {level!r}")
         check_text("Report.heading", text)
-        return self._add(Heading(text, level))
+        # As GitHub does it for Markdown, so that the same link leads there in both files.
+        name = re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
+        anchor = next(a for a in chain([name], (f"{name}-{i}" for i in count(1))) if a and a not in self._anchors)
+        self._anchors.add(anchor)
+        return self._add(Heading(text, level, anchor))
 
-    def paragraph(self, text: str) -> Self:
-        """Add a paragraph."""
-        return self._add(Paragraph(text))
+    def paragraph(self, *parts: Text) -> Self:
+        """Add a paragraph of texts and links.
+
+        Parameters
+        ----------
+        *parts : str or Link
+            Stand one after the other, with nothing between them.
+
+        Raises
+        ------
+        InputError
+            If a link leads neither to an address that begins with ``https://`` nor to a file beside the report.
+        """
+        return self._add(Paragraph([check_part("Report.paragraph", part) for part in parts]))
+
+    def points(self, items: Iterable[Text]) -> Self:
+        """Add a list of short texts or links, one a line."""
+        return self._add(Points([check_part("Report.points", item) for item in items]))
+
+    def code(self, text: str) -> Self:
+        """Add a command or a short output, in a font of fixed width, with its line breaks."""
+        return self._add(Code(str(text)))
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Self:
         """Add a table; columns of numbers, or of texts that begin with a digit, are aligned to the right.
@@ -67,37 +127,51 @@ class Report(Declared):
         ----------
         header : sequence of str
         rows : iterable of sequences
-            As many cells each as the header has. Floats get four significant digits, NaN and infinity are put into
-            words, and None is a dash.
+            As many cells each as the header has; a cell may be a `Link`. The floats of a column get as many decimals
+            as the one that needs most for four significant digits; from 10,000 on, thousands are separated. NaN and
+            infinity are put into words, and None is a dash.
         caption : str
+            With a caption the table has a number.
 
         Raises
         ------
         InputError
-            If a row has another number of cells.
+            If a row has another number of cells, or a link leads elsewhere than in `paragraph`.
         """
-        cells = [[cell(value) for value in row] for row in rows]
+        cells = [[self._cell(value) for value in row] for row in rows]
         for number, row in enumerate(cells, 1):
             if len(row) != len(header):
                 raise InputError(f"Report.table: expected {len(header)} cells in row {number}, got {len(row)}")
-        return self._add(Table([str(name) for name in header], cells, caption))
+        return self._add_table([str(name) for name in header], cells, caption)
 
     def settings(self, values: Mapping[str, Any], caption: str = "") -> Self:
         """Add a table of names and values, such as ``{"epochs": 40, "batch size": 100}``."""
         check_type("Report.settings", "values", values, Mapping, 'write a dict such as {"epochs": 40}')
-        return self.table(["setting", "value"], values.items(), caption)
+        return self._add_table([], [[str(name), self._cell(value)] for name, value in values.items()], caption)
 
     def environment(self) -> Self:
         """Add a table of what the numbers were computed with: versions, processor, threads; see `environment`."""
-        return self.table(["environment", "value"], environment().items())
+        return self.settings(environment())
 
-    def figures(self, figures: Iterable[tuple[PathLike, str, str]]) -> Self:
-        """Add figures side by side, as many as the page has room for.
+    def figures(
+        self, figures: Iterable[tuple[PathLike, str, str]], caption: str = "", *, columns: int = 2, wide: bool = False
+    ) -> Self:
+        """Add figures side by side; on a phone they stand below each other.
+
+        A PNG file is shown as it is. An SVG file becomes a part of the page: its texts can be searched, and its black,
+        white and grey and minidl's own colours follow the page into the dark. One with a script, a link to elsewhere
+        or the like is shown as a picture.
 
         Parameters
         ----------
         figures : iterable of (path, alt, caption)
             A PNG or SVG file; what it shows, for those who cannot see it; and the text below it, or "".
+        caption : str
+            Of all of them: they are one figure, with one number. Without it, each one with a caption has a number.
+        columns : {1, 2, 4}
+            How many stand side by side where there is room.
+        wide : bool
+            Whether they are as wide as the page, and not only as wide as they can be read well.
 
         Raises
         ------
@@ -106,21 +180,68 @@ class Report(Declared):
         DataError
             If a file cannot be read.
         """
-        return self._add(Figures([read_figure(figure) for figure in figures]))
+        if columns not in (1, 2, 4):
+            raise InputError(f"Report.figures: expected columns 1, 2 or 4, got {columns!r}")
+        number, read = self.figure_number, []
+        for figure in figures:
+            read.append(read_figure(figure, 0 if caption else number))
+            number += bool(read[-1].number)
+        block = Figures(read, caption, number if caption else 0, columns, wide)
+        self.figure_number = number + bool(caption)
+        return self._add(block)
+
+    def pictures(
+        self,
+        rows: Iterable[tuple[str, Iterable[tuple[Any, str, str]]]],
+        caption: str,
+        fallback: PathLike | None = None,
+    ) -> Self:
+        """Add rows of small pictures, with a text below each, as one figure.
+
+        Parameters
+        ----------
+        rows : iterable of (label, pictures)
+            The text before a row, or "", and its pictures: (pixels, alt, caption) each. Pixels are a uint8 array
+            (height, width) or (height, width, 3).
+        caption : str
+            Of the figure.
+        fallback : str or PathLike, optional
+            The PNG or SVG file that Markdown shows in their place.
+
+        Raises
+        ------
+        InputError
+            If the pixels are something else.
+        """
+        shown = None if fallback is None else read_figure((fallback, caption, ""))
+        block = Pictures(make_pictures(rows), caption, self.figure_number, shown)
+        self.figure_number += 1
+        return self._add(block)
 
     def to_html(self) -> str:
         """Return the page, figures embedded: it needs no other file and no network."""
-        return to_html(self.title, self._blocks)
+        byline = " · ".join(filter(None, [self.author, self.date]))
+        return to_html(self.title, self._blocks, byline=byline, contents=self.contents)
 
     def to_markdown(self, folder: PathLike = ".") -> str:
         """Return the document as Markdown for a file in `folder`; figures are links relative to it."""
-        return to_markdown(self.title, self._blocks, Path(folder))
+        byline = " · ".join(filter(None, [self.author, self.date]))
+        return to_markdown(self.title, self._blocks, Path(folder), byline=byline, contents=self.contents)
 
     def write(self, folder: PathLike) -> list[Path]:
         """Write ``report.html`` and ``report.md`` into `folder`, each whole or not at all, and return their paths."""
         folder = as_path("folder", folder)
         contents = {"report.html": self.to_html(), "report.md": self.to_markdown(folder)}
         return [write_whole(folder / name, content) for name, content in contents.items()]
+
+    def _cell(self, value: Any) -> Any:
+        """Return a value as it is kept for a table: what can change later is made a text now."""
+        return value if isinstance(value, int | float | np.number | None) else check_part("Report.table", value)
+
+    def _add_table(self, header: list[str], rows: list[list[Any]], caption: str) -> Self:
+        block = Table(header, rows, caption, self.table_number if caption else 0)
+        self.table_number += bool(caption)
+        return self._add(block)
 
     def _add(self, block: Block) -> Self:
         self._blocks.append(block)
