@@ -26,6 +26,7 @@ from minidl.report.svg import inline_svg
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 _WIDTHS = {"narrow": 40, "middle": 85, "broad": 140, "huge": 180}
 """Up to how many letters a table fits on a phone, in the column of the text, across the page, across a wide page."""
+_OPTION, _WHOLE = r"(?<!\S)-\S{1,40}(?!\S)", r'<span class="whole">\g<0></span>'
 _LONG = 20
 """From how many letters on a word may be broken, so that it does not take the room of the other columns."""
 
@@ -65,7 +66,7 @@ def to_html(
     # Its policy forbids the browser whatever would make the page depend on another file, or run anything.
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     # A line should not end within a name such as CIFAR-10.
-    shown = re.sub(r"\w+-\d\w*", r'<span class="whole">\g<0></span>', escape(heading or title))
+    shown = re.sub(r"\w+-\d\w*", _WHOLE, escape(heading or title))
     return page.substitute(renewal=renewal, title=escape(title), heading=shown, body="\n".join(body))
 
 
@@ -97,7 +98,8 @@ def _element(block: Block, targets: Container[str], prefix: str) -> str:
         case Points(items):
             return "\n".join(["<ul>", *(f"<li>{_text([item], targets)}</li>" for item in items), "</ul>"])
         case Code(text):
-            return f"<pre>{escape(text)}</pre>"
+            # A line may end before an option of a command, and not after its first hyphen.
+            return f"<pre>{re.sub(_OPTION, _WHOLE, escape(text))}</pre>"
         case Table():
             return _table(block)
         case Figures():

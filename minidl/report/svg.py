@@ -47,7 +47,7 @@ def _adopted(root: ElementTree.Element, alt: str, prefix: str) -> str:
         root.set("viewBox", f"0 0 {_pixels(width):g} {_pixels(height):g}")
     natural = _pixels(width) or _pixels([*root.get("viewBox", "").split(), *4 * [""]][2]) or 300
     # Texts in a figure should not grow far beyond those around it.
-    style = f"max-width:{1.45 * natural:.0f}px;{root.get('style', '')}"
+    style = f"max-width:{1.3 * natural / 16:.3g}rem;{root.get('style', '')}"
     root.attrib.update({"id": prefix, "role": "img", "aria-label": alt, "style": style})
     root.attrib |= {} if themed else {"class": "paper"}
     return ElementTree.tostring(root, encoding="unicode")
