@@ -54,7 +54,7 @@ _LATER = {
         "numerical_gradient",
         "relative_error",
     ],
-    "report": ["Report"],
+    "report": ["Link", "Report"],
     "sweeps": ["CoarseToFine", "LogUniform", "RandomSearch", "SweepResult", "Trial", "sweep"],
     "plotting": [],
 }

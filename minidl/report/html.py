@@ -24,8 +24,11 @@ from minidl.report.cells import shown_cells
 from minidl.report.svg import inline_svg
 
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
-_WIDTHS = {"narrow": 40, "middle": 85, "broad": 140, "huge": 180}
-"""Up to how many letters a table fits on a phone, in the column of the text, across the page, across a wide page."""
+_WIDTHS = {"narrow": (42, 1.2), "middle": (80, 3), "broad": (130, 3), "huge": (160, 3)}
+"""Up to how many letters a table fits on a phone, beside the text, across the page, across a wide page.
+
+The second number is what lies between two columns.
+"""
 _OPTION, _WHOLE = r"(?<!\S)-\S{1,40}(?!\S)", r'<span class="whole">\g<0></span>'
 _LONG = 20
 """From how many letters on a word may be broken, so that it does not take the room of the other columns."""
@@ -137,12 +140,12 @@ def _table(table: Table) -> str:
     rows = shown_cells(table)
     plain = [[part.text if isinstance(part, Link) else part for part in row] for row in rows]
     header = table.header or ["", ""]
-    kinds, need = [], 0
+    kinds, letters = [], 0
     for name, number, *texts in zip(header, number_columns(plain, len(header)), *plain, strict=True):
         # Numbers stay on one line.
         longest = max(len(word) for text in [name, *texts] for word in ([text] if number else [*text.split(), ""]))
         kinds.append(' class="number"' if number else ' class="long"' * (longest > _LONG))
-        need += 3 + min(longest, _LONG)
+        letters += min(longest, _LONG)
     labels = [f' data-label="{escape(name)}"' * bool(name) for name in header]
     lines = []
     if table.header:
@@ -153,8 +156,10 @@ def _table(table: Table) -> str:
         if not table.header:
             cells[0] = f'<th scope="row">{_text(row[:1])}</th>'
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    width = next((name for name, letters in _WIDTHS.items() if need <= letters), "endless")
-    return "\n".join([f'<table{_anchor(table)} class="{width}">{_caption(table, "caption")}', *lines, "</table>"])
+    fitting = (name for name, (room, gap) in _WIDTHS.items() if letters + gap * len(header) <= room)
+    return "\n".join(
+        [f'<table{_anchor(table)} class="{next(fitting, "endless")}">{_caption(table, "caption")}', *lines, "</table>"]
+    )
 
 
 def _figures(block: Figures, prefix: str) -> str:
