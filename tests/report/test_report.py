@@ -106,7 +106,8 @@ def test_the_same_blocks_give_the_same_bytes_and_no_path_of_the_machine(tmp_path
 def test_settings_are_a_table_of_names_and_values():
     lines = Report("t").settings({"epochs": 40, "rate": 0.00123456, "note": None}, caption="Run 1").to_markdown()
     assert lines.splitlines()[2:] == [
-        "**Table 1.** Run 1", "", "|  |  |", "| --- | ---: |", "| epochs | 40 |", "| rate | 0.001235 |", r"| note | \- |"
+        "**Table 1.** Run 1", "", "|  |  |", "| --- | ---: |",
+        "| epochs | 40 |", "| rate | 0.001235 |", r"| note | \- |"
     ]  # fmt: skip
 
 
