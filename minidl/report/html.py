@@ -142,8 +142,9 @@ def _table(table: Table) -> str:
     header = table.header or ["", ""]
     kinds, letters = [], 0
     for name, number, *texts in zip(header, number_columns(plain, len(header)), *plain, strict=True):
-        # Numbers stay on one line.
-        longest = max(len(word) for text in [name, *texts] for word in ([text] if number else [*text.split(), ""]))
+        # Numbers stay on one line; other texts and the name are broken between words.
+        words = [*name.split(), *(texts if number else " ".join(texts).split())]
+        longest = max(map(len, words), default=0)
         kinds.append(' class="number"' if number else ' class="long"' * (longest > _LONG))
         letters += min(longest, _LONG)
     labels = [f' data-label="{escape(name)}"' * bool(name) for name in header]
