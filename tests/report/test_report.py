@@ -18,7 +18,7 @@ from minidl.report import Report
 
 # One grey pixel.
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
-SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'/>"
 
 
 @pytest.fixture
