@@ -53,10 +53,12 @@ class Heading(NamedTuple):
 
 class Paragraph(NamedTuple):
     parts: Sequence[str]
+    kind: str = ""
 
 
 class Points(NamedTuple):
     items: Sequence[str]
+    kind: str = ""
 
 
 class Code(NamedTuple):
@@ -130,5 +132,6 @@ def make_picture(pixels: Any, alt: str, caption: str) -> Figure:
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or not image.size:
         wanted = "an image as a uint8 array (height, width) or (height, width, 3)"
         raise InputError(f"Report.pictures: expected {wanted}, got {image.dtype} of shape {image.shape}")
-    imsave(content, image, format="png", cmap="gray", vmin=0, vmax=255, metadata={"Software": None})  # type: ignore[dict-item]
+    colours = image if image.ndim == 3 else image[..., None].repeat(3, axis=2)
+    imsave(content, colours, format="png", metadata={"Software": None})  # type: ignore[dict-item]
     return Figure(Path("picture.png"), content.getvalue(), alt, caption)

@@ -50,10 +50,10 @@ def _element(block: Block, names: Container[str], prefix: str) -> str:
     match block:
         case Heading(text, level, anchor):
             return f"<h{level}{_id(anchor)}>{escape(text)}</h{level}>"
-        case Paragraph(parts):
-            return f"<p>{_text(parts, names)}</p>"
-        case Points(items):
-            return "\n".join(["<ul>", *(f"<li>{_text([item], names)}</li>" for item in items), "</ul>"])
+        case Paragraph(parts, kind):
+            return f"<p{_class(kind)}>{_text(parts, names)}</p>"
+        case Points(items, kind):
+            return "\n".join([f"<ul{_class(kind)}>", *(f"<li>{_text([item], names)}</li>" for item in items), "</ul>"])
         case Code(text):
             # A line may end before an option of a command, and not after its first hyphen.
             return f"<pre>{re.sub(_OPTION, _WHOLE, escape(text))}</pre>"
@@ -80,6 +80,10 @@ def _text(parts: Iterable[str], names: Container[str] = ()) -> str:
     return "".join(texts).replace(" %", "&nbsp;%")  # a line should not begin with a unit
 
 
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
+
+
 def _id(name: str) -> str:
     return f' id="{escape(name.replace(" ", "-"))}"' if name else ""
 
@@ -96,7 +100,7 @@ def _table(table: Table) -> str:
         # Numbers stay on one line; other texts and the name are broken between words.
         words = [*name.split(), *(texts if number else " ".join(texts).split())]
         longest = max(map(len, words), default=0)
-        kinds.append(' class="number"' if number else ' class="long"' * (longest > _LONG))
+        kinds.append(_class("number" if number else "long" * (longest > _LONG)))
         letters += min(longest, _LONG)
     ends = [f'{kind} data-label="{escape(name)}"' if name else kind for name, kind in zip(header, kinds, strict=True)]
     names = [f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(header, kinds, strict=True)]

@@ -21,9 +21,9 @@ def _text(block: Block, folder: Path) -> str:
     match block:
         case Heading(text, level):
             return f"{'#' * level} {_line(text)}"
-        case Paragraph(parts):
+        case Paragraph(parts, _):
             return _line(*parts)
-        case Points(items):
+        case Points(items, _):
             return "\n".join(f"- {_line(item)}" for item in items)
         case Code(text):
             fence = max(["``", *re.findall("`+", text)], key=len) + "`"

@@ -97,7 +97,7 @@ class Report(Declared):
 
     def code(self, text: str) -> Self:
         """Add a command or a short output, in a font of fixed width, with its line breaks."""
-        return self._add(blocks.Code(text))
+        return self._add(blocks.Code(str(text)))
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Self:
         """Add a table; columns of numbers, or of texts that begin with a digit, are aligned to the right.
@@ -212,8 +212,8 @@ class Report(Declared):
         """Return the blocks, after those that the constructor was asked for."""
         byline = " · ".join(filter(None, [self.author, self.date]))
         sections = [block for block in self._blocks if isinstance(block, blocks.Heading) and block.level == 2]
-        contents = blocks.Points([blocks.Link(section.text, f"#{section.anchor}") for section in sections])
-        return [*[blocks.Paragraph([byline])] * bool(byline), *[contents] * self.contents, *self._blocks]
+        contents = blocks.Points([blocks.Link(section.text, f"#{section.anchor}") for section in sections], "contents")
+        return [*[blocks.Paragraph([byline], "byline")] * bool(byline), *[contents] * self.contents, *self._blocks]
 
     def _name(self, kind: str, caption: str) -> str:
         """Return what a figure or table with a caption is called."""
