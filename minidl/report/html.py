@@ -119,9 +119,12 @@ def _table(table: Table) -> str:
 
 
 def _figures(block: Figures, prefix: str) -> str:
-    grid = f'<div class="figures c{block.columns}{" wide" * block.wide}">'
-    body = "\n".join([grid, *(_figure(f, f"{prefix}-{place}") for place, f in enumerate(block.figures)), "</div>"])
-    return f'<figure{_id(block.name)} class="group">{body}{_caption(block)}</figure>' if block.caption else body
+    tag = "figure" if block.caption else "div"
+    head = f'<{tag}{_id(block.name)} class="figures c{block.columns}{" wide" * block.wide}">'
+    drawn = [_figure(figure, f"{prefix}-{place}") for place, figure in enumerate(block.figures)]
+    # On paper a browser can keep what stands side by side on one page, and the caption with it, if that is an element.
+    pairs = ("\n".join(['<div class="pair">', *drawn[i : i + 2], "</div>"]) for i in range(0, len(drawn), 2))
+    return "\n".join([head, *pairs, f"{_caption(block)}</{tag}>"])
 
 
 def _figure(figure: Figure, prefix: str) -> str:
