@@ -53,5 +53,9 @@ def run(options: argparse.Namespace) -> Answer:
     lines.append(f"Not compared: {'; '.join(left_out)}.")
     lines.append("Not every number comes out." if differences else "Every number that was compared comes out.")
     document = {"folder": str(options.folder), "ok": not differences, "other_machine": check.other_machine}
-    document |= {"compared": check.compared, "not_compared": left_out, "differences": [d._asdict() for d in differences]}
+    document |= {
+        "compared": check.compared,
+        "not_compared": left_out,
+        "differences": [d._asdict() for d in differences],
+    }
     return Answer(document, "\n".join(map(legible, lines)), not differences)
