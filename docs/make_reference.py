@@ -34,7 +34,7 @@ GROUPS = {  # page: its title, and the modules and packages of minidl that it co
     "gradient-checks": ("Gradient checks", "gradcheck"),
     "diagnostics": ("Diagnostics", "diagnostics"),
     "plotting": ("Plotting", "plotting"),
-    "reports": ("Reports and sweeps", "report training.describe training.compare sweeps"),
+    "reports": ("Reports and sweeps", "report training.run_report training.describe training.compare sweeps"),
     "testing": ("Tests for classes of your own", "testing"),
     "errors": ("Errors", "_core.errors"),
 }

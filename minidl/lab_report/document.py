@@ -11,10 +11,10 @@ from minidl.lab_report.summary import PUBLISHED_IMAGES, spread, summarize
 from minidl.plotting.charts import Dot
 from minidl.plotting.gallery import as_bytes, template_images
 from minidl.report import Link, Report
-from minidl.report.blocks import make_pictures
-from minidl.training.describe import accuracy_error
+from minidl.report.blocks import make_picture
+from minidl.training.describe import accuracy_error, minus
 from minidl.training.run_report import rank_runs
-from minidl.training.run_sections import RunSections, percent, signed
+from minidl.training.run_sections import RunSections, percent
 
 _COURSE = Link("DD2424 Deep Learning in Data Science", "https://www.kth.se/student/kurser/kurs/DD2424")
 _CIFAR10 = Link("CIFAR-10", "https://www.cs.toronto.edu/~kriz/cifar.html")
@@ -64,15 +64,15 @@ def _answer(sections: RunSections, job: Job, outcomes: list[Outcome], shown: dic
         bar = spread(found) if seeds > 1 else error
         theirs = setting.published
         dots.append(Dot(setting.title, mean, bar, theirs if job.is_cifar10 else None))
-        rows.append([f"{setting.lam:g}", f"{setting.eta:g}", f"{100 * mean:.2f} ± {100 * bar:.2f} %"])
+        rows.append([setting.title, f"{100 * mean:.2f} ± {100 * bar:.2f} %"])
         if job.is_cifar10:
             chance = math.hypot(error, spread(found) / math.sqrt(len(found)), accuracy_error(theirs, PUBLISHED_IMAGES))
             difference = mean - theirs
-            rows[-1] += [percent(theirs), signed(100 * difference, 2), signed(difference / chance, 1)]
+            rows[-1] += [percent(theirs), minus(f"{100 * difference:+.2f}"), minus(f"{difference / chance:+.1f}")]
     bars = f"standard deviation over {seeds} seeds" if seeds > 1 else f"standard error over {images:,} test images"
     published = "; diamonds: the published report" if job.is_cifar10 else ""
     sections.accuracies(dots, f"Test accuracy; bars: {bars}{published}")
-    header = ["λ", "η", "test accuracy", "published", "difference in points", "in standard errors"][: len(rows[0])]
+    header = ["setting", "test accuracy", "published", "difference in points", "in standard errors"][: len(rows[0])]
     spread_of = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "accuracy ± standard error"
     report.table(header, rows, f"Test accuracy: {spread_of}")
 
@@ -106,16 +106,8 @@ def _gradients(report: Report, checks: list[GradientCheck]) -> None:
 def _curves(sections: RunSections, shown: dict[str, Outcome]) -> None:
     """Add the numbers after the last epoch, and the curves of each setting."""
     report = sections.report.heading("After the last epoch")
-    header = [
-        "λ",
-        "η",
-        "training loss",
-        "validation loss",
-        "gap",
-        "penalty",
-        "training accuracy",
-        "validation accuracy",
-    ]
+    losses, accuracies = ("training loss", "validation loss"), ("training accuracy", "validation accuracy")
+    header = ["setting", *losses, "gap", "penalty", *accuracies]
     caption = "After the last epoch. Gap: validation loss − training loss; penalty: cost − loss"
     report.table(header, [_final(o) for o in shown.values()], caption)
     report.heading("The four settings").paragraph("Settings with the same η have the same axes of loss and accuracy.")
@@ -129,7 +121,7 @@ def _final(o: Outcome) -> list[str]:
     last = o.history.rows[-1]
     numbers = [last["loss"], last["val_loss"], last["val_loss"] - last["loss"], last["cost"] - last["loss"]]
     shares = [percent(last[name]) for name in ("accuracy", "val_accuracy")]
-    return [f"{o.setting.lam:g}", f"{o.setting.eta:g}", *(signed(number, 3, plus="") for number in numbers), *shares]
+    return [o.setting.title, *(minus(f"{number:.3f}") for number in numbers), *shares]
 
 
 def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
@@ -137,19 +129,15 @@ def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
         f"Each column of W is a picture: the image to which its class responds most. Figure {report.figure_number} has "
         "those of all settings, each scaled to its own range."
     )
-    names, rows = job.test.class_names, {}
+    names, rows = job.test.class_names, []
     for title, o in shown.items():
-        rows[title] = as_bytes(template_images(o.model.parameters["0.weight"].value))
+        pictures = as_bytes(template_images(o.model.parameters["0.weight"].value))
+        rows.append((title, [(p, f"{name}, {title}", name) for p, name in zip(pictures, names, strict=True)]))
     # Markdown has no rows of pictures: there they are one.
-    matrix = np.concatenate([np.concatenate([*pictures], axis=1) for pictures in rows.values()])
-    matrix = matrix.repeat(2, axis=0).repeat(2, axis=1)
-    content = make_pictures([("", [(matrix, "", "")])])[0][1][0].png
+    matrix = np.concatenate([np.concatenate([p for p, _, _ in row], axis=1) for _, row in rows])
+    content = make_picture(matrix.repeat(2, axis=0).repeat(2, axis=1), "", "").content
     fallback = write_whole(job.out / "charts" / "templates.png", content)
-    pictures = [
-        (title, [(p, f"{name}, {title}", name) for p, name in zip(row, names, strict=True)])
-        for title, row in rows.items()
-    ]
-    report.pictures(pictures, "Weight templates: a row for each setting, a column for each class", fallback)
+    report.pictures(rows, "Weight templates: a row for each setting, a column for each class", fallback)
 
 
 def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:
@@ -158,10 +146,10 @@ def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:
     report, probabilities = sections.report, shown[best].probabilities
     if probabilities is None:
         return
+    value, figure = percent(shown[best].history["val_accuracy"][-1]), report.figure_number
     report.heading("What the best setting gets wrong").paragraph(
-        f"By validation accuracy, {best} is the best setting ({percent(shown[best].history['val_accuracy'][-1])} after the "
-        f"last epoch); the test images had no part in this choice. Figure {report.figure_number} shows which classes it "
-        f"confuses in the test images, Figure {report.figure_number + 1} its surest mistakes."
+        f"By validation accuracy, {best} is the best setting ({value} after the last epoch); test images had no part "
+        f"in this choice. Figure {figure} shows which of them it confuses, Figure {figure + 1} its surest mistakes."
     )
     sections.classes(job.test.y, probabilities.argmax(axis=1), job.test.class_names, best)
     sections.mistakes(job.test.x, job.test.y, probabilities, job.test.class_names, best)

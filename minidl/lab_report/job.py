@@ -18,12 +18,16 @@ from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, Gradien
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do it all, as `options` say, and return what results.json holds."""
-    out = make_folder(options.out)
-    train, validation, test = load_data(options)
+    make_folder(options.out)
+    say("Reading the images: about 2 seconds")
+    train, validation, test = parts = load_data(options)
     cifar10 = test.name == "CIFAR-10"
     data = describe_data(train, validation, test)
     job = Job(options, command(options, cifar10), str(calendar.today()), data, test)
-    print(f"Data: {train.name} ({train.source}); {len(train)} training, {len(validation)} validation, {len(test)} test")
+    sizes = ", ".join(
+        f"{len(part):,} {name}" for name, part in zip(("training", "validation", "test"), parts, strict=True)
+    )
+    print(f"Data: {train.name} ({train.source}); {sizes}")
 
     # Per-pixel mean and standard deviation of the training images alone. Scaling the bytes to [0, 1] would cancel.
     scale = dl.Standardizer().fit(train.x)
@@ -42,11 +46,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         # Also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are.
         if outcomes:
             write_results(job, checks, outcomes)
+    say("Writing the report: about 2 seconds")
     reports = write_report(job, checks, outcomes)
     # Once more, now with the digests of the report.
     results = write_results(job, checks, outcomes, reports)
     print_accuracies(job, outcomes)
-    print(f"Report: {out / 'report.html'}")
+    print(f"Report: {job.out / 'report.html'}")
     return results
 
 

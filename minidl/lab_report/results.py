@@ -44,18 +44,10 @@ def write_results(
     table = write_whole(job.out / "results.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))
     files = [*reports, table, *(job.out / o.history_file for o in outcomes)]
     made = {name: getattr(job.options, name) for name in ("dataset", "data_dir", "epochs", "seed", "seeds", "quick")}
-    results = {
-        "title": job.title,
-        "author": job.options.author,
-        "date": job.date,
-        "command": job.command,
-        "options": made,
-        "environment": environment(),
-        "dataset": job.data,
-        "gradient_check": checked,
-        "settings": entries,
-        "files": {path.name: hashlib.sha256(read_regular(path)).hexdigest() for path in files},
-    }
+    results = {"title": job.title, "author": job.options.author, "date": job.date, "command": job.command}
+    results |= {"options": made, "environment": environment(), "dataset": job.data}
+    results |= {"gradient_check": checked, "settings": entries}
+    results |= {"files": {path.name: hashlib.sha256(read_regular(path)).hexdigest() for path in files}}
     write_whole(job.out / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
     return results
 

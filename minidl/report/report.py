@@ -1,6 +1,7 @@
 """Report: a small document of headings, paragraphs, tables and figures, written as HTML and Markdown."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -15,20 +16,7 @@ from minidl._core.errors import InputError
 from minidl._core.texts import check_text
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
-from minidl.report.blocks import (
-    Block,
-    Code,
-    Figures,
-    Heading,
-    Paragraph,
-    Pictures,
-    Points,
-    Table,
-    Text,
-    check_part,
-    make_pictures,
-    read_figure,
-)
+from minidl.report import blocks
 from minidl.report.html import to_html
 from minidl.report.markdown import to_markdown
 
@@ -50,11 +38,6 @@ class Report(Declared):
     contents : bool
         Whether the page begins with links to its sections.
 
-    Attributes
-    ----------
-    figure_number, table_number : int
-        What the next numbered figure and the next numbered table will be called.
-
     Examples
     --------
     >>> report = Report("Softmax on CIFAR-10")
@@ -71,54 +54,50 @@ class Report(Declared):
     <BLANKLINE>
     """
 
-    figure_number: int
-    table_number: int
-
     def __init__(self, title: str, *, author: str = "", date: str = "", contents: bool = False) -> None:
-        for name, text in {"title": title, "author": author, "date": date}.items():
-            check_text(f"Report: {name}", text)
-        self.title = title
-        self.author = author
-        self.date = date
-        self.contents = contents
-        self.figure_number = 1
-        self.table_number = 1
-        self._blocks: list[Block] = []
-        self._anchors: set[str] = set()
+        check_text("Report: title", title)
+        self.title, self.author, self.date, self.contents = title, author, date, contents
+        self._blocks: list[blocks.Block] = []
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def figure_number(self) -> int:
+        """The number of the next figure that gets one."""
+        return self._counts["Figure"] + 1
+
+    @property
+    def table_number(self) -> int:
+        """The number of the next table with a caption."""
+        return self._counts["Table"] + 1
 
     def heading(self, text: str, level: int = 2) -> Self:
         """Begin a section (level 2) or a subsection (level 3)."""
         if level not in (2, 3):
             raise InputError(f"Report.heading: expected level 2 or 3, got {level!r}")
         check_text("Report.heading", text)
-        # As GitHub does it for Markdown, so that the same link leads there in both files.
+        # As GitHub does it for Markdown, so that the same links lead there in both files.
         name = re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
-        anchor = next(a for a in chain([name], (f"{name}-{i}" for i in count(1))) if a and a not in self._anchors)
-        self._anchors.add(anchor)
-        return self._add(Heading(text, level, anchor))
+        taken = {"", *(block.anchor for block in self._blocks if isinstance(block, blocks.Heading))}
+        anchor = next(x for x in chain([name], (f"{name}-{i}" for i in count(1))) if x not in taken)
+        return self._add(blocks.Heading(text, level, anchor))
 
-    def paragraph(self, *parts: Text) -> Self:
+    def paragraph(self, *parts: str) -> Self:
         """Add a paragraph of texts and links.
 
         Parameters
         ----------
         *parts : str or Link
             Stand one after the other, with nothing between them.
-
-        Raises
-        ------
-        InputError
-            If a link leads neither to an address that begins with ``https://`` nor to a file beside the report.
         """
-        return self._add(Paragraph([check_part("Report.paragraph", part) for part in parts]))
+        return self._add(blocks.Paragraph(parts))
 
-    def points(self, items: Iterable[Text]) -> Self:
+    def points(self, items: Iterable[str]) -> Self:
         """Add a list of short texts or links, one a line."""
-        return self._add(Points([check_part("Report.points", item) for item in items]))
+        return self._add(blocks.Points(list(items)))
 
     def code(self, text: str) -> Self:
         """Add a command or a short output, in a font of fixed width, with its line breaks."""
-        return self._add(Code(str(text)))
+        return self._add(blocks.Code(str(text)))
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "") -> Self:
         """Add a table; columns of numbers, or of texts that begin with a digit, are aligned to the right.
@@ -136,18 +115,19 @@ class Report(Declared):
         Raises
         ------
         InputError
-            If a row has another number of cells, or a link leads elsewhere than in `paragraph`.
+            If a row has another number of cells.
         """
-        cells = [[self._cell(value) for value in row] for row in rows]
+        cells = [[_kept(value) for value in row] for row in rows]
         for number, row in enumerate(cells, 1):
             if len(row) != len(header):
                 raise InputError(f"Report.table: expected {len(header)} cells in row {number}, got {len(row)}")
-        return self._add_table([str(name) for name in header], cells, caption)
+        return self._add(blocks.Table([str(name) for name in header], cells, caption, self._name("Table", caption)))
 
     def settings(self, values: Mapping[str, Any], caption: str = "") -> Self:
         """Add a table of names and values, such as ``{"epochs": 40, "batch size": 100}``."""
         check_type("Report.settings", "values", values, Mapping, 'write a dict such as {"epochs": 40}')
-        return self._add_table([], [[str(name), self._cell(value)] for name, value in values.items()], caption)
+        rows = [[str(name), _kept(value)] for name, value in values.items()]
+        return self._add(blocks.Table([], rows, caption, self._name("Table", caption)))
 
     def environment(self) -> Self:
         """Add a table of what the numbers were computed with: versions, processor, threads; see `environment`."""
@@ -182,13 +162,10 @@ class Report(Declared):
         """
         if columns not in (1, 2, 4):
             raise InputError(f"Report.figures: expected columns 1, 2 or 4, got {columns!r}")
-        number, read = self.figure_number, []
-        for figure in figures:
-            read.append(read_figure(figure, 0 if caption else number))
-            number += bool(read[-1].number)
-        block = Figures(read, caption, number if caption else 0, columns, wide)
-        self.figure_number = number + bool(caption)
-        return self._add(block)
+        read = [blocks.read_figure(figure) for figure in figures]
+        if not caption:
+            read = [figure._replace(name=self._name("Figure", figure.caption)) for figure in read]
+        return self._add(blocks.Figures(read, caption, self._name("Figure", caption), columns, wide))
 
     def pictures(
         self,
@@ -213,20 +190,17 @@ class Report(Declared):
         InputError
             If the pixels are something else.
         """
-        shown = None if fallback is None else read_figure((fallback, caption, ""))
-        block = Pictures(make_pictures(rows), caption, self.figure_number, shown)
-        self.figure_number += 1
-        return self._add(block)
+        made = [(str(label), [blocks.make_picture(*picture) for picture in pictures]) for label, pictures in rows]
+        shown = None if fallback is None else blocks.read_figure((fallback, caption, ""))
+        return self._add(blocks.Pictures(made, caption, self._name("Figure", caption), shown))
 
     def to_html(self) -> str:
         """Return the page, figures embedded: it needs no other file and no network."""
-        byline = " · ".join(filter(None, [self.author, self.date]))
-        return to_html(self.title, self._blocks, byline=byline, contents=self.contents)
+        return to_html(self.title, self._document())
 
     def to_markdown(self, folder: PathLike = ".") -> str:
         """Return the document as Markdown for a file in `folder`; figures are links relative to it."""
-        byline = " · ".join(filter(None, [self.author, self.date]))
-        return to_markdown(self.title, self._blocks, Path(folder), byline=byline, contents=self.contents)
+        return to_markdown(self.title, self._document(), Path(folder))
 
     def write(self, folder: PathLike) -> list[Path]:
         """Write ``report.html`` and ``report.md`` into `folder`, each whole or not at all, and return their paths."""
@@ -234,18 +208,26 @@ class Report(Declared):
         contents = {"report.html": self.to_html(), "report.md": self.to_markdown(folder)}
         return [write_whole(folder / name, content) for name, content in contents.items()]
 
-    def _cell(self, value: Any) -> Any:
-        """Return a value as it is kept for a table: what can change later is made a text now."""
-        return value if isinstance(value, int | float | np.number | None) else check_part("Report.table", value)
+    def _document(self) -> list[blocks.Block]:
+        """Return the blocks, after those that the constructor was asked for."""
+        byline = " · ".join(filter(None, [self.author, self.date]))
+        sections = [block for block in self._blocks if isinstance(block, blocks.Heading) and block.level == 2]
+        contents = blocks.Points([blocks.Link(section.text, f"#{section.anchor}") for section in sections], "contents")
+        return [*[blocks.Paragraph([byline], "byline")] * bool(byline), *[contents] * self.contents, *self._blocks]
 
-    def _add_table(self, header: list[str], rows: list[list[Any]], caption: str) -> Self:
-        block = Table(header, rows, caption, self.table_number if caption else 0)
-        self.table_number += bool(caption)
-        return self._add(block)
+    def _name(self, kind: str, caption: str) -> str:
+        """Return what a figure or table with a caption is called."""
+        self._counts[kind] += bool(caption)
+        return f"{kind} {self._counts[kind]}" if caption else ""
 
-    def _add(self, block: Block) -> Self:
+    def _add(self, block: blocks.Block) -> Self:
         self._blocks.append(block)
         return self
 
     def __repr__(self) -> str:
         return f"Report({self.title!r}, {len(self._blocks)} block{'' if len(self._blocks) == 1 else 's'})"
+
+
+def _kept(value: Any) -> Any:
+    """Return a value of a table; what can change until the table is written becomes a text now."""
+    return value if isinstance(value, str | int | float | np.number | None) else str(value)

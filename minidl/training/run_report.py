@@ -101,6 +101,8 @@ def report_runs(
     shown = {name: runs[name] for name in ranked[:_MOST_RUNS]}
     report.heading("Comparison").table(comparison.header, comparison.rows, "All runs")
     if len(runs) > 1 and any(column in run for run in runs.values()):
+        figure = report.figure_number
+        report.paragraph(f"Figure {figure} compares all runs, Figure {figure + 1} training and validation in each.")
         sections.all_runs(runs, column)
         losses = any({"loss", "val_loss"} & {*run.columns} for run in shown.values())
         sections.panels(shown, "loss" if losses else column)
@@ -198,9 +200,10 @@ class _Tested:
             share = f"{percent(self.shares[name])} ± {100 * self.errors[name]:.2f}" if name in self.shares else None
             rows.append([name, *(share if column == "accuracy" else row.get(column) for column in columns)])
         caption = f"Test set: {len(self.test):,} rows"
-        sections.report.heading("Test set").table(["run", *columns], rows, caption)
+        report = sections.report.heading("Test set").table(["run", *columns], rows, caption)
         if not self.shares:
             if self.targets.shape == self.predictions.shape:
+                report.paragraph(f"Figure {report.figure_number} shows the predictions of {self.best}.")
                 sections.regression(self.targets, self.predictions, self.best)
             return
         if len(self.shares) > 1:
@@ -211,6 +214,7 @@ class _Tested:
         labels, guesses = (array[:, 0].astype(np.int64) for array in (self.targets, self.predictions))
         numbers = range(len(self.test.class_names), 1 + int(max(labels.max(), guesses.max())))
         class_names = [*self.test.class_names, *map(str, numbers)]
+        report.paragraph(f"Figure {report.figure_number} shows which classes {self.best} confuses.")
         sections.classes(labels, guesses, class_names, self.best)
         images = np.asarray(self.test.x if pictures is None else pictures)
         # Few measurements in a row make no picture, and some losses have no probabilities.

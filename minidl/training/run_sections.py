@@ -45,11 +45,8 @@ class RunSections:
 
     def figure(self, charts: Sequence[tuple[str, str]], caption: str) -> None:
         """Add one numbered figure of charts (SVG, alternative text), side by side where there is room."""
-        name = f"figure-{self.report.figure_number}"
-        files = []
-        for number, (svg, alt) in enumerate(charts, 1):
-            path = write_whole(self.folder / "charts" / f"{name}-{number}.svg", svg)
-            files.append((path, _capital(alt), ""))
+        name = self.folder / "charts" / f"figure-{self.report.figure_number}"
+        files = [(write_whole(f"{name}-{k}.svg", svg), _capital(alt), "") for k, (svg, alt) in enumerate(charts, 1)]
         self.report.figures(files, caption=_capital(caption), columns=min(2, len(files)))
 
     def panels(self, runs: Mapping[str, History], quantity: str) -> None:
@@ -59,11 +56,11 @@ class RunSections:
         limits = shared_limits(list(shown.values()), [quantity, f"val_{quantity}"])
         epochs = max(len(run) for run in shown.values())
         charts = [
-            (self._learning_chart(run, quantity, title=name, limits=limits, epochs=epochs), _seen(name, run, quantity))
-            for name, run in shown.items()
+            self._curve(name, run, quantity, title=name, limits=limits, epochs=epochs) for name, run in shown.items()
         ]
-        caption = f"{quantity_label(quantity)} over the epochs; all panels have the same axes, the gap is shaded"
-        self.figure(charts, caption)
+        self.figure(
+            charts, f"{quantity_label(quantity)} over the epochs; all panels have the same axes, the gap is shaded"
+        )
 
     def all_runs(self, runs: Mapping[str, History], quantity: str) -> None:
         """Add one chart with a line for each run."""
@@ -84,21 +81,22 @@ class RunSections:
         pairs = [(f"{p}cost", f"{p}loss") for p in ("", "val_") if f"{p}cost" in run]
         equal = pairs and all(loss in run and run[cost] == run[loss] for cost, loss in pairs)
         chosen = [name for name in metrics(run.columns) if not (equal and name == "cost")][:_MOST_CHARTS]
-        if not chosen:
-            self.report.paragraph(f"{describe_run(run)} {text}".strip())
-            return
-        titles = ["cost and loss are equal" if equal and q == "loss" else "" for q in chosen]
-        shows = f"Figure {self.report.figure_number} shows the curves."
+        shows = f"Figure {self.report.figure_number} shows the curves." if chosen else ""
         self.report.paragraph(" ".join(filter(None, [describe_run(run), text, shows])))
         charts = []
-        for quantity, title in zip(chosen, titles, strict=True):
+        for quantity in chosen:
             limits = shared_limits(beside, [quantity]) if beside and quantity != "cost" else None
-            svg = self._learning_chart(run, quantity, title=title, limits=limits)
-            charts.append((svg, _seen(name, run, quantity)))
-        self.figure(charts, f"{name}: {' and '.join(chosen)} over the epochs")
+            title = "cost and loss are equal" if equal and quantity == "loss" else ""
+            charts.append(self._curve(name, run, quantity, title=title, limits=limits))
+        if charts:
+            self.figure(charts, f"{name}: {' and '.join(chosen)} over the epochs")
 
-    def _learning_chart(self, run: History, quantity: str, **options: Any) -> str:
-        return learning_chart(run, quantity, chance=self._chance(quantity), **options)
+    def _curve(self, name: str, run: History, quantity: str, **options: Any) -> tuple[str, str]:
+        """Return a learning chart, and what is to be seen in it."""
+        columns = {"training": quantity, "validation": f"val_{quantity}"}
+        ways = [f"{what} from {run[c][0]:.4g} to {run[c][-1]:.4g}" for what, c in columns.items() if c in run]
+        alt = f"{quantity_label(quantity)} of {name} over {len(run)} epochs: {', '.join(ways)}"
+        return learning_chart(run, quantity, chance=self._chance(quantity), **options), alt
 
     def accuracies(self, dots: Sequence[Dot], caption: str) -> None:
         """Add a chart of test accuracies with their errors; of many, the highest."""
@@ -120,13 +118,13 @@ class RunSections:
         ]
         lowest = sorted(dots, key=lambda dot: dot.value)[:_MOST_DOTS]
         some = f" (the {_MOST_DOTS} lowest of {len(dots):,})" if len(dots) > _MOST_DOTS else ""
-        dots = lowest if some else dots
         confused = [f"{p.target} as {p.predicted}, {p.rows:,} rows" for p in most_confused(counts, class_names, 1)]
-        shares = self._dots(dots, "accuracy within the class in %")
+        shares = self._dots(lowest if some else dots, "accuracy within the class in %")
+        least = f"{lowest[0].name}, {percent(lowest[0].value, 1)}"
         charts = [
-            (matrix_chart(counts, class_names), f"Confusion matrix, most often confused: {(confused or ['none'])[0]}"),
-            (shares, f"Accuracy of each class, the lowest: {lowest[0].name}, {percent(lowest[0].value, 1)}"),
+            (matrix_chart(counts, class_names), f"Confusion matrix, most often confused: {[*confused, 'none'][0]}")
         ]
+        charts += [(shares, f"Accuracy of each class, the lowest: {least}")]
         what = f"which class is taken for which, and the accuracy within each class{some}"
         self.figure(charts, f"{of}: {what}; bars are one standard error, sqrt(p (1 − p) / n)")
 
@@ -145,7 +143,8 @@ class RunSections:
             alt = f"{truth}, classified as {guess} with probability {sureness[row]:.2f}"
             shown.append((pixels, alt, f"{truth}, not {guess} ({sureness[row]:.2f})"))
         said = "the true class, the predicted class and its probability"
-        self.report.pictures([("", shown)], f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes: {said}")
+        caption = f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes, with {said}"
+        self.report.pictures([("", shown)], _capital(caption))
 
     def regression(self, targets: Array, predictions: Array, of: str) -> None:
         """Add R2 and the mean absolute error of each output, prediction against truth, and the residuals."""
@@ -167,11 +166,6 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def signed(value: float, decimals: int, plus: str = "+") -> str:
-    """Return a number with a real minus sign, and with `plus` before a positive one."""
-    return f"{value:{plus},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
-
-
 def classes_of(data: Dataset) -> int:
     """Return how many classes the targets have, as far as the data tell; 0 if they are no labels."""
     labels = data.y.ndim == 1 and data.y.dtype.kind in "iu"
@@ -184,13 +178,6 @@ def scores(truth: Array, prediction: Array) -> tuple[float, float]:
     total = np.sum((truth - truth.mean()) ** 2)
     r2 = 1 - np.sum((truth - prediction) ** 2) / total if total else math.nan
     return float(r2), float(np.abs(truth - prediction).mean())
-
-
-def _seen(name: str, run: History, quantity: str) -> str:
-    """Return what is to be seen in the curves of a quantity."""
-    columns = {"training": quantity, "validation": f"val_{quantity}"}
-    ways = [f"{what} from {run[c][0]:.4g} to {run[c][-1]:.4g}" for what, c in columns.items() if c in run]
-    return f"{quantity_label(quantity)} of {name} over {len(run)} epochs: {', '.join(ways)}"
 
 
 def _capital(text: str) -> str:

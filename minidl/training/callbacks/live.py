@@ -28,23 +28,26 @@ _PATIENCE, _LONGEST_REST = 60, 1.8
 # an answer (from the last page, which has no script, or where frames are forbidden) the page itself is loaded again.
 _SCRIPT = """
 const main = document.querySelector("main");
+let frame, waiting = false;
+function look() {
+  if (waiting) return;
+  waiting = true;
+  frame?.remove();
+  frame = document.createElement("iframe");
+  frame.hidden = true;
+  frame.onload = () => setTimeout(() => waiting && location.reload(), 500);
+  frame.src = "?" + Date.now();
+  document.body.append(frame);
+}
+function show(event) {
+  if (event.source !== frame?.contentWindow) return;
+  waiting = false;
+  if (main.innerHTML !== event.data[1]) [document.title, main.innerHTML] = event.data;
+}
 if (parent !== self) parent.postMessage([document.title, main.innerHTML], "*");
 else {
-  let frame, waiting = false;
-  addEventListener("message", event => {
-    if (!frame || event.source !== frame.contentWindow) return;
-    waiting = false;
-    if (main.innerHTML !== event.data[1]) [document.title, main.innerHTML] = event.data;
-  });
-  setInterval(() => {
-    if (waiting) return location.reload();
-    waiting = true;
-    frame?.remove();
-    frame = document.createElement("iframe");
-    frame.hidden = true;
-    frame.src = "?" + Date.now();
-    document.body.append(frame);
-  }, 1000);
+  addEventListener("message", show);
+  setInterval(look, 1000);
 }
 """
 
@@ -57,7 +60,7 @@ class LiveCurves(Observer):
     numbers of the last epoch. When training ends, the page says how, and no longer changes. If the time of writing is
     long ago, the process was killed.
 
-    Writing the page takes less than 2 % of the time: it shows several short epochs together. It draws without matplotlib.
+    Writing the page takes less than 2 % of the time, without matplotlib: it shows several short epochs together.
 
     Parameters
     ----------
@@ -98,8 +101,8 @@ class LiveCurves(Observer):
         self._failed = False
         self._outside: BaseException | None = None
         self._output: Any = None
-        self._start = perf_counter()
-        self._epochs = 0
+        # When this process began, and how many epochs it has done since.
+        self._pace = perf_counter(), 0
         # The epoch that no page shows yet, and the moment from which on the next one may be written.
         self._waiting = ""
         self._rested = 0.0
@@ -119,7 +122,7 @@ class LiveCurves(Observer):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._check(trainer.history.columns)
-        self._epochs += 1
+        self._pace = self._pace[0], self._pace[1] + 1
         if trainer.epoch % self.every == 0:
             self._waiting = f"{_position(trainer)}: training is running"
         self.on_batch_end(trainer)
@@ -164,20 +167,19 @@ class LiveCurves(Observer):
 
     def _time(self, trainer: Trainer) -> str:
         """Return how long training has run, and will at the same pace."""
-        elapsed = perf_counter() - self._start
-        left = (
-            (trainer.last_epoch - trainer.history.rows[-1]["epoch"]) * elapsed / self._epochs if self._epochs else 0.0
-        )
+        start, epochs = self._pace
+        elapsed = perf_counter() - start
         text = f"{timedelta(seconds=round(elapsed))} elapsed"
-        return f"{text}, about {timedelta(seconds=round(left))} left" if left else text
+        left = trainer.last_epoch - trainer.history.rows[-1]["epoch"] if epochs else 0
+        return f"{text}, about {timedelta(seconds=round(left * elapsed / epochs))} left" if left else text
 
     def _write(self, trainer: Trainer, charts: dict[str, str], alts: dict[str, str], status: str, ended: bool) -> None:
         from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
         from minidl.report.html import to_html
 
         name = getattr(trainer.train_data, "name", "") or "Training"
-        regularizer = trainer.model.regularizer or "no regularizer"
-        setting = f"{trainer.optimizer}, {regularizer}"
+        rate = trainer.history.rows[-1]["learning_rate"] if len(trainer.history) else trainer.optimizer.learning_rate
+        setting = f"{trainer.optimizer}, {trainer.model.regularizer or 'no regularizer'}, learning rate {cell(rate)}"
         written = f"{self._time(trainer)}; written {time.strftime('%Y-%m-%d %H:%M:%S')}"
         blocks: list[Block] = [Heading(status, 2), Paragraph(written), Paragraph(setting)]
         if len(trainer.history):
