@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,7 +117,7 @@ class Verification:
                 ends[name] = history.get(f"{name.removeprefix('train_')} of epoch {self.options.epochs}")
             self.compare("results.json", title, {name: entry[name] for name in ends}, ends, "history and options")
         page = _text(self.folder / "report.html")
-        said, numbers = "\n".join(visible_texts(page)), page_numbers(page, self.made)
+        said, numbers = "\n".join(visible_texts(page)), page_numbers(page)
         shown = {name: text if text in said else None for name, text in self.made.items()}
         self.compare("report.html", "how it was made", shown, self.made, "results.json")
         stated = {name: numbers.get(name, "") for name in self.in_tables}
@@ -167,8 +167,8 @@ class Verification:
             self.compare("results.json", of, check, other, "re-run", near)
         if not self.other_machine:
             # When and on what it was made is compared with results.json.
-            pages = ((self.folder, self.made), (out, _made(again)))
-            numbers = [page_numbers(_text(folder / "report.html"), made) for folder, made in pages]
+            made = [*self.made.items(), *_made(again).items()]
+            numbers = [page_numbers(_text(folder / "report.html"), made) for folder in (self.folder, out)]
             self.compare("report.html", "text", numbers[0], numbers[1], "re-run")
 
     def _near(self, history: Values) -> dict[str, float]:
@@ -212,8 +212,11 @@ class Verification:
         return folder / f"history-lambda-{entry['lambda']:g}-eta-{entry['eta']:g}{seed}.csv"
 
 
-def page_numbers(page: str, made: Values) -> dict[str, str]:
-    """Return the numbers that a page shows: those of tables by row and column, others by the text around them."""
+def page_numbers(page: str, names: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """Return the numbers that a page shows: those of tables by row and column, others by the text around them.
+
+    Each of `names` is a name and the text that it replaces first.
+    """
     numbers: dict[str, str] = {}
     for row in re.findall("(?s)<tr>.*?</tr>", page):
         cells: dict[str, str] = dict(re.findall('data-label="(.*?)">(.*?)</td>', row))
@@ -223,7 +226,7 @@ def page_numbers(page: str, made: Values) -> dict[str, str]:
     times: Counter[str] = Counter()
     for text in visible_texts(page):
         # The command contains others of these texts.
-        for name, value in sorted(made.items(), key=lambda item: -len(item[1])):
+        for name, value in sorted(names, key=lambda item: -len(item[1])):
             text = text.replace(value, name) if value else text
         # Of a text without numbers, the text itself.
         for found in re.finditer(f"{_NUMBER}|^\\D+$", text):
