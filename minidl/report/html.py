@@ -100,7 +100,8 @@ def _caption(block: Table | Figure | Figures | Pictures, tag: str = "figcaption"
 
 def _table(table: Table) -> str:
     rows, header = shown_cells(table), table.header or ["", ""]
-    kinds, letters = [], 0.0
+    kinds: list[str] = []
+    letters = 0.0
     for name, number, *texts in zip(header, number_columns(rows, len(header)), *rows, strict=True):
         # Numbers and short names of rows stay on one line; other texts and the header are broken between words.
         whole = number or (not kinds and max(map(len, texts), default=0) <= _LONG)
