@@ -31,6 +31,7 @@ from minidl.training.history import History
 Values = Mapping[str, Any]
 
 _MADE = ("title", "author", "date", "command")
+_OPTIONS = {"data_dir", "epochs", "seed", "seeds", "quick"}
 _KEYS = {*_MADE, "options", "environment", "dataset", "gradient_check", "settings", "files"}
 # What decides the last bits of a number.
 _MACHINE = ("minidl", "NumPy", "processor", "threads")
@@ -68,12 +69,15 @@ class Verification:
         try:
             text = read_regular(path).decode()
             self.results: dict[str, Any] = json.loads(text)
-            if missing := _KEYS - self.results.keys():
+            if missing := _KEYS - self.results.keys() or _OPTIONS - self.results["options"].keys():
                 raise DataError(f"{path}: no {', '.join(missing)}; an older version wrote it, so make the report again")
             self.runs = {_title(entry): entry for entry in self.results["settings"]}
             self.options = argparse.Namespace(**self.results["options"], author=self.results["author"])
-            # "auto" may find other data today.
+            # Data are known by their digest, wherever they are now; "auto" might take others.
             self.options.dataset = "cifar10" if self.results["dataset"]["name"] == "CIFAR-10" else "synthetic"
+            if self.options.data_dir and not Path(self.options.data_dir).exists():
+                self.options.data_dir = None
+            self.seconds = {title: float(entry["seconds"]) for title, entry in self.runs.items()}
             self.made = _made(self.results)
             self.in_tables = self._in_tables()
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
@@ -101,9 +105,9 @@ class Verification:
     def compare_files(self) -> None:
         """Compare the files with each other: each with its digest, and their numbers with those of results.json."""
         for name, digest in self.results["files"].items():
-            found = hashlib.sha256(_content(self.folder / name)).hexdigest()
-            self.compare(name, "whole file", {"SHA-256": digest}, {"SHA-256": found}, "now")
-            self.intact |= {name} if found == digest else set()
+            now = hashlib.sha256(_content(self.folder / name)).hexdigest()
+            self.compare(name, "whole file", {"SHA-256": digest}, {"SHA-256": now}, "now")
+            self.intact |= {name} if now == digest else set()
         seeds = range(self.options.seed, self.options.seed + self.options.seeds)
         asked = [f"{setting.title}, seed {seed}" for setting in SETTINGS for seed in seeds]
         stated, found = ({f"run {n}": title for n, title in enumerate(titles, 1)} for titles in (self.runs, asked))
@@ -127,15 +131,16 @@ class Verification:
     def train_again(self, quick: bool) -> None:
         """Train all settings again, or the quickest run alone, and compare what comes out."""
         data = load_data(self.options)
-        recorded, found = dict(self.results["dataset"]), describe_data(*data)
-        if (expected := recorded.pop("sha256")) != (got := found.pop("sha256")):
+        recorded, found = self.results["dataset"] | {"source": ""}, describe_data(*data) | {"source": ""}
+        if (expected := recorded.pop("sha256", None)) != (got := found.pop("sha256")):
             raise DataError(f"these are not the images of the report: expected SHA-256 {expected}, got {got}")
         self.compare("results.json", "dataset", recorded, found, "the data")
         settings = {(setting.lam, setting.eta): setting for setting in SETTINGS}
-        runs = [entry for entry in self.runs.values() if (entry["lambda"], entry["eta"]) in settings]
-        runs = sorted(runs, key=lambda entry: entry["seconds"])[: 1 if quick else None]
-        seconds = sum(entry["seconds"] for entry in runs)
-        say(f"Training {len(runs)} of {len(self.runs)} runs again: about {seconds:.0f} s", verbose=1)
+        # A changed λ has no setting.
+        known = [title for title, e in self.runs.items() if (e["lambda"], e["eta"]) in settings]
+        titles = sorted(known, key=self.seconds.__getitem__)[: 1 if quick else None]
+        seconds = sum(self.seconds[title] for title in titles)
+        say(f"Training {len(titles)} of {len(self.runs)} runs again: about {seconds:.0f} s", verbose=1)
         with tempfile.TemporaryDirectory() as out, redirect_stdout(sys.stderr):
             options = argparse.Namespace(**vars(self.options) | {"out": out})
             if quick:
@@ -143,9 +148,11 @@ class Verification:
                 options.seed = None
                 scale = dl.Standardizer().fit(data[0].x)
                 train, validation, test = (part.map(scale) for part in data)
-                setting = settings[runs[0]["lambda"], runs[0]["eta"]]
-                outcome = fit(setting, runs[0]["seed"], (train, validation, test), options)
-                again: Values = {"settings": [runs[0] | {"test_accuracy": outcome.test_accuracy}]}
+                entry = self.runs[titles[0]]
+                outcome = fit(
+                    settings[entry["lambda"], entry["eta"]], entry["seed"], (train, validation, test), options
+                )
+                again: Values = {"settings": [entry | {"test_accuracy": outcome.test_accuracy}]}
             else:
                 again = run(options)
             self.compare_runs(again, Path(out))
@@ -218,10 +225,10 @@ def page_numbers(page: str, names: Iterable[tuple[str, str]] = ()) -> dict[str, 
     Each of `names` is a name and the text that it replaces first.
     """
     numbers: dict[str, str] = {}
-    for row in re.findall("(?s)<tr>.*?</tr>", page):
+    for row in re.findall("(?s)<tr>.*?</tr>", html.unescape(page).replace("\xa0", " ")):
         cells: dict[str, str] = dict(re.findall('data-label="(.*?)">(.*?)</td>', row))
-        of = f"λ = {cells.get('λ')}, {cells.get('parameter') or 'η = ' + cells.get('η', '')}"
-        for label, cell in cells.items() if "λ" in cells else ():
+        of = cells.get("setting") or f"λ = {cells.get('λ')}, {cells.get('parameter')}"
+        for label, cell in cells.items():
             numbers |= zip((f"{of}: {label}", f"{of}: {label}, error"), re.findall(_NUMBER, cell), strict=False)
     times: Counter[str] = Counter()
     for text in visible_texts(page):
@@ -252,7 +259,8 @@ def _rounded(value: float, like: str) -> str:
 
 
 def _made(results: Values) -> dict[str, str]:
-    return {name: results[name] for name in _MADE} | dict(results["environment"])
+    made = {name: results[name] for name in _MADE} | {"source": results["dataset"]["source"]} | results["environment"]
+    return {name: str(text) for name, text in made.items()}
 
 
 def _title(entry: Values) -> str:
