@@ -14,9 +14,9 @@ from minidl._storage.files import write_whole
 
 __all__ = ["save_figure"]
 
-# Of Okabe and Ito's palette, distinct to colour-blind readers; its yellow is too pale for lines.
-BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#56B4E9"
-PALETTE = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#000000", "#E69F00", SKY)
+# Okabe and Ito's palette, made darker where a line would be too pale on white (contrast of at least 3:1).
+BLUE, VERMILLION, SKY = "#0072b2", "#d55e00", "#2a8fc4"
+PALETTE = (BLUE, VERMILLION, "#008a63", "#c0569a", "#000000", "#a66b00", SKY)
 
 _METADATA = {"png": ["Software"], "svg": ["Date", "Creator"]}
 """The kinds of file, and what would differ between two files of the same figure."""
