@@ -102,9 +102,9 @@ class Drawing:
 
     def __str__(self) -> str:
         size = f'viewBox="0 0 {WIDTH:g} {self.bottom + 4:.0f}" width="{WIDTH:g}" height="{self.bottom + 4:.0f}"'
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" class="minidl-chart" {size} role="img">\n<style>{_CSS}</style>'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">\n<style>{_CSS}</style>\n<g class="minidl-chart">'
         ground = f'<path class="ground" d="M0 0H{WIDTH:g}V{self.bottom + 4:.0f}H0z"></path>'
-        return "\n".join([head, ground, *self._parts, "</svg>\n"])
+        return "\n".join([head, ground, *self._parts, "</g>\n</svg>\n"])
 
 
 def _class(kind: str) -> str:
