@@ -91,23 +91,39 @@ def _log_ticks(low: float, high: float, most: int) -> tuple[list[float], int]:
 
 
 class Plane:
-    """The plane of two axes at the bottom of a drawing, with its grid and ticks, and so high."""
+    """The plane of two axes at the bottom of a drawing, with its grid and ticks, up to `right` and so high."""
 
-    def __init__(self, drawing: Drawing, x: list[float], y: Axis, right: float, height: float, label: str) -> None:
+    def __init__(
+        self, drawing: Drawing, x: list[float], y: Axis, right: float, height: float, label: str, *, whole: bool = False
+    ) -> None:
         self.left, self.right = 12 + max(text_width(y.label(tick)) for tick in y.ticks), right
         self.top, self.bottom = drawing.bottom + 8, drawing.bottom + 8 + height
-        self.x_axis, self.y_axis = fitted(x, right - self.left, whole=label == "epoch"), y
+        self.x_axis, self.y_axis = fitted(x, right - self.left, whole=whole), y
         drawing.path("".join(f"M{self.left:.1f} {self.y(tick):.1f}H{right:.1f}" for tick in y.ticks), "grid")
         for tick in y.ticks:
-            drawing.text(self.left - 6, self.y(tick), y.label(tick), "quiet", anchor="end")
+            drawing.text(self.left - 6, self.y(tick), y.label(tick), "quiet", "end")
         drawing.bottom = self.bottom
         mark_ticks(drawing, self.x_axis, self.x, label)
 
     def x(self, value: float) -> float:
+        """Return where a value of the horizontal axis lies."""
         return self.left + (self.right - self.left) * self.x_axis.at(value)
 
     def y(self, value: float) -> float:
+        """Return where a value of the vertical axis lies."""
         return self.bottom - (self.bottom - self.top) * self.y_axis.at(value)
+
+    def path(self, points: Iterable[tuple[float, float]]) -> str:
+        """Return the path through these points, broken where the second number is NaN."""
+        path, pen = [], "M"
+        for x, y in points:
+            path += [] if math.isnan(y) else [f"{pen}{self.x(x):.1f} {self.y(y):.1f}"]
+            pen = "M" if math.isnan(y) else "L"
+        return "".join(path)
+
+    def dots(self, points: Iterable[tuple[float, float]]) -> str:
+        """Return a path of single points, to be drawn with round ends."""
+        return "".join(f"{self.path([point])}h0" for point in points if not math.isnan(point[1]))
 
 
 def mark_ticks(drawing: Drawing, axis: Axis, place: Callable[[float], float], label: str) -> None:
@@ -115,6 +131,6 @@ def mark_ticks(drawing: Drawing, axis: Axis, place: Callable[[float], float], la
     y = drawing.bottom
     drawing.path("".join(f"M{place(tick):.1f} {y:.1f}v4" for tick in axis.ticks), "axis")
     for tick in axis.ticks:
-        drawing.text(place(tick), y + 6 + LEADING / 2, axis.label(tick), "quiet", anchor="middle")
+        drawing.text(place(tick), y + 6 + LEADING / 2, axis.label(tick), "quiet", "middle")
     drawing.bottom += 6 + LEADING
     drawing.write(label, x=(place(axis.low) + place(axis.high)) / 2)

@@ -80,8 +80,11 @@ def line_style(number: int) -> dict[str, Any]:
 
 def marked_points(values: Array) -> list[int]:
     """Return which points get a marker: all of a short line, else those that no line reaches."""
-    if len(values) <= 50:
-        return list(range(len(values)))
+    return list(range(len(values))) if len(values) <= 50 else lone_points(values)
+
+
+def lone_points(values: Array) -> list[int]:
+    """Return the points that no line reaches: those between two gaps."""
     gap = np.pad(np.isnan(values), 1, constant_values=True)
     return np.flatnonzero(~gap[1:-1] & gap[:-2] & gap[2:]).tolist()
 
