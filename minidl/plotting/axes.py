@@ -33,12 +33,13 @@ class Axis:
             low, high = (low, high) if log else _widened(low, high)
             self.ticks, self.decimals = _log_ticks(low, high, most) if log else _ticks(low, high, most)
             self.low, self.high = min(low, self.ticks[0]), max(high, self.ticks[-1])
+        # The halves keep the difference of the largest numbers finite.
+        self._start, self._end = self._scale(self.low) / 2, self._scale(self.high) / 2
 
     def at(self, value: float) -> float:
         """Return where `value` lies; what lies outside is put on the edge."""
-        # The halves keep the difference of the largest numbers finite.
-        low, high, place = (self._scale(v) / 2 for v in (self.low, self.high, min(max(value, self.low), self.high)))
-        return (place - low) / (high - low)
+        place = self._scale(min(max(value, self.low), self.high)) / 2
+        return (place - self._start) / (self._end - self._start)
 
     def label(self, tick: float) -> str:
         return number_text(tick, max(0, -magnitude(tick)) if self.log else self.decimals)

@@ -173,11 +173,13 @@ def _line_chart(
 ) -> str:
     """Draw lines over the epochs, first the pale ones, and the values of the others at their ends."""
     everything = [*lines, *pale]
-    bounds: list[float] = np.concatenate([line.values for line in everything]).tolist() if limits is None else [*limits]
-    bounds = [value for value in bounds if math.isfinite(value)]
+    values = np.concatenate([line.values for line in everything])
+    finite = values[~np.isnan(values)]
+    bounds = [*(limits or ([float(finite.min()), float(finite.max())] if len(finite) else []))]
     log = bool(blow_up(quantity, {str(number): line.values for number, line in enumerate(everything)}))
     if limits is not None:
         log = quantity.endswith(("loss", "cost")) and limits[1] > 50 * limits[0]
+    chance = chance if bounds else None
     bounds += [] if chance is None else [chance]
     log = log and min(bounds) > 0
     drawing = Drawing(title, quantity_label(quantity) + ", log scale" * log)
@@ -189,7 +191,7 @@ def _line_chart(
     numbers = value_texts([line.end[1] for line in ended])
     texts = [f"{line.label} {number}".strip() for line, number in zip(ended, numbers, strict=True)]
     right, height = WIDTH - max([20.0, *(22 + text_width(text) for text in texts)]), max(170.0, LEADING * len(texts))
-    at = [epoch for line in everything for epoch in line.epochs]
+    at = [epoch for line in everything for epoch in (min(line.epochs), max(line.epochs))]
     at += [] if epochs is None else [1.0, float(epochs)]
     plane = Plane(drawing, at, Axis(bounds, 8, log=log), right, height, "epoch", whole=True)
     if chance is not None:
@@ -220,13 +222,14 @@ def _line_chart(
 
 def _kept(values: Array, most: int) -> list[int]:
     """Return which values of a long line to draw: the smallest, the largest and the first gap of each part."""
-    kept = {0, len(values) - 1}
-    for part in np.array_split(np.arange(len(values)), most // 3):
-        gaps = np.isnan(values[part])
-        kept |= set(part[gaps][:1].tolist())
-        if not gaps.all():
-            kept |= {int(part[np.nanargmin(values[part])]), int(part[np.nanargmax(values[part])])}
-    return sorted(kept) if len(values) > most else list(range(len(values)))
+    if len(values) <= most:
+        return list(range(len(values)))
+    width = math.ceil(len(values) / (most // 3))
+    parts = np.pad(values, (0, -len(values) % width), constant_values=np.nan).reshape(-1, width)
+    gap = np.isnan(parts)
+    places = [np.where(gap, np.inf, parts).argmin(1), np.where(gap, -np.inf, parts).argmax(1), gap.argmax(1)]
+    kept = {0, len(values) - 1, *np.ravel(np.arange(len(parts)) * width + places).tolist()}
+    return sorted(k for k in kept if k < len(values))
 
 
 def _area(plane: Plane, one: _Line, other: _Line) -> str:

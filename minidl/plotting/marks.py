@@ -135,7 +135,7 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = (), *, title: str = "
     if step > 1:
         starts = range(0, len(counts), step)
         counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
-        names = [f"{names[k]} to {names[min(k + step, len(names)) - 1]}" for k in starts]
+        names = [f"{k} to {min(k + step, len(names)) - 1}" for k in starts]
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     labels = short_names(names, 92)
     room = max(map(text_width, labels))
