@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 
-from minidl.plotting.svg import LARGEST, LEADING, Drawing, magnitude, number_text, text_width
+from minidl.plotting.svg import LARGEST, LEADING, WIDTH, Drawing, magnitude, number_text, text_width
 
 
 class Axis:
@@ -21,10 +21,11 @@ class Axis:
     """
 
     def __init__(self, values: Iterable[float], most: int, *, log: bool = False, whole: bool = False) -> None:
-        finite = [min(max(value, -LARGEST), LARGEST) for value in values if math.isfinite(value)] or [0.0, 1.0]
+        smallest = 1 / LARGEST if log else -LARGEST
+        finite = [min(max(value, smallest), LARGEST) for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
+        self.log = log = log and low < high
         self._scale: Callable[[float], float] = math.log10 if log else float
-        self.log = log
         if whole:
             self.ticks, self.decimals = _ticks(low, high, most, 1.0)
             self.ticks = [tick for tick in self.ticks if low <= tick <= high]
@@ -49,7 +50,7 @@ def fitted(values: list[float], width: float, *, whole: bool = False) -> Axis:
     """Return a horizontal axis of this width, with as many ticks as have room side by side, at most 7."""
     for most in range(7, 2, -1):
         axis = Axis(values, most, whole=whole)
-        if (most - 1) * (8 + max(map(text_width, map(axis.label, axis.ticks)), default=0.0)) <= width:
+        if (most - 1) * (8 + 1.5 * max(map(text_width, map(axis.label, axis.ticks)), default=0.0)) <= width:
             break
     return axis
 
@@ -132,6 +133,9 @@ def mark_ticks(drawing: Drawing, axis: Axis, place: Callable[[float], float], la
     y = drawing.bottom
     drawing.path("".join(f"M{place(tick):.1f} {y:.1f}v4" for tick in axis.ticks), "axis")
     for tick in axis.ticks:
-        drawing.text(place(tick), y + 6 + LEADING / 2, axis.label(tick), "quiet", "middle")
+        # At an edge of the drawing a text moves inwards, for which `fitted` leaves room.
+        half = text_width(axis.label(tick)) / 2 + 2
+        x = min(max(place(tick), half), WIDTH - half)
+        drawing.text(x, y + 6 + LEADING / 2, axis.label(tick), "quiet", "middle")
     drawing.bottom += 6 + LEADING
     drawing.write(label, x=(place(axis.low) + place(axis.high)) / 2)

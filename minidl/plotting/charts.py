@@ -94,7 +94,7 @@ def learning_chart(
     at = epochs_of("learning_chart", history, curves).tolist()
     strokes = {"training": Stroke(BLUE), "validation": Stroke(VERMILLION, "6 4")}
     lines = [_Line(name, at, values, strokes[name]) for name, values in curves.items()]
-    return _line_chart(title, quantity, lines, limits=limits, chance=chance, epochs=epochs)
+    return _line_chart(title, quantity, lines, limits=limits, chance=chance, epochs=epochs, learning=True)
 
 
 def shared_limits(histories: Iterable[Columns], quantities: Sequence[str]) -> tuple[float, float]:
@@ -170,6 +170,7 @@ def _line_chart(
     limits: tuple[float, float] | None,
     chance: float | None,
     epochs: int | None = None,
+    learning: bool = False,
 ) -> str:
     """Draw lines over the epochs, first the pale ones, and the values of the others at their ends."""
     everything = [*lines, *pale]
@@ -183,7 +184,7 @@ def _line_chart(
     bounds += [] if chance is None else [chance]
     log = log and min(bounds) > 0
     drawing = Drawing(title, quantity_label(quantity) + ", log scale" * log)
-    key: list[Any] = [([("M0 0H22", "", line.stroke.style)], line.name) for line in lines if not line.label]
+    key: list[Any] = [([("M0 0H22", "", line.stroke.style)], line.name) for line in lines if learning]
     key += [] if chance is None else [([("M0 0H22", "chance")], f"chance {chance:g}")]
     drawing.key(key)
 
@@ -198,7 +199,7 @@ def _line_chart(
         drawing.path(plane.path([(plane.x_axis.low, chance), (plane.x_axis.high, chance)]), "chance")
     most = max(10, 6000 // max(1, len(pale)))
     drawing.path("".join(plane.path(line.points(_kept(line.values, most))) for line in pale), "grid")
-    if len(lines) == 2 and not lines[0].label:
+    if learning and len(lines) == 2:
         drawing.path(_area(plane, *lines), "area", f"fill:{BLUE}")
     for line in lines:
         drawing.path(plane.path(line.points(_kept(line.values, _POINTS))), "", line.stroke.style)
@@ -234,7 +235,7 @@ def _kept(values: Array, most: int) -> list[int]:
 
 def _area(plane: Plane, one: _Line, other: _Line) -> str:
     """Return the outline of what lies between two lines of the same epochs, in parts where one has gaps."""
-    gap = np.isnan(one.values + other.values)
+    gap = np.isnan(one.values) | np.isnan(other.values)
     kept = {*_kept(one.values, _POINTS), *_kept(other.values, _POINTS), *np.flatnonzero(gap).tolist()}
     parts = [list(part) for missing, part in groupby(sorted(kept), key=lambda k: bool(gap[k])) if not missing]
     return "".join(f"{plane.path([*one.points(part), *other.points(part[::-1])])}z" for part in parts)

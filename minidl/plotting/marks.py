@@ -139,7 +139,7 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = (), *, title: str = "
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     labels = short_names(names, 92)
     room = max(map(text_width, labels))
-    left, cell = room + 8, min(60.0, (WIDTH - room - 12) / len(counts))
+    left, cell = room + 8, min(60.0, (WIDTH - room - 18) / len(counts))
     counted = max(text_width(f"{count:,}") for count in counts.ravel().tolist()) <= cell
     drawing = Drawing(title, "rows: target, columns: prediction")
     notes = ["in the cells: per cent of the row"] * (not counted)

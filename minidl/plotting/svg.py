@@ -157,11 +157,12 @@ def number_text(value: float, decimals: int) -> str:
     >>> number_text(1234.5, 1), number_text(0.25, 3), number_text(3e300, 0)
     ('1,234.5', '0.250', '3e300')
     """
-    text = cell(float(value))
+    value = float(value)
+    text = cell(value)
     if math.isfinite(value):
         # Adding 0 takes the sign from a zero.
         text = f"{round(value, decimals) + 0.0:,.{decimals}f}"
-        if abs(value) >= 1e7 or (decimals > 5 and value):
+        if abs(value) >= 1e7 or decimals > 5:
             text = re.sub(r"\.?0*e\+?(-?)0*", r"e\1", f"{value:.3e}").removesuffix("e")
     return text.replace("-", "\N{MINUS SIGN}")
 

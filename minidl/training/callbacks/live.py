@@ -57,7 +57,7 @@ class LiveCurves(Observer):
     numbers of the last epoch. When training ends, the page says how, and no longer changes. If the time of writing is
     long ago, the process was killed.
 
-    Writing the page takes less than 2 % of the time: it shows several short epochs together. It draws without matplotlib.
+    Writing the page takes less than 2 % of the time, without matplotlib: it shows several short epochs together.
 
     Parameters
     ----------
