@@ -51,7 +51,8 @@ def fitted(values: list[float], width: float, *, whole: bool = False) -> Axis:
     for most in range(7, 2, -1):
         axis = Axis(values, most, whole=whole)
         if (most - 1) * (8 + 1.5 * max(map(text_width, map(axis.label, axis.ticks)), default=0.0)) <= width:
-            break
+            return axis
+    axis.ticks = axis.ticks[:1]
     return axis
 
 

@@ -36,14 +36,17 @@ _LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "precision", "recall", "r2"
 _NAMED, _POINTS, _HOVERED = 10, 300, 100
 
 
+Limits = tuple[float, float] | None
+Value = float | None
+
+
 class _Line(NamedTuple):
-    """A line over the epochs; with a label, that stands at its end."""
+    """A line over the epochs."""
 
     name: str
     epochs: list[float]
     values: Array
     stroke: Stroke
-    label: str = ""
 
     @property
     def end(self) -> tuple[float, float]:
@@ -60,9 +63,9 @@ def learning_chart(
     quantity: str,
     *,
     title: str = "",
-    limits: tuple[float, float] | None = None,
-    chance: float | None = None,
-    epochs: int | None = None,
+    limits: Limits = None,
+    chance: Value = None,
+    epochs: Value = None,
 ) -> str:
     """Draw a column of the history and its ``val_`` column: training solid, validation dashed, the gap shaded.
 
@@ -94,7 +97,7 @@ def learning_chart(
     at = epochs_of("learning_chart", history, curves).tolist()
     strokes = {"training": Stroke(BLUE), "validation": Stroke(VERMILLION, "6 4")}
     lines = [_Line(name, at, values, strokes[name]) for name, values in curves.items()]
-    return _line_chart(title, quantity, lines, limits=limits, chance=chance, epochs=epochs, learning=True)
+    return _line_chart(title, quantity, lines, [], limits, chance, [*at, epochs or at[0]], learning=True)
 
 
 def shared_limits(histories: Iterable[Columns], quantities: Sequence[str]) -> tuple[float, float]:
@@ -117,8 +120,8 @@ def run_chart(
     *,
     strokes: Mapping[str, Stroke] | None = None,
     title: str = "",
-    limits: tuple[float, float] | None = None,
-    chance: float | None = None,
+    limits: Limits = None,
+    chance: Value = None,
 ) -> str:
     """Draw one column of several histories: a line for each run, its name and last value at the end.
 
@@ -149,31 +152,29 @@ def run_chart(
         raise InputError(f"run_chart: expected a run with {quantity!r}, got {', '.join(map(str, runs)) or 'none':.400}")
     strokes, lines = strokes or run_colours(runs), []
     for name, values in curves.items():
-        epochs = epochs_of("run_chart", runs[name], {name: values}).tolist()
-        lines.append(_Line(str(name), epochs, values, strokes[name]))
+        at = epochs_of("run_chart", runs[name], {name: values}).tolist()
+        lines.append(_Line(str(name), at, values, strokes[name]))
     sign = -1 if quantity.endswith(_LARGER_IS_BETTER) else 1
     lines.sort(key=lambda line: math.inf if math.isnan(line.end[1]) else sign * line.end[1])
-    labels = short_names([line.name for line in lines[:_NAMED]], 0.3 * WIDTH)
-    named = [line._replace(label=label) for line, label in zip(lines, labels, strict=False)]
     notes = [f"in colour: the {_NAMED} best of {len(lines):,} runs"] * (len(lines) > _NAMED)
     notes += [f"without {quantity}: {len(runs) - len(curves):,} of {len(runs):,} runs"] * (len(curves) < len(runs))
-    return _line_chart(title, quantity, named, lines[_NAMED:], notes, limits=limits, chance=chance)
+    epochs = [epoch for line in lines for epoch in line.epochs]
+    return _line_chart(title, quantity, lines, notes, limits, chance, epochs)
 
 
 def _line_chart(
     title: str,
     quantity: str,
-    lines: Sequence[_Line],
-    pale: Sequence[_Line] = (),
-    notes: Sequence[str] = (),
+    everything: Sequence[_Line],
+    notes: list[str],
+    limits: Limits,
+    chance: Value,
+    epochs: list[float],
     *,
-    limits: tuple[float, float] | None,
-    chance: float | None,
-    epochs: int | None = None,
     learning: bool = False,
 ) -> str:
-    """Draw lines over the epochs, first the pale ones, and the values of the others at their ends."""
-    everything = [*lines, *pale]
+    """Draw lines over the epochs: those of a learning chart with a key, others with their names at the end."""
+    lines, pale = everything[:_NAMED], everything[_NAMED:]
     values = np.concatenate([line.values for line in everything])
     finite = values[~np.isnan(values)]
     bounds = [*(limits or ([float(finite.min()), float(finite.max())] if len(finite) else []))]
@@ -185,16 +186,16 @@ def _line_chart(
     log = log and min(bounds) > 0
     drawing = Drawing(title, quantity_label(quantity) + ", log scale" * log)
     key: list[Any] = [([("M0 0H22", "", line.stroke.style)], line.name) for line in lines if learning]
-    key += [] if chance is None else [([("M0 0H22", "chance")], f"chance {chance:g}")]
-    drawing.key(key)
+    drawing.key(key + ([] if chance is None else [([("M0 0H22", "chance")], f"chance {chance:g}")]))
 
     ended = sorted((line for line in lines if not math.isnan(line.end[1])), key=lambda line: line.end[1])
-    numbers = value_texts([line.end[1] for line in ended])
-    texts = [f"{line.label} {number}".strip() for line, number in zip(ended, numbers, strict=True)]
+    texts = value_texts([line.end[1] for line in ended])
+    if not learning:
+        room = 0.42 * WIDTH - max(map(text_width, texts), default=0.0)
+        names = short_names([line.name for line in ended], max(50.0, room))
+        texts = [f"{name} {text}".strip() for name, text in zip(names, texts, strict=True)]
     right, height = WIDTH - max([20.0, *(22 + text_width(text) for text in texts)]), max(170.0, LEADING * len(texts))
-    at = [epoch for line in everything for epoch in (min(line.epochs), max(line.epochs))]
-    at += [] if epochs is None else [1.0, float(epochs)]
-    plane = Plane(drawing, at, Axis(bounds, 8, log=log), right, height, "epoch", whole=True)
+    plane = Plane(drawing, epochs, Axis(bounds, 8, log=log), right, height, "epoch", whole=True)
     if chance is not None:
         drawing.path(plane.path([(plane.x_axis.low, chance), (plane.x_axis.high, chance)]), "chance")
     most = max(10, 6000 // max(1, len(pale)))

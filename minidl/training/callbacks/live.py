@@ -28,23 +28,26 @@ _PATIENCE, _LONGEST_REST = 60, 1.8
 # an answer (from the last page, which has no script, or where frames are forbidden) the page itself is loaded again.
 _SCRIPT = """
 const main = document.querySelector("main");
+let frame, waiting = false;
+function look() {
+  if (waiting) return;
+  waiting = true;
+  frame?.remove();
+  frame = document.createElement("iframe");
+  frame.hidden = true;
+  frame.onload = () => setTimeout(() => waiting && location.reload(), 500);
+  frame.src = "?" + Date.now();
+  document.body.append(frame);
+}
+function show(event) {
+  if (event.source !== frame?.contentWindow) return;
+  waiting = false;
+  if (main.innerHTML !== event.data[1]) [document.title, main.innerHTML] = event.data;
+}
 if (parent !== self) parent.postMessage([document.title, main.innerHTML], "*");
 else {
-  let frame, waiting = false;
-  addEventListener("message", event => {
-    if (!frame || event.source !== frame.contentWindow) return;
-    waiting = false;
-    if (main.innerHTML !== event.data[1]) [document.title, main.innerHTML] = event.data;
-  });
-  setInterval(() => {
-    if (waiting) return location.reload();
-    waiting = true;
-    frame?.remove();
-    frame = document.createElement("iframe");
-    frame.hidden = true;
-    frame.src = "?" + Date.now();
-    document.body.append(frame);
-  }, 1000);
+  addEventListener("message", show);
+  setInterval(look, 1000);
 }
 """
 
@@ -176,8 +179,8 @@ class LiveCurves(Observer):
         from minidl.report.html import to_html
 
         name = getattr(trainer.train_data, "name", "") or "Training"
-        regularizer = trainer.model.regularizer or "no regularizer"
-        setting = f"{trainer.optimizer}, {regularizer}"
+        rate = trainer.history.rows[-1]["learning_rate"] if len(trainer.history) else trainer.optimizer.learning_rate
+        setting = f"{trainer.optimizer}, {trainer.model.regularizer or 'no regularizer'}, learning rate {cell(rate)}"
         written = f"{self._time(trainer)}; written {time.strftime('%Y-%m-%d %H:%M:%S')}"
         blocks: list[Block] = [Heading(status, 2), Paragraph(written), Paragraph(setting)]
         if len(trainer.history):
