@@ -96,7 +96,7 @@ def dot_chart(
         drawing.text(4, y - LEADING, cut(row.name, WIDTH - 24 - text_width(text)))
         drawing.text(WIDTH - 4, y - LEADING, text, "", "end")
         drawing.path(f"M{left} {y:.1f}H{right:.1f}", "grid")
-        drawing.path("" if chance is None else f"M{place(chance):.1f} {y - 9:.1f}v18", "chance")
+        drawing.path("" if chance is None else f"M{place(chance):.1f} {y - 6:.1f}v14", "chance")
         if row.other is not None:
             drawing.text(WIDTH - 4, y, other, "quiet", "end")
             for x in [WIDTH - 12 - text_width(other), *([place(row.other)] if math.isfinite(row.other) else [])]:
@@ -142,10 +142,10 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = (), *, title: str = "
     left, cell = room + 8, min(60.0, (WIDTH - room - 18) / len(counts))
     counted = max(text_width(f"{count:,}") for count in counts.ravel().tolist()) <= cell
     drawing = Drawing(title, "rows: target, columns: prediction")
-    notes = ["in the cells: per cent of the row"] * (not counted)
+    written = cell >= (LEADING - 2 if counted else text_width("100"))
+    notes = ["in the cells: per cent of the row"] * (written and not counted)
     for note in notes + [f"each cell: {step} times {step} classes"] * (step > 1):
         drawing.write(note)
-    written = cell >= (LEADING - 2 if counted else text_width("100"))
 
     top, side = drawing.bottom + room + 8, cell * len(counts)
     drawing.path(f"M{left:.1f} {top:.1f}h{side:.1f}v{side:.1f}h-{side:.1f}z", "grid")
