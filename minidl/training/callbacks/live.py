@@ -101,8 +101,8 @@ class LiveCurves(Observer):
         self._failed = False
         self._outside: BaseException | None = None
         self._output: Any = None
-        self._start = perf_counter()
-        self._epochs = 0
+        # When this process began, and how many epochs it has done since.
+        self._pace = perf_counter(), 0
         # The epoch that no page shows yet, and the moment from which on the next one may be written.
         self._waiting = ""
         self._rested = 0.0
@@ -122,7 +122,7 @@ class LiveCurves(Observer):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._check(trainer.history.columns)
-        self._epochs += 1
+        self._pace = self._pace[0], self._pace[1] + 1
         if trainer.epoch % self.every == 0:
             self._waiting = f"{_position(trainer)}: training is running"
         self.on_batch_end(trainer)
@@ -167,12 +167,11 @@ class LiveCurves(Observer):
 
     def _time(self, trainer: Trainer) -> str:
         """Return how long training has run, and will at the same pace."""
-        elapsed = perf_counter() - self._start
-        left = (
-            (trainer.last_epoch - trainer.history.rows[-1]["epoch"]) * elapsed / self._epochs if self._epochs else 0.0
-        )
+        start, epochs = self._pace
+        elapsed = perf_counter() - start
         text = f"{timedelta(seconds=round(elapsed))} elapsed"
-        return f"{text}, about {timedelta(seconds=round(left))} left" if left else text
+        left = trainer.last_epoch - trainer.history.rows[-1]["epoch"] if epochs else 0
+        return f"{text}, about {timedelta(seconds=round(left * elapsed / epochs))} left" if left else text
 
     def _write(self, trainer: Trainer, charts: dict[str, str], alts: dict[str, str], status: str, ended: bool) -> None:
         from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
