@@ -22,7 +22,7 @@ from minidl.training.trainer import Trainer
 
 # After a page was written, the next one waits so many times as long (it then takes less than 2 % of the time), but not
 # more seconds than this.
-_PATIENCE, _LONGEST_REST = 60, 1.8
+_PATIENCE, _LONGEST_REST = 60, 2.2
 
 # A page may not read a file, but one in a frame may say what it shows. So nothing moves but what has changed. Without
 # an answer (from the last page, which has no script, or where frames are forbidden) the page itself is loaded again.
@@ -35,7 +35,7 @@ function look() {
   frame?.remove();
   frame = document.createElement("iframe");
   frame.hidden = true;
-  frame.onload = () => setTimeout(() => waiting && location.reload(), 500);
+  frame.onload = () => setTimeout(() => waiting && location.reload(), 300);
   frame.src = "?" + Date.now();
   document.body.append(frame);
 }
@@ -47,7 +47,7 @@ function show(event) {
 if (parent !== self) parent.postMessage([document.title, main.innerHTML], "*");
 else {
   addEventListener("message", show);
-  setInterval(look, 1000);
+  setInterval(look, 500);
 }
 """
 
