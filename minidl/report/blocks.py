@@ -41,6 +41,9 @@ class Link(str):
         link.url = url
         return link
 
+    def __repr__(self) -> str:
+        return f"Link({str(self)!r}, {self.url!r})"
+
     def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
         return str(self), self.url
 

@@ -12,8 +12,8 @@ from minidl.report.blocks import Block, Code, Figure, Figures, Heading, Link, Pa
 from minidl.report.cells import shown_cells
 from minidl.report.svg import inline_svg
 
-_WIDTHS = {"narrow": (42, 1.2), "middle": (80, 3), "broad": (130, 3), "huge": (160, 3)}
-"""Up to how many letters a table fits on a phone, beside the text, across the page, across a wide page.
+_WIDTHS = {"narrow": (42, 1.2), "middle": (80, 3), "large": (100, 3), "broad": (130, 3), "huge": (160, 3)}
+"""Up to how many letters a table fits on a phone, in the column of the text, on a tablet, on pages from narrow to wide.
 
 The second number is what lies between two columns.
 """
@@ -42,6 +42,8 @@ def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", script: s
     blocks = list(blocks)
     names = {getattr(part, "name", "") for block in blocks for part in [block, *getattr(block, "figures", ())]}
     body = "\n".join(_element(block, names, f"S{place}") for place, block in enumerate(blocks))
+    # On paper a browser keeps an element on the page of the next one, but not a heading and a text both.
+    body = re.sub(r"<h3.*\n<p.*(?=\n<(figure|div))", r"<section>\g<0></section>", body)
     # Its policy forbids the browser whatever would make the page depend on another file, or run anything.
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     # A line should not end within a name such as CIFAR-10.
@@ -100,10 +102,11 @@ def _table(table: Table) -> str:
     rows, header = shown_cells(table), table.header or ["", ""]
     kinds, letters = [], 0.0
     for name, number, *texts in zip(header, number_columns(rows, len(header)), *rows, strict=True):
-        # Numbers stay on one line; other texts and the name are broken between words.
-        words = [*name.split(), *(texts if number else " ".join(texts).split())]
+        # Numbers and short names of rows stay on one line; other texts and the header are broken between words.
+        whole = number or (not kinds and max(map(len, texts), default=0) <= _LONG)
+        words = [*name.split(), *(texts if whole else " ".join(texts).split())]
         longest = max(map(len, words), default=0)
-        kinds.append(_class("number" if number else "long" * (longest > _LONG)))
+        kinds.append(_class("number" if number else "whole" if whole else "long" * (longest > _LONG)))
         letters += min(longest, _LONG)
     ends = [f'{kind} data-label="{escape(name)}"' if name else kind for name, kind in zip(header, kinds, strict=True)]
     names = [f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(header, kinds, strict=True)]

@@ -70,7 +70,7 @@ def test_numbers_are_aligned_to_the_right():
     rows = [["weight", 1, "39.1 %", "-0.5 ± 0.1", 1], ["bias", 2, "38 %", math.nan, "x"]]
     report = Report("t").table(["name", "n", "share", "value", "mixed"], rows)
     page = Page(report.to_html())
-    assert ["class" in cell for cell in page.all("td")] == [False, True, True, True, False] * 2
+    assert [cell.get("class") == "number" for cell in page.all("td")] == [False, True, True, True, False] * 2
     assert "| --- | ---: | ---: | ---: | --- |" in report.to_markdown()
 
 
