@@ -28,32 +28,21 @@ _PATIENCE, _LONGEST_REST = 60, 2.2
 # give no answer (the last page has no script, a browser may forbid frames), the page itself is loaded again.
 _SCRIPT = """
 const main = document.querySelector("main");
-let frame, waiting = false, missed = 0;
+let frame, missed = 0;
 function look() {
-  if (waiting) return;
-  waiting = true;
   frame?.remove();
-  frame = document.createElement("iframe");
-  frame.hidden = true;
-  frame.onload = () => setTimeout(miss, 300);
-  frame.src = "?" + Date.now();
+  if (missed++ > 2) return location.reload();
+  frame = Object.assign(document.createElement("iframe"), {hidden: true, src: "?" + Date.now()});
+  frame.onload = () => setTimeout(look, 500);
   document.body.append(frame);
 }
-function miss() {
-  if (waiting && ++missed > 2) location.reload();
-  waiting = false;
-}
-function show(event) {
-  if (event.source !== frame?.contentWindow) return;
+function show({source, data}) {
+  if (source !== frame?.contentWindow) return;
   missed = 0;
-  waiting = false;
-  if (main.innerHTML !== event.data[1]) [document.title, main.innerHTML] = event.data;
+  if (main.innerHTML !== data[1]) [document.title, main.innerHTML] = data;
 }
-if (parent !== self) parent.postMessage([document.title, main.innerHTML], "*");
-else {
-  addEventListener("message", show);
-  setInterval(look, 500);
-}
+addEventListener("message", show);
+if (parent === self) look(); else parent.postMessage([document.title, main.innerHTML], "*");
 """
 
 
