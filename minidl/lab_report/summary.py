@@ -10,6 +10,7 @@ import numpy as np
 from minidl.lab_report.runs import Outcome, Setting
 from minidl.training.describe import accuracy_error, minus, number
 from minidl.training.history import History
+from minidl.training.run_sections import percent
 
 CLASSES = 10
 # Each of them was measured on as many images.
@@ -82,7 +83,7 @@ def _compared(a: _Result, b: _Result) -> tuple[float, str]:
 def _best(results: list[_Result]) -> str:
     """Say which setting is best, or that the run does not decide."""
     best, second, *_ = sorted(results, key=lambda r: -r.accuracy)
-    highest = f"highest test accuracy, {_percent(best.accuracy)} (guessing gets {100 / CLASSES:g} %)"
+    highest = f"highest test accuracy, {percent(best.accuracy)} (guessing gets {100 / CLASSES:g} %)"
     if best.accuracy - 1 / CLASSES < 2 * best.error:
         return f"No setting is measurably better than guessing: {best.setting.title} has the {highest}."
     below = f"the next is {second.setting.title}, {_compared(best, second)[1]} below"
@@ -140,7 +141,7 @@ def _penalty(results: list[_Result]) -> str:
         verdict = "shrinks" if change < 0 else "grows, against the purpose of a penalty"
     errors, difference = _compared(last, first)
     effect = "within chance" if abs(errors) < 2 else "a gain" if errors > 0 else "a loss"
-    lams, accuracies = _way(f"{r.setting.lam:g}" for r in group), _way(_percent(r.accuracy) for r in group)
+    lams, accuracies = _way(f"{r.setting.lam:g}" for r in group), _way(percent(r.accuracy) for r in group)
     gaps, norms = _way(minus(f"{r.gap:.3f}") for r in group), _way(number(r.weight_norm) for r in group)
     return (
         f"As λ goes from {lams} (η = {eta:g}), the gap between validation and training loss {verdict} ({gaps}), and "
@@ -175,7 +176,3 @@ def _uncertainty(results: list[_Result], images: int) -> str:
 
 def _way(texts: Iterable[str]) -> str:
     return " to ".join(texts)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
