@@ -34,11 +34,11 @@ def run(options: argparse.Namespace) -> Answer:
     check.compare_files()
     check.train_again(options.quick)
     differences = check.differences
-    left_out = ["the pictures of report.html, but for its digest"]
+    left_out = ["pictures, but for the digest of report.html"]
     if options.quick or check.other_machine:
-        left_out = ["what report.html has besides tables, but for its digest"]
+        left_out.append("texts of report.html outside of tables, but for its digest")
     if options.quick:
-        left_out += ["the training of the other runs", "the gradient check"]
+        left_out += ["the training of other runs", "the gradient check"]
     kind = "the same kind of machine: to the bit"
     if check.other_machine:
         changed = ", ".join(f"{name} was {value}" for name, value in check.other_machine.items())
@@ -52,10 +52,7 @@ def run(options: argparse.Namespace) -> Answer:
         lines.append(f"{len(differences) - _SHOWN} more differences; --json lists all")
     lines.append(f"Not compared: {'; '.join(left_out)}.")
     lines.append("Not every number comes out." if differences else "Every number that was compared comes out.")
-    document = {"folder": str(options.folder), "ok": not differences, "other_machine": check.other_machine}
-    document |= {
-        "compared": check.compared,
-        "not_compared": left_out,
-        "differences": [d._asdict() for d in differences],
-    }
+    found = [difference._asdict() for difference in differences]
+    document = {"folder": str(options.folder), "ok": not found, "other_machine": check.other_machine}
+    document |= {"compared": check.compared, "not_compared": left_out, "differences": found}
     return Answer(document, "\n".join(map(legible, lines)), not differences)

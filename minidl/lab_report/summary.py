@@ -1,6 +1,7 @@
 """summarize: what the numbers of the settings mean, in sentences that are computed from them."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from minidl.lab_report.runs import Outcome, Setting
 from minidl.training.describe import accuracy_error, minus, number
 from minidl.training.history import History
+from minidl.training.run_sections import percent
 
 CLASSES = 10
 # Each of them was measured on as many images.
@@ -82,13 +84,13 @@ def _compared(a: _Result, b: _Result) -> tuple[float, str]:
 def _best(results: list[_Result]) -> str:
     """Say which setting is best, or that the run does not decide."""
     best, second, *_ = sorted(results, key=lambda r: -r.accuracy)
-    highest = f"highest test accuracy, {_percent(best.accuracy)} (guessing gets {100 / CLASSES:g} %)"
+    highest = f"highest test accuracy, {percent(best.accuracy)} (guessing gets {100 / CLASSES:g} %)"
     if best.accuracy - 1 / CLASSES < 2 * best.error:
         return f"No setting is measurably better than guessing: {best.setting.title} has the {highest}."
     below = f"the next is {second.setting.title}, {_compared(best, second)[1]} below"
     text = f"{best.setting.title} has the {highest}; {below}."
     if (close := sum(_compared(best, r)[0] < 2 for r in results)) > 1:
-        text += f" The run does not show which of the {close} settings within 2 standard errors of the highest is best."
+        text += f" The {close} highest lie within 2 standard errors: the run does not show which of them is best."
     return text
 
 
@@ -101,8 +103,11 @@ def _learning_rate(results: list[_Result]) -> str:
     if abs(errors) >= 2:
         effect = f"is {difference} {'higher' if errors > 0 else 'lower'} with η = {large.setting.eta:g}"
     seed = f" (curves of seed {large.runs[0].seed})" if len(large.runs) > 1 else ""
-    courses = "; ".join(f"η = {r.setting.eta:g} {_course(r.runs[0].history)}" for r in (large, small))
-    return f"With λ = {lam:g}{seed}, {courses}. The test accuracy {effect}."
+    courses = [f"η = {r.setting.eta:g} {_course(r.runs[0].history)}" for r in (large, small)]
+    verdict = (
+        f"η = {large.setting.eta:g} is too large. " if errors <= -2 and re.search("never|diverges", courses[0]) else ""
+    )
+    return f"{verdict}With λ = {lam:g}{seed}, {'; '.join(courses)}. The test accuracy {effect}."
 
 
 def _course(history: History) -> str:
@@ -121,8 +126,8 @@ def _course(history: History) -> str:
     course = "is still falling at the end" if late[-1] < 0.98 * late[0] else "settles"
     if rises >= (len(late) - 1) / 4 and max(last) >= 1.1 * min(last):
         course = "never settles"
-    span = f"the validation loss was between {number(min(last))} and {number(max(last))}"
-    return f"{course} (in {rises} of the last {len(late)} epochs the training loss rose by 1 % or more; {span})"
+    span = f"validation loss {number(min(last))} to {number(max(last))}"
+    return f"{course} (last {len(late)} epochs: training loss up by 1 % or more in {rises}, {span})"
 
 
 def _penalty(results: list[_Result]) -> str:
@@ -139,13 +144,14 @@ def _penalty(results: list[_Result]) -> str:
     elif abs(change) >= max(0.01, 0.1 * abs(first.gap)):
         verdict = "shrinks" if change < 0 else "grows, against the purpose of a penalty"
     errors, difference = _compared(last, first)
-    effect = "within chance" if abs(errors) < 2 else "a gain" if errors > 0 else "a loss"
-    lams, accuracies = _way(f"{r.setting.lam:g}" for r in group), _way(_percent(r.accuracy) for r in group)
+    effect = (
+        f"within chance: {difference}" if abs(errors) < 2 else f"a {'gain' if errors > 0 else 'loss'} of {difference}"
+    )
+    lams, accuracies = _way(f"{r.setting.lam:g}" for r in group), _way(percent(r.accuracy) for r in group)
     gaps, norms = _way(minus(f"{r.gap:.3f}") for r in group), _way(number(r.weight_norm) for r in group)
     return (
         f"As λ goes from {lams} (η = {eta:g}), the gap between validation and training loss {verdict} ({gaps}), and "
-        f"the norm of the weights goes from {norms}. The test accuracy goes from {accuracies}: "
-        f"from the first to the last {difference}, {effect}."
+        f"the norm of the weights goes from {norms}. The test accuracy goes from {accuracies}, {effect} in all."
     )
 
 
@@ -175,7 +181,3 @@ def _uncertainty(results: list[_Result], images: int) -> str:
 
 def _way(texts: Iterable[str]) -> str:
     return " to ".join(texts)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"

@@ -31,6 +31,7 @@ from minidl.training.history import History
 Values = Mapping[str, Any]
 
 _MADE = ("title", "author", "date", "command")
+_OPTIONS = {"data_dir", "epochs", "seed", "seeds", "quick"}
 _KEYS = {*_MADE, "options", "environment", "dataset", "gradient_check", "settings", "files"}
 # What decides the last bits of a number.
 _MACHINE = ("minidl", "NumPy", "processor", "threads")
@@ -68,12 +69,17 @@ class Verification:
         try:
             text = read_regular(path).decode()
             self.results: dict[str, Any] = json.loads(text)
-            if missing := _KEYS - self.results.keys():
+            if missing := _KEYS - self.results.keys() or _OPTIONS - self.results["options"].keys():
                 raise DataError(f"{path}: no {', '.join(missing)}; an older version wrote it, so make the report again")
             self.runs = {_title(entry): entry for entry in self.results["settings"]}
             self.options = argparse.Namespace(**self.results["options"], author=self.results["author"])
-            # "auto" may find other data today.
+            # Data are known by their digest, wherever they are now; "auto" might take others.
             self.options.dataset = "cifar10" if self.results["dataset"]["name"] == "CIFAR-10" else "synthetic"
+            if self.options.data_dir and not Path(self.options.data_dir).exists():
+                self.options.data_dir = None
+            seeds = range(self.options.seed, self.options.seed + self.options.seeds)
+            self.asked = {f"{setting.title}, seed {seed}": (setting, seed) for setting in SETTINGS for seed in seeds}
+            self.seconds = {title: float(self.runs[title]["seconds"]) for title in self.asked if title in self.runs}
             self.made = _made(self.results)
             self.in_tables = self._in_tables()
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
@@ -101,12 +107,10 @@ class Verification:
     def compare_files(self) -> None:
         """Compare the files with each other: each with its digest, and their numbers with those of results.json."""
         for name, digest in self.results["files"].items():
-            found = hashlib.sha256(_content(self.folder / name)).hexdigest()
-            self.compare(name, "whole file", {"SHA-256": digest}, {"SHA-256": found}, "now")
-            self.intact |= {name} if found == digest else set()
-        seeds = range(self.options.seed, self.options.seed + self.options.seeds)
-        asked = [f"{setting.title}, seed {seed}" for setting in SETTINGS for seed in seeds]
-        stated, found = ({f"run {n}": title for n, title in enumerate(titles, 1)} for titles in (self.runs, asked))
+            now = hashlib.sha256(_content(self.folder / name)).hexdigest()
+            self.compare(name, "whole file", {"SHA-256": digest}, {"SHA-256": now}, "now")
+            self.intact |= {name} if now == digest else set()
+        stated, found = ({f"run {n}": title for n, title in enumerate(titles, 1)} for titles in (self.runs, self.asked))
         self.compare("results.json", "settings", stated, found, "its options")
         rows = csv.DictReader(_text(self.folder / "results.csv").splitlines())
         for (title, entry), row in zip(self.runs.items(), rows, strict=False):
@@ -127,15 +131,13 @@ class Verification:
     def train_again(self, quick: bool) -> None:
         """Train all settings again, or the quickest run alone, and compare what comes out."""
         data = load_data(self.options)
-        recorded, found = dict(self.results["dataset"]), describe_data(*data)
-        if (expected := recorded.pop("sha256")) != (got := found.pop("sha256")):
+        recorded, found = self.results["dataset"] | {"source": ""}, describe_data(*data) | {"source": ""}
+        if (expected := recorded.pop("sha256", None)) != (got := found.pop("sha256")):
             raise DataError(f"these are not the images of the report: expected SHA-256 {expected}, got {got}")
         self.compare("results.json", "dataset", recorded, found, "the data")
-        settings = {(setting.lam, setting.eta): setting for setting in SETTINGS}
-        runs = [entry for entry in self.runs.values() if (entry["lambda"], entry["eta"]) in settings]
-        runs = sorted(runs, key=lambda entry: entry["seconds"])[: 1 if quick else None]
-        seconds = sum(entry["seconds"] for entry in runs)
-        say(f"Training {len(runs)} of {len(self.runs)} runs again: about {seconds:.0f} s", verbose=1)
+        titles = sorted(self.seconds, key=self.seconds.__getitem__)[: 1 if quick else None]
+        seconds = sum(self.seconds[title] for title in titles)
+        say(f"Training {len(titles)} of {len(self.runs)} runs again: about {seconds:.0f} s", verbose=1)
         with tempfile.TemporaryDirectory() as out, redirect_stdout(sys.stderr):
             options = argparse.Namespace(**vars(self.options) | {"out": out})
             if quick:
@@ -143,9 +145,8 @@ class Verification:
                 options.seed = None
                 scale = dl.Standardizer().fit(data[0].x)
                 train, validation, test = (part.map(scale) for part in data)
-                setting = settings[runs[0]["lambda"], runs[0]["eta"]]
-                outcome = fit(setting, runs[0]["seed"], (train, validation, test), options)
-                again: Values = {"settings": [runs[0] | {"test_accuracy": outcome.test_accuracy}]}
+                accuracy = fit(*self.asked[titles[0]], (train, validation, test), options).test_accuracy
+                again: Values = {"settings": [self.runs[titles[0]] | {"test_accuracy": accuracy}]}
             else:
                 again = run(options)
             self.compare_runs(again, Path(out))
@@ -194,7 +195,9 @@ class Verification:
             for name in ("entries", "mean_relative_error", "max_relative_error"):
                 numbers[f"λ = {check['lambda']:g}, {check['parameter']}: {name.replace('_', ' ')}"] = check[name]
         for setting in SETTINGS:
-            runs = [e for e in self.runs.values() if (e["lambda"], e["eta"]) == setting[:2]] or [*self.runs.values()]
+            runs = [e for title, e in self.runs.items() if title.startswith(f"{setting.title}, ")]
+            # Without runs, after a change, it is said elsewhere that they are missing.
+            runs = runs or [*self.runs.values()]
             accuracies = [100 * entry["test_accuracy"] for entry in runs]
             mean, first = float(np.mean(accuracies)), runs[0]
             error = 100 * accuracy_error(mean / 100, self.results["dataset"]["test_images"])
@@ -218,10 +221,10 @@ def page_numbers(page: str, names: Iterable[tuple[str, str]] = ()) -> dict[str, 
     Each of `names` is a name and the text that it replaces first.
     """
     numbers: dict[str, str] = {}
-    for row in re.findall("(?s)<tr>.*?</tr>", page):
+    for row in re.findall("(?s)<tr>.*?</tr>", html.unescape(page).replace("\xa0", " ")):
         cells: dict[str, str] = dict(re.findall('data-label="(.*?)">(.*?)</td>', row))
-        of = f"λ = {cells.get('λ')}, {cells.get('parameter') or 'η = ' + cells.get('η', '')}"
-        for label, cell in cells.items() if "λ" in cells else ():
+        of = cells.get("setting") or f"λ = {cells.get('λ')}, {cells.get('parameter')}"
+        for label, cell in cells.items():
             numbers |= zip((f"{of}: {label}", f"{of}: {label}, error"), re.findall(_NUMBER, cell), strict=False)
     times: Counter[str] = Counter()
     for text in visible_texts(page):
@@ -252,7 +255,8 @@ def _rounded(value: float, like: str) -> str:
 
 
 def _made(results: Values) -> dict[str, str]:
-    return {name: results[name] for name in _MADE} | dict(results["environment"])
+    made = {name: results[name] for name in _MADE} | {"source": results["dataset"]["source"]} | results["environment"]
+    return {name: str(text) for name, text in made.items()}
 
 
 def _title(entry: Values) -> str:

@@ -33,7 +33,7 @@ __all__ += ["shared_limits"]
 
 _DASHES = ("none", "7 3", "2 3", "9 3 2 3")
 _LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "precision", "recall", "r2")
-_NAMED, _POINTS, _HOVERED = 10, 300, 100
+_NAMED, _POINTS, _HOVERED = 10, 300, 60
 
 
 Limits = tuple[float, float] | None
@@ -244,12 +244,13 @@ def _area(plane: Plane, one: _Line, other: _Line) -> str:
 
 def _add_hover(drawing: Drawing, plane: Plane, lines: Sequence[_Line]) -> None:
     """Add strips over the plane, each with the numbers of an epoch."""
-    values = {line.name: dict(line.points(range(len(line.epochs)))) for line in lines}
-    epochs = sorted(set().union(*values.values()))
-    shown = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), _HOVERED)).astype(int))
-    style = f"stroke-width:{(plane.right - plane.left) / len(shown):.1f}"
+    values = [(line.name, dict(line.points(range(len(line.epochs))))) for line in lines]
+    epochs = sorted(set().union(*(of for _, of in values)))
+    shown = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), _HOVERED)).astype(int)).tolist()
+    strips = []
     for epoch in [epochs[k] for k in shown]:
-        numbers = {name: of[epoch] for name, of in values.items() if epoch in of}
-        texts = [f"{name}: {text}" for name, text in zip(numbers, value_texts(list(numbers.values())), strict=True)]
-        d = f"M{plane.x(epoch):.1f} {plane.top:.1f}V{plane.bottom:.1f}"
-        drawing.path(d, "hover", style, "\n".join([f"epoch {epoch:,}", *texts]))
+        numbers = (f"{name}: {of[epoch]:.4g}".replace(" -", " \N{MINUS SIGN}") for name, of in values if epoch in of)
+        strips.append(
+            (f"M{plane.x(epoch):.1f} {plane.top:.1f}V{plane.bottom:.1f}", "\n".join([f"epoch {epoch:,}", *numbers]))
+        )
+    drawing.hover(strips, (plane.right - plane.left) / len(shown))

@@ -43,7 +43,7 @@ class Dot(NamedTuple):
     @property
     def texts(self) -> tuple[str, str]:
         """Our value with its error, and the other value, as exact as the error makes sense."""
-        decimals = max(0, 1 - magnitude(self.error) if self.error else 2 - magnitude(self.value))
+        decimals = max(0, 1 - magnitude(self.error / 2) if self.error else 2 - magnitude(self.value))
         numbers = ("" if x is None else number_text(x, decimals) for x in self[1:])
         value, error, other = numbers
         return f"{value} ± {error}" if error else value, other
@@ -91,6 +91,7 @@ def dot_chart(
     key += [([(f"M11 0{_DIAMOND}", "", _THEIRS)], names[1])] * compared
     key += [] if chance is None else [([("M11 -8v16", "chance")], f"chance {chance:g}")]
     drawing.key(key if len(key) > 1 or barred else [])
+    drawing.bottom += 6
     for row in rows:
         (text, other), y = row.texts, drawing.bottom + 1.5 * LEADING
         drawing.text(4, y - LEADING, cut(row.name, WIDTH - 24 - text_width(text)))

@@ -30,7 +30,7 @@ _STYLES = {
     ".point": "stroke-width:6;stroke-linecap:round",
     ".pale": "stroke-opacity:.5",
     ".area": "stroke:none;fill-opacity:.14",
-    ".hover": "stroke:none;pointer-events:stroke",
+    ".hover path": "stroke:none;pointer-events:stroke",
 }
 _CSS = "".join(f".minidl-chart {kind}{{{style}}}" for kind, style in _STYLES.items())
 
@@ -72,6 +72,11 @@ class Drawing:
         if d:
             hover = f"<title>{escape(title)}</title>" if title else ""
             self._parts.append(f'<path class="{kind}" style="{style}" d="{d}">{hover}</path>')
+
+    def hover(self, strips: Iterable[tuple[str, str]], width: float) -> None:
+        """Add unseen paths of this width, each with what shows where the mouse rests on it."""
+        paths = (f'<path d="{d}"><title>{escape(title)}</title></path>' for d, title in strips)
+        self._parts += [f'<g class="hover" style="stroke-width:{width:.1f}">', *paths, "</g>"]
 
     def write(self, text: str, kind: str = "quiet", x: float = 0.0) -> None:
         """Add lines of text at the bottom, each with its middle as near to `x` as it has room."""

@@ -89,7 +89,7 @@ class RunSections:
             title = "cost and loss are equal" if equal and quantity == "loss" else ""
             charts.append(self._curve(name, run, quantity, title=title, limits=limits))
         if charts:
-            self.figure(charts, f"{name}: {' and '.join(chosen)} over the epochs")
+            self.figure(charts, f"{name}: {', '.join(chosen)} over the epochs")
 
     def _curve(self, name: str, run: History, quantity: str, **options: Any) -> tuple[str, str]:
         """Return a learning chart, and what is to be seen in it."""

@@ -97,7 +97,7 @@ def test_quick_trains_one_run_and_says_what_it_did_not_compare(report, capsys):
     told = capsys.readouterr()
     found = json.loads(told.out)
     assert [d["file"] for d in found["differences"]] == [HISTORY]
-    assert {"the training of the other runs", "the gradient check"} <= {*found["not_compared"]}
+    assert {"the training of other runs", "the gradient check"} <= {*found["not_compared"]}
     assert "Training 1 of 4 runs again" in told.err
     # Each history has its digest and its last epoch; one of them all its epochs.
     assert sorted(found["compared"][name] for name in found["compared"] if name.startswith("history")) == [1, 1, 1, 25]

@@ -120,7 +120,7 @@ def test_a_learning_chart_says_its_numbers_and_where_they_are_missing():
     assert texts[:5] == ["λ = 0", "loss (mean per sample)", "training", "validation", "chance 2.303"]
     assert {"1.500", "2.000", "epoch"} < set(texts)
     assert " ".join(texts[-2:]) == "training: no finite value in 1 of 3 epochs, first in epoch 3"
-    assert "<title>epoch 2\ntraining: 1.500\nvalidation: 1.750</title>" in svg
+    assert "<title>epoch 2\ntraining: 1.5\nvalidation: 1.75</title>" in svg
 
 
 def test_panels_with_the_same_limits_have_the_same_axis():

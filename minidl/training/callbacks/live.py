@@ -22,33 +22,27 @@ from minidl.training.trainer import Trainer
 
 # After a page was written, the next one waits so many times as long (it then takes less than 2 % of the time), but not
 # more seconds than this.
-_PATIENCE, _LONGEST_REST = 60, 1.8
+_PATIENCE, _LONGEST_REST = 60, 2.2
 
-# A page may not read a file, but one in a frame may say what it shows. So nothing moves but what has changed. Without
-# an answer (from the last page, which has no script, or where frames are forbidden) the page itself is loaded again.
+# A page may not read a file, but one in a frame may say what it shows. So nothing moves but what has changed. If three
+# give no answer (the last page has no script, a browser may forbid frames), the page itself is loaded again.
 _SCRIPT = """
 const main = document.querySelector("main");
-let frame, waiting = false;
+let frame, missed = 0;
 function look() {
-  if (waiting) return;
-  waiting = true;
   frame?.remove();
-  frame = document.createElement("iframe");
-  frame.hidden = true;
-  frame.onload = () => setTimeout(() => waiting && location.reload(), 500);
-  frame.src = "?" + Date.now();
+  if (missed++ > 2) return location.reload();
+  frame = Object.assign(document.createElement("iframe"), {hidden: true, src: "?" + Date.now()});
+  frame.onload = () => setTimeout(look, 500);
   document.body.append(frame);
 }
-function show(event) {
-  if (event.source !== frame?.contentWindow) return;
-  waiting = false;
-  if (main.innerHTML !== event.data[1]) [document.title, main.innerHTML] = event.data;
+function show({source, data}) {
+  if (source !== frame?.contentWindow) return;
+  missed = 0;
+  if (main.innerHTML !== data[1]) [document.title, main.innerHTML] = data;
 }
-if (parent !== self) parent.postMessage([document.title, main.innerHTML], "*");
-else {
-  addEventListener("message", show);
-  setInterval(look, 1000);
-}
+addEventListener("message", show);
+if (parent === self) look(); else parent.postMessage([document.title, main.innerHTML], "*");
 """
 
 
@@ -227,8 +221,14 @@ def _alt(name: str, trainer: Trainer) -> str:
     return f"{name} over {len(trainer.history)} epochs, at last {last}"
 
 
-def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[Any]]]:
+def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[str]]]:
     """Return the numbers of an epoch as a table: each metric in training and validation, then the rest."""
-    rows: list[list[Any]] = [[name, row.get(name), row.get(f"val_{name}")] for name in metrics(row)]
-    rows += [[name.replace("_", " "), row[name], None] for name in BESIDES[1:] if name in row]
+    from minidl.plotting.svg import value_texts
+
+    rows = []
+    for name in metrics(row):
+        kinds = [key for key in (name, f"val_{name}") if key in row]
+        texts = dict(zip(kinds, value_texts([row[key] for key in kinds]), strict=True))
+        rows.append([name, texts.get(name, "-"), texts.get(f"val_{name}", "-")])
+    rows += [[name.replace("_", " "), cell(row[name]), "-"] for name in BESIDES[1:] if name in row]
     return [f"epoch {row['epoch']}", "training", "validation"], rows
