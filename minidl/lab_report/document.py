@@ -64,7 +64,7 @@ def _answer(sections: RunSections, job: Job, outcomes: list[Outcome], shown: dic
         bar = spread(found) if seeds > 1 else error
         theirs = setting.published
         dots.append(Dot(setting.title, mean, bar, theirs if job.is_cifar10 else None))
-        rows.append([_unbroken(setting.title), f"{100 * mean:.2f} ± {100 * bar:.2f} %"])
+        rows.append([setting.title, f"{100 * mean:.2f} ± {100 * bar:.2f} %"])
         if job.is_cifar10:
             chance = math.hypot(error, spread(found) / math.sqrt(len(found)), accuracy_error(theirs, PUBLISHED_IMAGES))
             difference = mean - theirs
@@ -75,10 +75,6 @@ def _answer(sections: RunSections, job: Job, outcomes: list[Outcome], shown: dic
     header = ["setting", "test accuracy", "published", "difference in points", "in standard errors"][: len(rows[0])]
     spread_of = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "accuracy ± standard error"
     report.table(header, rows, f"Test accuracy: {spread_of}")
-
-
-def _unbroken(text: str) -> str:
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _method(report: Report, job: Job) -> None:
@@ -125,7 +121,7 @@ def _final(o: Outcome) -> list[str]:
     last = o.history.rows[-1]
     numbers = [last["loss"], last["val_loss"], last["val_loss"] - last["loss"], last["cost"] - last["loss"]]
     shares = [percent(last[name]) for name in ("accuracy", "val_accuracy")]
-    return [_unbroken(o.setting.title), *(minus(f"{number:.3f}") for number in numbers), *shares]
+    return [o.setting.title, *(minus(f"{number:.3f}") for number in numbers), *shares]
 
 
 def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
