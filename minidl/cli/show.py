@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minidl._core.errors import DataError, MinidlError
-from minidl._core.tables import cell, text_table
+from minidl._core.tables import cell, cells, text_table
 from minidl._core.types import Array
 from minidl._storage.kinds import read_regular
 from minidl._storage.tensors import read_tensors
@@ -80,8 +80,9 @@ def _described(name: str, content: Content) -> str:
         lines.append(f"  the last {len(rows)} of {len(content.rows)}:")
     if rows:
         header = list(content.columns or dict.fromkeys(column for row in rows for column in row))
-        cells = [[_printable(cell(row.get(column))) for column in header] for row in rows]
-        lines += [f"  {line}" for line in text_table([*map(_printable, header)], cells).splitlines()]
+        texts = cells([row.get(column) for column in header] for row in rows)
+        texts = [[*map(_printable, line)] for line in texts]
+        lines += [f"  {line}" for line in text_table([*map(_printable, header)], texts).splitlines()]
     return "\n".join(map(_printable, lines))
 
 
