@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
+from minidl._core.bars import coloured
 from minidl._core.spelling import nearest
 from minidl.cli import checkgrad, data, report, show
 from minidl.cli.ending import Answer, ended, print_json
@@ -42,7 +43,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         print_json(answer.document)
     elif answer.text:
-        print(answer.text)
+        print(coloured(answer.text))
     return 0 if answer.good else 1
 
 

@@ -247,13 +247,14 @@ class Model(Uncallable):
         vars(twin)["dtype"] = as_float_dtype(dtype)
         return twin
 
-    def summary(self, input_shape: int | tuple[int, ...]) -> Summary:
+    def summary(self, input_shape: int | tuple[int, ...] | None = None) -> Summary:
         """Return a table of the layers, for rows of x of `input_shape`, without running data; print it.
 
         Parameters
         ----------
-        input_shape : tuple of int, or int
-            Of one row, without the batch axis; an int is that of flat rows.
+        input_shape : tuple of int, int, or None
+            Of one row, without the batch axis; an int is that of flat rows. May be left out where the first layer is a
+            `Dense`, which has a fixed number of features.
         """
         return summarize(self.network, input_shape)
 

@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from minidl._core.checks import as_count
-from minidl._core.errors import ShapeError
+from minidl._core.errors import InputError, ShapeError
 from minidl._core.tables import escape, html_table, text_table
-from minidl.nn.layers import Layer
+from minidl.nn.layers import Dense, Layer, Sequential
 
 _HEADER = ("layer", "kind", "output shape", "parameters")
 
@@ -26,6 +28,8 @@ class Summary:
     row_bytes : int
         Memory of one row of x and of every layer's output for it. A guide to what a training forward holds for a row,
         and no bound: a layer may keep less than its input and output, or work in more.
+    dtype : str
+        Of the parameters.
     """
 
     rows: list[tuple[str, str, tuple[int, ...], int]]
@@ -33,6 +37,7 @@ class Summary:
     trainable: int
     parameter_bytes: int
     row_bytes: int
+    dtype: str = "float32"
 
     def __str__(self) -> str:
         return f"{text_table(_HEADER, self._cells())}\n{self._total()}"
@@ -42,13 +47,13 @@ class Summary:
         return f"Summary({layers}, {parameter_count(self.parameters, self.trainable)})"
 
     def _repr_html_(self) -> str:
-        return f"{html_table(_HEADER, self._cells())}\n<p>{escape(self._total())}</p>"
+        return f"{html_table(_HEADER, self._cells())}\n<p>{escape(self._total()).replace(chr(10), '<br>')}</p>"
 
     def _total(self) -> str:
-        return (
-            f"{parameter_count(self.parameters, self.trainable)}, {_size(self.parameter_bytes)} with gradients and "
-            f"buffers; x and all outputs take {_size(self.row_bytes)} a row"
-        )
+        frozen = self.parameters - self.trainable
+        trainable = f"{self.trainable:,} trainable and {frozen:,} frozen" if frozen else "all trainable"
+        total = f"{self.parameters:,} parameters of {self.dtype}, {trainable}\n{_size(self.parameter_bytes)}"
+        return f"{total} with gradients and buffers; x and all outputs take {_size(self.row_bytes)} per row"
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
         return [(path, kind, str(shape), f"{count:,}") for path, kind, shape, count in self.rows]
@@ -67,16 +72,24 @@ def layers_as_html(network: Layer) -> str:
     return html_table(("layer", "kind", "weights", "parameters"), rows)
 
 
-def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:
-    """Return the summary of `network` for rows of x of `input_shape`; an int is that of flat rows.
+def summarize(network: Layer, input_shape: int | tuple[int, ...] | None) -> Summary:
+    """Return the summary of `network` for rows of `input_shape`: an int is that of flat rows, None the first layer's.
 
     Raises
     ------
     InputError
-        If `input_shape` is no shape.
+        If `input_shape` is no shape, or is missing where the first layer takes rows of several shapes.
     ShapeError
         If a layer does not take what comes to it.
     """
+    if input_shape is None:
+        first = network
+        while isinstance(first, Sequential):
+            first = first.layers[0]
+        if not isinstance(first, Dense):
+            told = f"the first layer, {first!r:.80}, takes rows of several shapes"
+            raise InputError(f"input_shape: {told}; pass the shape of one row of x, such as (32, 32, 3)")
+        input_shape = first.in_features
     sizes = input_shape if isinstance(input_shape, tuple | list) else [input_shape]
     shape = tuple(as_count("input_shape", size) for size in sizes)
     try:
@@ -89,18 +102,20 @@ def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:
             f"{error}; input_shape is of one row, without the batch axis: did you mean {shape[1:]}?"
         ) from error
     waiting = network.named_parameters()
-    itemsize = max((p.value.itemsize for p in waiting.values()), default=4)
-    parameters, rows, row_bytes = list(waiting.values()), [], math.prod(shape) * itemsize
+    dtypes = (p.value.dtype for p in waiting.values())
+    dtype = max(dtypes, key=lambda dtype: dtype.itemsize, default=np.dtype(np.float32))
+    parameters, rows, row_bytes = list(waiting.values()), [], math.prod(shape) * dtype.itemsize
     for path, layer, output_shape in network.output_shapes(shape):
         own = [waiting.pop(path + name) for name in layer.named_parameters() if path + name in waiting]
         rows.append((path.rstrip(".") or "-", type(layer).__name__, output_shape, sum(p.value.size for p in own)))
-        row_bytes += math.prod(output_shape) * itemsize
+        row_bytes += math.prod(output_shape) * dtype.itemsize
     return Summary(
         rows,
         sum(p.value.size for p in parameters),
         sum(p.value.size for p in parameters if p.trainable),
         sum(2 * p.value.nbytes for p in parameters) + sum(b.nbytes for b in network.named_buffers().values()),
         row_bytes,
+        str(dtype),
     )
 
 

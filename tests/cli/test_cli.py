@@ -222,7 +222,7 @@ def modules(tmp_path, monkeypatch):
         ("layers.py:right", 0, "PASS  check_layer(Scale()"),
         ("sys.py:make_right", 0, "PASS  check_layer(Scale()"),
         ("else where/mine.py:make_right", 0, "PASS  check_layer(Scale()"),
-        ("layers:make_wrong", 1, "FAIL_VALUE  check_layer(Wrong("),
+        ("layers:make_wrong", 1, "a gradient is wrong (FAIL_VALUE)  check_layer(Wrong("),
         ("layers:called_layer", 0, "PASS  check_layer(CalledScale("),
         ("layers:called_model", 0, "PASS  check_model("),
     ],
