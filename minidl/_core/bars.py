@@ -11,8 +11,7 @@ from minidl._core.errors import InputError
 VARIABLE = "MINIDL_VERBOSE"
 # Groups in the order of the colours of a terminal: red, green, yellow. (Compiled when it is used.)
 _VERDICTS = (
-    r"(?:^[^\n()]+ \()?\b(?:(FAIL_[A-Z]+|NONDETERMINISTIC|STATE_CHANGED|DAMAGED)|(PASS(?:_SUBGRADIENT)?)|"
-    r"(INCONCLUSIVE|VACUOUS))\b\)?"
+    r"(?:^[^\n()]+ \()?\b(?:(FAIL_\w+|NONDETERMINISTIC|STATE_\w+|DAMAGED)|(PASS\w*)|(INCONCLUSIVE|VACUOUS))\b\)?"
 )
 
 

@@ -47,13 +47,12 @@ class Summary:
         return f"Summary({layers}, {parameter_count(self.parameters, self.trainable)})"
 
     def _repr_html_(self) -> str:
-        return f"{html_table(_HEADER, self._cells())}\n<p>{escape(self._total()).replace(chr(10), '<br>')}</p>"
+        return f"{html_table(_HEADER, self._cells())}\n<p>{escape(self._total())}</p>"
 
     def _total(self) -> str:
-        frozen = self.parameters - self.trainable
-        trainable = f"{self.trainable:,} trainable and {frozen:,} frozen" if frozen else "all trainable"
-        total = f"{self.parameters:,} parameters of {self.dtype}, {trainable}\n{_size(self.parameter_bytes)}"
-        return f"{total} with gradients and buffers; x and all outputs take {_size(self.row_bytes)} per row"
+        numbers = f"{parameter_count(self.parameters, self.trainable)}, {self.dtype}"
+        memory = f"{_size(self.parameter_bytes)} with gradients and buffers"
+        return f"{numbers}; {memory}; x and all outputs take {_size(self.row_bytes)} per row"
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
         return [(path, kind, str(shape), f"{count:,}") for path, kind, shape, count in self.rows]
@@ -83,9 +82,7 @@ def summarize(network: Layer, input_shape: int | tuple[int, ...] | None) -> Summ
         If a layer does not take what comes to it.
     """
     if input_shape is None:
-        first = network
-        while isinstance(first, Sequential):
-            first = first.layers[0]
+        first = next(layer for _, layer in network.walk() if not isinstance(layer, Sequential))
         if not isinstance(first, Dense):
             told = f"the first layer, {first!r:.80}, takes rows of several shapes"
             raise InputError(f"input_shape: {told}; pass the shape of one row of x, such as (32, 32, 3)")
@@ -130,8 +127,9 @@ def takes(network: Layer, input_shape: tuple[int, ...]) -> bool:
 
 
 def parameter_count(total: int, trainable: int) -> str:
-    """Return in words how many numbers there are to train, and how many of them are frozen."""
-    return f"{total:,} parameters" + (f" ({total - trainable:,} frozen)" if trainable < total else "")
+    """Return in words how many numbers there are, and how many of them are trainable and frozen."""
+    split = f" ({trainable:,} trainable, {total - trainable:,} frozen)" if trainable < total else ""
+    return f"{total:,} parameters{split}"
 
 
 def _size(count: float) -> str:

@@ -199,7 +199,7 @@ def test_a_model_in_a_notebook_is_the_table_of_its_layers():
     text = Page(dl.Model(network, dl.Huber(), dl.L2(0.1))._repr_html_()).text
     for cells in ("0 Dense(4, 8) weight (4, 8), bias (8,) 40", "1.body.0 Dense(8, 8) weight (8, 8), bias (8,) 72"):
         assert cells in text
-    assert "112 parameters (40 frozen), loss Huber(), regularizer L2(0.1)" in text
+    assert "112 parameters (72 trainable, 40 frozen), loss Huber(), regularizer L2(0.1)" in text
     assert "- Dense(4, 3)" in Page(dl.Model(dl.Dense(4, 3), dl.Huber())._repr_html_()).text
 
 

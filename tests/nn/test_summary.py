@@ -23,8 +23,8 @@ def test_every_layer_has_a_row_with_its_path_shape_and_parameters():
     assert summary.row_bytes == 4 * (6 + 4 + 4 + 4 + 3 + 3)
     assert summary.parameter_bytes == 4 * (2 * 51 + 8)
     text = str(summary)
-    assert len(text.splitlines()) == 8
-    assert "51 parameters of float32, all trainable" in text
+    assert len(text.splitlines()) == 7
+    assert "51 parameters, float32" in text
 
 
 def test_a_single_layer_is_a_summary_of_one_row():
@@ -36,7 +36,7 @@ def test_frozen_parameters_are_counted_and_told():
     model.network.layers[0].freeze()
     summary = model.summary((6,))
     assert (summary.parameters, summary.trainable) == (51, 51 - 28)
-    assert "51 parameters of float32, 23 trainable and 28 frozen" in str(summary)
+    assert "51 parameters (23 trainable, 28 frozen), float32" in str(summary)
 
 
 def test_memory_is_that_of_the_parameters_dtype():
