@@ -16,7 +16,8 @@ _SHORT = 8  # columns: a bar that has less is left out
 _NARROW, _USUAL = 55, 80  # columns of a terminal: one with less gets shorter numbers; one that does not tell
 _WIDTH, _FREE = 5, 9  # of a number in a bar; and in a line, where three decimals matter more than its length
 _FIRST = ("accuracy", "loss", "cost")
-_LEGEND = "val "  # once, so that a reader knows what stands behind a slash
+# Between two numbers, until the line is whole; and what shows there once, so that a reader knows which is which.
+_SLASH, _LEGEND = "\0", "/val "
 
 
 class ProgressBar(Observer):
@@ -78,9 +79,9 @@ class ProgressBar(Observer):
         self._count(trainer, trainer.batches_per_epoch)
         self._logs = trainer.logs
         if self._lines is not None:
-            first, *others = self._pairs(self._logs, _FREE) or [""]
             seconds = self._steady("seconds", f"{self._logs['seconds']:.2f} s")
-            line = "  ".join([_position(trainer), first.replace("/", f"/{_LEGEND}"), *others, seconds])
+            line = "  ".join([_position(trainer), *self._pairs(self._logs, _FREE), seconds])
+            line = line.replace(_SLASH, _LEGEND, 1).replace(_SLASH, "/")
             print(line, file=self._lines, flush=True)
 
     def on_train_end(self, trainer: Trainer) -> None:
@@ -96,11 +97,8 @@ class ProgressBar(Observer):
         """Return each metric once, as training/validation, the most telling ones first."""
         # Sorting keeps the order of all others.
         names = sorted(metrics(logs), key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
-        pairs = {name: [key for key in (name, f"val_{name}") if key in logs] for name in names}
-        texts = {
-            key: self._steady(f"{key} {width}", _number(logs[key], width)) for pair in pairs.values() for key in pair
-        }
-        return [f"{name} {'/'.join(texts[key] for key in pair)}" for name, pair in pairs.items()]
+        texts = {key: self._steady(key, _number(value, width)) for key, value in logs.items()}
+        return [f"{name} {_SLASH.join(texts[key] for key in (name, f'val_{name}') if key in texts)}" for name in names]
 
     def _steady(self, what: str, text: str) -> str:
         """Return `text` as wide as the widest of its kind in this run: what stands beside it keeps its place."""
@@ -140,10 +138,11 @@ class ProgressBar(Observer):
             if len(text) + 2 <= room - (_SHORT if numbers else 0):
                 numbers.append(text)
                 room -= len(text) + 2
-        if numbers and "/" in numbers[0] and room >= _SHORT + len(_LEGEND):
-            numbers[0] = numbers[0].replace("/", f"/{_LEGEND}")
-            room -= len(_LEGEND)
-        bar.set_postfix_str(", ".join(numbers), refresh=False)
+        postfix = ", ".join(numbers)
+        if _SLASH in postfix and room >= _SHORT + len(_LEGEND):
+            postfix = postfix.replace(_SLASH, _LEGEND, 1)
+            room -= len(_LEGEND) - 1
+        bar.set_postfix_str(postfix.replace(_SLASH, "/"), refresh=False)
         # Below a bar of the caller's, this one goes up to that one's line at last: nothing of it must stay behind it.
         whole = last and bar.pos != 0
         graph = "{bar}" if whole else _graph(bar, room)
