@@ -11,10 +11,14 @@ from minidl.training.callback import Observer
 from minidl.training.history import metrics
 from minidl.training.trainer import Trainer
 
-_SLOW = 0.5  # seconds: what takes less is not worth a bar of its own
-_SHORT = 8  # columns: a bar that has less is left out
-_NARROW, _USUAL = 55, 80  # columns of a terminal: one with less gets shorter numbers; one that does not tell
-_WIDTH, _FREE = 5, 9  # of a number in a bar; and in a line, where three decimals matter more than its length
+# Seconds: what takes less is not worth a bar of its own.
+_SLOW = 0.5
+# Columns: a bar that has less is left out.
+_SHORT = 8
+# Columns of a terminal: one with less gets shorter numbers; one that does not say.
+_NARROW, _USUAL = 55, 80
+# Of a number in a bar, and of one without decimals; and in a line, where decimals matter more than length.
+_WIDTH, _WHOLE, _FREE = 5, 7, 9
 _FIRST = ("accuracy", "loss", "cost")
 # Between two numbers, until the line is whole; and what shows there once, so that a reader knows which is which.
 _SLASH, _LEGEND = "\0", "/val "
@@ -185,7 +189,8 @@ def _number(value: float | None, width: int) -> str:
     """Return a number with three decimals, or those that `width` has room for; a tiny or huge one gets a wider text."""
     decimals = min(width, _WIDTH) - 2
     texts = (f"{value:,.{n}f}" for n in range(decimals, -1, -1) if value is not None)
-    text = next((text for text in texts if len(text) <= width), "")
+    # A whole number is longer, but shorter than one with an exponent.
+    text = next((text for text in texts if len(text) <= (width if "." in text else max(width, _WHOLE))), "")
     if value and not text.strip("-0."):
-        text = f"{value:.{decimals}g}"
+        text = f"{value:#.{decimals}g}"
     return (text or "-").rjust(decimals + 2)
