@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.attributes import explained
+from minidl._core.attributes import explained, is_function
 from minidl._core.bars import new_bar, verbosity
 from minidl._core.checks import as_array, as_count, as_number, check_finite, check_type, copied
 from minidl._core.errors import InputError
@@ -138,7 +138,7 @@ def check_function(
     'FAIL_VALUE'
     """
     for name, value in [("f", f), ("vjp", vjp)]:
-        if not callable(value):
+        if not is_function(value):
             raise InputError(f"check_function: expected {name} to be callable, got {value!r:.80}")
     points = {f"argument {i}": _point(f"argument {i}", argument) for i, argument in enumerate(arguments)}
     if not points:

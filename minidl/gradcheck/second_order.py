@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.attributes import is_function
 from minidl._core.checks import as_array
 from minidl._core.errors import InputError
 from minidl._core.types import Array
@@ -178,7 +179,7 @@ def check_row_gradients(
 def _purity(calls: Calls, rng: np.random.Generator) -> None:
     """Two calls agree whatever was called between, nothing handed in is changed, and shapes are right."""
     for name, (function, arguments, shape) in calls.items():
-        if not callable(function):
+        if not is_function(function):
             raise InputError(f"expected {name} to be callable, got {function!r:.80}")
         given = {key: argument.copy() for key, argument in arguments.items()}
         call = partial(_after_others, calls, rng, name, given)
