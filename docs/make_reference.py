@@ -36,7 +36,7 @@ GROUPS = {
     "gradient-checks": ("Gradient checks", "gradcheck"),
     "diagnostics": ("Diagnostics", "diagnostics"),
     "plotting": ("Plotting", "plotting"),
-    "reports": ("Reports and sweeps", "report training.describe training.compare sweeps"),
+    "reports": ("Reports and sweeps", "report training.run_report training.describe training.compare sweeps"),
     "testing": ("Tests for classes of your own", "testing"),
     "errors": ("Errors", "_core.errors"),
 }

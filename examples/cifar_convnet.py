@@ -37,8 +37,19 @@ def main(arguments: list[str] | None = None) -> None:
     finally:  # also after Ctrl-C
         trainer.history.to_csv(options.out / "history.csv")
         model.save_weights(options.out / "weights.safetensors")
-    print(f"test accuracy {model.evaluate(test)['accuracy']:.2%} after {perf_counter() - start:.0f} s")
-    print(f"History and weights: {options.out}")
+    print(f"test accuracy {100 * model.evaluate(test)['accuracy']:.2f} % after {perf_counter() - start:.0f} s")
+    settings = {"data": f"{test.name} ({test.source})", "model": model, "optimizer": optimizer, "augmentation": augment}
+    settings |= {"epochs": epochs, "batch size": BATCH_SIZE, "seed": options.seed}
+    page = dl.report_runs(
+        {"conv net": trainer.history},
+        options.out,
+        title=f"A conv net on {test.name}",
+        settings=settings,
+        models={"conv net": model},
+        test=test,
+        pictures=images[2].x,
+    )
+    print(f"Report, history and weights: {page}")
 
 
 def network(seed: int) -> dl.Sequential:

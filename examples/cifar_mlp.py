@@ -31,15 +31,24 @@ def main(arguments: list[str] | None = None) -> None:
     wide = dl.Model(three_layers(options.seed), dl.SoftmaxCrossEntropy(), dl.L2(1e-4))
     print(wide, file=sys.stderr)
     print(wide.summary((32, 32, 3)))
+    runs, models = {}, {}
     for name, model, epochs, augment in [
         ("two layers, 50 units", two_layers(10**fine, options.seed), 16, []),
         ("three layers, 512 and 256 units", wide, 24, [dl.Mirror()]),
     ]:
         epochs = 2 if options.quick else epochs
-        trainer = fit(model, (train, validation, test), epochs, options.seed, augment)
-        trainer.history.to_csv(options.out / f"history-{name.split()[0]}.csv")
+        runs[name] = fit(model, (train, validation, test), epochs, options.seed, augment).history
+        models[name] = model
         accuracy = model.evaluate(test)["accuracy"]
-        print(f"{name}: test accuracy {accuracy:.2%} after {perf_counter() - start:.0f} s")
+        print(f"{name}: test accuracy {100 * accuracy:.2f} % after {perf_counter() - start:.0f} s")
+        # After each net, so that Ctrl-C loses nothing.
+        settings = {"data": f"{test.name} ({test.source})", "batch size": BATCH_SIZE, "seed": options.seed}
+        settings |= {f"model, {name}": model for name, model in models.items()}
+        title, pictures = f"Two- and three-layer nets on {test.name}", splits[2].x
+        page = dl.report_runs(
+            runs, options.out, title=title, settings=settings, models=models, test=test, pictures=pictures
+        )
+    print(f"Report: {page}")
 
 
 def two_layers(lam: float, seed: int) -> dl.Model:
@@ -77,7 +86,7 @@ def search(splits: Splits, exponents: np.ndarray, seed: int) -> float:
         model = two_layers(10 ** float(exponent), seed)
         fit(model, splits, 2, seed, [])
         found[float(exponent)] = model.evaluate(splits[1])["accuracy"]
-        print(f"  lambda {10**exponent:.2g}: validation accuracy {found[float(exponent)]:.2%}", file=sys.stderr)
+        print(f"  lambda {10**exponent:.2g}: validation accuracy {100 * found[float(exponent)]:.2f} %", file=sys.stderr)
     return max(found, key=lambda exponent: found[exponent])
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from time import perf_counter
+from pathlib import Path
 
 from cifar_common import Splits, load, options_parser, parse, run
 
@@ -45,25 +45,37 @@ def main(arguments: list[str] | None = None) -> None:
     all_images = replace(start, name=f"+ all {len(splits[0]):,} images", images=None)
     mirrored = replace(all_images, name="+ mirrored pictures", mirror=True)
     decayed = replace(mirrored, name="+ step decay", lam=0.003, eta=0.01, decay=0.1)
-    rows: list[list[str]] = []
-    models: dict[str, dl.Model] = {}
-    for recipe in (start, all_images, mirrored, decayed):
-        models[recipe.name] = fit_and_report(recipe, splits, rows)
+    recipes = [start, all_images, mirrored, decayed]
+    models: dict[str, dl.Model | dl.Ensemble] = {}
+    runs: dict[str, dl.History] = {}
+    for recipe in recipes:
+        models[recipe.name], runs[recipe.name] = fit_and_show(recipe, splits)
     softmax = replace(search(decayed, GRID, splits, options), name="+ grid search")
     sigmoid = replace(decayed, loss=dl.SigmoidCrossEntropy)
     sigmoid = replace(search(sigmoid, SIGMOID_GRID, splits, options), name="sigmoid losses instead")
+    members, figures = [], []
     for recipe in (softmax, sigmoid):
-        models[recipe.name] = fit_and_report(recipe, splits, rows)
-        draw(models[recipe.name], recipe, splits, options)
-    members = [models[sigmoid.name], models[softmax.name]]
-    for recipe, i in product((softmax, sigmoid), range(1, 3)):
-        members.append(fit(replace(recipe, seed=recipe.seed + i), splits)[0])
+        model, runs[recipe.name] = fit_and_show(recipe, splits)
+        models[recipe.name] = model
+        figures.append(draw(model, recipe, splits, options))
+        members += [model, *(fit(replace(recipe, seed=recipe.seed + i), splits)[0] for i in range(1, 3))]
     for vote in ("mean", "majority"):
-        row = {"validation": 0.0, "test": 0.0, "seconds": 0.0}
-        for name, data in [("validation", splits[1]), ("test", splits[2])]:
-            row[name] = dl.Ensemble(members, vote=vote).evaluate(data)["accuracy"]
-        show([f"ensemble of six, {vote}", "", ""], row, rows)
-    write(splits[0], rows, options)
+        name = f"ensemble of six, {vote}"
+        models[name] = dl.Ensemble(members, vote=vote)
+        show(name, models[name], splits)
+    settings = {"data": f"{splits[2].name} ({splits[2].source})", "batch size": BATCH_SIZE, "seed": options.seed}
+    settings |= {r.name: f"λ = {r.lam:g}, η = {r.eta:g}, {r.epochs} epochs" for r in [*recipes, softmax, sigmoid]}
+    page = dl.report_runs(
+        runs,
+        options.out,
+        title=f"One layer on {splits[2].name}, improved",
+        text=["Each run has all improvements of those before it. The ensembles take three seeds of the last two runs."],
+        settings=settings,
+        models=models,
+        test=splits[2],
+        figures=figures,
+    )
+    print(f"Report: {page}")
 
 
 def prepare(splits: Splits) -> Splits:
@@ -73,8 +85,8 @@ def prepare(splits: Splits) -> Splits:
     return train, validation, test
 
 
-def fit(recipe: Recipe, splits: Splits) -> tuple[dl.Model, float]:
-    """Train by `recipe`; return the model and the seconds that it took."""
+def fit(recipe: Recipe, splits: Splits) -> tuple[dl.Model, dl.History]:
+    """Train by `recipe`."""
     train, validation, _ = splits
     train = train[: recipe.images]
     steps = recipe.epochs * -(-len(train) // BATCH_SIZE)
@@ -82,18 +94,22 @@ def fit(recipe: Recipe, splits: Splits) -> tuple[dl.Model, float]:
     model = dl.Model(dl.Sequential(dl.Flatten(), layer), recipe.loss(), dl.L2(recipe.lam))
     optimizer = dl.SGD(dl.StepDecay(recipe.eta, recipe.decay, every=max(1, steps // 3)))
     trainer = dl.Trainer(model, optimizer, [dl.ProgressBar()], rng=recipe.seed)
-    start = perf_counter()
     augment = [dl.Mirror()] if recipe.mirror else []
-    trainer.fit(train, validation, epochs=recipe.epochs, batch_size=BATCH_SIZE, augment=augment, train_metrics=False)
-    return model, perf_counter() - start
+    history = trainer.fit(
+        train, validation, epochs=recipe.epochs, batch_size=BATCH_SIZE, augment=augment, train_metrics=False
+    )
+    return model, history
 
 
-def fit_and_report(recipe: Recipe, splits: Splits, rows: list[list[str]]) -> dl.Model:
-    model, seconds = fit(recipe, splits)
-    _, validation, test = splits
-    row = {name: model.evaluate(data)["accuracy"] for name, data in [("validation", validation), ("test", test)]}
-    show([recipe.name, f"{recipe.lam:g}", f"{recipe.eta:g}"], row | {"seconds": seconds}, rows)
-    return model
+def fit_and_show(recipe: Recipe, splits: Splits) -> tuple[dl.Model, dl.History]:
+    model, history = fit(recipe, splits)
+    show(f"{recipe.name} (λ = {recipe.lam:g}, η = {recipe.eta:g})", model, splits)
+    return model, history
+
+
+def show(name: str, model: dl.Model | dl.Ensemble, splits: Splits) -> None:
+    validation, test = (model.evaluate(data)["accuracy"] for data in splits[1:])
+    print(f"{name}: validation {100 * validation:.2f} %, test {100 * test:.2f} %")
 
 
 def search(
@@ -105,37 +121,18 @@ def search(
     for lam, eta in product(*(values[: 1 if options.quick else None] for values in grid.values())):
         model, _ = fit(replace(short, lam=lam, eta=eta), splits)
         found = model.evaluate(splits[1])["accuracy"]
-        print(f"  lambda {lam:g}, eta {eta:g}: validation accuracy {found:.2%}", file=sys.stderr)
+        print(f"  lambda {lam:g}, eta {eta:g}: validation accuracy {100 * found:.2f} %", file=sys.stderr)
         if found > accuracy:
             best, accuracy = replace(recipe, lam=lam, eta=eta), found
     return best
 
 
-def draw(model: dl.Model, recipe: Recipe, splits: Splits, options: argparse.Namespace) -> None:
-    """Draw how probable the true class was, for the test images classified rightly and wrongly."""
-    test = splits[2]
-    title = f"{test.name}: {recipe.loss.__name__}"
-    figure = plot_true_class_probability(model.predict_proba(test.x), test.y, title=title)
-    save_figure(figure, options.out / f"true-class-{recipe.loss.__name__}")
-
-
-def show(what: list[str], row: dict[str, float], rows: list[list[str]]) -> None:
-    seconds = f"{row['seconds']:.0f}" if row["seconds"] else ""
-    rows.append([what[0], f"{row['test']:.2%}", f"{row['validation']:.2%}", *what[1:], seconds])
-    setting = f" (λ = {what[1]}, η = {what[2]})" if what[1] else ""
-    print(f"{what[0]}{setting}: validation {rows[-1][2]}, test {rows[-1][1]}")
-
-
-def write(train: dl.Dataset, rows: list[list[str]], options: argparse.Namespace) -> None:
-    report = dl.Report(f"One layer on {train.name}, improved")
-    report.paragraph(f"Trained on {train.name} ({train.source}), seed {options.seed}.")
-    header = ["what", "test", "validation", "λ", "η", "seconds"]
-    report.table(header, rows, caption="Share of images classified rightly.")
-    names = ["SoftmaxCrossEntropy", "SigmoidCrossEntropy"]
-    paths = [options.out / f"true-class-{name}.png" for name in names]
-    figures = [(path, f"Histograms, {name}", f"Test images, {name}") for path, name in zip(paths, names, strict=True)]
-    report.heading("Probability of the true class").figures(figures)
-    print(f"Report: {report.write(options.out)[0]}")
+def draw(model: dl.Model, recipe: Recipe, splits: Splits, options: argparse.Namespace) -> tuple[Path, str, str]:
+    """Draw how probable the true class was, for the test images classified correctly and wrongly."""
+    test, name = splits[2], recipe.loss.__name__
+    figure = plot_true_class_probability(model.predict_proba(test.x), test.y, title=f"{test.name}: {name}")
+    path, _ = save_figure(figure, options.out / f"true-class-{name}")
+    return path, f"Histograms of the probability of the true class, {name}", f"Probability of the true class, {name}"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from minidl.gradcheck import *
     from minidl.report import *
     from minidl.sweeps import *
+    from minidl.training.run_report import *
 
 # What not every program needs is imported when it is first asked for, so that `import minidl` stays quick.
 _LATER = {
@@ -54,9 +55,10 @@ _LATER = {
         "numerical_gradient",
         "relative_error",
     ],
-    "report": ["Report"],
+    "report": ["Link", "Report"],
     "sweeps": ["CoarseToFine", "LogUniform", "RandomSearch", "SweepResult", "Trial", "sweep"],
     "plotting": [],
+    "training.run_report": ["report_runs"],
 }
 
 __all__ = ["datasets", "plotting"]

@@ -2,6 +2,7 @@
 
 examples:
   minidl report --quick            the lab report in seconds, on drawn images
+  minidl verify runs/cifar_softmax train again what a report states, and compare
   minidl data fetch                download CIFAR-10 once
   minidl checkgrad layers.py:make  check a layer of your own
   minidl show runs/cifar_softmax   what a run has left
@@ -19,10 +20,10 @@ from typing import Any
 
 from minidl._core.bars import coloured
 from minidl._core.spelling import nearest
-from minidl.cli import checkgrad, data, report, show
+from minidl.cli import checkgrad, data, report, show, verify
 from minidl.cli.ending import Answer, ended, print_json
 
-_COMMANDS = {"report": report, "data": data, "checkgrad": checkgrad, "show": show}
+_COMMANDS = {"report": report, "verify": verify, "data": data, "checkgrad": checkgrad, "show": show}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

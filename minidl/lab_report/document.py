@@ -1,112 +1,182 @@
-"""What is written: results.json and results.csv for programs, report.html and report.md, the table for the terminal."""
+"""What is written for people: report.html and report.md, and the table for the terminal."""
 
-import json
+import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from minidl._storage.files import write_whole
-from minidl.data.dataset import Dataset
-from minidl.lab_report.runs import BATCH_SIZE, SETTINGS, GradientCheck, Outcome
-from minidl.report import Report
-from minidl.training.describe import describe_run
+from minidl.lab_report.runs import BATCH_SIZE, SETTINGS, GradientCheck, Job, Outcome
+from minidl.lab_report.summary import PUBLISHED_IMAGES, spread, summarize
+from minidl.plotting.charts import Dot
+from minidl.plotting.gallery import as_bytes, template_images
+from minidl.report import Link, Report
+from minidl.report.blocks import make_picture
+from minidl.training.describe import accuracy_error, minus
+from minidl.training.run_report import rank_runs
+from minidl.training.run_sections import RunSections, percent
+
+_COURSE = Link("DD2424 Deep Learning in Data Science", "https://www.kth.se/student/kurser/kurs/DD2424")
+_CIFAR10 = Link("CIFAR-10", "https://www.cs.toronto.edu/~kriz/cifar.html")
 
 
-def write_report(out: Path, train: Dataset, checks: list[GradientCheck], outcomes: list[Outcome]) -> None:
-    """Write report.html and report.md."""
-    seeds = sorted({o.seed for o in outcomes})
-    shown = [o for o in outcomes if o.seed == seeds[0]]
-    report = Report(f"A one-layer softmax classifier on {train.name}")
-    report.paragraph(
+def write_report(job: Job, checks: list[GradientCheck], outcomes: list[Outcome]) -> list[Path]:
+    """Write report.html and report.md, and return their paths."""
+    shown = {o.setting.title: o for o in outcomes if o.seed == job.options.seed}
+    report = Report(job.title, author=job.options.author, date=job.date, contents=True)
+    sections = RunSections(report, job.out, len(job.test.class_names))
+    _sources(report, job)
+    _answer(sections, job, outcomes, shown)
+    _method(report, job)
+    _gradients(report, checks)
+    _curves(sections, shown)
+    _templates(report, job, shown)
+    _best(sections, job, shown)
+    _repeat(report, job, outcomes)
+    return report.write(job.out)
+
+
+def _sources(report: Report, job: Job) -> None:
+    task = "a linear classifier with softmax outputs, trained in four settings of penalty λ and learning rate η."
+    report.paragraph("This report redoes assignment 1 of ", _COURSE, f" (KTH): {task}")
+    parts = [f"{job.data[f'{part}_images']:,} for {part}" for part in ("training", "validation", "test")]
+    count = f"{parts[0]}, {parts[1]} and {parts[2]}."
+    if job.is_cifar10:
+        published = "The published accuracies are those of a student's report on the same task and data."
+        report.paragraph("The images are from ", _CIFAR10, f" (A. Krizhevsky, 2009): {count} {published}")
+    else:
+        nothing = "The published accuracies are for CIFAR-10, so there is nothing to compare with."
+        report.paragraph(f"The images are synthetic, drawn by minidl: {count} {nothing}")
+
+
+def _answer(sections: RunSections, job: Job, outcomes: list[Outcome], shown: dict[str, Outcome]) -> None:
+    """Add what came out: sentences, all settings in one figure, the test accuracies as a figure and a table."""
+    report, images, seeds = sections.report, len(job.test), job.options.seeds
+    report.heading("Summary").points(summarize(outcomes, images, job.is_cifar10))
+    seed = f". Curves, templates and mistakes are those of seed {job.options.seed}" if seeds > 1 else ""
+    figure, table = report.figure_number, f"Table {report.table_number}"
+    report.paragraph(f"Figure {figure} shows the loss, Figure {figure + 1} and {table} the test accuracies{seed}.")
+    sections.panels({name: o.history for name, o in shown.items()}, "loss")
+    dots, rows = [], []
+    for setting in SETTINGS:
+        found = [o.test_accuracy for o in outcomes if o.setting == setting]
+        mean, error = float(np.mean(found)), accuracy_error(float(np.mean(found)), images)
+        bar = spread(found) if seeds > 1 else error
+        theirs = setting.published
+        dots.append(Dot(setting.title, mean, bar, theirs if job.is_cifar10 else None))
+        rows.append([_unbroken(setting.title), f"{100 * mean:.2f} ± {100 * bar:.2f} %"])
+        if job.is_cifar10:
+            chance = math.hypot(error, spread(found) / math.sqrt(len(found)), accuracy_error(theirs, PUBLISHED_IMAGES))
+            difference = mean - theirs
+            rows[-1] += [percent(theirs), minus(f"{100 * difference:+.2f}"), minus(f"{difference / chance:+.1f}")]
+    bars = f"standard deviation over {seeds} seeds" if seeds > 1 else f"standard error over {images:,} test images"
+    published = "; diamonds: the published report" if job.is_cifar10 else ""
+    sections.accuracies(dots, f"Test accuracy; bars: {bars}{published}")
+    header = ["setting", "test accuracy", "published", "difference in points", "in standard errors"][: len(rows[0])]
+    spread_of = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "accuracy ± standard error"
+    report.table(header, rows, f"Test accuracy: {spread_of}")
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _method(report: Report, job: Job) -> None:
+    report.heading("Method and settings").paragraph(
         "Pixels are standardized with the mean and standard deviation of each pixel over the training images. Model: "
         "softmax(xW + b), W drawn from N(0, 0.01²), b = 0. Cost: mean cross-entropy (the loss) plus λ times the sum of "
         "W². Mini-batches are reshuffled every epoch. Cost, loss and accuracy are measured after each epoch, over all "
         "images."
     )
-    settings = {"data": f"{train.name} ({train.source})", "training images": len(train), "batch size": BATCH_SIZE}
-    settings |= {"epochs": len(shown[0].history), "seed" + "s" * (len(seeds) > 1): ", ".join(map(str, seeds))}
-    report.settings(settings)
-    report.heading("Test accuracy")
-    spread = f"mean ± standard deviation over {len(seeds)} seeds" if len(seeds) > 1 else ""
-    report.table(["λ", "η", "test accuracy", "in the published report"], _accuracies(train, outcomes), caption=spread)
-    if not _is_cifar10(train):
-        report.paragraph("The published numbers are for CIFAR-10: with these images there is nothing to compare with.")
-    report.heading("Gradient check")
-    report.paragraph(
+    options = job.options
+    seeds = range(options.seed, options.seed + options.seeds)
+    settings = {"data": f"{job.test.name} ({job.test.source})", "batch size": BATCH_SIZE, "epochs": options.epochs}
+    report.settings(settings | {"seed" + "s" * (len(seeds) > 1): ", ".join(map(str, seeds))})
+
+
+def _gradients(report: Report, checks: list[GradientCheck]) -> None:
+    report.heading("Gradient check").paragraph(
         f"Analytic gradient g of the cost against numerical derivatives n on {checks[0].shape[0]} training images "
-        f"({checks[0].shape[1]} pixels of each), in float64, for every entry, near the initial W and b. The verdict "
-        f"rests on the error bar of each derivative: PASS says that every entry lies within four of its bars. For "
-        f"comparison, the relative error |g - n| / max(1e-6, |g| + |n|); the published report found a mean of 1.1e-9 "
-        f"for the weight and 2.25e-9 for the bias."
+        f"({checks[0].shape[1]:,} pixels of each), in float64, for every entry, near the initial W and b. The verdict "
+        f"rests on the error bar of each derivative: PASS says that every entry lies within four of its bars. "
+        f"Table {report.table_number} has, for comparison, the relative error |g − n| / max(1e−6, |g| + |n|); the "
+        f"published report found a mean of 1.1e−9 for the weight and 2.25e−9 for the bias."
     )
     header = ["λ", "parameter", "verdict", "entries", "mean relative error", "max relative error"]
-    report.table(header, [[c.lam, c.parameter, *c.cells] for c in checks])
-    report.heading("After the last epoch")
-    measured = ["training loss", "validation loss", "gap", "penalty", "training accuracy", "validation accuracy"]
-    caption = "gap: validation loss - training loss; penalty: cost - loss"
-    report.table(["λ", "η", *measured], [_final(o) for o in shown], caption=caption)
-    report.heading("The four settings" if len(seeds) == 1 else f"The four settings, seed {seeds[0]}")
-    for o in shown:
-        report.heading(o.setting.title, level=3)
-        report.paragraph(f"{describe_run(o.history)} Test accuracy: {_percent(o.test_accuracy)}.")
-        alt = {"cost": "cost over the epochs", "loss": "loss over the epochs", "weights": "weights of each class"}
-        report.figures((svg, f"{alt[name]}, {o.setting.title}", "") for name, (_, svg) in o.figures.items())
-    report.heading("Environment").environment()
-    report.write(out)
+    rows = [[f"{c.lam:g}", c.parameter, c.cells[0], f"{c.cells[1]:,}", *c.cells[2:]] for c in checks]
+    report.table(header, rows, "Gradient check")
 
 
-def print_accuracies(train: Dataset, outcomes: list[Outcome]) -> None:
-    for row in [["lambda", "eta", "test accuracy", "published"], *_accuracies(train, outcomes)]:
-        print(f"{row[0]:>8}{row[1]:>8}{row[2]:>18}{row[3]:>12}")
-
-
-def _accuracies(train: Dataset, outcomes: list[Outcome]) -> list[list[str]]:
-    """Return a row for each setting: lambda, eta, our test accuracy (with several seeds mean ± std), the published."""
-    rows = []
-    for setting in SETTINGS:
-        ours = [o.test_accuracy for o in outcomes if o.setting == setting]
-        spread = f" ± {100 * np.std(ours, ddof=1):.2f}" if len(ours) > 1 else ""
-        published = _percent(setting.published) if _is_cifar10(train) else "-"
-        rows.append([f"{setting.lam:g}", f"{setting.eta:g}", f"{100 * np.mean(ours):.2f}{spread} %", published])
-    return rows
+def _curves(sections: RunSections, shown: dict[str, Outcome]) -> None:
+    """Add the numbers after the last epoch, and the curves of each setting."""
+    report = sections.report.heading("After the last epoch")
+    losses, accuracies = ("training loss", "validation loss"), ("training accuracy", "validation accuracy")
+    header = ["setting", *losses, "gap", "penalty", *accuracies]
+    caption = "After the last epoch. Gap: validation loss − training loss; penalty: cost − loss"
+    report.table(header, [_final(o) for o in shown.values()], caption)
+    report.heading("The four settings").paragraph("Settings with the same η have the same axes of loss and accuracy.")
+    for name, o in shown.items():
+        report.heading(name, level=3)
+        same = [other.history for other in shown.values() if other.setting.eta == o.setting.eta]
+        sections.curves(name, o.history, f"Test accuracy: {percent(o.test_accuracy)}.", same)
 
 
 def _final(o: Outcome) -> list[str]:
     last = o.history.rows[-1]
     numbers = [last["loss"], last["val_loss"], last["val_loss"] - last["loss"], last["cost"] - last["loss"]]
-    shares = [_percent(last[name]) for name in ("accuracy", "val_accuracy")]
-    return [f"{o.setting.lam:g}", f"{o.setting.eta:g}", *(f"{number:.3f}" for number in numbers), *shares]
+    shares = [percent(last[name]) for name in ("accuracy", "val_accuracy")]
+    return [_unbroken(o.setting.title), *(minus(f"{number:.3f}") for number in numbers), *shares]
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
+def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
+    report.heading("What the classifiers look for").paragraph(
+        f"Each column of W is a picture: the image to which its class responds most. Figure {report.figure_number} has "
+        "those of all settings, each scaled to its own range."
+    )
+    names, rows = job.test.class_names, []
+    for title, o in shown.items():
+        pictures = as_bytes(template_images(o.model.parameters["0.weight"].value))
+        rows.append((title, [(p, f"{name}, {title}", name) for p, name in zip(pictures, names, strict=True)]))
+    # Markdown has no rows of pictures: there they are one.
+    matrix = np.concatenate([np.concatenate([p for p, _, _ in row], axis=1) for _, row in rows])
+    content = make_picture(matrix.repeat(2, axis=0).repeat(2, axis=1), "", "").content
+    fallback = write_whole(job.out / "charts" / "templates.png", content)
+    report.pictures(rows, "Weight templates: a row for each setting, a column for each class", fallback)
 
 
-def _is_cifar10(data: Dataset) -> bool:
-    return data.name == "CIFAR-10"
+def _best(sections: RunSections, job: Job, shown: dict[str, Outcome]) -> None:
+    """Add which classes and which images the best setting gets wrong."""
+    _, (best, *_) = rank_runs({name: o.history for name, o in shown.items()})
+    report, probabilities = sections.report, shown[best].probabilities
+    if probabilities is None:
+        return
+    value, figure = percent(shown[best].history["val_accuracy"][-1]), report.figure_number
+    report.heading("What the best setting gets wrong").paragraph(
+        f"By validation accuracy, {best} is the best setting ({value} after the last epoch); test images had no part "
+        f"in this choice. Figure {figure} shows which of them it confuses, Figure {figure + 1} its surest mistakes."
+    )
+    sections.classes(job.test.y, probabilities.argmax(axis=1), job.test.class_names, best)
+    sections.mistakes(job.test.x, job.test.y, probabilities, job.test.class_names, best)
 
 
-def write_results(out: Path, train: Dataset, checks: list[GradientCheck], outcomes: list[Outcome]) -> dict[str, Any]:
-    """Write results.json and results.csv, an entry for each run, and return what the first one holds."""
-    checked = [
-        {"lambda": c.lam, "parameter": c.parameter, **c.report.tensors[c.parameter], "verdict": c.report.verdict.name}
-        for c in checks
-    ]
-    dataset = {"name": train.name, "source": train.source, "training_images": len(train)}
-    entries = [_entry(o) for o in outcomes]
-    results = {"dataset": dataset, "gradient_check": checked, "settings": entries}
-    write_whole(out / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
-    names = [name for name in entries[0] if name != "figures"]
-    rows = [names, *([entry[name] for name in names] for entry in entries)]
-    write_whole(out / "results.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))
-    return results
+def _repeat(report: Report, job: Job, outcomes: list[Outcome]) -> None:
+    report.heading("How to repeat it").paragraph(
+        "This command does the same again. On the same kind of machine, with the same versions and number of threads, "
+        "every number comes out the same; elsewhere they differ a little, and with η = 0.1 by some points."
+    )
+    report.code(job.command).environment()
+    files = {"results.json": "all settings, numbers and digests", "results.csv": "the results of each run"}
+    files |= {o.history_file: f"{o.setting.title}, seed {o.seed}: every epoch" for o in outcomes}
+    report.table(
+        ["file", "content"], [[Link(name, name), what] for name, what in files.items()], "Numbers for programs"
+    )
 
 
-def _entry(o: Outcome) -> dict[str, Any]:
-    last = o.history.rows[-1]
-    entry = {"lambda": o.setting.lam, "eta": o.setting.eta, "batch_size": BATCH_SIZE, "epochs": len(o.history)}
-    entry |= {"seed": o.seed, "test_accuracy": o.test_accuracy}
-    entry |= {f"train_{name}": last[name] for name in ("cost", "loss", "accuracy")}
-    entry |= {name: last[name] for name in ("val_cost", "val_loss", "val_accuracy")}
-    return entry | {"seconds": o.seconds, "figures": {name: png.name for name, (png, _) in o.figures.items()}}
+def print_accuracies(job: Job, outcomes: list[Outcome]) -> None:
+    """Print the table of test accuracies."""
+    print(f"{'lambda':>8}{'eta':>8}{'test accuracy':>18}{'published':>12}")
+    for setting in SETTINGS:
+        ours = [o.test_accuracy for o in outcomes if o.setting == setting]
+        deviation = f" ± {100 * spread(ours):.2f}" if len(ours) > 1 else ""
+        published = percent(setting.published) if job.is_cifar10 else "-"
+        print(f"{setting.lam:>8g}{setting.eta:>8g}{f'{100 * np.mean(ours):.2f}{deviation} %':>18}{published:>12}")

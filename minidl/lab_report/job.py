@@ -1,6 +1,7 @@
 """The job: data, gradient check, training, report; everything is written into one folder, report.html first of all."""
 
 import argparse
+from datetime import date as calendar
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -9,15 +10,24 @@ import minidl as dl
 from minidl._core.bars import coloured, say
 from minidl._core.types import Array
 from minidl._storage.files import make_folder
-from minidl.lab_report.document import print_accuracies, write_report, write_results
-from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, GradientCheck, Outcome, Setting
+from minidl.lab_report.document import print_accuracies, write_report
+from minidl.lab_report.options import command
+from minidl.lab_report.results import describe_data, write_results
+from minidl.lab_report.runs import BATCH_SIZE, CHECKED_IMAGES, SETTINGS, GradientCheck, Job, Outcome, Setting
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Do it all, as `options` say, and return what results.json holds."""
-    out = make_folder(options.out)
-    train, validation, test = load_data(options)
-    print(f"Data: {train.name} ({train.source}); {len(train)} training, {len(validation)} validation, {len(test)} test")
+    make_folder(options.out)
+    say("Reading the images: about 2 seconds")
+    train, validation, test = parts = load_data(options)
+    cifar10 = test.name == "CIFAR-10"
+    data = describe_data(train, validation, test)
+    job = Job(options, command(options, cifar10), str(calendar.today()), data, test)
+    sizes = ", ".join(
+        f"{len(part):,} {name}" for name, part in zip(("training", "validation", "test"), parts, strict=True)
+    )
+    print(f"Data: {train.name} ({train.source}); {sizes}")
 
     # Per-pixel mean and standard deviation of the training images alone. Scaling the bytes to [0, 1] would cancel.
     scale = dl.Standardizer().fit(train.x)
@@ -35,10 +45,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     finally:
         # Also after Ctrl-C: the settings that are done are not lost, nor those of an earlier run before there are.
         if outcomes:
-            results = write_results(out, train, checks, outcomes)
-    write_report(out, train, checks, outcomes)
-    print_accuracies(train, outcomes)
-    print(f"Report: {out / 'report.html'}")
+            write_results(job, checks, outcomes)
+    say("Writing the report: about 2 seconds")
+    reports = write_report(job, checks, outcomes)
+    # Once more, now with the digests of the report.
+    results = write_results(job, checks, outcomes, reports)
+    print_accuracies(job, outcomes)
+    print(f"Report: {job.out / 'report.html'}")
     return results
 
 
@@ -65,6 +78,8 @@ def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[Gra
     for lam in (0.0, 0.1):
         layer = dl.Dense(x.shape[1], 10, weight_init=dl.Normal(0.01), rng=options.seed)
         model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(lam) if lam else None)
+        entries = sum(parameter.value.size for parameter in model.parameters.values())
+        say(f"Checking {entries:,} gradients, λ = {lam:g}: {'about 10' if entries > 10_000 else 'a few'} seconds")
         report = dl.check_model(model, x, y, seed=options.seed, every_entry=True)
         found = [GradientCheck(lam, name, report, x.shape) for name in report.tensors]
         print(*(coloured(f"Gradient check: {check}") for check in found), sep="\n")
@@ -91,9 +106,11 @@ def fit(
         history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH_SIZE)
     finally:
         # Also after Ctrl-C.
-        suffix = f"-seed-{seed}" if options.seeds > 1 else ""
+        history_file = f"history-{setting.name}{f'-seed-{seed}' if options.seeds > 1 else ''}.csv"
         if len(trainer.history):
-            trainer.history.to_csv(Path(options.out) / f"history-{setting.name}{suffix}.csv")
+            trainer.history.to_csv(Path(options.out) / history_file)
     drawn = {name: paths for callback in figures for name, paths in callback.paths.items()}
     seconds = perf_counter() - start
-    return Outcome(setting, seed, history, model.evaluate(test)["accuracy"], seconds, drawn)
+    accuracy = model.evaluate(test)["accuracy"]
+    probabilities = model.predict_proba(test.x) if seed == options.seed else None
+    return Outcome(setting, seed, history, accuracy, seconds, drawn, history_file, model, probabilities)

@@ -1,6 +1,7 @@
 """The options of the main job."""
 
 import argparse
+import shlex
 from collections.abc import Callable
 
 
@@ -15,6 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=count(1), metavar="N", help="default: 40, with --quick 5")
     parser.add_argument("--seed", type=count(0), default=42, metavar="N", help="default: %(default)s")
     parser.add_argument("--seeds", type=count(1), default=1, metavar="K", help="repeat over K seeds, from --seed on")
+    parser.add_argument("--author", default="", metavar="NAME", help="stands below the title of the report")
     parser.add_argument("--quick", action="store_true", help="in seconds: few images, synthetic unless said otherwise")
 
 
@@ -26,6 +28,16 @@ def settled(parser: argparse.ArgumentParser, options: argparse.Namespace) -> arg
     # A folder of its own: a quick try must not replace the real report.
     options.out = options.out or f"runs/cifar_softmax{'_quick' if options.quick else ''}"
     return options
+
+
+def command(options: argparse.Namespace, cifar10: bool) -> str:
+    """Return the command that does the same job again, on the same kind of images."""
+    words = ["minidl", "report", "--dataset", "cifar10" if cifar10 else "synthetic"]
+    words += ["--quick"] * options.quick
+    values = {"data_dir": options.data_dir, "epochs": options.epochs, "seed": options.seed, "seeds": options.seeds}
+    for name, value in (values | {"author": options.author, "out": options.out}).items():
+        words += [f"--{name.replace('_', '-')}", str(value)] if value not in (None, "") else []
+    return shlex.join(words)
 
 
 def count(minimum: int) -> Callable[[str], int]:

@@ -1,9 +1,13 @@
-"""What is run, and what came of it."""
+"""The settings, and the results."""
 
+import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from minidl._core.types import Array
+from minidl.data.dataset import Dataset
 from minidl.gradcheck import GradientReport
+from minidl.nn.model import Model
 from minidl.training.history import History
 
 BATCH_SIZE = 100
@@ -30,6 +34,30 @@ class Setting(NamedTuple):
 SETTINGS = [Setting(0, 0.1, 0.2782), Setting(0, 0.001, 0.3913), Setting(0.1, 0.001, 0.3936), Setting(1, 0.001, 0.3740)]
 
 
+class Job(NamedTuple):
+    """What the job was asked to do, when, and on which data."""
+
+    options: argparse.Namespace
+    command: str
+    date: str
+    # What results.json says of the data.
+    data: dict[str, Any]
+    # As it was loaded, to show pictures of it.
+    test: Dataset
+
+    @property
+    def out(self) -> Path:
+        return Path(self.options.out)
+
+    @property
+    def title(self) -> str:
+        return f"A one-layer softmax classifier on {self.test.name}"
+
+    @property
+    def is_cifar10(self) -> bool:
+        return self.test.name == "CIFAR-10"
+
+
 class GradientCheck(NamedTuple):
     lam: float
     parameter: str
@@ -46,7 +74,7 @@ class GradientCheck(NamedTuple):
 
     def __str__(self) -> str:
         verdict, entries, mean, most = self.cells
-        return f"{verdict}, λ = {self.lam:g}, {entries} of {self.parameter}: relative error {mean} (mean), {most} (max)"
+        return f"{verdict}, λ = {self.lam:g}, {entries:,} of {self.parameter}: error {mean}, max {most}"
 
 
 class Outcome(NamedTuple):
@@ -57,3 +85,8 @@ class Outcome(NamedTuple):
     seconds: float
     # "cost", "loss" and "weights", each as PNG and as SVG.
     figures: dict[str, list[Path]]
+    # CSV file of the history.
+    history_file: str
+    model: Model
+    # Of each class for each test image, (n, 10); of the first seed alone.
+    probabilities: Array | None

@@ -15,6 +15,7 @@ from minidl.plotting.lines import (
     draw_lines,
     epochs_of,
     gaps_in,
+    learning_curves,
     line_style,
     quantity_label,
     with_gaps,
@@ -53,16 +54,12 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: Axes | 
     InputError
         If the history has no such column.
     """
-    names = {"training": quantity, "validation": f"val_{quantity}"}
-    found = {label: history[name] for label, name in names.items() if name in history and len(history[name])}
-    curves = {label: with_gaps(values) for label, values in found.items()}
-    if not curves:
-        raise InputError(f"plot_curves: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
+    curves = learning_curves("plot_curves", history, quantity)
     epochs = epochs_of("plot_curves", history, curves)
     notes = [f"{name}: no finite value {gaps}" for name, gaps in gaps_in(curves, np.isnan).items()]
     reasons = blow_up(quantity, curves)
     label = quantity_label(quantity) + ", log scale" * len(reasons)
-    styles = [line_style(number) for number, name in enumerate(names) if name in curves]
+    styles = [line_style(int(name == "validation")) for name in curves]
     return draw_lines(ax, title, [epochs] * len(curves), curves, styles, notes + reasons, label, log=bool(reasons))
 
 

@@ -143,6 +143,17 @@ def template_images(weight: Any, image_shape: tuple[int, ...] | None = None) -> 
     return _templates(weight, image_shape)[0]
 
 
+def images_to_show(images: Any, image_shape: tuple[int, ...] | None = None) -> Array:
+    """Return flat rows or images as pictures of bytes, (n, height, width[, 3]), see `plot_gallery`."""
+    pictures, _ = _drawable(_pictures_from("images", as_array("images", images), image_shape))
+    return as_bytes(pictures)
+
+
+def as_bytes(pictures: Array) -> Array:
+    """Return pictures in [0, 1] as pictures of bytes."""
+    return np.asarray(np.rint(255 * pictures), np.uint8)
+
+
 def _templates(weight: Any, image_shape: tuple[int, ...] | None) -> tuple[Array, list[str]]:
     weight = as_array("weight", weight)
     if weight.ndim != 2 or weight.size == 0:

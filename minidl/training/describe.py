@@ -9,9 +9,10 @@ from minidl.training.history import History
 def describe_run(history: History) -> str:
     """Return a short paragraph on one run; each statement is made only where the history has its numbers.
 
-    - How smooth training was. A step is a pair of successive epochs with finite training costs; told are how many steps
-      went up, and the largest rise. The cost is called spiky if at least a quarter of the steps went up and the largest
-      rise is at least 10 % of the cost before it.
+    - How smooth training was. A step is a pair of successive epochs with finite training costs. If one of them raised
+      the cost by 1 % or more, the paragraph says how many steps went up, and the largest rise; smaller rises alone are
+      not counted. The cost is called spiky if at least a quarter of the steps went up and the largest rise is at least
+      10 % of the cost before it.
     - How far validation is from training after the last epoch, in loss and in accuracy.
     - After which epoch the validation loss was lowest, and how far above that it ended.
     - Which share of the final training cost the penalty (cost - loss) has.
@@ -36,6 +37,14 @@ def describe_run(history: History) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
+def accuracy_error(share: float, rows: int) -> float:
+    """Return the standard error of an accuracy measured on `rows` rows, sqrt(share (1 - share) / rows).
+
+    Two accuracies of other rows differ by chance with an error of ``hypot`` of both; on the same rows it is smaller.
+    """
+    return math.sqrt(share * (1 - share) / rows)
+
+
 def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
     """Describe the way of the training cost from the first epoch to the last."""
     # A cost may be NaN or infinite, or not have been measured.
@@ -43,7 +52,7 @@ def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
     if len(bad) == len(costs):
         return ["There is no finite training cost for any epoch."] if bad else []
     if len(costs) == 1:
-        return [f"The training cost after the only epoch was {_number(costs[0])}."]
+        return [f"The training cost after the only epoch was {number(costs[0])}."]
     way = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went {_from_to(costs[0], costs[-1])}."
     if bad:
         way = f"There is no finite training cost for {len(bad)} of {len(costs)} epochs, the first being epoch {bad[0]}."
@@ -53,6 +62,8 @@ def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
     if not rises:
         return [way, f"{subject} never rose from one epoch to the next."] if steps else [way]
     rise, before, after, epoch = max(rises)
+    if 0 <= rise < 0.01 * before:
+        return [way, f"No {'other ' if bad else ''}epoch raised it by 1 % or more."]
     spiky = len(rises) >= len(steps) / 4 and 0 < 0.1 * before <= rise
     return [
         way,
@@ -72,18 +83,18 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
     if quantity == "accuracy":
         texts, difference = [f"{100 * value:.2f} %" for value in (a, b)], f"{abs(100 * (b - a)):.2f} percentage points"
     else:
-        texts, difference = [_number(a), _number(b)], f"{abs(b - a):.3g}"
+        texts, difference = [number(a), number(b)], _with_digits_of(max(a, b, key=abs), abs(b - a))
     compared = "equal to the digits shown" if texts[0] == texts[1] else f"{difference} {'higher' if b > a else 'lower'}"
     return f"At the end the {quantity} was {texts[0]} in training and {texts[1]} in validation ({compared})."
 
 
 def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:
-    """Tell when the validation loss was lowest, and whether it rose from there."""
+    """Say when the validation loss was lowest, and whether it rose from there."""
     finite = [(loss, -position) for position, loss in enumerate(losses) if math.isfinite(loss)]
     if len(finite) < 2:
         return ""
     best, position = min(finite)  # of equals the latest
-    sentence = f"The validation loss was lowest after epoch {epochs[-position]} ({_number(best)})"
+    sentence = f"The validation loss was lowest after epoch {epochs[-position]} ({number(best)})"
     if -position == len(losses) - 1:
         return f"{sentence}, the last one."
     if not math.isfinite(losses[-1]):
@@ -92,7 +103,7 @@ def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:
 
 
 def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
-    """Tell what the penalty adds to the loss."""
+    """Say what the penalty adds to the loss."""
     if not costs or not losses:
         return ""
     if costs == losses and all(math.isfinite(cost) for cost in costs):
@@ -101,15 +112,29 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
     if not math.isfinite(penalty) or penalty <= 0 or costs[-1] <= 0:
         return ""
     share = _percent(penalty / costs[-1])
-    return f"Of the final training cost of {_number(costs[-1])}, {share} is the penalty ({penalty:.3g})."
+    size = _with_digits_of(costs[-1], penalty)
+    return f"Of the final training cost of {number(costs[-1])}, {share} is the penalty ({size})."
 
 
-def _number(value: float) -> str:
-    return f"{value:#.4g}".rstrip(".")
+def number(value: float) -> str:
+    """Return four significant digits, with thousands separators and a real minus sign."""
+    return minus(f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:#.4g}".rstrip("."))
+
+
+def minus(text: str) -> str:
+    """Return a number's text with a real minus sign before it."""
+    return "\N{MINUS SIGN}" + text[1:] if text.startswith("-") else text
+
+
+def _with_digits_of(whole: float, part: float) -> str:
+    """Return `part` with as many decimals as `number` gives `whole`, or with more where these would all be 0."""
+    decimals = len(number(whole).partition(".")[2])
+    usual = 1e-3 <= abs(whole) < 1e9 and part >= 10.0**-decimals
+    return f"{part:,.{decimals}f}" if usual else f"{part:.3g}"
 
 
 def _from_to(before: float, after: float) -> str:
-    return f"from {_number(before)} to {_number(after)}"
+    return f"from {number(before)} to {number(after)}"
 
 
 def _rise(before: float, after: float) -> str:

@@ -28,6 +28,7 @@ CALLS = [  # evaluated, each of these shows itself just so
     *("ELU()", "ELU(0.5)", "GELU()", "GELU('tanh')", "LeakyReLU()", "LeakyReLU(0.2)", "LogSoftmax()", "Softmax()"),
     *("Softplus()", "Tanh()", "Sigmoid()", "SiLU()", "ReLU()", "Dropout(0.5)", "Flatten()", "Reshape((2, -1))"),
     *("Dense(4, 3)", "Dense(4, 3, bias=False)", "Conv2D(3, 8, 5)", "Conv2D(4, 8, 3, stride=2, groups=2, bias=False)"),
+    "Link('all numbers', 'results.csv')",
     *("MaxPool2D(2)", "AvgPool2D(3, stride=2)", "GlobalAvgPool2D()"),
     *("BatchNorm(3)", "BatchNorm(3, momentum=0.5)", "LayerNorm(3)", "LayerNorm(3, epsilon=0.001)"),
     *("Sequential()", "Sequential(Dense(4, 3), ReLU())", "Residual(Dense(3, 3))", "Parallel(ReLU(), Tanh())"),

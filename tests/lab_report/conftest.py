@@ -38,7 +38,7 @@ def jobs(run, tmp_path_factory):
     options = ["--quick", "--epochs", "3"]
     report = ["-m", "minidl", "report", *options, "--out", "again", "--json"]
     with ThreadPoolExecutor() as pool:
-        example = pool.submit(run, EXAMPLE, *options, "--seeds", "2", cwd=folder)
+        example = pool.submit(run, EXAMPLE, *options, "--seeds", "2", "--author", "Ada & Co", cwd=folder)
         command = pool.submit(run, *report, cwd=folder, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     return folder, example.result(), command.result()
 

@@ -1,10 +1,13 @@
 """The main job as its users run it: as a program, quick, on the synthetic images, without a network."""
 
+import argparse
 import csv
+import hashlib
 import html
 import importlib
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,8 +16,15 @@ from figures import save_nothing
 
 import minidl as dl
 from minidl import History, lab_report
+from minidl.lab_report.options import command
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "cifar_softmax.py"
+
+
+def parsed(arguments):
+    parser = argparse.ArgumentParser()
+    lab_report.add_options(parser)
+    return lab_report.settled(parser, parser.parse_args(arguments))
 
 
 def test_results_have_the_promised_form(quick):
@@ -58,30 +68,59 @@ def test_the_report_says_what_it_was_made_from_and_compares_nothing_that_cannot_
     out, _ = quick
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "39.13" not in page
-    assert page.count("data:image/") == 12
-    text = html.unescape(re.sub("<[^>]+>", " ", page))
+    # Templates of four settings, ten mistakes; four panels, accuracies, curves, and the classes.
+    assert page.count("data:image/png") == 40 + 10
+    assert page.count("<svg") == 4 + 1 + 2 * (2 + 3) + 2
+    assert len(page) < 4_000_000
+    results = json.loads((out / "results.json").read_text())
+    text = html.unescape(re.sub("<[^>]+>", "", page)).replace("\xa0", " ")
     for words in (
         "A one-layer softmax classifier on synthetic images",
+        f"Ada & Co · {results['date']}",
+        results["command"],
         "nothing to compare with",
         "mean ± standard deviation over 2 seeds",
         "(300 pixels of each)",
         "λ = 0.1, η = 0.001",
-        "Environment",
+        "processor",
         "42, 43",
     ):
         assert words in text
-    results = json.loads((out / "results.json").read_text())
+    for link in ("https://www.kth.se/", "results.csv", "history-lambda-0-eta-0.1-seed-43.csv"):
+        assert f'href="{link}' in page
     first, second = (entry["test_accuracy"] for entry in results["settings"][:2])
     assert f"{50 * (first + second):.2f} ± {100 * abs(first - second) / 2**0.5:.2f} %" in text
     for entry in results["gradient_check"]:
         assert f"{entry['mean_relative_error']:.1e}" in text
 
 
+def test_results_say_how_they_were_made_and_of_which_files(quick):
+    out, _ = quick
+    results = json.loads((out / "results.json").read_text())
+    options = {"dataset": "auto", "data_dir": None, "epochs": 3, "seed": 42, "seeds": 2, "quick": True}
+    assert results["options"] == options
+    assert (results["author"], results["title"].split()[-2:]) == ("Ada & Co", ["synthetic", "images"])
+    assert results["environment"]["minidl"] == dl.__version__
+    data = dl.datasets.synthetic_images(2000, rng=3)
+    assert results["dataset"]["sha256"]["test"]["x"] == hashlib.sha256(data.x.tobytes()).hexdigest()
+    files = {"report.html", "report.md", "results.csv", *(path.name for path in out.glob("history-*.csv"))}
+    assert results["files"] == {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in files}
+
+
+def test_the_command_in_the_report_is_the_job_again():
+    for arguments in ("--quick --seeds 3 --author 'A & B'", "--data-dir '/a b' --out x --seed 7"):
+        options = parsed(shlex.split(arguments))
+        again = parsed(shlex.split(command(options, cifar10=not options.quick))[2:])
+        assert vars(again) | {"dataset": options.dataset} == vars(options)
+
+
 def test_the_terminal_shows_the_table_and_the_progress_goes_to_standard_error(quick):
     _, finished = quick
     assert "Data: synthetic images (drawn by minidl)" in finished.stdout
-    assert "Gradient check: PASS, λ = 0.1, 10 of bias: relative error " in finished.stdout
+    assert "Gradient check: PASS, λ = 0.1, 10 of bias: error " in finished.stdout
     assert "±" in finished.stdout
+    assert all(len(line) < 80 for line in finished.stdout.splitlines()[1:-1])
+    assert finished.stderr.index("Checking 3,010 gradients") < finished.stderr.index("epoch 3/3")
     assert "epoch" not in finished.stdout
     assert "epoch 3/3" in finished.stderr
 
@@ -159,7 +198,8 @@ def test_it_trains_scales_validates_and_tests_on_the_set_meant_for_it(example):
             assert entry[f"train_{name}"] == pytest.approx(history[name][-1], rel=1e-5)
             assert entry[f"val_{name}"] == pytest.approx(history[f"val_{name}"][-1], rel=1e-5)
     page = Path("out/report.html").read_text()
-    assert "27.82 %" in page
+    assert "27.82&nbsp;%" in page
+    assert "difference in points" in page
     assert "nothing to compare with" not in page
 
 

@@ -1,24 +1,28 @@
 """Report: a page by itself, whatever its texts and tables hold."""
 
 import base64
+import io
 import math
+import pickle
 import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from pages import Page
+from PIL import Image
 
 from minidl._core.errors import DataError, InputError
 from minidl._core.texts import legible
-from minidl.report import Report
+from minidl.report import Link, Report
 
 # One grey pixel.
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
-SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'/>"
 
 
 @pytest.fixture
@@ -40,11 +44,10 @@ def full_report(title, figures):
 def test_the_page_stands_alone(tmp_path, figures):
     page = Page(full_report("Title", figures).to_html())
     images = page.all("img")
-    assert [image["alt"] for image in images] == ["Cost of a run", 'A "loss"']
-    for image, kind, content in zip(images, ["png", "svg+xml"], [PNG, SVG], strict=True):
-        head, data = image["src"].split(",")
-        assert head == f"data:image/{kind};base64"
-        assert base64.b64decode(data) == content
+    assert [image["alt"] for image in images] == ["Cost of a run"]
+    head, data = images[0]["src"].split(",")
+    assert (head, base64.b64decode(data)) == ("data:image/png;base64", PNG)
+    assert [(svg["role"], svg["aria-label"]) for svg in page.all("svg")] == [("img", 'A "loss"')]
     for tag in ("script", "link", "iframe", "a"):
         assert page.all(tag) == []
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
@@ -67,7 +70,7 @@ def test_numbers_are_aligned_to_the_right():
     rows = [["weight", 1, "39.1 %", "-0.5 ± 0.1", 1], ["bias", 2, "38 %", math.nan, "x"]]
     report = Report("t").table(["name", "n", "share", "value", "mixed"], rows)
     page = Page(report.to_html())
-    assert ["class" in cell for cell in page.all("td")] == [False, True, True, True, False] * 2
+    assert [cell.get("class") == "number" for cell in page.all("td")] == [False, True, True, True, False] * 2
     assert "| --- | ---: | ---: | ---: | --- |" in report.to_markdown()
 
 
@@ -79,9 +82,102 @@ def test_tables_may_be_empty_but_not_ragged():
         Report("t").table(["a", "b"], [[1, 2], [1]])
 
 
-def test_a_wide_table_scrolls_in_its_own_box():
-    html = Report("t").table(["a"], [[1]], caption="The caption").to_html()
-    assert '<div class="scroll" role="region" aria-label="The caption" tabindex="0"><table>' in html
+def test_a_table_fits_a_phone_or_shows_each_cell_with_its_name():
+    narrow = Page(Report("t").table(["a", "b"], [[1, 2]]).to_html()).all("table")
+    wide = Page(Report("t").table([f"column {i}" for i in range(12)], [range(12)]).to_html())
+    assert narrow == [{"class": "narrow"}]
+    assert wide.all("table") != narrow
+    assert [cell["data-label"] for cell in wide.all("td")] == [f"column {i}" for i in range(12)]
+    long = Page(Report("t").table(["a", "b"], [["W" * 168, "words " * 200]]).to_html())
+    assert [cell.get("class") for cell in long.all("td")] == ["long", None]
+
+
+def test_numbers_are_written_for_readers():
+    rows = [[1.79, 30720, -0.5, 12345.6], [0.0593, 9999, None, math.inf], [np.float32(2), -10_000, 1e-9, 3.0]]
+    page = Page(Report("t").table(["a", "b", "c", "d"], rows).to_html())
+    minus = "\N{MINUS SIGN}"
+    assert page.rows[1:] == [
+        ["1.7900", "30,720", f"{minus}0.5", "12,346"],
+        ["0.0593", "9999", "-", "infinity"],
+        ["2.0000", f"{minus}10,000", "1e-09", "3"],
+    ]
+
+
+def test_figures_and_tables_have_numbers_that_texts_refer_to(figures):
+    report = Report("t").paragraph("See Figure 2, Table 1 and Figure 9.").table(["a"], [[1]], caption="one")
+    report.table(["a"], [[1]]).figures(figures)
+    assert (report.figure_number, report.table_number) == (2, 2)
+    report.figures(figures * 2, "All of them", columns=4).pictures([("", [])], "None")
+    page = Page(report.to_html())
+    assert [link["href"] for link in page.all("a")] == ["#Figure-2", "#Table-1"]
+    assert [figure["id"] for figure in page.all("figure") if "id" in figure] == ["Figure-1", "Figure-2", "Figure-3"]
+    assert [label for label in page.words if re.match(r"(Figure|Table) \d\.$", label)] == [
+        "Table 1.", "Figure 1.", "Figure 2.", "Figure 3."
+    ]  # fmt: skip
+    markdown = report.to_markdown()
+    assert "**Figure 2.** All of them" in markdown
+    assert markdown.count("Falls. |") == 2
+
+
+def test_links_lead_to_the_web_or_to_a_file_beside_the_report():
+    web, file = Link("the task", "https://example.org/a_(b)?c=1&d"), Link("[all] <numbers>", "results-1.csv")
+    report = Report("t").paragraph("See ", web, " and ", file, ".").table(["a"], [[file]]).points([web])
+    page = Page(report.to_html())
+    assert [link["href"] for link in page.all("a")] == [web.url, file.url, file.url, web.url]
+    assert page.text.count("[all] <numbers>") == 2
+    assert (
+        r"See [the task](https://example.org/a_%28b%29?c=1&d) and [\[all\] \<numbers\>](results-1.csv)."
+        in report.to_markdown()
+    )
+    assert pickle.loads(pickle.dumps(web)).url == web.url
+    for url in (
+        "",
+        "http://example.org",
+        "javascript:alert(1)",
+        "/etc/passwd",
+        "../x",
+        "a b",
+        "//example.org",
+        "\\x",
+        "data:,x",
+    ):
+        with pytest.raises(InputError, match="expected as url an address that begins with https://"):
+            Link("x", url)
+
+
+def test_contents_lead_to_the_sections_in_both_files():
+    report = Report("t", author="A <b>", date="1 May", contents=True).heading("Same λ!").heading("Same λ!").heading("?")
+    report.heading("Same λ!-1").heading("below", level=3)
+    page = Page(report.to_html())
+    anchors = [heading["id"] for heading in page.all("h2")]
+    assert anchors == ["same-λ", "same-λ-1", "-1", "same-λ-1-1"]
+    assert [link["href"] for link in page.all("a")] == [f"#{anchor}" for anchor in anchors]
+    assert "A <b> · 1 May" in page.text
+    assert report.to_markdown().startswith("# t\n\nA \\<b\\> · 1 May\n\n- [Same λ!](#same-%CE%BB)\n")
+
+
+def test_code_keeps_its_lines():
+    report = Report("t").code("a --long-option\n  ``` <b>")
+    page = Page(report.to_html())
+    assert "".join(page.words).count("a --long-option\n  ``` <b>") == 1
+    assert "````\na --long-option\n  ``` <b>\n````" in report.to_markdown()
+
+
+def test_small_pictures_stand_in_rows(figures, rng):
+    grey, colours = rng.integers(0, 256, (4, 3), dtype=np.uint8), rng.integers(0, 256, (4, 3, 3), dtype=np.uint8)
+    rows = [("first", [(grey, "alt 1", "cat")]), ("second", [(colours, "alt 2", "dog <b>")])]
+    report = Report("t").pictures(rows, "Templates", fallback=figures[0][0])
+    page = Page(report.to_html())
+    assert [image["alt"] for image in page.all("img")] == ["alt 1", "alt 2"]
+    for image, pixels in zip(page.all("img"), (grey, colours), strict=True):
+        with Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1]))) as read:
+            assert np.array_equal(np.array(read.convert("L" if pixels.ndim == 2 else "RGB")), pixels)
+    assert "first cat second dog <b> Figure 1. Templates" in page.text
+    assert "![Templates](" in report.to_markdown()
+    assert "first: cat" in Report("t").pictures(rows, "Templates").to_markdown()
+    for wrong in (grey / 255, grey[0], colours[..., :2]):
+        with pytest.raises(InputError, match=r"expected an image as a uint8 array"):
+            Report("t").pictures([("", [(wrong, "alt", "")])], "x")
 
 
 def test_markdown_links_lead_to_the_figures(tmp_path, figures):
@@ -112,14 +208,15 @@ def test_the_same_blocks_give_the_same_bytes_and_no_path_of_the_machine(tmp_path
 def test_settings_are_a_table_of_names_and_values():
     lines = Report("t").settings({"epochs": 40, "rate": 0.00123456, "note": None}, caption="Run 1").to_markdown()
     assert lines.splitlines()[2:] == [
-        "Run 1", "", "| setting | value |", "| --- | ---: |", "| epochs | 40 |", "| rate | 0.001235 |", r"| note | \- |"
+        "**Table 1.** Run 1", "", "|  |  |", "| --- | ---: |",
+        "| epochs | 40 |", "| rate | 0.001235 |", r"| note | \- |"
     ]  # fmt: skip
 
 
 def test_the_environment_is_a_table(monkeypatch):
     monkeypatch.setattr("minidl.report.report.environment", lambda: {"Python": "3.11.7", "processor": "fast"})
     lines = Report("t").environment().to_markdown().splitlines()
-    assert lines[2:] == ["| environment | value |", "| --- | --- |", "| Python | 3.11.7 |", "| processor | fast |"]
+    assert lines[2:] == ["|  |  |", "| --- | --- |", "| Python | 3.11.7 |", "| processor | fast |"]
 
 
 @pytest.mark.parametrize(
@@ -151,3 +248,5 @@ def test_bad_figures_are_refused(tmp_path, figures):
             Report("t").figures([wrong])
     with pytest.raises(InputError, match="expected level 2 or 3, got 1"):
         Report("t").heading("x", level=1)
+    with pytest.raises(InputError, match="expected columns 1, 2 or 4, got 3"):
+        Report("t").figures([], columns=3)

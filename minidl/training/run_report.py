@@ -1,0 +1,223 @@
+"""report_runs: a report of any runs, of the sections that every report of runs is made of."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date as calendar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidl._core.errors import InputError, ShapeError
+from minidl._core.types import PathLike
+from minidl._storage.files import make_folder
+from minidl.data.dataset import Dataset
+from minidl.plotting.charts import Dot
+from minidl.report import Link, Report
+from minidl.training.compare import compare_runs
+from minidl.training.describe import accuracy_error
+from minidl.training.history import BESIDES, History, Monitor
+from minidl.training.run_sections import RunSections, classes_of, percent, scores
+
+__all__ = ["report_runs"]
+
+# Runs with curves and a text of their own; tables and the chart of all runs have every one.
+_MOST_RUNS = 8
+# Flat rows of fewer numbers are measurements, not pictures.
+_SMALLEST_PICTURE = 64
+_RANKED_BY = ("val_accuracy", "val_loss", "accuracy", "loss")
+
+
+def report_runs(
+    runs: Mapping[str, History],
+    folder: PathLike,
+    *,
+    title: str,
+    author: str = "",
+    date: str | None = None,
+    text: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    models: Mapping[str, Any] | None = None,
+    test: Dataset | None = None,
+    pictures: Any = None,
+    figures: Iterable[tuple[PathLike, str, str]] = (),
+) -> Path:
+    """Write a report of runs: the result first, then a comparison, the test set, the curves of each run, and versions.
+
+    The best run is the one with the best last validation accuracy, or else validation loss, accuracy or loss. Of more
+    than eight runs, only the eight best have curves of their own. The test set gives a classifier's accuracy with
+    its standard error, and for the best run the confusion matrix, the accuracy of each class and the ten surest
+    mistakes; for a regression R2, the mean absolute error, prediction against truth, and residuals.
+
+    Parameters
+    ----------
+    runs : mapping of str to History
+        One a name.
+    folder : str or PathLike
+        Gets ``report.html``, ``report.md``, a CSV file of each history, and the charts in a folder ``charts``.
+    title, author : str
+    date : str, optional
+        None is the date of today.
+    text : sequence of str
+        Paragraphs of your own, after the summary.
+    settings : mapping, optional
+        Names and values, such as ``{"batch size": 100}``.
+    models : mapping of str to Model or Ensemble, optional
+        What the runs have trained, by the names of the runs; others, such as an ensemble, only get a test result.
+    test : Dataset, optional
+        Rows as the models take them. `models` and `test` need each other.
+    pictures : array_like, optional
+        What the rows of `test` look like; None takes ``test.x`` if it has images, or rows of at least 64 numbers that
+        make square images.
+    figures : iterable of (path, alt, caption)
+        Figures of your own, see `Report.figures`.
+
+    Returns
+    -------
+    Path
+        Of report.html.
+
+    Raises
+    ------
+    InputError
+        If an argument is not as above, or there is no run.
+    """
+    comparison = compare_runs(runs)
+    models = dict(models or {})
+    if bool(models) != (test is not None):
+        raise InputError("report_runs: expected models and test together, or neither: pass the other one, too")
+    out = make_folder(folder)
+    report = Report(title, author=author, date=str(calendar.today()) if date is None else date, contents=True)
+    column, ranked = rank_runs(runs)
+    tested = None
+    if test is not None:
+        tested = _Tested(models, test, next((name for name in ranked if name in models), next(iter(models))))
+    report.heading("Summary").points([_first(runs, column, ranked), *(tested.summary() if tested else [])])
+    for paragraph in text:
+        report.paragraph(paragraph)
+    sections = RunSections(report, out, tested.classes if tested else 0)
+    shown = {name: runs[name] for name in ranked[:_MOST_RUNS]}
+    report.heading("Comparison").table(comparison.header, comparison.rows, "All runs")
+    if len(runs) > 1 and any(column in run for run in runs.values()):
+        figure = report.figure_number
+        report.paragraph(f"Figure {figure} compares all runs, Figure {figure + 1} training and validation in each.")
+        sections.all_runs(runs, column)
+        losses = any({"loss", "val_loss"} & {*run.columns} for run in shown.values())
+        sections.panels(shown, "loss" if losses else column)
+    if tested:
+        tested.add_to(sections, pictures)
+    report.heading("Each run" if len(runs) > 1 else "The run")
+    if len(shown) < len(runs):
+        report.paragraph(f"Of {len(runs):,} runs, the {len(shown)} best are shown.")
+    for name, run in shown.items():
+        report.heading(name, level=3)
+        sections.curves(name, run)
+    if more := list(figures):
+        report.heading("More figures").figures(more)
+    if settings:
+        report.heading("Settings").settings(settings)
+    report.heading("How it was made").environment()
+    files = [run.to_csv(out / f"history-{n}-{_slug(name)}.csv").name for n, (name, run) in enumerate(runs.items(), 1)]
+    rows = [[name, Link(file, file)] for name, file in zip(runs, files, strict=True)]
+    report.table(["run", "numbers of each epoch"], rows)
+    return report.write(out)[0]
+
+
+def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
+    """Return the column by which runs are ranked, and their names, the best one first.
+
+    It is the first of validation accuracy, validation loss, accuracy and loss that a run has; its last value counts.
+    """
+    columns = [column for run in runs.values() for column in run.columns if column not in BESIDES]
+    monitor = Monitor(next((name for name in [*_RANKED_BY, *columns] if name in columns), "loss"))
+    last = {name: run[monitor.name][-1] if monitor.name in run else math.nan for name, run in runs.items()}
+    return monitor.name, sorted(runs, key=lambda name: monitor.minimised(last[name]))
+
+
+def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> str:
+    """Return which run is best, as a sentence."""
+    what = column.replace("val_", "validation ").replace("_", " ")
+    first, *others = [_value(runs[name], column) for name in ranked]
+    if not others:
+        return f"{ranked[0]} ends with a {what} of {first}."
+    return (
+        f"{ranked[0]} ends with the best {what} of {len(runs):,} runs, {first}; next is {ranked[1]} with {others[0]}."
+    )
+
+
+def _value(run: History, column: str) -> str:
+    """Return the last value of a column as a text."""
+    if column not in run:
+        return "not measured"
+    return percent(run[column][-1]) if column.endswith("accuracy") else f"{run[column][-1]:.4g}"
+
+
+def _slug(name: str) -> str:
+    """Return a part of a file's name."""
+    return re.sub(r"[^\w.=]+", "-", name).strip("-.+=")[:60] or "run"
+
+
+class _Tested:
+    """What the models get on the test set, and what the best of them predicts."""
+
+    def __init__(self, models: Mapping[str, Any], test: Dataset, best: str) -> None:
+        self.test = test
+        self.best = best
+        self.model = models[best]
+        self.measured = {name: model.evaluate(test) for name, model in models.items()}
+        self.shares = {name: row["accuracy"] for name, row in self.measured.items() if "accuracy" in row}
+        self.errors = {name: accuracy_error(share, len(test)) for name, share in self.shares.items()}
+        self.classes = classes_of(test) if self.shares else 0
+        self.targets = test.y.reshape(len(test), -1)
+        self.predictions = np.asarray(self.model.predict(test.x)).reshape(len(test), -1)
+
+    def summary(self) -> list[str]:
+        """Return what came out, in sentences."""
+        rows = f"{len(self.test):,} test rows"
+        if self.best not in self.shares:
+            if self.targets.shape != self.predictions.shape:
+                return [f"On {rows}, {self.best} has a loss of {self.measured[self.best]['loss']:.4g}."]
+            r2, mae = np.mean([scores(*pair) for pair in zip(self.targets.T, self.predictions.T, strict=True)], axis=0)
+            return [f"On {rows}, {self.best} has R2 {r2:.3f} and a mean absolute error of {mae:.4g}."]
+        share, guess = self.shares[self.best], f" (guessing: {percent(1 / self.classes, 1)})" if self.classes else ""
+        error = self.errors[self.best]
+        texts = [f"{self.best} classifies {percent(share)} ± {100 * error:.2f} of the {rows} correctly{guess}."]
+        if others := {name: other for name, other in self.shares.items() if name != self.best}:
+            name = max(others, key=lambda name: others[name])
+            gap, error = share - others[name], math.hypot(error, self.errors[name])
+            verdict = "within chance" if abs(gap) < 2 * error else "more than chance explains"
+            size = f"{100 * abs(gap):.2f} points, or {abs(gap) / (error or 1):.1f} standard errors"
+            texts.append(f"{name} has {percent(others[name])}: a difference of {size}, which is {verdict}.")
+        return texts
+
+    def add_to(self, sections: RunSections, pictures: Any) -> None:
+        """Add the numbers of all models, and what the best of them gets wrong."""
+        columns = list(dict.fromkeys(column for row in self.measured.values() for column in row))
+        rows = []
+        for name, row in self.measured.items():
+            share = f"{percent(self.shares[name])} ± {100 * self.errors[name]:.2f}" if name in self.shares else None
+            rows.append([name, *(share if column == "accuracy" else row.get(column) for column in columns)])
+        caption = f"Test set: {len(self.test):,} rows"
+        report = sections.report.heading("Test set").table(["run", *columns], rows, caption)
+        if not self.shares:
+            if self.targets.shape == self.predictions.shape:
+                report.paragraph(f"Figure {report.figure_number} shows the predictions of {self.best}.")
+                sections.regression(self.targets, self.predictions, self.best)
+            return
+        if len(self.shares) > 1:
+            dots = [Dot(name, share, self.errors[name]) for name, share in self.shares.items()]
+            sections.accuracies(dots, "Test accuracy; bars are one standard error, sqrt(p (1 − p) / n)")
+        if self.targets.shape[1] > 1 or self.predictions.shape[1] > 1:
+            return
+        labels, guesses = (array[:, 0].astype(np.int64) for array in (self.targets, self.predictions))
+        numbers = range(len(self.test.class_names), 1 + int(max(labels.max(), guesses.max())))
+        class_names = [*self.test.class_names, *map(str, numbers)]
+        report.paragraph(f"Figure {report.figure_number} shows which classes {self.best} confuses.")
+        sections.classes(labels, guesses, class_names, self.best)
+        images = np.asarray(self.test.x if pictures is None else pictures)
+        # Few measurements in a row make no picture, and some losses have no probabilities.
+        if images.ndim > 2 or images[0].size >= _SMALLEST_PICTURE:
+            with suppress(InputError, ShapeError):
+                sections.mistakes(images, labels, self.model.predict_proba(self.test.x), class_names, self.best)
