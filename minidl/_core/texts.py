@@ -1,6 +1,7 @@
 """Texts: what no terminal, page or picture can show is refused in a name, and replaced in what comes from elsewhere."""
 
 import re
+from collections.abc import Iterable
 
 from minidl._core.errors import InputError
 
@@ -27,3 +28,56 @@ def legible(text: str) -> str:
     '\ufffd[31mred'
     """
     return re.sub(_UNSHOWABLE, "\ufffd", text)
+
+
+def distinct_labels(names: Iterable[object], most: int) -> list[str]:
+    """Return each name on one line of at most `most` characters, cut so that different names stay different.
+
+    Names of the same build, such as ``lam=0.1, eta=0.01, seed=0``, lose the words that they all share; others, and what
+    is still too long, lose their middle. Names that differ in the lost part alone are numbered.
+
+    Examples
+    --------
+    >>> distinct_labels(["lam=0, data=cifar10, seed=1", "lam=1, data=cifar10, seed=1"], 20)
+    ['lam=0, data=…seed=1', 'lam=1, data=…seed=1']
+    >>> distinct_labels(["Labrador retriever"], 12)
+    ['Labrad…iever']
+    """
+    texts = [legible(" ".join(str(name).split())) for name in names]
+    labels = [_cut(text, most) for text in _without_shared_words(texts, most)]
+    places: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, []).append(place)
+    for label, group in places.items():
+        different = list(dict.fromkeys(texts[place] for place in group))
+        if len(different) > 1:
+            # Among themselves they may share more words than all names do.
+            own = [_cut(text, most) for text in _without_shared_words(different, most)]
+            if len(set(own)) < len(own) or not places.keys().isdisjoint({*own} - {label}):
+                ends = [f" ({number})" for number in range(1, len(own) + 1)]
+                own = [_cut(label, most - len(end)) + end for end in ends]
+            for place in group:
+                labels[place] = own[different.index(texts[place])]
+    return labels
+
+
+def _without_shared_words(texts: list[str], most: int) -> list[str]:
+    """Return texts that have equally many words without those that all share, the longest first, until they fit."""
+    words = [re.findall(r"\w+\W*|\W+", text) for text in texts]
+    if len(words) < 2 or len({*map(len, words)}) > 1:
+        return texts
+    columns = list(zip(*words, strict=True))
+    shared = [place for place, column in enumerate(columns) if len({*column}) == 1]
+    for place in sorted(shared, key=lambda place: -len(columns[place][0])):
+        if max(map(len, texts)) <= most:
+            break
+        for row in words:
+            row[place] = "…"
+        texts = [re.sub("…+", "…", "".join(row)) for row in words]
+    return texts
+
+
+def _cut(text: str, most: int) -> str:
+    """Return the text without its middle if it has more than `most` characters."""
+    tail = (most - 1) // 2
+    return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
