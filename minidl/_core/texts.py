@@ -39,7 +39,7 @@ def distinct_labels(names: Iterable[object], most: int) -> list[str]:
     Examples
     --------
     >>> distinct_labels(["lam=0, data=cifar10, seed=1", "lam=1, data=cifar10, seed=1"], 20)
-    ['lam=0, data=…seed=1', 'lam=1, data=…seed=1']
+    ['lam=0, data=…', 'lam=1, data=…']
     >>> distinct_labels(["Labrador retriever"], 12)
     ['Labrad…iever']
     """
@@ -48,27 +48,34 @@ def distinct_labels(names: Iterable[object], most: int) -> list[str]:
     places: dict[str, list[int]] = {}
     for place, label in enumerate(labels):
         places.setdefault(label, []).append(place)
+    taken = {*places}
     for label, group in places.items():
         different = list(dict.fromkeys(texts[place] for place in group))
         if len(different) > 1:
             # Among themselves they may share more words than all names do.
             own = [_cut(text, most) for text in _without_shared_words(different, most)]
-            if len(set(own)) < len(own) or not places.keys().isdisjoint({*own} - {label}):
+            if len(set(own)) < len(own) or not taken.isdisjoint({*own} - {label}):
                 ends = [f" ({number})" for number in range(1, len(own) + 1)]
                 own = [_cut(label, most - len(end)) + end for end in ends]
+            taken |= {*own}
             for place in group:
                 labels[place] = own[different.index(texts[place])]
     return labels
 
 
 def _without_shared_words(texts: list[str], most: int) -> list[str]:
-    """Return texts that have equally many words without those that all share, the longest first, until they fit."""
-    words = [re.findall(r"\w+\W*|\W+", text) for text in texts]
+    """Return texts of equally many words without those that all share, until they fit.
+
+    What is farthest from a word that differs goes first; of two as far the later one, lest "seed=" lose its number.
+    """
+    # A number is one word.
+    words = [re.findall(r"(?:\d+\.\d+|\w+)\W*|\W+", text) for text in texts]
     if len(words) < 2 or len({*map(len, words)}) > 1:
         return texts
     columns = list(zip(*words, strict=True))
     shared = [place for place, column in enumerate(columns) if len({*column}) == 1]
-    for place in sorted(shared, key=lambda place: -len(columns[place][0])):
+    differing = [place for place in range(len(columns)) if place not in shared] or [0]
+    for place in sorted(shared, key=lambda place: -min(abs(place - other + 0.25) for other in differing)):
         if max(map(len, texts)) <= most:
             break
         for row in words:

@@ -152,13 +152,13 @@ LONG = "a" * 40
         (
             [f"eta=0.001, data=cifar10, seed={seed}" for seed in (0, 1)],
             20,
-            ["eta=0.…data=…seed=0", "eta=0.…data=…seed=1"],
+            ["…cifar10, seed=0", "…cifar10, seed=1"],
         ),
         (["Labrador retriever", "Labrador puppy dog"], 12, ["Labrad…iever", "Labrad…y dog"]),
         (
             ["retriever (black, young)", "retriever (white, young)", "cat"],
             15,
-            ["…black, young)", "…white, young)", "cat"],
+            ["…black, …", "…white, …", "cat"],
         ),
         ([f"{LONG}x{LONG}", f"{LONG}y{LONG}", f"{LONG}x{LONG}"], 12, ["aaaa…aaa (1)", "aaaa…aaa (2)", "aaaa…aaa (1)"]),
     ],

@@ -109,7 +109,7 @@ def test_the_page_follows_training_and_comes_to_rest(path):
     assert [row[0] for row in rows(last)] == ["cost", "loss", "accuracy", "learning rate", "seconds"]
     assert rows(last)[1] == ["loss", *(f"{t.history[key][-1]:.4g}" for key in ("loss", "val_loss"))]
     picture, alt = pictures(last)[1]
-    assert width_of(picture) == 750
+    assert width_of(picture) == 645
     assert re.fullmatch(r"loss over 3 epochs, at last training 0\.\d+, validation 0\.\d+", alt)
     # It stands alone.
     assert not re.search(r'(src|href)="(?!data:)', last)
