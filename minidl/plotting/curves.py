@@ -15,6 +15,7 @@ from minidl.plotting.lines import (
     draw_lines,
     epochs_of,
     gaps_in,
+    learning_curves,
     line_style,
     listed,
     quantity_label,
@@ -63,17 +64,13 @@ def plot_curves(
     InputError
         If the history has no such column.
     """
-    names = {"training": quantity, "validation": f"val_{quantity}"}
-    found = {label: history[name] for label, name in names.items() if name in history and len(history[name])}
-    curves = {label: with_gaps(values) for label, values in found.items()}
-    if not curves:
-        raise InputError(f"plot_curves: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
+    curves = learning_curves("plot_curves", history, quantity)
     epochs = epochs_of("plot_curves", history, curves)
     at = [epochs] * len(curves)
     notes = [f"{name} (cross): no finite value {gaps}" for name, gaps in gaps_in(curves, at, np.isnan).items()]
     reasons = blow_up(quantity, curves)
     label = f"{quantity_label(quantity).partition(' (')[0]}, log scale" if reasons else quantity_label(quantity)
-    styles = [line_style(number) for number, name in enumerate(names) if name in curves]
+    styles = [line_style(int(name == "validation")) for name in curves]
     chance, log = _chance(classes), bool(reasons)
     return draw_lines(ax, title, at, curves, styles, notes + reasons, label, log=log, chance=chance)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from minidl._core.checks import check_unmasked
-from minidl._core.errors import ShapeError
+from minidl._core.errors import InputError, ShapeError
 from minidl._core.texts import legible
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.style import PALETTE, SIZE, begin, figure_of, finish, fold, write_inside
@@ -42,6 +42,15 @@ def with_gaps(values: Sequence[float]) -> Array:
     array = np.array(values, dtype=np.float64)
     array[~(np.abs(array) <= 1e300)] = np.nan
     return array
+
+
+def learning_curves(where: str, history: Columns, quantity: str) -> dict[str, Array]:
+    """Return the curves of training and validation, those that the history has; refuse one that has neither."""
+    names = {"training": quantity, "validation": f"val_{quantity}"}
+    found = {label: history[name] for label, name in names.items() if name in history and len(history[name])}
+    if not found:
+        raise InputError(f"{where}: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
+    return {label: with_gaps(values) for label, values in found.items()}
 
 
 def epochs_of(where: str, columns: Columns, curves: Mapping[str, Array]) -> Array:
@@ -90,8 +99,11 @@ def line_style(number: int) -> dict[str, Any]:
 
 def marked_points(values: Array) -> list[int]:
     """Return which points get a marker: all of a short line, else those that no line reaches."""
-    if len(values) <= 50:
-        return list(range(len(values)))
+    return list(range(len(values))) if len(values) <= 50 else lone_points(values)
+
+
+def lone_points(values: Array) -> list[int]:
+    """Return the points that no line reaches: those between two gaps."""
     gap = np.pad(np.isnan(values), 1, constant_values=True)
     return np.flatnonzero(~gap[1:-1] & gap[:-2] & gap[2:]).tolist()
 

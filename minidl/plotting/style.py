@@ -17,8 +17,8 @@ from minidl._storage.files import write_whole
 __all__ = ["save_figure"]
 
 # Distinct to colour-blind readers, and each at least 3:1 against white.
-BLUE, VERMILLION, SKY = "#0072B2", "#D55E00", "#2A8FC4"
-PALETTE = (BLUE, VERMILLION, "#008A63", "#C0569A", "#000000", "#A66B00", SKY)
+BLUE, VERMILLION, SKY = "#0072b2", "#d55e00", "#2a8fc4"
+PALETTE = (BLUE, VERMILLION, "#008a63", "#c0569a", "#000000", "#a66b00", SKY)
 
 WIDTH, SIZE = 4.3, 11.0
 """Of a figure in inches, and of its texts in points: on a phone, 343 pixels wide, they are 12 pixels high."""

@@ -1,6 +1,7 @@
 """A report as one page of HTML that needs no other file and no network."""
 
 import base64
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from string import Template
@@ -11,7 +12,7 @@ from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Tab
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
-def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", renewed_after: int | None = None) -> str:
+def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", script: str = "") -> str:
     """Return the page, figures embedded, readable on a phone and on a wide screen, by day and by night.
 
     Parameters
@@ -22,14 +23,18 @@ def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", renewed_a
         What stands below the heading.
     heading : str
         Of the page, taken literally; "" is the title.
-    renewed_after : int, optional
-        So many seconds after it was shown the browser is to load the page again.
+    script : str
+        The only one that the page may run; it may load the page itself into a frame.
     """
-    renewal = "" if renewed_after is None else f'<meta http-equiv="refresh" content="{renewed_after}">\n'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"; script-src 'sha256-{digest}'; frame-src 'self' file:" if script else ""
+    script = f"<script>{script}</script>\n" if script else ""
     body = "\n".join(map(_element, blocks))
     # Its policy forbids the browser whatever would make the page depend on another file, or run anything.
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-    return page.substitute(renewal=renewal, title=escape(title), heading=escape(heading or title), body=body)
+    return page.substitute(
+        allowed=allowed, script=script, title=escape(title), heading=escape(heading or title), body=body
+    )
 
 
 def _element(block: Block) -> str:

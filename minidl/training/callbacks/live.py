@@ -1,41 +1,60 @@
 """LiveCurves: the learning curves of a run while it goes on, in a page that renews itself and in a notebook."""
 
-import base64
+import math
 import sys
 import time
 import warnings
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minidl._core.bars import in_notebook
 from minidl._core.checks import as_count, as_path
 from minidl._core.errors import InputError
-from minidl._core.tables import cell
-from minidl._core.texts import legible
-from minidl._core.types import Figure, PathLike
+from minidl._core.tables import cell, escape
+from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
 from minidl.training.callback import Observer
 from minidl.training.history import BESIDES, Monitor, metrics
 from minidl.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from minidl.report import blocks
+# After a page was written, the next one waits so many times as long (it then takes less than 2 % of the time), but not
+# more seconds than this.
+_PATIENCE, _LONGEST_REST = 60, 2.2
 
-
-_RENEWAL = 3  # seconds from one look of the browser at the page to the next
-_PATIENCE = 20  # times as long as a drawing took must have passed before the next one: it then takes 5 % at most
+# A page may not read a file, but one in a frame may say what it shows. So nothing moves but what has changed. If three
+# give no answer (the last page has no script, a browser may forbid frames), the page itself is loaded again.
+_SCRIPT = """
+const main = document.querySelector("main");
+let frame, missed = 0;
+function look() {
+  frame?.remove();
+  if (missed++ > 2) return location.reload();
+  frame = Object.assign(document.createElement("iframe"), {hidden: true, src: "?" + Date.now()});
+  frame.onload = () => setTimeout(look, 500);
+  document.body.append(frame);
+}
+function show({source, data}) {
+  if (source !== frame?.contentWindow) return;
+  missed = 0;
+  if (main.innerHTML !== data[1]) [document.title, main.innerHTML] = data;
+}
+addEventListener("message", show);
+if (parent === self) look(); else parent.postMessage([document.title, main.innerHTML], "*");
+"""
 
 
 class LiveCurves(Observer):
     """Draw the learning curves while training goes on, into one HTML file, and in a notebook into one output too.
 
-    Open the file in a browser: it loads itself anew every few seconds, and needs nothing but itself. It shows the
-    epoch, when it was written, the curves and the last numbers. When training ends, however it ends, the page says so
-    and stays as it is; one whose time of writing is long ago is of a process that was killed.
+    Open the file in a browser: it shows each epoch within three seconds and needs nothing but itself. It shows the
+    optimizer, the regularizer and the learning rate, how long training has run and will still take, the curves, and the
+    numbers of the last epoch. When training ends, the page says how, and no longer changes. If the time of writing is
+    long ago, the process was killed.
 
-    Drawing takes no more than about 5 % of the time: epochs that come quickly are drawn together.
+    Writing the page takes less than 2 % of the time, without matplotlib: it shows several short epochs together.
 
     Parameters
     ----------
@@ -76,15 +95,17 @@ class LiveCurves(Observer):
         self._failed = False
         self._outside: BaseException | None = None
         self._output: Any = None
-        self._rested = 0.0  # the moment from which on the next drawing may begin
+        # When this process began, and how many epochs it has done since.
+        self._pace = perf_counter(), 0
+        # The epoch that no page shows yet, and the moment from which on the next one may be written.
+        self._waiting = ""
+        self._rested = 0.0
 
     def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
         self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
         self._check(trainer.expected_columns)
-        import matplotlib.backends.backend_agg  # noqa: F401  (what cannot be drawn must not show after hours)
-
-        self._show(trainer, f"{_position(trainer)}: training has begun", renewed=True)
+        self._show(trainer, f"{_position(trainer)}: training has begun")
         self._begun = True
 
     def _check(self, columns: Collection[str] | None) -> None:
@@ -95,15 +116,22 @@ class LiveCurves(Observer):
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._check(trainer.history.columns)
-        if trainer.epoch % self.every == 0 and perf_counter() >= self._rested:
-            self._show(trainer, f"{_position(trainer)}: training goes on", renewed=True)
+        self._pace = self._pace[0], self._pace[1] + 1
+        if trainer.epoch % self.every == 0:
+            self._waiting = f"{_position(trainer)}: training is running"
+        self.on_batch_end(trainer)
+
+    def on_batch_end(self, trainer: Trainer) -> None:
+        # Also within the next epoch, which may be a long one.
+        if self._waiting and perf_counter() >= self._rested:
+            self._show(trainer, self._waiting)
 
     def on_interrupt(self, trainer: Trainer) -> None:
         self._interrupted = True
 
     def on_train_end(self, trainer: Trainer) -> None:
         if self._begun:
-            self._show(trainer, f"{_position(trainer)}: {self._end(trainer)}", renewed=False)
+            self._show(trainer, f"{_position(trainer)}: {self._end(trainer)}", ended=True)
 
     def _end(self, trainer: Trainer) -> str:
         """Return how training ended."""
@@ -115,30 +143,48 @@ class LiveCurves(Observer):
             return f"training ended by an error, {type(error).__name__}: {' '.join(str(error).split()):.400}"
         return "training was stopped early" if trainer.epoch < trainer.last_epoch else "training is finished"
 
-    def _show(self, trainer: Trainer, status: str, *, renewed: bool) -> None:
-        start = perf_counter()
+    def _show(self, trainer: Trainer, status: str, *, ended: bool = False) -> None:
+        from minidl.plotting.charts import learning_chart  # importing minidl must stay quick
+
+        start, self._waiting = perf_counter(), ""
         measured = {name.removeprefix("val_") for name in trainer.history.columns}
         names = [name for name in self.quantities or ("cost", "loss", "accuracy") if name in measured]
+        rows = trainer.history.rows
+        columns = {key: [row.get(key, math.nan) for row in rows] for key in trainer.history.columns}
+        charts = {name: learning_chart(columns, name) for name in names}
+        alts = {name: _alt(name, trainer) for name in names}
         if self.path is not None:
-            self._write(trainer, names, status, renewed)
-        self._display(trainer, names, status)
+            self._write(trainer, charts, alts, status, ended)
+        self._display(charts, alts, f"{status}; {self._time(trainer)}")
         end = perf_counter()
-        self._rested = end + _PATIENCE * (end - start)
+        self._rested = end + min(_LONGEST_REST, _PATIENCE * (end - start))
 
-    def _write(self, trainer: Trainer, names: list[str], status: str, renewed: bool) -> None:
-        from minidl.report.blocks import Block, Figures, Heading, Paragraph, Table  # importing minidl must stay quick
+    def _time(self, trainer: Trainer) -> str:
+        """Return how long training has run, and will at the same pace."""
+        start, epochs = self._pace
+        elapsed = perf_counter() - start
+        text = f"{timedelta(seconds=round(elapsed))} elapsed"
+        left = trainer.last_epoch - trainer.history.rows[-1]["epoch"] if epochs else 0
+        return f"{text}, about {timedelta(seconds=round(left * elapsed / epochs))} left" if left else text
+
+    def _write(self, trainer: Trainer, charts: dict[str, str], alts: dict[str, str], status: str, ended: bool) -> None:
+        from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
         from minidl.report.html import to_html
 
         name = getattr(trainer.train_data, "name", "") or "Training"
-        blocks: list[Block] = [Heading(status, 2), Paragraph(f"written {time.strftime('%Y-%m-%d %H:%M:%S')}")]
+        rate = trainer.history.rows[-1]["learning_rate"] if len(trainer.history) else trainer.optimizer.learning_rate
+        setting = f"{trainer.optimizer}, {trainer.model.regularizer or 'no regularizer'}, learning rate {cell(rate)}"
+        written = f"{self._time(trainer)}; written {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        blocks: list[Block] = [Heading(status, 2), Paragraph(written), Paragraph(setting)]
         if len(trainer.history):
-            blocks += [Figures([_figure(name, trainer) for name in names])] if names else []
+            files = [Figure(Path(f"{key}.svg"), charts[key].encode(), alts[key], "") for key in charts]
+            blocks += [Figures(files)] if files else []
             blocks += [Table(*_numbers(trainer.history.rows[-1]), "last numbers")]
         else:
-            blocks += [Paragraph(f"No epoch {'is finished yet' if renewed else 'was finished'}.")]
-        title, renewal = f"{_position(trainer)} · {name}", _RENEWAL if renewed else None
+            blocks += [Paragraph(f"No epoch {'was finished' if ended else 'is finished yet'}.")]
+        page = to_html(f"{_position(trainer)} · {name}", blocks, heading=name, script="" if ended else _SCRIPT)
         try:
-            write_whole(self.path or "", to_html(title, blocks, heading=name, renewed_after=renewal))
+            write_whole(self.path or "", page)
         except OSError as error:
             if not self._begun:
                 raise InputError(f"{self!r}: cannot write the page ({error.strerror})") from error
@@ -146,18 +192,17 @@ class LiveCurves(Observer):
                 warnings.warn(f"{self!r}: cannot write the page ({error.strerror}); training goes on", stacklevel=2)
             self._failed = True
 
-    def _display(self, trainer: Trainer, names: list[str], status: str) -> None:
+    def _display(self, charts: dict[str, str], alts: dict[str, str], status: str) -> None:
         """Show the curves in the output of a notebook's cell, in the place of those before."""
         if not in_notebook():
             return
         from IPython.display import display
 
         show: Any = display
-        content = {"text/plain": status}
-        if len(trainer.history) and names:
-            from minidl.plotting.style import content_of
-
-            content["image/png"] = base64.b64encode(content_of(_joint_figure(trainer, names, status), dpi=100)).decode()
+        drawn = [
+            chart.replace("role=", f'aria-label="{escape(alts[name])}" role=', 1) for name, chart in charts.items()
+        ]
+        content = {"text/plain": status, "text/html": "\n".join([f"<p>{escape(status)}</p>", *drawn])}
         if self._output is None:
             self._output = show(content, raw=True, display_id=True)
         else:
@@ -168,33 +213,22 @@ def _position(trainer: Trainer) -> str:
     return f"epoch {trainer.epoch} of {trainer.last_epoch}"
 
 
-def _figure(name: str, trainer: Trainer) -> "blocks.Figure":
-    """Return the curves of a quantity as a figure of the page."""
-    from minidl.plotting import plot_curves
-    from minidl.plotting.style import content_of
-    from minidl.report.blocks import Figure
-
+def _alt(name: str, trainer: Trainer) -> str:
+    """Return what the chart of a quantity shows."""
     row = trainer.history.rows[-1]
     kinds = {"training": name, "validation": f"val_{name}"}
     last = ", ".join(f"{kind} {cell(row[key])}" for kind, key in kinds.items() if key in row)
-    alt = f"{name} over {len(trainer.history)} epochs, at last {last}"
-    return Figure(Path(f"{name}.png"), content_of(plot_curves(trainer.history, name)), alt, caption="")
+    return f"{name} over {len(trainer.history)} epochs, at last {last}"
 
 
-def _joint_figure(trainer: Trainer, names: list[str], status: str) -> Figure:
-    import matplotlib.figure
-
-    from minidl.plotting import plot_curves
-
-    figure = matplotlib.figure.Figure(figsize=(4.5 * len(names), 3.8), layout="constrained", facecolor="white")
-    for name, ax in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
-        plot_curves(trainer.history, name, ax=ax)
-    figure.suptitle(legible(status), fontsize=11, parse_math=False)
-    return figure
-
-
-def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[Any]]]:
+def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[str]]]:
     """Return the numbers of an epoch as a table: each metric in training and validation, then the rest."""
-    rows: list[list[Any]] = [[name, row.get(name), row.get(f"val_{name}")] for name in metrics(row)]
-    rows += [[name.replace("_", " "), row[name], None] for name in BESIDES[1:] if name in row]
+    from minidl.plotting.svg import value_texts
+
+    rows = []
+    for name in metrics(row):
+        kinds = [key for key in (name, f"val_{name}") if key in row]
+        texts = dict(zip(kinds, value_texts([row[key] for key in kinds]), strict=True))
+        rows.append([name, texts.get(name, "-"), texts.get(f"val_{name}", "-")])
+    rows += [[name.replace("_", " "), cell(row[name]), "-"] for name in BESIDES[1:] if name in row]
     return [f"epoch {row['epoch']}", "training", "validation"], rows

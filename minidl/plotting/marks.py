@@ -1,0 +1,215 @@
+"""Charts of single values as SVG text: dots with error bars, a confusion matrix, predictions beside the truth."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl._core.checks import as_array
+from minidl._core.errors import ShapeError
+from minidl.nn.metrics import as_confusion_matrix
+from minidl.plotting.axes import Axis, Plane, fitted, mark_ticks
+from minidl.plotting.style import BLUE, VERMILLION, class_labels
+from minidl.plotting.svg import (
+    LEADING,
+    WIDTH,
+    Drawing,
+    cut,
+    magnitude,
+    number_text,
+    short_names,
+    text_width,
+    value_texts,
+)
+
+_OURS, _THEIRS, _DIAMOND = f"stroke:{BLUE}", f"stroke:{VERMILLION}", "m0 -5l5 5l-5 5l-5 -5z"
+
+
+class Dot(NamedTuple):
+    """A row of `dot_chart`: our value with its error (half of the bar), and another value to compare it with."""
+
+    name: str
+    value: float
+    error: float | None = None
+    other: float | None = None
+
+    @property
+    def bar(self) -> tuple[float, float]:
+        """The ends of the error bar; both are the value if it has no error."""
+        error = self.error if self.error and math.isfinite(self.error) else 0.0
+        return self.value - error, self.value + error
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Our value with its error, and the other value, as exact as the error makes sense."""
+        decimals = max(0, 1 - magnitude(self.error / 2) if self.error else 2 - magnitude(self.value))
+        numbers = ("" if x is None else number_text(x, decimals) for x in self[1:])
+        value, error, other = numbers
+        return f"{value} ± {error}" if error else value, other
+
+
+def dot_chart(
+    rows: Sequence[Dot],
+    *,
+    label: str,
+    chance: float | None = None,
+    title: str = "",
+    names: tuple[str, str] = ("this run", "published"),
+) -> str:
+    """Draw a row for each `Dot`: our value with its error bar, and the other value as a hollow diamond.
+
+    Parameters
+    ----------
+    rows : sequence of Dot
+    label : str
+        What the axis measures, with its unit.
+    chance : float, optional
+        The value of mere guessing, a dotted line.
+    title : str
+    names : (str, str)
+        Of our values and of the others.
+
+    Returns
+    -------
+    str
+        The content of an SVG file.
+    """
+    compared = any(row.other is not None for row in rows)
+    values = [x for row in rows for x in (*row.bar, row.other, chance) if x is not None]
+    left, right = 24.0, WIDTH - 30 - max([0.0, *(12 + text_width(row.texts[1]) for row in rows if compared)])
+    axis = fitted(values, right - left)
+
+    def place(value: float) -> float:
+        return left + (right - left) * axis.at(value)
+
+    drawing = Drawing(title)
+    barred = any(row.error for row in rows)
+    key: list[Any] = [
+        ([("M1 0h20", "", _OURS)] * barred + [("M11 0h0", "point", _OURS)], names[0] + " ± error" * barred)
+    ]
+    key += [([(f"M11 0{_DIAMOND}", "", _THEIRS)], names[1])] * compared
+    key += [] if chance is None else [([("M11 -8v16", "chance")], f"chance {chance:g}")]
+    drawing.key(key if len(key) > 1 or barred else [])
+    drawing.bottom += 6
+    for row in rows:
+        (text, other), y = row.texts, drawing.bottom + 1.5 * LEADING
+        drawing.text(4, y - LEADING, cut(row.name, WIDTH - 24 - text_width(text)))
+        drawing.text(WIDTH - 4, y - LEADING, text, "", "end")
+        drawing.path(f"M{left} {y:.1f}H{right:.1f}", "grid")
+        drawing.path("" if chance is None else f"M{place(chance):.1f} {y - 6:.1f}v14", "chance")
+        if row.other is not None:
+            drawing.text(WIDTH - 4, y, other, "quiet", "end")
+            for x in [WIDTH - 12 - text_width(other), *([place(row.other)] if math.isfinite(row.other) else [])]:
+                drawing.path(f"M{x:.1f} {y:.1f}{_DIAMOND}", "", _THEIRS, f"{row.name}, {names[1]}: {other}")
+        if math.isfinite(row.value):
+            low, high = map(place, row.bar)
+            drawing.path(f"M{low:.1f} {y - 4:.1f}v8m0 -4H{high:.1f}m0 -4v8" if low < high else "", "", _OURS)
+            drawing.path(f"M{place(row.value):.1f} {y:.1f}h0", "point", _OURS, f"{row.name}, {names[0]}: {text}")
+        drawing.bottom += 2 * LEADING + 4
+    mark_ticks(drawing, axis, place, label)
+    return str(drawing)
+
+
+def matrix_chart(matrix: Any, class_names: Sequence[str] = (), *, title: str = "") -> str:
+    """Draw a confusion matrix: a row for each target, a column for each prediction, the darker the larger the share.
+
+    The counts are written into the cells, or per cent where counts have no room. Of more than 90 classes, neighbours
+    share a cell.
+
+    Parameters
+    ----------
+    matrix : array_like of int, shape (classes, classes)
+        Of `minidl.confusion_matrix`.
+    class_names : sequence of str
+        One for each class; without them the classes are numbered from 0.
+    title : str
+
+    Returns
+    -------
+    str
+        The content of an SVG file.
+    """
+    counts = as_confusion_matrix("matrix_chart", matrix)
+    names = class_labels("matrix_chart", class_names, len(counts), most=10**6)
+    step = math.ceil(len(counts) / 90)
+    if step > 1:
+        starts = range(0, len(counts), step)
+        counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
+        names = [f"{k} to {min(k + step, len(names)) - 1}" for k in starts]
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    labels = short_names(names, 92)
+    room = max(map(text_width, labels))
+    left, cell = room + 8, min(60.0, (WIDTH - room - 18) / len(counts))
+    counted = max(text_width(f"{count:,}") for count in counts.ravel().tolist()) <= cell
+    drawing = Drawing(title, "rows: target, columns: prediction")
+    written = cell >= (LEADING - 2 if counted else text_width("100"))
+    notes = ["in the cells: per cent of the row"] * (written and not counted)
+    for note in notes + [f"each cell: {step} times {step} classes"] * (step > 1):
+        drawing.write(note)
+
+    top, side = drawing.bottom + room + 8, cell * len(counts)
+    drawing.path(f"M{left:.1f} {top:.1f}h{side:.1f}v{side:.1f}h-{side:.1f}z", "grid")
+    for k in range(0, len(counts), math.ceil((LEADING - 2) / cell)):
+        drawing.text(left - 5, top + (k + 0.5) * cell, labels[k], "", "end")
+        drawing.text(left + (k + 0.5) * cell, top - 5, labels[k], turned=True)
+    for t, p in np.argwhere(counts > 0).tolist():
+        x, y, share = left + p * cell, top + t * cell, shares[t, p]
+        hover = f"{names[t]} as {names[p]}: {counts[t, p]:,} of {counts[t].sum():,} ({100 * share:.1f} %)"
+        square = f"M{x:.1f} {y:.1f}h{cell:.1f}v{cell:.1f}h-{cell:.1f}z"
+        # Not darker, or the text in it could not be read.
+        drawing.path(square, "", f"stroke:none;fill:{BLUE};fill-opacity:{0.6 * share:.2f}", hover)
+        text = f"{counts[t, p]:,}" if counted else f"{100 * share:.0f}"
+        drawing.text(x + cell / 2, y + cell / 2, text * written, "", "middle")
+    drawing.bottom = top + side + 4
+    return str(drawing)
+
+
+def scatter_chart(truth: Any, prediction: Any, *, residuals: bool = False, name: str = "", title: str = "") -> str:
+    """Draw predictions over true values with the line where both are equal, or residuals over predictions.
+
+    Parameters
+    ----------
+    truth, prediction : array_like, of one size
+        Of many rows 500 are drawn, the largest errors among them.
+    residuals : bool
+        Draw ``prediction - truth`` over the prediction.
+    name : str
+        What is predicted, with its unit.
+    title : str
+
+    Returns
+    -------
+    str
+        The content of an SVG file.
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many predictions as true values.
+    """
+    true, guess = (as_array("scatter_chart", x).astype(np.float64).ravel() for x in (truth, prediction))
+    if true.size != guess.size:
+        raise ShapeError(
+            f"scatter_chart: expected as many predictions as true values, got {guess.size} and {true.size}"
+        )
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = guess - true
+    order = np.argsort(error)[: np.isfinite(error).sum()]
+    order = order[np.isfinite(error[order])]
+    shown = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), 500)).astype(int))]
+    across, up = (guess[shown], error[shown]) if residuals else (true[shown], guess[shown])
+    suffix = f", {name}" * bool(name)
+    drawing = Drawing(title, ("prediction \N{MINUS SIGN} truth" if residuals else "prediction") + suffix)
+    bounds = [*up.tolist(), 0.0] if residuals else [*across.tolist(), *up.tolist()]
+    label = ("prediction" if residuals else "truth") + suffix
+    plane = Plane(drawing, across.tolist() if residuals else bounds, Axis(bounds, 9), WIDTH - 24, 240, label)
+    ends = max(plane.x_axis.low, plane.y_axis.low), min(plane.x_axis.high, plane.y_axis.high)
+    equal = [(plane.x_axis.low, 0.0), (plane.x_axis.high, 0.0)] if residuals else [(end, end) for end in ends]
+    drawing.path(plane.path(equal), "chance")
+    for k, x, y in zip(shown, across, up, strict=True):
+        numbers = value_texts([true[k], guess[k]])
+        drawing.path(plane.dots([(x, y)]), "point pale", _OURS, f"truth {numbers[0]}, prediction {numbers[1]}")
+    if len(shown) < true.size:
+        drawing.write(f"{len(shown):,} of {true.size:,} rows, the largest errors among them")
+    return str(drawing)
