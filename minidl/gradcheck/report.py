@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from minidl._core import errors
+from minidl._core.reprs import counted
 from minidl._core.tables import escape, html_table
 
 
@@ -155,7 +156,7 @@ class GradientReport:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        findings = f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}"
+        findings = counted(len(self.findings), "finding")
         return f"GradientReport({self.verdict.name}, {self.subject}, {self.compared} compared, {findings})"
 
     def _repr_html_(self) -> str:
