@@ -16,10 +16,14 @@ SETUP = "%matplotlib inline"
 
 def cells_of(text: str) -> list[tuple[str, str]]:
     """Return (kind, source) of each cell for the text of a page."""
-    cells = [("code", SETUP)]
+    # A notebook need not link to itself.
+    text = re.sub(r"[^.\n]*\]\(tutorial\.ipynb\)[^.]*\. ?", "", text, count=1)
+    cells = []
     for i, part in enumerate(re.split(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)):
         if part.strip():
             cells.append(("code" if i % 2 else "markdown", part.strip()))
+    # Below the title.
+    cells.insert(1, ("code", SETUP))
     return cells
 
 
@@ -50,9 +54,16 @@ def main() -> None:
     nbclient.NotebookClient(
         notebook, timeout=600, record_timing=False, resources={"metadata": {"path": PAGE.parent}}
     ).execute()
+    heading = ""
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = joined(cell.outputs)
+        if cell.cell_type == "markdown":
+            *_, heading = [heading, *re.findall(r"^#+ (?:\d+\. )?(.*)$", cell.source, re.MULTILINE)]
+            continue
+        cell.outputs = joined(cell.outputs)
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                # The alternative text that exporters take.
+                output.metadata["alt"] = f"Figure: {heading}"
     # Without the versions of this machine.
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     nbformat.validate(notebook)

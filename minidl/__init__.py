@@ -8,10 +8,15 @@ from minidl._core import errors
 from minidl._core.errors import *
 from minidl.data import *
 from minidl.data import datasets as datasets
+from minidl.data.augmentation import *
 from minidl.nn import *
 from minidl.nn import layers, losses
+from minidl.nn.initializers import *
 from minidl.nn.layers import *
+from minidl.nn.layers.activations import *
 from minidl.nn.losses import *
+from minidl.nn.metrics import *
+from minidl.nn.regularizers import *
 from minidl.training import *
 from minidl.training import callbacks, optimizers
 from minidl.training.callbacks import *

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from minidl._core.attributes import is_function
 from minidl._core.checks import as_fraction, check_type, check_unmasked
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array
@@ -77,7 +78,7 @@ class _NeuralNet(BaseEstimator):
         """Build a model with so many outputs and train it."""
         name = type(self).__name__
         for argument, wanted in [("build", "a function that returns a Model"), ("optimizer", "a class such as SGD")]:
-            if not callable(value := getattr(self, argument)):
+            if not is_function(value := getattr(self, argument)):
                 raise InputError(f"{name}: expected {argument} to be {wanted}, got {value!r:.80}")
         if self.build_params is not None:
             check_type(name, "build_params", self.build_params, dict)

@@ -156,3 +156,8 @@ class Uncallable(Declared):
 
     def __call__(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError(f"{type(self).__name__}: it is not called like a function; write {self._written}")
+
+
+def is_function(value: object) -> bool:
+    """Return whether `value` is called like a function."""
+    return callable(value) and not isinstance(value, Uncallable)

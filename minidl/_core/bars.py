@@ -1,6 +1,7 @@
 """Progress bars: how talkative a program is, where a bar can be drawn, and lines that do not spoil one."""
 
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import Any, TextIO
@@ -8,6 +9,10 @@ from typing import Any, TextIO
 from minidl._core.errors import InputError
 
 VARIABLE = "MINIDL_VERBOSE"
+# Groups in the order of the colours of a terminal: red, green, yellow. (Compiled when it is used.)
+_VERDICTS = (
+    r"(?:^[^\n()]+ \()?\b(?:(FAIL_\w+|NONDETERMINISTIC|STATE_\w+|DAMAGED)|(PASS\w*)|(INCONCLUSIVE|VACUOUS))\b\)?"
+)
 
 
 def verbosity(verbose: int | None) -> int:
@@ -132,6 +137,19 @@ def say(line: str, verbose: int | None = None) -> None:
     else:
         print(line, file=stream)
     stream.flush()
+
+
+def coloured(text: str) -> str:
+    """Return a text to print with its verdicts in colour, where standard output is a terminal that shows colours.
+
+    ``NO_COLOR`` forbids colours anywhere, and ``FORCE_COLOR`` allows them anywhere else.
+    """
+    shows = sys.stdout is not None and Expendable(sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
+    # The consoles of older Windows show the codes instead.
+    allowed = os.environ.get("FORCE_COLOR") or (shows and os.name != "nt")
+    if os.environ.get("NO_COLOR") or not allowed:
+        return text
+    return re.sub(_VERDICTS, lambda found: f"\x1b[{30 + (found.lastindex or 0)}m{found[0]}\x1b[0m", text, flags=re.M)
 
 
 def in_notebook() -> bool:

@@ -101,10 +101,9 @@ def too_large(name: str, array: Array, result: Array, first_row: int, then: str 
     row, *place = map(int, np.unravel_index(first, np.atleast_1d(array).shape))
     column = f", column {', '.join(map(str, place))}" if place else ""
     largest = np.finfo(result.dtype)
-    return InputError(
-        f"{name}: expected numbers that {largest.dtype} can hold{then}, at most {largest.max:.2g} in size, got "
-        f"{array.flat[first]:.4g} in row {row + first_row}{column}; leave such rows out, correct them, or use float64"
-    )
+    wanted = f"numbers that {largest.dtype} can hold{then}, at most {largest.max:.2g} in size"
+    got = f"{array.flat[first]:.4g} in row {row + first_row}{column}"
+    return InputError(f"{name}: expected {wanted}, got {got}; leave such rows out, correct them, or use float64")
 
 
 def check_holds(name: str, array: Array, dtype: DTypeLike) -> None:
@@ -129,10 +128,10 @@ def as_number(name: str, value: Any, minimum: float = -math.inf, *, above: bool 
     return number
 
 
-def as_fraction(name: str, value: Any) -> float:
-    """Return `value` as a float that is at least 0 and below 1."""
-    if not is_number(value) or not 0.0 <= value < 1.0:
-        raise InputError(f"{name}: expected a number in [0, 1), got {value!r:.80}")
+def as_fraction(name: str, value: Any, *, or_one: bool = False) -> float:
+    """Return `value` as a float that is at least 0 and below 1, or 1 itself with `or_one`."""
+    if not is_number(value) or not (0.0 <= value < 1.0 or (or_one and value == 1)):
+        raise InputError(f"{name}: expected a number in [0, 1{']' if or_one else ')'}, got {value!r:.80}")
     return float(value)
 
 
@@ -146,6 +145,14 @@ def as_count(name: str, value: Any, minimum: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise InputError(f"{name}: expected an integer >= {minimum}, got {value!r:.80}")
     return int(value)
+
+
+def as_pair(name: str, value: Any, minimum: int = 1) -> tuple[int, int]:
+    """Return `value`, an integer for both axes or two of them (height, width), as a pair of ints >= `minimum`."""
+    sides = value if isinstance(value, tuple | list) else (value, value)
+    if len(sides) != 2:
+        raise InputError(f"{name}: expected an integer or a pair (height, width), got {value!r:.80}")
+    return as_count(name, sides[0], minimum), as_count(name, sides[1], minimum)
 
 
 def check_outputs(outputs: Any, *, classes: bool = False, finite: bool = True) -> None:

@@ -50,6 +50,11 @@ def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
     return parameters
 
 
+def counted(count: int, thing: str) -> str:
+    """Return how many things there are, such as ``1 row`` and ``2 rows``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def told(value: object) -> str:
     """Return the repr of `value` on one line: floats exactly but without ``.0``, nothing's place in memory."""
     if isinstance(value, float | np.floating):

@@ -14,10 +14,7 @@ def check_methods(cls: type, names: Sequence[str]) -> None:
         for name in (*names, *getattr(base, "__abstractmethods__", ())):
             usual, own = getattr(base, name, None), inspect.getattr_static(cls, name)
             if usual is not None and own is not usual:
-                parameters = [
-                    inspect.Parameter(p.name, p.kind, default=p.default)
-                    for p in inspect.signature(usual).parameters.values()
-                ]
+                parameters = [p.replace(annotation=p.empty) for p in inspect.signature(usual).parameters.values()]
                 written = f"def {name}{inspect.Signature(parameters)}"
                 check_function(cls.__name__, name, own, written, parameters[1:], cls)
 

@@ -10,6 +10,8 @@ from minidl._core.texts import legible
 
 # A sign may come first; "0.weight" is no number. (Compiled when it is used: a millisecond of start-up.)
 _NUMBER = r"\W?\s?\d(?!\d*\.[^\W\d])|not a number$|-?infinity$|-?$"
+# More digits than these claim too much, where one float of a column needs many decimals and another does not.
+_MOST_DIGITS = 6
 _WORDS = {"nan": "not a number", "inf": "infinity", "-inf": "-infinity"}
 
 
@@ -25,6 +27,32 @@ def cell(value: Any) -> str:
         text = f"{value:.4g}"
         return _WORDS.get(text, text)
     return legible(str(value))
+
+
+def cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
+    """Return all cells as texts; floats in a column of numbers get the same decimals, so that their points line up.
+
+    Where some are far smaller than others, each keeps its own four digits instead.
+
+    Examples
+    --------
+    >>> cells([["SGD", 1.9], ["Adam", 1.899], ["none", None]])
+    [['SGD', '1.900'], ['Adam', '1.899'], ['none', '-']]
+    """
+    columns = map(_column, zip(*rows, strict=True))
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _column(values: Sequence[Any]) -> list[str]:
+    texts = [cell(value) for value in values]
+    floats = {i: v for i, v in enumerate(values) if isinstance(v, float | np.floating) and np.isfinite(v)}
+    if any("e" in texts[i] for i in floats) or number_columns([*zip(texts)], 1) != [True]:
+        return texts
+    decimals = max((len(texts[i].partition(".")[2]) for i in floats), default=0)
+    aligned = {i: f"{value:.{decimals}f}" for i, value in floats.items()}
+    if any(len(text.replace(".", "").lstrip("-0")) > _MOST_DIGITS for text in aligned.values()):
+        return texts
+    return [aligned.get(i, text) for i, text in enumerate(texts)]
 
 
 def number_columns(rows: Sequence[Sequence[str]], columns: int) -> list[bool]:
@@ -43,22 +71,22 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     dense            12
     softmax           0
     """
-    cells = [[cell(value) for value in row] for row in rows]
+    texts = cells(rows)
     header = [legible(name) for name in header]
     columns = []
-    for number, *texts in zip(number_columns(cells, len(header)), header, *cells, strict=True):
-        width = max(map(len, texts))
-        columns.append([text.rjust(width) if number else text.ljust(width) for text in texts])
+    for number, *column in zip(number_columns(texts, len(header)), header, *texts, strict=True):
+        width = max(map(len, column))
+        columns.append([text.rjust(width) if number else text.ljust(width) for text in column])
     return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Return a ``<table>`` whose texts are taken literally; columns of numbers have the class ``number``."""
-    cells = [[cell(value) for value in row] for row in rows]
-    kinds = [' class="number"' if number else "" for number in number_columns(cells, len(header))]
+    texts = cells(rows)
+    kinds = [' class="number"' if number else "" for number in number_columns(texts, len(header))]
     head = (f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(header, kinds, strict=True))
     lines = [f"<table><thead><tr>{''.join(head)}</tr></thead>", "<tbody>"]
-    for row in cells:
+    for row in texts:
         lines.append(f"<tr>{''.join(f'<td{k}>{escape(text)}</td>' for text, k in zip(row, kinds, strict=True))}</tr>")
     return "\n".join([*lines, "</tbody></table>"])
 

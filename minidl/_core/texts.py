@@ -1,6 +1,7 @@
 """Texts: what no terminal, page or picture can show is refused in a name, and replaced in what comes from elsewhere."""
 
 import re
+from collections.abc import Iterable
 
 from minidl._core.errors import InputError
 
@@ -27,3 +28,63 @@ def legible(text: str) -> str:
     '\ufffd[31mred'
     """
     return re.sub(_UNSHOWABLE, "\ufffd", text)
+
+
+def distinct_labels(names: Iterable[object], most: int) -> list[str]:
+    """Return each name on one line of at most `most` characters, cut so that different names stay different.
+
+    Names of the same build, such as ``lam=0.1, eta=0.01, seed=0``, lose the words that they all share; others, and what
+    is still too long, lose their middle. Names that differ in the lost part alone are numbered.
+
+    Examples
+    --------
+    >>> distinct_labels(["lam=0, data=cifar10, seed=1", "lam=1, data=cifar10, seed=1"], 20)
+    ['lam=0, data=…', 'lam=1, data=…']
+    >>> distinct_labels(["Labrador retriever"], 12)
+    ['Labrad…iever']
+    """
+    texts = [legible(" ".join(str(name).split())) for name in names]
+    labels = [_cut(text, most) for text in _without_shared_words(texts, most)]
+    places: dict[str, list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, []).append(place)
+    taken = {*places}
+    for label, group in places.items():
+        different = list(dict.fromkeys(texts[place] for place in group))
+        if len(different) > 1:
+            # Among themselves they may share more words than all names do.
+            own = [_cut(text, most) for text in _without_shared_words(different, most)]
+            if len(set(own)) < len(own) or not taken.isdisjoint({*own} - {label}):
+                ends = [f" ({number})" for number in range(1, len(own) + 1)]
+                own = [_cut(label, most - len(end)) + end for end in ends]
+            taken |= {*own}
+            for place in group:
+                labels[place] = own[different.index(texts[place])]
+    return labels
+
+
+def _without_shared_words(texts: list[str], most: int) -> list[str]:
+    """Return texts of equally many words without those that all share, until they fit.
+
+    What is farthest from a word that differs goes first; of two as far the later one, lest "seed=" lose its number.
+    """
+    # A number is one word.
+    words = [re.findall(r"(?:\d+\.\d+|\w+)\W*|\W+", text) for text in texts]
+    if len(words) < 2 or len({*map(len, words)}) > 1:
+        return texts
+    columns = list(zip(*words, strict=True))
+    shared = [place for place, column in enumerate(columns) if len({*column}) == 1]
+    differing = [place for place in range(len(columns)) if place not in shared] or [0]
+    for place in sorted(shared, key=lambda place: -min(abs(place - other + 0.25) for other in differing)):
+        if max(map(len, texts)) <= most:
+            break
+        for row in words:
+            row[place] = "…"
+        texts = [re.sub("…+", "…", "".join(row)) for row in words]
+    return texts
+
+
+def _cut(text: str, most: int) -> str:
+    """Return the text without its middle if it has more than `most` characters."""
+    tail = (most - 1) // 2
+    return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"

@@ -3,6 +3,7 @@
 SUBJECT is MODULE:NAME or FILE.py:NAME, where NAME is a function without arguments, or what it would return:
   a Layer, Loss, Regularizer or Model, of which --input-shape says what it is given; or
   (layer, x), (loss, outputs, targets), (regularizer, w), (model, x, y).
+
 The module is imported, which runs it; modules are looked for in the current folder first.
 
 Several subjects give a table with the points of each. Each then runs in a process of its own, which ends after

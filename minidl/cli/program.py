@@ -11,11 +11,14 @@ exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted
 """
 
 import argparse
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
+from minidl._core.bars import coloured
 from minidl._core.spelling import nearest
 from minidl.cli import checkgrad, data, report, show, verify
 from minidl.cli.ending import Answer, ended, print_json
@@ -43,7 +46,7 @@ def _status(options: argparse.Namespace) -> int:
     if options.json:
         print_json(answer.document)
     elif answer.text:
-        print(answer.text)
+        print(coloured(answer.text))
     return 0 if answer.good else 1
 
 
@@ -61,8 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Help(argparse.HelpFormatter):
+    """Paragraphs and indented lines are as wide as the terminal; what is indented stays on lines of its own."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = re.sub(r"(?<=\S)\n(?=\S)", " ", text.strip("\n")).splitlines()
+        return "\n".join(textwrap.fill(line, width, subsequent_indent="    " * line.startswith(" ")) for line in lines)
+
+
 def _texts(docstring: str | None) -> dict[str, Any]:
     """Return what a parser says before its options and, from the examples on, after them."""
     about, colon, examples = (docstring or "").partition("examples:\n")
-    formatter = argparse.RawDescriptionHelpFormatter
-    return {"description": about, "epilog": f"{colon}{examples}", "formatter_class": formatter}
+    return {"description": about, "epilog": f"{colon}{examples}", "formatter_class": _Help}

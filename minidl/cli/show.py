@@ -26,19 +26,23 @@ from minidl.cli.ending import Answer
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.trial import read_trials, row_of
 from minidl.training.checkpoint import read_checkpoint
+from minidl.training.compare import compare_runs
 from minidl.training.history import History
+
+# Rows of one file.
+_SHOWN = 20
 
 HELP = "what is in a run's folder, or in one file of it"
 
 
 class Content(NamedTuple):
-    """What is in a file: `columns` of the `last` rows are for people, all of it is for programs."""
+    """What is in a file: `columns` of the last rows are for people, all of it is for programs."""
 
     kind: str
     facts: dict[str, Any]
     rows: Sequence[Mapping[str, Any]] = ()
     columns: Sequence[str] = ()
-    last: int = 20
+    history: History | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +68,13 @@ def run(options: argparse.Namespace) -> Answer:
         raise DataError(f"{path}: expected a file that a run writes: .json, .jsonl, .csv or .safetensors")
     files = {name: {"kind": c.kind, **c.facts, "rows": c.rows} for name, c in contents.items()}
     document = {"path": str(path), "files": files, "damaged": damaged, "others": others}
-    parts = [_described(name, content) for name, content in contents.items()]
+    # The table that one has come for stands first, and each history of a folder is a row of the next one.
+    parts = [_described(name, content) for name, content in contents.items() if content.kind == "results"]
+    runs = {_printable(name): c.history for name, c in contents.items() if c.history is not None and path.is_dir()}
+    if runs:
+        parts.append("\n".join(["histories: the last epoch, and the best", *_indented(str(compare_runs(runs)))]))
+    done = {"results", *["history"] * path.is_dir()}
+    parts += [_described(name, content) for name, content in contents.items() if content.kind not in done]
     if damaged:
         parts.append("\n".join(_printable(f"{name}: DAMAGED: {fault}") for name, fault in damaged.items()))
     if others:
@@ -75,14 +85,18 @@ def run(options: argparse.Namespace) -> Answer:
 
 def _described(name: str, content: Content) -> str:
     lines = [f"{name}: {content.kind}", *(f"  {key}: {cell(value)}" for key, value in content.facts.items())]
-    rows = content.rows[-content.last :]
+    rows = content.rows[-_SHOWN:]
     if len(rows) < len(content.rows):
         lines.append(f"  the last {len(rows)} of {len(content.rows)}:")
     if rows:
         header = list(content.columns or dict.fromkeys(column for row in rows for column in row))
-        cells = [[_printable(cell(row.get(column))) for column in header] for row in rows]
-        lines += [f"  {line}" for line in text_table([*map(_printable, header)], cells).splitlines()]
+        table = [[_printable(v) if isinstance(v := row.get(name), str) else v for name in header] for row in rows]
+        lines += _indented(text_table([*map(_printable, header)], table))
     return "\n".join(map(_printable, lines))
+
+
+def _indented(table: str) -> list[str]:
+    return [f"  {line}" for line in table.splitlines()]
 
 
 def _printable(text: str) -> str:
@@ -140,7 +154,7 @@ def _history(history: History) -> Content:
     # Asked for once, since it looks through all rows.
     columns = history.columns
     rows = [{name: row.get(name) for name in columns} for row in history.rows]
-    return Content("history", {"epochs": len(history)}, rows, last=5)
+    return Content("history", {"epochs": len(history)}, rows, history=history)
 
 
 def _lines(path: Path) -> Content:

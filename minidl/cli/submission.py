@@ -65,7 +65,7 @@ def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]
     reasons = {}
     if not report.ok:
         finding = f"{report.verdict.name}: {[*report.findings, report.verdict.value][0]}"
-        reasons = {"gradient": finding, "contract": "not decided, as the gradient is wrong"}
+        reasons = {"gradient": finding, "contract": "not decided, because the gradient did not pass"}
         # Some of its rules are checked before any values are, the others after all of these were right.
         if report.compared and report.verdict in (dl.Verdict.FAIL_CONTRACT, dl.Verdict.STATE_CHANGED):
             reasons = {"contract": finding}

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from minidl._core.attributes import Declared
-from minidl._core.checks import as_array, as_count, as_number, check_returned, check_type
+from minidl._core.checks import as_array, as_count, as_fraction, as_number, as_pair, check_returned, check_type
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.randomness import as_generator, keyed_generator
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array, Seed
+
+__all__ = ["Augmentation", "Brightness", "Contrast", "Cutout", "Mirror", "RandomCrop", "Shift"]
 
 
 class Augmentation(Declared, ABC):
@@ -57,7 +59,7 @@ class Mirror(Augmentation):
     """Swap left and right with the given probability; also known as horizontal flip."""
 
     def __init__(self, probability: float = 0.5) -> None:
-        self.probability = _share("probability", probability)
+        self.probability = as_fraction("probability", probability, or_one=True)
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
         """Return whether each image is mirrored, shape (n,)."""
@@ -113,10 +115,7 @@ class RandomCrop(Augmentation):
     """
 
     def __init__(self, size: int | tuple[int, int], padding: int = 0, fill: float = 0.0) -> None:
-        sides = size if isinstance(size, tuple | list) else (size, size)
-        if len(sides) != 2:
-            raise InputError(f"size: expected an integer or (height, width), got {size!r:.80}")
-        self.size = as_count("size", sides[0]), as_count("size", sides[1])
+        self.size = as_pair("size", size)
         self.padding = as_count("padding", padding, 0)
         self.fill = as_number("fill", fill)
 
@@ -200,7 +199,7 @@ class Contrast(Augmentation):
     """
 
     def __init__(self, amount: float) -> None:
-        self.amount = _share("amount", amount)
+        self.amount = as_fraction("amount", amount, or_one=True)
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
         """Return f of each image, shape (n,)."""
@@ -258,12 +257,6 @@ def check_augmentations(where: str, augment: Any, x: Array) -> None:
         check_type(where, f"augment[{i}]", augmentation, Augmentation)
     if augment:
         check_images(f"{where}: augment", x)
-
-
-def _share(name: str, value: float) -> float:
-    if (number := as_number(name, value, 0)) > 1:
-        raise InputError(f"{name}: expected a number from 0 to 1, got {value!r:.80}")
-    return number
 
 
 def _fill(owner: Augmentation, images: Array, fill: float) -> Array:

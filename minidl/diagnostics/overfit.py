@@ -24,10 +24,7 @@ _LEARNT = 0.01
 
 _NO_PARAMETER = "the model has no parameters, so that there is nothing to learn"
 _FROZEN = "every parameter is frozen: call unfreeze() on the layers that are to learn"
-_NOT_FELT = (
-    "every gradient is zero, so that nothing can move: are all hidden units dead (dl.dead_units tells), all weights "
-    "zero, or does a backward return zeros?"
-)
+_NOT_FELT = "every gradient is zero: are all hidden units dead (see dl.dead_units), or all weights zero?"
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidl._core.checks import check_type
+from minidl._core.reprs import counted
 from minidl._core.tables import html_table
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.diagnostics.common import working_copy
@@ -45,7 +46,7 @@ class SanityReport:
     def sentence(self) -> str:
         """How many faults and warnings there are."""
         bad = [found for found in (self.faults, self.warnings) if found]
-        told = [f"{len(found)} {found[0].verdict}{'s' if len(found) > 1 else ''}" for found in bad]
+        told = [counted(len(found), found[0].verdict) for found in bad]
         return f"sanity check: {' and '.join(told) or 'nothing looks wrong'}"
 
     def __bool__(self) -> bool:

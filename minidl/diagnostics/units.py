@@ -88,8 +88,7 @@ class UnitReport:
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [
-            (r.path or "-", r.kind, str(r.units), *(f"{n} ({n / r.units:.0%})" for n in (r.dead, r.saturated)))
-            for r in self.layers
+            (r.path or "-", r.kind, str(r.units), *(f"{n} ({n / r.units:.0%})" for n in r[3:])) for r in self.layers
         ]
 
 

@@ -268,18 +268,14 @@ def _results_of_model(model: Model, x: Array, y: Any, cast: Cast) -> Arrays:
     return results | {path: p.grad for path, p in twin.parameters.items()}
 
 
-def behaviour_of_model(model: Model, x: Array, y: Any) -> Probes:
+def cost_and_loss_of_model(model: Model, x: Array, y: Any) -> None:
     """What compute_gradients returns is the cost and the loss, in this order."""
-
-    def returns_cost_and_loss() -> None:
-        snapshot = Snapshot(model.network)
-        terms = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
-        snapshot.restore()
-        for name, got, compute in zip(("cost", "loss"), terms, (model.compute_cost, model.compute_loss), strict=True):
-            if not np.isclose(got, wanted := compute(x, y), rtol=1e-9, atol=1e-15):
-                fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
-
-    return [returns_cost_and_loss]
+    snapshot = Snapshot(model.network)
+    terms = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
+    snapshot.restore()
+    for name, got, compute in zip(("cost", "loss"), terms, (model.compute_cost, model.compute_loss), strict=True):
+        if not np.isclose(got, wanted := compute(x, y), rtol=1e-9, atol=1e-15):
+            fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
 
 
 def precision_of_model(model: Model, x: Array, y: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.attributes import explained
+from minidl._core.attributes import explained, is_function
 from minidl._core.bars import new_bar, verbosity
 from minidl._core.checks import as_array, as_count, as_number, check_finite, check_type, copied
 from minidl._core.errors import InputError
@@ -65,7 +65,7 @@ def check_layer(
     """
     check_type("check_layer", "layer", layer, Layer)
     x = _batch("x", x)
-    run = _Run("check_layer", {"layer": layer, "x": x}, f"x of shape {x.shape}", (seed, every_entry, max_seconds))
+    run = _Run("check_layer", {"layer": layer, "x": x}, (seed, every_entry, max_seconds))
     probes = layer_probes.purity_of_layer, subjects.LayerSubject, layer_probes.behaviour_of_layer
     return run.through(*probes, copied("check_layer: layer", layer).astype(np.float64), x, run.rng)
 
@@ -83,8 +83,7 @@ def check_loss(
     """Check a loss's gradient with respect to its outputs, and its contract, also in float32; see `check_layer`."""
     check_type("check_loss", "loss", loss, Loss)
     z = _batch("outputs", outputs)
-    inputs = {"loss": loss, "outputs": z, "targets": targets}
-    run = _Run("check_loss", inputs, f"outputs of shape {z.shape}", (seed, every_entry, max_seconds))
+    run = _Run("check_loss", {"loss": loss, "outputs": z, "targets": targets}, (seed, every_entry, max_seconds))
     probes = call_probes.purity_of_loss, subjects.of_loss, call_probes.behaviour_of_loss
     return run.through(*probes, copied("check_loss: loss", loss), z, targets)
 
@@ -96,12 +95,7 @@ def check_regularizer(
     """Check a regularizer's gradient with respect to the weight `w`, and its contract; see `check_layer`."""
     check_type("check_regularizer", "regularizer", regularizer, Regularizer)
     w = _point("w", w)
-    run = _Run(
-        "check_regularizer",
-        {"regularizer": regularizer, "w": w},
-        f"w of shape {w.shape}",
-        (seed, every_entry, max_seconds),
-    )
+    run = _Run("check_regularizer", {"regularizer": regularizer, "w": w}, (seed, every_entry, max_seconds))
     probes = call_probes.purity_of_regularizer, subjects.of_regularizer, call_probes.behaviour_of_regularizer
     return run.through(*probes, copied("check_regularizer: regularizer", regularizer), w)
 
@@ -138,14 +132,13 @@ def check_function(
     'FAIL_VALUE'
     """
     for name, value in [("f", f), ("vjp", vjp)]:
-        if not callable(value):
+        if not is_function(value):
             raise InputError(f"check_function: expected {name} to be callable, got {value!r:.80}")
     points = {f"argument {i}": _point(f"argument {i}", argument) for i, argument in enumerate(arguments)}
     if not points:
         raise InputError("check_function: expected at least one argument to differentiate by")
-    shapes = ", ".join(str(point.shape) for point in points.values())
     inputs = {"f": f, "vjp": vjp} | {name.replace(" ", "_"): point for name, point in points.items()}
-    run = _Run("check_function", inputs, f"arguments of shape {shapes}", (seed, every_entry, max_seconds))
+    run = _Run("check_function", inputs, (seed, every_entry, max_seconds))
     probes = call_probes.purity_of_function, subjects.FunctionSubject, call_probes.behaviour_of_function
     return run.through(*probes, f, vjp, points, run.rng)
 
@@ -163,9 +156,7 @@ def check_model(
     # As `Model.forward` casts it: of a model only parameters are moved, so x may be whole numbers.
     x = as_array("x", x)
     x = _batch("x", x if x.dtype.kind == "f" else x.astype(np.float64))
-    run = _Run(
-        "check_model", {"model": model, "x": x, "y": y}, f"x of shape {x.shape}", (seed, every_entry, max_seconds)
-    )
+    run = _Run("check_model", {"model": model, "x": x, "y": y}, (seed, every_entry, max_seconds))
     twin = copied("check_model: model", model).astype(np.float64)
     given = subjects.move_parameters(twin.parameters, run.rng)
 
@@ -178,7 +169,7 @@ def check_model(
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
-        terms = call_probes.behaviour_of_model(twin, x, y) if as_predicted() else []
+        terms = [partial(call_probes.cost_and_loss_of_model, twin, x, y)] * as_predicted()
         return [*terms, partial(call_probes.precision_of_model, twin, x, y)]
 
     def whole(twin: Model, x: Array, y: Any) -> subjects.Subject | None:
@@ -199,7 +190,7 @@ Options = tuple[int, bool, float | None]
 class _Run:
     """One check on its way: what it is called, and what it has cost so far."""
 
-    def __init__(self, name: str, inputs: dict[str, Any], point: str, options: Options) -> None:
+    def __init__(self, name: str, inputs: dict[str, Any], options: Options) -> None:
         seed, every_entry, max_seconds = options
         self.seed = as_count("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
@@ -211,8 +202,9 @@ class _Run:
         self.reproduce = f"{name}({', '.join([*sources.values(), *keywords])})"
         if same:
             self.reproduce += f"  # with the same {same}"
-        first = next(iter(inputs.values()))
-        self.subject = f"{name}({_text(first):.80}, {point})"
+        checked, *others = inputs.items()
+        points = [f"{k} of shape {v.shape}" for k, v in others if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+        self.subject = f"{name}({', '.join([_text(checked[1])[:80], *points])})"
         self.start = perf_counter()
         self.deadline = math.inf
         if max_seconds is not None:

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from minidl._core import errors
+from minidl._core.reprs import counted
 from minidl._core.tables import escape, html_table
 
 
@@ -37,6 +38,11 @@ _ERRORS = {
     Verdict.INCONCLUSIVE: errors.InconclusiveError,
     Verdict.VACUOUS: errors.VacuousError,
 }
+
+
+_UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.VACUOUS)
+# White text on each has a contrast of more than 5:1.
+_GREEN, _AMBER, _RED = "#17743a", "#8a5a00", "#b3261e"
 
 
 @dataclass(frozen=True)
@@ -143,17 +149,20 @@ class GradientReport:
         return self.ok
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict.name}  {self.subject}", f"  {self.verdict.value}"]
+        lines = [f"{self._headline()}  {self.subject}"]
+        lines += [f"  {self.verdict.value}"] if self.ok else []
         lines += [f"  - {finding}"[:200] for finding in self._first_findings()]
         lines += [f"  {remark}" for remark in self._remarks()]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        findings = f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}"
+        findings = counted(len(self.findings), "finding")
         return f"GradientReport({self.verdict.name}, {self.subject}, {self.compared} compared, {findings})"
 
     def _repr_html_(self) -> str:
-        lines = [f"<p><strong>{self.verdict.name}</strong> {escape(self.subject)}<br>{escape(self.verdict.value)}</p>"]
+        colour = _GREEN if self.ok else _AMBER if self.verdict in _UNDECIDED else _RED
+        badge = f'<strong style="color: white; background: {colour}; padding: 0 0.4em">{self._headline()}</strong>'
+        lines = [f"<p>{badge} {escape(self.subject)}{f'<br>{escape(self.verdict.value)}' if self.ok else ''}</p>"]
         if self.findings:
             lines.append(f"<ul>{''.join(f'<li>{escape(finding)}</li>' for finding in self._first_findings())}</ul>")
         if self.tensors:
@@ -162,6 +171,10 @@ class GradientReport:
             lines.append(html_table(("tensor", "entries", *(key.replace("_", " ") for key in errors)), rows))
         lines.append(f"<p>{'<br>'.join(map(escape, self._remarks()))}</p>")
         return "\n".join(lines)
+
+    def _headline(self) -> str:
+        """Return the verdict, after what is wrong if something is."""
+        return self.verdict.name if self.ok else f"{self.verdict.value} ({self.verdict.name})"
 
     def _first_findings(self) -> list[str]:
         first = [str(finding) for finding in self.findings[:6]]
@@ -172,10 +185,14 @@ class GradientReport:
         """Return what there is to say besides verdict and findings, line by line."""
         lines = []
         if self.compared:
-            errors = f"relative error {self.mean_relative_error:.1e} (mean), {self.max_relative_error:.1e} (max)"
-            if math.isnan(self.max_relative_error):
-                errors = "all of them at kinks"
-            lines.append(f"compared {self.compared} derivatives ({self.nonzero} not zero), {errors}")
+            entries = int(sum(row["entries"] for row in self.tensors.values()))
+            others = "along directions" + ("" if self.verdict is Verdict.PASS else ", at kinks or unclear")
+            kinds = {"of single entries": entries, others: self.compared - entries}
+            parts = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+            lines.append(f"compared {self.compared} derivatives: {parts} ({self.nonzero} not zero)")
+            errors = f"{self.mean_relative_error:.1e} (mean), {self.max_relative_error:.1e} (max)"
+            unknown = math.isnan(self.max_relative_error)
+            lines.append(f"relative error {'unknown: all at kinks or too small' if unknown else errors}")
         if self.ok:
             lines.append(
                 f"resolution: an error in one entry of {self.resolution:.0e} of the largest would have been refused"

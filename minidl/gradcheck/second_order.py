@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.attributes import is_function
 from minidl._core.checks import as_array
 from minidl._core.errors import InputError
 from minidl._core.types import Array
@@ -83,7 +84,7 @@ def check_hessian_product(
     """
     x = _point("x", x)
     inputs = {"f": f, "gradient": gradient, "hvp": hvp, "x": x}
-    run = _Run("check_hessian_product", inputs, f"x of shape {x.shape}", (seed, every_entry, max_seconds))
+    run = _Run("check_hessian_product", inputs, (seed, every_entry, max_seconds))
     point, vector = {"x": x}, {"v": random_upstream(x.shape, run.rng)}
     calls = {"f": (f, point, ()), "gradient": (gradient, point, x.shape), "hvp": (hvp, point | vector, x.shape)}
 
@@ -150,7 +151,7 @@ def check_row_gradients(
     ((n,),) = counts
     given = {"w": w} | {f"data_{i}": part for i, part in enumerate(rows)}
     inputs = {"f": f, "row_gradients": row_gradients} | given
-    run = _Run("check_row_gradients", inputs, f"w of shape {w.shape}", (seed, every_entry, max_seconds))
+    run = _Run("check_row_gradients", inputs, (seed, every_entry, max_seconds))
     calls = {"f": (f, given, (n,)), "row_gradients": (row_gradients, given, (n, *w.shape))}
 
     def subject(name: str, some: Sequence[int]) -> _Composed:
@@ -178,7 +179,7 @@ def check_row_gradients(
 def _purity(calls: Calls, rng: np.random.Generator) -> None:
     """Two calls agree whatever was called between, nothing handed in is changed, and shapes are right."""
     for name, (function, arguments, shape) in calls.items():
-        if not callable(function):
+        if not is_function(function):
             raise InputError(f"expected {name} to be callable, got {function!r:.80}")
         given = {key: argument.copy() for key, argument in arguments.items()}
         call = partial(_after_others, calls, rng, name, given)

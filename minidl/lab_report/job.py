@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 import minidl as dl
-from minidl._core.bars import say
+from minidl._core.bars import coloured, say
 from minidl._core.types import Array
 from minidl._storage.files import make_folder
 from minidl.lab_report.document import print_accuracies, write_report
@@ -82,7 +82,7 @@ def check_gradients(x: Array, y: Array, options: argparse.Namespace) -> list[Gra
         say(f"Checking {entries:,} gradients, λ = {lam:g}: {'about 10' if entries > 10_000 else 'a few'} seconds")
         report = dl.check_model(model, x, y, seed=options.seed, every_entry=True)
         found = [GradientCheck(lam, name, report, x.shape) for name in report.tensors]
-        print(*(f"Gradient check: {check}" for check in found), sep="\n")
+        print(*(coloured(f"Gradient check: {check}") for check in found), sep="\n")
         report.assert_ok()
         checks += found
     return checks

@@ -20,10 +20,8 @@ def limited_outputs(network: Layer, loss: Loss) -> str:
         if loss.takes_logits and low > -_FREE:
             limits = f"between {low:g} and {high:g}" if high < _FREE else f"never below {low:g}"
             advice = "; Model.predict_proba returns probabilities" if (low, high) == (0, 1) else ""
-            return (
-                f"the network ends with {layer!r:.80}, whose outputs are {limits}, but {loss!r:.80} takes logits, "
-                f"which may be any numbers: leave this layer out{advice}"
-            )
+            end = f"the network ends with {layer!r:.80}, whose outputs are {limits}"
+            return f"{end}, but {loss!r:.80} takes logits, which may be any numbers: leave this layer out{advice}"
     return ""
 
 

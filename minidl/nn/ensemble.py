@@ -8,6 +8,7 @@ import numpy as np
 from minidl._core.attributes import Declared
 from minidl._core.checks import as_array, check_type
 from minidl._core.errors import InputError, ShapeError
+from minidl._core.reprs import counted
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.batches import of_outputs
@@ -44,20 +45,13 @@ class Ensemble(Declared):
         for i, model in enumerate(models):
             check_type("Ensemble", f"models[{i}]", model, Model)
             if vote == "mean" and type(model.loss).probabilities is Loss.probabilities:
-                raise InputError(
-                    f"Ensemble: expected models[{i}] to have a loss with probabilities, got {model.loss!r}; "
-                    "vote='majority' needs none"
-                )
+                raise InputError(f"models[{i}]: its loss {model.loss!r} has no probabilities; pass vote='majority'")
         if not models or vote not in ("mean", "majority"):
-            raise InputError(
-                f"Ensemble: expected at least one model, and vote 'mean' or 'majority', got {len(models)} and {vote!r}"
-            )
+            raise InputError(f"Ensemble: expected models, vote 'mean' or 'majority'; got {len(models)} and {vote!r}")
         # A shallow copy of a model has the same network, and one of the same layers the same parameters.
         if len({frozenset(map(id, m.parameters.values())) or id(m.network) for m in models}) < len(models):
-            raise InputError(
-                "Ensemble: expected different models, got one twice, or two of one network; "
-                "keep snapshots by copy.deepcopy(model)"
-            )
+            hint = "keep snapshots by copy.deepcopy(model)"
+            raise InputError(f"Ensemble: expected different models, got one twice, or two of one network; {hint}")
         self.models = list(models)
         self.vote = vote
 
@@ -89,15 +83,12 @@ class Ensemble(Declared):
         labels = as_array("predictions", of_outputs(model.loss.predict, outputs))
         wide = outputs.ndim == 2 and outputs.shape[1] > 1
         if not wide or labels.shape != outputs.shape[:1] or labels.dtype.kind not in "iu":
-            raise InputError(
-                f"Ensemble: expected models[{i}] to predict one class a row from outputs of shape (n, classes >= 2), "
-                f"got outputs of shape {outputs.shape} and {labels.dtype} predictions of shape {labels.shape} from "
-                f"{model.loss!r}"
-            )
+            wanted = "one class a row, from outputs (n, classes >= 2)"
+            got = f"{labels.dtype} {labels.shape} from outputs {outputs.shape} and {model.loss!r}"
+            raise InputError(f"models[{i}]: expected predictions of {wanted}, got {got}")
         if self.vote == "majority":
             return np.eye(outputs.shape[1])[labels]
         return of_outputs(model.loss.probabilities, outputs)
 
     def __repr__(self) -> str:
-        count = len(self.models)
-        return f"Ensemble({count} model{'' if count == 1 else 's'}, vote={self.vote!r})"
+        return f"Ensemble({counted(len(self.models), 'model')}, vote={self.vote!r})"

@@ -16,6 +16,8 @@ from minidl._core.randomness import as_generator
 from minidl._core.reprs import constructor_call
 from minidl._core.types import Array, Seed
 
+__all__ = ["Constant", "He", "Initializer", "LeCun", "Normal", "Orthogonal", "Uniform", "Xavier", "Zeros"]
+
 
 class Initializer(Declared, ABC):
     """A rule that draws an array of a given shape."""

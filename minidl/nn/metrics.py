@@ -10,6 +10,16 @@ from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.texts import check_text
 from minidl._core.types import Array
 
+__all__ = [
+    "accuracy",
+    "confusion_matrix",
+    "mean_true_class_probability",
+    "most_confused",
+    "per_class_accuracy",
+    "top_k_accuracy",
+    "true_class_probabilities",
+]
+
 
 def accuracy(predictions: Any, targets: Any) -> float:
     """Return the share of rows whose predicted class is the target, in [0, 1].
@@ -33,9 +43,7 @@ def accuracy(predictions: Any, targets: Any) -> float:
     """
     predictions, targets = as_array("predictions", predictions), as_array("targets", targets)
     if predictions.ndim != 1 or predictions.shape != targets.shape or len(targets) == 0:
-        raise ShapeError(
-            f"accuracy: expected predictions and targets of one shape (n,), got {predictions.shape} and {targets.shape}"
-        )
+        raise ShapeError(f"accuracy: expected labels of one shape (n,), got {predictions.shape} and {targets.shape}")
     for name, labels in (("predictions", predictions), ("targets", targets)):
         if labels.dtype.kind not in "iu":
             raise no_integers("accuracy", name, labels)
@@ -105,10 +113,7 @@ def true_class_probabilities(probabilities: Any, targets: Any) -> Array:
     p = _as_score_rows("true_class_probabilities", "probabilities", probabilities)
     targets = as_labels("true_class_probabilities", "targets", targets, *p.shape)
     if not (p.min() >= 0 and p.max() <= 1):
-        raise InputError(
-            f"true_class_probabilities: expected probabilities in [0, 1], got {p.min()} to {p.max()}; "
-            "logits become probabilities by loss.probabilities"
-        )
+        raise InputError(f"probabilities: expected 0 to 1, got {p.min()} to {p.max()}; call loss.probabilities")
     return p[np.arange(len(targets)), targets]
 
 

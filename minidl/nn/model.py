@@ -118,10 +118,8 @@ class Model(Uncallable):
         now = self.network.named_parameters()
         for path in now | self._parameters:
             if now.get(path) is not self._parameters.get(path):
-                raise InputError(
-                    f"Model: parameter {path!r} of the network was made or exchanged after the Model, so is untrained; "
-                    "register parameters and layers in constructors, and make the Model after that"
-                )
+                hint = "register it in a constructor, and make the Model after that"
+                raise InputError(f"Model: parameter {path!r} was made after the Model, so it is untrained; {hint}")
 
     @quietly
     def forward(self, x: Any, train: bool = False) -> Array:
@@ -247,13 +245,14 @@ class Model(Uncallable):
         vars(twin)["dtype"] = as_float_dtype(dtype)
         return twin
 
-    def summary(self, input_shape: int | tuple[int, ...]) -> Summary:
+    def summary(self, input_shape: int | tuple[int, ...] | None = None) -> Summary:
         """Return a table of the layers, for rows of x of `input_shape`, without running data; print it.
 
         Parameters
         ----------
-        input_shape : tuple of int, or int
-            Of one row, without the batch axis; an int is that of flat rows.
+        input_shape : tuple of int, int, or None
+            Of one row, without the batch axis; an int is that of flat rows. May be left out where the first layer is a
+            `Dense`, which has a fixed number of features.
         """
         return summarize(self.network, input_shape)
 
@@ -332,9 +331,7 @@ class Model(Uncallable):
         ]
         if faults:
             hint = "; none is rounded: load them into model.astype(numpy.float64)" if shapes_fit else ""
-            raise CheckpointError(
-                f"{source}: these weights are not of {self!r:.80}: it has {'; '.join(faults[:8])}{hint}"
-            )
+            raise CheckpointError(f"{source}: not the weights of {self!r:.80}: it has {'; '.join(faults[:8])}{hint}")
 
     def _arrays(self) -> dict[str, Array]:
         """Return every parameter's value and every buffer by its path."""

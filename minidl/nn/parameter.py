@@ -155,10 +155,8 @@ class ByPath(dict[str, T]):
     """What a network has, by path: nothing can be put in here, since no layer would have it. A copy is a plain dict."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise InputError(
-            "a model has what its layers have; change values in place: model.parameters[path].value[...] = array, or "
-            "pass another dict to model.set_weights"
-        )
+        way = "model.parameters[path].value[...] = array, or pass another dict to model.set_weights"
+        raise InputError(f"a model has what its layers have; change values in place: {way}")
 
     def __call__(self) -> NoReturn:
         raise TypeError("parameters and buffers are dicts by path: write model.parameters, without ()")
@@ -215,10 +213,8 @@ class ForwardMemory(Uncallable):
         """
         kept, y_shape = self._kept, self._y_shape
         if kept is None:
-            raise CallOrderError(
-                f"{self!r}: backward needs a forward before it (a layer's with train=True), and each forward allows "
-                "one backward"
-            )
+            hint = "each forward allows one backward"
+            raise CallOrderError(f"{self!r}: backward needs a forward before it (a layer's with train=True); {hint}")
         vars(self)["_kept"] = None
         if dy is not None and y_shape is not None and dy.shape != y_shape:
             raise misfit(self, "dy", y_shape, dy.shape)

@@ -55,16 +55,12 @@ def check_registered(network: Layer, loss: Loss, regularizer: Regularizer | None
     """Refuse a parameter or layer that looks as if it were trained and is not."""
     for path, layer, name, part in unregistered(network):
         place = f", at {path[:-1]!r}," if path else ""
-        raise InputError(
-            f"Model: {layer!r:.80}{place} keeps {part!r:.80} as its attribute {name} alone, so it is never trained nor "
-            f"saved; write in its constructor: {line_to_write(name, part)}"
-        )
+        hint = f"so it is never trained nor saved; write in its constructor: {line_to_write(name, part)}"
+        raise InputError(f"Model: {layer!r:.80}{place} keeps {part!r:.80} as its attribute {name} alone, {hint}")
     known = {id(parameter) for parameter in network.named_parameters().values()}
     for owner in (loss, regularizer):
         for name, value in vars(owner).items() if owner is not None else ():
             for index, part in found_in(value, Parameter):
                 if part.trainable and id(part) not in known:
-                    raise InputError(
-                        f"Model: {owner!r:.80} keeps {part!r:.80} as its attribute {name}{index}, and only parameters "
-                        "of the network are trained; add_parameter it in a layer, or keep its .value"
-                    )
+                    hint = "it is not trained: add_parameter it in a layer, or keep its .value"
+                    raise InputError(f"Model: {owner!r:.80} keeps {part!r:.80} as its attribute {name}{index}; {hint}")

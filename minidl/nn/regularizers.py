@@ -10,6 +10,8 @@ from minidl._core.checks import as_number
 from minidl._core.reprs import constructor_call, told
 from minidl._core.types import Array
 
+__all__ = ["L1", "L2", "ElasticNet", "Regularizer"]
+
 
 class Regularizer(Uncallable, ABC):
     """A penalty on one parameter's value; the model adds it up over the penalized parameters."""

@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from minidl._core.checks import as_count
-from minidl._core.errors import ShapeError
+from minidl._core.errors import InputError, ShapeError
 from minidl._core.tables import escape, html_table, text_table
-from minidl.nn.layers import Layer
+from minidl.nn.layers import Dense, Layer, Sequential
 
 _HEADER = ("layer", "kind", "output shape", "parameters")
 
@@ -26,6 +28,8 @@ class Summary:
     row_bytes : int
         Memory of one row of x and of every layer's output for it. A guide to what a training forward holds for a row,
         and no bound: a layer may keep less than its input and output, or work in more.
+    dtype : str
+        Of the parameters.
     """
 
     rows: list[tuple[str, str, tuple[int, ...], int]]
@@ -33,6 +37,7 @@ class Summary:
     trainable: int
     parameter_bytes: int
     row_bytes: int
+    dtype: str = "float32"
 
     def __str__(self) -> str:
         return f"{text_table(_HEADER, self._cells())}\n{self._total()}"
@@ -45,10 +50,9 @@ class Summary:
         return f"{html_table(_HEADER, self._cells())}\n<p>{escape(self._total())}</p>"
 
     def _total(self) -> str:
-        return (
-            f"{parameter_count(self.parameters, self.trainable)}, {_size(self.parameter_bytes)} with gradients and "
-            f"buffers; x and all outputs take {_size(self.row_bytes)} a row"
-        )
+        numbers = f"{parameter_count(self.parameters, self.trainable)}, {self.dtype}"
+        memory = f"{_size(self.parameter_bytes)} with gradients and buffers"
+        return f"{numbers}; {memory}; x and all outputs take {_size(self.row_bytes)} per row"
 
     def _cells(self) -> list[tuple[str, str, str, str]]:
         return [(path, kind, str(shape), f"{count:,}") for path, kind, shape, count in self.rows]
@@ -67,16 +71,22 @@ def layers_as_html(network: Layer) -> str:
     return html_table(("layer", "kind", "weights", "parameters"), rows)
 
 
-def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:
-    """Return the summary of `network` for rows of x of `input_shape`; an int is that of flat rows.
+def summarize(network: Layer, input_shape: int | tuple[int, ...] | None) -> Summary:
+    """Return the summary of `network` for rows of `input_shape`: an int is that of flat rows, None the first layer's.
 
     Raises
     ------
     InputError
-        If `input_shape` is no shape.
+        If `input_shape` is no shape, or is missing where the first layer takes rows of several shapes.
     ShapeError
         If a layer does not take what comes to it.
     """
+    if input_shape is None:
+        first = next(layer for _, layer in network.walk() if not isinstance(layer, Sequential))
+        if not isinstance(first, Dense):
+            told = f"the first layer, {first!r:.80}, takes rows of several shapes"
+            raise InputError(f"input_shape: {told}; pass the shape of one row of x, such as (32, 32, 3)")
+        input_shape = first.in_features
     sizes = input_shape if isinstance(input_shape, tuple | list) else [input_shape]
     shape = tuple(as_count("input_shape", size) for size in sizes)
     try:
@@ -89,18 +99,20 @@ def summarize(network: Layer, input_shape: int | tuple[int, ...]) -> Summary:
             f"{error}; input_shape is of one row, without the batch axis: did you mean {shape[1:]}?"
         ) from error
     waiting = network.named_parameters()
-    itemsize = max((p.value.itemsize for p in waiting.values()), default=4)
-    parameters, rows, row_bytes = list(waiting.values()), [], math.prod(shape) * itemsize
+    dtypes = (p.value.dtype for p in waiting.values())
+    dtype = max(dtypes, key=lambda dtype: dtype.itemsize, default=np.dtype(np.float32))
+    parameters, rows, row_bytes = list(waiting.values()), [], math.prod(shape) * dtype.itemsize
     for path, layer, output_shape in network.output_shapes(shape):
         own = [waiting.pop(path + name) for name in layer.named_parameters() if path + name in waiting]
         rows.append((path.rstrip(".") or "-", type(layer).__name__, output_shape, sum(p.value.size for p in own)))
-        row_bytes += math.prod(output_shape) * itemsize
+        row_bytes += math.prod(output_shape) * dtype.itemsize
     return Summary(
         rows,
         sum(p.value.size for p in parameters),
         sum(p.value.size for p in parameters if p.trainable),
         sum(2 * p.value.nbytes for p in parameters) + sum(b.nbytes for b in network.named_buffers().values()),
         row_bytes,
+        str(dtype),
     )
 
 
@@ -115,8 +127,9 @@ def takes(network: Layer, input_shape: tuple[int, ...]) -> bool:
 
 
 def parameter_count(total: int, trainable: int) -> str:
-    """Return in words how many numbers there are to train, and how many of them are frozen."""
-    return f"{total:,} parameters" + (f" ({total - trainable:,} frozen)" if trainable < total else "")
+    """Return in words how many numbers there are, and how many of them are trainable and frozen."""
+    split = f" ({trainable:,} trainable, {total - trainable:,} frozen)" if trainable < total else ""
+    return f"{total:,} parameters{split}"
 
 
 def _size(count: float) -> str:

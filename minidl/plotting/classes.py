@@ -10,12 +10,30 @@ from minidl._core.checks import as_array
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array, Axes, Figure
 from minidl.nn.metrics import as_confusion_matrix, most_confused, true_class_probabilities
-from minidl.plotting.style import BLUE, SKY, VERMILLION, begin, class_labels, figure_of, finish, write_inside
+from minidl.plotting.style import (
+    BLUE,
+    SIZE,
+    SKY,
+    VERMILLION,
+    WIDTH,
+    begin,
+    class_labels,
+    figure_of,
+    finish,
+    fold,
+    width_of,
+    write_inside,
+)
+from minidl.plotting.ticks import set_ticks
 
 __all__ = ["plot_confusion_matrix", "plot_most_confused", "plot_per_class_accuracy", "plot_true_class_probability"]
 
-# In points: what would have to be smaller is not written.
+# In points: numbers in cells that would have to be smaller are not written.
 _SMALLEST = 6.0
+# The room of a label beside a bar, in points.
+_LABEL = 125.0
+# Of a confusion matrix, and bars.
+_MOST_CLASSES, _MOST_BARS = 100, 30
 
 
 def plot_confusion_matrix(
@@ -24,7 +42,9 @@ def plot_confusion_matrix(
     """Draw a confusion matrix: a row for each target, a column for each prediction, the darker the more often.
 
     The numbers are written into the cells where there is room, zeros as empty cells; otherwise a bar beside the matrix
-    tells what the shades mean. A class without rows is named so.
+    says what the shades mean, which grow with the square root, and every second or third class is named, and so on. Of
+    more than 100 classes the 20 that are confused most are drawn, and the figure says so. A class without rows is
+    named so.
 
     Parameters
     ----------
@@ -37,7 +57,7 @@ def plot_confusion_matrix(
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure, the larger the more classes.
+        Where to draw; None makes a new figure.
 
     Returns
     -------
@@ -50,47 +70,66 @@ def plot_confusion_matrix(
         If an argument is not as above.
     """
     counts = as_confusion_matrix("plot_confusion_matrix", matrix)
-    classes, rows = len(counts), counts.sum(axis=1, keepdims=True)
-    names = class_labels("plot_confusion_matrix", class_names, classes)
+    rows = counts.sum(axis=1, keepdims=True)
+    names = class_labels("plot_confusion_matrix", class_names, len(counts))
+    names = [f"{name} (no rows)" if total == 0 else name for name, total in zip(names, rows[:, 0], strict=True)]
     shown = counts.astype(np.float64)
     if normalize:
         shown = np.divide(100.0 * counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
     unit = "% of the target's rows" if normalize else "rows"
-    notes = ["predicted class", f"{counts.trace():,} of {counts.sum():,} rows right"]
+    notes = [f"{counts.trace():,} of {counts.sum():,} rows correct"]
     notes += [f"in the cells: {unit}"] if normalize else []
-    if ax is None:
-        side = max(2.6, 0.42 * classes if classes <= 20 else min(9.0, 4.0 + 0.07 * classes))
-    else:
+    if len(counts) > _MOST_CLASSES:
+        kept = _most_confused_classes(counts)
+        notes.append(f"the {len(kept)} of {len(counts):,} classes confused most")
+        shown, names = shown[np.ix_(kept, kept)], [names[k] for k in kept]
+    across, classes = [name.removesuffix(" (no rows)") for name in names], len(names)
+    widest, lying = max(width_of(name, SIZE) for name in names), max(width_of(name, SIZE) for name in across)
+    top = 100.0 if normalize else max(1.0, shown.max())
+    numbers = max(2, len(f"{np.nanmax(shown, initial=0.0):,.0f}"))
+    side = 72 * WIDTH - 40 - widest
+    if ax is not None:
         extent = ax.get_window_extent()
-        side = min(extent.width, extent.height) / figure_of(ax).dpi
-    ax = begin(ax, title, len(notes), (max(5.0, side + 1.6), side + 0.8), wrap=36)
-    _draw_cells(ax, shown, 72 * side / classes, 100.0 if normalize else max(1.0, shown.max()), unit)
-
-    size = max(7.0, min(9.0, 60 * side / classes))
+        side = min(extent.width, extent.height) / figure_of(ax).dpi * 72
+    size = min(SIZE, 0.9 * side / classes / (0.68 * numbers))
+    # A bar of shades takes room from the cells.
+    side -= 0.0 if size >= _SMALLEST else 24 + width_of(f"{top:,.0f}", SIZE)
     # Without room for every name there is one for every second, or third, and so on.
-    step = math.ceil(classes * size * 1.25 / (72 * side))
+    step = math.ceil(1.25 * SIZE * classes / side)
     ticks = np.arange(0, classes, step)
-    across = 90 if max(map(len, names)) > 3 else 0
-    ax.set_xticks(ticks, [names[k] for k in ticks], fontsize=size, rotation=across, parse_math=False)
-    own = [f"{names[k]} (no rows)" if rows[k, 0] == 0 else names[k] for k in ticks]
-    ax.set_yticks(ticks, own, fontsize=size, parse_math=False)
+    upright = lying + 6 > side / classes * step
+    folded = ["predicted class", *(fold(note, 200) for note in notes)]
+    lines = "\n".join(folded).count("\n")
+    ax = begin(ax, title, lines, (side + (lying if upright else SIZE)) / 72 + 0.75, points=190)
+    _draw_cells(ax, shown, size, top, unit)
+    ax.set_xticks(ticks, [across[k] for k in ticks], rotation=90 if upright else 0, parse_math=False)
+    ax.set_yticks(ticks, [names[k] for k in ticks], parse_math=False)
     ax.tick_params(length=0 if step == 1 else 3)
-    return finish(ax, "\n".join(notes), "target class", grid=False, box=True)
+    return finish(ax, "\n".join(folded), "target class", grid=False, box=True)
 
 
-def _draw_cells(ax: Axes, shown: Array, points: float, top: float, unit: str) -> None:
-    """Draw cells so many points wide, darkest at `top`, with their numbers or beside a bar of shades."""
+def _most_confused_classes(counts: Array) -> list[int]:
+    """Return the classes of the most confused pairs, 20 of them, in their own order."""
+    wrong = counts + counts.T
+    np.fill_diagonal(wrong, 0)
+    pairs = np.argsort(-np.triu(wrong), axis=None, kind="stable")[: 20 * len(counts)]
+    classes = dict.fromkeys(np.stack(np.unravel_index(pairs, wrong.shape), axis=1).ravel().tolist())
+    return sorted(list(classes)[:20])
+
+
+def _draw_cells(ax: Axes, shown: Array, size: float, top: float, unit: str) -> None:
+    """Draw cells, darkest at `top`, with their numbers of this size, or beside a bar of shades."""
     from matplotlib import colormaps
     from matplotlib.colors import Normalize, PowerNorm
 
     shades = colormaps["Blues"].with_extremes(bad="0.85")
-    longest = max(2, len(f"{np.nanmax(shown, initial=0.0):,.0f}"))
-    size = min(9.0, 0.9 * points / (0.62 * longest))
     if size < _SMALLEST:
         # Linear shades would show the few of a confused pair as pale as none.
         norm: Normalize = PowerNorm(0.5, 0, top)
-        image = ax.imshow(shown, cmap=shades, norm=norm)
-        figure_of(ax).colorbar(image, ax=ax, shrink=0.7).set_label(unit)
+        bar = figure_of(ax).colorbar(ax.imshow(shown, cmap=shades, norm=norm), ax=ax, shrink=0.8)
+        bar.set_label(f"{unit}, square-root scale", fontsize=SIZE)
+        bar.ax.tick_params(labelsize=SIZE)
+        set_ticks(bar.ax, 0.0, top, whole=True)
         return
     norm = Normalize(0, top)
     ax.imshow(shown, cmap=shades, norm=norm)
@@ -114,7 +153,7 @@ def plot_most_confused(
     class_names : sequence of str
         One a class; without them the classes are numbered from 0.
     count : int
-        How many pairs at most.
+        How many pairs at most; more than 30 are not drawn.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
@@ -130,17 +169,15 @@ def plot_most_confused(
     ShapeError, InputError
         If an argument is not as above.
     """
-    from matplotlib.ticker import MaxNLocator
-
     counts = as_confusion_matrix("plot_most_confused", matrix)
     names = class_labels("plot_most_confused", class_names, len(counts), most=20)
-    pairs = most_confused(counts, names, count)
+    pairs = most_confused(counts, names, min(count, _MOST_BARS))
     labels = [f"{pair.target} as {pair.predicted}" for pair in pairs]
+    if max((width_of(label, SIZE) for label in labels), default=0.0) > _LABEL:
+        labels = [f"{pair.target}\nas {pair.predicted}" for pair in pairs]
     values = np.array([pair.rows for pair in pairs], dtype=np.float64)
     texts = [f"{pair.rows:,} ({100 * pair.share:.0f} %)" for pair in pairs]
-    ax = _bars(labels, values, texts, title=title, ax=ax)
-    ax.set_xlim(0, 1.35 * max([1.0, *values]))
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax = _bars(labels, values, texts, max([1.0, *values]), notes=2, title=title, ax=ax)
     if not pairs:
         ax.set_axis_off()
         write_inside(ax, "no class is taken for another")
@@ -150,7 +187,9 @@ def plot_most_confused(
 def plot_per_class_accuracy(
     shares: Any, *, class_names: Sequence[str] = (), sort: bool = False, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Draw the accuracy within each class as bars, and its mean over the classes as a line.
+    """Draw the accuracy within each class as bars, and its mean over the classes and that of a guess as lines.
+
+    Of more than 30 classes the 15 best and the 15 worst are drawn, and the figure says so.
 
     Parameters
     ----------
@@ -183,37 +222,48 @@ def plot_per_class_accuracy(
         raise InputError("plot_per_class_accuracy: expected shares in [0, 1], or NaN for a class without rows")
     names = class_labels("plot_per_class_accuracy", class_names, len(shares), most=20)
     # NaN goes last.
-    order = np.argsort(-shares, kind="stable") if sort else np.arange(len(shares))
+    best = np.argsort(-shares, kind="stable")
+    order, notes = best if sort else np.arange(len(shares)), ["accuracy within the class"]
+    if len(shares) > _MOST_BARS:
+        notes.append(f"the {_MOST_BARS // 2} highest and {_MOST_BARS // 2} lowest of {len(shares):,} classes")
+        best = best[known[best]]
+        order = order[np.isin(order, [*best[: _MOST_BARS // 2], *best[-_MOST_BARS // 2 :]])]
     texts = [f"{shares[k]:.2f}" if known[k] else "no rows" for k in order]
-    ax = _bars([names[k] for k in order], np.nan_to_num(shares[order]), texts, title=title, ax=ax)
-    ax.set_xlim(0, 1.12)
-    ax.set_xticks(np.linspace(0, 1, 6))
-    notes = ["accuracy within the class (share correct)"]
+    ax = _bars([names[k] for k in order], np.nan_to_num(shares[order]), texts, 1.0, notes=4, title=title, ax=ax)
     if known.any():
         mean = shares[known].mean()
         ax.axvline(mean, color="black", linestyle="--", linewidth=1.4)
-        notes.append(f"dashed: the mean over classes, {mean:.3f}")
-    return finish(ax, "\n".join(notes), "", grid=False)
+        notes.append(f"dashed: mean over classes, {mean:.3f}")
+    ax.axvline(1 / len(shares), color="black", linestyle=":", linewidth=1.4)
+    notes.append(f"dotted: chance, {1 / len(shares):.3g}")
+    return finish(ax, "\n".join(fold(note, 200) for note in notes), "", grid=False)
 
 
-def _bars(labels: Sequence[str], values: Array, texts: Sequence[str], *, title: str, ax: Axes | None) -> Axes:
-    """Return axes with a labelled horizontal bar for each value, from the top down, and a text at its end."""
-    size = max(5.0, 3.4 + 0.075 * max(map(len, labels), default=0)), max(1.0, 0.2 * len(labels))
+def _bars(
+    labels: Sequence[str], values: Array, texts: Sequence[str], top: float, *, notes: int, title: str, ax: Axes | None
+) -> Axes:
+    """Return axes from 0 to `top` with a labelled horizontal bar for each value, from the top down, and its text.
+
+    The texts stand beside the axes, where no bar or line crosses them.
+    """
+    labels = [label if width_of(label, SIZE) <= _LABEL else fold(label, _LABEL) for label in labels]
+    lines = max((label.count("\n") + 1 for label in labels), default=1)
     # The title is centred over the bars, which long labels push aside: it has less room.
-    ax = begin(ax, title, 3, size, wrap=36, points=230)
+    ax = begin(ax, title, notes, max(1.0, 0.2 * lines * len(labels) + 0.3), points=190)
     places = np.arange(len(labels))
-    bars = ax.barh(places, values, height=0.7, color=SKY)
-    # White, lest a line behind a text cross it.
-    ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    ax.bar_label(bars, texts, padding=3, fontsize=8, bbox=ground)
-    ax.set_yticks(places, labels, fontsize=9, parse_math=False)
+    ax.barh(places, values, height=0.7, color=SKY)
+    for place, text in enumerate(texts):
+        ax.text(1.04, place, text, va="center", fontsize=SIZE, transform=ax.get_yaxis_transform())
+    ax.set_yticks(places, labels, parse_math=False)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
+    ax.set_xlim(0, top)
+    set_ticks(ax, 0.0, top, axis="x", points=110, whole=top > 1)
     return ax
 
 
 def plot_true_class_probability(probabilities: Any, targets: Any, *, title: str = "", ax: Axes | None = None) -> Figure:
-    """Draw histograms of the probability of the true class, for rows classified rightly and wrongly.
+    """Draw histograms of the probability of the true class, for rows classified correctly and wrongly.
 
     Parameters
     ----------
@@ -229,12 +279,16 @@ def plot_true_class_probability(probabilities: Any, targets: Any, *, title: str 
     matplotlib Figure
         The new figure, or the one that `ax` belongs to.
     """
+    from matplotlib.colors import to_rgba
+
     true = true_class_probabilities(probabilities, targets)
     right = as_array("probabilities", probabilities).argmax(axis=1) == as_array("targets", targets)
-    ax = begin(ax, title, 1)
+    ax = begin(ax, title, 2)
     bins = np.linspace(0.0, 1.0, 26).tolist()
-    for rows, name, color, hatch in [(right, "right", BLUE, ""), (~right, "wrong", VERMILLION, "///")]:
-        label = f"classified {name} ({rows.sum():,})"
-        ax.hist(true[rows], bins, histtype="stepfilled", alpha=0.45, color=color, hatch=hatch, label=label)
+    for rows, name, color, hatch in [(right, "correct", BLUE, ""), (~right, "wrong", VERMILLION, "///")]:
+        style: dict[str, Any] = {"facecolor": to_rgba(color, 0.4), "edgecolor": color, "linewidth": 1.2, "hatch": hatch}
+        ax.hist(true[rows], bins, histtype="stepfilled", label=f"{name} ({rows.sum():,})", **style)
     ax.set_xlim(0, 1)
+    set_ticks(ax, 0.0, ax.get_ylim()[1], whole=True)
+    set_ticks(ax, 0.0, 1.0, axis="x", points=220)
     return finish(ax, "probability of the true class", "rows", grid=False, legend=True)

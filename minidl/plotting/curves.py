@@ -1,13 +1,13 @@
 """Lines over epochs: learning curves of one run and of several, the sizes of gradients and of updates."""
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import check_unmasked
+from minidl._core.checks import as_count, check_unmasked
 from minidl._core.errors import InputError
+from minidl._core.texts import distinct_labels
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import (
     Columns,
@@ -17,6 +17,7 @@ from minidl.plotting.lines import (
     gaps_in,
     learning_curves,
     line_style,
+    listed,
     quantity_label,
     with_gaps,
 )
@@ -25,13 +26,20 @@ __all__ = ["plot_curves", "plot_gradient_norms", "plot_runs", "plot_update_ratio
 
 Sizes = Mapping[str, Sequence[float]]
 
+# Runs in colour, and names of parameters: more would make a figure higher than a page.
+_MOST_RUNS, _MOST_NAMES = 10, 20
+_LOWER_IS_BETTER = ("loss", "cost", "error", "seconds")
 
-def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: Axes | None = None) -> Figure:
+
+def plot_curves(
+    history: Columns, quantity: str, *, classes: int | None = None, title: str = "", ax: Axes | None = None
+) -> Figure:
     """Draw a column of the history, and its ``val_`` column where there is one, over the epochs.
 
     Training is solid, validation dashed. An axis of losses or costs (a name that ends so) becomes logarithmic when the
-    run blows up: all values are positive, and the largest is over 10 times the median or some value over 1.5 times that
-    of the epoch before. Values that are not finite leave a gap. The figure says so in both cases.
+    run blows up: all values are positive, the largest is at least 3 times the smallest, and either it is over 10 times
+    the median or some value is over 1.5 times that of the epoch before. Values that are not finite, or beyond 1e300,
+    leave a gap, and a cross marks the last value before it. The figure says so in both cases.
 
     Parameters
     ----------
@@ -39,6 +47,8 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: Axes | 
         With a column `quantity`, or ``val_`` + `quantity`, or both.
     quantity : str
         Such as ``"cost"``, ``"loss"``, ``"accuracy"``.
+    classes : int, optional
+        Draw the accuracy of a guess among so many classes, 1 / `classes`, as a dotted line.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
@@ -56,17 +66,29 @@ def plot_curves(history: Columns, quantity: str, *, title: str = "", ax: Axes | 
     """
     curves = learning_curves("plot_curves", history, quantity)
     epochs = epochs_of("plot_curves", history, curves)
-    notes = [f"{name}: no finite value {gaps}" for name, gaps in gaps_in(curves, np.isnan).items()]
+    at = [epochs] * len(curves)
+    notes = [f"{name} (cross): no finite value {gaps}" for name, gaps in gaps_in(curves, at, np.isnan).items()]
     reasons = blow_up(quantity, curves)
-    label = quantity_label(quantity) + ", log scale" * len(reasons)
+    label = f"{quantity_label(quantity).partition(' (')[0]}, log scale" if reasons else quantity_label(quantity)
     styles = [line_style(int(name == "validation")) for name in curves]
-    return draw_lines(ax, title, [epochs] * len(curves), curves, styles, notes + reasons, label, log=bool(reasons))
+    chance, log = _chance(classes), bool(reasons)
+    return draw_lines(ax, title, at, curves, styles, notes + reasons, label, log=log, chance=chance)
 
 
-def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax: Axes | None = None) -> Figure:
+def plot_runs(
+    runs: Mapping[str, Columns],
+    quantity: str,
+    *,
+    order: Sequence[str] = (),
+    classes: int | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
     """Draw one column of several histories over the epochs: a line a run, its name at the line's end.
 
-    When the axis becomes logarithmic, and what a gap is, see `plot_curves`.
+    Of more than ten runs the ten best are drawn so, those with the lowest last loss, cost or error (names that end so)
+    or the highest last value of anything else; the others are thin grey lines. When the axis becomes logarithmic, and
+    what a gap is, see `plot_curves`.
 
     Parameters
     ----------
@@ -74,6 +96,10 @@ def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax
         One a name. They may differ in length; those without the column are left out, and the figure says so.
     quantity : str
         The column, such as ``"val_loss"``.
+    order : sequence of str, optional
+        All runs of a report: each has the colour of its place there, the same in every figure. None is `runs` itself.
+    classes : int, optional
+        Draw the accuracy of a guess among so many classes, 1 / `classes`, as a dotted line.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
@@ -91,21 +117,43 @@ def plot_runs(runs: Mapping[str, Columns], quantity: str, *, title: str = "", ax
     """
     if not isinstance(runs, Mapping):
         raise InputError(f"plot_runs: expected runs to be a dict of histories by name, got {type(runs).__name__}")
+    runs = {str(name): run for name, run in runs.items()}
     curves = {name: with_gaps(run[quantity]) for name, run in runs.items() if quantity in run and len(run[quantity])}
     if not curves:
         got = ", ".join(f"{name}: {run!r:.80}" for name, run in runs.items()) or "no run"
         raise InputError(f"plot_runs: expected a run with {quantity!r}, got {got:.400}")
-    epochs = [epochs_of("plot_runs", runs[name], {name: values}) for name, values in curves.items()]
-    said = {
-        "no finite value": [f"{name} {gaps}" for name, gaps in gaps_in(curves, np.isnan).items()],
-        f"without {quantity}": [str(name) for name in runs if name not in curves],
-    }
-    notes = [textwrap.fill(f"{what}: {', '.join(names)}", 56) for what, names in said.items() if names]
+    epochs = {name: epochs_of("plot_runs", runs[name], {name: values}) for name, values in curves.items()}
+    labels = dict(zip(runs, distinct_labels(runs, 20), strict=True))
+    shown = _best(quantity, curves)
+    gaps = gaps_in(curves, list(epochs.values()), np.isnan)
+    notes = []
+    if len(shown) < len(curves):
+        which = "lowest" if quantity.endswith(_LOWER_IS_BETTER) else "highest"
+        last = quantity_label(quantity).partition(" (")[0]
+        notes.append(f"in colour: the {len(shown)} of {len(curves):,} runs with the {which} last {last}")
+    notes += listed("no finite value (cross)", [f"{labels[name]} {words}" for name, words in gaps.items()])
+    notes += listed(f"without {quantity}", [labels[name] for name in runs if name not in curves])
     label = quantity_label(quantity)
     if reasons := blow_up(quantity, curves):
         label = f"{label.partition(' (')[0]}, log scale"
-    styles = [line_style(number) for number in range(len(curves))]
-    return draw_lines(ax, title, epochs, curves, styles, notes + reasons, label, log=bool(reasons), most=24)
+    places = {name: place for place, name in enumerate([*order, *(name for name in runs if name not in order)])}
+    drawn, ends = {name: curves[name] for name in shown}, {name: labels[name] for name in shown}
+    styles, at = [line_style(places[name]) for name in shown], [epochs[name] for name in shown]
+    options: dict[str, Any] = {"log": bool(reasons), "ends": ends, "chance": _chance(classes)}
+    options["pale"] = [(epochs[name], curves[name]) for name in curves if name not in shown]
+    return draw_lines(ax, title, at, drawn, styles, notes + reasons, label, **options)
+
+
+def _best(quantity: str, curves: Mapping[str, Array]) -> list[str]:
+    """Return the names of the best runs by their last values, in the order of the curves."""
+    sign = 1 if quantity.endswith(_LOWER_IS_BETTER) else -1
+    last = {name: np.nan_to_num(sign * values[-1], nan=np.inf) for name, values in curves.items()}
+    best = set(sorted(curves, key=lambda name: last[name])[:_MOST_RUNS])
+    return [name for name in curves if name in best]
+
+
+def _chance(classes: int | None) -> float | None:
+    return None if classes is None else 1 / as_count("classes", classes)
 
 
 def plot_gradient_norms(
@@ -193,18 +241,21 @@ def _plot_sizes(
         if (column < 0).any():
             raise InputError(f"{where}: expected numbers of at least 0 for {path!r}, got {column.min():g}")
     drawable = {path: np.where(np.isfinite(column) & (column > 0), column, np.nan) for path, column in numbers.items()}
+    labels = dict(zip(numbers, distinct_labels(numbers, 24), strict=True))
     notes = []
     missing: dict[str, Callable[[Array], Array]] = {"zero": np.logical_not, "not finite": lambda x: ~np.isfinite(x)}
     for what, is_missing in missing.items():
-        if found := [f"{path} {gaps}" for path, gaps in gaps_in(numbers, is_missing).items()]:
-            found[3:] = [f"{len(found) - 3} more"] if len(found) > 4 else found[3:]
-            notes.append(textwrap.fill(f"{what}: {', '.join(found)}", 60))
+        gaps = gaps_in(numbers, [at] * len(numbers), is_missing)
+        notes += listed(f"{what} (cross)", [f"{labels[path]} {words}" for path, words in gaps.items()])
     parts = [path.rpartition(".")[::2] for path in numbers]
     owners, kinds = (list(dict.fromkeys(names)) for names in zip(*parts, strict=True))
     styles = []
     for owner, kind in parts:
         depth = owners.index(owner) / max(1, len(owners) - 1)
         # The last part of the colours is too pale for lines.
-        color = colormaps["cividis"](0.82 * depth)
+        color = colormaps["plasma"](0.6 * depth)
         styles.append(line_style(kinds.index(kind)) | {"color": color, "linewidth": 1.2})
-    return draw_lines(ax, title, [at] * len(drawable), drawable, styles, notes, label, log=True, most=28, **options)
+    every = -(-len(labels) // _MOST_NAMES)
+    notes += [f"every {every}th is named"] * (every > 1)
+    ends = dict(list(labels.items())[::every])
+    return draw_lines(ax, title, [at] * len(drawable), drawable, styles, notes, label, log=True, ends=ends, **options)

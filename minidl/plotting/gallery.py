@@ -1,7 +1,6 @@
 """Pictures side by side: what a classifier took for what, and the columns of a weight."""
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,7 +11,17 @@ from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array, Figure
 from minidl.data.images import images_from_rows
 from minidl.nn.metrics import true_class_probabilities
-from minidl.plotting.style import begin, class_labels, figure_of, fitting_size, title_style, wrapped_title, write_inside
+from minidl.plotting.style import (
+    SIZE,
+    WIDTH,
+    begin,
+    class_labels,
+    figure_of,
+    fold,
+    width_of,
+    wrapped_title,
+    write_inside,
+)
 
 __all__ = ["plot_gallery", "plot_weight_templates", "template_images"]
 
@@ -74,21 +83,21 @@ def plot_gallery(
     images = as_array("images", images)
     if len(images) != len(targets):
         raise ShapeError(f"plot_gallery: expected one image a target, got {len(images)} of {len(targets)}")
-    names = class_labels("plot_gallery", class_names, probabilities.shape[1], most=12)
+    names = class_labels("plot_gallery", class_names, probabilities.shape[1], most=18)
 
     guesses = probabilities.argmax(axis=1)
     sureness = probabilities.max(axis=1)
     found = np.flatnonzero((guesses != targets) if which == "wrong" else (guesses == targets))
     if len(found) == 0:
-        ax = begin(None, title, 0, (5.0, 1.0))
+        ax = begin(None, title, 0, 1.0)
         ax.set_axis_off()
-        write_inside(ax, f"none of {len(targets):,} rows is classified {which}ly")
+        write_inside(ax, f"none of {len(targets):,} rows is classified {which.replace('right', 'correct')}ly")
         return figure_of(ax)
     rows = found[np.argsort(-sureness[found], kind="stable")][:count]
-    labels = [f"{names[targets[row]]} /\n{names[guesses[row]]} ({sureness[row]:.2f})" for row in rows]
+    labels = [f"truth: {names[targets[row]]}\nguess: {names[guesses[row]]}\n({sureness[row]:.2f})" for row in rows]
     pictures, scaling = _drawable(_pictures_from("plot_gallery", images[rows], image_shape))
     shown = f"{len(rows):,} of {len(found):,} {which} in {len(targets):,} rows, the surest first"
-    note = "; ".join(["truth / guess (its probability)", shown, *scaling])
+    note = "; ".join(["below the guess its probability", shown, *scaling])
     return _picture_grid(pictures, labels, title=title, note=note)
 
 
@@ -132,7 +141,7 @@ def plot_weight_templates(
     """
     pictures, notes = _templates(weight, image_shape)
     total = len(pictures)
-    labels = class_labels("plot_weight_templates", class_names, total, one_a="column")
+    labels = class_labels("plot_weight_templates", class_names, total, one_a="column", most=24)
     if total > _MOST:
         notes.append(f"the first {_MOST} of {total}")
     return _picture_grid(pictures[:_MOST], labels[:_MOST], title=title, note="; ".join(notes))
@@ -217,22 +226,30 @@ def _picture_grid(pictures: Array, labels: Sequence[str], *, title: str, note: s
     """Draw pictures in [0, 1] side by side, each below its label of one or more lines, with a note at the foot."""
     from matplotlib.figure import Figure
 
-    title, note = wrapped_title(title, 44), textwrap.fill(note, 84)
-    columns = min(len(pictures), 5 if len(pictures) <= 25 else 10)
+    title, note = wrapped_title(title, 72 * WIDTH - 12), fold(note, 72 * WIDTH - 12)
+    # As many columns as the longest word has room in; labels of several lines are not folded.
+    words = [word for label in labels for word in (label.splitlines() if "\n" in label else label.split())]
+    widest = max((width_of(word, 0.95 * SIZE) for word in words), default=0.0)
+    choices = (10, 5, 4, 3, 2) if len(pictures) > 25 else (5, 4, 3, 2)
+    columns = next((n for n in choices if widest <= 72 * WIDTH / n - 2), 2)
+    room, columns = 72 * WIDTH / columns - 2, min(columns, len(pictures))
+    labels = [label if "\n" in label else fold(label, room, 0.95 * SIZE) for label in labels]
+    size = SIZE * min(1.0, 0.98 * room / max(1.0, *(width_of(label, SIZE) for label in labels)))
     rows = -(-len(pictures) // columns)
     lines = 1 + max(label.count("\n") for label in labels)
 
     # Placed by hand, in inches: matplotlib's own layout of so many axes takes several times as long as drawing them.
-    side, cell, foot = 0.94, 1.03 + 0.15 * lines, 0.16 + 0.14 * (1 + note.count("\n"))
-    width, height = max(columns, 5), foot + rows * cell + 0.19 * len(title.splitlines()) + 0.08
-    figure = Figure(figsize=(width, height), facecolor="white")
+    pitch, side = WIDTH / columns, min(WIDTH / columns - 0.06, 1.0)
+    cell, foot = side + 0.1 + 0.165 * lines, 0.16 + 0.18 * (1 + note.count("\n"))
+    height = foot + rows * cell + 0.19 * len(title.splitlines()) + 0.08
+    figure = Figure(figsize=(WIDTH, height), facecolor="white")
     for index, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
         row, column = divmod(index, columns)
-        bottom = foot + (rows - 1 - row) * cell
-        ax = figure.add_axes(((column + 0.03) / columns, bottom / height, side / columns, side / height))
+        left, bottom = column * pitch + (pitch - side) / 2, foot + (rows - 1 - row) * cell
+        ax = figure.add_axes((left / WIDTH, bottom / height, side / WIDTH, side / height))
         ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="none")
-        ax.set_title(label, fontsize=fitting_size(label, 67, 9), pad=3, linespacing=1.1, parse_math=False)
+        ax.set_title(label, fontsize=size, pad=3, linespacing=1.05, parse_math=False)
         ax.set_axis_off()
-    figure.suptitle(title, y=1 - 0.06 / height, **title_style(title))
-    figure.supxlabel(note, y=0.06 / height, fontsize=8, parse_math=False)
+    figure.suptitle(title, y=1 - 0.06 / height, fontsize=SIZE, parse_math=False)
+    figure.supxlabel(note, y=0.06 / height, fontsize=SIZE, parse_math=False)
     return figure

@@ -1,6 +1,5 @@
 """Lines over epochs: their axes, when these become logarithmic, and the names at the lines' ends."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,8 +7,10 @@ import numpy as np
 
 from minidl._core.checks import check_unmasked
 from minidl._core.errors import InputError, ShapeError
+from minidl._core.texts import legible
 from minidl._core.types import Array, Axes, Figure
-from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
+from minidl.plotting.style import PALETTE, SIZE, begin, figure_of, finish, fold, write_inside
+from minidl.plotting.ticks import set_limits, set_ticks
 
 if TYPE_CHECKING:
     from matplotlib.lines import Line2D
@@ -18,8 +19,12 @@ _QUANTITIES = {
     "loss": "loss (mean per sample)",
     "cost": "cost (loss + penalty)",
     "accuracy": "accuracy (share correct)",
-    "seconds": "seconds an epoch",
+    "seconds": "seconds per epoch",
 }
+# Points of a note below the axes, which names beside the axes push aside.
+_NOTE = 215
+# Of lines that are only what others stand out from.
+_PALE = "0.8"
 LINE_STYLES, MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v")
 
 
@@ -32,10 +37,10 @@ class Columns(Protocol):
 
 
 def with_gaps(values: Sequence[float]) -> Array:
-    """Return a copy of `values` in which whatever is not finite is NaN: a gap in the line."""
+    """Return a copy of `values` in which whatever is not finite, or beyond 1e300, is NaN: a gap in the line."""
     check_unmasked("a curve", values)
     array = np.array(values, dtype=np.float64)
-    array[~np.isfinite(array)] = np.nan
+    array[~(np.abs(array) <= 1e300)] = np.nan
     return array
 
 
@@ -59,10 +64,24 @@ def epochs_of(where: str, columns: Columns, curves: Mapping[str, Array]) -> Arra
     return epochs
 
 
-def gaps_in(curves: Mapping[str, Array], missing: Callable[[Array], Array]) -> dict[str, str]:
-    """Return in how many epochs the numbers of each curve are `missing`, in words, for those where any are."""
-    gaps = {name: missing(values) for name, values in curves.items()}
-    return {name: f"in {gap.sum()} of {len(gap)} epochs" for name, gap in gaps.items() if gap.any()}
+def gaps_in(curves: Mapping[str, Array], epochs: Sequence[Array], missing: Callable[[Array], Array]) -> dict[str, str]:
+    """Return in which epochs the numbers of each curve are `missing`, in words, for those where any are."""
+    words = {}
+    for (name, values), at in zip(curves.items(), epochs, strict=True):
+        gap = missing(values)
+        if gap.any():
+            first = int(gap.argmax())
+            ends = gap[first:].all()
+            words[name] = (
+                f"from epoch {at[first]} on" if ends else f"in {gap.sum()} of {len(gap)} epochs, first in {at[first]}"
+            )
+    return words
+
+
+def listed(what: str, names: Sequence[str]) -> list[str]:
+    """Return a note that lists `names`, three of them if they are many; nothing without any."""
+    names = [*names[:3], f"{len(names) - 3:,} more"] if len(names) > 4 else names
+    return [f"{what}: {', '.join(names)}"] if names else []
 
 
 def quantity_label(quantity: str) -> str:
@@ -96,6 +115,9 @@ def blow_up(quantity: str, curves: Mapping[str, Array]) -> list[str]:
     if not quantity.endswith(("loss", "cost")) or len(values) == 0 or values.min() <= 0:
         return []
     with np.errstate(over="ignore"):
+        # What fits on a linear axis is easier to read there.
+        if values.max() / values.min() < 3:
+            return []
         spread = values.max() / np.median(values)
         jump = max(np.fmax.reduce(curve[1:] / curve[:-1], initial=0.0) for curve in curves.values())
     if spread > 10:
@@ -117,75 +139,86 @@ def draw_lines(
     label: str,
     *,
     log: bool,
-    most: int = 0,
+    ends: Mapping[str, str] | None = None,
+    pale: Sequence[tuple[Array, Array]] = (),
+    chance: float | None = None,
     band: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw each curve over its epochs in its style, with `notes` below the axis and a `band` that stays in sight.
 
-    A legend names the curves; or where `most` says how many letters there may be, each one's name stands at its end.
+    A legend names the curves; or else the texts of `ends` stand where the curves of these names end. The `pale` lines
+    are drawn behind them, as (epochs, values). A cross marks the last value before a curve's first gap.
     """
-    values = np.concatenate(list(curves.values()))
+    from matplotlib.collections import LineCollection
+
+    values = np.concatenate([*curves.values(), *(line for _, line in pale)])
     if band is not None and not np.isnan(values).all():
         notes = ["grey band: around 0.001", *notes]
         values = np.append(values, band)
     else:
         band = None
-    note = "\n".join(["epoch", *notes])
-    ax = begin(ax, title, 2 + note.count("\n"), (6.0, max(3.0, 0.16 * len(curves))) if most else (5.0, 3.0))
+    if chance is not None:
+        values = np.append(values, chance)
+        notes = [*notes, f"dotted: chance, {chance:.3g}"]
+    note = "\n".join(["epoch", *(fold(legible(note), _NOTE) for note in notes)])
+    folded = {name: fold(text, 84) for name, text in (ends or {}).items()}
+    step = 1.25 * SIZE * max([1, *(text.count("\n") + 1 for text in folded.values())])
+    height = max(2.2, step * len(folded) / 72)
+    given, ax = ax, begin(ax, title, 2 + note.count("\n"), height + 0.3)
     lines: list[Line2D] = []
+    if pale:
+        segments = [np.column_stack(points) for points in pale]
+        ax.add_collection(LineCollection(segments, colors=_PALE, linewidths=0.5, zorder=1))
     for at, (name, curve), style in zip(epochs, curves.items(), styles, strict=True):
         lines += ax.plot(at, curve, label=name, markevery=marked_points(curve), **style)
+        gap = np.isnan(curve)
+        if gap.any() and (last := int(gap.argmax()) - 1) >= 0:
+            ax.scatter(at[last], curve[last], marker="x", s=50, color=style["color"], zorder=3)
+    if chance is not None:
+        ax.axhline(chance, color="black", linestyle=":", linewidth=1.4)
     if band is not None:
         ax.axhspan(*band, color="0.9", zorder=0)
-    set_axes(ax, np.concatenate(epochs), values, log=log)
-    if most:
-        label_ends(ax, lines, most)
-    return finish(ax, note, label, legend=not most)
+    # Names at the ends take room from the epochs.
+    set_axes(ax, np.concatenate([*epochs, *(at for at, _ in pale)]), values, log=log, points=130 if ends else 220)
+    if ends:
+        room = 72 * height if given is None else ax.get_window_extent().height / figure_of(ax).dpi * 72
+        label_ends(
+            ax, [(line, folded[name]) for line in lines if (name := str(line.get_label())) in folded], step / room
+        )
+    return finish(ax, note, label, legend=not ends)
 
 
-def set_axes(ax: Axes, epochs: Array, values: Array, *, log: bool) -> None:
-    """Give `ax` its limits, whole epochs as ticks, and readable ticks where it is logarithmic."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
+def set_axes(ax: Axes, epochs: Array, values: Array, *, log: bool, points: float = 220) -> None:
+    """Give `ax` its limits, whole epochs as ticks, and readable ticks of values."""
     margin = max(0.5, 0.02 * (epochs.max() - epochs.min()))
     ax.set_xlim(epochs.min() - margin, epochs.max() + margin)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if np.isnan(values).all():
+    set_ticks(ax, float(epochs.min()), float(epochs.max()), axis="x", points=points, whole=True)
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
         ax.set_yticks([])
         write_inside(ax, "nothing finite to draw")
-    elif log:
-        ax.set_yscale("log")
-        # Within few decades the powers of ten alone would leave the axis with hardly a number.
-        decades = math.log10(np.nanmax(values)) - math.log10(np.nanmin(values))
-        if decades < 1:
-            ax.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
-        elif decades < 3:
-            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.yaxis.set_minor_locator(NullLocator())
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        set_limits(ax, values.tolist(), log=log)
 
 
-def label_ends(ax: Axes, lines: Sequence["Line2D"], most: int) -> None:
-    """Write each line's label to the right of the axes, level with the line's last point as far as there is room.
+def label_ends(ax: Axes, labels: Sequence[tuple["Line2D", str]], step: float) -> None:
+    """Write a text for each line to the right of the axes, level with the line's last point as far as there is room.
 
-    A thin line leads from the point to the label, of which at most so many letters are written. The limits of the axes
-    must be final.
+    A thin line leads from the point to the text. Between texts are `step` axes' heights. The limits must be final.
     """
-    size, ends = 8.0, []
-    for line in lines:
+    ends = []
+    for line, text in labels:
         points = np.column_stack(line.get_data(orig=False))
         points = points[~np.isnan(points[:, 1])]
         if len(points):
             level = ax.transAxes.inverted().transform(ax.transData.transform(points[-1]))[1]
-            ends.append((float(level), line, points[-1]))
+            ends.append((float(level), line, text, points[-1]))
     ends.sort(key=lambda end: end[0])
-    height = ax.get_window_extent().height / figure_of(ax).dpi * 72
-    step = min(1.3 * size / height, 1.0 / max(1, len(ends) - 1))
-    for level, (_, line, point) in zip(spread([end[0] for end in ends], step), ends, strict=True):
+    apart = min(step, 1.0 / max(1, len(ends) - 1))
+    for level, (_, line, text, point) in zip(spread([end[0] for end in ends], apart), ends, strict=True):
         arrow = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "relpos": (0, 0.5)}
-        font: dict[str, Any] = {"fontsize": min(size, step * height), "va": "center", "parse_math": False}
-        text = shortened(line.get_label(), most)
-        ax.annotate(text, point, (1.05, level), textcoords="axes fraction", arrowprops=arrow, **font)
+        font: dict[str, Any] = {"fontsize": SIZE * apart / step, "va": "center", "parse_math": False}
+        ax.annotate(text, point, (1.07, level), textcoords="axes fraction", arrowprops=arrow, linespacing=1.0, **font)
 
 
 def spread(levels: Sequence[float], step: float) -> list[float]:

@@ -11,6 +11,7 @@ from minidl._core.reprs import told
 from minidl._core.types import Axes, Figure
 from minidl.plotting.lines import set_axes, with_gaps
 from minidl.plotting.style import BLUE, VERMILLION, begin, finish, write_inside
+from minidl.plotting.ticks import set_limits
 
 __all__ = ["plot_learning_rates", "plot_schedule"]
 
@@ -35,8 +36,10 @@ def plot_schedule(schedule: Callable[[int], float], steps: int, *, title: str = 
         The new figure, or the one that `ax` belongs to.
     """
     at = np.arange(as_count("steps", steps))
-    rates = np.array([schedule(step) for step in at.tolist()], dtype=np.float64)
-    ax = begin(ax, title or told(schedule), 0)
+    rates = with_gaps([schedule(step) for step in at.tolist()])
+    # A function has no repr worth reading.
+    name = getattr(schedule, "__name__", "").replace("<lambda>", "learning rate over steps") or told(schedule)
+    ax = begin(ax, title or name, 0)
     ax.plot(at, rates, color=BLUE, linewidth=1.4, marker="o" if steps == 1 else None)
     set_axes(ax, at, rates, log=False)
     return finish(ax, "step", "learning rate")
@@ -75,16 +78,19 @@ def plot_learning_rates(
         got = f"{rates.shape}, {losses.shape} and {held_out.shape}"
         raise ShapeError(f"plot_learning_rates: expected rates, losses and held_out of one shape (steps,), got {got}")
     losses, held_out = with_gaps(losses), with_gaps(held_out)
-    ax = begin(ax, title, 1)
-    ax.plot(rates, losses, color="0.5", linewidth=0.8, linestyle=":", label="each batch")
-    ax.plot(rates, held_out, color=BLUE, linewidth=1.6, label="held-out rows")
-    ax.set_xscale("log")
+    names = ["each batch", "held-out rows"] + [f"suggestion: {suggestion or 0:.2g}"] * (suggestion is not None)
+    ax = begin(ax, title, 3)
+    ax.plot(rates, losses, color="0.5", linewidth=0.8, linestyle=":", label=names[0])
+    ax.plot(rates, held_out, color=BLUE, linewidth=1.6, label=names[1], marker="o" if len(rates) == 1 else None)
+    set_limits(ax, rates[rates > 0].tolist() or [1.0], log=True, axis="x", points=220)
     if np.isfinite(held_out).any():
         low, high = float(np.nanmin(held_out)), float(np.nanmax(held_out[: int(np.nanargmin(held_out)) + 1]))
         room = max(high - low, 0.05 * abs(high), 1e-12)
-        ax.set_ylim(np.nanmin([low, np.nanquantile(losses, 0.02)]) - 0.1 * room, high + 0.6 * room)
+        low = float(np.fmin(low, np.nanquantile(losses, 0.02)))
+        set_limits(ax, [low - 0.1 * room, high + 0.6 * room])
     else:
+        ax.set_yticks([])
         write_inside(ax, "nothing finite to draw")
     if suggestion is not None:
-        ax.axvline(suggestion, color=VERMILLION, linewidth=1.2, linestyle="--", label=f"suggestion: {suggestion:.2g}")
+        ax.axvline(suggestion, color=VERMILLION, linewidth=1.2, linestyle="--", label=names[2])
     return finish(ax, "learning rate, log scale", "loss", legend=True)

@@ -1,66 +1,76 @@
-"""What the figures share: colours, title fonts, axes, and the files they are saved in."""
+"""What the figures share: colours, text sizes, fonts, axes, and the files they are saved in."""
 
 import io
 import os
-import textwrap
+import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 from minidl._core.errors import ShapeError
-from minidl._core.texts import check_text, legible
+from minidl._core.texts import check_text, distinct_labels, legible
 from minidl._core.types import Axes, Figure, PathLike
 from minidl._storage.files import write_whole
 
 __all__ = ["save_figure"]
 
-# Okabe and Ito's palette, made darker where a line would be too pale on white (contrast of at least 3:1).
+# Distinct to colour-blind readers, and each at least 3:1 against white.
 BLUE, VERMILLION, SKY = "#0072b2", "#d55e00", "#2a8fc4"
 PALETTE = (BLUE, VERMILLION, "#008a63", "#c0569a", "#000000", "#a66b00", SKY)
+
+WIDTH, SIZE = 4.3, 11.0
+"""Of a figure in inches, and of its texts in points: on a phone, 343 pixels wide, they are 12 pixels high."""
 
 _METADATA = {"png": ["Software"], "svg": ["Date", "Creator"]}
 """The kinds of file, and what would differ between two files of the same figure."""
 
 
-def begin(
-    ax: Axes | None, title: str, lines: int, size: tuple[float, float] = (5.0, 3.0), wrap: int = 44, points: float = 310
-) -> Axes:
-    """Return `ax`, or the axes of a new figure, under a title wrapped to so many letters and no wider than `points`.
+def begin(ax: Axes | None, title: str, lines: int, height: float = 2.4, points: float = 240) -> Axes:
+    """Return `ax`, or the axes of a new figure, under a title wrapped to so many points.
 
-    A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the `size`
+    A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the `height`
     that the axes have (in inches), so that they never shrink to nothing.
     """
     from matplotlib.figure import Figure
 
-    title = wrapped_title(title, wrap)
+    title = wrapped_title(title, points)
     if ax is None:
-        width, height = size
         height += 0.2 * (lines + title.count("\n"))
-        ax = Figure(figsize=(width, height), layout="constrained", facecolor="white").add_subplot()
-    ax.set_title(title, **title_style(title, points))
+        ax = Figure(figsize=(WIDTH, height), layout="constrained", facecolor="white").add_subplot()
+    ax.set_title(title, fontsize=SIZE, parse_math=False)
+    ax.tick_params(labelsize=SIZE)
     return ax
 
 
-def wrapped_title(title: str, letters: int) -> str:
-    """Return a title wrapped to so many letters; refuse what no picture can show."""
+def wrapped_title(title: str, points: float) -> str:
+    """Return a title wrapped to so many points; refuse what no picture can show."""
     check_text("title", title)
-    return textwrap.fill(title, letters)
+    return fold(title, points)
 
 
 def finish(ax: Axes, x: str, y: str, *, grid: bool = True, box: bool = False, legend: bool = False) -> Figure:
     """Label the two axes, and return the figure; the axes are open above and at the right unless they are a `box`.
 
-    A legend stands between axes and title, where it covers no data, whatever the curves do.
+    A legend stands in two columns between axes and title, where it covers no data, whatever the curves do.
     """
-    ax.set_xlabel(legible(x), parse_math=False)
-    ax.set_ylabel(legible(y), parse_math=False)
+    ax.set_xlabel(legible(x), fontsize=SIZE, parse_math=False)
+    # Upright there is less room; what a number means stands in brackets.
+    names = [y] if width_of(legible(y), SIZE) <= 150 else y.replace(" (", "\n(").split("\n")
+    ax.set_ylabel("\n".join(fold(legible(name), 150) for name in names), fontsize=SIZE, parse_math=False)
     if not box:
         ax.spines[["top", "right"]].set_visible(False)
     if grid:
         ax.grid(alpha=0.3, linewidth=0.6)
     if legend:
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, borderaxespad=0.1, fontsize=9)
-        ax.set_title(ax.get_title(), pad=22, **title_style(ax.get_title()))
+        rows = -(-len(ax.get_legend_handles_labels()[1]) // 2)
+        style: dict[str, Any] = {"handlelength": 1.6, "handletextpad": 0.4, "columnspacing": 1.0, "labelspacing": 0.2}
+        style |= {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.1, "frameon": False}
+        made = ax.legend(ncols=2, fontsize=SIZE, **style)
+        for text in made.get_texts():
+            text.set_parse_math(False)
+        ax.set_title(ax.get_title(), pad=10 + 1.25 * SIZE * rows, fontsize=SIZE, parse_math=False)
     return figure_of(ax)
 
 
@@ -68,21 +78,15 @@ def class_labels(where: str, names: Sequence[str], count: int, *, one_a: str = "
     """Return a short label for each of `count` classes: its name, or without names its number."""
     for name in names:
         check_text(f"{where}: class_names", name)
-    labels = [shortened(name, most) for name in names] or [str(number) for number in range(count)]
+    labels = distinct_labels(names, most) or [str(number) for number in range(count)]
     if len(labels) != count:
         raise ShapeError(f"{where}: expected {count} class names, one a {one_a}, got {len(labels)}")
     return labels
 
 
-def shortened(name: object, most: int = 15) -> str:
-    """Return `name` on one line of at most so many characters, of which an SVG file can hold each."""
-    text = legible(" ".join(str(name).split()))
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def write_inside(ax: Axes, text: str) -> None:
     """Write `text` in the middle of axes in which there is nothing to draw."""
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
+    ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=SIZE, transform=ax.transAxes)
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -101,34 +105,70 @@ def save_figure(figure: Figure, path: PathLike) -> list[Path]:
     figure : matplotlib Figure
     path : str or PathLike
         ``figures/cost``, ``figures/cost.png`` and ``figures/cost.svg`` all mean the same two files.
+
+    Warns
+    -----
+    UserWarning
+        If the font has not all letters, such as Chinese ones: the PNG then shows boxes in their place.
     """
     from matplotlib import rc_context
 
     # Path.with_suffix would eat the end of "lambda=0.1".
     stem = os.fspath(path).removesuffix(".png").removesuffix(".svg")
-    with rc_context(
-        {"svg.hashsalt": "minidl", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans", "sans-serif"]}
-    ):
-        return [write_whole(f"{stem}.{kind}", content_of(figure, kind)) for kind in _METADATA]
+    fonts = ["DejaVu Sans", "sans-serif"]
+    with rc_context({"svg.hashsalt": "minidl", "svg.fonttype": "none", "font.sans-serif": fonts}):
+        layout = figure.get_layout_engine()
+        try:
+            png = content_of(figure)
+            # What the first drawing has laid out holds for the second one.
+            figure.set_layout_engine("none" if layout else None)
+            svg = content_of(figure, "svg")
+        finally:
+            figure.set_layout_engine(layout)
+    return [write_whole(f"{stem}.png", png), write_whole(f"{stem}.svg", svg)]
 
 
 def content_of(figure: Figure, kind: str = "png", dpi: int = 150) -> bytes:
     """Return the figure as the content of a file of this kind, "png" or "svg"."""
     content = io.BytesIO()
-    figure.savefig(content, format=kind, dpi=dpi, metadata=dict.fromkeys(_METADATA[kind]))
+    with warnings.catch_warnings(record=True) as caught:
+        figure.savefig(content, format=kind, dpi=dpi, metadata=dict.fromkeys(_METADATA[kind]))
+    # One for every letter that no font has, and again for every drawing.
+    letters = {chr(int(glyph[1])): True for w in caught if (glyph := re.match(r"Glyph (\d+) ", str(w.message)))}
+    if letters and kind == "png":
+        warnings.warn(
+            f"the font lacks the letters {''.join(letters):.40}: the PNG shows boxes. Use the SVG, or install a font "
+            'that has them and name it: matplotlib.rcParams["font.family"] = ["DejaVu Sans", "Noto Sans CJK SC"]',
+            stacklevel=3,
+        )
     return content.getvalue()
 
 
-def title_style(title: str, points: float = 310) -> dict[str, Any]:
-    """Return the font of a title, small enough for its longest line to be no wider than so many points."""
-    return {"fontsize": fitting_size(title, points, 11), "parse_math": False}
+def fold(text: str, points: float, size: float = SIZE) -> str:
+    """Return `text` in lines no wider than so many points, broken at spaces, not those of `a = 1`, and in paths."""
+    lines = [""]
+    for part in re.split(r"(?<=[^=]\s)(?!=)|(?<=[._/])(?=[^\W\d])", " ".join(text.split())):
+        if lines[-1] and width_of(lines[-1] + part.rstrip(), size) > points:
+            lines.append("")
+        lines[-1] += part
+        while len(line := lines[-1].rstrip()) > 1 and width_of(line, size) > points:
+            fitting = len(line) - 1
+            while fitting > 1 and (width := width_of(line[:fitting], size)) > points:
+                fitting = max(1, min(fitting - 1, int(fitting * points / width)))
+            lines[-1:] = [line[:fitting], lines[-1][fitting:]]
+    return "\n".join(line.rstrip() for line in lines)
 
 
-def fitting_size(text: str, points: float, size: float) -> float:
-    """Return the font size, at most `size`, at which the longest line of `text` is no wider than so many points."""
+def width_of(text: str, size: float) -> float:
+    """Return how wide the longest line of `text` is, in points."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    font = FontProperties(size=size)
-    widths = [text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.splitlines()]
-    return size * min(1.0, points / max([1.0, *widths]))
+    font, widths = FontProperties(size=size), [0.0]
+    for line in text.splitlines():
+        # The usual font has no Chinese letters, and would warn of each.
+        other = [letter for letter in line if not (letter < "\u0500" or "\u2000" <= letter < "\u2c00")]
+        wide = sum(1.0 if east_asian_width(letter) in "WF" else 0.6 for letter in other)
+        known = "".join(letter for letter in line if letter not in other) if other else line
+        widths.append(text_to_path.get_text_width_height_descent(known, font, False)[0] + size * wide)
+    return max(widths)

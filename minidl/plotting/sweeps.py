@@ -1,14 +1,17 @@
 """What a sweep found: a metric over a parameter."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minidl._core.checks import is_number
+from minidl._core.texts import distinct_labels, legible
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import Columns, line_style, quantity_label
-from minidl.plotting.style import PALETTE, begin, figure_of, finish, shortened, write_inside
+from minidl.plotting.style import PALETTE, SIZE, begin, figure_of, finish, fold, width_of, write_inside
+from minidl.plotting.ticks import log_ticks, set_limits, set_ticks, tick_labels
 
 __all__ = ["plot_sweep"]
 
@@ -16,6 +19,8 @@ __all__ = ["plot_sweep"]
 _WIDE = 50.0
 # Up to so many values of x are joined by a line.
 _LEVELS = 10
+# More texts of a colour each are not listed.
+_MOST_LABELS = 20
 
 
 def plot_sweep(
@@ -24,8 +29,8 @@ def plot_sweep(
     """Draw a metric of the trials over one of their parameters, one point a trial.
 
     An axis whose values span a factor of 50 is logarithmic; with zeros besides, it is linear up to the smallest of
-    the others. Up to ten values of `x` are joined by a line through their means. Trials without a finite number
-    are left out, and the figure says how many.
+    the others. Up to ten values of `x` are joined by a line through their means; of texts, which have no order, each
+    mean is a dash. Trials without a finite number are left out, and the figure says how many.
 
     Parameters
     ----------
@@ -55,33 +60,43 @@ def plot_sweep(
     values = np.array(result[y], dtype=np.float64)
     of, of_names = _positions(result[by]) if by is not None else (np.zeros(len(values)), [y])
     shown = np.isfinite(values) & np.isfinite(at) & np.isfinite(of)
-    notes = [x] + [f"not drawn for want of a number: {np.sum(~shown)} of {len(shown)} trials"] * (not shown.all())
-    ticks = [shortened(name, 24) for name in names]
-    # Lying, so many letters would run into each other.
-    upright = sum(map(len, ticks)) > 45
-    room = round(0.4 * max(map(len, ticks))) if upright else 0
-    ax = begin(ax, title, 1 + len(notes) + room)
+    scaled = by is not None and not of_names and len(np.unique(of[shown])) > len(PALETTE)
+    of_what = f" (colour: {by})" if by is not None and not scaled else ""
+    notes = [x + of_what] + [f"not drawn for want of a number: {np.sum(~shown)} of {len(shown)} trials"] * (
+        not shown.all()
+    )
+    notes = [fold(legible(note), 215) for note in notes]
     levels = np.unique(of[shown])
-    if by is not None and not of_names and len(levels) > len(PALETTE):
-        _draw_scale(ax, at[shown], values[shown], of[shown], by)
+    labels = distinct_labels(of_names, 16) if of_names else [f"{level:g}" for level in levels]
+    legend = bool(of_what) and len(labels) <= _MOST_LABELS and bool(shown.any())
+    ticks = distinct_labels(names, 24)
+    widest = max((width_of(tick, SIZE) for tick in ticks), default=0.0)
+    # Lying, such texts would run into each other; and of many there is room for every second, or third, and so on.
+    upright = widest + 6 > 200 / max(1, len(ticks))
+    every = math.ceil(1.25 * SIZE * len(ticks) / 200)
+    room = round(widest / 14) if upright and ticks else 0
+    rows = 1 + len(labels) // 2 if legend else 0
+    ax = begin(ax, title, 1 + "\n".join(notes).count("\n") + room + rows)
+    if scaled:
+        _draw_scale(ax, at[shown], values[shown], of[shown], str(by))
     else:
         for number, level in enumerate(levels):
-            label = shortened(of_names[int(level)], 24) if of_names else f"{level:g}"
             chosen = shown & (of == level)
-            _draw_series(ax, at[chosen], values[chosen], number, label)
-        if by is not None and shown.any():
-            _put_legend_beside(ax, by)
+            label = labels[int(level) if of_names else number] if by is not None else y
+            _draw_series(ax, at[chosen], values[chosen], number, label, joined=not names)
     if names:
-        ax.set_xticks(range(len(ticks)), ticks, rotation=90 if upright else 0, parse_math=False)
-    elif scale := _scale(at[shown]):
-        ax.set_xscale(**scale)
+        places = range(0, len(ticks), every)
+        ax.set_xticks(places, [ticks[k] for k in places], rotation=90 if upright else 0, parse_math=False)
+        ax.set_xlim(-0.5, len(ticks) - 0.5)
+    else:
+        _set_scale(ax, "x", at[shown])
     label = quantity_label(y)
-    if shown.any() and (values[shown] > 0).all() and (scale := _scale(values[shown])):
-        ax.set_yscale(**scale)
-        label += ", log scale"
-    if not shown.any():
+    if shown.any():
+        label = f"{label.partition(' (')[0]}, log scale" if _set_scale(ax, "y", values[shown]) else label
+    else:
+        ax.set_yticks([])
         write_inside(ax, "nothing finite to draw")
-    return finish(ax, "\n".join(notes), label)
+    return finish(ax, "\n".join(notes), label, legend=legend)
 
 
 def _positions(values: Sequence[Any]) -> tuple[Array, list[str]]:
@@ -92,33 +107,49 @@ def _positions(values: Sequence[Any]) -> tuple[Array, list[str]]:
     return np.array([names.index(str(value)) for value in values], dtype=np.float64), names
 
 
-def _draw_series(ax: Axes, x: Array, y: Array, number: int, label: str) -> None:
+def _draw_series(ax: Axes, x: Array, y: Array, number: int, label: str, *, joined: bool) -> None:
     style = line_style(number) | {"markersize": 5}
     ax.plot(x, y, label=label, **style | {"linestyle": "none"})
     levels = np.unique(x)
-    if len(levels) <= _LEVELS:
-        ax.plot(levels, [y[x == level].mean() for level in levels], **style | {"marker": "none"})
-
-
-def _put_legend_beside(ax: Axes, name: str) -> None:
-    title = shortened(name, 24)
-    legend = ax.legend(title=title, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
-    for text in [legend.get_title(), *legend.get_texts()]:
-        text.set_parse_math(False)
+    means = [y[x == level].mean() for level in levels]
+    if not joined:
+        ax.plot(levels, means, **style | {"linestyle": "none", "marker": "_", "markersize": 14})
+    elif len(levels) <= _LEVELS:
+        ax.plot(levels, means, **style | {"marker": "none"})
 
 
 def _draw_scale(ax: Axes, x: Array, y: Array, colours: Array, name: str) -> None:
-    norm = "log" if (colours > 0).all() and _scale(colours) else "linear"
+    log = (colours > 0).all() and _factor(colours) >= _WIDE
+    norm = "log" if log else "linear"
     points = ax.scatter(x, y, c=colours, norm=norm, cmap="viridis", edgecolors="black", linewidths=0.4, s=26)
-    figure_of(ax).colorbar(points, ax=ax).set_label(shortened(name, 60), parse_math=False)
+    bar = figure_of(ax).colorbar(points, ax=ax)
+    bar.set_label(distinct_labels([name], 24)[0], fontsize=SIZE, parse_math=False)
+    bar.ax.tick_params(labelsize=SIZE)
+    set_ticks(bar.ax, float(colours.min()), float(colours.max()), log=bool(log))
 
 
-def _scale(values: Array) -> dict[str, Any]:
-    """Return the scale of an axis with these values; nothing for the usual one."""
+def _factor(values: Array) -> float:
+    """Return the largest over the smallest of positive values, which may be more than the largest float."""
+    with np.errstate(over="ignore"):
+        return float(values.max() / values.min()) if len(values) else 0.0
+
+
+def _set_scale(ax: Axes, axis: str, values: Array) -> bool:
+    """Give an axis with these values its limits and ticks, and return whether it is logarithmic."""
     positive = values[values > 0]
-    if (values < 0).any() or len(positive) == 0:
-        return {}
-    if len(positive) == len(values):
-        return {"value": "log"} if positive.max() / positive.min() >= _WIDE else {}
-    smallest = float(positive.min())
-    return {"value": "symlog", "linthresh": smallest, "linscale": 0.5} if positive.max() / smallest >= 10 else {}
+    points = 220 if axis == "x" else 130
+    if len(values) == 0:
+        return False
+    wide = _factor(positive) >= (_WIDE if len(positive) == len(values) else 10)
+    if wide and len(positive) == len(values):
+        set_limits(ax, values.tolist(), log=True, axis=axis, points=points)
+        return True
+    if wide and axis == "x" and (values >= 0).all():
+        smallest = float(positive.min())
+        ax.set_xscale("symlog", linthresh=smallest, linscale=1.0)
+        ax.set_xlim(-0.1 * smallest, 1.5 * float(positive.max()))
+        ticks = log_ticks(smallest, float(positive.max()), 4)
+        ax.xaxis.set_ticks([0.0, *ticks], tick_labels([0.0, *ticks], log=True))
+        return False
+    set_limits(ax, values.tolist(), axis=axis, points=points)
+    return False

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from minidl._core.attributes import Declared
 from minidl._core.checks import as_count, as_path
+from minidl._core.reprs import counted
 from minidl._core.spelling import check_known
 from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
@@ -151,8 +152,7 @@ class SweepResult(Declared):
 
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        trials = f"{len(self)} trial{'' if len(self) == 1 else 's'}"
-        return f"SweepResult({trials}{failed}: {', '.join(self.header) or 'empty'})"
+        return f"SweepResult({counted(len(self), 'trial')}{failed}: {', '.join(self.header) or 'empty'})"
 
     def _names(self, of: str) -> list[str]:
         """Return the names in "config" or "metrics" of the trials, each once, as first seen."""

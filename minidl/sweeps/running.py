@@ -221,8 +221,6 @@ def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[
         for future in pending:
             future.cancel()
     if breakdown is not None:
-        raise SweepError(
-            f"{type(engine).__name__} broke down ({type(breakdown).__name__}: {breakdown}) with {left} of {len(plans)} "
-            "trials not done; the others are saved. The same sweep with a new executor does what is missing. If it is "
-            "a trial that kills its worker: with workers=N that costs no other trial"
-        ) from breakdown
+        broken = f"{type(engine).__name__} broke down ({type(breakdown).__name__}: {breakdown})"
+        hint = "sweep again with a new executor, or with workers=N if a trial kills its worker"
+        raise SweepError(f"{broken} with {left} of {len(plans)} trials not done, others saved; {hint}") from breakdown

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import DTypeLike
 
+from minidl._core.attributes import is_function
 from minidl._core.checks import as_count
 from minidl._core.errors import InputError
 from minidl._core.types import Array
@@ -107,7 +108,7 @@ def batches(
 
 def check_callable(name: str, value: Any) -> None:
     """Refuse what cannot be called."""
-    if not callable(value):
+    if not is_function(value):
         raise InputError(f"{name}: expected a function, got {value!r:.80}; write lambda ...: ...")
 
 

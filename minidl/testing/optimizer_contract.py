@@ -110,9 +110,7 @@ class OptimizerContract(Contract):
         optimizer, weight = self._make(), _weight()
         optimizer.step({"0.weight": weight})
         for name, array in {"the weight": weight.value, **optimizer.state["0.weight"]}.items():
-            require(
-                np.isfinite(array).all(), f"{name}: a gradient of 0 gives NaN or infinity; add an epsilon to a root"
-            )
+            require(np.isfinite(array).all(), f"{name}: a gradient of 0 gives NaN or infinity; add an epsilon")
 
     def goes_on_from_its_state(self) -> None:
         optimizer, resumed, weight = self._make(), self._make(), _weight()

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from unittest import SkipTest
 
+from minidl._core.attributes import is_function
 from minidl._core.errors import GradientCheckError, InputError
 from minidl._core.tables import text_table
 from minidl.testing.contract import Contract, ContractError
@@ -90,7 +91,7 @@ def contract_report(make: Callable[[], Any], *arguments: Any) -> ContractReport:
 
 def _contract_of(subject: Any) -> Contract:
     make, *arguments = subject if isinstance(subject, tuple) else (subject,)
-    made = make() if callable(make) else make
+    made = make() if is_function(make) else make
     for contract in Contract.__subclasses__():
         if isinstance(made, contract._kind):
             return contract(make, *arguments)

@@ -51,10 +51,8 @@ class Callback(Declared):
                 ours = name.replace("start", "begin").replace("finish", "end").replace("train_batch", "batch")
                 meant = nearest(ours, MOMENTS, 1)
                 hint = f"did you mean {meant[0]}" if meant else f"the moments are {', '.join(MOMENTS)}"
-                raise InputError(
-                    f"{cls.__name__}.{name}: no moment of training has this name, so it would never be called; {hint}, "
-                    f"or is it a method of your own? Then call it _{name}"
-                )
+                hint += f", or call a method of your own _{name}"
+                raise InputError(f"{cls.__name__}.{name}: no moment of training has this name; {hint}")
         for name in MOMENTS:
             value = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
             if value is not vars(Callback)[name]:
@@ -109,10 +107,8 @@ def check_moment(where: str, name: str, function: Any, written: str, owner: type
     trainer = inspect.Parameter("trainer", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     signature = check_function(where, name, function, written, [trainer], owner)
     if signature is not None and next(iter(signature.parameters)) in _OF_KERAS:
-        raise InputError(
-            f"{where}: expected {name} to be a function of (trainer), got one of {signature}; write {written}; "
-            "trainer.epoch, trainer.batch and trainer.logs have what Keras passes"
-        )
+        hint = f"write {written}; trainer.epoch, trainer.batch and trainer.logs have what Keras passes"
+        raise InputError(f"{where}: expected {name} to be a function of (trainer), got one of {signature}; {hint}")
 
 
 def call_moment(callback: Callback, moment: str, trainer: "Trainer") -> None:
@@ -138,10 +134,7 @@ def call_moment(callback: Callback, moment: str, trainer: "Trainer") -> None:
     where = f"{type(callback).__name__}.{moment}"
     for name, value in before.items():
         if added.get(name) is not value:
-            raise InputError(
-                f"{where}: expected {name!r} in the logs to stay as it is, but it was changed; give a number of your "
-                "own another name"
-            )
+            raise InputError(f"{where}: expected {name!r} in the logs to stay as it is; give yours another name")
     row = as_row(added, where)
     name = next(name for name in row if name not in before)
     if moment != "on_epoch_end":

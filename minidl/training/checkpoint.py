@@ -90,11 +90,8 @@ def read_checkpoint(path: PathLike) -> tuple[Weights, Tree]:
     tensors, texts = read_tensors(path)
     if "minidl.state" not in texts:
         raise CheckpointError(f"{path}: expected a checkpoint, got weights alone; read them by Model.load_weights")
-    if texts.get("minidl.format") != FORMAT:
-        raise CheckpointError(
-            f"{path}: expected a checkpoint of format {FORMAT!r}, got {texts.get('minidl.format')!r:.20}; resume it "
-            "with the version of minidl that wrote it"
-        )
+    if (found := texts.get("minidl.format")) != FORMAT:
+        raise CheckpointError(f"{path}: expected format {FORMAT!r}, got {found!r:.20}; use the minidl that wrote it")
     try:
         tree = _decoded(json.loads(texts["minidl.state"]), tensors, [])
         before = json.loads(texts["minidl.machine"])
@@ -197,10 +194,8 @@ def _plain(value: Any, keys: tuple[str, ...], arrays: Weights, met: dict[int, tu
         return {key: _plain(item, (*keys, key), arrays, met) for key, item in value.items()}
     if type(value) in (list, tuple):
         return [_plain(item, (*keys, str(i)), arrays, met) for i, item in enumerate(value)]
-    raise InputError(
-        f"checkpoint: {where}: expected None, a bool, int, float or str, an array, a Generator, or a plain list, "
-        f"tuple or dict of these with names as keys, got {type(value).__name__}; convert it"
-    )
+    wanted = "None, a bool, int, float or str, an array, a Generator, or a list, tuple or dict of these by name"
+    raise InputError(f"checkpoint: {where}: expected {wanted}, got {type(value).__name__}; convert it")
 
 
 def _decoded(value: Any, tensors: Mapping[str, Array], met: list[Any], level: int = 0) -> Any:

@@ -67,7 +67,7 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
     >>> print(compare_runs({"low rate": low, "high rate": high}))
     run        epochs  loss  lowest  in epoch  seconds
     low rate        2   1.5     1.5         2        -
-    high rate       3     4       2         1        -
+    high rate       3   4.0     2.0         1        -
     """
     check_type("compare_runs", "runs", runs, Mapping, "write a dict of histories by name")
     for name, run in runs.items():

@@ -15,7 +15,7 @@ from minidl._core.attributes import Declared
 from minidl._core.checks import as_path, check_type, is_number
 from minidl._core.errors import DataError, InputError
 from minidl._core.spelling import check_known, nearest
-from minidl._core.tables import html_table
+from minidl._core.tables import html_table, text_table
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
 from minidl._storage.kinds import read_regular
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Row = dict[str, int | float]
 
 _SHOWN = 20
-"""Rows that a notebook shows; of more, the first and the last ones."""
+"""Rows that are shown; of more, the first and the last ones."""
 _MOST_BITS = 1023
 """Of an integer: every one that has no more is less than the largest float."""
 BESIDES = ("epoch", "learning_rate", "seconds")
@@ -106,15 +106,24 @@ class History(Declared):
     def __repr__(self) -> str:
         return f"History({len(self)} epoch{'' if len(self) == 1 else 's'}: {', '.join(self.columns) or 'empty'})"
 
+    def __str__(self) -> str:
+        rows, left_out = self._shown()
+        return "\n".join(filter(None, [text_table(self.columns, rows), left_out])) if rows else repr(self)
+
     def _repr_html_(self) -> str:
         """Return the rows as an HTML table, those in the middle of many left out."""
+        rows, left_out = self._shown()
+        table = html_table(self.columns, rows) if rows else ""
+        return table + f"\n<p>{left_out}</p>" if left_out else table or f"<p>{self!r}</p>"
+
+    def _shown(self) -> tuple[list[list[Any]], str]:
+        """Return the rows that a person sees, and a sentence about those left out."""
         columns, half = self.columns, _SHOWN // 2
         rows: list[list[Any]] = [[row.get(name) for name in columns] for row in self.rows]
-        told = ""
-        if len(rows) > _SHOWN:
-            told = f"\n<p>{len(rows)} epochs; those from {rows[half][0]} to {rows[-half - 1][0]} are left out</p>"
-            rows = [*rows[:half], [""] * len(columns), *rows[-half:]]
-        return f"<p>{self!r}</p>" if not rows else html_table(columns, rows) + told
+        if len(rows) <= _SHOWN:
+            return rows, ""
+        left_out = f"{len(rows)} epochs; those from {rows[half][0]} to {rows[-half - 1][0]} are left out"
+        return [*rows[:half], [""] * len(columns), *rows[-half:]], left_out
 
     def to_frame(self) -> "pandas.DataFrame":
         """Return the rows as a pandas DataFrame, indexed by epoch; NaN is where an epoch lacks a number.

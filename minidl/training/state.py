@@ -106,16 +106,11 @@ class Restored:
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])
         now = self._work.terms | ({} if seed is None else {"rng": seed})
-        faults = [
-            f"{name} was {before.get(name)!s:.160} and is {value!s:.160}"
-            for name, value in now.items()
-            if before.get(name) != value
-        ]
+        changed = [name for name in now if before.get(name) != now[name]]
+        faults = [f"{name} was {before.get(name)!s:.160} and is {now[name]!s:.160}" for name in changed]
         if faults:
-            raise CheckpointError(
-                f"{self.path}: a checkpoint of another run: {'; '.join(faults)}. Pass the arguments the run started "
-                "with, or load only its weights with Model.load_weights"
-            )
+            hint = "pass the arguments the run started with, or load only its weights with Model.load_weights"
+            raise CheckpointError(f"{self.path}: a checkpoint of another run: {'; '.join(faults)}; {hint}")
 
     def apply(self, state: RunState) -> None:
         """Give the run of this state, its model, its optimizer and its callbacks what the checkpoint holds.

@@ -15,7 +15,7 @@ from minidl._core.attributes import is_ours
 from minidl._core.checks import check_finite, check_holds, check_type
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import keyed_generator
-from minidl._core.reprs import told
+from minidl._core.reprs import counted, told
 from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation, augmenter, check_augmentations
 from minidl.data.dataset import Dataset, DropLast, check_class_names, check_dataset
@@ -76,21 +76,17 @@ class Work:
         if self.nonfinite not in ("raise", "skip", "ignore"):
             raise InputError(f"nonfinite: expected 'raise', 'skip' or 'ignore', got {self.nonfinite!r:.80}")
         if self.batches_per_epoch == 0:
-            raise InputError(
-                f"Trainer.fit: drop_last=True would leave out all {len(self.train)} rows, since a batch has "
-                f"{self.batch_size}; choose a smaller batch_size"
-            )
+            raise InputError(f"batch_size: expected <= {len(self.train)} with drop_last=True, got {self.batch_size}")
         with np.errstate(all="ignore"):
             self._check_last_batch()
             self._check_gradient()
             # A loss of a user's own may take any targets for right until it computes with them.
             _ = self.measured
-        raw = [
-            f"{name}: {told}" for name, data in self._sets.items() if (told := raw_pixels(self.model.network, data.x))
-        ]
-        if raw:
-            # At the line that called fit.
-            warnings.warn(f"Trainer.fit: {raw[0]}", stacklevel=4)
+        for name, data in self._sets.items():
+            if said := raw_pixels(self.model.network, data.x):
+                # At the line that called fit.
+                warnings.warn(f"Trainer.fit: {name}: {said}", stacklevel=4)
+                break
 
     def _check_gradient(self) -> None:
         """Try a gradient on a copy of a network with layers that a user has written.
@@ -141,13 +137,11 @@ class Work:
         try:
             twin.forward(x, train=True)
         except InputError as error:
-            rows = f"{len(x)} row{'' if len(x) == 1 else 's'}"
+            rows = counted(len(x), "row")
             place = f"a batch has {rows}; choose a larger batch_size, or give more rows"
             if self.batches_per_epoch > 1 and len(x) < self.batch_size:
-                place = (
-                    f"{len(self.train)} rows in batches of {self.batch_size} leave {rows} for the last batch; choose "
-                    "another batch_size, or leave it out by drop_last=True"
-                )
+                left = f"{len(self.train)} rows in batches of {self.batch_size} leave {rows} for the last batch"
+                place = f"{left}; choose another batch_size, or leave it out by drop_last=True"
             error.with_context(f"Trainer.fit: {place}")
             raise
         except NonFiniteError:
@@ -186,10 +180,7 @@ class Work:
         outputs, loss = self.model.forward(x), self.model.loss
         # What is measured are views of the data, which would be other data after each epoch.
         if not np.array_equal(x, data.x):
-            raise InputError(
-                f"{self.model.network!r:.80}: forward changes its x in place, and with it your data; compute a new "
-                "array in the layer: y = x * 2, not x *= 2"
-            )
+            raise InputError(f"{self.model.network!r:.80}: forward changes x in place; write y = x * 2, not x *= 2")
         try:
             self.model.compute_cost(data.x, data.y)
         except NonFiniteError:

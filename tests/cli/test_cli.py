@@ -222,7 +222,7 @@ def modules(tmp_path, monkeypatch):
         ("layers.py:right", 0, "PASS  check_layer(Scale()"),
         ("sys.py:make_right", 0, "PASS  check_layer(Scale()"),
         ("else where/mine.py:make_right", 0, "PASS  check_layer(Scale()"),
-        ("layers:make_wrong", 1, "FAIL_VALUE  check_layer(Wrong("),
+        ("layers:make_wrong", 1, "a gradient is wrong (FAIL_VALUE)  check_layer(Wrong("),
         ("layers:called_layer", 0, "PASS  check_layer(CalledScale("),
         ("layers:called_model", 0, "PASS  check_model("),
     ],
@@ -274,8 +274,8 @@ def test_show_tells_what_a_run_left(here, run_folder):
     done = here("show", run_folder)
     assert done.returncode == 0, done.stderr
     blocks = {block.split(":")[0]: block for block in done.stdout.split("\n\n")}
-    assert "the last 5 of 8" in blocks["history-a.csv"]
-    assert blocks["history-a.csv"].splitlines()[-1].split()[0] == "8"
+    assert list(blocks)[:2] == ["results.json", "histories"]
+    assert blocks["histories"].splitlines()[-1].split()[:2] == ["history-a.csv", "8"]
     assert "epoch: 8" in blocks["checkpoint-000000024.safetensors"]
     assert "SoftmaxCrossEntropy()" in blocks["checkpoint-000000024.safetensors"]
     assert "0.weight  (3072, 10)  float32" in blocks["weights.safetensors"]
@@ -319,7 +319,7 @@ def test_what_is_damaged_is_told_and_the_rest_is_shown(here, run_folder, tmp_pat
     assert done.returncode == 1
     assert "weights.safetensors: DAMAGED: " in done.stdout
     assert "results.json: DAMAGED: " in done.stdout
-    assert "history-a.csv: history" in done.stdout
+    assert "\n  history-a.csv" in done.stdout
     damaged = strict(here("show", tmp_path, "--json").stdout)["damaged"]
     assert set(damaged) == {"results.json", "weights.safetensors"}
 

@@ -11,7 +11,7 @@ from gone import KINDS, gone
 from screen import terminal
 
 from minidl import InputError
-from minidl._core.bars import Expendable, download_bar, new_bar, say, verbosity
+from minidl._core.bars import Expendable, coloured, download_bar, new_bar, say, verbosity
 
 
 @pytest.fixture(autouse=True)
@@ -150,3 +150,30 @@ def test_a_bar_outlives_its_terminal(monkeypatch):
 
 def broken_write(*_):
     raise BrokenPipeError(32, "Broken pipe")
+
+
+RED, GREEN, YELLOW = (f"\x1b[{code}m" for code in (31, 32, 33))
+PLAIN = "PASS_SUBGRADIENT  Dense(2, 2)\na gradient is wrong (FAIL_VALUE)  BYPASS()\nVACUOUS"
+PAINTED = f"{GREEN}PASS_SUBGRADIENT\x1b[0m  Dense(2, 2)\n{RED}a gradient is wrong (FAIL_VALUE)\x1b[0m  BYPASS()\n"
+PAINTED += f"{YELLOW}VACUOUS\x1b[0m"
+
+
+@pytest.mark.parametrize(
+    ("variables", "on_a_terminal", "in_a_pipe"),
+    [
+        ({}, PAINTED, PLAIN),
+        ({"TERM": "dumb"}, PLAIN, PLAIN),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, PLAIN, PLAIN),
+        ({"FORCE_COLOR": "1"}, PAINTED, PAINTED),
+    ],
+)
+def test_verdicts_are_in_colour_where_a_terminal_shows_it(monkeypatch, variables, on_a_terminal, in_a_pipe):
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert coloured(PLAIN) == in_a_pipe
+    with terminal(80) as (_, descriptor), open(descriptor, "w", closefd=False) as file:
+        monkeypatch.setattr("sys.stdout", file)
+        assert coloured(PLAIN) == on_a_terminal

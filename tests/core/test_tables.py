@@ -3,12 +3,13 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import Page
 
 from minidl._core.spelling import nearest
-from minidl._core.tables import cell, html_table, number_columns, text_table
+from minidl._core.tables import cell, cells, html_table, number_columns, text_table
 
 TEXTS = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=12)
 
@@ -31,6 +32,24 @@ def test_cells_put_numbers_that_are_none_into_words():
     values = [None, math.nan, -math.inf, np.float32(np.inf), 0.123456, np.float64(2), 3, "a", True]
     words = ["-", "not a number", "-infinity", "infinity", "0.1235", "2", "3", "a", "True"]
     assert [cell(value) for value in values] == words
+
+
+ALIGNED = {
+    "trailing zeros stay": ([1.9, np.float32(1.899), 7.0, None], ["1.900", "1.899", "7.000", "-"]),
+    "as many as are needed": ([0.0, 0.1, 1.0], ["0.0", "0.1", "1.0"]),
+    "integers as they are": ([40, 99.5, 123.0], ["40", "99.5", "123.0"]),
+    "far apart": ([5.955, 0.0001234], ["5.955", "0.0001234"]),
+    "exponents": ([0.5, 1e-5], ["0.5", "1e-05"]),
+    "texts among them": ([0.5, 0.25, "SGD"], ["0.5", "0.25", "SGD"]),
+    "none is finite": ([math.nan, -math.inf], ["not a number", "-infinity"]),
+}
+
+
+@pytest.mark.parametrize("case", ALIGNED)
+def test_the_points_of_a_column_line_up(case):
+    values, texts = ALIGNED[case]
+    assert [row[0] for row in cells([value] for value in values)] == texts
+    assert [row[0] for row in Page(html_table(["x"], [[value] for value in values])).rows[1:]] == texts
 
 
 def test_columns_of_numbers_are_known_by_their_cells():

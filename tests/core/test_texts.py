@@ -4,9 +4,11 @@ import xml.dom.minidom
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minidl as dl
-from minidl._core.texts import check_text, legible
+from minidl._core.texts import check_text, distinct_labels, legible
 
 X = np.random.default_rng(0).normal(size=(20, 4))
 LABELS = np.arange(20) % 3
@@ -137,3 +139,38 @@ FIGURES = {
 def test_labels_from_elsewhere_make_an_svg_that_can_be_read(tmp_path, name):
     _, svg = dl.plotting.save_figure(FIGURES[name](getattr(dl.plotting, name.strip())), tmp_path / "figure")
     xml.dom.minidom.parse(str(svg))
+
+
+LONG = "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("names", "most", "labels"),
+    [
+        ([], 8, []),
+        (["a\n b", "c\x1b", 7], 8, ["a b", "c\ufffd", "7"]),
+        (
+            [f"eta=0.001, data=cifar10, seed={seed}" for seed in (0, 1)],
+            20,
+            ["…cifar10, seed=0", "…cifar10, seed=1"],
+        ),
+        (["Labrador retriever", "Labrador puppy dog"], 12, ["Labrad…iever", "Labrad…y dog"]),
+        (
+            ["retriever (black, young)", "retriever (white, young)", "cat"],
+            15,
+            ["…black, …", "…white, …", "cat"],
+        ),
+        ([f"{LONG}x{LONG}", f"{LONG}y{LONG}", f"{LONG}x{LONG}"], 12, ["aaaa…aaa (1)", "aaaa…aaa (2)", "aaaa…aaa (1)"]),
+    ],
+)
+def test_long_names_are_cut_where_they_do_not_differ(names, most, labels):
+    assert distinct_labels(names, most) == labels
+    assert all(len(label) <= most for label in labels)
+
+
+@given(st.lists(st.text("ab =,", max_size=40)), st.integers(8, 20))
+def test_labels_fit_and_names_that_fit_stay(names, most):
+    labels = distinct_labels(names, most)
+    assert all(len(label) <= most for label in labels)
+    if all(len(name) <= most for name in names):
+        assert labels == [" ".join(name.split()) for name in names]

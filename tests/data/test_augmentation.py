@@ -233,15 +233,15 @@ def test_what_is_no_images_is_refused(images, words):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Mirror(1.5), "probability: expected a number from 0 to 1, got 1.5"),
-        (lambda: Mirror(-0.1), "probability: expected a finite number >= 0"),
+        (lambda: Mirror(1.5), r"probability: expected a number in \[0, 1\], got 1.5"),
+        (lambda: Mirror(-0.1), r"probability: expected a number in \[0, 1\]"),
         (lambda: Shift(-1), "pixels: expected an integer >= 0"),
         (lambda: Shift(1, np.nan), "fill: expected a finite number"),
         (lambda: RandomCrop(0), "size: expected an integer >= 1"),
-        (lambda: RandomCrop((1, 2, 3)), r"size: expected an integer or \(height, width\)"),
+        (lambda: RandomCrop((1, 2, 3)), r"size: expected an integer or a pair \(height, width\)"),
         (lambda: RandomCrop(2, 1, "black"), "fill: expected a finite number"),
         (lambda: Brightness(-1), "amount: expected a finite number >= 0"),
-        (lambda: Contrast(1.01), "amount: expected a number from 0 to 1"),
+        (lambda: Contrast(1.01), r"amount: expected a number in \[0, 1\]"),
     ],
 )
 def test_wrong_arguments_are_refused(make, words):

@@ -41,8 +41,9 @@ def test_it_shows_what_it_prints_and_draws_and_no_error(notebook):
     kinds = [output["output_type"] for output in outputs(notebook)]
     assert "error" not in kinds
     assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
-    pictures = [output["data"]["image/png"] for output in outputs(notebook) if "image/png" in output.get("data", {})]
+    pictures = [output for output in outputs(notebook) if "image/png" in output.get("data", {})]
     assert len(pictures) == 4
+    assert all(len(picture["metadata"]["alt"]) > 20 for picture in pictures)
     printed = ["".join(output["text"]) for output in outputs(notebook) if output["output_type"] == "stream"]
     assert any(text.startswith("PASS  check_model") for text in printed)
     assert any(text.startswith("lambda    eta") and text.count("%") == 4 for text in printed)

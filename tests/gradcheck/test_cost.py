@@ -39,7 +39,7 @@ def multilayer_perceptron(wrong=False):
     return model, np.random.default_rng(0).normal(size=(6, 20)), np.arange(6) % 3
 
 
-@pytest.mark.parametrize("side", [6, pytest.param(16, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("side", [4, pytest.param(16, marks=pytest.mark.nightly)])
 def test_a_residual_network_is_decided_with_3000_forwards(side):
     report = dl.check_model(*residual_network(side))
     assert report.verdict is Verdict.PASS

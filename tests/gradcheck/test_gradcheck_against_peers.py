@@ -22,7 +22,7 @@ def test_without_its_peers_it_prints_the_table(monkeypatch, capsys):
 
 
 def marked(case):
-    """The mutants `function-mean-of-dy` and `function-rolled` are the large ones in the default suite."""
+    """In the default suite, the mutants `function-mean-of-dy` and `function-rolled` stand for the large ones."""
     return pytest.param(case, marks=pytest.mark.nightly if case.x.size >= 10_000 else (), id=case.what)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from function_layer import function_layer
-from seeds import SEEDS
+from seeds import MANY, SEEDS
 
 import minidl as dl
 from minidl import InputError, Verdict
@@ -11,8 +11,6 @@ from minidl.gradcheck.compare import Comparison
 from minidl.gradcheck.subjects import FunctionSubject
 
 pytestmark = pytest.mark.scaled
-FEW = pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.nightly)])
-MANY = pytest.mark.parametrize("seeds", [range(20), pytest.param(range(20, 200), marks=pytest.mark.nightly)])
 PASSES = (Verdict.PASS, Verdict.PASS_SUBGRADIENT)
 
 
@@ -72,9 +70,8 @@ def test_a_sparse_input_hides_no_error_of_a_large_layer(seed):
         (400, lambda dy, x: dy * ((x > 0) + 5.0 * (x == 0))),
     ],
 )
-@FEW
-def test_no_error_hides_behind_kinks(zeros, backward, seeds):
-    for seed in seeds:
+def test_no_error_hides_behind_kinks(zeros, backward):
+    for seed in SEEDS:
         report = dl.check_layer(function_layer(relu, backward), with_zeros(zeros, seed=seed))
         assert report.verdict is Verdict.FAIL_VALUE
 
@@ -117,7 +114,6 @@ def pruned_model(factor, seed):
     return dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L1(0.1))
 
 
-@FEW
 @pytest.mark.parametrize(
     "check",
     [
@@ -131,8 +127,8 @@ def pruned_model(factor, seed):
     ],
     ids=["layer", "regularizer", "model"],
 )
-def test_weights_at_zero_hide_no_error(check, seeds, rng):
-    for seed in seeds:
+def test_weights_at_zero_hide_no_error(check, rng):
+    for seed in SEEDS:
         right = check(1.0, seed, rng)
         assert right.verdict is Verdict.PASS_SUBGRADIENT
         assert right.resolution <= 1e-3
@@ -172,7 +168,6 @@ def sort():
     return lambda x: np.sort(x, axis=-1), backward
 
 
-@MANY
 @pytest.mark.parametrize(
     ("functions", "x"),
     [
@@ -185,16 +180,15 @@ def sort():
     ],
     ids=["top 2 of 4", "top 2 of 3", "sort 4", "sort 3 x 4", "sort 6", "sort 3 x 6"],
 )
-def test_a_tie_that_is_broken_in_one_way_passes(functions, x, seeds):
-    reports = [dl.check_layer(function_layer(*functions), np.array(x), seed=seed) for seed in seeds]
+def test_a_tie_that_is_broken_in_one_way_passes(functions, x):
+    reports = [dl.check_layer(function_layer(*functions), np.array(x), seed=seed) for seed in MANY]
     assert [report for report in reports if report.verdict is not Verdict.PASS_SUBGRADIENT] == []
 
 
-@MANY
-def test_two_ties_that_are_each_counted_twice_never_cancel(seeds):
+def test_two_ties_that_are_each_counted_twice_never_cancel():
     x = np.array([[1.0, 1.0, 0.5], [0.1, 0.2, 0.3], [0.2, 0.7, 0.7]])
     everyone = lambda dy, x: dy[:, None] * (x == x.max(axis=-1, keepdims=True))  # noqa: E731
-    reports = [dl.check_function(lambda x: x.max(axis=-1), everyone, x, seed=seed) for seed in seeds]
+    reports = [dl.check_function(lambda x: x.max(axis=-1), everyone, x, seed=seed) for seed in MANY]
     assert [report for report in reports if report.verdict is not Verdict.FAIL_VALUE] == []
 
 

@@ -293,7 +293,7 @@ def test_wrong_products_are_caught_and_named(make, verdicts, words):
 
 def test_the_product_of_torch_passes_and_is_the_one_of_the_tests():
     torch = pytest.importorskip("torch")
-    for seed in SEEDS[:3]:
+    for seed in SEEDS[:2]:
         net = TwoLayers(seed)
         x, y = torch.from_numpy(net.x), torch.from_numpy(net.y)
 

@@ -270,7 +270,7 @@ def test_labels_need_outputs_for_each_class(loss):
     ("outputs", "targets", "words"),
     [
         ((3, 1), (3,), r"shape \(3, 1\), got \(3,\); give each row its own: targets\[:, None\]"),
-        ((3, 2), (3,), r"one output, Dense\(..., 1\), and pass targets\[:, None\]"),
+        ((3, 2), (3,), r"Dense\(..., 1\), and pass targets\[:, None\]"),
         ((3,), (3, 1), r"shape \(3,\), got \(3, 1\); drop the last axis: targets\[..., 0\]"),
         ((3, 2), (2, 3), r"shape \(3, 2\), got \(2, 3\)$"),
         ((3, 2), (2,), r"shape \(3, 2\), got \(2,\)$"),
@@ -299,7 +299,7 @@ def test_class_weights_are_copied_finite_and_as_many_as_classes():
     loss = dl.SoftmaxCrossEntropy(class_weights=weights)
     weights[:] = 0
     assert loss.class_weights.tolist() == [1, 2]
-    with pytest.raises(ShapeError, match="class_weights for the 3 classes, got 2"):
+    with pytest.raises(ShapeError, match="expected 3 class_weights, got 2"):
         loss.forward(np.zeros((1, 3)), [0])
     with pytest.raises(NonFiniteError, match="class_weights"):
         dl.SoftmaxCrossEntropy(class_weights=[1, np.nan])

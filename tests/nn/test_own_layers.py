@@ -210,7 +210,7 @@ def test_fit_refuses_a_layer_that_would_change_the_data_in_place(before):
     model = dl.Model(dl.Sequential(*before, in_place(), dl.Dense(5, 2, rng=0)), dl.SoftmaxCrossEntropy())
     trainer = dl.Trainer(model, dl.SGD(0.1), rng=0)
     for _ in range(2):
-        with pytest.raises(dl.InputError, match=r"train, its first 8 rows: .* changes its x in place.*y = x \* 2"):
+        with pytest.raises(dl.InputError, match=r"train, its first 8 rows: .* changes x in place.*y = x \* 2"):
             trainer.fit(data, data, epochs=1, batch_size=10)
         assert (data.x == kept).all()
         assert trainer.step == 0

@@ -106,7 +106,7 @@ def test_a_loss_with_a_parameter_of_its_own_is_refused():
     loss._center = layer.weight
     assert dl.Model(layer, loss).parameters
     loss._center = dl.Parameter([1.0])
-    with pytest.raises(dl.InputError, match=r"keeps Parameter.* as its attribute _center, and only param"):
+    with pytest.raises(dl.InputError, match=r"keeps Parameter.* as its attribute _center; it is not trained"):
         dl.Model(dense(), loss)
 
 

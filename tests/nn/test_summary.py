@@ -24,7 +24,7 @@ def test_every_layer_has_a_row_with_its_path_shape_and_parameters():
     assert summary.parameter_bytes == 4 * (2 * 51 + 8)
     text = str(summary)
     assert len(text.splitlines()) == 7
-    assert "51 parameters" in text
+    assert "51 parameters, float32" in text
 
 
 def test_a_single_layer_is_a_summary_of_one_row():
@@ -33,17 +33,16 @@ def test_a_single_layer_is_a_summary_of_one_row():
 
 def test_frozen_parameters_are_counted_and_told():
     model = dl.Model(network(), dl.MeanSquaredError())
-    assert "frozen" not in str(model.summary((6,)))
     model.network.layers[0].freeze()
     summary = model.summary((6,))
     assert (summary.parameters, summary.trainable) == (51, 51 - 28)
-    assert "51 parameters (28 frozen)" in str(summary)
+    assert "51 parameters (23 trainable, 28 frozen), float32" in str(summary)
 
 
 def test_memory_is_that_of_the_parameters_dtype():
     double = dl.Model(network(), dl.MeanSquaredError()).astype(np.float64).summary((6,))
     assert (double.row_bytes, double.parameter_bytes) == (8 * 24, 8 * 110)
-    assert "880 bytes with gradients and buffers; x and all outputs take 192 bytes a row" in str(double)
+    assert "880 bytes with gradients and buffers; x and all outputs take 192 bytes per row" in str(double)
 
 
 def test_a_users_container_counts_what_is_in_it():
@@ -73,13 +72,21 @@ def test_nothing_runs():
 
 def test_flat_rows_may_be_given_by_their_length():
     model = dl.Model(network(), dl.MeanSquaredError())
-    assert model.summary(6) == model.summary((6,)) == model.summary([6]) == model.summary(np.int64(6))
+    assert (
+        model.summary() == model.summary(6) == model.summary((6,)) == model.summary([6]) == model.summary(np.int64(6))
+    )
 
 
-@pytest.mark.parametrize("shape", [None, "6", 6.0, (None, 6), (0,), (-6,), True, np.ones(2)])
+@pytest.mark.parametrize("shape", ["6", 6.0, (None, 6), (0,), (-6,), True, np.ones(2)])
 def test_what_is_no_shape_is_refused(shape):
     with pytest.raises(dl.InputError, match="input_shape: expected an integer >= 1, got"):
         dl.Model(network(), dl.MeanSquaredError()).summary(shape)
+
+
+def test_a_shape_that_the_first_layer_does_not_fix_is_asked_for():
+    network = dl.Sequential(dl.Sequential(dl.Conv2D(3, 4, kernel_size=3, rng=0)), dl.Flatten())
+    with pytest.raises(dl.InputError, match=r"input_shape: the first layer, Conv2D\(.*; pass the shape of one row"):
+        dl.Model(network, dl.MeanSquaredError()).summary()
 
 
 def test_a_batch_axis_is_recognised():

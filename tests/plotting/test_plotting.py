@@ -65,7 +65,8 @@ def test_a_point_between_gaps_is_marked_on_a_long_curve():
     ("values", "log", "note"),
     [
         ([2.0, 3.0, 2.0], False, ""),  # 1.5-fold is not above 1.5-fold
-        ([2.0, 3.1, 2.0], True, "cost rises up to 1.6-fold in one epoch"),
+        ([2.0, 3.1, 1.0], True, "cost rises up to 1.6-fold in one epoch"),
+        ([2.0, 3.1, 2.0], False, ""),  # a linear axis is enough
         ([9.0, 3.0, 1.0], False, ""),  # falling fast is no blow-up
         ([5000.0, 4.0, 4.0, 3.0, 2.0], True, "the largest cost is 1,250 times the median"),
         ([2.0, 0.0, 50.0], False, ""),  # zero has no logarithm
@@ -76,12 +77,12 @@ def test_the_axis_is_logarithmic_iff_the_run_blows_up(values, log, note):
     for columns in ({"cost": values}, {"val_cost": values}):
         ax = axes_of(plot_curves(columns, "cost"))
         assert ax.get_yscale() == ("log" if log else "linear")
-        assert ax.get_ylabel().endswith(", log scale") is log
+        assert ax.get_ylabel().replace("\n", " ").endswith(", log scale") is log
         assert ("log scale" in ax.get_xlabel()) is log
-        assert note in ax.get_xlabel()
+        assert note in ax.get_xlabel().replace("\n", " ")
 
 
-@pytest.mark.parametrize("values", [[3.0, 8.0, 3.5], [1.0, 60.0, 2.0], [1.0, 5e4, 2.0], [1e-200, 1e200, 1.0]])
+@pytest.mark.parametrize("values", [[2.75, 12.0, 7.0], [1.0, 60.0, 2.0], [1.0, 5e4, 2.0], [1e-200, 1e200, 1.0]])
 def test_a_logarithmic_axis_has_readable_ticks(values):
     figure = plot_curves({"loss": values}, "loss")
     figure.draw_without_rendering()
@@ -89,15 +90,20 @@ def test_a_logarithmic_axis_has_readable_ticks(values):
     low, high = ax.get_ylim()
     labels = [text.get_text() for text in ax.get_yticklabels() if low <= text.get_position()[1] <= high]
     assert 2 <= len(labels) <= 14
-    assert all(float(label) > 0 for label in labels)
+    assert all(float(label.replace(",", "").replace("\u2212", "-")) > 0 for label in labels)
+    # No part of the axis is long without a number.
+    places = np.log10([low, *ax.get_yticks(), high])
+    assert max(np.diff(places)) < 0.5 * (places[-1] - places[0])
 
 
 def test_what_is_not_finite_is_a_gap_and_said():
     history = {"cost": [2.0, math.nan, math.inf, 1.0], "val_cost": [2.0, 2.0, 2.0, -math.inf]}
     ax = axes_of(plot_curves(history, "cost"))
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [2.0, np.nan, np.nan, 1.0])
-    assert "training: no finite value in 2 of 4 epochs" in ax.get_xlabel()
-    assert "validation: no finite value in 1 of 4 epochs" in ax.get_xlabel()
+    note = ax.get_xlabel().replace("\n", " ")
+    assert "training (cross): no finite value in 2 of 4 epochs, first in 2" in note
+    assert "validation (cross): no finite value from epoch 4 on" in note
+    assert [place.get_offsets().tolist() for place in ax.collections] == [[[1, 2.0]], [[3, 2.0]]]
     assert history["cost"][2] == math.inf  # the caller's numbers stay
 
 
@@ -135,13 +141,13 @@ def test_a_template_without_a_range_is_mid_grey():
     np.testing.assert_array_equal(flat, np.full((2, 2), 0.5))
     np.testing.assert_array_equal(nothing, np.full((2, 2), 0.5))
     np.testing.assert_allclose(partly.ravel(), [0, 1 / 3, 0.5, 1])
-    assert plot_weight_templates(weight).get_supxlabel().endswith("; grey where not finite")
+    assert plot_weight_templates(weight).get_supxlabel().replace("\n", " ").endswith("; grey where not finite")
 
 
 def test_of_many_templates_the_first_are_drawn_and_the_figure_says_so():
     figure = plot_weight_templates(np.eye(1, 130))
     assert len(figure.axes) == 100
-    assert figure.get_supxlabel().endswith("; the first 100 of 130")
+    assert figure.get_supxlabel().replace("\n", " ").endswith("; the first 100 of 130")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +176,7 @@ def test_saving_writes_png_and_svg_and_the_same_bytes_again(tmp_path, rng):
         assert all(path.stat().st_size < 200_000 for path in first)
         assert "<text" in first[1].read_text()
         with Image.open(first[0]) as image:
-            assert image.width == 750
+            assert image.width == 645
 
 
 def test_no_pyplot_no_display_and_a_light_import(tmp_path):

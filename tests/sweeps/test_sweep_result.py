@@ -202,10 +202,9 @@ def test_a_grid_is_drawn_as_a_line_for_each_value_of_the_other_parameter():
     assert len({(line.get_marker(), line.get_color()) for line in points}) == 2
     assert len({line.get_linestyle() for line in lines}) == 2  # in grey, too
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["1", "2"]
-    assert ax.get_legend().get_title().get_text() == "eta"
-    assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1
+    assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
     assert (ax.get_xscale(), ax.get_yscale(), ax.get_title()) == ("log", "linear", "A grid")
-    assert ax.get_xlabel() == "lam"
+    assert ax.get_xlabel() == "lam (colour: eta)"
     assert "accuracy" in ax.get_ylabel()
 
 
@@ -236,7 +235,7 @@ def test_values_at_the_same_place_are_joined_by_their_mean_and_texts_have_places
     ax = axes_of(plot_sweep(columns, "kind", "loss"))
     assert [list(line.get_ydata()) for line in ax.lines] == [[1, 2, 3], [2, 2]]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["a$b", "c"]
-    assert ax.get_xlabel() == "kind\nnot drawn for want of a number: 1 of 4 trials"
+    assert ax.get_xlabel().replace("\n", " ") == "kind not drawn for want of a number: 1 of 4 trials"
     by = axes_of(plot_sweep(columns, "kind", "loss", by="ok"))
     assert [text.get_text() for text in by.get_legend().get_texts()] == ["True", "False"]
 
@@ -246,7 +245,8 @@ def test_long_texts_stand_upright_and_shortened():
     ax = axes_of(plot_sweep({"kind": kinds, "loss": [1.0] * 5}, "kind", "loss", by="kind"))
     labels = [*ax.get_xticklabels(), *ax.get_legend().get_texts()]
     assert {text.get_rotation() for text in ax.get_xticklabels()} == {90}
-    assert {text.get_text() for text in labels} == {"an optimizer with a lon…"}
+    # What all share is left out.
+    assert {text.get_text()[-2:] for text in labels} == {f" {i}" for i in range(5)}
 
 
 def test_a_result_is_drawn_by_its_columns():
@@ -254,6 +254,6 @@ def test_a_result_is_drawn_by_its_columns():
     assert list(ax.lines[0].get_xdata()) == [0.1, 1, 100]
     by = axes_of(plot_sweep(RESULT, "lam", "val_accuracy", by="eta"))  # which one config lacks
     assert list(by.lines[0].get_xdata()) == [0.1, 1]
-    assert by.get_xlabel().endswith("1 of 3 trials")
+    assert by.get_xlabel().split()[-4:] == ["1", "of", "3", "trials"]
     with pytest.raises(dl.InputError, match=r"no column 'lamda', .* did you mean 'lam'"):
         plot_sweep(RESULT, "lamda", "val_accuracy")

@@ -200,7 +200,7 @@ def test_it_is_resumed_in_the_middle_of_an_epoch(tmp_path, step, n, drop_last, a
 
 
 def test_dropping_all_and_other_values_are_refused():
-    words = r"drop_last=True would leave out all 31 rows, since a batch has 32; choose a smaller batch_size"
+    words = "batch_size: expected <= 31 with drop_last=True, got 32"
     refused(words, linear(), rows(31), drop_last=True)
     for wrong in (1, 0, None, "drop", [True]):
         refused("drop_last: expected True, False or 'merge', got", linear(), rows(31), drop_last=wrong)

@@ -29,7 +29,7 @@ def test_it_prints_aligned_and_shows_in_a_notebook():
     table = dl.compare_runs({"first": FIRST, "<b>second</b>": SECOND}, ["val_loss"])
     assert str(table).splitlines() == [
         "run            epochs  val_loss  lowest  in epoch  seconds",
-        "first               2         4       3         1      3.5",
+        "first               2       4.0       3         1      3.5",
         "<b>second</b>       3       2.5       2         2      180",
     ]
     assert "&lt;b&gt;second" in table._repr_html_()

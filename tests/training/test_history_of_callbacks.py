@@ -119,7 +119,7 @@ def test_a_number_is_in_a_checkpoint_that_its_own_callback_saves(tmp_path):
 
 LAST = adding(late=1)
 LAST.runs_last = True
-STAYS = "in the logs to stay as it is, but it was changed; give a number of"
+STAYS = "in the logs to stay as it is; give yours another name"
 CHANGES = {
     "text": (adding(own="0.5"), "LambdaCallback.on_epoch_end: expected a number for 'own', got '0.5'"),
     "array": (adding(own=np.ones(2)), "expected a number for 'own', got array"),

@@ -104,9 +104,9 @@ def test_the_page_follows_training_and_comes_to_rest(path):
     assert SCRIPT not in last
     assert "epoch 3 of 3: training is finished" in last
     assert [row[0] for row in rows(last)] == ["cost", "loss", "accuracy", "learning rate", "seconds"]
-    assert [float(x) for x in rows(last)[1][1:]] == pytest.approx(
-        [t.history[k][-1] for k in ("loss", "val_loss")], 1e-3
-    )
+    name, *values = rows(last)[1]
+    measured = [t.history[key][-1] for key in ("loss", "val_loss")]
+    assert (name, [*map(float, values)]) == ("loss", pytest.approx(measured, rel=1e-3))
     assert re.fullmatch(r"loss over 3 epochs, at last training 0\.\d+, validation 0\.\d+", pictures(last)[1])
     # It stands alone.
     assert not re.search(r'(src|href)="(?!data:)', last)

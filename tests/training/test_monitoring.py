@@ -213,7 +213,7 @@ def test_a_writer_needs_no_flush_and_a_run_no_validation():
 
 @pytest.mark.parametrize("writer", ["runs/one", None, type("Writer", (), {"add_scalar": print}), object()])
 def test_what_is_no_writer_is_refused_at_once(writer):
-    with pytest.raises(dl.InputError, match=r"expected a writer with a method add_scalar\(tag, value, step\)"):
+    with pytest.raises(dl.InputError, match=r"expected a writer with add_scalar\(tag, value, step\)"):
         dl.TensorBoard(writer)
 
 

@@ -17,7 +17,7 @@ RULES = {
     "clipped": lambda: dl.RMSProp(0.01, clip_norm=1.0),
 }
 every_rule = pytest.mark.parametrize("make", RULES.values(), ids=RULES)
-refused = pytest.raises(dl.InputError, match=r"of another model, at '.*Make a new one for each model")
+refused = pytest.raises(dl.InputError, match=r"of another model, at '.*make a new optimizer for each model")
 
 
 def model_of(*layers):
@@ -167,7 +167,7 @@ def test_a_state_that_is_put_in_place_of_the_old_one_may_be_of_another_model():
     other = dl.Adam(0.01)
     other.state = copy.deepcopy(used.state)
     for model in (a_model(5), a_model().astype(np.float64)):
-        with pytest.raises(dl.ShapeError, match=r"remembers parameters of other shapes or dtypes: at '1\.weight'"):
+        with pytest.raises(dl.ShapeError, match=r"expected .* at '1\.weight', has"):
             train(other, model)
     with refused:
         train(other, OTHERS["other paths"](None))

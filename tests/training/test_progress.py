@@ -23,7 +23,7 @@ import minidl as dl
 from minidl.training.callbacks import progress
 
 NAMES = ("accuracy", "loss", "cost")
-NUMBERS = re.compile(r"(accuracy|loss|cost) (\S+)")
+NUMBERS = re.compile(r"(accuracy|loss|cost) ([\d.]+)/(?:val )?([\d.]+)")
 
 
 @pytest.fixture(autouse=True)
@@ -98,18 +98,35 @@ def test_a_terminal_that_does_not_know_its_size_gets_a_bar_of_80_columns(monkeyp
 
 
 @pytest.mark.parametrize(
-    ("columns", "names"), [(120, ["accuracy", "loss", "cost"]), (60, ["accuracy"]), (40, ["loss"]), (30, [])]
+    ("columns", "names"),
+    [(120, ["accuracy", "loss", "cost"]), (80, ["accuracy", "loss"]), (60, ["accuracy"]), (40, ["loss"]), (30, [])],
 )
 def test_numbers_are_shown_whole_or_not_at_all(columns, names):
     trainer, screen = shown(columns, epochs=11)
-    digits = 3 if columns < 50 else 4
-    rows = [{k: "/".join(f"{row[n]:.{digits}g}" for n in (k, f"val_{k}")) for k in NAMES} for row in trainer.history]
+    digits = 2 if columns < 60 else 3
+    rows = [
+        [(name, *(f"{row[column]:.{digits}f}" for column in (name, f"val_{name}"))) for name in NAMES]
+        for row in trainer.history
+    ]
     for lines in screen.frames:
-        for name, value in NUMBERS.findall(lines[0] if lines else ""):
-            assert value.rstrip(",") in [row[name] for row in rows]
+        assert {*NUMBERS.findall(lines[0] if lines else "")} <= {number for row in rows for number in row}
     found = NUMBERS.findall(screen.lines()[0])
-    assert [name for name, _ in found][: len(names)] == names
-    assert {name: value.rstrip(",") for name, value in found}.items() <= rows[-1].items()
+    assert [name for name, *_ in found] == names
+    assert {*found} <= {*rows[-1]}
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("columns", [120, 80, 40])
+def test_bar_and_numbers_keep_their_places_while_digits_change(columns):
+    def jump(trainer):
+        np.copyto(trainer.model.parameters["weight"].value, np.diag([-1.0, 0.0]) * [1, 30, 60][trainer.epoch % 3])
+
+    _, screen = shown(columns, dl.LambdaCallback(on_batch_end=jump), epochs=11)
+    lines = [frame[0] for frame in screen.frames if frame and "eta" in frame[0]]
+    places = [[match.start() for match in re.finditer(r"\||eta|accuracy|loss|cost|/", line)] for line in lines]
+    assert len(places) > 100
+    assert all(place == places[0] for place in places)
+    assert columns == 40 or all(line.count("val ") == 1 for line in lines)
 
 
 @pytest.mark.usefixtures("slow")
@@ -117,7 +134,7 @@ def test_the_epoch_bar_shows_the_time_left_and_the_batch_bar_the_loss_of_the_bat
     _, screen = shown(80, epochs=3)
     lines = [line for frame in screen.frames for line in frame]
     assert any(re.fullmatch(r"epoch 2/3 \|[█▏▎▍▌▋▊▉ ]+\| eta 00:0\d, accuracy .*", line) for line in lines)
-    assert any(re.fullmatch(r"batch 4/10 \|███[█▏▎▍▌▋▊▉ ]+\| loss 0\.\d+", line) for line in lines)
+    assert any(re.fullmatch(r"batch  4/10 \|███[█▏▎▍▌▋▊▉ ]+\| loss 0\.\d+", line) for line in lines)
 
 
 ENDS = {
@@ -154,7 +171,7 @@ def test_a_bar_around_the_training_stays_where_it_is(columns):
     assert lines[-1] == "after"
     assert lines[-2].startswith("settings: 100%")
     assert "" not in lines
-    numbers = r"accuracy [\d.]+/[\d.]+, loss [\d.]+/[\d.]+(, cost [\d.]+/[\d.]+)?"
+    numbers = r"accuracy [\d.]+/(val )?[\d.]+, loss [\d.]+/[\d.]+(, cost [\d.]+/[\d.]+)?"
     for line in lines[:-2]:  # where the other bar was before, the end of which must not stay
         assert re.fullmatch(rf"epoch \d/\d ( |\|█+\| )in 00:0\d, {numbers}", line)
 
@@ -184,7 +201,7 @@ def test_a_clock_that_stands_still_costs_two_lines(monkeypatch):
 def test_without_a_terminal_there_is_one_line_an_epoch_on_standard_error(capsys, monkeypatch):
     fit(dl.ProgressBar())
     out, error = capsys.readouterr()
-    assert re.fullmatch(r"(epoch \d/2  cost \S+  loss \S+  accuracy \S+  val_cost [^\r]* s\n){2}", error)
+    assert re.fullmatch(r"(epoch \d/2  accuracy \S+/val \S+  loss \S+  cost \S+ +\d\.\d\d s\n){2}", error)
     assert out == ""
     monkeypatch.setattr("sys.stderr", None)
     assert fit(dl.ProgressBar()).epoch == 2
@@ -203,7 +220,7 @@ def test_verbose_and_the_environment_choose_on_a_terminal_too(monkeypatch, verbo
     with terminal(200) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
         fit(dl.ProgressBar(verbose, file))
     assert len(screen.lines()) == lines
-    assert all(re.match(r"epoch \d/2  cost", line) for line in screen.lines())
+    assert all(re.match(r"epoch \d/2  accuracy", line) for line in screen.lines())
 
 
 SMALL = """
@@ -217,7 +234,7 @@ PROGRAM = f"import sys{SMALL}print('after', file=sys.stderr)"
 
 TQDM = {
     "DISABLE": ("1", "after"),
-    "NCOLS": ("50", r"epoch 3/3 \|█{9}\| in 00:0\d, accuracy 0.5/0.5\nafter"),
+    "NCOLS": ("50", r"epoch 3/3 \|█{7}\| in 00:0\d, accuracy 0.50/0.50\nafter"),
     "ASCII": (" .#", r"epoch 3/3 \|#+\| in 00:0\d, accuracy .*\nafter"),
 }
 
@@ -278,7 +295,7 @@ def test_in_a_notebook_there_is_a_widget_and_no_batch_bar_stays():
     assert sorted((bar["value"], bar["max"], bar["bar_style"]) for bar in bars) == [(20, 20, ""), (60, 60, "success")]
     assert [widget.get("visibility") for widget in widgets].count("hidden") == 1
     texts = "".join(widget["value"] for widget in widgets if widget["_model_name"] == "HTMLModel")
-    numbers = r"accuracy 0.5/0.5, loss 0.69\d+/0.69\d+, cost 0.69\d+/0.69\d+"
+    numbers = "accuracy 0.500/val 0.500, loss 0.693/0.693, cost 0.693/0.693"
     assert re.search(rf"epoch 3/3 .*in 00:0\d, {numbers}", texts.replace("\u2007", " "))
 
 

@@ -259,7 +259,7 @@ OTHERS = {
     r"regularizer was L2\(0.01\) and is L2\(0.02\)": ({"regularizer": dl.L2(0.02)}, {}),
     "optimizer was SGD.*0.8": ({"optimizer": dl.SGD(0.05, momentum=0.8)}, {}),
     "optimizer was SGD.*Decay": ({"optimizer": dl.SGD(dl.ExponentialDecay(0.05, 0.9), momentum=0.9)}, {}),
-    "weights are not of Model": ({"network": dl.Sequential(dl.Flatten(), dl.Dense(72, 3))}, {}),
+    "not the weights of Model": ({"network": dl.Sequential(dl.Flatten(), dl.Dense(72, 3))}, {}),
     "rng was 3 and is 4": ({"rng": np.int64(4)}, {}),
     r"callbacks was \[\] and is \[EarlyStopping": ({"callbacks": [dl.EarlyStopping()]}, {}),
 }

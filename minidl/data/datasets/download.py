@@ -226,10 +226,8 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
             reasons.append(f"\n  {source.name}: {error}")
             if isinstance(error, PassingError) and not again:
                 waiting.append((source, True))
-    raise DownloadError(
-        f"{what}: no source delivered it:{''.join(reasons)}\nWith a copy on this machine, give its folder or archive "
-        "as data_dir or in the environment variable MINIDL_DATA_DIR."
-    )
+    hint = "give a copy on this machine, its folder or archive, as data_dir or in MINIDL_DATA_DIR"
+    raise DownloadError(f"{what}: no source delivered it:{''.join(reasons)}\n{hint}")
 
 
 def _bytes_in(folder: Path) -> int:

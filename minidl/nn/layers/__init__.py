@@ -1,6 +1,7 @@
 """Layers: differentiable functions with parameters, a file for each family."""
 
-from minidl.nn.layers.activations import ELU, GELU, Activation, LeakyReLU, ReLU, Sigmoid, SiLU, Softplus, Tanh
+from minidl.nn.layers import activations
+from minidl.nn.layers.activations import *
 from minidl.nn.layers.base import Layer
 from minidl.nn.layers.containers import Parallel, Residual, Sequential
 from minidl.nn.layers.convolution import Conv2D
@@ -12,9 +13,6 @@ from minidl.nn.layers.shape import Flatten, Reshape
 from minidl.nn.layers.softmax import LogSoftmax, Softmax
 
 __all__ = [
-    "ELU",
-    "GELU",
-    "Activation",
     "AvgPool2D",
     "BatchNorm",
     "Conv2D",
@@ -24,17 +22,12 @@ __all__ = [
     "GlobalAvgPool2D",
     "Layer",
     "LayerNorm",
-    "LeakyReLU",
     "LogSoftmax",
     "MaxPool2D",
     "Parallel",
-    "ReLU",
     "Reshape",
     "Residual",
     "Sequential",
-    "SiLU",
-    "Sigmoid",
     "Softmax",
-    "Softplus",
-    "Tanh",
 ]
+__all__ += activations.__all__

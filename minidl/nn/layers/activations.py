@@ -11,6 +11,7 @@ from minidl._core.types import Array
 from minidl.nn.arithmetic import erf, sigmoid
 from minidl.nn.layers.base import Layer
 
+__all__ = ["ELU", "GELU", "Activation", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh"]
 _ROOT = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
 

@@ -214,10 +214,7 @@ class Layer(ForwardMemory, ABC):
             way = "make a new layer, with the other parts in its constructor"
             if isinstance(held, Parameter | np.ndarray):
                 way = f"change it in place: layer.{name}{'.value' * isinstance(held, Parameter)}[...] = ..."
-            raise InputError(
-                f"{self!r:.80}: {name} is registered, and what is put in its place would be neither trained nor "
-                f"saved; {way}"
-            )
+            raise InputError(f"{self!r:.80}: {name} is registered, and its replacement would not be; {way}")
 
     def _register(self, items: dict[str, Any], name: str, item: T) -> T:
         check_text(f"{type(self).__name__}: a name", name)

@@ -91,9 +91,7 @@ class Sequential(Layer):
         placed = _placed(f"layer {i}", error)
         # A container has said more already.
         if isinstance(error, ShapeError) and i > 0 and not self.layers[i]._layers:
-            return ShapeError(
-                f"{placed}; layer {i - 1}, {self.layers[i - 1]!r:.80}, gives it rows of shape {input_shape}"
-            )
+            return ShapeError(f"{placed}; layer {i - 1}, {self.layers[i - 1]!r:.80}, gives rows of shape {input_shape}")
         return placed
 
     def __repr__(self) -> str:
@@ -213,10 +211,8 @@ class Residual(_Ways):
     def _check_same(self, body: Shape, past: Shape) -> None:
         if body != past:
             hint = "give a shortcut" if self.shortcut is None else "give another shortcut"
-            raise ShapeError(
-                f"{self!r:.80}: expected rows of one shape from the body and from the shortcut, got {body} and {past}; "
-                f"{hint} that turns rows of x into {body}, such as a Dense or a 1x1 convolution"
-            )
+            hint += f" that turns rows of x into {body}, such as a Dense or a 1x1 convolution"
+            raise ShapeError(f"{self!r:.80}: expected rows of one shape both ways, got {body} and {past}; {hint}")
 
 
 class Parallel(_Ways):
@@ -280,9 +276,7 @@ class Parallel(_Ways):
         """Return the shape of the rows that are made of rows of `shapes`, or refuse them."""
         if not all(shapes) or len({shape[:-1] for shape in shapes}) > 1:
             got = ", ".join(map(str, shapes))
-            raise ShapeError(
-                f"{self!r:.80}: expected branches whose rows differ in their last axis alone, got shapes {got}"
-            )
+            raise ShapeError(f"{self!r:.80}: expected branches whose rows differ in the last axis alone, got {got}")
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 

@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minidl._core.checks import as_count
+from minidl._core.checks import as_count, as_pair
 from minidl._core.errors import InputError
 from minidl._core.types import Array, Seed
 from minidl.nn.initializers import He, Initializer, drawn
 from minidl.nn.layers.base import Layer, Shape
 from minidl.nn.layers.correlation import correlate, correlate_input_gradient, correlate_weight_gradient
-from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, same_padding, show_pair
+from minidl.nn.layers.windows import Pair, Windows, check_image_shape, same_padding, show_pair
 from minidl.nn.parameter import Parameter
 
 
@@ -102,10 +102,7 @@ class Conv2D(Layer):
         self.dilation = as_pair("dilation", dilation)
         self.groups = as_count("groups", groups)
         if self.in_channels % self.groups or self.out_channels % self.groups:
-            raise InputError(
-                f"groups: expected a divisor of in_channels and out_channels, got {groups} for {in_channels} and "
-                f"{out_channels}"
-            )
+            raise InputError(f"groups: expected a divisor of {in_channels} and {out_channels} channels, got {groups}")
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
         weight = drawn("Conv2D", weight_init, He(), shape, rng)
         self.weight = self.add_parameter("weight", weight, dtype=dtype)

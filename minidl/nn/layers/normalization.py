@@ -130,10 +130,8 @@ class BatchNorm(_Normalization):
         table = self._table(x)
         n = len(table)
         if train and n < 2:
-            raise InputError(
-                f"{self!r}: expected at least 2 values per feature in training, got x of shape {x.shape}, in which "
-                "nothing varies; give more rows, or predict with train=False"
-            )
+            hint = "give more rows, or predict with train=False"
+            raise InputError(f"{self!r}: expected at least 2 values per feature, got x of shape {x.shape}; {hint}")
         mean = column_sums(table) / n if train else self.running_mean
         # What overflows here has a variance that is refused.
         centred = table - mean.astype(x.dtype)
@@ -155,10 +153,8 @@ class BatchNorm(_Normalization):
         # Half of the largest number, since the unbiased variance of two values is twice the biased one.
         largest, dtype = variance.max(), self.running_variance.dtype
         if largest > np.finfo(dtype).max / 2:
-            raise NonFiniteError(
-                f"{self!r}: expected features whose variance {dtype} can hold, got {largest:.4g} in feature "
-                f"{variance.argmax()}; scale x down, or compute in float64"
-            )
+            got = f"{largest:.4g} in feature {variance.argmax()}; scale x down, or compute in float64"
+            raise NonFiniteError(f"{self!r}: expected variances that {dtype} can hold, got {got}")
 
     def backward(self, dy: Array) -> Array:
         dx, inverse_std = self.kept(dy)

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from minidl._core.checks import as_pair
 from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.nn.arithmetic import column_sums
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.layers.windows import Pair, Windows, as_pair, check_image_shape, show_pair
+from minidl.nn.layers.windows import Pair, Windows, check_image_shape, show_pair
 
 
 class _WindowPooling(Layer):
@@ -21,10 +22,7 @@ class _WindowPooling(Layer):
         self.stride = self.pool_size if stride is None else as_pair("stride", stride)
         self.padding = as_pair("padding", padding, 0)
         if any(pixels >= size for pixels, size in zip(self.padding, self.pool_size, strict=True)):
-            raise InputError(
-                f"padding: expected less than the pool_size {self.pool_size}, so that no window lies in it alone, got "
-                f"{self.padding}"
-            )
+            raise InputError(f"padding: expected less than the pool_size {self.pool_size}, got {self.padding}")
         rows, columns = ((pixels, pixels) for pixels in self.padding)
         self._windows = Windows(self.pool_size, self.stride, (1, 1), (rows, columns))
 

@@ -78,7 +78,5 @@ class Reshape(_Reshaping):
         entries, known = math.prod(input_shape), math.prod(side for side in self.shape if side != -1)
         if entries % known or (entries != known and -1 not in self.shape):
             wanted = f"a multiple of {known}" if -1 in self.shape else f"{known}"
-            raise ShapeError(
-                f"{self!r}: expected rows of {wanted} entries, got rows of shape {input_shape}, which have {entries}"
-            )
+            raise ShapeError(f"{self!r}: expected rows of {wanted} entries, got {entries} in shape {input_shape}")
         return tuple(entries // known if side == -1 else side for side in self.shape)

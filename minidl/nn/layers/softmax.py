@@ -22,9 +22,7 @@ class _OverClasses(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if not input_shape or input_shape[-1] == 0:
-            raise ShapeError(
-                f"{self!r}: expected rows of shape (..., classes), with at least one class, got {input_shape}"
-            )
+            raise ShapeError(f"{self!r}: expected rows of shape (..., classes >= 1), got {input_shape}")
         return input_shape
 
 

@@ -2,27 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from minidl._core.checks import as_count
-from minidl._core.errors import InputError, ShapeError
+from minidl._core.errors import ShapeError
 from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
 
 Pair = tuple[int, int]
 """Something of the height and the same of the width."""
-
-
-def as_pair(name: str, value: Any, minimum: int = 1) -> Pair:
-    """Return `value`, an integer for both axes or two of them (height, width), as a pair of ints >= `minimum`."""
-    if not isinstance(value, tuple | list):
-        value = (value, value)
-    if len(value) != 2:
-        raise InputError(f"{name}: expected an integer or a pair (height, width), got {value!r:.80}")
-    return as_count(name, value[0], minimum), as_count(name, value[1], minimum)
 
 
 def show_pair(pair: Pair | int | str) -> str:
@@ -87,11 +76,9 @@ class Windows:
         size = self.output_size(*input_shape[:2])
         if min(size) < 1:
             (down, across), (high, wide) = self.reach, self.padded_size(*input_shape[:2])
-            raise ShapeError(
-                f"{layer!r}: expected images of at least {down + 1} x {across + 1} pixels with their padding, the size "
-                f"of one window, got {high} x {wide}, from shape {input_shape}; use larger images, more padding or "
-                "fewer layers that shrink them"
-            )
+            wanted = f"images of at least {down + 1} x {across + 1} pixels with their padding, the size of a window"
+            hint = "use larger images, more padding or fewer layers that shrink them"
+            raise ShapeError(f"{layer!r}: expected {wanted}, got {high} x {wide}, from shape {input_shape}; {hint}")
         return size
 
     def interior(self, padded: Array, height: int, width: int) -> Array:

@@ -90,10 +90,8 @@ def said_of_pairs(targets: tuple[int, ...], outputs: tuple[int, ...]) -> str:
     if not {targets, outputs} <= {(n,), (n, 1)}:
         return ""
     way = "targets[:, None]" if len(targets) == 1 else "targets[:, 0]"
-    return (
-        f"it compares each output (shape {outputs}) with every target (shape {targets}), as NumPy broadcasts them; "
-        f"pass {way}, or bring both to one shape in the loss"
-    )
+    pairs = f"each output (shape {outputs}) with every target (shape {targets})"
+    return f"it compares {pairs}, as NumPy broadcasts them; pass {way}, or bring both to one shape in the loss"
 
 
 class NumberLoss(Loss):
@@ -108,13 +106,9 @@ class NumberLoss(Loss):
             if output_shape == (*array.shape, 1):
                 hint = f"; give each row its own: {'targets[:, None]' if array.ndim == 1 else 'targets[..., None]'}"
             elif array.ndim == 1 and len(output_shape) == 2 and len(array) == output_shape[0]:
-                hint = (
-                    "; for one target a row, end the network with one output, Dense(..., 1), and pass targets[:, None]"
-                )
+                hint = "; for one target per row, end the network with Dense(..., 1), and pass targets[:, None]"
             elif array.shape == (*output_shape, 1):
                 hint = "; drop the last axis: targets[..., 0]"
-            raise ShapeError(
-                f"{self!r}: expected targets of the outputs' shape {output_shape}, got {array.shape}{hint}"
-            )
+            raise ShapeError(f"{self!r}: expected targets of shape {output_shape}, got {array.shape}{hint}")
         check_finite("targets", array)
         return array

@@ -29,9 +29,7 @@ class ClassLoss(Loss):
         if len(output_shape) != 2:
             raise ShapeError(f"{self!r}: expected outputs of shape (n, classes), got {output_shape}")
         if self.class_weights is not None and len(self.class_weights) != output_shape[1]:
-            raise ShapeError(
-                f"{self!r}: expected class_weights for the {output_shape[1]} classes, got {len(self.class_weights)}"
-            )
+            raise ShapeError(f"{self!r}: expected {output_shape[1]} class_weights, got {len(self.class_weights)}")
         return as_labels(self, "targets", targets, *output_shape)
 
     def predict(self, outputs: Array) -> Array:

@@ -104,16 +104,12 @@ class Checkpoint(Observer):
             return
         directory, newest = self.directory.resolve(), there[0]
         if directory not in trainer.own_directories:
-            raise InputError(
-                f"{self!r}: there is a run in this directory already, with {newest.name}; resume it by "
-                f"fit(..., resume_from={str(self.directory)!r}), or choose another directory, or remove them"
-            )
+            way = f"resume it by fit(..., resume_from={str(self.directory)!r}), or choose another directory"
+            raise InputError(f"{self!r}: there is a run in this directory already, with {newest.name}; {way}")
         place, step = trainer.went_back_to or (None, 0)
         if place == directory and steps_of(newest) > step:
-            raise InputError(
-                f"{self!r}: resuming from step {step}, but there are later checkpoints such as {newest.name}, which "
-                "a restart would take; choose another directory, or remove them"
-            )
+            later = f"there are later checkpoints such as {newest.name}; remove them, or choose another directory"
+            raise InputError(f"{self!r}: resuming from step {step}, but {later}")
 
     def _best_so_far(self) -> float:
         path = self.directory / BEST

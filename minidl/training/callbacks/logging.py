@@ -144,10 +144,8 @@ class TensorBoard(Observer):
 
     def __init__(self, writer: ScalarWriter) -> None:
         if isinstance(writer, type) or not callable(getattr(writer, "add_scalar", None)):
-            raise InputError(
-                "TensorBoard: expected a writer with a method add_scalar(tag, value, step), such as "
-                f'tensorboardX.SummaryWriter("runs/one"), got {writer!r:.80}'
-            )
+            wanted = "a writer with add_scalar(tag, value, step), such as tensorboardX.SummaryWriter"
+            raise InputError(f"TensorBoard: expected {wanted}, got {writer!r:.80}")
         self.writer = writer
 
     def on_epoch_end(self, trainer: Trainer) -> None:

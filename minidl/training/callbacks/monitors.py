@@ -6,6 +6,7 @@ from time import perf_counter
 import numpy as np
 
 from minidl._core.checks import as_count
+from minidl._core.reprs import counted
 from minidl._core.tables import text_table
 from minidl._core.types import Array
 from minidl.training.callback import Observer
@@ -194,4 +195,4 @@ class Timer(Observer):
         rows = [[part, f"{s:.3f}", f"{s / count:.4f}", f"{s / whole:.0%}"] for part, s in sums.items()]
         speed = sum(self.rows_per_second) / count
         table = text_table(["part", "seconds", "an epoch", "share"], rows)
-        return f"{table}\n{count} epoch{'' if count == 1 else 's'}, {speed:.3g} rows a second"
+        return f"{table}\n{counted(count, 'epoch')}, {speed:.3g} rows a second"

@@ -8,20 +8,28 @@ from typing import Any, TextIO
 from minidl._core.bars import Expendable, new_bar, verbosity
 from minidl._core.errors import InputError
 from minidl.training.callback import Observer
-from minidl.training.history import BESIDES, metrics
+from minidl.training.history import metrics
 from minidl.training.trainer import Trainer
 
-_SLOW = 0.5  # seconds: what takes less is not worth a bar of its own
-_SHORT = 8  # columns: a bar that has less is left out
-_NARROW, _USUAL = 50, 80  # columns of a terminal: one with less gets shorter numbers; one that does not tell
+# Seconds: what takes less is not worth a bar of its own.
+_SLOW = 0.5
+# Columns: a bar that has less is left out.
+_SHORT = 8
+# Columns of a terminal: one with less gets shorter numbers; one that does not say.
+_NARROW, _USUAL = 55, 80
+# Of a number in a bar, and of one without decimals; and in a line, where decimals matter more than length.
+_WIDTH, _WHOLE, _FREE = 5, 7, 9
+_FIRST = ("accuracy", "loss", "cost")
+# Between two numbers, until the line is whole; and what shows there once, so that a reader knows which is which.
+_SLASH, _LEGEND = "\0", "/val "
 
 
 class ProgressBar(Observer):
     """A bar that counts the epochs, with the time left and the last epoch's numbers as training/validation.
 
-    A second bar below counts the batches of an epoch, where that takes a while, and is gone when training ends. Numbers
-    that have no room on their line are left out. Where no bar can be drawn (no terminal, ``TERM=dumb``, a notebook
-    without ipywidgets) there is one line an epoch.
+    A second bar below counts the batches of an epoch, where that takes a while, and is gone when training ends. Bar and
+    numbers keep their places while digits change; numbers that have no room on their line are left out. Where no bar
+    can be drawn (no terminal, ``TERM=dumb``, a notebook without ipywidgets) there is one line per epoch.
 
     Parameters
     ----------
@@ -52,6 +60,7 @@ class ProgressBar(Observer):
         self._lines: Expendable | None = None
         self._logs: Mapping[str, float] = {}
         self._shown = 0.0
+        self._widths: dict[str, int] = {}
 
     def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
@@ -65,7 +74,7 @@ class ProgressBar(Observer):
         # Not if it was shown just now, and nothing that took its time has happened since.
         if self._bar is not None and max(now - self._shown, waited) >= self._bar.mininterval:
             self._shown = now
-            self._show(trainer, "eta {remaining}")
+            self._show(trainer, "eta {remaining:>5}")
             self._show_batches(trainer)
 
     on_batch_end = on_epoch_begin
@@ -74,8 +83,10 @@ class ProgressBar(Observer):
         self._count(trainer, trainer.batches_per_epoch)
         self._logs = trainer.logs
         if self._lines is not None:
-            text = "  ".join(f"{name} {value:.4g}" for name, value in trainer.logs.items() if name not in BESIDES)
-            print(f"{_position(trainer)}  {text}  {trainer.logs['seconds']:.2f} s", file=self._lines, flush=True)
+            seconds = self._steady("seconds", f"{self._logs['seconds']:.2f} s")
+            line = "  ".join([_position(trainer), *self._pairs(self._logs, _FREE), seconds])
+            line = line.replace(_SLASH, _LEGEND, 1).replace(_SLASH, "/")
+            print(line, file=self._lines, flush=True)
 
     def on_train_end(self, trainer: Trainer) -> None:
         if self._batches is not None:
@@ -85,6 +96,18 @@ class ProgressBar(Observer):
             self._show(trainer, "in {elapsed}", last=True)
             self._bar.close()
         self._forget()
+
+    def _pairs(self, logs: Mapping[str, float | None], width: int) -> list[str]:
+        """Return each metric once, as training/validation, the most telling ones first."""
+        # Sorting keeps the order of all others.
+        names = sorted(metrics(logs), key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+        texts = {key: self._steady(key, _number(value, width)) for key, value in logs.items()}
+        return [f"{name} {_SLASH.join(texts[key] for key in (name, f'val_{name}') if key in texts)}" for name in names]
+
+    def _steady(self, what: str, text: str) -> str:
+        """Return `text` as wide as the widest of its kind in this run: what stands beside it keeps its place."""
+        self._widths[what] = max(self._widths.get(what, 0), len(text))
+        return text.rjust(self._widths[what])
 
     def _count(self, trainer: Trainer, batch: int) -> None:
         """Count the batches done, and at first, when it is known where a resumed run goes on, draw the bar."""
@@ -111,13 +134,19 @@ class ProgressBar(Observer):
         facts = bar.format_dict
         start = bar.format_meter(**facts | {"bar_format": f"{{desc}}  {time}", "ncols": None, "postfix": ""})
         columns = 1000 if hasattr(bar, "container") else facts["ncols"] or _USUAL  # a notebook has room
-        room = columns - len(start)
-        numbers = []
-        for text in _pairs(self._logs, digits=3 if columns < _NARROW else 4):
-            if len(text) + 2 <= room:
+        room, numbers = columns - len(start), list[str]()
+        # Before the first epoch the places are kept for what it will measure.
+        logs = self._logs or dict.fromkeys(trainer.measured_columns)
+        for text in self._pairs(logs, _WIDTH - (columns < _NARROW)):
+            # The first number counts for more than the bar, and that for more than the others.
+            if len(text) + 2 <= room - (_SHORT if numbers else 0):
                 numbers.append(text)
                 room -= len(text) + 2
-        bar.set_postfix_str(", ".join(numbers), refresh=False)
+        postfix = ", ".join(numbers)
+        if _SLASH in postfix and room >= _SHORT + len(_LEGEND):
+            postfix = postfix.replace(_SLASH, _LEGEND, 1)
+            room -= len(_LEGEND) - 1
+        bar.set_postfix_str(postfix.replace(_SLASH, "/"), refresh=False)
         # Below a bar of the caller's, this one goes up to that one's line at last: nothing of it must stay behind it.
         whole = last and bar.pos != 0
         graph = "{bar}" if whole else _graph(bar, room)
@@ -132,9 +161,9 @@ class ProgressBar(Observer):
         if self._batches is None and trainer.epoch_seconds >= _SLOW and trainer.batch < total:
             self._batches = new_bar(total, self.file or sys.stderr, leave=False, bar_format="{desc}")
         if (bar := self._batches) is not None:
-            bar.n, bar.desc = trainer.batch, f"batch {trainer.batch}/{total}"
+            bar.n, bar.desc = trainer.batch, f"batch {_count_of(trainer.batch, total)}"
             loss = trainer.logs.get("batch_loss")
-            text = f" loss {loss:.4g}" if loss is not None else ""
+            text = f" loss {_number(loss, _WIDTH)}" if loss is not None else ""
             room = (bar.format_dict["ncols"] or _USUAL) - len(f"{bar.desc} ||{text}")
             bar.bar_format = f"{{desc}} |{_graph(bar, room)}|{text}"
             bar.refresh()
@@ -146,15 +175,22 @@ def _graph(bar: Any, room: int) -> str:
 
 
 def _position(trainer: Trainer) -> str:
-    return f"epoch {trainer.epoch}/{trainer.last_epoch}"
+    return f"epoch {_count_of(trainer.epoch, trainer.last_epoch)}"
 
 
-_FIRST = ("accuracy", "loss", "cost")
+def _count_of(done: int, total: int) -> str:
+    """Return how many are done, as wide as when all are."""
+    separator = "," if total >= 10_000 else ""
+    all_of_them = f"{total:{separator}}"
+    return f"{done:{len(all_of_them)}{separator}}/{all_of_them}"
 
 
-def _pairs(logs: Mapping[str, float], digits: int) -> list[str]:
-    """Return each metric once, as training/validation, the telling ones first."""
-    # Sorting keeps the order of all others.
-    names = sorted(metrics(logs), key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
-    values = {name: [logs[key] for key in (name, f"val_{name}") if key in logs] for name in names}
-    return [f"{name} {'/'.join(f'{value:.{digits}g}' for value in values[name])}" for name in names]
+def _number(value: float | None, width: int) -> str:
+    """Return a number with three decimals, or those that `width` has room for; a tiny or huge one gets a wider text."""
+    decimals = min(width, _WIDTH) - 2
+    texts = (f"{value:,.{n}f}" for n in range(decimals, -1, -1) if value is not None)
+    # A whole number is longer, but shorter than one with an exponent.
+    text = next((text for text in texts if len(text) <= (width if "." in text else max(width, _WHOLE))), "")
+    if value and not text.strip("-0."):
+        text = f"{value:#.{decimals}g}"
+    return (text or "-").rjust(decimals + 2)

@@ -39,11 +39,9 @@ class _Squares(Optimizer):
                 bad = np.isfinite(gradient) & (sums > np.finfo(flat.dtype).max / 2)
             if bad.any():
                 first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-                raise NonFiniteError(
-                    f"the gradient of {path}: expected numbers whose squares {type(self).__name__} can sum in "
-                    f"{flat.dtype}, got {gradient[first]:.4g} at index {first}; scale x and targets down, or set "
-                    "clip_norm"
-                )
+                wanted = f"numbers whose squares {type(self).__name__} can sum in {flat.dtype}"
+                got = f"{gradient[first]:.4g} at index {first}; scale x and targets down, or set clip_norm"
+                raise NonFiniteError(f"the gradient of {path}: expected {wanted}, got {got}")
 
     def summed(self, gradient: Array, state: State) -> Array:
         """Return at least what the squares come to when `gradient` has entered."""

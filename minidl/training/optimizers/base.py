@@ -154,11 +154,9 @@ class Optimizer(Declared, ABC):
             elif stepped() is not parameters[path]:
                 foreign.append(path)
         if foreign:
-            raise InputError(
-                f"{self!r}: this optimizer has taken {self.steps} steps with the parameters of another model, at "
-                f"{', '.join(map(repr, foreign[:3]))}; its state and its step count would be used for this one. Make "
-                "a new one for each model, and for each part of a model that is stepped by itself"
-            )
+            there = f"parameters of another model, at {', '.join(map(repr, foreign[:3]))}"
+            hint = "make a new optimizer for each model, and for each part of a model that is stepped by itself"
+            raise InputError(f"{self!r}: it has taken {self.steps} steps with {there}; {hint}")
 
     def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
         """Return `parameter` with the gradient that the rule takes; `scale` is what `clip_norm` multiplies it by."""
@@ -186,10 +184,7 @@ class Optimizer(Declared, ABC):
             for state in (self.init_state(parameter), self.state[path])
         )
         if found != fresh:
-            raise ShapeError(
-                f"{self!r}: this optimizer remembers parameters of other shapes or dtypes: at {path!r} it has {found}, "
-                f"expected {fresh}; make a new one for each model"
-            )
+            raise ShapeError(f"{self!r}: expected {fresh} at {path!r}, has {found}; make a new one for each model")
 
     @staticmethod
     def _scheduled(schedule: Schedule, step: int) -> float:

@@ -25,8 +25,6 @@ def fault_of(schedule: Schedule, done: int, left: int, per_epoch: int) -> str:
         twin = copy.deepcopy(schedule)
         first, again = ((twin(done), twin(middle)) for _ in range(2))
     if repr(first) != repr(again):
-        raise InputError(
-            f"{schedule!r}: expected the same rates when asked again for steps {done} and {middle}, got {first} and "
-            f"then {again}; compute a rate from the step alone"
-        )
+        got = f"{first} and then {again} for steps {done} and {middle}"
+        raise InputError(f"{schedule!r}: expected a rate by the step alone, the same when asked again; got {got}")
     return f"has a rate of 0 at step {middle + 1} of {last}" if first[1] == 0.0 else ""

@@ -60,10 +60,10 @@ function(50, "function-epsilon", "normalising rows: epsilon outside the root in 
 function(12, "function-tiny", "1e-9 * x**2: tiny gradients, wrong by half", lambda x: 1e-9 * x**2,
     lambda dy, x: 1e-9 * dy * x)
 function(12, "function-1.0005", "exp: off by a factor 1.0005", np.exp, lambda dy, x: 1.0005 * dy * np.exp(x))
-function(12, "function-mean-of-dy", "identity on 10,000 numbers: the mean of dy everywhere", np.copy,
-    lambda dy, x: np.full_like(dy, dy.mean()), at=(signed(10_000),))
-function(12, "function-rolled", "identity on 10,000 numbers: dy is shifted by one", np.copy,
-    lambda dy, x: np.roll(dy, 1), at=(signed(10_000),))
+function(12, "function-mean-of-dy", "identity on 2,000 numbers: the mean of dy everywhere", np.copy,
+    lambda dy, x: np.full_like(dy, dy.mean()), at=(signed(2_000),))
+function(12, "function-rolled", "identity on 2,000 numbers: dy is shifted by one", np.copy,
+    lambda dy, x: np.roll(dy, 1), at=(signed(2_000),))
 function(53, "function-noisy", "sin with noise", lambda x: np.sin(x) + 1e-9 * NOISE.normal(),
     lambda dy, x: dy * np.cos(x), NONDETERMINISTIC)
 function(53, "function-noisy-vjp", "cos(x) with noise", np.sin,
