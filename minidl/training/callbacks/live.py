@@ -175,13 +175,13 @@ class LiveCurves(Observer):
         rate = trainer.history.rows[-1]["learning_rate"] if len(trainer.history) else trainer.optimizer.learning_rate
         setting = f"{trainer.optimizer}, {trainer.model.regularizer or 'no regularizer'}, learning rate {cell(rate)}"
         written = f"{self._time(trainer)}; written {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        blocks: list[Block] = [Heading(status, 2), Paragraph(written), Paragraph(setting)]
+        blocks: list[Block] = [Heading(status, 2), Paragraph([written]), Paragraph([setting])]
         if len(trainer.history):
             files = [Figure(Path(f"{key}.svg"), charts[key].encode(), alts[key], "") for key in charts]
-            blocks += [Figures(files)] if files else []
+            blocks += [Figures(files, columns=min(3, len(files)))] if files else []
             blocks += [Table(*_numbers(trainer.history.rows[-1]), "last numbers")]
         else:
-            blocks += [Paragraph(f"No epoch {'was finished' if ended else 'is finished yet'}.")]
+            blocks += [Paragraph([f"No epoch {'was finished' if ended else 'is finished yet'}."])]
         page = to_html(f"{_position(trainer)} · {name}", blocks, heading=name, script="" if ended else _SCRIPT)
         try:
             write_whole(self.path or "", page)
