@@ -66,7 +66,7 @@ def test_all_see_it_whatever_their_place(tmp_path, first):
     assert [(value, step) for tag, value, step in scalars if tag == "f1/validation"] == [(1.0, 1), (seen[2], 3)]
     assert '="f1 over 4 epochs' in (tmp_path / "live.html").read_text("utf-8")
     lines = (tmp_path / "bar").read_text().splitlines()
-    assert [("val_f1 " in line) for line in lines] == [True, False, True, False]
+    assert [("f1 val " in line) for line in lines] == [True, False, True, False]
 
 
 def test_others_follow_it(tmp_path):

@@ -102,7 +102,8 @@ class ProgressBar(Observer):
         # Sorting keeps the order of all others.
         names = sorted(metrics(logs), key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
         texts = {key: self._steady(key, _number(value, width)) for key, value in logs.items()}
-        return [f"{name} {_SLASH.join(texts[key] for key in (name, f'val_{name}') if key in texts)}" for name in names]
+        values = {name: [texts[key] for key in (name, f"val_{name}") if key in texts] for name in names}
+        return [f"{name} {'' if name in texts else 'val '}{_SLASH.join(of)}" for name, of in values.items()]
 
     def _steady(self, what: str, text: str) -> str:
         """Return `text` as wide as the widest of its kind in this run: what stands beside it keeps its place."""
