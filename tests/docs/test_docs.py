@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -124,6 +125,32 @@ def test_the_page_on_the_architecture_lists_every_part_and_names_existing_files(
 
 def test_the_readme_is_short_and_begins_with_how_to_install():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(readme.splitlines()) <= 120
+    assert len(readme.splitlines()) <= 130
     assert "\npip install -e . && python examples/cifar_softmax.py\n" in readme
     assert '\npip install -e ".[test]" && pytest\n' in readme
+
+
+def test_the_readme_shows_what_its_first_program_prints(capsys):
+    readme = ROOT / "README.md"
+    exec(blocks(readme, "python")[0], {"__name__": "page"})
+    # The last digits depend on the processor.
+    shown, printed = (
+        re.sub(r"[\d.]{6,}|\d+e-\d+", "#", text) for text in (blocks(readme, "text")[0], capsys.readouterr().out)
+    )
+    assert shown == printed
+
+
+def test_the_program_of_the_readme_that_is_killed_resumes_to_the_bit(tmp_path):
+    (program,) = (code for code in blocks(ROOT / "README.md", "python") if "resume_from" in code)
+    command = [sys.executable, "-c", program.replace("epochs=40", "epochs=8")]
+
+    def run(folder):
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+    (tmp_path / "undisturbed").mkdir()
+    killed = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while killed.poll() is None and not [*tmp_path.glob("run/*.safetensors")]:
+        sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert run(tmp_path) == run(tmp_path / "undisturbed") != ""
