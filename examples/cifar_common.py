@@ -1,4 +1,4 @@
-"""What the examples on all of CIFAR-10 share: options, data, and how they end."""
+"""Options, data and the exit status of the examples that use all of CIFAR-10."""
 
 import argparse
 import sys
@@ -13,15 +13,17 @@ Splits = tuple[dl.Dataset, dl.Dataset, dl.Dataset]
 
 
 def options_parser(name: str, description: str) -> argparse.ArgumentParser:
-    """Return a parser of the options that all of them have; `name` is the folder's under runs/."""
+    """Return a parser with the common options; `name` is the name of the folder in runs/."""
     parser = argparse.ArgumentParser(description=description)
     kinds = ["auto", "cifar10", "synthetic"]
     auto = "auto: CIFAR-10; with --quick synthetic images"
     parser.add_argument("--dataset", choices=kinds, default="auto", help=auto)
-    parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10 (default: the cache, then downloads)")
-    parser.add_argument("--out", type=Path, help=f"folder for what is written (default: runs/{name})")
+    parser.add_argument(
+        "--data-dir", help="folder or archive that contains CIFAR-10 (default: the cache, then a download)"
+    )
+    parser.add_argument("--out", type=Path, help=f"output folder (default: runs/{name})")
     parser.add_argument("--seed", type=count(0), default=42, help="default: %(default)s")
-    parser.add_argument("--quick", action="store_true", help="in seconds: few images, few epochs")
+    parser.add_argument("--quick", action="store_true", help="few images and few epochs; takes seconds")
     parser.set_defaults(name=name)
     return parser
 
@@ -30,7 +32,7 @@ def parse(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argpa
     options = parser.parse_args(arguments)
     if options.data_dir is not None and options.dataset == "synthetic":
         parser.error("argument --data-dir: the synthetic images are drawn, not read; drop it or --dataset synthetic")
-    # A folder of its own: a quick try must not replace the real results.
+    # A separate folder, because a quick run must not overwrite real results.
     options.out = options.out or Path("runs") / (options.name + "_quick" * options.quick)
     return options
 
@@ -48,5 +50,5 @@ def load(options: argparse.Namespace) -> Splits:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`, and leave with a sentence where it cannot go on."""
+    """Call `main`; on an error, print one sentence and exit."""
     sys.exit(ended(main))

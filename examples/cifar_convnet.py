@@ -1,7 +1,8 @@
-"""Train a small conv net on CIFAR-10.
+"""Train a small convolutional network on CIFAR-10.
 
-Three stages of 3x3 convolutions with batch normalisation, each halving the picture; mirrored and shifted pictures; one
-cycle of the learning rate. Run `python examples/cifar_convnet.py --help` for the options.
+It has three stages of 3x3 convolutions with batch normalization; each stage halves the image size. Training uses
+mirrored and shifted images, and one cycle of the learning rate. See `python examples/cifar_convnet.py --help` for the
+options.
 """
 
 from time import perf_counter
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(parser, arguments)
     epochs = options.epochs or (1 if options.quick else 8)
     start = perf_counter()
-    # One mean and deviation a colour, as usual for pictures that are shifted.
+    # One mean and standard deviation per colour, as usual for images that are shifted.
     images = [data.map(dl.images_from_rows) for data in load(options)]
     mean, std = (f(images[0].x, axis=(0, 1, 2), dtype=np.float64).astype(np.float32) for f in (np.mean, np.std))
     train, validation, test = (data.map(lambda x: (x.astype(np.float32) - mean) / std) for data in images)
@@ -62,7 +63,7 @@ def network(seed: int) -> dl.Sequential:
 
 
 def convolution(channels: int, more: int, seed: int) -> dl.Sequential:
-    """Return a 3x3 convolution, normalised before its ReLU."""
+    """Return a 3x3 convolution, a batch normalization and a ReLU."""
     layer = dl.Conv2D(channels, more, 3, padding=1, bias=False, rng=seed)
     return dl.Sequential(layer, dl.BatchNorm(more), dl.ReLU())
 

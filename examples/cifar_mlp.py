@@ -1,8 +1,8 @@
-"""Train the course's two- and three-layer nets on CIFAR-10 with cyclical learning rates.
+"""Train two- and three-layer networks on CIFAR-10 with cyclical learning rates.
 
-A search for lambda on a log scale, coarse and then fine, with short runs of a small two-layer net; then a wide
-three-layer net with batch normalisation, dropout and mirrored pictures. The text is assignments 2 and 3 of DD2424
-(KTH). Run `python examples/cifar_mlp.py --help` for the options.
+First, short runs of a small two-layer network search for lambda on a log scale, coarsely and then finely. Then a wide
+three-layer network trains with batch normalization, dropout and mirrored images. This follows assignments 2 and 3 of
+DD2424 (KTH). See `python examples/cifar_mlp.py --help` for the options.
 """
 
 import sys
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         models[name] = model
         accuracy = model.evaluate(test)["accuracy"]
         print(f"{name}: test accuracy {100 * accuracy:.2f} % after {perf_counter() - start:.0f} s")
-        # After each net, so that Ctrl-C loses nothing.
+        # The report is written after each network, so Ctrl-C loses nothing.
         settings = {"data": f"{test.name} ({test.source})", "batch size": BATCH_SIZE, "seed": options.seed}
         settings |= {f"model, {name}": model for name, model in models.items()}
         title, pictures = f"Two- and three-layer nets on {test.name}", splits[2].x
@@ -57,7 +57,7 @@ def two_layers(lam: float, seed: int) -> dl.Model:
 
 
 def three_layers(seed: int) -> dl.Sequential:
-    """Return dense layers of 512 and 256 units, each normalised before its ReLU and thinned after it."""
+    """Return dense layers of 512 and 256 units, each with batch normalization, ReLU and dropout."""
     layers: list[dl.Layer] = [dl.Flatten()]
     for i, (features, units) in enumerate([(3072, 512), (512, 256)]):
         dense = dl.Dense(features, units, bias=False, weight_init=dl.He(), rng=seed + i)
@@ -70,7 +70,7 @@ def head(features: int) -> dl.Dense:
 
 
 def fit(model: dl.Model, splits: Splits, epochs: int, seed: int, augment: Sequence[dl.Augmentation]) -> dl.Trainer:
-    """Train for `epochs` in cycles of the learning rate, 8 epochs each, that end at its minimum."""
+    """Train with a cyclical learning rate; each cycle has 8 epochs and ends at the smallest rate."""
     train, validation, _ = splits
     steps = -(-len(train) // BATCH_SIZE)
     cycle = dl.TriangularCycle(1e-5, 0.1, half_cycle=max(1, steps * min(epochs, 8) // 2))
@@ -80,7 +80,7 @@ def fit(model: dl.Model, splits: Splits, epochs: int, seed: int, augment: Sequen
 
 
 def search(splits: Splits, exponents: np.ndarray, seed: int) -> float:
-    """Return the exponent whose lambda = 10**exponent does best on the validation set after two epochs."""
+    """Return the exponent whose lambda, 10**exponent, has the best validation accuracy after two epochs."""
     found = {}
     for exponent in exponents:
         model = two_layers(10 ** float(exponent), seed)

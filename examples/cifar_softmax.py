@@ -1,11 +1,10 @@
-"""Redo a published lab report: a one-layer softmax classifier on CIFAR-10, in four settings of lambda and eta.
+"""Reproduce a published lab report: a one-layer softmax classifier on CIFAR-10, with four pairs of lambda and eta.
 
-The report is assignment 1 of DD2424 (KTH): standardize the pixels, check the gradient, train with mini-batches, draw
-the curves and the weights as pictures, and compare test accuracies. Everything is written into one folder, report.html
-first of all. Run `python examples/cifar_softmax.py --help` for the options.
+The report is assignment 1 of DD2424 (KTH): standardize the pixels, check the gradient, train with mini-batches, plot
+the curves and the weights, and compare test accuracies. All results go into one folder; start with its report.html. See
+`python examples/cifar_softmax.py --help` for the options.
 
-The job itself is a part of the package, so that `minidl report` does the same where there are no examples. It is
-written as any program of yours would be: read minidl/lab_report/job.py.
+The code is in minidl/lab_report/job.py. `minidl report` runs the same code without this file.
 """
 
 import argparse
@@ -17,7 +16,9 @@ from minidl.lab_report import add_options, run, settled
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Redo the lab report: one-layer softmax classifier on CIFAR-10.")
+    parser = argparse.ArgumentParser(
+        description="Reproduce the lab report: a one-layer softmax classifier on CIFAR-10."
+    )
     add_options(parser)
     return settled(parser, parser.parse_args(arguments))
 

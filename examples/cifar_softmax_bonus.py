@@ -1,7 +1,7 @@
-"""What one layer can still learn on CIFAR-10: the lab report's improvements, each as one row of a table.
+"""Improve the one-layer classifier of the lab report on CIFAR-10, step by step; each step is one row of a table.
 
-All five batches instead of one, mirrored pictures, a decaying learning rate, a grid search, K sigmoid losses in place
-of the softmax, an ensemble. Run `python examples/cifar_softmax_bonus.py --help` for the options.
+The steps: all five batches instead of one, mirrored images, a decaying learning rate, a grid search, K sigmoid losses
+instead of the softmax, and an ensemble. See `python examples/cifar_softmax_bonus.py --help` for the options.
 """
 
 import argparse
@@ -18,12 +18,15 @@ from minidl.plotting import plot_true_class_probability, save_figure
 
 BATCH_SIZE = 100
 GRID = {"lam": (0.0003, 0.001, 0.003), "eta": (0.003, 0.01, 0.03)}
-SIGMOID_GRID = {"lam": (0.0001, 0.0003), "eta": (0.03, 0.1)}  # its gradient is a tenth: the mean over K losses
+SIGMOID_GRID = {
+    "lam": (0.0001, 0.0003),
+    "eta": (0.03, 0.1),
+}  # its gradient is a tenth as large, because it is a mean over K losses
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one row of the table is trained; the defaults are the best setting of the report."""
+    """Settings of one row of the table; the defaults are the best setting of the report."""
 
     name: str
     lam: float = 0.1
@@ -69,7 +72,9 @@ def main(arguments: list[str] | None = None) -> None:
         runs,
         options.out,
         title=f"One layer on {splits[2].name}, improved",
-        text=["Each run has all improvements of those before it. The ensembles take three seeds of the last two runs."],
+        text=[
+            "Each run includes all improvements of the runs before it. The ensembles combine three seeds of the last two."
+        ],
         settings=settings,
         models=models,
         test=splits[2],
@@ -79,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def prepare(splits: Splits) -> Splits:
-    """Standardize by the training images, and make pictures of the rows."""
+    """Standardize with the mean and deviation of the training images, and turn rows into images."""
     scale = dl.Standardizer().fit(splits[0].x)
     train, validation, test = (data.map(scale).map(dl.images_from_rows) for data in splits)
     return train, validation, test
@@ -115,7 +120,7 @@ def show(name: str, model: dl.Model | dl.Ensemble, splits: Splits) -> None:
 def search(
     recipe: Recipe, grid: Mapping[str, tuple[float, ...]], splits: Splits, options: argparse.Namespace
 ) -> Recipe:
-    """Return `recipe` with the values of the grid that do best on the validation set, in a third of the epochs."""
+    """Return `recipe` with the best values of the grid on the validation set, after a third of the epochs."""
     short = replace(recipe, epochs=max(1, recipe.epochs // 3))
     best, accuracy = recipe, -1.0
     for lam, eta in product(*(values[: 1 if options.quick else None] for values in grid.values())):
@@ -128,7 +133,7 @@ def search(
 
 
 def draw(model: dl.Model, recipe: Recipe, splits: Splits, options: argparse.Namespace) -> tuple[Path, str, str]:
-    """Draw how probable the true class was, for the test images classified correctly and wrongly."""
+    """Plot histograms of the probability of the true class, for right and for wrong test predictions."""
     test, name = splits[2], recipe.loss.__name__
     figure = plot_true_class_probability(model.predict_proba(test.x), test.y, title=f"{test.name}: {name}")
     path, _ = save_figure(figure, options.out / f"true-class-{name}")

@@ -1,14 +1,14 @@
-"""Try the lab report's four settings of lambda and eta as a sweep: here, on several processes, with Dask or with MPI.
+"""Run the four settings of the lab report as a sweep: in this process, in several processes, with Dask or with MPI.
 
-Each setting that is done is a line of sweep.jsonl in the --out folder. Started again, the program does what is missing.
+Each finished setting is a line of sweep.jsonl in the --out folder. A restarted program runs only the missing settings.
 
     python examples/cifar_sweep.py --engine processes --workers 4
     python examples/cifar_sweep.py --engine dask --workers 4
     python examples/cifar_sweep.py --engine dask --scheduler tcp://10.0.0.1:8786
     mpirun -n 5 python -m mpi4py.futures examples/cifar_sweep.py --engine mpi
 
-Only `--engine processes` and Dask give each worker one thread for linear algebra by themselves. For MPI, and for the
-same bits everywhere, set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 first.
+`--engine processes` and Dask limit each worker to one thread for linear algebra. With the other engines, set
+OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 yourself; then all engines give the same bits.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from minidl.lab_report.options import count
 def main(arguments: list[str] | None = None) -> None:
     parser = options_parser("cifar_sweep", "The report's four settings as a sweep.")
     parser.add_argument("--engine", choices=["serial", "processes", "dask", "mpi"], default="serial")
-    workers = "of processes and of a local Dask (default: %(default)s)"
+    workers = "number of processes, also of a local Dask cluster (default: %(default)s)"
     parser.add_argument("--workers", type=count(1), default=2, help=workers)
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster that is running already")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="address of the scheduler of a running Dask cluster")
     parser.add_argument("--epochs", type=count(1), help="default: 40, with --quick 5")
     options = parse(parser, arguments)
     drawn = options.dataset == "synthetic" or (options.dataset == "auto" and options.quick and options.data_dir is None)
@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
         "seed": options.seed,
     }
     space = [{"lam": setting.lam, "eta": setting.eta} | fixed for setting in SETTINGS]
-    data, *_ = cifar_sweep_trial.load(fixed["dataset"], fixed["images"], options.data_dir)  # downloads are made once
+    data, *_ = cifar_sweep_trial.load(
+        fixed["dataset"], fixed["images"], options.data_dir
+    )  # download once, before the workers start
     print(f"Data: {data.name} ({data.source}); {len(data)} training images")
 
     trial = partial(cifar_sweep_trial.train, data_dir=options.data_dir)
@@ -59,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 @contextmanager
 def engine(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Start what runs the trials, and give the argument by which `sweep` is told."""
+    """Start the engine, and yield the arguments that `sweep` needs to use it."""
     if options.engine == "serial":
         yield {}
     elif options.engine == "processes":
@@ -73,7 +75,7 @@ def engine(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         import distributed
 
         dask: Any = distributed  # its types are not complete
-        local = {"host": "127.0.0.1", "dashboard_address": None}  # nothing that other machines could reach
+        local = {"host": "127.0.0.1", "dashboard_address": None}  # other machines cannot reach it
         cluster = options.scheduler or dask.LocalCluster(n_workers=options.workers, threads_per_worker=1, **local)
         with nullcontext() if options.scheduler else cluster, dask.Client(cluster) as client:
             client.upload_file(cifar_sweep_trial.__file__)

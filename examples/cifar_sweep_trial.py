@@ -1,4 +1,4 @@
-"""One trial of cifar_sweep.py, in a module of its own, so that workers of every kind can import it."""
+"""One trial of cifar_sweep.py, in a separate module that all workers can import."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,7 +8,7 @@ import minidl as dl
 
 @lru_cache(maxsize=1)
 def load(dataset: str, images: int, data_dir: str | None) -> tuple[dl.Dataset, dl.Dataset, dl.Dataset]:
-    """Return standardized training, validation and test images; a worker reads them once, for all of its trials."""
+    """Return standardized training, validation and test images; a worker reads them once for all its trials."""
     if dataset == "cifar10":
         splits = dl.datasets.load_cifar10_course_split(data_dir)
     else:
@@ -22,8 +22,8 @@ def load(dataset: str, images: int, data_dir: str | None) -> tuple[dl.Dataset, d
 def train(config: dict[str, Any], seed: int, data_dir: str | None = None) -> dict[str, float]:
     """Train the report's softmax classifier with the config's lambda and eta.
 
-    As in the report all settings begin with the same weights, so their seed is in the config, and `seed` has no use.
-    Where the data lies changes no number, so that is not in the config.
+    As in the report, all settings start with the same weights. So their seed is in the config, and `seed` is not used.
+    The folder of the data changes no number, so it is not in the config.
     """
     training, validation, test = load(config["dataset"], config["images"], data_dir)
     network = dl.Sequential(dl.Dense(training.x.shape[1], 10, weight_init=dl.Normal(0.01), rng=config["seed"]))

@@ -1,7 +1,7 @@
-"""Show the same bugs to gradient checkers: minidl, PyTorch, SciPy and the two-point formula of the courses.
+"""Compare gradient checkers on the same bugs: minidl, PyTorch, SciPy and the two-point formula from courses.
 
-Each case is a function of one array with its vector-Jacobian product (vjp), right or with one bug; every checker says
-whether they agree. PyTorch and SciPy are optional: `pip install torch scipy` to see their columns.
+Each case is a function of one array with its vector-Jacobian product (vjp), which is right or has one bug. Each checker
+decides whether the two agree. PyTorch and SciPy are optional: `pip install torch scipy` adds their columns.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import minidl as dl
 from minidl._core.types import Array
 
 LARGEST_JACOBIAN = 10_000_000
-"""Entries; beyond it a checker that builds the whole Jacobian is not asked."""
+"""Maximum number of entries for checkers that build the whole Jacobian."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ def optional(module: str) -> Any:
         return None
 
 
-# --- the checkers: does the vjp agree with differences of f? None where one cannot say.
+# --- the checkers: does the vjp agree with differences of f? None if a checker cannot decide.
 
 
 def by_minidl(case: Case) -> bool | None:
-    """As it comes: no tolerance to choose; it may also say that it cannot decide."""
+    """`minidl.check_function`, which needs no tolerance and may be inconclusive."""
     report = dl.check_function(case.f, case.vjp, case.x)
     return None if report.verdict.name == "INCONCLUSIVE" else report.ok
 
 
 def by_torch(case: Case, fast: bool) -> bool | None:
-    """`torch.autograd.gradcheck` in float64 with its own tolerances, atol=1e-5 and rtol=1e-3."""
+    """`torch.autograd.gradcheck` in float64 with its default tolerances, atol=1e-5 and rtol=1e-3."""
     torch = optional("torch")
     if torch is None or (not fast and case.x.size * case.f(case.x).size > LARGEST_JACOBIAN):
         return None
@@ -81,7 +81,7 @@ def projected(case: Case) -> tuple[Callable[[Array], float], Array]:
 
 
 def by_scipy(case: Case) -> bool | None:
-    """`scipy.optimize.check_grad`, which leaves the limit to the user: here 1e-5 of the gradient's norm, or 1e-5."""
+    """`scipy.optimize.check_grad`; the limit is 1e-5 times the norm of the gradient, and at least 1e-5."""
     optimize = optional("scipy.optimize")
     if optimize is None:
         return None
@@ -149,7 +149,7 @@ def relu(x: Array) -> Array:
 
 
 def doubling_vjp(dy: Array, x: Array) -> Array:
-    dy *= 2  # the caller's
+    dy *= 2  # changes the array of the caller
     return dy * x
 
 
@@ -164,7 +164,7 @@ def clipped(gradient: Array, norm: float) -> Array:
 
 
 def cases() -> list[Case]:
-    """Return what is shown to the checkers: bugs first, then what is right."""
+    """Return the cases: first the bugs, then the right functions."""
     rng = np.random.default_rng(1)
     noise = np.random.default_rng(2)
     x, square, inputs = rng.normal(size=(5, 4)), rng.normal(size=(4, 4)), rng.normal(size=(5, 4))
@@ -210,10 +210,10 @@ def cases() -> list[Case]:
 
 
 def outcome(case: Case, checker: str) -> str:
-    """Return the cell of the table; what a checker got wrong is in capitals."""
+    """Return the cell of the table; wrong verdicts are in capitals."""
     if checker in MODULES and optional(MODULES[checker]) is None:
         return "not installed"
-    with np.errstate(all="ignore"):  # a step may leave the domain of a logarithm
+    with np.errstate(all="ignore"):  # a step may leave the domain of the logarithm
         agrees = CHECKERS[checker](case)
     if agrees is None:
         return "undecided" if checker == "minidl" else "too large"

@@ -1,4 +1,4 @@
-"""What a checkpoint after every epoch costs the main job: epochs with one and without take turns."""
+"""Measure the time of a checkpoint after every epoch of the main job."""
 
 import argparse
 import statistics
@@ -15,7 +15,7 @@ from minidl.lab_report.options import count
 
 
 class Saves(dl.Callback):
-    """Times each turn of a Checkpoint, and each epoch with what comes after it."""
+    """A callback that runs a Checkpoint after each epoch and measures its time."""
 
     def __init__(self, checkpoint: dl.Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -29,11 +29,13 @@ class Saves(dl.Callback):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=count(3), default=40, help="default: %(default)s; the first two do not count")
+    parser.add_argument(
+        "--epochs", type=count(3), default=40, help="default: %(default)s; the first two are not counted"
+    )
     options = parser.parse_args()
     problem = pose(EPOCH)
     train, validation = dl.Dataset(problem.x, problem.y), dl.Dataset(problem.x_val, problem.y_val)
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # a real disk, where /tmp may be memory
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:  # on a disk; /tmp may be memory
         saves = Saves(dl.Checkpoint(folder))
         trainer = dl.Trainer(softmax_model(problem), dl.SGD(LEARNING_RATE), [saves], rng=0)
         history = trainer.fit(train, validation, epochs=options.epochs, batch_size=BATCH)
@@ -41,7 +43,7 @@ def main() -> None:
     epoch, save = (statistics.median(seconds[2:]) for seconds in (history["seconds"], saves.seconds))
     print(machine(["minidl", "numpy"]))
     print(f"an epoch {1e3 * epoch:.1f} ms, a checkpoint {1e3 * save:.2f} ms: {save / epoch:.1%} of it")
-    print(f"the first one {1e3 * once:.1f} ms more, once a run: it looks at the data to know it again")
+    print(f"the first one {1e3 * once:.1f} ms more, once per run: it computes a digest of the data")
 
 
 if __name__ == "__main__":

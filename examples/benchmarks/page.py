@@ -1,4 +1,4 @@
-"""The page of results: tables in Markdown, and the machine they were measured on."""
+"""The page of results: tables in Markdown, and a description of the machine."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,13 +10,13 @@ from minidl._core.environment import environment, simd_features
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; the first column is text, the others numbers."""
+    """Return a table; the first column is text, and the others are numbers."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def times(scores: Mapping[str, Score], titles: Mapping[str, str], ours: str) -> str:
-    """Return the table of a race: medians, spread, and our time as a ratio to each."""
+    """Return the table of a race: medians, ranges, and the ratio of minidl's time to each other time."""
     shown = sorted(scores, key=lambda name: scores[name].median)
     unit, factor = ("s", 1.0) if scores[ours].median > 1 else ("ms", 1e3)
     with_memory = any(score.megabytes for score in scores.values())
@@ -37,15 +37,15 @@ def times(scores: Mapping[str, Score], titles: Mapping[str, str], ours: str) -> 
 
 
 def machine(packages: Sequence[str]) -> str:
-    """Return one paragraph on processor, threads and versions."""
-    told = environment()
+    """Return one paragraph that lists the processor, the threads and the versions."""
+    values = environment()
     wide = any(name.startswith(("AVX512", "X86_V4")) for name in simd_features())
     parts = [
         f"{datetime.now(UTC):%Y-%m-%d}",
-        f"{told['processor']} {'with' if wide else 'without'} AVX-512, {told['threads']}",
-        told["platform"],
-        f"Python {told['Python']}",
-        f"NumPy {told['NumPy']}",
+        f"{values['processor']} {'with' if wide else 'without'} AVX-512, {values['threads']}",
+        values["platform"],
+        f"Python {values['Python']}",
+        f"NumPy {values['NumPy']}",
         ", ".join(f"{package} {version(package)}" for package in packages),
     ]
     return "; ".join(parts) + "."

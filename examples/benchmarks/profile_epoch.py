@@ -1,6 +1,7 @@
-"""Say where the time of an epoch of the main job goes, and what the machine could do at best.
+"""Measure the time of each part of an epoch of the main job, and the least time that the machine needs.
 
-Each part is timed where it happens, in real training; what is called inside it and timed itself is taken off.
+The parts are timed during real training. If a timed function calls another timed function, the inner time counts only
+for the inner function.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from minidl.training.work import Work
 
 
 class Stopwatch:
-    """Time spent in functions, without that of other timed functions inside them."""
+    """Time spent in functions, without the time of the timed functions that they call."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -48,7 +49,7 @@ class Stopwatch:
 
 
 class Waited:
-    """An iterator whose every `next` is timed."""
+    """An iterator that measures the time of each `next`."""
 
     def __init__(self, watch: Stopwatch, items: Iterator[Any]) -> None:
         self._next = watch.timed("waiting for the next batch", items.__next__)
@@ -62,7 +63,7 @@ class Waited:
 
 
 def profile(epochs: int) -> tuple[dict[str, list[float]], list[float]]:
-    """Return the seconds of each part, an epoch each, and those of the epochs as the history has them."""
+    """Return the seconds of each part and of the whole epoch, for every epoch."""
     problem = pose(EPOCH)
     model, watch = softmax_model(problem), Stopwatch()
     trainer = dl.Trainer(model, dl.SGD(LEARNING_RATE), rng=0)
@@ -97,7 +98,7 @@ def profile(epochs: int) -> tuple[dict[str, list[float]], list[float]]:
 
 
 def limits(repetitions: int) -> dict[str, float]:
-    """Return what the machine needs, on one core, for the least that an epoch has to do."""
+    """Return the time that one core needs for work that no epoch can avoid."""
     problem = pose(EPOCH)
     x, order = problem.x, np.random.default_rng(0).permutation(len(problem.x))
 
@@ -120,7 +121,9 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=count(3), default=15, help="default: %(default)s; the first two do not count")
+    parser.add_argument(
+        "--epochs", type=count(3), default=15, help="default: %(default)s; the first two are not counted"
+    )
     options = parser.parse_args()
     parts, seconds = profile(options.epochs)
     medians = {what: statistics.median(times[2:]) for what, times in parts.items()}

@@ -1,4 +1,4 @@
-"""A race: contestants in processes of their own take turns at the same work."""
+"""A race: contestants in separate processes take turns at the same task."""
 
 import contextlib
 import json
@@ -16,19 +16,19 @@ from typing import Any
 from tasks import Problem, Result
 
 ENVIRONMENT = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
-ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # else an editable installation is compiled at every start
+ENVIRONMENT.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise an editable installation is compiled at every start
 WORKER = Path(__file__).with_name("worker.py")
 CALLS = {"epoch": 20, "predict": 5, "mlp": 20, "conv": 3}
-"""Calls a turn: a turn takes some tens of milliseconds at least."""
+"""Calls per turn; a turn takes at least some tens of milliseconds."""
 WARM_UP = 2
-"""Turns that are not counted: compilers compile, caches fill."""
+"""Turns that are not counted, in which compilers compile and caches fill."""
 PAUSE = 0.1
-"""Seconds before a turn, in which the last one's threads go to sleep: those of BLAS and OpenMP spin for a while."""
+"""Seconds before a turn; the threads of BLAS and OpenMP spin for a while before they sleep."""
 
 
 @dataclass
 class Score:
-    """What one contestant did: seconds of each turn (a call's), and the numbers it returned last."""
+    """The results of one contestant: seconds per call in each turn, and the numbers of the last call."""
 
     seconds: list[float] = field(default_factory=list)
     megabytes: list[float] = field(default_factory=list)
@@ -44,17 +44,17 @@ class Score:
 
 
 def ratio(ours: Score, theirs: Score) -> float:
-    """Return the median of our time by theirs, round by round: what slows a whole round down cancels."""
+    """Return the median over the rounds of our time divided by theirs; a slow round slows both."""
     return statistics.median(a / b for a, b in zip(ours.seconds, theirs.seconds, strict=True))
 
 
 def race(problem: Problem, contestants: Sequence[str], rounds: int) -> dict[str, Score]:
-    """Return the scores of those who take part in this kind of work."""
+    """Return the scores of the contestants that have this task."""
     calls = CALLS[problem.task.kind]
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         problem.save(Path(folder))
         workers = {name: stack.enter_context(_worker(name, folder)) for name in contestants}
-        # Each answers once it has loaded everything; one who does not know this work leaves without a word.
+        # A worker prints a line when it is ready. A worker that does not have this task ends without output.
         workers = {name: worker for name, worker in workers.items() if worker.stdout.readline()}
         scores = {name: Score() for name in workers}
         for turn in range(WARM_UP + rounds):
@@ -68,7 +68,7 @@ def race(problem: Problem, contestants: Sequence[str], rounds: int) -> dict[str,
 
 
 def race_of_processes(folder: Path, contestants: Sequence[str], rounds: int) -> dict[str, Score]:
-    """Return the scores of whole processes, from start to test accuracy, on the raw data in `folder`."""
+    """Return the scores of whole processes, from start to accuracy, with the raw data in `folder`."""
     scores = {name: Score() for name in contestants}
     for turn in range(rounds):
         for name in _rotated(list(contestants), turn):
@@ -78,7 +78,7 @@ def race_of_processes(folder: Path, contestants: Sequence[str], rounds: int) -> 
             assert process.stdout is not None  # noqa: S101  (for the type checker: it is a pipe)
             line = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait again
+            process.returncode = os.waitstatus_to_exitcode(status)  # otherwise Popen waits again
             if status != 0:
                 raise RuntimeError(f"{name}: its process ended with status {status}")
             scores[name].seconds.append(perf_counter() - start)
@@ -89,9 +89,9 @@ def race_of_processes(folder: Path, contestants: Sequence[str], rounds: int) -> 
 
 
 def race_of_imports(modules: Sequence[str], rounds: int) -> dict[str, Score]:
-    """Return how long each import takes in a fresh process that has imported NumPy already."""
+    """Return the time of each import in a new process that has already imported NumPy."""
     scores = {module: Score() for module in modules}
-    for turn in range(1 + rounds):  # the first, which may have to compile, does not count
+    for turn in range(1 + rounds):  # the first may compile, so it is not counted
         for module in _rotated(list(modules), turn):
             code = f"import numpy, time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
             command = [sys.executable, "-c", code]
@@ -118,11 +118,11 @@ def _ask(name: str, worker: Any, calls: int) -> Any:
     worker.stdin.flush()
     line = worker.stdout.readline()
     if not line:
-        raise RuntimeError(f"{name}: its process has ended; what it printed stands above")
+        raise RuntimeError(f"{name}: the process has ended; see its output above")
     return json.loads(line)
 
 
 def _rotated(names: list[str], turn: int) -> list[str]:
-    """Nobody always comes after the same neighbour, whose threads may still be warm."""
+    """Return another order in each turn, because the threads of the previous contestant may still be active."""
     k = turn % len(names)
     return names[k:] + names[:k] if turn % 2 == 0 else (names[k:] + names[:k])[::-1]

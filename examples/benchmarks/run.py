@@ -1,7 +1,7 @@
-"""Time minidl and what people would use instead on the same work, alternating, in one run.
+"""Compare the speed of minidl with that of other libraries on the same tasks.
 
-Each contestant has a process of its own, which waits while another one works. Those that are not installed are left
-out: `pip install torch jax keras scikit-learn` has them all.
+The contestants take turns. Each has its own process, which waits while another one works. Libraries that are not
+installed are left out; `pip install torch jax keras scikit-learn` installs all.
 """
 
 import argparse
@@ -34,7 +34,7 @@ CONTESTANTS = {  # a file in contestants/: its name in the tables, the package i
 }
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
 TITLES = {name: title for name, (title, _) in CONTESTANTS.items()}
-LIMITS = [  # what is raced, against whom, at most, whether it is an aim beyond the limit
+LIMITS = [  # task, contestant, largest ratio, whether it is an aim beyond the limit
     ("epoch", "torch_eager", 0.75, False),
     ("epoch", "jax_scan", 0.95, False),
     ("epoch", "sklearn_mlp", 0.5, False),
@@ -47,8 +47,8 @@ LIMITS = [  # what is raced, against whom, at most, whether it is an aim beyond 
 ]
 IMPORT_LIMIT = 0.060  # seconds
 LEGEND = (
-    "The main job is [the lab report](tutorial.md): one layer from 3072 pixels to ten classes, 10,000 pictures to "
-    'train on. "minidl / it" is the time of minidl divided by that of the other, so below 1 where minidl is faster.'
+    "The main job is [the lab report](tutorial.md): one layer from 3072 pixels to ten classes, with 10,000 training "
+    'images. "minidl / it" is the time of minidl divided by the time of the other: below 1, minidl is faster.'
 )
 RACES = {
     "epoch": (EPOCH, "one epoch of the main job"),
@@ -60,10 +60,10 @@ RACES = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=count(1), default=11, help="turns that are timed (default: %(default)s)")
+    parser.add_argument("--rounds", type=count(1), default=11, help="number of timed turns (default: %(default)s)")
     parser.add_argument("--only", choices=[*RACES, "process", "import", "growth"], nargs="+", help="default: all")
-    parser.add_argument("--against", choices=list(CONTESTANTS)[1:], nargs="*", help="default: all that are installed")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the page there as well")
+    parser.add_argument("--against", choices=list(CONTESTANTS)[1:], nargs="*", help="default: all installed ones")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="also write the page to this file")
     options = parser.parse_args()
     wanted = list(CONTESTANTS) if options.against is None else [OURS, *options.against]
     there = [name for name in wanted if importlib.util.find_spec(CONTESTANTS[name][1])]
@@ -126,11 +126,11 @@ def main() -> None:
     if options.write is not None:
         options.write.write_text("\n\n".join(page) + "\n")
     if complaints:
-        sys.exit("somebody did not do the same work:\n" + "\n".join(complaints))
+        sys.exit("a contestant did not do the same work:\n" + "\n".join(complaints))
 
 
 def whole_processes(contestants: list[str], rounds: int) -> dict[str, Score]:
-    """Race from raw pixels on disk; who trains no softmax epoch cannot take part."""
+    """Race whole processes from raw pixels on disk; only contestants with the task "epoch" take part."""
     train, validation = (dl.datasets.synthetic_images(10_000, rng=seed) for seed in (1, 2))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -141,7 +141,7 @@ def whole_processes(contestants: list[str], rounds: int) -> dict[str, Score]:
 
 
 def growth(contestants: list[str], rounds: int) -> str:
-    """Race at several sizes, one thing growing at a time."""
+    """Race at several sizes; one size grows at a time."""
     sizes = [(f"epoch, {rows:,} rows", Task("epoch", rows=rows)) for rows in (1_000, 10_000, 50_000)]
     sizes += [(f"epoch, {classes:,} classes", Task("epoch", classes=classes)) for classes in (100, 1000)]
     mlps = [(width,) for width in (64, 256, 1024)] + [(256,) * depth for depth in (2, 4, 8)]

@@ -1,4 +1,4 @@
-"""What every contestant is asked to do, on the same numbers, and how it is seen that all did it."""
+"""The tasks of the contestants, their common numbers, and a check that all did the same work."""
 
 import dataclasses
 import itertools
@@ -21,9 +21,9 @@ CHANNELS = (32, 64, 128)
 
 Result = dict[str, float]
 Once = Callable[[], Result]
-"""Does the work once more and returns the numbers that show it."""
+"""Does the work once more and returns its results."""
 Run = Callable[[int], Result]
-"""Does the work so many times more and returns the numbers of the last time."""
+"""Does the work a given number of times and returns the last results."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Task:
     ----------
     kind : str
         "epoch": one epoch of the one-layer softmax classifier (shuffled batches of 100, SGD, L2), then exact cost, loss
-        and accuracy over training and validation set. "predict": the classes of all validation rows, same model.
+        and accuracy over training and validation set. "predict": the classes of all validation rows, with that model.
         "mlp": one step of Adam on one batch, dense layers with ReLU. "conv": one step of SGD with momentum on one
         batch, three stages of 3x3 convolution, ReLU and 2x2 max pooling, then a dense layer.
     rows, classes : int
@@ -57,12 +57,12 @@ CONV = Task("conv", rows=BATCH)
 
 @dataclass(frozen=True)
 class Problem:
-    """A task with its numbers: float32 rows of 3072, labels, and where the weights start.
+    """A task with its numbers: float32 rows of 3072, labels, and initial weights.
 
     Attributes
     ----------
     weights : list of array
-        One a layer; of a dense layer (inputs, outputs), of a convolution (3, 3, inputs, outputs). Biases start at 0.
+        One per layer: (inputs, outputs) of a dense layer, (3, 3, inputs, outputs) of a convolution. Biases start at 0.
     """
 
     task: Task
@@ -73,7 +73,7 @@ class Problem:
     weights: list[Array]
 
     def save(self, folder: Path) -> None:
-        """Write it for the contestants' processes to read."""
+        """Write the problem to files that the processes of the contestants read."""
         (folder / "task.json").write_text(json.dumps(dataclasses.asdict(self.task)))
         arrays = {"x": self.x, "y": self.y, "x_val": self.x_val, "y_val": self.y_val}
         for name, array in {**arrays, **{f"weight{i}": w for i, w in enumerate(self.weights)}}.items():
@@ -90,7 +90,7 @@ class Problem:
 
 
 def pose(task: Task) -> Problem:
-    """Draw the numbers of a task, always the same ones."""
+    """Draw the numbers of a task, always with the same seeds."""
     rng = np.random.default_rng(0)
     train, validation = (dl.datasets.synthetic_images(task.rows, rng=seed) for seed in (1, 2))
     scale = dl.Standardizer().fit(train.x)
@@ -111,7 +111,7 @@ def pose(task: Task) -> Problem:
 
 
 def repeated(once: Once) -> Run:
-    """Return what calls `once` so many times."""
+    """Return a function that calls `once` a given number of times."""
 
     def run(times: int) -> Result:
         for _ in range(times):
@@ -122,9 +122,10 @@ def repeated(once: Once) -> Run:
 
 
 def disagreements(results: Mapping[str, Result], reference: str) -> list[str]:
-    """Return a sentence for each number in which a contestant is not where the reference is after as much work.
+    """Return a sentence for each result of a contestant that differs from the reference.
 
-    Each shuffles for itself, which moves losses by a fraction of a percent; less work would move them by several.
+    Contestants shuffle differently, which changes losses by a fraction of a percent. Less work would change them by
+    several percent.
     """
     sentences = []
     for name, result in results.items():

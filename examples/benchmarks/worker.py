@@ -1,7 +1,7 @@
-"""One contestant in a process of its own: it does what it is told on standard input, and says how long it took.
+"""Run one contestant in its own process.
 
-python worker.py CONTESTANT FOLDER          a number on each line: so many calls, answered by one line of JSON
-python worker.py CONTESTANT FOLDER --whole  from raw pixels to a test accuracy, as a program of its own would do it
+python worker.py CONTESTANT FOLDER          reads a number of calls per line, and prints their time as one line of JSON
+python worker.py CONTESTANT FOLDER --whole  trains from raw pixels to a validation accuracy, like a whole program
 """
 
 import importlib
@@ -21,7 +21,7 @@ def serve(contestant: Any, folder: Path) -> None:
 
     problem = Problem.load(folder)
     pose = getattr(contestant, problem.task.kind, None)
-    if pose is None:  # not every contestant does every kind of work
+    if pose is None:  # this contestant does not have this kind of task
         return
     run = pose(problem)
     print(json.dumps({"ready": True}), flush=True)

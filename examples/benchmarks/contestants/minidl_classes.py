@@ -1,4 +1,4 @@
-"""minidl, as its README has it."""
+"""minidl, as in its README."""
 
 from tasks import ADAM_RATE, BATCH, CHANNELS, L2, LEARNING_RATE, MOMENTUM, Problem, Result, Run, repeated
 

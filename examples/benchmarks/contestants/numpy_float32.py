@@ -1,4 +1,4 @@
-"""A good loop written by hand in float32: one product a line, no threads of its own."""
+"""A good loop written by hand in float32: one product per line, without its own threads."""
 
 import numpy as np
 from contestants.numpy_same import loop

@@ -1,4 +1,4 @@
-"""A loop written by hand for this one model: minidl's own operations, without its classes and its checks."""
+"""A loop written by hand for this model: the operations of minidl, without its classes and checks."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The loop of a course: float64, samples in columns, one-hot targets, one formula a line."""
+"""The loop of a course: float64, samples in columns, one-hot targets, one formula per line."""
 
 import numpy as np
 from tasks import BATCH, L2, LEARNING_RATE, Problem, Result, Run, repeated

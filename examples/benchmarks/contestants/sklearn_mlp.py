@@ -1,4 +1,4 @@
-"""scikit-learn: `MLPClassifier` without hidden layers, an epoch a `partial_fit`."""
+"""scikit-learn: `MLPClassifier` without hidden layers, one `partial_fit` per epoch."""
 
 import importlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""PyTorch as its tutorials have it: modules, autograd, torch.optim."""
+"""PyTorch as in its tutorials: modules, autograd, torch.optim."""
 
 import importlib
 from collections.abc import Callable

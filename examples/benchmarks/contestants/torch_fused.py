@@ -1,4 +1,4 @@
-"""PyTorch fused by hand: no autograd, the gradient added into the weight by one product."""
+"""PyTorch fused by hand: no autograd, one product adds the gradient to the weight."""
 
 import importlib
 from typing import Any
