@@ -121,7 +121,7 @@ def main() -> None:
         most_ms = f"{1e3 * IMPORT_LIMIT:.0f} ms (limit)"
         rows.append(["import", "NumPy", f"{1e3 * seconds:.0f} ms more", most_ms, met(seconds <= IMPORT_LIMIT)])
     if rows:
-        show("## The figures to meet")
+        show("## Targets")
         show(table(["minidl's time for", "against", "median ratio", "at most", "met"], rows))
     if options.write is not None:
         options.write.write_text("\n\n".join(page) + "\n")
