@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     start = Recipe(f"the report's best, {few:,} images", images=few, seed=options.seed)
     start = replace(start, epochs=2 if options.quick else 30)
     all_images = replace(start, name=f"+ all {len(splits[0]):,} images", images=None)
-    mirrored = replace(all_images, name="+ mirrored pictures", mirror=True)
+    mirrored = replace(all_images, name="+ mirrored images", mirror=True)
     decayed = replace(mirrored, name="+ step decay", lam=0.003, eta=0.01, decay=0.1)
     recipes = [start, all_images, mirrored, decayed]
     models: dict[str, dl.Model | dl.Ensemble] = {}
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.out,
         title=f"One layer on {splits[2].name}, improved",
         text=[
-            "Each run includes all improvements of the runs before it. The ensembles combine three seeds of the last two."
+            "Each run includes all improvements of earlier runs. The ensembles combine three seeds of the last two runs."
         ],
         settings=settings,
         models=models,
