@@ -72,9 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         runs,
         options.out,
         title=f"One layer on {splits[2].name}, improved",
-        text=[
-            "Each run includes all improvements of earlier runs. The ensembles combine three seeds of the last two runs."
-        ],
+        text=["Each run has all improvements of earlier runs. The ensembles combine three seeds of the last two runs."],
         settings=settings,
         models=models,
         test=splits[2],
