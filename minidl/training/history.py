@@ -29,7 +29,7 @@ _SHOWN = 20
 """Rows that are shown; of more, the first and the last ones."""
 _MOST_BITS = 1023
 """Of an integer: every one that has no more is less than the largest float."""
-BESIDES = ("epoch", "learning_rate", "seconds")
+NOT_METRICS = ("epoch", "learning_rate", "seconds")
 """The columns of a trainer's history that are no metrics."""
 _LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "precision", "recall", "r2")
 _SMALLER_IS_BETTER = ("loss", "cost", "error", "mae", "mse")
@@ -240,7 +240,7 @@ class Monitor:
 
     def check_sense(self, stacklevel: int) -> None:
         """Refuse a column that is no measure of quality, and warn of a mode that looks for the worst value."""
-        if self.name in BESIDES:
+        if self.name in NOT_METRICS:
             raise InputError(f"monitor: {self.name!r} measures no quality; choose a column that does, such as 'loss'")
         if self.name.endswith(_SMALLER_IS_BETTER if self.larger_is_better else _LARGER_IS_BETTER):
             mode = "max" if self.larger_is_better else "min"
@@ -280,7 +280,7 @@ class Monitor:
         if names is None or self.name in names:
             return
         validated = any(name.startswith("val_") for name in names)
-        known = [*names, *([] if validated else [f"val_{name}" for name in names if name not in BESIDES])]
+        known = [*names, *([] if validated else [f"val_{name}" for name in names if name not in NOT_METRICS])]
         hint = f"the nearest names are {', '.join(nearest(self.name, known) or names)}"
         if self.name.startswith("val_") and not validated:
             hint = "pass validation data to fit" + ("" if self.name in known else f"; {hint}")
@@ -292,7 +292,7 @@ class Monitor:
 
 def metrics(columns: Iterable[str]) -> list[str]:
     """Return the quantities that `columns` measure, each once, without ``val_``."""
-    return list(dict.fromkeys(name.removeprefix("val_") for name in columns if name not in BESIDES))
+    return list(dict.fromkeys(name.removeprefix("val_") for name in columns if name not in NOT_METRICS))
 
 
 def as_row(logs: Mapping[str, Any], where: str = "History") -> Row:

@@ -89,7 +89,7 @@ class Restored:
 
     def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, epochs: int, seed: int | None) -> None:
         self.path, self._weights, self._work = path, weights, work
-        self.went_back_to: tuple[Path, int] | None = None
+        self.resumed_from: tuple[Path, int] | None = None
         work.model.check_weights(weights, path)
         try:
             self._check_terms(tree, seed)
@@ -131,7 +131,7 @@ def restored_from(place: PathLike | None, work: Work, epochs: int, seed: int | N
         return None
     restored = Restored(*found, work, epochs, seed)
     if restored.path == as_path("resume_from", place):
-        restored.went_back_to = (restored.path.parent.resolve(), restored.state.step)
+        restored.resumed_from = (restored.path.parent.resolve(), restored.state.step)
     return restored
 
 

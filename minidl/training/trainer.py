@@ -50,15 +50,15 @@ class Trainer(Declared):
         What the running (or last) `fit` was given.
     epochs, last_epoch, batches_per_epoch, rows_per_epoch : int
         What the running (or last) `fit` is to do.
-    own_directories : set of Path
+    checkpoint_directories : set of Path
         Where checkpoints of this run lie: it has written them or was resumed from them.
-    went_back_to : (Path, int) or None
+    resumed_from : (Path, int) or None
         Directory and steps of the checkpoint that the running (or last) `fit` resumes, if one was named.
     """
 
     state: RunState
     seed_given: bool
-    own_directories: set[Path]
+    checkpoint_directories: set[Path]
     train_data: Dataset | None = None
     validation_data: Dataset | None = None
     epochs: int = 0
@@ -66,7 +66,7 @@ class Trainer(Declared):
     batches_per_epoch: int = 0
     rows_per_epoch: int = 0
     nonfinite: str = "raise"
-    went_back_to: tuple[Path, int] | None = None
+    resumed_from: tuple[Path, int] | None = None
     _work: Work | None = None
     _running = _in_epoch = False
     _replaceable = ("callbacks",)
@@ -84,7 +84,7 @@ class Trainer(Declared):
         self.callbacks = list(callbacks)
         self.seed_given = isinstance(rng, int | np.integer)
         self.state = RunState(as_seed(rng))
-        self.own_directories = set()
+        self.checkpoint_directories = set()
         self._begun: list[Callback] = []
 
     @property
@@ -278,7 +278,7 @@ class Trainer(Declared):
             raise CallOrderError("Trainer.save_checkpoint: an epoch has begun without a step yet; call it after one")
         check_weights(self.model)
         write_checkpoint(path, self.model.weights(), captured(self.state, self._last_work))
-        self.own_directories.add(as_path("path", path).parent.resolve())
+        self.checkpoint_directories.add(as_path("path", path).parent.resolve())
 
     def check_checkpoint(self) -> None:
         """Refuse what `save_checkpoint` could not write: a callback that remembers something no file can hold."""
@@ -297,11 +297,11 @@ class Trainer(Declared):
         state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
         own, self._in_epoch = vars(self), False
         own |= {"epochs": epochs, "last_epoch": state.epoch + epochs, "nonfinite": work.nonfinite}
-        own |= {"train_data": work.train, "validation_data": work.validation, "went_back_to": None}
+        own |= {"train_data": work.train, "validation_data": work.validation, "resumed_from": None}
         own |= {name: getattr(work, name) for name in ("batches_per_epoch", "rows_per_epoch")}
         if restored is not None:
-            self.own_directories.add(restored.path.parent.resolve())
-            own["went_back_to"] = restored.went_back_to
+            self.checkpoint_directories.add(restored.path.parent.resolve())
+            own["resumed_from"] = restored.resumed_from
         self._parameters = self.model.parameters
         self._buffers = list(self.model.network.named_buffers().values())
 

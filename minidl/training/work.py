@@ -26,7 +26,7 @@ from minidl.nn.losses.base import broadcast_by
 from minidl.nn.losses.softmax import ClassLoss
 from minidl.nn.model import Model
 from minidl.training.callback import Callback
-from minidl.training.history import BESIDES, as_row
+from minidl.training.history import NOT_METRICS, as_row
 from minidl.training.optimizers import Optimizer, Schedule
 
 _SAMPLE = 256
@@ -172,7 +172,7 @@ class Work:
     @property
     def columns(self) -> list[str]:
         """The columns that an epoch has without those of callbacks."""
-        return [*BESIDES, *(f"{prefix}{name}" for prefix, _, names in self.measured for name in names)]
+        return [*NOT_METRICS, *(f"{prefix}{name}" for prefix, _, names in self.measured for name in names)]
 
     def _quantities(self, data: Dataset) -> list[str]:
         """Return the names of what the model measures on `data`."""
@@ -191,7 +191,7 @@ class Work:
         # A mean over rows is a number, also where those of a few rows are True and False.
         flags = bool | np.bool_ | np.ndarray
         as_row({name: v * 1.0 if isinstance(v, flags) else v for name, v in metrics.items()}, where)
-        if taken := [name for name in metrics if name in ("cost", "loss", *BESIDES)]:
+        if taken := [name for name in metrics if name in ("cost", "loss", *NOT_METRICS)]:
             raise InputError(f"{where}: the trainer has a column {taken[0]!r} of its own; choose another name")
         return ["cost", "loss", *metrics]
 

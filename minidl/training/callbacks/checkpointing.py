@@ -103,10 +103,10 @@ class Checkpoint(Observer):
         if not there:
             return
         directory, newest = self.directory.resolve(), there[0]
-        if directory not in trainer.own_directories:
+        if directory not in trainer.checkpoint_directories:
             way = f"resume it by fit(..., resume_from={str(self.directory)!r}), or choose another directory"
             raise InputError(f"{self!r}: there is a run in this directory already, with {newest.name}; {way}")
-        place, step = trainer.went_back_to or (None, 0)
+        place, step = trainer.resumed_from or (None, 0)
         if place == directory and steps_of(newest) > step:
             later = f"there are later checkpoints such as {newest.name}; remove them, or choose another directory"
             raise InputError(f"{self!r}: resuming from step {step}, but {later}")

@@ -17,7 +17,7 @@ from minidl._core.tables import cell, escape
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
 from minidl.training.callback import Observer
-from minidl.training.history import BESIDES, Monitor, metrics
+from minidl.training.history import NOT_METRICS, Monitor, metrics
 from minidl.training.trainer import Trainer
 
 # After a page was written, the next one waits so many times as long (it then takes less than 2 % of the time), but not
@@ -230,5 +230,5 @@ def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[str]]]:
         kinds = [key for key in (name, f"val_{name}") if key in row]
         texts = dict(zip(kinds, value_texts([row[key] for key in kinds]), strict=True))
         rows.append([name, texts.get(name, "-"), texts.get(f"val_{name}", "-")])
-    rows += [[name.replace("_", " "), cell(row[name]), "-"] for name in BESIDES[1:] if name in row]
+    rows += [[name.replace("_", " "), cell(row[name]), "-"] for name in NOT_METRICS[1:] if name in row]
     return [f"epoch {row['epoch']}", "training", "validation"], rows

@@ -9,7 +9,7 @@ from minidl._core.errors import DataError, InputError
 from minidl._core.types import PathLike
 from minidl._storage.files import check_file, set_aside
 from minidl.training.callback import Observer
-from minidl.training.history import BESIDES, History
+from minidl.training.history import NOT_METRICS, History
 from minidl.training.trainer import Trainer
 
 
@@ -54,7 +54,7 @@ class _HistoryFile(Observer):
         if found and not common:
             # A run that was killed in its first epoch may have written this row already. What it measures is the same
             # again; clocks, and callbacks, may tell something else.
-            measured = set(trainer.measured_columns) - set(BESIDES)
+            measured = set(trainer.measured_columns) - set(NOT_METRICS)
             names = {"epoch", *measured}
             then, now = (History([{name: of[name] for name in names & of.keys()}]) for of in (found[0], row))
             own = self._in_the_middle and bool(measured) and then == now
@@ -62,7 +62,7 @@ class _HistoryFile(Observer):
             own = History(found[:common]) == History(before[:common])
         if not own:
             return "is of another run"
-        if len(found) > len(before) and trainer.went_back_to is not None:
+        if len(found) > len(before) and trainer.resumed_from is not None:
             return "goes further than the checkpoint that was asked for"
         return ""
 
@@ -149,7 +149,7 @@ class TensorBoard(Observer):
         self.writer = writer
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        measured = set(trainer.measured_columns) - set(BESIDES)
+        measured = set(trainer.measured_columns) - set(NOT_METRICS)
         for name, value in trainer.logs.items():
             if name.startswith("val_"):
                 tag = f"{name.removeprefix('val_')}/validation"
