@@ -1,4 +1,4 @@
-"""How the cost is minimised: the trainer, optimizers, callbacks, and what is said about runs."""
+"""How the cost is minimised: the trainer, optimizers, callbacks, and tools to compare and describe runs."""
 
 from minidl.training.compare import Comparison, compare_runs
 from minidl.training.describe import describe_run

@@ -15,13 +15,13 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table with a row for each run; `print` and a notebook show it, ``report.table(c.header, c.rows)`` adds it.
+    """A table with one row per run; `print` and a notebook show it, ``report.table(c.header, c.rows)`` adds it.
 
     Attributes
     ----------
     header : list of str
     rows : list of list
-        Texts and numbers, as many each as the header has; None is what a run has not measured.
+        Texts and numbers, one per entry of the header; None where a run has not measured the quantity.
     """
 
     header: list[str]
@@ -41,16 +41,16 @@ class Comparison:
 def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) -> Comparison:
     """Return a table of several runs: epochs, and for each quantity the last value, the best one and its epoch.
 
-    The best is the highest of a quantity that ends with "accuracy", "acc", "f1", "auc", "precision", "recall" or "r2",
-    and the lowest of any other; what is not finite is never the best.
+    The best value is the highest one of a quantity whose name ends with "accuracy", "acc", "f1", "auc", "precision",
+    "recall" or "r2", and the lowest one of any other. NaN and infinity are never the best value.
 
     Parameters
     ----------
     runs : mapping of str to History
-        One a name.
+        The histories by the names of the runs.
     quantities : sequence of str
-        Columns of the histories; without them loss and accuracy, in validation if any run has that. (The cost is not
-        among them: with another penalty it is another quantity.)
+        Columns of the histories. The default is loss and accuracy, in validation if any run has it. (The cost is left
+        out: runs with different penalties minimise different costs.)
 
     Returns
     -------
@@ -59,7 +59,7 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
     Raises
     ------
     InputError
-        If an argument is not as above, there is no run, or a quantity is in none; names the columns and the nearest.
+        If an argument is not as above, there is no run, or no run has a quantity; names the columns and the nearest.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
     """
     check_type("compare_runs", "runs", runs, Mapping, "write a dict of histories by name")
     for name, run in runs.items():
-        check_type("compare_runs", f"runs[{name!r}]", run, History, "History.from_csv reads one from a file")
+        check_type("compare_runs", f"runs[{name!r}]", run, History, "read one from a file with History.from_csv")
     if not runs:
         raise InputError("compare_runs: expected at least one run, got none")
     if isinstance(quantities, str):
@@ -88,7 +88,7 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
 
 
 def _cells(run: History, columns: Sequence[Monitor]) -> list[Cell]:
-    """Return for each column the last value, the best one and its epoch, None where there is none."""
+    """Return for each column the last value, the best value and its epoch; None where there is no value."""
     cells: list[Cell] = []
     for column in columns:
         measured = [(row[column.name], row["epoch"]) for row in run if column.name in row]
@@ -99,7 +99,7 @@ def _cells(run: History, columns: Sequence[Monitor]) -> list[Cell]:
 
 
 def _seconds(run: History) -> float | None:
-    """Return how long all epochs took, whole seconds where tenths do not matter."""
+    """Return the seconds of all epochs, without decimals from 100 on."""
     total = sum(row.get("seconds", math.nan) for row in run) if len(run) else math.nan
     if not math.isfinite(total):
         return None

@@ -1,4 +1,4 @@
-"""History: what was measured, one row an epoch; and which of two values of a column is better."""
+"""History: the measurements of a run, one row per epoch; Monitor: which of two values of a column is better."""
 
 import csv
 import io
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 Row = dict[str, int | float]
 
 _SHOWN = 20
-"""Rows that are shown; of more, the first and the last ones."""
+"""The number of rows that are shown. A longer history shows only its first and last rows."""
 _MOST_BITS = 1023
-"""Of an integer: every one that has no more is less than the largest float."""
+"""An integer with at most this number of bits is less than the largest float."""
 NOT_METRICS = ("epoch", "learning_rate", "seconds")
-"""The columns of a trainer's history that are no metrics."""
+"""The columns of a trainer's history that are not metrics."""
 _LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "precision", "recall", "r2")
 _SMALLER_IS_BETTER = ("loss", "cost", "error", "mae", "mse")
-"""How the names of quantities end of which more, or less, is better."""
+"""Endings of the names of quantities that are better when larger, or when smaller."""
 _ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
 
 
 class History(Declared):
-    """A table of measurements, one row an epoch and one column a quantity.
+    """A table of measurements, with one row per epoch and one column per quantity.
 
     Parameters
     ----------
     rows : iterable of mappings
-        What to begin with; each is appended.
+        The first rows; each is appended.
 
     Attributes
     ----------
     rows : list of dict
-        One ``{column: int or float}`` an epoch. A row may lack columns that others have.
+        One ``{column: int or float}`` per epoch. A row may lack columns that other rows have.
 
     Examples
     --------
@@ -70,20 +70,20 @@ class History(Declared):
         Raises
         ------
         InputError
-            For a row that is no mapping, a value that is not an int or a float (NumPy's count) or is an int that no
-            float can hold, or a name that is not printable text.
+            If the row is not a mapping, a name is not printable text, or a value is not an int or a float (NumPy's
+            numbers are allowed) or is an int that no float can hold.
         """
-        check_type("History", "row", row, Mapping, "one an epoch, {column: number}")
+        check_type("History", "row", row, Mapping, "pass one dict per epoch, {column: number}")
         self.rows.append({"epoch": len(self) + 1} | as_row(row))
 
     @property
     def columns(self) -> list[str]:
-        """The columns: the usual ones in their usual order, then all others as they were first seen."""
-        seen = dict.fromkeys(name for row in self.rows for name in row)
-        return [name for name in _ORDER if name in seen] + [name for name in seen if name not in _ORDER]
+        """The columns: the usual ones in their usual order, then all others in the order of the rows."""
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        return [name for name in _ORDER if name in names] + [name for name in names if name not in _ORDER]
 
     def __getitem__(self, column: str) -> list[int | float]:
-        """Return one value an epoch, NaN where the epoch has none; an unknown column is an `InputError`."""
+        """Return one value per epoch, NaN where the epoch has none; an unknown column raises `InputError`."""
         check_known("History", "column", column, self.columns)
         return [row.get(column, math.nan) for row in self.rows]
 
@@ -100,7 +100,7 @@ class History(Declared):
         """Compare row by row, NaN being equal to NaN."""
         if not isinstance(other, History):
             return NotImplemented
-        # As texts, since NaN is not equal to itself.
+        # NaN is not equal to itself, so NaN is compared as text.
         return bool(for_json(self.rows) == for_json(other.rows))
 
     def __repr__(self) -> str:
@@ -111,27 +111,27 @@ class History(Declared):
         return "\n".join(filter(None, [text_table(self.columns, rows), left_out])) if rows else repr(self)
 
     def _repr_html_(self) -> str:
-        """Return the rows as an HTML table, those in the middle of many left out."""
+        """Return the rows as an HTML table; a long table leaves out the rows in the middle."""
         rows, left_out = self._shown()
         table = html_table(self.columns, rows) if rows else ""
         return table + f"\n<p>{left_out}</p>" if left_out else table or f"<p>{self!r}</p>"
 
     def _shown(self) -> tuple[list[list[Any]], str]:
-        """Return the rows that a person sees, and a sentence about those left out."""
+        """Return the rows to show, and a sentence about the rows that are left out."""
         columns, half = self.columns, _SHOWN // 2
         rows: list[list[Any]] = [[row.get(name) for name in columns] for row in self.rows]
         if len(rows) <= _SHOWN:
             return rows, ""
-        left_out = f"{len(rows)} epochs; those from {rows[half][0]} to {rows[-half - 1][0]} are left out"
+        left_out = f"{len(rows)} epochs; epochs {rows[half][0]} to {rows[-half - 1][0]} are not shown"
         return [*rows[:half], [""] * len(columns), *rows[-half:]], left_out
 
     def to_frame(self) -> "pandas.DataFrame":
-        """Return the rows as a pandas DataFrame, indexed by epoch; NaN is where an epoch lacks a number.
+        """Return the rows as a pandas DataFrame, indexed by epoch; a missing number becomes NaN.
 
         Raises
         ------
         ImportError
-            If pandas is not installed; it is the extra ``pandas``.
+            If pandas is not installed; the extra ``pandas`` installs it.
         """
         try:
             import pandas
@@ -140,7 +140,7 @@ class History(Declared):
         return pandas.DataFrame(self.rows, columns=self.columns or ["epoch"]).set_index("epoch")
 
     def to_csv(self, path: PathLike) -> Path:
-        """Write a table with one line an epoch; floats keep every digit, what is missing is an empty cell."""
+        """Write a table with one line per epoch; floats keep every digit, and a missing number is an empty cell."""
         text = io.StringIO()
         table = csv.DictWriter(text, self.columns or ["epoch"], lineterminator="\n")
         table.writeheader()
@@ -149,7 +149,7 @@ class History(Declared):
 
     @classmethod
     def from_csv(cls, path: PathLike) -> Self:
-        """Read what `to_csv` wrote.
+        """Read a file that `to_csv` wrote.
 
         Raises
         ------
@@ -162,21 +162,21 @@ class History(Declared):
         except (csv.Error, ValueError) as error:
             raise DataError(f"{path}: expected a table with a header ({error})") from None
         if "epoch" not in header or len(set(header)) != len(header):
-            raise DataError(f"{path}: expected a column epoch and no column twice, got the header {header!r:.80}")
+            raise DataError(f"{path}: expected a column 'epoch' and no column twice, got the header {header!r:.80}")
         for number, cells in enumerate(lines, 1):
             if len(cells) != len(header):
                 raise DataError(f"{path}, row {number}: expected {len(header)} cells, got {len(cells)}")
-        # What is missing is an empty cell.
+        # An empty cell is a missing number.
         return cls._from_rows(path, ({k: v for k, v in zip(header, cells, strict=True) if v} for cells in lines))
 
     def to_json(self, path: PathLike) -> Path:
-        """Write a list of rows, one line each; what JSON has no number for is "NaN", "Infinity" or "-Infinity"."""
+        """Write a list with one line per row; NaN and infinity become the texts "NaN", "Infinity" and "-Infinity"."""
         rows = ",\n ".join(map(_json, self.rows))
         return write_whole(path, f"[{rows}]\n")
 
     @classmethod
     def from_json(cls, path: PathLike) -> Self:
-        """Read what `to_json` wrote.
+        """Read a file that `to_json` wrote.
 
         Raises
         ------
@@ -189,12 +189,12 @@ class History(Declared):
         return cls._from_rows(path, rows)
 
     def to_jsonl(self, path: PathLike) -> Path:
-        """Write a JSON object an epoch, each on a line of its own; numbers are as in `to_json`."""
+        """Write one JSON object per epoch, each on its own line; numbers are written as in `to_json`."""
         return write_whole(path, "".join(f"{_json(row)}\n" for row in self.rows))
 
     @classmethod
     def from_jsonl(cls, path: PathLike) -> Self:
-        """Read what `to_jsonl` wrote.
+        """Read a file that `to_jsonl` wrote.
 
         Raises
         ------
@@ -206,11 +206,11 @@ class History(Declared):
 
     @classmethod
     def _from_rows(cls, path: PathLike, rows: Iterable[Any]) -> Self:
-        """Return the history of the rows of a file, whose texts stand for numbers."""
+        """Return the history of the rows of a file, converting texts to numbers."""
         history = cls()
         for number, row in enumerate(rows, 1):
             if not isinstance(row, dict):
-                raise DataError(f"{path}, row {number}: expected a row of named numbers, got {row!r:.80}")
+                raise DataError(f"{path}, row {number}: expected an object {{column: number}}, got {row!r:.80}")
             try:
                 history.append({k: _as_number(v) if isinstance(v, str) else v for k, v in row.items()})
             except ValueError as error:
@@ -219,12 +219,12 @@ class History(Declared):
 
 
 class Monitor:
-    """A column that somebody follows, and which of two of its values is better.
+    """A column to watch, and which of two of its values is better.
 
     Parameters
     ----------
     name : str
-        A column of the history, or a number that a callback puts into the logs.
+        A column of the history, or a number that a callback adds to the logs.
     mode : {"auto", "min", "max"}
         Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
         "auc", "precision", "recall" or "r2", else "min".
@@ -239,22 +239,22 @@ class Monitor:
         self.larger_is_better = mode == "max" or (mode == "auto" and name.endswith(_LARGER_IS_BETTER))
 
     def check_sense(self, stacklevel: int) -> None:
-        """Refuse a column that is no measure of quality, and warn of a mode that looks for the worst value."""
+        """Refuse a column that does not measure quality, and warn about a mode that picks the worst value."""
         if self.name in NOT_METRICS:
-            raise InputError(f"monitor: {self.name!r} measures no quality; choose a column that does, such as 'loss'")
+            raise InputError(f"monitor: {self.name!r} does not measure quality; choose a metric, such as 'loss'")
         if self.name.endswith(_SMALLER_IS_BETTER if self.larger_is_better else _LARGER_IS_BETTER):
             mode = "max" if self.larger_is_better else "min"
-            warnings.warn(f"mode={mode!r} looks for the worst {self.name!r}; leave mode out", stacklevel=stacklevel + 1)
+            warnings.warn(f"mode={mode!r} picks the worst {self.name!r}; leave mode out", stacklevel=stacklevel + 1)
 
     def minimised(self, value: float) -> float:
-        """Return `value` turned so that smaller is better; NaN counts as infinitely bad."""
-        # An integer may be larger than any float, which is comparable, but not a float's factor.
+        """Return `value`, negated if larger is better, so that smaller is always better; NaN becomes infinity."""
+        # Negated, not multiplied by -1.0: an integer may be larger than any float.
         return math.inf if value != value else -value if self.larger_is_better else value
 
     def read(self, logs: Mapping[str, float], owner: object, earlier: Iterable[Row] = ()) -> float | None:
-        """Return the epoch's value, `minimised`; None if it has none but one of the `earlier` rows of the run has.
+        """Return the epoch's value, `minimised`; None if only `earlier` rows of the run have one.
 
-        If no epoch of the run has one, it is refused as in `check`.
+        If no epoch of the run has a value, the name is refused as in `check`.
         """
         if self.name not in logs and any(self.name in row for row in earlier):
             return None
@@ -262,20 +262,21 @@ class Monitor:
         return self.minimised(logs[self.name])
 
     def check(self, names: Collection[str] | None, owner: object, later: Collection[object] = ()) -> None:
-        """Refuse the name if it is none of those that an epoch has; with None, nobody knows them yet.
+        """Refuse the name if no column of an epoch has it.
 
         Parameters
         ----------
         names : collection of str or None
+            The columns of an epoch; None if they are not known yet.
         owner : object
-            Whose the name is.
+            The callback that monitors the column.
         later : collection of Callback
-            Those that may add names after the owner's turn.
+            Callbacks after the owner that may add columns.
 
         Raises
         ------
         InputError
-            Says the nearest names.
+            Names the nearest columns.
         """
         if names is None or self.name in names:
             return
@@ -291,32 +292,32 @@ class Monitor:
 
 
 def metrics(columns: Iterable[str]) -> list[str]:
-    """Return the quantities that `columns` measure, each once, without ``val_``."""
+    """Return the names of the metrics in `columns`, each once, without ``val_``."""
     return list(dict.fromkeys(name.removeprefix("val_") for name in columns if name not in NOT_METRICS))
 
 
 def as_row(logs: Mapping[str, Any], where: str = "History") -> Row:
-    """Return `logs` as a row of a history has them: names of printable text, and Python's own numbers.
+    """Return `logs` as a row of a history: names of printable text, and Python's own numbers.
 
-    Errors blame `where`.
+    Error messages begin with `where`.
     """
     for name, value in logs.items():
-        # A line break in a name would make the line of a CSV file something else than the row.
+        # A line break in a name would split the line of a CSV file.
         if not isinstance(name, str) or not name or not name.isprintable():
             raise InputError(f"{where}: expected a column name of printable text, got {name!r}")
         if not is_number(value):
             raise InputError(f"{where}: expected a number for {name!r}, got {value!r:.80}")
-        # It could be compared with no float, and not even be written: Python's limit is 4300 digits.
+        # Such an integer cannot be compared with a float, or even be written: Python's limit is 4,300 digits.
         if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            told = f"an integer of {value.bit_length()} bits; take its logarithm"
-            raise InputError(f"{where}: expected a number for {name!r} that a float can hold, got {told}")
+            got = f"an integer of {value.bit_length()} bits; take its logarithm"
+            raise InputError(f"{where}: expected a number for {name!r} that fits a float, got {got}")
     return {name: int(v) if isinstance(v, int | np.integer) else float(v) for name, v in logs.items()}
 
 
 def as_columns(history: History) -> dict[str, dict[str, Any]]:
-    """Return each column as what it has in each row (0: nothing, 1: an int, 2: a float), its ints and its floats."""
+    """Return each column as the kinds of its cells (0: no number, 1: an int, 2: a float), its ints and its floats."""
     rows = history.rows
-    # Nearly all of them are plain already, and there may be many.
+    # Nearly all rows are plain already, and a history may have many.
     if not all(type(value) in (int, float) for row in rows for value in row.values()):
         rows = [as_row(row) for row in rows]
     columns: dict[str, dict[str, Any]] = {}
@@ -325,7 +326,7 @@ def as_columns(history: History) -> dict[str, dict[str, Any]]:
         ints = [cell for cell in cells if type(cell) is int]
         columns[name] = {
             "kinds": np.array([(type(None), int, float).index(type(cell)) for cell in cells], np.uint8),
-            # 64 bits hold all that is usual, and a list holds the rest.
+            # 64 bits hold the usual integers; a list holds larger ones.
             "ints": np.array(ints, np.int64) if all(abs(number) < 2**63 for number in ints) else ints,
             "floats": np.array([cell for cell in cells if type(cell) is float], np.float64),
         }
@@ -333,7 +334,7 @@ def as_columns(history: History) -> dict[str, dict[str, Any]]:
 
 
 def from_columns(columns: Mapping[str, Mapping[str, Any]]) -> History:
-    """Return the history that `as_columns` was given."""
+    """Return the history of columns that `as_columns` returned."""
     rows: list[dict[str, Any]] = []
     for name, column in columns.items():
         cells = {1: iter(column["ints"]), 2: iter(column["floats"])}
@@ -345,7 +346,7 @@ def from_columns(columns: Mapping[str, Mapping[str, Any]]) -> History:
 
 
 def for_json(value: Any) -> Any:
-    """Return `value` with texts in place of the floats that JSON lacks: "NaN", "Infinity" and "-Infinity"."""
+    """Return `value` with texts for the floats that JSON lacks: "NaN", "Infinity" and "-Infinity"."""
     if isinstance(value, dict):
         return {str(key): for_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

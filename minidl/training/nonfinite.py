@@ -1,4 +1,4 @@
-"""NaN and infinity in a run: where they came from, and what becomes of measurements that have them."""
+"""NaN and infinity in a run: find where they came from, and handle measurements that contain them."""
 
 import math
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ def check_weights(model: Model) -> None:
 
 
 def blamed(error: NonFiniteError, model: Model, x: Array, where: str = "") -> NonFiniteError:
-    """Return an error that says also where NaN or infinity came from, if that can be found."""
+    """Return an error that also says where NaN or infinity came from, if that can be found."""
     place = first_place(model, x)
     return NonFiniteError(f"{where}{error}{f'; first met in {place}' if place and place not in str(error) else ''}")
 
 
 def measured(work: Work) -> dict[str, float]:
-    """Return what an epoch measures; NaN or infinity is refused, or without "raise" all of that set is NaN."""
+    """Return the measurements of an epoch; NaN or infinity raises, or without "raise" makes its whole set NaN."""
     row: dict[str, float] = {}
     for prefix, data, names in work.measured:
         try:
             values = work.model.evaluate(data)
-            # It may overflow, though the numbers that it is made of are finite.
+            # The cost may overflow although its parts are finite.
             if work.nonfinite == "raise" and not math.isfinite(values["cost"]):
                 raise NonFiniteError(f"the cost is {values['cost']}")
         except NonFiniteError as error:
@@ -43,10 +43,9 @@ def measured(work: Work) -> dict[str, float]:
 
 
 def first_place(model: Model, x: Array) -> str:
-    """Return where NaN or infinity is first met: x, a weight, or what a layer makes of x; "" if nowhere.
+    """Return where NaN or infinity is first found: x, a weight, or the output of a layer; "" if nowhere.
 
-    The layers are run as for prediction, so what only a training forward does (dropout, statistics of the batch) may
-    hide it.
+    The layers run as for prediction, so NaN from training alone (dropout, statistics of the batch) may not be found.
     """
     try:
         check_finite("x", x)
@@ -57,13 +56,13 @@ def first_place(model: Model, x: Array) -> str:
                 x = layer.forward(x)
                 check_finite(f"the output of layer {path.rstrip('.') or 'network'}, {layer!r:.80}", x)
     except MinidlError as error:
-        # What else stops this search is no answer to it.
+        # Any other error ends the search without a result.
         return str(error) if isinstance(error, NonFiniteError) else ""
     return ""
 
 
 def _steps(layer: Layer, path: str) -> Iterator[tuple[str, Layer]]:
-    """Yield (path, layer) for each layer that an input goes through one after the other."""
+    """Yield (path, layer) for each layer that an input passes through, in order."""
     if isinstance(layer, Sequential):
         for i, inner in enumerate(layer.layers):
             yield from _steps(inner, f"{path}{i}.")

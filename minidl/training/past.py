@@ -1,4 +1,4 @@
-"""Past: what the weights of a network have been trained on already, so that nobody trains them on unawares."""
+"""Past: how the weights of a network were trained before, so that nobody continues from them by mistake."""
 
 import copy
 import warnings
@@ -16,7 +16,7 @@ from minidl.training.work import Work, row_prints
 
 @dataclass(frozen=True, eq=False)
 class Past:
-    """What a fit has left: the values of the weights, what they were trained on, and how."""
+    """The result of earlier fits: the values of the weights, the rows they were trained on, and how."""
 
     values: bytes
     epochs: int
@@ -27,14 +27,14 @@ class Past:
 
     @classmethod
     def of(cls, model: Model) -> "Past | None":
-        """Return the past that all trained parameters of `model` share, unless their values have been changed since."""
+        """Return the past that all trained parameters of `model` share, None if their values have changed since."""
         pasts = {id(p._past): p._past for p in model.parameters.values() if p.trainable}
         past = next(iter(pasts.values()), None)
         return past if isinstance(past, cls) and len(pasts) == 1 and past.values == _values(model) else None
 
 
 def remember(work: Work, past: Past | None, epochs: int) -> None:
-    """Note on the model and on its parameters what they have been trained on: `epochs` more than in their `past`."""
+    """Store on the model and its parameters that they were trained for `epochs` more than in their `past`."""
     model, before = work.model, past.epochs if past else 0
     how = told(model.regularizer), _kind(work.optimizer)
     model._past = Past(_values(model), before + epochs, work.prints, len(work.train), *how)
@@ -43,9 +43,9 @@ def remember(work: Work, past: Past | None, epochs: int) -> None:
 
 
 def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
-    """Warn if trained weights are probably taken for new ones, as in a loop over settings or folds.
+    """Warn if the program probably takes trained weights for new ones, as in a loop over settings or folds.
 
-    Of another trainer that goes on with them, as in fine-tuning, a line on standard error tells.
+    If another trainer continues from them, as in fine-tuning, only print a line on standard error.
     """
     if past is None:
         return
@@ -57,49 +57,49 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
     elif new_trainer and same_rows and past.optimizer != _kind(work.optimizer):
         fault = "on the same rows by another optimizer"
     elif not same_rows and _leaked(work, past):
-        fault = "on rows that are validation rows now"
+        fault = "on rows that are now validation rows"
     elif new_trainer and _partly_exchanged(work, past):
-        fault = "on rows of which some are left out now, as in cross-validation"
+        fault = "on rows of which some are now left out, as in cross-validation"
     else:
         if new_trainer:
-            say(f"Trainer.fit: training goes on from weights that were trained for {past.epochs} epochs before")
+            say(f"Trainer.fit: training continues from weights that were trained for {past.epochs} epochs before")
         return
     warnings.warn(
-        f"Trainer.fit: this network has been trained before, {fault}, and training goes on from its weights. To begin "
-        "anew, make a new network and a new Model, or keep start = model.weights() and call model.set_weights(start). "
-        "If going on is intended, call model.set_weights(model.weights()) first",
+        f"Trainer.fit: this network was trained before, {fault}, and training continues from its weights. To start "
+        "afresh, make a new network and a new Model, or keep start = model.weights() and call model.set_weights(start)."
+        " If continuing is intended, call model.set_weights(model.weights()) first",
         stacklevel=5,
     )
 
 
 def _leaked(work: Work, past: Past) -> bool:
-    """Return whether validation rows were trained on in the past, and are not among the training rows now."""
+    """Return whether validation rows were training rows in the past, but are not training rows now."""
     if work.validation is None:
         return False
     held_out = row_prints(work.validation)
-    if_all_were = len(held_out) * len(past.rows) / past.row_count
-    met = np.isin(held_out, past.rows).sum()
-    # Rows of few possible values meet their like everywhere.
-    return bool(met > 0.3 * if_all_were and np.isin(held_out, work.prints).sum() <= met / 4)
+    most = len(held_out) * len(past.rows) / past.row_count
+    known = np.isin(held_out, past.rows).sum()
+    # Rows with few possible values have equals in every set.
+    return bool(known > 0.3 * most and np.isin(held_out, work.prints).sum() <= known / 4)
 
 
 def _partly_exchanged(work: Work, past: Past) -> bool:
-    """Return whether most training rows have stayed, some are gone and some are new.
+    """Return whether most training rows are the same as before, some are gone and some are new.
 
-    Nobody can tell of large sets, of which a part is looked at, or where many rows are alike.
+    The result is False for large sets, of which only a sample is compared, and for sets with many equal rows.
     """
     pairs = [(past.rows, past.row_count, work.prints), (work.prints, len(work.train), past.rows)]
     return all(len(a) > 0.6 * count and 0.5 <= np.isin(a, b).mean() <= 0.97 for a, count, b in pairs)
 
 
 def _values(model: Model) -> bytes:
-    """Return some values of each parameter: training, or whoever puts others in their place, changes one of them."""
+    """Return some values of each parameter; training or assigning other weights changes at least one of them."""
     values = [parameter.value.ravel(order="K") for parameter in model.parameters.values()]
     return b"".join(flat[:: max(1, flat.size // 64)].astype(np.float64).tobytes() for flat in values)
 
 
 def _kind(optimizer: Optimizer) -> str:
-    """Return the optimizer in words, whatever its learning rate: a smaller one is what fine-tuning takes."""
+    """Return the optimizer as text, without its learning rate, which fine-tuning makes smaller."""
     twin = copy.copy(optimizer)
     twin.learning_rate = 1.0
     return told(twin)

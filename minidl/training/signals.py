@@ -1,4 +1,4 @@
-"""Interrupts: Ctrl-C and SIGTERM wait until the work is in a state that can be saved."""
+"""Interrupts: delay Ctrl-C and SIGTERM until the run can be saved."""
 
 import os
 import signal
@@ -10,16 +10,16 @@ _WAITING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """A ``with`` block in which a first SIGINT or SIGTERM is only noted, and a second one acts at once.
+    """A ``with`` block that only records a first SIGINT or SIGTERM; a second one acts at once.
 
-    Outside the main thread, where Python allows no handlers, and for a signal that the program ignores, nothing is
-    changed, and a process that is forked inside the block does not wait. On leaving the block the handlers of before
-    are back.
+    Nothing changes outside the main thread, where Python allows no handlers, and for a signal that the program
+    ignores. A process that is forked inside the block does not wait. The block restores the previous handlers at its
+    end.
 
     Attributes
     ----------
     received : signal number or None
-        The signal that was noted. Whoever runs the block asks for it wherever the work can be saved.
+        The signal that was recorded. The code inside the block checks it wherever the run can be saved.
     """
 
     def __init__(self) -> None:
@@ -31,13 +31,14 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             for number in _WAITING:
                 handler = signal.getsignal(number)
-                if handler not in (signal.SIG_IGN, None):  # None: one that Python did not set and could not put back
+                # None is a handler that Python did not set and cannot restore.
+                if handler not in (signal.SIG_IGN, None):
                     self._before[number] = handler
                     signal.signal(number, self._note)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        # A process that was forked inside the block has this handler too, and nothing to save.
+        # A process that was forked inside the block has this handler too, but nothing to save.
         if self.received is None and os.getpid() == self._process:
             self.received = number
         else:
@@ -49,10 +50,10 @@ class Interrupts:
             signal.signal(number, handler)
 
     def deliver(self) -> None:
-        """After the block, do what the noted signal would have done without it.
+        """After the block, do what the recorded signal would have done without it.
 
-        Ctrl-C raises KeyboardInterrupt, with which a program ends as 130. SIGTERM raises SystemExit(143), so that the
-        program's own ``finally`` blocks run too. A handler of the program's own is called.
+        Ctrl-C raises KeyboardInterrupt, which ends a program with status 130. SIGTERM raises SystemExit(143), so that
+        the program's own ``finally`` blocks run too. A handler that the program has set is called.
         """
         if self.received is None:
             return
@@ -61,9 +62,9 @@ class Interrupts:
         self._act(self.received)
 
     def _act(self, number: int) -> None:
-        """Do what the signal would have done; a handler in Python is called, the system's own kind gets the signal.
+        """Do what the signal would have done: call a handler written in Python, or raise the signal for the system's.
 
-        Raised anew, the signal would come twice to a loop of asyncio: the system has told it of the first one already.
+        A loop of asyncio has already received the signal, so raising it again would deliver it twice there.
         """
         handler = self._before[number]
         if callable(handler):

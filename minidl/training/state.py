@@ -1,4 +1,4 @@
-"""What a run is at this moment, and how it goes into a checkpoint and comes back, bit for bit."""
+"""The state of a run, and how a checkpoint saves and restores it, bit for bit."""
 
 import warnings
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from minidl.training.past import Past, check_past
 from minidl.training.work import Work
 
 _NUMBERS = (bool, int, float, np.generic, np.ndarray)
-"""What is a number when a run begins may be an array later on."""
+"""An attribute of one of these types may have another of them in a checkpoint: a number may become an array."""
 
 
 @dataclass
 class RunState:
-    """What a run is at this moment; see `Trainer` for what each field means."""
+    """The state of a run at one moment; `Trainer` documents each field."""
 
     seed: int
     epoch: int = 0
@@ -39,7 +39,7 @@ class RunState:
 
 
 def captured(state: RunState, work: Work) -> Tree:
-    """Return all that a run needs to go on exactly, apart from the weights."""
+    """Return all that a run needs to continue exactly, apart from the weights."""
     optimizer = work.optimizer
     rate = None if isinstance(optimizer.learning_rate, Schedule) else optimizer.learning_rate
     return {
@@ -54,37 +54,37 @@ def captured(state: RunState, work: Work) -> Tree:
 def _attributes(owner: Any) -> Tree:
     missing = [name for name in owner.saved_attributes if not hasattr(owner, name)]
     if missing:
-        raise InputError(f"{owner!r}: expected the saved_attributes to be there, got none named {', '.join(missing)}")
+        raise InputError(f"{owner!r}: saved_attributes names missing attributes: {', '.join(missing)}; set them first")
     return {name: getattr(owner, name) for name in owner.saved_attributes}
 
 
 class Restored:
-    """A checkpoint that fits the work it is to go on with; nothing changes before `apply`.
+    """A checkpoint that fits the arguments of the `fit` that resumes it; nothing changes before `apply`.
 
     Parameters
     ----------
     path, weights, tree
-        What was read, and from where.
+        The file of the checkpoint, and its contents.
     work : Work
     epochs : int
-        How many the call that goes on is to have in all.
+        The total number of epochs of the resumed `fit`.
     seed : int or None
-        The seed that the run must have; None takes that of the checkpoint.
+        The seed that the run must have; None takes the seed of the checkpoint.
 
     Attributes
     ----------
     state : RunState
     optimizer_steps : int
-        How many steps the optimizer is to have done.
+        The number of steps that the optimizer has taken.
     batches_done : int
-        How many batches of the `fit` that is to go on are done.
+        The number of batches of the resumed `fit` that are done.
 
     Raises
     ------
     InputError
-        If it has more epochs already.
+        If the checkpoint has more than `epochs` epochs already.
     CheckpointError
-        If it is of another run, listing in what they differ, or holds what no run has.
+        If it belongs to another run, listing the differences, or its state is invalid.
     """
 
     def __init__(self, path: Path, weights: Weights, tree: Tree, work: Work, epochs: int, seed: int | None) -> None:
@@ -98,24 +98,24 @@ class Restored:
             self.optimizer_steps = int(tree["optimizer"]["steps"])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(f"{path}: expected a checkpoint of this run; {error!r:.200}") from error
-        begun = saved.epoch - saved.first_epoch
-        if begun > epochs:
-            raise InputError(f"epochs: expected at least {begun}, as many as {path} has, got {epochs}")
-        self.batches_done = (begun - bool(saved.batch)) * work.batches_per_epoch + saved.batch
+        started = saved.epoch - saved.first_epoch
+        if started > epochs:
+            raise InputError(f"epochs: expected at least the {started} that {path} has, got {epochs}")
+        self.batches_done = (started - bool(saved.batch)) * work.batches_per_epoch + saved.batch
 
     def _check_terms(self, tree: Tree, seed: int | None) -> None:
         before = dict(tree["terms"], rng=tree["run"]["seed"])
         now = self._work.terms | ({} if seed is None else {"rng": seed})
         changed = [name for name in now if before.get(name) != now[name]]
-        faults = [f"{name} was {before.get(name)!s:.160} and is {now[name]!s:.160}" for name in changed]
+        faults = [f"{name} was {before.get(name)!s:.160}, now {now[name]!s:.160}" for name in changed]
         if faults:
             hint = "pass the arguments the run started with, or load only its weights with Model.load_weights"
-            raise CheckpointError(f"{self.path}: a checkpoint of another run: {'; '.join(faults)}; {hint}")
+            raise CheckpointError(f"{self.path}: this checkpoint is of another run: {'; '.join(faults)}; {hint}")
 
     def apply(self, state: RunState) -> None:
-        """Give the run of this state, its model, its optimizer and its callbacks what the checkpoint holds.
+        """Restore `state`, the model, the optimizer and the callbacks from the checkpoint.
 
-        The history stays the same object, and a stop that was called stays.
+        The history stays the same object, and an earlier call of `stop` still counts.
         """
         state.history.rows[:] = self.state.history.rows
         vars(state).update(vars(self.state), history=state.history, stopping=state.stopping or self.state.stopping)
@@ -126,32 +126,32 @@ class Restored:
 
 
 def restored_from(place: PathLike | None, work: Work, epochs: int, seed: int | None) -> Restored | None:
-    """Return the checkpoint to go on from, if there is one; it fits, but has changed nothing of the run yet."""
-    if place is None or (found := find_checkpoint(place)) is None:
+    """Return the checkpoint to resume from, if there is one. It fits the run, which is still unchanged."""
+    if place is None or (checkpoint := find_checkpoint(place)) is None:
         return None
-    restored = Restored(*found, work, epochs, seed)
+    restored = Restored(*checkpoint, work, epochs, seed)
     if restored.path == as_path("resume_from", place):
         restored.resumed_from = (restored.path.parent.resolve(), restored.state.step)
     return restored
 
 
 def check_start(work: Work, epochs: int, restored: Restored | None, new_trainer: bool) -> Past | None:
-    """Refuse an optimizer of another model, and warn of a schedule that does not go with so many epochs.
+    """Refuse an optimizer of another model, and warn about a schedule that does not fit the number of steps.
 
-    Warn too of weights that are trained already but are taken for new ones, and return their past.
+    Warn also if the program probably takes trained weights for new ones, and return their past.
     """
     optimizer, left = work.optimizer, epochs * work.batches_per_epoch
     done = optimizer.steps
     if restored is None:
         optimizer.check_model(work.model.parameters)
     else:
-        # Its whole state is replaced, so it may have served another model.
+        # The checkpoint replaces the optimizer's whole state, so it may have trained another model before.
         done, left = restored.optimizer_steps, left - restored.batches_done
     schedule = optimizer.learning_rate
     if isinstance(schedule, Schedule) and left and (fault := fault_of(schedule, done, left, work.batches_per_epoch)):
         warnings.warn(
-            f"{schedule!r} {fault}; did you give epochs where steps are meant? Make the schedule for {done + left} "
-            f"steps (an epoch has {work.batches_per_epoch})",
+            f"{schedule!r} {fault}; did you pass epochs in place of steps? Make the schedule for {done + left} steps "
+            f"(an epoch has {work.batches_per_epoch})",
             stacklevel=4,
         )
     if restored is not None or epochs == 0:
@@ -161,23 +161,23 @@ def check_start(work: Work, epochs: int, restored: Restored | None, new_trainer:
 
 
 def _run_state(saved: Tree, batches_per_epoch: int) -> RunState:
-    """Return the state in `saved`, if a run can be in it."""
+    """Return the state in `saved`, if it is valid."""
     for name, like in vars(RunState(seed=0)).items():
         value = saved[name]
         if name not in ("logs", "history") and (type(value) is not type(like) or not 0 <= value < 1e300):
             raise ValueError(f"{name} {value!r:.40}")
     state = RunState(**saved | {"logs": as_row(saved["logs"]), "history": from_columns(saved["history"])})
     if state.first_epoch > state.epoch or state.batch > batches_per_epoch:
-        raise ValueError("counters that no run can have")
+        raise ValueError("its counters are invalid")
     return state
 
 
 def _checked_attributes(tree: Tree, work: Work) -> list[tuple[Any, Tree]]:
-    """Return what parameters, the optimizer, layers and callbacks are to have, if all of it fits them."""
+    """Return the attributes to set on parameters, the optimizer, layers and callbacks, if all of them fit."""
     parameters, optimizer, saved = work.model.parameters, work.optimizer, tree["optimizer"]
     owners, frozen = work.owners, set(tree["frozen"])
     if not frozen <= parameters.keys() or owners.keys() != tree["attributes"].keys():
-        raise ValueError("frozen parameters, or attributes, of what is not there")
+        raise ValueError("unknown frozen parameters, or attributes of an unknown layer or callback")
     rate = optimizer.learning_rate
     if not isinstance(rate, Schedule):
         rate = as_number("learning_rate", saved["learning_rate"], 0, above=True)
@@ -190,16 +190,16 @@ def _checked_attributes(tree: Tree, work: Work) -> list[tuple[Any, Tree]]:
 
 
 def _slots(work: Work, saved: Tree) -> dict[str, dict[str, Array]]:
-    """Return what the rule remembers, in arrays of the kind and memory order that it makes itself."""
+    """Return the optimizer's state, in arrays of the dtype and memory order that `init_state` makes."""
     slots = {path: work.optimizer.init_state(work.model.parameters[path]) for path in saved}
     for path, arrays in slots.items():
         if arrays.keys() != saved[path].keys():
             raise ValueError(f"optimizer.state.{path}")
         for name, array in arrays.items():
-            found = saved[path][name]
-            if not isinstance(found, np.ndarray) or (found.shape, found.dtype) != (array.shape, array.dtype):
+            values = saved[path][name]
+            if not isinstance(values, np.ndarray) or (values.shape, values.dtype) != (array.shape, array.dtype):
                 raise ValueError(f"optimizer.state.{path}.{name}")
-            array[...] = found
+            array[...] = values
     return slots
 
 
@@ -208,7 +208,7 @@ def _fitting(owner: Any, values: Mapping[str, Any]) -> Tree:
     if values.keys() != set(owner.saved_attributes):
         raise ValueError(f"{type(owner).__name__} with {', '.join(values)}")
     for name, value in values.items():
-        # What on_train_begin makes is not there yet.
+        # An attribute that on_train_begin sets does not exist yet.
         now = getattr(owner, name, None)
         kinds = (str, (list, tuple), dict, np.random.Generator, _NUMBERS)
         alike = any(isinstance(now, kind) and isinstance(value, kind) for kind in kinds)

@@ -30,30 +30,30 @@ from minidl.training.work import Work
 
 
 class Trainer(Declared):
-    """Mini-batch training of a model, with callbacks at its joints.
+    """Mini-batch training of a model, with callbacks.
 
     Parameters
     ----------
     model : Model
     optimizer : Optimizer
-        A new one for each model.
+        Make a new one for each model.
     callbacks : sequence of Callback
         Called in this order.
     rng : int, Generator or None
-        Decides every shuffle; None draws a fresh seed once.
+        The seed of every shuffle; None draws a new seed once.
 
     Attributes
     ----------
     state : RunState
-        What the run is at this moment: all that is written into a checkpoint besides model, optimizer and callbacks.
+        The counters, logs and history of the run. A checkpoint has them, and the model, optimizer and callbacks.
     train_data, validation_data : Dataset or None
-        What the running (or last) `fit` was given.
+        The data of the running (or last) `fit`.
     epochs, last_epoch, batches_per_epoch, rows_per_epoch : int
-        What the running (or last) `fit` is to do.
+        The size of the running (or last) `fit`.
     checkpoint_directories : set of Path
-        Where checkpoints of this run lie: it has written them or was resumed from them.
+        The directories with checkpoints that this run has written or was resumed from.
     resumed_from : (Path, int) or None
-        Directory and steps of the checkpoint that the running (or last) `fit` resumes, if one was named.
+        Directory and steps of the checkpoint that the running (or last) `fit` resumes, if a file was named.
     """
 
     state: RunState
@@ -74,11 +74,11 @@ class Trainer(Declared):
     def __init__(
         self, model: Model, optimizer: Optimizer, callbacks: Sequence[Callback] = (), rng: Seed = None
     ) -> None:
-        check_type("Trainer", "model", model, Model, "make one of network and loss: Model(network, loss)")
-        check_type("Trainer", "optimizer", optimizer, Optimizer, "such as SGD(0.1)")
+        check_type("Trainer", "model", model, Model, "make one from a network and a loss: Model(network, loss)")
+        check_type("Trainer", "optimizer", optimizer, Optimizer, "make one, such as SGD(0.1)")
         check_type("Trainer", "callbacks", callbacks, Sequence)
         for i, callback in enumerate(callbacks):
-            check_type("Trainer", f"callbacks[{i}]", callback, Callback, "a function goes into a LambdaCallback")
+            check_type("Trainer", f"callbacks[{i}]", callback, Callback, "put a function into a LambdaCallback")
         self.model = model
         self.optimizer = optimizer
         self.callbacks = list(callbacks)
@@ -89,27 +89,27 @@ class Trainer(Declared):
 
     @property
     def epoch(self) -> int:
-        """How many epochs have begun, over all calls of `fit`."""
+        """The number of epochs that have begun, over all calls of `fit`."""
         return self.state.epoch
 
     @property
     def first_epoch(self) -> int:
-        """How many epochs there were before the running (or last) `fit`."""
+        """The number of epochs before the running (or last) `fit`."""
         return self.state.first_epoch
 
     @property
     def batch(self) -> int:
-        """How many batches of the running epoch are done; 0 between epochs."""
+        """The number of finished batches of the running epoch; 0 between epochs."""
         return self.state.batch
 
     @property
     def step(self) -> int:
-        """How many batches are done, over all calls of `fit`."""
+        """The number of finished batches, over all calls of `fit`."""
         return self.state.step
 
     @property
     def skipped_steps(self) -> int:
-        """Of how many batches the step was left out, see `fit`."""
+        """The number of batches whose step was skipped, see `nonfinite` of `fit`."""
         return self.state.skipped_steps
 
     @property
@@ -119,12 +119,12 @@ class Trainer(Declared):
 
     @property
     def epoch_seconds(self) -> float:
-        """How long the running epoch has taken up to its last step."""
+        """The seconds from the beginning of the running epoch to its last step."""
         return self.state.seconds
 
     @property
     def logs(self) -> dict[str, float]:
-        """The numbers of the moment: a step's, or an epoch's, to which callbacks may add their own."""
+        """The numbers of the last step or epoch; callbacks may add numbers to those of an epoch."""
         return self.state.logs
 
     @property
@@ -134,7 +134,7 @@ class Trainer(Declared):
 
     @property
     def seed(self) -> int:
-        """The seed of all its randomness; the same seed gives the same run, bit for bit, on one machine."""
+        """The seed of the run; the same seed gives the same run, bit for bit, on one machine."""
         return self.state.seed
 
     def fit(
@@ -153,12 +153,11 @@ class Trainer(Declared):
         """Train for `epochs` more epochs and return the history.
 
         An epoch shuffles the training rows, takes one step per batch (the last one may be smaller), and then measures
-        cost, loss and accuracy over whole sets, on frozen weights. A second call goes on with the epoch after the last
-        one that the first call began.
+        cost, loss and accuracy over whole sets, on frozen weights. A second call continues with the next epoch.
 
-        Ctrl-C and SIGTERM let the running step end and callbacks save; then they do what they always do, and history
-        and weights are those after that step (or what callbacks leave: `EarlyStopping` puts the best ones back). A
-        second signal does not wait.
+        On Ctrl-C or SIGTERM the current step finishes and callbacks save; the signal then takes its usual effect.
+        History and weights are those after that step, but callbacks may change them: `EarlyStopping` restores the best
+        weights. A second signal acts at once.
 
         Parameters
         ----------
@@ -167,58 +166,58 @@ class Trainer(Declared):
         epochs : int
             At least 0; 0 does nothing.
         batch_size : int
-            Rows per step, at least 1; more rows than there are is one step per epoch.
+            Rows per step, at least 1. If there are fewer rows, an epoch is one step.
         drop_last : bool or "merge"
-            What becomes of a last batch that is smaller than the others: False trains on it, True leaves it out
-            (other rows in each epoch), "merge" adds a single row to the batch before it.
+            How to handle a last batch that is smaller than the others: False trains on it, True leaves it out
+            (different rows in each epoch), "merge" adds a single row to the batch before it.
         train_metrics : bool
-            False saves the measuring pass over a large training set; the validation pass stays.
+            False skips measuring the training set, which saves time if it is large; validation is still measured.
         augment : sequence of Augmentation
-            Applied in order to the images of each training batch, never to what is measured; an image is the same for
-            the same seed, epoch and row of `train`, whatever the batch size.
+            Applied in order to the images of each training batch, never when measuring. The same seed, epoch and row
+            of `train` give the same image, whatever the batch size.
         resume_from : str or PathLike, optional
-            A checkpoint, or the directory of a `Checkpoint` callback, of which the newest whole one is taken: the call
-            that wrote it is carried to its end, bit for bit as if it had never been interrupted, on the same machine
-            and with the same NumPy and number of threads; its learning rate and its seeds hold. A directory without a
-            checkpoint begins the run, so that a job can simply be started again.
+            A checkpoint, or the directory of a `Checkpoint` callback, from which the newest undamaged checkpoint is
+            taken. `fit` finishes the call that wrote it, with its learning rate and its seeds. The result is the same
+            bit for bit as without the interruption, on the same machine with the same NumPy and number of threads. If
+            the directory has no checkpoint, the run starts from the beginning, so a job can simply be started again.
         nonfinite : {"raise", "skip", "ignore"}
-            What to do about NaN or infinity in the loss or in a gradient: end training; leave the step out and put
-            running statistics back; or take every step that can be computed, and go on.
+            How to handle NaN or infinity in the loss or in a gradient: "raise" ends training; "skip" skips the step
+            and restores running statistics; "ignore" takes every step that can be computed.
 
         Warns
         -----
         UserWarning
             If `resume_from` was written on another machine, or its newest checkpoint is damaged; if the schedule of the
-            learning rate ends before the run does, or the run before the warm-up; if the first layer is a Dense or
-            Conv2D and gets raw uint8 pixels; if a parameter of a layer of your own gets no gradient; if trained weights
-            are probably taken for new ones (other Model, regularizer or optimizer, or validation rows that were trained
-            on; `Model.set_weights` says that they are meant).
+            learning rate ends before the run does, or the run ends before the warm-up; if the first layer is a Dense or
+            Conv2D and gets raw uint8 pixels; if a parameter of a layer of your own gets no gradient; if the program
+            probably takes trained weights for new ones (other Model, regularizer or optimizer, or validation rows that
+            were trained on; call `Model.set_weights` first if it is intended).
 
         Raises
         ------
         InputError
             Before the first step: if an argument is not as above, the optimizer has trained another model, its schedule
-            has a memory, the loss or a metric cannot serve the targets, the last batch has too few rows for a layer
-            that mixes rows, as one row has for `BatchNorm`, or a layer of your own keeps in prediction what backward
-            needs.
+            does not depend on the step alone, the loss or a metric does not fit the targets, the last batch has too few
+            rows for a layer that mixes rows (such as one row for `BatchNorm`), or a layer of your own keeps data for
+            backward in prediction.
         NonFiniteError
-            If the inputs hold NaN or infinity, or the loss or a gradient comes to do so: names epoch, batch, the layer
-            or parameter, and the first bad entry. The step that would spread it is not taken.
+            If the inputs, the loss or a gradient contain NaN or infinity: names the epoch, the batch, the layer or
+            parameter, and the first bad entry. The step is not taken.
         CheckpointError
-            If `resume_from` is damaged, or a checkpoint of another run; nothing is changed then.
+            If `resume_from` is damaged, or a checkpoint of another run; nothing changes then.
         CallOrderError
             If called from within a running `fit`.
         """
         if self._running:
-            raise CallOrderError("Trainer.fit: already running; a callback cannot start another fit of this trainer")
+            raise CallOrderError("Trainer.fit: already running; do not call fit of this trainer from a callback")
         epochs, batch_size = as_count("epochs", epochs, 0), as_count("batch_size", batch_size)
-        # `sorted` keeps the order of the list among those that are to be last, and among all others.
+        # `sorted` is stable: it keeps the order of the list within both groups.
         parts = self.model, self.optimizer, sorted(self.callbacks, key=attrgetter("runs_last"))
         work = Work(*parts, train, validation, batch_size, drop_last, train_metrics, augment, nonfinite)
         work.check()
         restored = restored_from(resume_from, work, epochs, self.seed if self.seed_given else None)
         past, step = check_start(work, epochs, restored, self.step == 0), self.step
-        self._set_out(work, epochs, restored)
+        self._begin_fit(work, epochs, restored)
         begun = self._begun = []
         with Interrupts() as interrupts:
             try:
@@ -241,58 +240,58 @@ class Trainer(Declared):
         return self.history
 
     def stop(self) -> None:
-        """End training after the running step; the epoch is still measured and recorded."""
+        """End training after the current step; the epoch is still measured and recorded."""
         self.state.stopping = True
 
     @property
     def measured_columns(self) -> list[str]:
-        """The columns that each epoch of the running (or last) `fit` has, without those of callbacks."""
+        """The columns of each epoch of the running (or last) `fit`, without those of callbacks."""
         return self._last_work.columns
 
     @property
     def expected_columns(self) -> list[str] | None:
-        """In `on_train_begin`: the columns of an epoch at this callback's turn; None if one before it may add some."""
+        """In `on_train_begin`: the columns that this callback will get; None if an earlier callback may add some."""
         return None if self._last_work.adding(self._begun)[0] else self.measured_columns
 
     @property
     def later_callbacks(self) -> list[Callback]:
-        """In `on_train_begin`: the callbacks that may add columns after this callback's turn."""
+        """In `on_train_begin`: the callbacks after this one that may add columns."""
         return self._last_work.adding(self._begun)[1]
 
     def save_checkpoint(self, path: PathLike) -> None:
-        """Write all that `fit` needs to go on exactly to one file, whole or not at all.
+        """Write all that `fit` needs to continue exactly to one file, completely or not at all.
 
-        The `Checkpoint` callback does it in time. Other callbacks may do it in `on_batch_end` and `on_epoch_end`, those
-        with ``runs_last = True`` at best: what callbacks remember is saved as it is at that moment.
+        The `Checkpoint` callback calls it regularly. Another callback may call it in `on_batch_end` and `on_epoch_end`,
+        best with ``runs_last = True``, since it saves the state that all callbacks have at that moment.
 
         Raises
         ------
         CallOrderError
             Before the first `fit`, or between the beginning of an epoch and its first step.
         CheckpointError
-            If the file cannot be written; an older one is untouched.
+            If the file cannot be written; an older one stays as it is.
         NonFiniteError
             If a weight is NaN or infinite.
         """
         if self._in_epoch and self.batch == 0:
-            raise CallOrderError("Trainer.save_checkpoint: an epoch has begun without a step yet; call it after one")
+            raise CallOrderError("Trainer.save_checkpoint: no step of this epoch is done yet; call it after a step")
         check_weights(self.model)
         write_checkpoint(path, self.model.weights(), captured(self.state, self._last_work))
         self.checkpoint_directories.add(as_path("path", path).parent.resolve())
 
     def check_checkpoint(self) -> None:
-        """Refuse what `save_checkpoint` could not write: a callback that remembers something no file can hold."""
+        """Refuse state that `save_checkpoint` could not write, such as a callback's attribute of another type."""
         check_checkpoint(self.model.weights(), captured(self.state, self._last_work))
 
     @property
     def _last_work(self) -> Work:
-        """What the running (or last) `fit` works on."""
+        """The work of the running (or last) `fit`."""
         if self._work is None:
-            raise CallOrderError("Trainer: a checkpoint is of a running or finished fit; call fit first")
+            raise CallOrderError("Trainer: there is nothing to save before the first fit; call fit first")
         return self._work
 
-    def _set_out(self, work: Work, epochs: int, restored: Restored | None) -> None:
-        """Take what `fit` was given for what the run is to do from here."""
+    def _begin_fit(self, work: Work, epochs: int, restored: Restored | None) -> None:
+        """Set the attributes of the trainer for a new `fit`."""
         state, self._work, self._running = self.state, work, True
         state.first_epoch, state.batch, state.seconds, state.stopping = state.epoch, 0, 0.0, False
         own, self._in_epoch = vars(self), False
@@ -306,7 +305,7 @@ class Trainer(Declared):
         self._buffers = list(self.model.network.named_buffers().values())
 
     def _end(self, callbacks: list[Callback]) -> None:
-        """End each of `callbacks` in order, whatever those before it raise, and then the run."""
+        """Call `on_train_end` of each of `callbacks` in order, even if one raises, and then end the run."""
         if not callbacks:
             self._running = False
             return
@@ -318,8 +317,8 @@ class Trainer(Declared):
     def _run_epoch(self, work: Work, interrupts: Interrupts) -> None:
         state = self.state
         start = perf_counter() - state.seconds
-        # Otherwise a checkpoint was taken in the middle of this epoch.
         self._in_epoch = True
+        # A run that is resumed in the middle of an epoch has begun it before.
         if state.batch == 0:
             state.epoch += 1
             self._notify("on_epoch_begin")
@@ -343,15 +342,15 @@ class Trainer(Declared):
             raise
         rate, seconds = self.optimizer.current_learning_rate, perf_counter() - start
         state.history.append(row | {"learning_rate": rate, "seconds": seconds})
-        # No copy: what a callback adds to the logs is in the row, also for a checkpoint that it saves itself.
+        # Not a copy: numbers that a callback adds to the logs are in the row, also in a checkpoint that it saves.
         state.batch, state.seconds, state.logs, self._in_epoch = 0, 0.0, state.history.rows[-1], False
         self._notify("on_epoch_end")
-        # From here on the row is the history's alone.
+        # From here on only the history has the row.
         state.logs = dict(state.logs)
 
     def _step(self, x: Array, y: Array) -> tuple[float, float]:
-        """Take one step, unless NaN or infinity forbids it, and return (cost, loss) of the batch before it."""
-        # A forward with NaN spoils running statistics.
+        """Take one step, except with NaN or infinity, and return (cost, loss) of the batch before the step."""
+        # A forward with NaN damages running statistics.
         statistics = list(map(np.copy, self._buffers))
         try:
             cost, loss = self.model.compute_gradients(x, y)

@@ -1,4 +1,4 @@
-"""Work: what a call of `fit` is given, and what of it cannot work."""
+"""Work: the arguments of a call of `fit`, and the checks of them before the first step."""
 
 import copy
 import hashlib
@@ -30,16 +30,17 @@ from minidl.training.history import NOT_METRICS, as_row
 from minidl.training.optimizers import Optimizer, Schedule
 
 _SAMPLE = 256
-"""Rows of a data set that its fingerprint looks at: a mistake shows in them, and all of them would take an epoch."""
+"""The number of rows in the fingerprint of a data set: enough to show a mistake; all rows would take an epoch."""
 _PRINTED, _ENTRIES = 512, 8
-"""Rows whose prints are taken, and entries of each: 0.3 ms for 10,000 rows of 3072, which is 0.4 % of an epoch."""
+"""The number of rows whose prints are taken, and of entries per row. With 10,000 rows of 3,072 entries it takes
+0.3 ms, which is 0.4 % of an epoch."""
 _FEW = 8
-"""Rows that the loss and its metrics are tried with: more than one, since one row hides how shapes broadcast."""
+"""The number of rows to try the loss and its metrics with: more than one, since one row hides how shapes broadcast."""
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What a call of `fit` works on. A checkpoint is of this work."""
+    """The model, optimizer, callbacks, data and options of a call of `fit`. A checkpoint records them."""
 
     model: Model
     optimizer: Optimizer
@@ -53,7 +54,7 @@ class Work:
     nonfinite: str
 
     def check(self) -> None:
-        """Refuse what cannot work, and warn of what is probably a mistake."""
+        """Refuse arguments that cannot work, and warn about probable mistakes."""
         for name, data in self._sets.items():
             check_dataset(f"Trainer.fit: {name}", data)
             check_finite(f"{name}.x", data.x)
@@ -64,8 +65,8 @@ class Work:
                 output_shape = self.model.forward(data.x[:1].copy()).shape[1:]
                 place = f"Trainer.fit: {name}"
                 self.model.loss.check_targets(data.y, (len(data), *output_shape))
-                if said := broadcast_by(self.model.loss, data.y, (len(data), *output_shape)):
-                    raise ShapeError(f"{self.model.loss!r:.80}: {said}")
+                if fault := broadcast_by(self.model.loss, data.y, (len(data), *output_shape)):
+                    raise ShapeError(f"{self.model.loss!r:.80}: {fault}")
                 if isinstance(self.model.loss, ClassLoss):
                     check_class_names(data, *output_shape)
             except InputError as error:
@@ -80,51 +81,51 @@ class Work:
         with np.errstate(all="ignore"):
             self._check_last_batch()
             self._check_gradient()
-            # A loss of a user's own may take any targets for right until it computes with them.
+            # A user's loss may accept any targets until it computes with them.
             _ = self.measured
         for name, data in self._sets.items():
-            if said := raw_pixels(self.model.network, data.x):
-                # At the line that called fit.
-                warnings.warn(f"Trainer.fit: {name}: {said}", stacklevel=4)
+            if fault := raw_pixels(self.model.network, data.x):
+                # The warning shows the line that called fit.
+                warnings.warn(f"Trainer.fit: {name}: {fault}", stacklevel=4)
                 break
 
     def _check_gradient(self) -> None:
-        """Try a gradient on a copy of a network with layers that a user has written.
+        """Compute a gradient on a copy of a network that has layers of the user's own.
 
-        A layer that keeps what backward needs in the wrong forward is refused; a parameter without a gradient is told.
+        Refuse a layer that keeps data for backward in the wrong forward; warn about a parameter without a gradient.
         """
         if all(is_ours(type(layer)) for _, layer in self.model.network.walk()):
             return
-        left = []
+        kept = []
         try:
             twin = copy.deepcopy(self.model)
             twin.regularizer = None
             for _, layer in twin.network.walk():
-                # What the forwards before have left must not be taken for what this one keeps.
+                # Clear what earlier forwards kept, so that only this forward counts.
                 with suppress(CallOrderError):
-                    left.append(layer.kept())
+                    kept.append(layer.kept())
             few = self.train[:_FEW]
             twin.compute_gradients(few.x.copy(), few.y)
         except Exception as error:
-            if left and isinstance(error, CallOrderError):
-                hint = "in forward, write if train: self.keep(...), and pass train on to the layers within"
+            if kept and isinstance(error, CallOrderError):
+                hint = "in forward, write if train: self.keep(...), and pass train to the inner layers"
                 raise InputError(f"Trainer.fit: {error}; {hint}") from error
-            # What else goes wrong shows in the first step, with its place.
+            # The first step reports any other error, with its place.
             return
         for path, layer in twin.network.walk():
             unmoved = [name for name, p in layer._parameters.items() if p.trainable and p._stale]
             ours = is_ours(type(layer))
-            # A layer of ours has none if nobody called its backward after its forward, or if it is not in use.
+            # A layer of minidl has no gradient if its backward is not called after its forward, or if it is not used.
             if unmoved and (not ours or layer._kept is not None):
                 way = "call its backward" if ours else f"call {unmoved[0]}.add_grad(...) in its backward"
                 warnings.warn(
-                    f"Trainer.fit: {layer!r:.80}, at {path[:-1]!r}: {unmoved[0]} gets no gradient, so the loss never "
+                    f"Trainer.fit: {layer!r:.80}, at {path[:-1]!r}: {unmoved[0]} gets no gradient, so training never "
                     f"changes it; {way}, or freeze() this layer",
                     stacklevel=5,
                 )
 
     def _check_last_batch(self) -> None:
-        """Refuse a last batch with too few rows for a layer that mixes them, such as one row for BatchNorm."""
+        """Refuse a last batch with too few rows for a layer that mixes rows, such as one row for BatchNorm."""
         if all(layer.batch_independent for _, layer in self.model.network.walk()):
             return
         x, _ = next(self.train.batches(self.batch_size, first=self.batches_per_epoch - 1, drop_last=self.drop_last))
@@ -132,30 +133,30 @@ class Work:
             # A training forward changes running statistics and draws random numbers.
             twin = copy.deepcopy(self.model)
         except Exception:
-            # What cannot be copied shows it in the last step.
+            # The last step of the epoch reports the error of a network that cannot be copied.
             return
         try:
             twin.forward(x, train=True)
         except InputError as error:
             rows = counted(len(x), "row")
-            place = f"a batch has {rows}; choose a larger batch_size, or give more rows"
+            place = f"a batch has {rows}; choose a larger batch_size, or pass more rows"
             if self.batches_per_epoch > 1 and len(x) < self.batch_size:
                 left = f"{len(self.train)} rows in batches of {self.batch_size} leave {rows} for the last batch"
-                place = f"{left}; choose another batch_size, or leave it out by drop_last=True"
+                place = f"{left}; choose another batch_size, or drop the last batch with drop_last=True"
             error.with_context(f"Trainer.fit: {place}")
             raise
         except NonFiniteError:
-            # What is to be done about that is for the step to say.
+            # The step itself handles NaN and infinity.
             return
 
     @cached_property
     def measured(self) -> list[tuple[str, Dataset, list[str]]]:
-        """What is measured after an epoch: for each set the prefix of its columns, the set, and the quantities.
+        """The measurements after an epoch: for each set the prefix of its columns, the set, and the quantities.
 
         Raises
         ------
         InputError
-            If the loss or its metrics cannot serve the targets, or a metric is no number or has the name of another.
+            If the loss or its metrics do not fit the targets, or a metric is not a number or has a name in use.
         """
         measured = []
         for name, data in self._sets.items():
@@ -171,43 +172,43 @@ class Work:
 
     @property
     def columns(self) -> list[str]:
-        """The columns that an epoch has without those of callbacks."""
+        """The columns of an epoch without those of callbacks."""
         return [*NOT_METRICS, *(f"{prefix}{name}" for prefix, _, names in self.measured for name in names)]
 
     def _quantities(self, data: Dataset) -> list[str]:
-        """Return the names of what the model measures on `data`."""
+        """Return the names of the quantities that the model measures on `data`."""
         x = data.x.copy()
         outputs, loss = self.model.forward(x), self.model.loss
-        # What is measured are views of the data, which would be other data after each epoch.
+        # Measuring passes views of the data, so a forward that changes x would change the data in each epoch.
         if not np.array_equal(x, data.x):
             raise InputError(f"{self.model.network!r:.80}: forward changes x in place; write y = x * 2, not x *= 2")
         try:
             self.model.compute_cost(data.x, data.y)
         except NonFiniteError:
-            # What is to be done about that is for the step to say; the names are the same.
+            # The step itself handles NaN and infinity; the names are the same.
             outputs = np.zeros_like(outputs)
         metrics, where = loss.metrics(outputs, data.y), f"{loss!r:.80}.metrics"
         check_type(where, "what it returns", metrics, Mapping, "return a dict of numbers")
-        # A mean over rows is a number, also where those of a few rows are True and False.
+        # The mean over rows is a number, even if the values of single rows are True and False.
         flags = bool | np.bool_ | np.ndarray
         as_row({name: v * 1.0 if isinstance(v, flags) else v for name, v in metrics.items()}, where)
         if taken := [name for name in metrics if name in ("cost", "loss", *NOT_METRICS)]:
-            raise InputError(f"{where}: the trainer has a column {taken[0]!r} of its own; choose another name")
+            raise InputError(f"{where}: the trainer already has a column {taken[0]!r}; choose another name")
         return ["cost", "loss", *metrics]
 
     @property
     def _sets(self) -> dict[str, Dataset]:
-        """The data, by the names of the arguments."""
+        """The data sets, by the names of the arguments."""
         return {"train": self.train} | ({} if self.validation is None else {"validation": self.validation})
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many steps an epoch has."""
+        """The number of steps per epoch."""
         return self.train.count_batches(self.batch_size, self.drop_last)
 
     @property
     def rows_per_epoch(self) -> int:
-        """How many rows an epoch trains on."""
+        """The number of rows that an epoch trains on."""
         return self.batches_per_epoch * self.batch_size if self.drop_last is True else len(self.train)
 
     def training_batches(self, seed: int, epoch: int, first: int) -> Generator[tuple[Array, Array]]:
@@ -225,15 +226,15 @@ class Work:
         return [c for c in before if c.adds_logs], [c for c in after if c.adds_logs]
 
     @property
-    def remembering(self) -> list[Callback]:
-        """The callbacks that have something to save."""
+    def stateful_callbacks(self) -> list[Callback]:
+        """The callbacks that have attributes to save."""
         return [callback for callback in self.callbacks if callback.saved_attributes]
 
     @property
     def owners(self) -> dict[str, Any]:
-        """Layers and callbacks that have something to save, by the names that a checkpoint has for them."""
+        """Layers and callbacks that have attributes to save, by their names in a checkpoint."""
         layers = {f"layer {path}": layer for path, layer in self.model.network.walk() if layer.saved_attributes}
-        return layers | {f"callback {i}": callback for i, callback in enumerate(self.remembering)}
+        return layers | {f"callback {i}": callback for i, callback in enumerate(self.stateful_callbacks)}
 
     @cached_property
     def prints(self) -> Array:
@@ -242,20 +243,20 @@ class Work:
 
     @cached_property
     def terms(self) -> dict[str, str]:
-        """What must be the same for a run to go on as if nothing had happened, each by its name."""
+        """The texts of all settings, by name, that must be the same for a run to be resumed."""
         optimizer = copy.copy(self.optimizer)
         if not isinstance(optimizer.learning_rate, Schedule):
-            # A number may change while training runs, and the checkpoint has it.
+            # A number may change during training; the checkpoint saves it separately.
             optimizer.learning_rate = 1.0
         terms = {name: getattr(self.model, name) for name in ("network", "dtype", "loss", "regularizer")}
         terms |= {given.name: getattr(self, given.name) for given in fields(self) if given.name != "model"}
-        terms |= {"optimizer": optimizer, "augment": list(self.augment), "callbacks": self.remembering}
+        terms |= {"optimizer": optimizer, "augment": list(self.augment), "callbacks": self.stateful_callbacks}
         return {name: fingerprint(v) if isinstance(v, Dataset) else told(v) for name, v in terms.items()}
 
 
 @quietly
 def row_prints(data: Dataset) -> Array:
-    """Return a number for each of some rows with their targets, equal for equal rows; sorted, and each once."""
+    """Return the sorted, distinct hashes of some rows with their targets; equal rows have equal hashes."""
     count = len(data)
     rows = np.arange(count) if count <= _PRINTED else np.random.default_rng(0).integers(count, size=_PRINTED)
     x, y = data.x.reshape(count, -1), data.y.reshape(count, -1)
@@ -267,7 +268,7 @@ def row_prints(data: Dataset) -> Array:
 
 
 def fingerprint(data: Dataset) -> str:
-    """Return shapes, dtypes and a digest of all targets and of some rows spread over the set."""
+    """Return the shapes, the dtypes, and a digest of all targets and of some rows spread over the set."""
     rows = np.linspace(0, len(data) - 1, min(len(data), _SAMPLE)).astype(int)
     digest = hashlib.sha256()
     for array in (data.x[rows], data.y):

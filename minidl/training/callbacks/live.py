@@ -89,7 +89,7 @@ class LiveCurves(Observer):
         self.quantities = tuple(dict.fromkeys(name.removeprefix("val_") for name in quantities))
         self.every = as_count("every", every)
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._begun = False
         self._interrupted = False
         self._failed = False

@@ -61,7 +61,7 @@ class GradientMonitor(Observer):
         self.every = as_count("every", every)
         super().__init__()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.epochs = []
         self.norms = {}
         self.ratios = {}
@@ -146,7 +146,7 @@ class Timer(Observer):
     seconds: dict[str, list[float]]
     rows_per_second: list[float]
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.epochs = []
         self.seconds = {part: [] for part in _PARTS}
         self.rows_per_second = []

@@ -52,7 +52,7 @@ class ProgressBar(Observer):
             raise InputError(f"file: expected a text file, got {file!r:.80}")
         self.file = file
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._begun = False
         self._done = 0
         self._bar: Any = None
@@ -95,7 +95,7 @@ class ProgressBar(Observer):
         if self._bar is not None:
             self._show(trainer, "in {elapsed}", last=True)
             self._bar.close()
-        self._forget()
+        self._reset()
 
     def _pairs(self, logs: Mapping[str, float | None], width: int) -> list[str]:
         """Return each metric once, as training/validation, the most telling ones first."""

@@ -27,7 +27,7 @@ class _Patient(Observer):
     def _monitor(self) -> Monitor:
         return Monitor(self.monitor, self.mode)
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._to_beat = math.inf
         self._bad_epochs = 0
 
@@ -119,8 +119,8 @@ class EarlyStopping(_Patient):
         self._verbose = None if verbose is None else verbosity(verbose)
         super().__init__(monitor, patience, min_delta, mode)
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _reset(self) -> None:
+        super()._reset()
         # The first epoch never counts as a bad one.
         self._bad_epochs = -1
         self._best = math.inf
@@ -238,8 +238,8 @@ class ReduceLROnPlateau(_Patient):
             # Without a minimum the rate would in the end be 0, which is no rate.
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
 
-    def _forget(self) -> None:
-        super()._forget()
+    def _reset(self) -> None:
+        super()._reset()
         self._rest = 0
 
     def _is_time(self, value: float) -> bool:
@@ -280,7 +280,7 @@ class TerminateOnNaN(Observer):
         self._verbose = None if verbose is None else verbosity(verbose)
         super().__init__()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.stopped_at = None
         self._told = ""
 
