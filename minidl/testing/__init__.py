@@ -1,4 +1,4 @@
-"""Tools for testing the classes that users write: strategies, common checks, and a machine for call orders.
+"""Tools for testing the classes that users write: strategies, common checks, and a state machine for call orders.
 
 Needs the ``test`` extra; ``import minidl`` never imports this.
 """

@@ -1,7 +1,7 @@
-"""Hypothesis strategies: arrays worth testing with.
+"""Hypothesis strategies: arrays for tests.
 
-How entries are drawn is a parameter, ``values=``: `off_kinks` (the default), `ties`, `zeros`, `extremes`
-or ``bounded(low, high)``.
+The parameter ``values=`` is the strategy of the entries: `off_kinks` (the default), `ties`, `zeros`, `extremes` or
+``bounded(low, high)``.
 """
 
 import functools
@@ -24,14 +24,14 @@ from minidl.testing.contract import Shape, as_shape
 Values = Callable[[Shape], st.SearchStrategy[Array]]
 
 SIDES = st.integers(1, 4)
-# Some faults show only beyond a handful of rows or features.
+# Some faults need more than a few rows or features to show.
 SIZES = st.one_of(SIDES, SIDES, st.integers(1, 8))
 LAYOUTS = st.integers(0, 4)
 DTYPES = st.sampled_from(["float64", "float32"])
 
 
 def shapes(min_dims: int = 1, max_dims: int = 3, *, max_side: int = 4) -> st.SearchStrategy[Shape]:
-    """Draw small shapes, more often than not with pairwise distinct sides: in a square, a transposition goes unseen."""
+    """Draw small shapes, mostly with distinct sides, since a square shape hides a wrong transposition."""
     sides = st.integers(1, max_side)
     lists = [st.lists(sides, min_size=min_dims, max_size=max_dims, unique=unique) for unique in (False, True)]
     return st.one_of(*lists).map(tuple)
@@ -39,9 +39,9 @@ def shapes(min_dims: int = 1, max_dims: int = 3, *, max_side: int = 4) -> st.Sea
 
 @st.composite
 def off_kinks(draw: st.DrawFn, shape: Shape) -> Array:
-    """Draw distinct odd multiples of 1/32: no ties, no zeros, off the usual kinks; exact in binary.
+    """Draw distinct odd multiples of 1/32: no ties, no zeros, away from the usual kinks; exact in binary.
 
-    Both signs are there (in a single entry: plus), so that a ReLU has something to let through.
+    Both signs occur (a single entry is positive), so that a ReLU does not return only zeros.
     """
     reach = max(64, math.prod(shape))
     numbers = hnp.arrays(np.int64, shape, elements=st.integers(-reach, reach - 1), unique=True, fill=st.nothing())
@@ -52,17 +52,17 @@ def off_kinks(draw: st.DrawFn, shape: Shape) -> Array:
 
 
 def bounded(low: float, high: float) -> Values:
-    """Return a `values` of distinct numbers above `low` and below `high`, such as probabilities."""
+    """Return a strategy for `values` of distinct numbers between `low` and `high`, such as probabilities."""
     return lambda shape: off_kinks(shape).map(lambda x: low + (high - low) * (0.5 + 8 * x / max(64, x.size)))
 
 
 def ties(shape: Shape) -> st.SearchStrategy[Array]:
-    """Draw arrays in which values repeat."""
+    """Draw arrays with repeated values."""
     return _sampled(shape, 0.03125, -0.03125, 1.0)
 
 
 def zeros(shape: Shape) -> st.SearchStrategy[Array]:
-    """Draw arrays with zeros of both signs, up to nothing but zeros."""
+    """Draw arrays with zeros of both signs; some arrays are all zero."""
     return _sampled(shape, 0.0, -0.0, 0.03125, -1.0)
 
 
@@ -91,11 +91,11 @@ def batches(
     features : int or tuple of int
         The shape of one row.
     rows : int or strategy of int, optional
-        None draws 1 to 8, mostly up to 4, rarely as many as features.
+        None draws 1 to 8, mostly up to 4, and mostly not the number of features.
     dtype : dtype, optional
-        None draws float64 or float32, and leaves whole numbers as they are.
+        None draws float64 or float32, and keeps integers as they are.
     values : function of a shape
-        `off_kinks`, `ties`, `zeros`, `extremes`, or any other that returns a strategy of arrays.
+        `off_kinks`, `ties`, `zeros`, `extremes`, or any other function that returns a strategy of arrays.
     """
     check_callable("values", values)
     row = as_shape("features", features)
@@ -107,26 +107,26 @@ def batches(
 
 
 def check_callable(name: str, value: Any) -> None:
-    """Refuse what cannot be called."""
+    """Refuse a value that cannot be called."""
     if not is_function(value):
         raise InputError(f"{name}: expected a function, got {value!r:.80}; write lambda ...: ...")
 
 
 def as_strategy(value: Any) -> st.SearchStrategy[Any]:
-    """Return `value` if it is a strategy, else one that draws nothing but `value`."""
+    """Return `value` if it is a strategy, else a strategy that always draws `value`."""
     return value if isinstance(value, st.SearchStrategy) else st.just(value)
 
 
-# To build and validate a strategy takes longer than to draw from it.
+# Building and validating a strategy takes longer than drawing from it.
 @functools.cache
 def other_than(side: int, least: int = 1) -> st.SearchStrategy[int]:
-    """Draw from `SIZES`, at least `least`, more often than not another number than `side`."""
+    """Draw a size of at least `least` from `SIZES`, mostly different from `side`."""
     sizes = SIZES.filter(lambda drawn: drawn >= least)
     return st.one_of(sizes, sizes.filter(lambda other: other != side))
 
 
 def logits(n: int, classes: int, *, dtype: DTypeLike | None = None) -> st.SearchStrategy[Array]:
-    """Draw outputs of shape (n, classes) for a softmax: ordinary ones, ties and saturated ones."""
+    """Draw outputs of shape (n, classes) for a softmax: ordinary numbers, ties and extremes."""
     return st.one_of(*(batches(classes, rows=n, dtype=dtype, values=values) for values in (off_kinks, ties, extremes)))
 
 

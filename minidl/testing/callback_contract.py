@@ -1,4 +1,4 @@
-"""The contract of callbacks: they meet small fits that run through, repeat, and resume from a checkpoint."""
+"""The contract of callbacks, checked in small fits that run to the end, repeat, and resume from a checkpoint."""
 
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
@@ -21,26 +21,26 @@ from minidl.training.trainer import Trainer
 def check_callback_contract(make: Callable[[], Callback]) -> None:
     """Check that the callbacks of `make` keep the contract of `Callback`.
 
-    They meet a softmax classifier with 9 features, 3 classes and 8 rows, in fits that run through, repeat, and resume
-    from a checkpoint in the middle of an epoch. What its `saved_attributes` names begins anew with each run, and
-    names all that a resumed run needs to end as one that was never interrupted.
+    They run with a softmax classifier with 9 features, 3 classes and 8 rows, in fits that run to the end, repeat, and
+    resume from a checkpoint in the middle of an epoch. Each run must reset the `saved_attributes`, and these must be
+    all that a resumed run needs to end like a run without interruption.
 
     Parameters
     ----------
     make : callable
-        Returns a new callback; one that writes files should get a folder that may be filled.
+        Returns a new callback. A callback that writes files should write them to a temporary folder.
 
     Warns
     -----
     UserWarning
-        If an attribute that `saved_attributes` does not name has another value after a resumed run.
+        If an attribute that `saved_attributes` does not name has a different value after a resumed run.
 
     Raises
     ------
     InputError
         If `make` does not return new callbacks.
     ContractError
-        At the first rule that is broken, naming the class and the rule.
+        At the first broken rule, naming the class and the rule.
 
     Examples
     --------
@@ -63,15 +63,15 @@ class CallbackContract(Contract):
             _fit(_trainer(callback))
         for name in new.saved_attributes:
             got, expected = getattr(used, name), getattr(new, name)
-            message = f"{name}: expected {expected!r:.80} after a second run, as a new one has, got {got!r:.80}"
-            require(_equal(got, expected), f"{message}; let on_train_begin set what saved_attributes names")
+            message = f"{name}: expected {expected!r:.80} after a second run, as in a new callback, got {got!r:.80}"
+            require(_equal(got, expected), f"{message}; reset all saved_attributes in on_train_begin")
 
     def goes_on_from_a_checkpoint(self) -> None:
         whole, again, begun, resumed = (self._make() for _ in range(4))
         with TemporaryDirectory() as folder:
 
             def save(trainer: Trainer) -> None:
-                # In the middle of both epochs.
+                # These steps are in the middle of both epochs.
                 if trainer.step in (1, 4):
                     trainer.save_checkpoint(checkpoint_path(folder, trainer.step))
 
@@ -80,11 +80,11 @@ class CallbackContract(Contract):
             _fit(_trainer(resumed), resume_from=folder)
         for name, expected in vars(whole).items():
             got = vars(resumed).get(name)
-            # What differs from one whole run to the next, such as a time, is no memory.
+            # An attribute that differs between two uninterrupted runs, such as a time, does not count.
             if _equal(expected, vars(again).get(name)) and not _equal(expected, got):
-                message = f"{name} is {got!r:.80} after a resumed run, and {expected!r:.80} after a whole one"
+                message = f"{name}: expected {expected!r:.80} after a resumed run, as without a stop, got {got!r:.80}"
                 require(name not in whole.saved_attributes, f"{message}; compute it from saved attributes alone")
-                self._note(f"{message}; name it in saved_attributes")
+                self._note(f"{message}; add it to saved_attributes")
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Common checks, in the manner of scikit-learn's ``check_estimator``: small named rules, checked one after another."""
+"""Common checks, like scikit-learn's ``check_estimator``: small named rules, checked one after another."""
 
 import warnings
 from collections.abc import Callable
@@ -21,10 +21,10 @@ class ContractError(MinidlError, AssertionError):
 
 
 class Contract:
-    """What objects of a kind promise: each public method of a subclass is a rule.
+    """The rules that all objects of a kind must keep: each public method of a subclass is a rule.
 
-    A rule raises if it is broken, warns of what is unusual but allowed, and raises SkipTest where it does not apply.
-    Rules that say what is wrong come before those that find a number different.
+    A broken rule raises; a rule warns about unusual but allowed behaviour, and raises SkipTest if it does not apply.
+    Rules that name the cause of a fault come before rules that only compare numbers.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Contract:
 
     def __init__(self, make: Callable[[], Any]) -> None:
         kind = self._kind.__name__
-        # Schedules and initializers can be called, too.
+        # Objects of the kind may be callable themselves, such as schedules and initializers.
         if isinstance(make, self._kind) or not callable(make):
             given = f"{make!r:.80}"
             raise InputError(f"make: expected a function that returns a new {kind}, got {given}; write lambda: {given}")
@@ -47,7 +47,7 @@ class Contract:
 
     @classmethod
     def _rules(cls) -> list[str]:
-        """Return the names of the rules, in the order in which they are checked."""
+        """Return the names of the rules, in the order of the checks."""
         return [name for name in vars(cls) if name[0] != "_"]
 
     def _check(self) -> None:
@@ -82,25 +82,25 @@ def require(condition: Any, message: str) -> None:
         raise ContractError(message)
 
 
-def require_equal(what: str, got: Any, expected: Any, advice: str = "") -> None:
-    """Raise ContractError unless two arrays, or two dicts of arrays, are the same to 1e-9 of the largest entry.
+def require_equal(label: str, got: Any, expected: Any, advice: str = "") -> None:
+    """Raise ContractError unless two arrays, or two dicts of arrays, are equal to 1e-9 of the largest entry.
 
-    In float32 to 1e-5. Not to the last bit: how BLAS rounds depends on where in memory the arrays happen to lie.
+    In float32 the tolerance is 1e-5. It is not 0, since the rounding of BLAS depends on the memory of the arrays.
     """
     if isinstance(expected, dict):
         for name, array in expected.items():
-            require_equal(f"{what}, {name}", got[name], array, advice)
+            require_equal(f"{label}, {name}", got[name], array, advice)
         return
-    require(got.shape == expected.shape, f"{what}: expected shape {expected.shape}, got {got.shape}{advice}")
+    require(got.shape == expected.shape, f"{label}: expected shape {expected.shape}, got {got.shape}{advice}")
     bar = (1e-5 if got.dtype == np.float32 else 1e-9) * np.abs(expected).max(initial=0.0)
     if (index := first(~((got == expected) | (np.abs(got - expected) <= bar)))) is not None:
-        raise ContractError(f"{what}: expected {expected[index]} at {index}, got {got[index]}{advice}")
+        raise ContractError(f"{label}: expected {expected[index]} at {index}, got {got[index]}{advice}")
 
 
 def sample(shape: tuple[int, ...], seed: int, dtype: Any = np.float64) -> Array:
-    """Return numbers in memory nobody may write to: none near 0 or 1, no two alike, of both signs."""
+    """Return a read-only array of distinct numbers of both signs, none near 0 or 1."""
     size = int(np.prod(shape))
-    # A shuffled grid: entries off the kinks and apart from each other whatever the seed.
+    # A shuffled grid: for every seed, entries are away from kinks and from each other.
     grid = (2.0 * np.arange(size) + 1.0) / (2.0 * max(size, 1)) * 0.75 + 0.125
     values = np.random.default_rng(seed).permutation(grid * np.where(np.arange(size) % 2, -1.0, 1.0))
     array: Array = values.reshape(shape).astype(dtype)

@@ -1,4 +1,4 @@
-"""The contracts of what draws at random: initializers and augmentations."""
+"""The contracts of classes that draw random numbers: initializers and augmentations."""
 
 from collections.abc import Callable, Iterator
 
@@ -36,7 +36,7 @@ class InitializerContract(Contract):
         initializer = self._make()
         first, second = (initializer((4, 3), np.random.default_rng(5)) for _ in range(2))
         require_equal("a second draw from the same seed", second, first)
-        require_equal("a draw of another instance", self._make()((4, 3), np.random.default_rng(5)), first)
+        require_equal("a draw of another instance from it", self._make()((4, 3), np.random.default_rng(5)), first)
 
     def each_draw_is_a_new_array(self) -> None:
         initializer, rng = self._make(), np.random.default_rng(0)
@@ -77,31 +77,31 @@ class AugmentationContract(Contract):
     def draws_depend_on_the_generator_alone_row_by_row(self) -> None:
         most = _draw(self._make(), 40)
         for n in (40, 0, 1, 2, 17):
-            what = f"what {n} images draw, compared with the first {n} of 40 from the same seed"
-            _require_same(what, _draw(self._make(), n), most[:n])
+            name = f"draws for {n} images, and for the first {n} of 40 images from the same seed"
+            _require_same(name, _draw(self._make(), n), most[:n])
 
     def results_are_new_and_of_the_same_dtype(self) -> None:
         for images, draws in self._batches():
             got = self._make().apply(images, draws)
             require(got.dtype == images.dtype, f"expected images of dtype {images.dtype}, got {got.dtype}")
             require(got.ndim == 4 and len(got) == len(images), f"expected {len(images)} images, got {got.shape}")
-            require(not np.shares_memory(got, images), "expected a new array, got memory of the images")
+            require(not np.shares_memory(got, images), "expected a new array, got one that shares memory with images")
 
     def images_do_not_mix(self) -> None:
         for images, draws in self._batches():
             together = self._make().apply(images, draws)
             for rows in ([0], [3, 1], [], list(range(len(images)))[::-1]):
                 apart = self._make().apply(images[rows], draws[rows])
-                _require_same(f"images {rows} of a batch, changed apart from the others", apart, together[rows])
+                _require_same(f"images {rows} alone, and within their batch", apart, together[rows])
 
     def memory_order_of_images_changes_nothing(self) -> None:
         for images, draws in self._batches():
             expected = self._make().apply(images, draws)
             for order, other in (("F", np.asfortranarray(images)), ("strided", np.repeat(images, 2, axis=0)[::2])):
-                _require_same(f"images in {order} order", self._make().apply(other, draws), expected)
+                _require_same(f"images in {order} and in C order", self._make().apply(other, draws), expected)
 
     def _batches(self) -> Iterator[tuple[Array, Array]]:
-        """Yield read-only images of each kind, and what is drawn for them."""
+        """Yield read-only images of each dtype, and their draws."""
         pixels = np.random.default_rng(1).integers(0, 256, (9, *self._shape)).astype(np.uint8)
         pixels.flags.writeable = False
         for images in (*(sample((9, *self._shape), 1, dtype) for dtype in (np.float32, np.float64)), pixels):
@@ -111,9 +111,9 @@ class AugmentationContract(Contract):
 def _draw(augmentation: Augmentation, n: int) -> Array:
     draws = augmentation.draw(n, np.random.default_rng(7))
     require(isinstance(draws, np.ndarray), f"draw: expected it to return an array, got {type(draws).__name__}")
-    require(draws.shape[:1] == (n,), f"draw: expected {n} rows, one for each image, got shape {draws.shape}")
+    require(draws.shape[:1] == (n,), f"draw: expected {n} rows, one per image, got shape {draws.shape}")
     return draws
 
 
-def _require_same(what: str, got: Array, expected: Array) -> None:
-    require(np.array_equal(got, expected), f"{what}: expected the same to the last bit")
+def _require_same(name: str, got: Array, expected: Array) -> None:
+    require(np.array_equal(got, expected), f"{name}: expected equal results, bit for bit")

@@ -1,4 +1,4 @@
-"""The contracts of what a model is made of: layers, losses, regularizers."""
+"""The contracts of the parts of a model: layers, losses, regularizers."""
 
 import copy
 from collections.abc import Callable
@@ -22,40 +22,40 @@ from minidl.nn.regularizers import Regularizer
 from minidl.testing.contract import Contract, Shape, as_shape, require, require_equal, sample
 
 Make = Callable[[], Layer]
-_SEED = "; seed what each draws, such as by rng=0; no generator or array may belong to both"
-_KEEP = "; nothing that a call changes may be in a class attribute, a global, a default argument, or belong to both"
+_SEED = "; seed all random draws, such as with rng=0, and share no generator or array between the two"
+_KEEP = "; share nothing that a call changes: no class attribute, global, default argument, array or generator"
 
-# Far out or at 0, a gradient may vanish or lie at a kink.
+# For large outputs or at 0, a gradient may vanish or be at a kink.
 _UNDECIDED = InconclusiveError, VacuousError
 
 
 def check_layer_contract(make: Make, input_shape: int | Shape | Array) -> None:
     """Check that the layers of `make` keep the contract of `Layer`.
 
-    First comes all that `check_layer` checks. Then two layers of `make` are equal and share nothing, and a deep copy is
-    independent.
+    First `check_layer` checks the layer. Then two layers of `make` must be equal and share nothing, and a deep copy
+    must be independent.
 
     Parameters
     ----------
     make : callable
-        Returns a new layer, the same each time: seed whatever it draws.
+        Returns a new layer, the same each time: seed all its random draws.
     input_shape : int, tuple of int, or array
-        The shape of one row of x; or an example of x, with at least one row, for a layer that takes only some numbers,
-        such as integers.
+        The shape of one row of x; or, for a layer that needs certain numbers such as integers, an example of x with at
+        least one row.
 
     Warns
     -----
     UserWarning
-        If training and prediction compute a different y, although the layer draws nothing and has no buffers.
+        If training and prediction compute a different y, although the layer draws no random numbers and has no buffers.
 
     Raises
     ------
     InputError
         If an argument is not as above.
     ContractError
-        At the first rule that is broken, naming the class and the rule.
+        At the first broken rule, naming the class and the rule.
     GradientCheckError
-        If `check_layer` refuses the layer, with its report.
+        If `check_layer` fails, with its report.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class LayerContract(Contract):
         if not isinstance(input_shape, np.ndarray):
             input_shape = sample((16, *as_shape("input_shape", input_shape)), 0)
         check_finite("input_shape", as_array("input_shape", input_shape))
-        # As in training.
+        # Training uses these dtypes.
         self._example = input_shape if input_shape.dtype.kind in "iu" else input_shape.astype(np.float32)
 
     def gradients_are_right(self) -> None:
@@ -87,17 +87,17 @@ class LayerContract(Contract):
         require_equal("two layers of make differ", second, first, _SEED)
 
     def instances_share_nothing(self) -> None:
-        # As make returns them: a copy in another dtype would share nothing any more.
+        # The layers keep their dtype: a copy in another dtype would share nothing.
         expected = _results(self._make(), self._x(2))
         others: dict[str, Callable[[Layer], Layer]]
         others = {"another instance": lambda _: self._make(), "a deep copy": copy.deepcopy}
-        for what, other_of in others.items():
-            # A cache may go by the number of rows, or be that number.
+        for name, other_of in others.items():
+            # A cache may depend on the number of rows.
             for rows in (2, 3):
                 other = other_of(layer := self._make())
                 _results(other, self._x(3, 1))
                 got = _results(layer, self._x(2), partial(other.forward, self._x(rows, 1), train=True))
-                require_equal(f"with calls of {what} before it and in between", got, expected, _KEEP)
+                require_equal(f"with calls of {name} before it and in between", got, expected, _KEEP)
 
     def training_and_prediction_agree(self) -> None:
         state = Snapshot(layer := self._make())
@@ -113,14 +113,14 @@ class LayerContract(Contract):
 
 
 class _Rounding(Sequential):
-    """A layer of integers as one of real numbers, which it rounds: its dx is 0."""
+    """A layer of real numbers that rounds them for a layer of integers; its dx is 0."""
 
     def forward(self, x: Array, train: bool = False) -> Array:
         return super().forward(np.rint(x).astype(np.int64), train)
 
 
 def _results(layer: Layer, x: Array, between: Callable[[], object] = lambda: None) -> dict[str, Array]:
-    """Return y, dx, gradients and buffers; `between` is called between forward and backward."""
+    """Return y, dx, gradients and buffers; call `between` between forward and backward."""
     y = layer.forward(x, train=True)
     between()
     dx = layer.backward(random_upstream(y.shape, np.random.default_rng(0)).astype(y.dtype))
@@ -132,15 +132,15 @@ def _results(layer: Layer, x: Array, between: Callable[[], object] = lambda: Non
 def check_loss_contract(make: Callable[[], Loss], outputs: Any, targets: Any) -> None:
     """Check that the losses of `make` keep the contract of `Loss`.
 
-    `check_loss` checks it for `outputs`, for outputs of 0, of 30 times `outputs`, and, if the loss `takes_logits`, of
-    1,000 times `outputs`. Targets of shape (n,) are never compared with each output of shape (n, 1).
+    `check_loss` checks it for `outputs`, for outputs of 0, for 30 times `outputs`, and, if the loss `takes_logits`, for
+    1,000 times `outputs`. The loss must not broadcast targets of shape (n,) with outputs of shape (n, 1).
 
     Parameters
     ----------
     make : callable
         Returns a new loss, the same each time.
     outputs, targets : array_like
-        A batch it takes: at least two rows, off any kinks.
+        A valid batch: at least two rows, away from any kinks.
 
     Raises
     ------
@@ -163,11 +163,11 @@ class LossContract(Contract):
         self._outputs, self._targets = as_array("outputs", outputs).astype(np.float64), np.array(targets)
         check_outputs(self._outputs)
         if (rows := len(self._outputs)) < 2:
-            raise InputError(f"outputs: expected at least two rows, got {rows}: one row hides what is divided by")
+            raise InputError(f"outputs: expected at least two rows, got {rows}; one row hides a wrong mean over rows")
 
     def shapes_are_not_broadcast(self) -> None:
         if not self._outputs.size == self._targets.size == (n := len(self._outputs)):
-            raise SkipTest("outputs and targets are not one number for each row")
+            raise SkipTest("outputs and targets are not one number per row")
         for shape in ((n,), (n, 1)):
             message = broadcast_by(self._make(), self._targets.reshape(shape), self._outputs.shape)
             require(not message, f"{message}; or refuse such targets")
@@ -179,20 +179,20 @@ class LossContract(Contract):
     def loss_gradient_is_right_far_out(self) -> None:
         logits = self._make().takes_logits
         for factor in (0.0, 30.0, 1000.0) if logits else (0.0, 30.0):
-            # Outputs of other losses may mean nothing there, such as a probability above 1.
+            # Such outputs may be invalid for other losses, such as a probability above 1.
             with suppress(InputError, *_UNDECIDED, *([] if logits else [BrokenContractError])):
                 check_loss(self._make(), factor * self._outputs, self._targets, seed=0).assert_ok()
 
 
 def check_regularizer_contract(make: Callable[[], Regularizer], shape: int | Shape = (4, 3)) -> None:
-    """Check that the regularizers of `make` keep the contract of `Regularizer`: run `check_regularizer`, and try 0.
+    """Check that the regularizers of `make` keep the contract of `Regularizer`: `check_regularizer`, also at 0.
 
     Parameters
     ----------
     make : callable
         Returns a new regularizer, the same each time.
     shape : int or tuple of int
-        Of the weight to try.
+        The shape of the weight to try.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The contracts of optimizers and of the schedules of their learning rates."""
+"""The contracts of optimizers and schedules."""
 
 import copy
 import itertools
@@ -15,28 +15,28 @@ from minidl.nn.parameter import Parameter
 from minidl.testing.contract import Contract, require, require_equal, sample
 from minidl.training.optimizers import Optimizer, Schedule
 
-# Of the gradients, step by step: after large ones a small one of the other sign, where a rule that goes by signs
-# shows its memory.
+# The factors of the gradients, step by step: after large gradients a small one of the other sign, which shows whether a
+# rule that uses signs keeps its state.
 _FACTORS = (1.0, 2.0, -0.5, -0.01, 0.02, 3.0)
 
 
 def check_optimizer_contract(make: Callable[[], Optimizer]) -> None:
     """Check that the optimizers of `make` keep the contract of `Optimizer`.
 
-    Gradients change with each step, and are zero in one. That a rule computes what was intended shows in a comparison
-    with its formula alone: a momentum that is updated too early keeps every rule.
+    Gradients change with each step, and are zero in one step. The contract does not check the formula of the update:
+    for example, a momentum that is updated too early keeps every rule. Compare the steps with the formula yourself.
 
     Parameters
     ----------
     make : callable
-        Returns a new optimizer, the same each time, that minimises, at a rate above 0 from the first step on.
+        Returns a new optimizer, the same each time. It must minimise, with a rate above 0 from the first step on.
 
     Raises
     ------
     InputError
         If `make` does not return new optimizers.
     ContractError
-        At the first rule that is broken, naming the class and the rule.
+        At the first broken rule, naming the class and the rule.
 
     Examples
     --------
@@ -52,8 +52,8 @@ class OptimizerContract(Contract):
     def moves_against_the_gradient_of_a_parabola(self) -> None:
         optimizer = self._make()
         rate = optimizer.current_learning_rate
-        # Everything goes by the learning rate, so that neither steps of rate * gradient nor steps of about the rate
-        # itself, whatever the gradient, can jump over the minimum; RMSProp's first step is ten rates long.
+        # Everything scales with the learning rate, so that no step can jump over the minimum, whether its size is
+        # rate * gradient or about the rate itself. RMSProp's first step is ten times the rate.
         start = 100.0 * rate * np.array([1.0, -2.0, 3.0])
         weight = Parameter(start, dtype=np.float64)
         for _ in range(3):
@@ -61,29 +61,29 @@ class OptimizerContract(Contract):
             weight.add_grad(0.1 / rate * weight.value)
             optimizer.step({"weight": weight})
         nearer = np.abs(weight.value) < np.abs(start)
-        require(nearer.all(), f"three steps led from {start} to {weight.value}, away from 0")
+        require(nearer.all(), f"expected three steps to move {start} towards the minimum at 0, got {weight.value}")
 
     def goes_by_the_learning_rate(self) -> None:
         optimizer = self._make()
         optimizer.learning_rate = 2.0 * optimizer.current_learning_rate
         twice, once = (_walk(o, _weight(), steps=(0,)) for o in (optimizer, self._make()))
-        require(not np.array_equal(twice, once), "a doubled rate gives the same step; use update's learning_rate")
+        require(not np.array_equal(twice, once), "twice the rate gives the same step; use update's learning_rate")
 
     def changes_values_in_place(self) -> None:
         weight = _weight()
         memory, before = weight.value, weight.value.copy()
         _walk(self._make(), weight)
         require(weight.value is memory, "expected the same array in parameter.value after a step")
-        require(not np.array_equal(memory, before), "a step with a gradient changed nothing")
+        require(not np.array_equal(memory, before), "a step with a nonzero gradient changed nothing")
 
     def remembers_by_path(self) -> None:
         together, alone = self._make(), self._make()
-        # Clipping by norm depends on all gradients together, as it should.
+        # Clipping by norm depends on all gradients together, so it is turned off here.
         together.clip_norm = alone.clip_norm = None
         got, expected = _walk(together, _weight(), _weight()), _walk(alone, _weight())
         paths = sorted(together.state)
         require(paths == ["0.weight", "1.weight"], f"expected state for 0.weight and 1.weight, got {paths}")
-        require_equal("0.weight trained beside another", got, expected, "; keep state by parameter, in init_state")
+        require_equal("0.weight trained with another weight", got, expected, "; keep state by parameter, in init_state")
 
     def keeps_the_dtype(self) -> None:
         for dtype in ("float32", "float64"):
@@ -91,7 +91,7 @@ class OptimizerContract(Contract):
             _walk(optimizer, weight)
             arrays = weight.value, *optimizer.state["0.weight"].values()
             got = sorted({array.dtype.name for array in arrays if array.ndim})
-            require(got == [dtype], f"expected all arrays of a {dtype} parameter in it, got {', '.join(got)}")
+            require(got == [dtype], f"expected {dtype} in all arrays of a {dtype} parameter, got {', '.join(got)}")
 
     def leaves_gradients_alone(self) -> None:
         weight = _weight()
@@ -104,7 +104,7 @@ class OptimizerContract(Contract):
         before = dict(optimizer.state["0.weight"])
         _walk(optimizer, weight, steps=(1,))
         for name, array in optimizer.state["0.weight"].items():
-            require(array is before.get(name), f"expected state {name!r} to be changed in place, got a new array")
+            require(array is before.get(name), f"expected update to change state {name!r} in place, got a new array")
 
     def gradients_of_zero_give_finite_numbers(self) -> None:
         optimizer, weight = self._make(), _weight()
@@ -120,7 +120,7 @@ class OptimizerContract(Contract):
         for step in range(2, len(_FACTORS)):
             got, expected = _walk(resumed, twin, steps=(step,)), _walk(optimizer, weight, steps=(step,))
             message = "the weight after a new optimizer took over state and steps"
-            require_equal(message, got, expected, "; remember all in the arrays of init_state, which checkpoints save")
+            require_equal(message, got, expected, "; keep all state in arrays of init_state, which checkpoints save")
 
     def memory_order_of_a_weight_changes_nothing(self) -> None:
         rows, columns = (_walk(self._make(), _weight(order=order)) for order in ("C", "F"))
@@ -140,7 +140,7 @@ class OptimizerContract(Contract):
             _walk(optimizer, _weight())
         except MinidlError:
             return
-        require(False, "a step with another model's parameter is not refused")
+        require(False, "expected a step with another model's parameter to raise an error, got none")
 
 
 def _weight(dtype: Any = np.float64, order: Any = "C") -> Parameter:
@@ -152,7 +152,7 @@ def _gradient(place: int, step: int) -> Array:
 
 
 def _walk(optimizer: Optimizer, *weights: Parameter, steps: Iterable[int] = range(len(_FACTORS))) -> Array:
-    """Take steps with the gradients of these steps, and return the value of the first weight."""
+    """Take the given steps with their gradients, and return the value of the first weight."""
     for step in steps:
         for place, weight in enumerate(weights):
             weight.zero_grad()
@@ -162,14 +162,14 @@ def _walk(optimizer: Optimizer, *weights: Parameter, steps: Iterable[int] = rang
 
 
 def check_schedule_contract(make: Callable[[], Schedule], steps: int = 1000) -> None:
-    """Check that the schedules of `make` keep the contract of `Schedule`: pure, and with finite rates from 0 up.
+    """Check that the schedules of `make` keep the contract of `Schedule`: pure functions with finite rates >= 0.
 
     Parameters
     ----------
     make : callable
         Returns a new schedule, the same each time.
     steps : int
-        How many steps to ask for; more than the schedule has until it ends.
+        The number of steps to check; more than the schedule has until it ends.
 
     Raises
     ------
@@ -200,5 +200,5 @@ class ScheduleContract(Contract):
         schedule, other = self._make(), self._make()
         rates = [*map(schedule, self._steps)]
         for which, step in itertools.product((schedule, other), reversed(self._steps)):
-            message = f"step {step}: expected {rates[step]!r} when asked again in another order, got "
+            message = f"step {step}: expected {rates[step]!r} again in another order of calls, got "
             require((rate := which(step)) == rates[step], f"{message}{rate!r}; compute a rate from the step alone")

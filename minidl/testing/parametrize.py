@@ -1,4 +1,4 @@
-"""The rules of a contract one by one: each as a pytest test of its own, or as a row of a table."""
+"""Check the rules of a contract one by one: each is a separate pytest test, or a row of a table."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -13,16 +13,16 @@ from minidl.testing.contract import Contract, ContractError
 
 
 def parametrize_checks(subjects: Iterable[Any], expected_failures: Mapping[str, str] | None = None) -> Any:
-    """Decorate a pytest test that takes a `check` and calls it: one test for each rule of each contract.
+    """Decorate a pytest test that takes a `check` and calls it: it becomes one test per rule of each contract.
 
     Parameters
     ----------
     subjects : iterable of callable or tuple
-        Each is what its ``check_..._contract`` takes: `make` alone, or a tuple ``(make, *arguments)``. What `make`
-        returns says which contract it is.
+        The arguments of each ``check_..._contract``: `make` alone, or a tuple ``(make, *arguments)``. The type that
+        `make` returns determines the contract.
     expected_failures : dict of str to str, optional
         For a rule, or a test as ``"Class-rule"``, the reason why it is broken. Such a test is marked
-        ``xfail(strict=True)``: it fails as soon as the rule is kept.
+        ``xfail(strict=True)``: it fails as soon as the rule holds.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def parametrize_checks(subjects: Iterable[Any], expected_failures: Mapping[str, 
 
 
 class ContractReport(list[tuple[str, str, str]]):
-    """A tuple (rule, status, reason) for each rule; the status is "passed", "failed", "warned" or "skipped"."""
+    """A list of tuples (rule, status, reason); the status is "passed", "failed", "warned" or "skipped"."""
 
     def __repr__(self) -> str:
         rows = [(rule, status, " ".join(reason.split())[:150]) for rule, status, reason in self]
@@ -62,7 +62,7 @@ def contract_report(make: Callable[[], Any], *arguments: Any) -> ContractReport:
     Parameters
     ----------
     make, *arguments
-        What the ``check_..._contract`` of the kind that `make` returns takes.
+        The arguments of the ``check_..._contract`` for the type that `make` returns.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A machine that calls a layer in any order, and compares it with fresh twins that saw only what counts."""
+"""A state machine that calls a layer in any order, and compares it with new layers that got only the relevant calls."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,23 +20,23 @@ _SEEDS = st.integers(0, 99)
 
 
 def _seeded(shape: Shape) -> st.SearchStrategy[Array]:
-    """Draw numbers off the kinks by a seed: what counts here is the order of calls, and a seed is shrunk at once."""
+    """Draw an array by a seed: the order of calls is important here, not the numbers, and a seed shrinks quickly."""
     return _SEEDS.map(partial(sample, shape))
 
 
 def layer_machine(make: Callable[[], Layer], input_shape: int | Shape) -> type[RuleBasedStateMachine]:
     """Return a Hypothesis state machine of forward, backward and zero_grad calls, with batches of changing size.
 
-    Every output, dx and gradient must be that of a fresh twin that starts from the layer's parameters and buffers and
-    makes only the calls that count: the last train=True forward and its backward. It finds stale caches, and gradients
-    that are overwritten instead of added up (or the other way round).
+    Every output, dx and gradient must equal that of a new layer that starts from the same parameters and buffers, and
+    gets only the relevant calls: the last train=True forward and its backward. The machine finds stale caches, and
+    gradients that are overwritten instead of added up (or the other way round).
 
     A failure ends with its steps as a program that runs without the machine.
 
     Parameters
     ----------
     make : callable
-        Returns a new layer, the same each time, whose output depends on x, parameters and buffers alone.
+        Returns a new layer, the same each time. Its output must depend on x, parameters and buffers alone.
     input_shape : int or tuple of int
         The shape of one row of x.
 
@@ -52,8 +52,8 @@ def layer_machine(make: Callable[[], Layer], input_shape: int | Shape) -> type[R
     """
     call = call_writer(make)
     row = as_shape("input_shape", input_shape)
-    check_type("layer_machine", "what make returns", make(), Layer)
-    # One value has no variance.
+    check_type("make", "its result", make(), Layer)
+    # A layer that mixes rows, such as BatchNorm, needs at least two.
     least = 1 if all(part.batch_independent for _, part in make().walk()) else 2
     eval_batch = batches(row, dtype=np.float64, values=_seeded)
     train_batch = batches(row, rows=other_than(row[0], least), dtype=np.float64, values=_seeded)
@@ -64,7 +64,7 @@ def layer_machine(make: Callable[[], Layer], input_shape: int | Shape) -> type[R
             self.layer = make().astype(np.float64)
             self.parameters = self.layer.named_parameters()
             self.gradients = {path: np.zeros_like(p.value) for path, p in self.parameters.items()}
-            # The twin that waits for a backward, and the shape of its dy.
+            # The new layer of the last train=True forward, and the shape of its dy.
             self.pending: list[tuple[Layer, Shape]] = []
             self.program = [f"layer = {call()}.astype(np.float64)"]
 
@@ -96,15 +96,15 @@ def layer_machine(make: Callable[[], Layer], input_shape: int | Shape) -> type[R
                 self.gradients[path][...] = 0.0
 
         def teardown(self) -> None:
-            note("\n".join(["the same without the machine:", *self.program]))
+            note("\n".join(["the same steps without the machine:", *self.program]))
 
         def _compare(self) -> None:
-            """Compare gradients with what they should be."""
+            """Compare the gradients with the expected ones."""
             grads = {path: p.grad for path, p in self.parameters.items()}
             require_equal("gradients, which add up from backward to backward", grads, self.gradients)
 
         def _forward(self, x: Array, train: bool) -> tuple[Layer, Array]:
-            """Return a fresh twin that made the same forward as the layer, and the layer's y."""
+            """Return a new layer after the same forward as the layer, and the layer's y."""
             self.program.append(f"y = layer.forward({array_source(x)}, train={train})")
             twin = make().astype(np.float64)
             for path, parameter in twin.named_parameters().items():
@@ -112,7 +112,7 @@ def layer_machine(make: Callable[[], Layer], input_shape: int | Shape) -> type[R
             for path, buffer in twin.named_buffers().items():
                 buffer[...] = self.layer.named_buffers()[path]
             y, expected = self.layer.forward(x, train=train), twin.forward(x.copy(), train=train)
-            require_equal(f"y of a train={train} forward (this machine takes no layer that draws)", y, expected)
+            require_equal(f"y of a train={train} forward (a layer must not draw random numbers here)", y, expected)
             require_equal(f"buffers after a train={train} forward", self.layer.named_buffers(), twin.named_buffers())
             self._compare()
             return twin, y

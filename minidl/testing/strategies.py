@@ -1,6 +1,6 @@
-"""Cases of layers and losses of your own.
+"""Strategies that draw cases of your own layers and losses.
 
-A *case* is what its check takes: ``check_layer(*case)``. A failing case prints the line that checks it again.
+A *case* is a tuple of arguments of a check: ``check_layer(*case)``. A failing case prints the call that repeats it.
 """
 
 import ast
@@ -26,9 +26,9 @@ from minidl.testing.arrays import SIZES, Values, as_strategy, batches, check_cal
 
 Test = Callable[..., None]
 
-# To explain a failure Hypothesis runs it a hundred times more, and says only that any other values fail too.
+# The explain phase runs a failing test a hundred times more, and finds only that any other values fail too.
 _PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
-# Only registered: whoever wants it in all tests loads it.
+# The profile is only registered; load it to use it in all tests.
 settings.register_profile("minidl", deadline=None, phases=_PHASES)
 
 
@@ -42,19 +42,19 @@ def layer_cases(
     make : callable
         Takes the number of features (or the shape) of one row of x, and returns the layer.
     features : int, tuple of int, or strategy of either
-        What `make` is called with; 1 to 8, mostly up to 4, unless given.
+        The argument of `make`; the default draws 1 to 8, mostly up to 4.
     rows : int or strategy of int
-        How many rows x has; 1 to 8, mostly up to 4, unless given.
+        The number of rows of x; the default draws 1 to 8, mostly up to 4.
     values : function of a shape
-        Draws the entries of x: `off_kinks`, `ties`, `zeros`, `extremes`, ``bounded(low, high)``, or any other that
-        returns a strategy of arrays, of floating-point or whole numbers.
+        Draws the entries of x: `off_kinks`, `ties`, `zeros`, `extremes`, ``bounded(low, high)``, or any other function
+        that returns a strategy of arrays of floats or integers.
     **options : strategy
-        What else `make` is called with, by name.
+        Strategies of other keyword arguments of `make`.
 
     Raises
     ------
     InputError
-        If an argument is none of these, or `make` returns no layer.
+        If an argument is not as above, or `make` does not return a layer.
     """
     return _cases(Layer, make, features=features, rows=rows, values=values, **options)
 
@@ -70,7 +70,7 @@ def loss_cases(
         Returns the loss; it is called with the `options` alone, not with the features.
     targets : function of a shape
         Draws the targets for outputs of a shape: ``lambda shape: labels(*shape)`` for classes, ``bounded(-2, 2)`` for
-        numbers, which are odd multiples of 1/64 and so equal no output that `off_kinks` draws.
+        numbers. These are odd multiples of 1/64, so they differ from all outputs that `off_kinks` draws.
     **options
         As for `layer_cases`: `features`, `rows` and `values` of the outputs, and strategies of arguments of `make`.
     """
@@ -81,7 +81,7 @@ def loss_cases(
 def _cases(
     kind: type, make: Any, *targets: Any, features: Any = SIZES, rows: Any = None, values: Any = off_kinks, **more: Any
 ) -> st.SearchStrategy[Any]:
-    """Draw cases of `kind`: an object and its arrays. Without targets, `make` takes the shape of a row, too."""
+    """Draw cases of `kind`: an object and its arrays. Without targets, `make` also gets the shape of a row."""
     call = call_writer(make)
     for name, strategy in more.items():
         check_type("options of make", name, strategy, st.SearchStrategy, "write a strategy, such as st.integers(1, 3)")
@@ -95,7 +95,7 @@ def _cases(
         sources = ", ".join([call(*given_row, **drawn), *map(array_source, arrays)])
         note(f"check_{kind.__name__.lower()}({sources}, seed=0)")
         made = make(*given_row, **drawn)
-        check_type("cases", "what make returns", made, kind)
+        check_type("make", "its result", made, kind)
         return made, *arrays
 
     return cases()
@@ -105,9 +105,9 @@ def given_layer_cases(make: Callable[..., Layer], **options: Any) -> Callable[[T
     """Decorate a test that takes ``layer`` and ``x``, which are drawn by `layer_cases` with these arguments.
 
     Settings that you have not changed are those of the profile ``minidl``: no deadline, and no explain phase, which
-    takes many times the time of the test. A case for which `assert_ok` raises `InconclusiveError` or `VacuousError` is
+    takes much longer than the test itself. If `assert_ok` raises `InconclusiveError` or `VacuousError`, the case is
     rejected, as by ``hypothesis.assume``: x is too close to a kink inside the layer, or y does not depend on x. If most
-    are, Hypothesis ends the test with ``FailedHealthCheck``.
+    cases are rejected, Hypothesis ends the test with ``FailedHealthCheck``.
 
     Examples
     --------
@@ -136,14 +136,14 @@ def given_loss_cases(make: Callable[..., Loss], targets: Values, **options: Any)
 
 
 def relaxed(chosen: settings) -> settings:
-    """Return settings with those of the profile ``minidl`` where `chosen` has Hypothesis' own defaults."""
+    """Return `chosen`, with Hypothesis' own defaults replaced by those of the profile ``minidl``."""
     deadline = None if chosen.deadline == timedelta(milliseconds=200) else chosen.deadline
     phases = _PHASES if set(chosen.phases) == set(Phase) else chosen.phases
     return settings(chosen, deadline=deadline, phases=phases)
 
 
 def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[Test], Test]:
-    """Return a decorator by which a test gets the parts of a case by these names; what decides nothing is rejected."""
+    """Return a decorator that passes the parts of a case to a test by these names, and rejects undecided cases."""
     case = st.shared(cases)
     parts = {name: case.map(itemgetter(place)) for place, name in enumerate(names)}
 
@@ -162,7 +162,7 @@ def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[
         @functools.wraps(drawn)
         def run(*args: Any, **kwargs: Any) -> None:
             __tracebackhide__ = True
-            # What decorators above this one have set, they have set on `run`.
+            # Decorators above this one set their attributes on `run`.
             vars(drawn).update({key: value for key, value in vars(run).items() if key != "__wrapped__"})
             chosen = getattr(drawn, "_hypothesis_internal_use_settings", None)
             drawn._hypothesis_internal_use_settings = relaxed(chosen or settings())
@@ -174,7 +174,7 @@ def _given(cases: st.SearchStrategy[tuple[Any, ...]], *names: str) -> Callable[[
 
 
 def call_writer(make: Callable[..., Any]) -> Callable[..., str]:
-    """Return what writes calls of `make` as Python: of a lambda its body, with the arguments in it.
+    """Return a function that writes calls of `make` as Python: of a lambda its body, with the arguments filled in.
 
     Examples
     --------
@@ -193,7 +193,7 @@ def call_writer(make: Callable[..., Any]) -> Callable[..., str]:
         body = copy.deepcopy(function.body)
         for node in ast.walk(body):
             if isinstance(node, ast.Name) and node.id in places:
-                # A "name" such as 3: it is only to be printed.
+                # A "name" such as 3 is fine here, since the tree is only printed.
                 node.id = repr(places[node.id])
         return ast.unparse(body)
 

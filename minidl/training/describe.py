@@ -7,15 +7,15 @@ from minidl.training.history import History
 
 
 def describe_run(history: History) -> str:
-    """Return a short paragraph on one run; each statement is made only where the history has its numbers.
+    """Return a short paragraph on one run; it leaves out each statement whose numbers the history lacks.
 
-    - How smooth training was. A step is a pair of successive epochs with finite training costs. If one of them raised
-      the cost by 1 % or more, the paragraph says how many steps went up, and the largest rise; smaller rises alone are
-      not counted. The cost is called spiky if at least a quarter of the steps went up and the largest rise is at least
+    - How smooth training was. A step is a pair of successive epochs with finite training costs. If a step raised the
+      cost by 1 % or more, the paragraph says how many steps went up, and the largest rise; otherwise it does not count
+      the rises. The cost is called spiky if at least a quarter of the steps went up and the largest rise is at least
       10 % of the cost before it.
-    - How far validation is from training after the last epoch, in loss and in accuracy.
-    - After which epoch the validation loss was lowest, and how far above that it ended.
-    - Which share of the final training cost the penalty (cost - loss) has.
+    - The difference between training and validation after the last epoch, in loss and in accuracy.
+    - The epoch with the lowest validation loss, and how far above that value it ended.
+    - The share of the penalty (cost - loss) in the final training cost.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def describe_run(history: History) -> str:
     Returns
     -------
     str
-        One paragraph; of a history without epochs it says just that.
+        One paragraph; if the history has no epochs, it says only that.
     """
     if len(history) == 0:
         return "No epoch was finished."
@@ -40,33 +40,34 @@ def describe_run(history: History) -> str:
 def accuracy_error(share: float, rows: int) -> float:
     """Return the standard error of an accuracy measured on `rows` rows, sqrt(share (1 - share) / rows).
 
-    Two accuracies of other rows differ by chance with an error of ``hypot`` of both; on the same rows it is smaller.
+    The difference of two accuracies on different rows has the standard error ``hypot(a, b)`` of their standard errors a
+    and b; on the same rows it is smaller.
     """
     return math.sqrt(share * (1 - share) / rows)
 
 
 def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
-    """Describe the way of the training cost from the first epoch to the last."""
-    # A cost may be NaN or infinite, or not have been measured.
+    """Describe how the training cost changed from the first epoch to the last."""
+    # A cost may be NaN or infinite, or missing.
     bad = [epoch for epoch, cost in zip(epochs, costs, strict=False) if not math.isfinite(cost)]
     if len(bad) == len(costs):
-        return ["There is no finite training cost for any epoch."] if bad else []
+        return ["The training cost is not finite in any epoch."] if bad else []
     if len(costs) == 1:
         return [f"The training cost after the only epoch was {number(costs[0])}."]
-    way = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went {_from_to(costs[0], costs[-1])}."
+    change = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went {_from_to(costs[0], costs[-1])}."
     if bad:
-        way = f"There is no finite training cost for {len(bad)} of {len(costs)} epochs, the first being epoch {bad[0]}."
+        change = f"The training cost is not finite in {len(bad)} of {len(costs)} epochs, first in epoch {bad[0]}."
     steps = [step for step in zip(costs[:-1], costs[1:], epochs[1:], strict=True) if all(map(math.isfinite, step))]
     rises = [(after - before, before, after, epoch) for before, after, epoch in steps if after > before]
     subject = "Elsewhere it" if bad else "It"
     if not rises:
-        return [way, f"{subject} never rose from one epoch to the next."] if steps else [way]
+        return [change, f"{subject} never rose from one epoch to the next."] if steps else [change]
     rise, before, after, epoch = max(rises)
     if 0 <= rise < 0.01 * before:
-        return [way, f"No {'other ' if bad else ''}epoch raised it by 1 % or more."]
+        return [change, f"No {'other ' if bad else ''}epoch raised it by 1 % or more."]
     spiky = len(rises) >= len(steps) / 4 and 0 < 0.1 * before <= rise
     return [
-        way,
+        change,
         f"{subject} {'was spiky: it ' if spiky else ''}rose in {len(rises)} of {len(steps)} "
         f"step{'' if len(steps) == 1 else 's'} from one epoch to the next, most in epoch {epoch}, "
         f"by {_rise(before, after)} ({_from_to(before, after)}).",
@@ -79,7 +80,7 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
         return ""
     a, b = training[-1], validation[-1]
     if not (math.isfinite(a) and math.isfinite(b)):
-        return f"At the end there is no finite {'validation' if math.isfinite(a) else 'training'} {quantity}."
+        return f"At the end the {'validation' if math.isfinite(a) else 'training'} {quantity} is not finite."
     if quantity == "accuracy":
         texts, difference = [f"{100 * value:.2f} %" for value in (a, b)], f"{abs(100 * (b - a)):.2f} percentage points"
     else:
@@ -93,7 +94,8 @@ def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:
     finite = [(loss, -position) for position, loss in enumerate(losses) if math.isfinite(loss)]
     if len(finite) < 2:
         return ""
-    best, position = min(finite)  # of equals the latest
+    # Of equal losses, the latest counts.
+    best, position = min(finite)
     sentence = f"The validation loss was lowest after epoch {epochs[-position]} ({number(best)})"
     if -position == len(losses) - 1:
         return f"{sentence}, the last one."
@@ -127,7 +129,7 @@ def minus(text: str) -> str:
 
 
 def _with_digits_of(whole: float, part: float) -> str:
-    """Return `part` with as many decimals as `number` gives `whole`, or with more where these would all be 0."""
+    """Return `part` with the decimals that `number` gives `whole`, or with more if these would all be 0."""
     decimals = len(number(whole).partition(".")[2])
     usual = 1e-3 <= abs(whole) < 1e9 and part >= 10.0**-decimals
     return f"{part:,.{decimals}f}" if usual else f"{part:.3g}"
@@ -138,7 +140,7 @@ def _from_to(before: float, after: float) -> str:
 
 
 def _rise(before: float, after: float) -> str:
-    """Return how much `after` is above `before`: relative where that has a meaning, else absolute."""
+    """Return by how much `after` is above `before`: relative if `before` is positive, else absolute."""
     if before <= 0:
         return f"{after - before:.3g}"
     factor = after / before

@@ -188,7 +188,7 @@ class Work:
             # The step itself handles NaN and infinity; the names are the same.
             outputs = np.zeros_like(outputs)
         metrics, where = loss.metrics(outputs, data.y), f"{loss!r:.80}.metrics"
-        check_type(where, "what it returns", metrics, Mapping, "return a dict of numbers")
+        check_type(where, "its result", metrics, Mapping, "return a dict of numbers")
         # The mean over rows is a number, even if the values of single rows are True and False.
         flags = bool | np.bool_ | np.ndarray
         as_row({name: v * 1.0 if isinstance(v, flags) else v for name, v in metrics.items()}, where)

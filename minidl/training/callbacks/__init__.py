@@ -1,4 +1,4 @@
-"""Callbacks: what happens beside training, a file for each family."""
+"""Callbacks: actions during training, one file per family."""
 
 from minidl.training.callback import Callback
 from minidl.training.callbacks.checkpointing import Checkpoint

@@ -1,4 +1,4 @@
-"""Checkpoint: save what a run needs to go on, so that nothing of it is lost."""
+"""Checkpoint: save a run regularly, so that it can be resumed."""
 
 import math
 import warnings
@@ -17,25 +17,25 @@ from minidl.training.trainer import Trainer
 
 
 class Checkpoint(Observer):
-    """Save all that the run needs to go on exactly, by ``Trainer.fit(..., resume_from=directory)``.
+    """Save all that the run needs to continue exactly with ``Trainer.fit(..., resume_from=directory)``.
 
-    A checkpoint is one file, ``checkpoint-<steps>.safetensors``; it takes that name only when all of it is on the disk,
-    and one before it is removed only then. It is written after all other callbacks have had their turn: every
+    A checkpoint is one file, ``checkpoint-<steps>.safetensors``. It gets that name only when all of it is on the disk;
+    older checkpoints are removed only after that. It is written after all other callbacks have run: every
     `every_epochs` epochs, every `every_steps` steps, after the last epoch, and when Ctrl-C or SIGTERM ends training.
 
     Parameters
     ----------
     directory : str or PathLike
-        Made if it is missing; one run at a time.
+        Created if it is missing. Only one run at a time can use it.
     every_epochs : int or None
-        Epochs from one to the next.
+        Epochs from one checkpoint to the next.
     every_steps : int, optional
-        Steps from one to the next, also in the middle of an epoch.
+        Steps from one checkpoint to the next, also in the middle of an epoch.
     keep : int
-        How many of the newest stay, at least 1.
+        The number of newest checkpoints to keep, at least 1.
     monitor : str, optional
-        A number in the logs of an epoch: the checkpoint of its best value is kept besides, as ``best.safetensors``,
-        over all calls of `fit` with this directory.
+        A number in the logs of an epoch. The checkpoint of its best value, over all calls of `fit` with this directory,
+        is kept as ``best.safetensors`` too.
     mode : {"auto", "min", "max"}
         Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
         "auc", "precision", "recall" or "r2", else "min".
@@ -43,19 +43,19 @@ class Checkpoint(Observer):
     Warns
     -----
     UserWarning
-        If `mode` looks for the worst value, such as "max" for a loss.
+        If `mode` picks the worst value, such as "max" for a loss.
 
     Raises
     ------
     InputError
         If `monitor` is "epoch", "learning_rate" or "seconds".
-        When training begins, if the directory cannot be written, another process has it, it holds checkpoints that
-        this run has neither written nor been resumed from (or later ones than the one it has gone back to), or a
-        callback remembers what no file can hold.
+        When training begins, if the directory cannot be written or another process uses it; if it has checkpoints of
+        another run, or later checkpoints than the one that this run resumes; or if a callback's saved state cannot be
+        written to a file.
     CheckpointError
-        If a checkpoint cannot be written, which ends training; what was saved before is untouched.
+        If a checkpoint cannot be written. Training ends; earlier checkpoints are intact.
     NonFiniteError
-        Instead of saving weights with NaN or infinity.
+        If the weights contain NaN or infinity; they are not saved.
     """
 
     runs_last = True
@@ -95,7 +95,7 @@ class Checkpoint(Observer):
             check_file(path)
         self._refuse_other_runs(trainer)
         self._best = self._best_so_far()
-        # What cannot be saved must not show after hours of training.
+        # State that cannot be saved is reported now, not after hours of training.
         trainer.check_checkpoint()
 
     def _refuse_other_runs(self, trainer: Trainer) -> None:
@@ -104,11 +104,11 @@ class Checkpoint(Observer):
             return
         directory, newest = self.directory.resolve(), there[0]
         if directory not in trainer.checkpoint_directories:
-            way = f"resume it by fit(..., resume_from={str(self.directory)!r}), or choose another directory"
-            raise InputError(f"{self!r}: there is a run in this directory already, with {newest.name}; {way}")
+            hint = f"resume it with fit(..., resume_from={str(self.directory)!r}), or choose another directory"
+            raise InputError(f"{self!r}: this directory already has a run, with {newest.name}; {hint}")
         place, step = trainer.resumed_from or (None, 0)
         if place == directory and steps_of(newest) > step:
-            later = f"there are later checkpoints such as {newest.name}; remove them, or choose another directory"
+            later = f"the later {newest.name} exists; remove later checkpoints, or choose another directory"
             raise InputError(f"{self!r}: resuming from step {step}, but {later}")
 
     def _best_so_far(self) -> float:
@@ -120,7 +120,7 @@ class Checkpoint(Observer):
             self._monitor.check(logs, self)
             return self._monitor.minimised(logs[self._monitor.name])
         except (CheckpointError, LookupError, TypeError, ValueError) as error:
-            warnings.warn(f"the best checkpoint so far cannot be read, another takes its place: {error}", stacklevel=2)
+            warnings.warn(f"cannot read the best checkpoint so far; it will be replaced: {error}", stacklevel=2)
             return math.inf
 
     def on_batch_end(self, trainer: Trainer) -> None:
@@ -145,10 +145,10 @@ class Checkpoint(Observer):
 
     def _save(self, trainer: Trainer) -> None:
         self._write(trainer, checkpoint_path(self.directory, trainer.step))
-        # One of more steps than this run has done is damaged: otherwise the run would have been resumed from it.
+        # A checkpoint with more steps than this run is damaged; otherwise the run would have been resumed from it.
         mine = [path for path in checkpoint_paths(self.directory) if steps_of(path) <= trainer.step]
         for old in mine[self.keep :]:
-            # What fails is tried again after the next save.
+            # A file that cannot be removed is tried again after the next save.
             with suppress(OSError):
                 remove(old)
 
@@ -158,4 +158,4 @@ class Checkpoint(Observer):
         except NonFiniteError as error:
             if trainer.nonfinite != "ignore":
                 raise
-            warnings.warn(f"{path}: this checkpoint is not saved: {error}", stacklevel=2)
+            warnings.warn(f"{path}: did not save this checkpoint: {error}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""LambdaCallback: functions at the moments of training, without a class."""
+"""LambdaCallback: call functions at the moments of training, without a class."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,13 @@ class LambdaCallback(Callback):
     Parameters
     ----------
     **functions : callable
-        Each by the name of a method of `Callback`, such as ``on_epoch_end``; it is called with the trainer.
+        Named after methods of `Callback`, such as ``on_epoch_end``; each is called with the trainer.
 
     Raises
     ------
     InputError
-        If there is no such moment; names the moments and the nearest. Or if what is given is no function of the trainer
-        alone.
+        If a name is not a moment (the message names all moments and the nearest), or a value is not a function of the
+        trainer alone.
 
     Examples
     --------

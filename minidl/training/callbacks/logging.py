@@ -1,4 +1,4 @@
-"""CSVLogger, JSONLLogger and TensorBoard: the history in a file, or with a writer of the user's, while it grows."""
+"""CSVLogger, JSONLLogger and TensorBoard: write the history after each epoch, to a file or with a user's writer."""
 
 import warnings
 from pathlib import Path
@@ -14,7 +14,7 @@ from minidl.training.trainer import Trainer
 
 
 class _HistoryFile(Observer):
-    """Writes the whole history of the trainer after each epoch; a subclass says how a file is written and read."""
+    """Write the whole history of the trainer after each epoch; a subclass defines how to write and read a file."""
 
     runs_last = True
     _write: "ClassVar[staticmethod[[History, PathLike], Path]]"
@@ -24,74 +24,74 @@ class _HistoryFile(Observer):
         self.path = as_path("path", path)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        # What cannot be written must not show after the first epoch.
+        # A file that cannot be written is reported now, not after the first epoch.
         check_file(self.path)
         self._checked, self._in_the_middle = False, True
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
-        # Of an epoch that a resumed run is in the middle of, the beginning was in another process.
+        # Not called in a run that is resumed in the middle of an epoch, until its next epoch.
         self._in_the_middle = False
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        # Not before: a resumed run has its history back after all callbacks have begun.
+        # Not earlier: a resumed run restores its history only after on_train_begin.
         if not self._checked:
             self._checked = True
             reason = self._foreign(trainer)
             if reason and (aside := set_aside(self.path)) is not None:
-                warnings.warn(f"{self.path} {reason}; it is kept as {aside.name}", stacklevel=2)
+                warnings.warn(f"{self.path} {reason}; it was renamed to {aside.name}", stacklevel=2)
         self._write(trainer.history, self.path)
 
     def _foreign(self, trainer: Trainer) -> str:
-        """Return why what is in the file must not be replaced by the rows of this trainer, "" if it may."""
+        """Return the reason not to replace the file by the rows of this trainer, "" if there is none."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return ""
         try:
-            found = self._read(self.path).rows
+            rows = self._read(self.path).rows
         except DataError as error:
-            return f"is no history of this kind ({error})"
+            return f"is not a history in this format ({error})"
         *before, row = trainer.history.rows
-        common = min(len(found), len(before))
-        if found and not common:
-            # A run that was killed in its first epoch may have written this row already. What it measures is the same
-            # again; clocks, and callbacks, may tell something else.
+        common = min(len(rows), len(before))
+        if rows and not common:
+            # A run that was killed in its first epoch may have written this row already. The trainer's metrics are then
+            # equal; times, and numbers of callbacks, may differ.
             measured = set(trainer.measured_columns) - set(NOT_METRICS)
             names = {"epoch", *measured}
-            then, now = (History([{name: of[name] for name in names & of.keys()}]) for of in (found[0], row))
+            then, now = (History([{name: of[name] for name in names & of.keys()}]) for of in (rows[0], row))
             own = self._in_the_middle and bool(measured) and then == now
         else:
-            own = History(found[:common]) == History(before[:common])
+            own = History(rows[:common]) == History(before[:common])
         if not own:
             return "is of another run"
-        if len(found) > len(before) and trainer.resumed_from is not None:
-            return "goes further than the checkpoint that was asked for"
+        if len(rows) > len(before) and trainer.resumed_from is not None:
+            return "has more epochs than the checkpoint in resume_from"
         return ""
 
 
 class CSVLogger(_HistoryFile):
     """Write the history to a CSV file after each epoch, as ``trainer.history.to_csv(path)`` does.
 
-    The file is whole at any moment, also after a kill. All of it is written each time, which thousands of very quick
-    epochs feel. A second `fit` of the trainer goes on in it. So does a run that is resumed from a checkpoint: epochs
-    after the checkpoint are measured again, and their rows written again, so that there is one row an epoch. A file of
-    anything else, also one of a run that is begun anew, is kept under the first free name beside it, such as
+    The file is complete at any moment, even after a kill. The whole file is written each time, which slows down
+    thousands of very quick epochs. A second `fit` of the trainer continues the file. So does a run that is resumed from
+    a checkpoint: epochs after the checkpoint are measured and written again, so there is one row per epoch. If `path`
+    has another content, or the history of another run, that file is renamed to the first free name, such as
     ``log-1.csv``.
 
     Parameters
     ----------
     path : str or PathLike
-        Folders are made if they are missing.
+        Missing folders are created.
 
     Warns
     -----
     UserWarning
-        After the first epoch, if another file had to be put aside; names both.
+        After the first epoch, if another file was renamed; gives both names.
 
     Raises
     ------
     InputError
         When training begins, if the file cannot be written.
     OSError
-        If it cannot be written later, which ends training; what it held before is untouched.
+        If the file cannot be written later. Training ends; the file keeps its previous content.
     """
 
     _write, _read = staticmethod(History.to_csv), staticmethod(History.from_csv)
@@ -100,33 +100,33 @@ class CSVLogger(_HistoryFile):
 class JSONLLogger(_HistoryFile):
     """Write the history to a file of JSON lines after each epoch, as ``trainer.history.to_jsonl(path)`` does.
 
-    A line is one epoch; what JSON has no number for is "NaN", "Infinity" or "-Infinity". All else is as with
+    A line is one epoch; NaN and infinity are written as "NaN", "Infinity" and "-Infinity". Everything else is as in
     `CSVLogger`.
 
     Parameters
     ----------
     path : str or PathLike
-        Folders are made if they are missing.
+        Missing folders are created.
     """
 
     _write, _read = staticmethod(History.to_jsonl), staticmethod(History.from_jsonl)
 
 
 class ScalarWriter(Protocol):
-    """What `TensorBoard` needs of a writer; ``flush()`` is called too, if it has that."""
+    """The method of a writer that `TensorBoard` needs; ``flush()`` is called too, if the writer has it."""
 
     def add_scalar(self, tag: str, value: float, step: int, /) -> object:
-        """Note that the quantity `tag` has this value at this step."""
+        """Record the value of the quantity `tag` at this step."""
 
 
 class TensorBoard(Observer):
-    """Give the numbers of each epoch to a TensorBoard writer, with the epoch as the step.
+    """Pass the numbers of each epoch to a TensorBoard writer, with the epoch as the step.
 
-    Training and validation of a quantity are the tags ``loss/train`` and ``loss/validation``, which TensorBoard puts
-    side by side; ``learning_rate`` and ``seconds`` are tags of their own. The writer is flushed after each epoch and
-    never closed: it is the caller's.
+    Training and validation of a quantity are the tags ``loss/train`` and ``loss/validation``, which TensorBoard shows
+    side by side; ``learning_rate`` and ``seconds`` are tags of their own. The writer is flushed after each epoch; the
+    caller must close it.
 
-    A resumed run writes again what came after its checkpoint. Where that shows twice, open the writer with its
+    A resumed run writes the epochs after its checkpoint again. If they appear twice, open the writer with its
     ``purge_step``.
 
     Parameters
@@ -154,7 +154,7 @@ class TensorBoard(Observer):
             if name.startswith("val_"):
                 tag = f"{name.removeprefix('val_')}/validation"
             else:
-                # A number of a callback's own may be of anything.
+                # A number that a callback adds may measure anything.
                 tag = f"{name}/train" if name in measured else name
             if name != "epoch":
                 self.writer.add_scalar(tag, float(value), trainer.epoch)

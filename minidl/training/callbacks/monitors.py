@@ -1,4 +1,4 @@
-"""GradientMonitor and Timer: how long gradients are, how far steps go, and where the seconds of an epoch go."""
+"""GradientMonitor and Timer: measure gradients and steps, and the time that each part of an epoch takes."""
 
 import math
 from time import perf_counter
@@ -17,36 +17,37 @@ from minidl.training.trainer import Trainer
 class GradientMonitor(Observer):
     """Measure, for each parameter w, the norm of its gradient and how far a step moves it.
 
-    Of every `every`-th batch, the epoch's first one included, it takes ``|gradient|``, ``|step|`` and ``|w|`` (each
-    the Euclidean norm over all entries), and at the end of the epoch notes the mean ``|gradient|`` and the ratio
-    of the mean ``|step|`` to the mean ``|w|``. A ratio of about 0.001 is a healthy one: far above, the learning rate is
-    likely too large, far below, too small. Steps that were left out or had no finite cost are not counted.
+    In every `every`-th batch, starting with the first one of the epoch, it measures ``|gradient|``, ``|step|`` and
+    ``|w|`` (each the Euclidean norm over all entries). At the end of the epoch it records the mean ``|gradient|`` and
+    the ratio of the mean ``|step|`` to the mean ``|w|``. A ratio of about 0.001 is healthy; if it is much larger, the
+    learning rate is probably too large; if it is much smaller, too small. Skipped steps and steps without a finite cost
+    do not count.
 
-    It changes nothing; to shorten gradients that are too long is for the optimizer (``clip_norm``, ``clip_value``).
-    Each `fit` begins anew; one that resumes from a checkpoint goes on.
+    It only measures; to shorten long gradients, use ``clip_norm`` or ``clip_value`` of the optimizer. Each `fit` starts
+    with empty lists; a `fit` that resumes from a checkpoint continues them.
 
     Parameters
     ----------
     every : int
-        Batches from one measurement to the next, at least 1. One costs about three passes over the weights, and memory
-        for a copy of them.
+        Batches from one measurement to the next, at least 1. A measurement costs about three passes over the weights,
+        and memory for a copy of them.
 
     Attributes
     ----------
     epochs : list of int
         The epochs of the last `fit`.
     norms, ratios : dict of str to list of float
-        For each path of a trained parameter, one number an epoch: of the gradient before clipping, and the ratio. NaN
-        where there is none: nothing was measured, or w was all zero (as a new bias is).
+        For each path of a trained parameter, one number per epoch: the norm of the gradient before clipping, and the
+        ratio. NaN if nothing was measured, or w was all zero (as a new bias is).
     total_norms : list of float
-        For each epoch, the mean norm of all gradients together, as one long vector: what ``clip_norm`` goes by.
+        For each epoch, the mean norm of all gradients as one long vector, which ``clip_norm`` limits.
     clipped : list of float
-        For each epoch, the share of the measured steps in which ``clip_norm`` shortened the gradients.
+        For each epoch, the fraction of the measured steps in which ``clip_norm`` shortened the gradients.
 
     References
     ----------
     Karpathy, "Neural networks part 3: learning and evaluation", notes of the course CS231n: the ratio of updates to
-    weights, and 0.001 as what to look for.
+    weights, and 0.001 as its typical value.
     """
 
     epochs: list[int]
@@ -71,7 +72,8 @@ class GradientMonitor(Observer):
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
-        self._sums: dict[str, list[float]] = {}  # norms of gradient, step and weight, and how many
+        # For each path, the sums of the norms of gradient, step and weight, and their number.
+        self._sums: dict[str, list[float]] = {}
         self._total = 0.0
         self._measured = 0
         self._cut = 0
@@ -89,7 +91,8 @@ class GradientMonitor(Observer):
         for path, old in before.items():
             parameter = trainer.model.parameters[path]
             weight, gradient = norm([old]), norm([parameter.grad])
-            with np.errstate(all="ignore"):  # a weight may have become infinite
+            # A weight may have become infinite.
+            with np.errstate(all="ignore"):
                 step = norm([np.subtract(parameter.value, old, out=old)])
             sums = self._sums.get(path, [0.0] * 4)
             self._sums[path] = [a + b for a, b in zip(sums, (gradient, step, weight, 1.0), strict=True)]
@@ -97,7 +100,8 @@ class GradientMonitor(Observer):
         total, limit = math.hypot(*norms), trainer.optimizer.clip_norm
         self._total += total
         self._measured += 1
-        self._cut += limit is not None and total + 1e-6 > limit  # as the optimizer decides
+        # The optimizer decides in the same way.
+        self._cut += limit is not None and total + 1e-6 > limit
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         for path in {**self.norms, **self._sums}:
@@ -112,7 +116,7 @@ class GradientMonitor(Observer):
 
     def __str__(self) -> str:
         if not self.epochs:
-            return f"{self!r}: no epoch yet"
+            return f"{self!r}: no finished epoch yet"
         rows = [[path, norms[-1], self.ratios[path][-1]] for path, norms in self.norms.items()]
         table = text_table(["parameter", "gradient norm", "update/weight"], rows)
         clipped = f", {self.clipped[-1]:.0%} of the steps clipped" if any(self.clipped) else ""
@@ -123,23 +127,23 @@ _PARTS = ("steps", "between", "measuring", "callbacks")
 
 
 class Timer(Observer):
-    """Measure what the parts of an epoch take, as far as a callback can see; ``print(timer)`` shows it.
+    """Measure the time that each part of an epoch takes; ``print(timer)`` shows it.
 
     The parts are ``steps`` (forward, backward, update), ``between`` (from one step to the next: drawing the batch, and
     callbacks), ``measuring`` (cost, loss and metrics over whole sets) and ``callbacks`` (after the epoch: figures,
-    files, checkpoints). What callbacks before it in the list do in the course of an epoch counts with the part they
-    interrupt, so put it first.
+    files, checkpoints). Put it first in the list: the time of earlier callbacks counts with the part that they
+    interrupt.
 
-    Each `fit` begins anew; what another process did before a run was resumed is not in it.
+    Each `fit` starts with empty lists. A resumed run does not include the time before it was resumed.
 
     Attributes
     ----------
     epochs : list of int
         The epochs of the last `fit`.
     seconds : dict of str to list of float
-        For each part, one number an epoch.
+        For each part, one number per epoch.
     rows_per_second : list of float
-        Rows trained on in a second of ``steps`` and ``between``, one number an epoch.
+        Training rows per second of ``steps`` and ``between``, one number per epoch.
     """
 
     epochs: list[int]
@@ -156,14 +160,14 @@ class Timer(Observer):
         self._mark = perf_counter()
 
     def _count(self, part: str) -> None:
-        """Give the time since the last call to `part`."""
+        """Add the time since the last call to `part`."""
         now = perf_counter()
         self._running[part] += now - self._mark
         self._mark = now
 
     def on_epoch_begin(self, trainer: Trainer) -> None:
         self._count("callbacks")
-        # Else this is before the first epoch, or one was broken off.
+        # Not before the first epoch, or after an interrupted one.
         if self._after_epoch:
             self.seconds["callbacks"][-1] = self._running["callbacks"]
         self._running["callbacks"], self._after_epoch = 0.0, False
@@ -191,8 +195,8 @@ class Timer(Observer):
         sums = {part: sum(seconds) for part, seconds in self.seconds.items()}
         whole, count = sum(sums.values()), len(self.epochs)
         if not count:
-            return f"{self!r}: no epoch yet"
+            return f"{self!r}: no finished epoch yet"
         rows = [[part, f"{s:.3f}", f"{s / count:.4f}", f"{s / whole:.0%}"] for part, s in sums.items()]
         speed = sum(self.rows_per_second) / count
-        table = text_table(["part", "seconds", "an epoch", "share"], rows)
-        return f"{table}\n{counted(count, 'epoch')}, {speed:.3g} rows a second"
+        table = text_table(["part", "seconds", "per epoch", "share"], rows)
+        return f"{table}\n{counted(count, 'epoch')}, {speed:.3g} rows per second"

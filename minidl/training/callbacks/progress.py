@@ -1,4 +1,4 @@
-"""ProgressBar: how far training is."""
+"""ProgressBar: show the progress of training."""
 
 import sys
 from collections.abc import Mapping
@@ -11,37 +11,38 @@ from minidl.training.callback import Observer
 from minidl.training.history import metrics
 from minidl.training.trainer import Trainer
 
-# Seconds: what takes less is not worth a bar of its own.
+# An epoch of at least this number of seconds gets a bar of its batches.
 _SLOW = 0.5
-# Columns: a bar that has less is left out.
+# A bar with fewer columns is left out.
 _SHORT = 8
-# Columns of a terminal: one with less gets shorter numbers; one that does not say.
+# A terminal with fewer columns gets shorter numbers; and the columns of a terminal of unknown width.
 _NARROW, _USUAL = 55, 80
-# Of a number in a bar, and of one without decimals; and in a line, where decimals matter more than length.
+# Columns of a number in a bar, of a number without decimals, and of a number in a line, which needs more decimals.
 _WIDTH, _WHOLE, _FREE = 5, 7, 9
 _FIRST = ("accuracy", "loss", "cost")
-# Between two numbers, until the line is whole; and what shows there once, so that a reader knows which is which.
+# The mark between training and validation until the line is complete; the first one is then shown as "/val ".
 _SLASH, _LEGEND = "\0", "/val "
 
 
 class ProgressBar(Observer):
-    """A bar that counts the epochs, with the time left and the last epoch's numbers as training/validation.
+    """A bar that counts the epochs, with the remaining time and the last epoch's numbers as training/validation.
 
-    A second bar below counts the batches of an epoch, where that takes a while, and is gone when training ends. Bar and
-    numbers keep their places while digits change; numbers that have no room on their line are left out. Where no bar
-    can be drawn (no terminal, ``TERM=dumb``, a notebook without ipywidgets) there is one line per epoch.
+    If an epoch is slow, a second bar below counts its batches; it disappears when training ends. Bar and numbers keep
+    their places while digits change; numbers without room on the line are left out. If no bar can be drawn (no
+    terminal, ``TERM=dumb``, a notebook without ipywidgets), one line per epoch is printed.
 
     Parameters
     ----------
     verbose : {0, 1, 2} or None
-        Nothing, a bar, or a line an epoch; None takes what the environment variable ``MINIDL_VERBOSE`` says, else 1.
+        0 prints nothing, 1 draws a bar, 2 prints one line per epoch. None takes the value of the environment variable
+        ``MINIDL_VERBOSE``, or 1 if it is not set.
     file : text file or None
-        Where to write; None is standard error, so that what a program prints stays clean.
+        Where to write; None is standard error, which keeps the output of the program clean.
 
     Raises
     ------
     InputError
-        If an argument is not as above; when training begins, if ``MINIDL_VERBOSE`` is not.
+        If an argument is not as above; when training begins, if ``MINIDL_VERBOSE`` has another value.
     """
 
     runs_last = True
@@ -69,9 +70,9 @@ class ProgressBar(Observer):
     def on_epoch_begin(self, trainer: Trainer) -> None:
         self._count(trainer, trainer.batch)
         now = perf_counter()
-        # Before an epoch the next chance may come late, as this one has if the last epoch was a slow one.
+        # Between epochs, count the time of the last epoch as waiting: after a slow epoch the bar is always updated.
         waited = 0.0 if trainer.batch else trainer.logs.get("seconds", 1.0)
-        # Not if it was shown just now, and nothing that took its time has happened since.
+        # Do not update a bar that was updated just now.
         if self._bar is not None and max(now - self._shown, waited) >= self._bar.mininterval:
             self._shown = now
             self._show(trainer, "eta {remaining:>5}")
@@ -90,7 +91,8 @@ class ProgressBar(Observer):
 
     def on_train_end(self, trainer: Trainer) -> None:
         if self._batches is not None:
-            self._batches.n = self._batches.total  # a notebook keeps what is not complete
+            # A notebook would keep an incomplete bar.
+            self._batches.n = self._batches.total
             self._batches.close()
         if self._bar is not None:
             self._show(trainer, "in {elapsed}", last=True)
@@ -98,25 +100,26 @@ class ProgressBar(Observer):
         self._reset()
 
     def _pairs(self, logs: Mapping[str, float | None], width: int) -> list[str]:
-        """Return each metric once, as training/validation, the most telling ones first."""
-        # Sorting keeps the order of all others.
+        """Return each metric once, as training/validation, the most important ones first."""
+        # Sorting is stable, so the other metrics keep their order.
         names = sorted(metrics(logs), key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
         texts = {key: self._steady(key, _number(value, width)) for key, value in logs.items()}
         values = {name: [texts[key] for key in (name, f"val_{name}") if key in texts] for name in names}
         return [f"{name} {'' if name in texts else 'val '}{_SLASH.join(of)}" for name, of in values.items()]
 
-    def _steady(self, what: str, text: str) -> str:
-        """Return `text` as wide as the widest of its kind in this run: what stands beside it keeps its place."""
-        self._widths[what] = max(self._widths.get(what, 0), len(text))
-        return text.rjust(self._widths[what])
+    def _steady(self, name: str, text: str) -> str:
+        """Return `text` padded to the widest text of this name in this run, so that texts beside it do not move."""
+        self._widths[name] = max(self._widths.get(name, 0), len(text))
+        return text.rjust(self._widths[name])
 
     def _count(self, trainer: Trainer, batch: int) -> None:
-        """Count the batches done, and at first, when it is known where a resumed run goes on, draw the bar."""
+        """Count the finished batches. The first call, which knows where a resumed run continues, draws the bar."""
         self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + batch
         if self._begun:
             return
         self._begun = True
-        stream = self.file or sys.stderr  # which is None in a program without a console
+        # sys.stderr is None in a program without a console.
+        stream = self.file or sys.stderr
         if stream is None or self._wanted == 0:
             return
         if self._wanted == 1:
@@ -124,7 +127,8 @@ class ProgressBar(Observer):
             self._bar = new_bar(total, stream, initial=self._done, desc=_position(trainer), bar_format="{desc}")
         if self._bar is None:
             self._lines = Expendable(stream)
-        elif self._bar.disable:  # by TQDM_DISABLE
+        elif self._bar.disable:
+            # The environment variable TQDM_DISABLE is set.
             self._bar = None
         elif trainer.history.rows:
             self._logs = trainer.history.rows[-1]
@@ -134,12 +138,13 @@ class ProgressBar(Observer):
         bar.n, bar.desc = self._done, _position(trainer)
         facts = bar.format_dict
         start = bar.format_meter(**facts | {"bar_format": f"{{desc}}  {time}", "ncols": None, "postfix": ""})
-        columns = 1000 if hasattr(bar, "container") else facts["ncols"] or _USUAL  # a notebook has room
+        # A notebook has room for everything.
+        columns = 1000 if hasattr(bar, "container") else facts["ncols"] or _USUAL
         room, numbers = columns - len(start), list[str]()
-        # Before the first epoch the places are kept for what it will measure.
+        # Before the first epoch, reserve room for the numbers that it will measure.
         logs = self._logs or dict.fromkeys(trainer.measured_columns)
         for text in self._pairs(logs, _WIDTH - (columns < _NARROW)):
-            # The first number counts for more than the bar, and that for more than the others.
+            # The first number is more important than the bar; the bar is more important than the other numbers.
             if len(text) + 2 <= room - (_SHORT if numbers else 0):
                 numbers.append(text)
                 room -= len(text) + 2
@@ -148,7 +153,7 @@ class ProgressBar(Observer):
             postfix = postfix.replace(_SLASH, _LEGEND, 1)
             room -= len(_LEGEND) - 1
         bar.set_postfix_str(postfix.replace(_SLASH, "/"), refresh=False)
-        # Below a bar of the caller's, this one goes up to that one's line at last: nothing of it must stay behind it.
+        # Below a bar of the caller, tqdm finally moves this bar up to that bar's line, so it must cover the whole line.
         whole = last and bar.pos != 0
         graph = "{bar}" if whole else _graph(bar, room)
         bar.bar_format = (f"{{desc}} |{graph}| " if room >= _SHORT else "{desc}  ") + time + "{postfix}"
@@ -171,7 +176,7 @@ class ProgressBar(Observer):
 
 
 def _graph(bar: Any, room: int) -> str:
-    """Return the bar itself, for a layout: on a terminal it leaves room for the ^C that Ctrl-C shows behind it."""
+    """Return the bar's placeholder in the format; on a terminal the bar leaves room for the ^C that Ctrl-C prints."""
     return "{bar}" if hasattr(bar, "container") or room < _SHORT else "{bar:-2}"
 
 
@@ -180,17 +185,17 @@ def _position(trainer: Trainer) -> str:
 
 
 def _count_of(done: int, total: int) -> str:
-    """Return how many are done, as wide as when all are."""
+    """Return the text "done/total", padded to its final width."""
     separator = "," if total >= 10_000 else ""
     all_of_them = f"{total:{separator}}"
     return f"{done:{len(all_of_them)}{separator}}/{all_of_them}"
 
 
 def _number(value: float | None, width: int) -> str:
-    """Return a number with three decimals, or those that `width` has room for; a tiny or huge one gets a wider text."""
+    """Return a number with at most three decimals that fit into `width`; a tiny or huge number gets a wider text."""
     decimals = min(width, _WIDTH) - 2
     texts = (f"{value:,.{n}f}" for n in range(decimals, -1, -1) if value is not None)
-    # A whole number is longer, but shorter than one with an exponent.
+    # A number without decimals may be wider than `width`: it is still shorter than a number with an exponent.
     text = next((text for text in texts if len(text) <= (width if "." in text else max(width, _WHOLE))), "")
     if value and not text.strip("-0."):
         text = f"{value:#.{decimals}g}"

@@ -1,4 +1,4 @@
-"""EarlyStopping, ReduceLROnPlateau and TerminateOnNaN: what is done once a quantity gets no better, or is NaN."""
+"""EarlyStopping, ReduceLROnPlateau and TerminateOnNaN: react when a quantity stops improving, or is NaN."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from minidl.training.trainer import Trainer
 
 
 class _Patient(Observer):
-    """Follows a column, and counts the epochs in a row without an improvement by more than `min_delta`."""
+    """A callback that counts the epochs in a row without an improvement of a column by more than `min_delta`."""
 
     def __init__(self, monitor: str, patience: int, min_delta: float, mode: str) -> None:
         self.monitor = monitor
@@ -32,17 +32,17 @@ class _Patient(Observer):
         self._bad_epochs = 0
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        # It forgets first: a run that is refused here ends with on_train_end too.
+        # Reset first: if the check below raises, on_train_end is still called.
         super().on_train_begin(trainer)
         self._monitor.check(trainer.expected_columns, self, trainer.later_callbacks)
 
     def _value(self, trainer: Trainer) -> float | None:
-        """Return the epoch's value, turned so that smaller is better; None if it is one of those without."""
+        """Return the epoch's value, negated if larger is better; None if this epoch has no value."""
         run = (row for row in trainer.history if row["epoch"] > trainer.first_epoch)
         return self._monitor.read(trainer.logs, self, run)
 
     def _count(self, value: float) -> None:
-        """Take an epoch's value into account."""
+        """Update the best value and the count of epochs without an improvement."""
         if value < self._to_beat - self.min_delta:
             self._to_beat, self._bad_epochs = value, 0
         else:
@@ -50,31 +50,31 @@ class _Patient(Observer):
 
 
 class EarlyStopping(_Patient):
-    """Stop after `patience` epochs in a row without an improvement, and put the best epoch's weights back.
+    """Stop after `patience` epochs in a row without an improvement, and restore the best epoch's weights.
 
     Epochs are counted as in Keras: a patience of 0 means 1, and the first epoch never counts as a bad one.
     `ReduceLROnPlateau` counts as in PyTorch, and so waits one epoch longer.
 
-    The weights that come back are those of the best value, also where it is no improvement by more than `min_delta`.
-    They come back whatever ends training, so also after the last epoch, an error or Ctrl-C. Each `fit` begins to count
-    anew; one that resumes from a checkpoint goes on counting. When training ends, a line on standard error says which
-    epoch's weights are back; ``str(stopping)`` tells the same later.
+    The restored weights are those of the best value, even if it is not better by more than `min_delta`. They are
+    restored however training ends: after the last epoch, by an error or by Ctrl-C. Each `fit` starts counting from 0; a
+    `fit` that resumes from a checkpoint continues its count. When training ends, a line on standard error names the
+    epoch whose weights are restored; ``str(stopping)`` returns the same text later.
 
     Parameters
     ----------
     monitor : str
-        A column of the history. An epoch without it, as a callback may leave some, is not judged.
+        A column of the history. Epochs without it are ignored.
     patience : int
-        Epochs that are waited for, at least 0.
+        The number of epochs to wait, at least 0.
     min_delta : float
-        A value is an improvement if it is better than the last improvement by more than this; NaN never is one.
+        A value is an improvement if it is better than the last improvement by more than this; NaN never is.
     mode : {"auto", "min", "max"}
         Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
         "auc", "precision", "recall" or "r2", else "min".
     restore_best : bool
-        False leaves the last weights.
+        False keeps the last weights.
     verbose : {0, 1, 2} or None
-        0 says nothing; None takes what the environment variable ``MINIDL_VERBOSE`` says, else 1.
+        0 prints nothing; None takes the value of the environment variable ``MINIDL_VERBOSE``, or 1 if it is not set.
 
     Attributes
     ----------
@@ -86,14 +86,14 @@ class EarlyStopping(_Patient):
     Warns
     -----
     UserWarning
-        If `mode` looks for the worst value, such as "max" for a loss.
+        If `mode` picks the worst value, such as "max" for a loss.
 
     Raises
     ------
     InputError
         If `monitor` is "epoch", "learning_rate" or "seconds".
-        When training begins, if an epoch will have no `monitor`; names the nearest ones. After the first epoch, where
-        only that can tell (another callback may add numbers to the logs).
+        When training begins, if an epoch will have no `monitor`; names the nearest columns. If another callback may
+        add numbers to the logs, this is checked after the first epoch.
 
     References
     ----------
@@ -131,7 +131,7 @@ class EarlyStopping(_Patient):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
-        # A wrong variable must not show after hours of training.
+        # A wrong environment variable is reported now, not after hours of training.
         verbosity(self._verbose)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -160,7 +160,7 @@ class EarlyStopping(_Patient):
         best = f"{self.monitor} was never a finite number"
         if self.best_epoch is not None:
             best = f"best {self.monitor} {self._monitor.minimised(self._best):.4g} in epoch {self.best_epoch}"
-        weights = " (its weights are back)" if self._restored else ""
+        weights = " (weights restored)" if self._restored else ""
         stopped = f", stopped after epoch {self.stopped_epoch}" if self.stopped_epoch is not None else ""
         return best + weights + stopped
 
@@ -169,22 +169,22 @@ class ReduceLROnPlateau(_Patient):
     """Multiply the learning rate by `factor` after more than `patience` epochs in a row without an improvement.
 
     Epochs are counted as in PyTorch; Keras reduces one epoch earlier, so its patience 3 is 2 here. The whole history of
-    the trainer is judged, so that a second `fit` goes on as one long one would.
+    the trainer counts, so two calls of `fit` act as one long call.
 
     Parameters
     ----------
     monitor : str
-        A column of the history. An epoch without it, as a callback may leave some, is not judged.
+        A column of the history. Epochs without it are ignored.
     factor : float
         In (0, 1).
     patience : int
-        Epochs that are waited for, at least 0.
+        The number of epochs to wait, at least 0.
     min_delta : float
-        A value is an improvement if it is better than the last improvement by more than this; NaN never is one.
+        A value is an improvement if it is better than the last improvement by more than this; NaN never is.
     cooldown : int
-        After a reduction, for how many epochs none is counted as bad.
+        The number of epochs after a reduction in which no epoch counts as bad.
     minimum : float
-        The rate never falls below it.
+        The learning rate never falls below it.
     mode : {"auto", "min", "max"}
         Whether smaller or larger is better; "auto" takes "max" for a name that ends with "accuracy", "acc", "f1",
         "auc", "precision", "recall" or "r2", else "min".
@@ -192,14 +192,14 @@ class ReduceLROnPlateau(_Patient):
     Warns
     -----
     UserWarning
-        If `mode` looks for the worst value, such as "max" for a loss.
+        If `mode` picks the worst value, such as "max" for a loss.
 
     Raises
     ------
     InputError
         If `monitor` is "epoch", "learning_rate" or "seconds".
-        When training begins, if the optimizer follows a schedule, or an epoch will have no `monitor`; after the first
-        epoch, where only that can tell (another callback may add numbers to the logs).
+        When training begins, if the optimizer follows a schedule, or an epoch will have no `monitor`. If another
+        callback may add numbers to the logs, `monitor` is checked after the first epoch.
     """
 
     saved_attributes = ("_to_beat", "_bad_epochs", "_rest")
@@ -217,7 +217,7 @@ class ReduceLROnPlateau(_Patient):
     ) -> None:
         self.factor = as_fraction("factor", factor)
         if self.factor == 0:
-            raise InputError("factor: expected a number between 0 and 1, got 0, with which training would stand still")
+            raise InputError("factor: expected a number between 0 and 1, got 0, which would stop all training")
         self.cooldown = as_count("cooldown", cooldown, 0)
         self.minimum = as_number("minimum", minimum, 0)
         super().__init__(monitor, patience, min_delta, mode)
@@ -225,7 +225,7 @@ class ReduceLROnPlateau(_Patient):
     def on_train_begin(self, trainer: Trainer) -> None:
         rate = trainer.optimizer.learning_rate
         if isinstance(rate, Schedule):
-            raise InputError(f"{self!r}: expected a number as learning rate, got {rate!r}; keep only one of them")
+            raise InputError(f"{self!r}: expected a number as learning rate, got {rate!r}; use only one of the two")
         super().on_train_begin(trainer)
         for row in trainer.history:
             if self.monitor in row:
@@ -235,7 +235,7 @@ class ReduceLROnPlateau(_Patient):
         value = self._value(trainer)
         if value is not None and self._is_time(value):
             rate = trainer.optimizer.current_learning_rate
-            # Without a minimum the rate would in the end be 0, which is no rate.
+            # A rate that rounds to 0 is not allowed, so the last one stays.
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
 
     def _reset(self) -> None:
@@ -243,7 +243,7 @@ class ReduceLROnPlateau(_Patient):
         self._rest = 0
 
     def _is_time(self, value: float) -> bool:
-        """Take an epoch's value into account, and return whether the rate is to be reduced after it."""
+        """Count an epoch's value, and return whether to reduce the rate after it."""
         self._count(value)
         if self._rest:
             self._rest -= 1
@@ -258,20 +258,20 @@ class ReduceLROnPlateau(_Patient):
 class TerminateOnNaN(Observer):
     """Stop training after the first step or epoch whose numbers are not all finite.
 
-    It is for ``fit(..., nonfinite="ignore")`` or ``"skip"``, which go on; without them `fit` raises, and says where.
-    The running epoch is still measured and recorded, and what has to be saved is saved. A line on standard error says
-    which number of which epoch and batch it was; ``str(callback)`` tells the same later.
+    Use it with ``fit(..., nonfinite="ignore")`` or ``"skip"``, which continue after NaN; the default "raise" ends
+    training with an error. The current epoch is still measured and recorded, and callbacks still save. A line on
+    standard error names the number, the epoch and the batch; ``str(callback)`` returns the same text later.
 
     Parameters
     ----------
     verbose : {0, 1, 2} or None
-        0 says nothing; None takes what the environment variable ``MINIDL_VERBOSE`` says, else 1.
+        0 prints nothing; None takes the value of the environment variable ``MINIDL_VERBOSE``, or 1 if it is not set.
 
     Attributes
     ----------
     stopped_at : (int, int) or None
-        Epoch and batch in it, counted from 1, after which it ended training, if it did; batch 0 is the measuring after
-        the epoch.
+        The epoch and its batch, counted from 1, after which it ended training; None if it did not. Batch 0 is the
+        measuring after the epoch.
     """
 
     stopped_at: tuple[int, int] | None

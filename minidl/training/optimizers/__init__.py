@@ -1,4 +1,4 @@
-"""Optimizers: how a gradient changes a parameter. The base class owns the loop; a rule is one formula."""
+"""Optimizers: how a gradient changes a parameter. The base class has the loop; each rule is one formula."""
 
 from minidl.training.optimizers import schedules
 from minidl.training.optimizers.adaptive import Adagrad, Adam, AdamW, NAdam, RMSProp

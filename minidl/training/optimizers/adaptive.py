@@ -1,4 +1,4 @@
-"""Adaptive rules, from Adagrad to Adam: each entry's step is divided by how large its gradients are."""
+"""Adaptive rules, from Adagrad to Adam: each entry's step is divided by the size of its gradients."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -18,19 +18,19 @@ from minidl.training.optimizers.schedules import Schedule
 
 @lru_cache
 def _harmless(dtype: np.dtype[Any]) -> float:
-    """Return a square so small that it changes no sum which comes near the largest number of `dtype`."""
+    """Return a square that is too small to change a sum near the largest number of `dtype`."""
     limits = np.finfo(dtype)
     return float(limits.max * limits.eps / 4)
 
 
 class _Squares(Optimizer):
-    """What all rules here share: they sum squares of gradients, and an infinite sum would stop its entry for good."""
+    """The base of all rules here. They sum squared gradients; an entry with an infinite sum would never move again."""
 
     def _check_gradients(self, trained: Mapping[str, Parameter], scale: float) -> None:
-        """Refuse entries whose squares the parameter's dtype cannot sum: in float32 from 1e19 on."""
+        """Refuse gradients whose sum of squares overflows the parameter's dtype: in float32 from 1e19 on."""
         for path, parameter in trained.items():
             flat = parameter.grad.ravel(order="K")
-            # The squared norm is at least each entry's square: 1 us for 30,720 numbers.
+            # The squared norm is at least as large as each entry's square. It takes 1 us for 30,720 numbers.
             if flat.dot(flat) < _harmless(flat.dtype):
                 continue
             gradient = self._clipped(parameter, scale).grad
@@ -44,7 +44,7 @@ class _Squares(Optimizer):
                 raise NonFiniteError(f"the gradient of {path}: expected {wanted}, got {got}")
 
     def summed(self, gradient: Array, state: State) -> Array:
-        """Return at least what the squares come to when `gradient` has entered."""
+        """Return an upper bound of the sums of squares after adding `gradient`."""
         return gradient * gradient
 
 
@@ -73,7 +73,7 @@ class Adagrad(_Squares):
         return {"total": np.zeros_like(parameter.value)}
 
     def summed(self, gradient: Array, state: State) -> Array:
-        """Return the total with the squares of `gradient`."""
+        """Return the total plus the squares of `gradient`."""
         total: Array = state["total"] + gradient * gradient
         return total
 
@@ -86,14 +86,14 @@ class Adagrad(_Squares):
 class RMSProp(_Squares):
     """``square = rho * square + (1 - rho) * grad**2``, then ``w -= learning_rate * grad / (sqrt(square) + epsilon)``.
 
-    With momentum the quotient is added to ``momentum * velocity``, and the velocity moves w. `square` begins at 0, so
-    the first steps are up to ``1 / sqrt(1 - rho)`` rates long.
+    With momentum, the quotient is added to ``momentum * velocity``, and the velocity takes its place in the step.
+    `square` starts at 0, so the first steps are up to ``1 / sqrt(1 - rho)`` times the learning rate.
 
     Parameters
     ----------
     learning_rate : float or Schedule
     rho : float
-        In [0, 1): how much of the running mean of squares stays.
+        In [0, 1): the fraction of the running mean of squares that is kept in each step.
     epsilon : float
         Greater than 0.
     momentum : float
@@ -137,7 +137,7 @@ class RMSProp(_Squares):
 
 
 class _Moments(_Squares):
-    """What Adam and its kin share: two running means, how many gradients went into them, and Adam's step."""
+    """The base of Adam and its variants: two running means, the number of gradients in them, and Adam's step."""
 
     def __init__(
         self,
@@ -153,12 +153,12 @@ class _Moments(_Squares):
         self.epsilon = as_number("epsilon", epsilon, 0, above=True)
 
     def init_state(self, parameter: Parameter) -> State:
-        # The parameter's own count, not the optimizer's: one that was frozen for a while has seen fewer gradients.
+        # Each parameter has its own count, since a parameter that was frozen for a while has had fewer gradients.
         means = {name: np.zeros_like(parameter.value) for name in ("mean", "square")}
         return {"count": np.zeros((), np.int64), **means}
 
     def advance(self, parameter: Parameter, state: State) -> Iterator[tuple[Array, Array, Array, Array]]:
-        """Update count and means, and yield blocks of (w, gradient, mean, root): root is what a step is divided by."""
+        """Update count and means, and yield blocks of (w, gradient, mean, root); root is the divisor of the step."""
         t = state["count"][...] = int(state["count"]) + 1
         correction = math.sqrt(1.0 - self.beta2**t)
         constants = self.beta1, 1.0 - self.beta1, self.beta2, 1.0 - self.beta2, self.epsilon
@@ -180,16 +180,16 @@ class _Moments(_Squares):
 class Adam(_Moments):
     """Adaptive moment estimation: ``w -= learning_rate * mean / (sqrt(square) + epsilon)``.
 
-    ``mean = beta1 * mean + (1 - beta1) * grad`` and ``square = beta2 * square + (1 - beta2) * grad**2`` begin at 0; in
-    the step they are divided by ``1 - beta1**t`` and ``1 - beta2**t``, t counting the parameter's steps from 1, which
-    makes them averages of the gradients seen.
+    ``mean = beta1 * mean + (1 - beta1) * grad`` and ``square = beta2 * square + (1 - beta2) * grad**2`` start at 0. In
+    the step they are divided by ``1 - beta1**t`` and ``1 - beta2**t``, where t counts the parameter's steps from 1; the
+    division makes them averages of the gradients so far.
 
     Parameters
     ----------
     learning_rate : float or Schedule
-        About the length of a step in each entry; 0.001 is a usual start.
+        The approximate size of a step in each entry; 0.001 is a usual start.
     beta1, beta2 : float
-        In [0, 1): how much of each running mean stays.
+        In [0, 1): the fraction of each running mean that is kept in each step.
     epsilon : float
         Greater than 0.
     clip_norm, clip_value : float, optional
@@ -202,9 +202,10 @@ class Adam(_Moments):
 
 
 class AdamW(_Moments):
-    """`Adam` after ``w -= learning_rate * weight_decay * w``: decay that goes past the gradient and its scaling.
+    """`Adam` after ``w -= learning_rate * weight_decay * w``: weight decay applied directly to the weights.
 
-    Only penalized parameters decay, so no biases. A regularizer of the model beside it would be a second penalty.
+    The decay bypasses the gradient and its scaling. Only penalized parameters decay, so biases do not. A regularizer of
+    the model would be a second penalty.
 
     Parameters
     ----------
@@ -215,8 +216,8 @@ class AdamW(_Moments):
 
     References
     ----------
-    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019; with the rate as factor, as in PyTorch,
-    which decays all parameters unless the program excludes some.
+    Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019. The decay is multiplied by the learning
+    rate, as in PyTorch, which decays all parameters unless the program excludes some.
     """
 
     def __init__(
@@ -238,10 +239,10 @@ class AdamW(_Moments):
 
 
 class NAdam(_Moments):
-    """`Adam` with Nesterov's look-ahead, the mean being that of the next step.
+    """`Adam` with Nesterov's look-ahead: it uses the mean of the next step.
 
-    ``mu(t) = beta1 * (1 - 0.96**(t * momentum_decay) / 2)`` takes the place of beta1 in the correction of the mean, and
-    P(t) is the product of mu(1) .. mu(t): ``w -= learning_rate * ((1 - mu(t)) / (1 - P(t)) * grad + mu(t + 1) /
+    ``mu(t) = beta1 * (1 - 0.96**(t * momentum_decay) / 2)`` replaces beta1 in the correction of the mean, and P(t) is
+    the product of mu(1) .. mu(t): ``w -= learning_rate * ((1 - mu(t)) / (1 - P(t)) * grad + mu(t + 1) /
     (1 - P(t + 1)) * mean) / (sqrt(square / (1 - beta2**t)) + epsilon)``.
 
     Parameters

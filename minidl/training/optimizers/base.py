@@ -1,4 +1,4 @@
-"""Optimizer: the loop that every rule shares."""
+"""Optimizer: the base class with the loop over parameters."""
 
 import math
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ State = dict[str, Array]
 
 
 class Clipping(TypedDict, total=False):
-    """The options that every optimizer hands on to the base class."""
+    """The options that every optimizer passes to the base class."""
 
     clip_norm: float | None
     clip_value: float | None
@@ -30,35 +30,35 @@ class Clipping(TypedDict, total=False):
 class Optimizer(Declared, ABC):
     """A rule that changes every trainable parameter in place by its gradient.
 
-    A subclass writes `update`, and `init_state` if it remembers something between steps. One optimizer serves one
-    model: the first one that it steps. A copy, also one by pickle, serves the first model that the copy steps.
+    A subclass defines `update`, and `init_state` if it keeps state between steps. An optimizer belongs to the first
+    model that it trains. A copy (or a pickled and loaded optimizer) belongs to the first model that the copy trains.
 
     Parameters
     ----------
     learning_rate : float or Schedule
         Greater than 0; a schedule may also give 0.
     clip_norm : float, optional
-        The gradients of all trained parameters together, taken as one long vector, are shortened to this length if
-        they are longer: each is multiplied by ``min(1, clip_norm / (norm + 1e-6))``. So does PyTorch's
-        ``clip_grad_norm_``; Keras calls this ``global_clipnorm``, its ``clipnorm`` is for each parameter alone.
+        The largest norm of the gradients of all trained parameters, taken as one long vector. Longer gradients are
+        multiplied by ``min(1, clip_norm / (norm + 1e-6))``, as in PyTorch's ``clip_grad_norm_``. Keras calls this
+        ``global_clipnorm``; its ``clipnorm`` is for each parameter alone.
     clip_value : float, optional
-        Every entry of every gradient is put into [-clip_value, clip_value]. Not together with `clip_norm`.
+        Every entry of every gradient is limited to [-clip_value, clip_value]. Not together with `clip_norm`.
 
     Attributes
     ----------
     steps : int
         The number of steps taken so far. During `update` it is the number of the current step, from 0.
     state : dict of str to dict of str to array
-        The arrays that the optimizer remembers, by the path of the parameter. A checkpoint saves `state` and `steps`.
-        After you assign a new state, the optimizer may serve another model.
+        The arrays of the rule, by the path of the parameter. A checkpoint saves `state` and `steps`. After you assign
+        a new state, the optimizer may train another model.
 
     Raises
     ------
     InputError
-        From `step` and `Trainer.fit`: if the parameters are not those of the model that it serves.
+        From `step` and `Trainer.fit`: if the parameters are not those of its model.
     NonFiniteError
-        From `step`: with `clip_norm`, if the gradients have no finite length; from a rule that sums their squares, if
-        its dtype cannot (in float32 from about 1e19 on). Nothing is changed then.
+        From `step`: with `clip_norm`, if the norm of the gradients is not finite; from a rule that sums their squares,
+        if the squares overflow (in float32 from about 1e19 on). Nothing changes then.
 
     References
     ----------
@@ -74,7 +74,7 @@ class Optimizer(Declared, ABC):
         self, learning_rate: float | Schedule, *, clip_norm: float | None = None, clip_value: float | None = None
     ) -> None:
         if clip_norm is not None and clip_value is not None:
-            raise InputError(f"expected clip_norm or clip_value, got both ({clip_norm} and {clip_value}); choose one")
+            raise InputError(f"expected clip_norm or clip_value, got both ({clip_norm} and {clip_value}); pass one")
         self.learning_rate = learning_rate
         self.clip_norm = None if clip_norm is None else as_number("clip_norm", clip_norm, 0, above=True)
         self.clip_value = None if clip_value is None else as_number("clip_value", clip_value, 0, above=True)
@@ -83,7 +83,7 @@ class Optimizer(Declared, ABC):
 
     @property
     def state(self) -> dict[str, State]:
-        """What the rule remembers of each parameter, by its path."""
+        """The arrays of the rule for each parameter, by its path."""
         return self._state
 
     @state.setter
@@ -104,16 +104,16 @@ class Optimizer(Declared, ABC):
 
     @property
     def current_learning_rate(self) -> float:
-        """The rate of the last step, before it that of the first; after an assignment, what the new one gives there."""
+        """The rate of the last step, or of the first one before any step, by the current `learning_rate`."""
         rate = self._learning_rate
         return self._scheduled(rate, max(self.steps - 1, 0)) if isinstance(rate, Schedule) else rate
 
     @quietly
     def step(self, parameters: Mapping[str, Parameter]) -> None:
-        """Change each trainable parameter once, by the gradient it holds; the gradients stay as they are."""
+        """Change each trainable parameter once, by its gradient; the gradients stay as they are."""
         trained = {path: parameter for path, parameter in parameters.items() if parameter.trainable}
         if not trained:
-            got = f"{len(parameters)} frozen ones" if parameters else "a model without any"
+            got = f"{len(parameters)} frozen ones" if parameters else "none"
             raise InputError(f"{self!r}: expected at least one parameter to train, got {got}")
         ours = parameters == {path: stepped() for path, stepped in self._stepped.items()}
         if not ours:
@@ -121,7 +121,7 @@ class Optimizer(Declared, ABC):
         rate = self._learning_rate
         learning_rate = self._scheduled(rate, self.steps) if isinstance(rate, Schedule) else rate
         scale = 1.0 if self.clip_norm is None else _scale(self.clip_norm, trained)
-        # All of them before the first one is changed: a step is taken whole or not at all.
+        # Check all gradients before the first change: a step is taken completely or not at all.
         self._check_gradients(trained, scale)
         if not ours:
             self._stepped |= {path: ref(parameter) for path, parameter in parameters.items()}
@@ -134,16 +134,17 @@ class Optimizer(Declared, ABC):
         vars(self)["steps"] += 1
 
     def check_model(self, parameters: Mapping[str, Parameter]) -> None:
-        """Refuse parameters that are not those of the model that this optimizer serves.
+        """Refuse parameters that do not belong to the model of this optimizer.
 
-        Frozen ones count too, and new ones beside known ones are welcome: a model may be frozen in parts, and grow.
+        Frozen parameters count too, and new parameters beside known ones are allowed, so that a model may be frozen in
+        part, and grow.
 
         Raises
         ------
         InputError
-            If one that it has stepped was another object, or none of them is known.
+            If a path that it has trained is now another parameter, or no path is known.
         ShapeError
-            If what it remembers, of a copy or a file, has other shapes or dtypes.
+            If its state, from a copy or a file, has other shapes or dtypes.
         """
         known = [path for path in parameters if path in self.state]
         foreign = [] if known else list(self.state)
@@ -154,12 +155,12 @@ class Optimizer(Declared, ABC):
             elif stepped() is not parameters[path]:
                 foreign.append(path)
         if foreign:
-            there = f"parameters of another model, at {', '.join(map(repr, foreign[:3]))}"
-            hint = "make a new optimizer for each model, and for each part of a model that is stepped by itself"
-            raise InputError(f"{self!r}: it has taken {self.steps} steps with {there}; {hint}")
+            other = f"parameters of another model, at {', '.join(map(repr, foreign[:3]))}"
+            hint = "make a new optimizer for each model, and for each part of a model that you train separately"
+            raise InputError(f"{self!r}: it has taken {self.steps} steps with {other}; {hint}")
 
     def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
-        """Return `parameter` with the gradient that the rule takes; `scale` is what `clip_norm` multiplies it by."""
+        """Return `parameter` with its clipped gradient; `scale` is the factor by `clip_norm`."""
         if scale < 1.0:
             return parameter.with_grad(scale * parameter.grad)
         if self.clip_value is not None:
@@ -167,31 +168,31 @@ class Optimizer(Declared, ABC):
         return parameter
 
     def _check_gradients(self, trained: Mapping[str, Parameter], scale: float) -> None:
-        """Refuse gradients that the rule cannot take; any will do unless overridden."""
+        """Refuse gradients that the rule cannot use; accepts any gradient unless overridden."""
 
     def init_state(self, parameter: Parameter) -> State:
-        """Return what the rule remembers of `parameter` before the first step: nothing, unless overridden."""
+        """Return the initial arrays of the rule for `parameter`: none, unless overridden."""
         return {}
 
     @abstractmethod
     def update(self, parameter: Parameter, state: State, learning_rate: float) -> None:
-        """Change ``parameter.value`` and the arrays of `state` in place by ``parameter.grad`` (clipped already)."""
+        """Change ``parameter.value`` and the arrays of `state` in place by ``parameter.grad`` (already clipped)."""
 
     def _check_state(self, path: str, parameter: Parameter) -> None:
-        """Refuse a parameter of another shape or dtype than the one that the rule remembers at its place."""
-        fresh, found = (
+        """Refuse a parameter whose shape or dtype does not fit the rule's arrays."""
+        expected, got = (
             {name: f"{np.shape(array)} {np.asarray(array).dtype}" for name, array in state.items()}
             for state in (self.init_state(parameter), self.state[path])
         )
-        if found != fresh:
-            raise ShapeError(f"{self!r}: expected {fresh} at {path!r}, has {found}; make a new one for each model")
+        if got != expected:
+            raise ShapeError(f"{self!r}: expected {expected} at {path!r}, got {got}; make a new one for each model")
 
     @staticmethod
     def _scheduled(schedule: Schedule, step: int) -> float:
         return as_number(f"{type(schedule).__name__}({step})", schedule(step), 0)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy may serve a copy of the model. It shares no dict with this one, also where it is a shallow copy.
+        # A copy may train a copy of the model. It shares no dict with this optimizer, even if it is a shallow copy.
         return vars(self) | {"_state": dict(self.state), "_stepped": {}}
 
     __repr__ = constructor_call
@@ -202,8 +203,8 @@ def check_gradients(parameters: Mapping[str, Parameter]) -> None:
     """Refuse gradients with NaN or infinity, naming the parameter and the first bad entry."""
     for path, parameter in parameters.items():
         gradient = parameter.grad.ravel(order="K")
-        # BLAS has the sum of squares in half the time of a sum (5 us for 30,720 numbers). It may overflow too: then
-        # each entry is looked at. The method is 0.5 us quicker than np.dot.
+        # BLAS computes the sum of squares in half the time of a sum (5 us for 30,720 numbers). If it overflows, each
+        # entry is checked. The method is 0.5 us faster than np.dot.
         if not math.isfinite(gradient.dot(gradient)):
             check_finite(f"the gradient of {path}", parameter.grad)
 
@@ -223,5 +224,5 @@ def _scale(clip_norm: float, parameters: Mapping[str, Parameter]) -> float:
     length = norm(parameter.grad for parameter in parameters.values())
     if not math.isfinite(length):
         check_gradients(parameters)
-        raise NonFiniteError(f"clip_norm: expected gradients of a finite length, got {length}")
+        raise NonFiniteError(f"clip_norm: expected gradients with a finite norm, got {length}")
     return clip_norm / (length + 1e-6)

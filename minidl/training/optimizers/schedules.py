@@ -27,13 +27,13 @@ __all__ = [
 
 
 class Schedule(Declared, ABC):
-    """A learning rate for each step: a pure function, so that resuming needs nothing but the step.
+    """A learning rate for each step: a pure function of the step, so a resumed run needs no other state.
 
-    A subclass writes `__call__`. Steps are those of the optimizer, counted from 0; what a library that counts epochs
-    calls 30 is ``30 * steps_per_epoch`` here. Hand a schedule to an optimizer in place of a number. `Trainer.fit` warns
-    of a run that goes on after `ends_after`, or is over before `warmup_ends_after` (a fit of
-    one epoch aside, which others may follow), and refuses a schedule that gives another rate when it is asked again. If
-    the last rate is meant for the rest, a subclass says ``ends_after = None``.
+    A subclass defines `__call__`. Steps are those of the optimizer, counted from 0; epoch 30 of a library that counts
+    epochs is step ``30 * steps_per_epoch`` here. Pass a schedule to an optimizer in place of a number. `Trainer.fit`
+    warns if a run continues after `ends_after` or ends before `warmup_ends_after` (except a fit of one epoch, since
+    others may follow), and refuses a schedule that returns different rates for the same step. If the last rate is
+    intended for all later steps, set ``ends_after = None`` in the subclass.
 
     Examples
     --------
@@ -50,19 +50,19 @@ class Schedule(Declared, ABC):
 
     @property
     def ends_after(self) -> int | None:
-        """After how many steps only its last, low rate is left; None if there is no such number."""
+        """The number of steps after which only its last, low rate is left; None if there is no such number."""
         return None
 
     @property
     def warmup_ends_after(self) -> int:
-        """After how many steps the rate is as high as it is to become; 0 without a warm-up."""
+        """The number of steps until the rate is highest; 0 without a warm-up."""
         return 0
 
     __repr__ = constructor_call
 
 
 class ConstantRate(Schedule):
-    """``rate``, whatever the step."""
+    """``rate`` at every step."""
 
     def __init__(self, rate: float) -> None:
         self.rate = as_number("rate", rate, 0, above=True)
@@ -72,7 +72,7 @@ class ConstantRate(Schedule):
 
 
 class _Decay(Schedule):
-    """``initial * factor**exponent``, or a refusal of the step at which a growing rate is past all floats."""
+    """``initial * factor**exponent``; a rate that is too large for a float raises."""
 
     def __init__(self, initial: float, factor: float, every: int) -> None:
         self.initial = as_number("initial", initial, 0, above=True)
@@ -85,17 +85,17 @@ class _Decay(Schedule):
         except OverflowError:
             rate = math.inf
         if rate == math.inf:
-            raise InputError(f"{self!r}: step {step}: expected a finite rate, got an overflow; take a smaller factor")
+            raise InputError(f"{self!r}: step {step}: expected a finite rate, got an overflow; choose a smaller factor")
         return rate
 
     @property
     def ends_after(self) -> int | None:
-        """After how many steps the rate is below a millionth of `initial`; None if it does not fall."""
+        """The number of steps until the rate is below a millionth of `initial`; None if it does not fall."""
         return math.ceil(self.every * math.log(1e-6) / math.log(self.factor)) if self.factor < 1.0 else None
 
 
 class StepDecay(_Decay):
-    """``initial * factor**(step // every)``: a staircase.
+    """``initial * factor**(step // every)``: the rate falls once every `every` steps.
 
     Examples
     --------
@@ -109,17 +109,17 @@ class StepDecay(_Decay):
 
 
 class PiecewiseConstant(Schedule):
-    """``rates[i]`` from step ``boundaries[i - 1]`` on, before step ``boundaries[i]``.
+    """``rates[i]`` from step ``boundaries[i - 1]`` on, until before step ``boundaries[i]``.
 
-    So does PyTorch's ``MultiStepLR``. Keras's ``PiecewiseConstantDecay`` changes the rate one step later: its boundary
-    10 is 11 here.
+    PyTorch's ``MultiStepLR`` does the same. Keras's ``PiecewiseConstantDecay`` changes the rate one step later: its
+    boundary 10 is 11 here.
 
     Parameters
     ----------
     boundaries : sequence of int
-        Increasing, the first at least 1.
+        Increasing steps, the first at least 1.
     rates : sequence of float
-        One more than boundaries.
+        One rate more than there are boundaries.
 
     Examples
     --------
@@ -136,24 +136,24 @@ class PiecewiseConstant(Schedule):
         if sorted(set(self.boundaries)) != self.boundaries:
             raise InputError(f"boundaries: expected increasing steps, got {self.boundaries}")
         if len(self.rates) != len(self.boundaries) + 1:
-            raise InputError(f"rates: expected one more than the {len(self.boundaries)} boundaries, got {self.rates}")
+            raise InputError(f"rates: expected {len(self.boundaries) + 1}, one more than boundaries, got {self.rates}")
 
     def __call__(self, step: int) -> float:
         return self.rates[bisect_right(self.boundaries, step)]
 
     @property
     def ends_after(self) -> int | None:
-        """The last boundary, if the rate is 0 from there on; else None."""
+        """The last boundary, if the rate is 0 after it; else None."""
         return self.boundaries[-1] if self.boundaries and self.rates[-1] == 0.0 else None
 
     @property
     def falls(self) -> bool:
-        """Whether the rate falls at every boundary, of which there is at least one."""
+        """Whether there is a boundary, and the rate falls at every boundary."""
         return len(self.rates) > 1 and all(after < before for before, after in pairwise(self.rates))
 
 
 class ExponentialDecay(_Decay):
-    """``initial * factor**(step / every)``: as `StepDecay`, without the stairs."""
+    """``initial * factor**(step / every)``: like `StepDecay`, but the rate falls at every step."""
 
     def __init__(self, initial: float, factor: float, every: int = 1) -> None:
         super().__init__(initial, factor, every)
@@ -167,8 +167,8 @@ class InverseTimeDecay(Schedule):
 
     References
     ----------
-    Robbins and Monro, "A stochastic approximation method", Ann. Math. Statist. 22, 1951: rates like 1/t sum up to
-    infinity, their squares do not, and the noise of the gradients averages out.
+    Robbins and Monro, "A stochastic approximation method", Ann. Math. Statist. 22, 1951: rates like 1/t have an
+    infinite sum, but a finite sum of squares, so the noise of the gradients averages out.
     """
 
     def __init__(self, initial: float, decay: float, every: int = 1) -> None:
@@ -181,7 +181,7 @@ class InverseTimeDecay(Schedule):
 
 
 class CosineAnnealing(Schedule):
-    """Half a cosine from `initial` at step 0 down to `minimum` at step `steps`, and `minimum` from there on.
+    """Half a cosine from `initial` at step 0 down to `minimum` at step `steps`, then `minimum`.
 
     ``minimum + (initial - minimum) / 2 * (1 + cos(pi * step / steps))``
 
@@ -205,14 +205,14 @@ class CosineAnnealing(Schedule):
 
 
 class CosineAnnealingWarmRestarts(Schedule):
-    """`CosineAnnealing` again and again (SGDR): at the end of a cycle the rate jumps back to `initial`.
+    """Repeated `CosineAnnealing` (SGDR): at the end of a cycle the rate jumps back to `initial`.
 
     Parameters
     ----------
     initial, minimum : float
-        Where each cycle begins, and what it falls towards.
+        The first rate of each cycle, and the rate that it approaches.
     cycle : int
-        Steps of the first cycle.
+        The number of steps of the first cycle.
     growth : int
         Factor by which each cycle is longer than the last.
 
@@ -247,16 +247,16 @@ class CosineAnnealingWarmRestarts(Schedule):
 class LinearWarmup(Schedule):
     """A straight line from `start` up to the first rate of another schedule, which begins after `steps` steps.
 
-    Large rates can throw a fresh network off; a short warmup lets it settle first.
+    Large rates can make a new network diverge; a short warm-up prevents that.
 
     Parameters
     ----------
     schedule : Schedule or float
-        What follows; its own step 0 is step `steps` here.
+        The schedule after the warm-up; its step 0 is step `steps` here.
     steps : int
-        Length of the warmup.
+        The number of steps of the warm-up.
     start : float
-        The rate of step 0.
+        The rate at step 0.
 
     References
     ----------
@@ -281,26 +281,27 @@ class LinearWarmup(Schedule):
 
     @property
     def ends_after(self) -> int | None:
-        """When the other schedule ends, which begins after the warm-up."""
+        """The end of the other schedule, counted from the beginning of the warm-up."""
         return None if (end := self.schedule.ends_after) is None else self.steps + end
 
     @property
     def warmup_ends_after(self) -> int:
-        """`steps`, and the warm-up of the other schedule, if it has one."""
+        """`steps`, plus the warm-up of the other schedule."""
         return self.steps + self.schedule.warmup_ends_after
 
 
 class TriangularCycle(Schedule):
-    """Straight up from `minimum` to `maximum` in `half_cycle` steps, straight down in as many, and again.
+    """A straight line from `minimum` to `maximum` in `half_cycle` steps, back in the same number of steps, repeated.
 
-    On the way up in cycle l (from 0), ``minimum + (step - 2 * l * half_cycle) / half_cycle * (maximum - minimum)``.
+    While the rate rises in cycle l (from 0), ``minimum + (step - 2 * l * half_cycle) / half_cycle * (maximum -
+    minimum)``.
 
     Parameters
     ----------
     minimum, maximum : float
         The bounds, often written eta_min and eta_max.
     half_cycle : int
-        Steps of one way, often written n_s; 2 to 10 epochs of them are usual.
+        The number of steps up or down, often written n_s; the steps of 2 to 10 epochs are usual.
 
     References
     ----------
@@ -325,28 +326,28 @@ class TriangularCycle(Schedule):
 
     @property
     def warmup_ends_after(self) -> int:
-        """`half_cycle`: the first way up."""
+        """`half_cycle`: the steps of the first rise."""
         return self.half_cycle
 
 
 class OneCycle(Schedule):
-    """Half a cosine up to `maximum`, and half a cosine down to next to nothing at the last step.
+    """Half a cosine up to `maximum`, and half a cosine down to almost 0 at the last step.
 
     Parameters
     ----------
     maximum : float
         The highest rate.
     steps : int
-        All steps of the training; the last rate holds from there on.
+        The number of steps of the whole training; any later step has the last rate.
     rise : float
-        The share of `steps` on the way up, in [0, 1); the peak is at step ``rise * steps - 1``.
+        The fraction of `steps` in which the rate rises, in [0, 1); the peak is at step ``rise * steps - 1``.
     start_divisor, end_divisor : float
-        The first rate is ``maximum / start_divisor``, the last one is the first one divided by `end_divisor`.
+        The first rate is ``maximum / start_divisor``; the last rate is the first one divided by `end_divisor`.
 
     References
     ----------
     Smith and Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2018. The
-    two phases and the defaults are those of PyTorch's ``OneCycleLR``, but the momentum stays as it is: `maximum`,
+    two phases and the defaults are those of PyTorch's ``OneCycleLR``, but the momentum does not change: `maximum`,
     `rise`, `start_divisor` and `end_divisor` are its max_lr, pct_start, div_factor and final_div_factor.
     """
 
@@ -373,17 +374,17 @@ class OneCycle(Schedule):
 
     @property
     def warmup_ends_after(self) -> int:
-        """The steps on the way up."""
+        """The number of steps in which the rate rises."""
         return math.floor(self.rise * self.steps)
 
 
 def _as_floor(minimum: float, initial: float) -> float:
     floor = as_number("minimum", minimum, 0)
     if floor > initial:
-        raise InputError(f"minimum: expected at most initial, which is {initial:g}, got {minimum}")
+        raise InputError(f"minimum: expected at most initial ({initial:g}), got {minimum}")
     return floor
 
 
 def _cosine(start: float, end: float, share: float) -> float:
-    """Return the point at `share` of the way down half a cosine from `start` to `end`."""
+    """Return the value of half a cosine from `start` to `end` after the fraction `share` of its length."""
     return end + (start - end) / 2.0 * (1.0 + math.cos(math.pi * share))

@@ -22,7 +22,7 @@ class SGD(Optimizer):
     ----------
     learning_rate : float or Schedule
     momentum : float
-        In [0, 1). The velocity comes to ``1 / (1 - momentum)`` times a steady gradient.
+        In [0, 1). With a constant gradient, the velocity approaches ``1 / (1 - momentum)`` times the gradient.
     nesterov : bool
         Needs a momentum.
     clip_norm, clip_value : float, optional
@@ -31,8 +31,8 @@ class SGD(Optimizer):
     References
     ----------
     Robbins and Monro, "A stochastic approximation method", Ann. Math. Statist. 22, 1951. Sutskever, Martens, Dahl and
-    Hinton, "On the importance of initialization and momentum in deep learning", ICML 2013; the rate stands before the
-    velocity as in PyTorch, so that a new rate counts at once.
+    Hinton, "On the importance of initialization and momentum in deep learning", ICML 2013; the rate multiplies the
+    velocity, as in PyTorch, so a new rate takes effect at once.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SGD(Optimizer):
             raise InputError(f"nesterov: expected True or False, got {nesterov!r:.80}")
         self.nesterov = bool(nesterov)
         if nesterov and not self.momentum:
-            raise InputError("nesterov: expected a momentum > 0 with it, got 0; pass momentum=0.9")
+            raise InputError("nesterov: expected momentum > 0, got 0; pass momentum=0.9 too")
 
     def init_state(self, parameter: Parameter) -> State:
         return {"velocity": np.zeros_like(parameter.value)} if self.momentum else {}
