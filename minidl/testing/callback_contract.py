@@ -52,11 +52,11 @@ def check_callback_contract(make: Callable[[], Callback]) -> None:
 class CallbackContract(Contract):
     _kind = Callback
 
-    def survives_a_fit_without_validation_metrics_or_epochs(self) -> None:
+    def works_without_validation_metrics_or_epochs(self) -> None:
         for epochs in (2, 0):
             _fit(_trainer(self._make()), validation=None, train_metrics=False, epochs=epochs)
 
-    def forgets_the_run_before(self) -> None:
+    def resets_state_for_each_run(self) -> None:
         used, new = self._make(), self._make()
         _fit(_trainer(used), epochs=3)
         for callback in (used, new):
@@ -66,7 +66,7 @@ class CallbackContract(Contract):
             message = f"{name}: expected {expected!r:.80} after a second run, as in a new callback, got {got!r:.80}"
             require(_equal(got, expected), f"{message}; reset all saved_attributes in on_train_begin")
 
-    def goes_on_from_a_checkpoint(self) -> None:
+    def continues_from_a_checkpoint(self) -> None:
         whole, again, begun, resumed = (self._make() for _ in range(4))
         with TemporaryDirectory() as folder:
 

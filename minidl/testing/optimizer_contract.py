@@ -63,7 +63,7 @@ class OptimizerContract(Contract):
         nearer = np.abs(weight.value) < np.abs(start)
         require(nearer.all(), f"expected three steps to move {start} towards the minimum at 0, got {weight.value}")
 
-    def goes_by_the_learning_rate(self) -> None:
+    def uses_the_learning_rate(self) -> None:
         optimizer = self._make()
         optimizer.learning_rate = 2.0 * optimizer.current_learning_rate
         twice, once = (_walk(o, _weight(), steps=(0,)) for o in (optimizer, self._make()))
@@ -76,7 +76,7 @@ class OptimizerContract(Contract):
         require(weight.value is memory, "expected the same array in parameter.value after a step")
         require(not np.array_equal(memory, before), "a step with a nonzero gradient changed nothing")
 
-    def remembers_by_path(self) -> None:
+    def keeps_state_by_path(self) -> None:
         together, alone = self._make(), self._make()
         # Clipping by norm depends on all gradients together, so it is turned off here.
         together.clip_norm = alone.clip_norm = None
@@ -98,7 +98,7 @@ class OptimizerContract(Contract):
         _walk(self._make(), weight, steps=(0,))
         require_equal("the gradient after a step", weight.grad, _gradient(0, 0))
 
-    def remembers_in_place(self) -> None:
+    def changes_state_in_place(self) -> None:
         optimizer, weight = self._make(), _weight()
         _walk(optimizer, weight, steps=(0,))
         before = dict(optimizer.state["0.weight"])
@@ -112,7 +112,7 @@ class OptimizerContract(Contract):
         for name, array in {"the weight": weight.value, **optimizer.state["0.weight"]}.items():
             require(np.isfinite(array).all(), f"{name}: a gradient of 0 gives NaN or infinity; add an epsilon")
 
-    def goes_on_from_its_state(self) -> None:
+    def continues_from_its_state(self) -> None:
         optimizer, resumed, weight = self._make(), self._make(), _weight()
         _walk(optimizer, weight, steps=(0, 1))
         twin = Parameter(weight.value, dtype=np.float64)
@@ -191,7 +191,7 @@ class ScheduleContract(Contract):
         super().__init__(make)
         self._steps = range(as_count("steps", steps))
 
-    def rates_are_finite_numbers_from_zero_up(self) -> None:
+    def rates_are_finite_and_not_negative(self) -> None:
         for step, rate in enumerate(map(self._make(), self._steps)):
             fits = is_number(rate) and 0.0 <= rate < math.inf
             require(fits, f"expected a finite number >= 0 as the rate of step {step}, got {rate!r:.80}")

@@ -68,9 +68,9 @@ def contract_report(make: Callable[[], Any], *arguments: Any) -> ContractReport:
     --------
     >>> from minidl import SGD, ConstantRate
     >>> contract_report(lambda: ConstantRate(0.1))
-    rule                                   status  reason
-    rates_are_finite_numbers_from_zero_up  passed
-    same_step_same_rate                    passed
+    rule                               status  reason
+    rates_are_finite_and_not_negative  passed
+    same_step_same_rate                passed
     """
     contract, report = _contract_of((make, *arguments)), ContractReport()
     for rule in contract._rules():

@@ -245,9 +245,9 @@ BREACHES = {
     DoubleState: "keeps_the_dtype",
     Thaws: "leaves_frozen_parameters_alone",
     ScalesGradient: "leaves_gradients_alone",
-    SharedState: "remembers_by_path",
-    Lazy: "remembers_by_path",
-    NewState: "remembers_in_place",
+    SharedState: "keeps_state_by_path",
+    Lazy: "keeps_state_by_path",
+    NewState: "changes_state_in_place",
     Faithless: "refuses_another_model",
 }
 """For each class that breaks the contract of `Optimizer` the rule that it breaks."""
