@@ -402,7 +402,7 @@ FOUND = [
     ((WantsValidation,), "works_without_validation_metrics_or_epochs", ""),
     ((HidesErrors,), "works_without_validation_metrics_or_epochs", ""),
     ((OnlyOnce,), "resets_state_for_each_run", "used before"),
-    ((Remembers,), "resets_state_for_each_run", "let on_train_begin set"),
+    ((Remembers,), "resets_state_for_each_run", "reset all saved_attributes in on_train_begin"),
     ((SavesASet,), "continues_from_a_checkpoint", "seen: .*got set; convert it"),
     ((NamesNothing,), "resets_state_for_each_run", "no attribute 'counts'"),
     ((NamesLater,), "continues_from_a_checkpoint", "none named count"),

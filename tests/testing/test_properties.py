@@ -260,7 +260,7 @@ def test_the_line_that_checks_again_runs(cls, features):
     ("call", "argument"),
     [
         (lambda: given_layer_cases(Scale(5)), "make"),
-        (lambda: given_layer_cases(lambda features: 3)(check)(), "what make returns"),
+        (lambda: given_layer_cases(lambda features: 3)(check)(), "its result"),
         (lambda: given_layer_cases(Scale, features=2.5)(check)(), "features"),
         (lambda: given_layer_cases(Scale, features=0)(check)(), "features"),
         (lambda: given_layer_cases(Scale, rows="all")(check)(), "rows"),
@@ -340,7 +340,7 @@ def test_a_failure_of_the_machine_is_a_program_that_can_be_pasted():
         run_state_machine_as_test(machine, settings=few)
     notes = caught.value.__notes__
     # Where CI is set, Hypothesis adds a note on how to reproduce the example.
-    (program,) = (note.partition(":\n")[2] for note in notes if note.startswith("the same without the machine"))
+    (program,) = (note.partition(":\n")[2] for note in notes if note.startswith("the same steps without the machine"))
     names = {"np": np, "SecondCall": SecondCall}
     exec(program, names)
     assert names["layer"].calls == 2
@@ -359,5 +359,5 @@ def test_the_machine_names_what_it_cannot_take():
 
     machine = layer_machine(lambda: Noise(3), 3)
     once = settings(machine.TestCase.settings, phases=[Phase.generate], report_multiple_bugs=False)
-    with pytest.raises(testing.ContractError, match="takes no layer that draws"):
+    with pytest.raises(testing.ContractError, match="must not draw random numbers"):
         run_state_machine_as_test(machine, settings=once)

@@ -195,7 +195,7 @@ def test_it_is_resumed_in_the_middle_of_an_epoch(tmp_path, step, n, drop_last, a
     assert resumed.step == whole.step == 9
     for name, array in whole.model.weights().items():
         assert array.tobytes() == resumed.model.weights()[name].tobytes()
-    with pytest.raises(dl.CheckpointError, match=f"drop_last was {drop_last!r} and is False"):
+    with pytest.raises(dl.CheckpointError, match=f"drop_last was {drop_last!r}, now False"):
         run(resume_from=tmp_path, drop_last=False)
 
 
@@ -282,7 +282,7 @@ def returning(metrics):
         (returning({"f1": np.ones(3)}), r"metrics: expected a number for 'f1', got array"),
         (returning({"f1": [0.5, 0.5]}), r"expected a number for 'f1', got \[0.5"),
         (returning({"f1": "0.5"}), "expected a number for 'f1', got '0.5'"),
-        (returning(None), r"metrics: expected what it returns to be a Mapping, got None"),
+        (returning(None), r"metrics: expected its result to be a Mapping, got None"),
         (returning({"loss": 1.0}), "a column 'loss' of its own; choose another name"),
         (returning({"seconds": 1.0}), "a column 'seconds' of its own"),
         (returning({"a\nb": 1.0}), "expected a column name of printable text"),

@@ -80,8 +80,8 @@ def test_what_is_said_of_corners(columns: dict[str, list[float]], words: str) ->
         ({"cost": [2.5]}, "The training cost after the only epoch was 2.500."),
         ({"seconds": [1.0, 2.0]}, ""),
         ({"val_loss": [2.0]}, ""),
-        ({"cost": [math.nan, math.inf]}, "There is no finite training cost for any epoch."),
-        ({"cost": [1.0, math.nan]}, "There is no finite training cost for 1 of 2 epochs, the first being epoch 2."),
+        ({"cost": [math.nan, math.inf]}, "The training cost is not finite in any epoch."),
+        ({"cost": [1.0, math.nan]}, "The training cost is not finite in 1 of 2 epochs, first in epoch 2."),
     ],
 )
 def test_what_is_said_of_little(columns: dict[str, list[float]], text: str) -> None:
@@ -92,10 +92,10 @@ def test_what_is_not_finite_is_told_and_not_compared() -> None:
     nan, inf = math.nan, math.inf
     text = run(cost=[2.0, nan, 3.0, 4.0, inf], loss=[2.0, nan, 3.0, 4.0, inf], val_loss=[1.0, 2.0, nan, 3.0, nan])
     assert text == (
-        "There is no finite training cost for 2 of 5 epochs, the first being epoch 2. "
+        "The training cost is not finite in 2 of 5 epochs, first in epoch 2. "
         "Elsewhere it was spiky: it rose in 1 of 1 step from one epoch to the next, most in epoch 4, by 33.3 % "
         "(from 3.000 to 4.000). "
-        "At the end there is no finite training loss. "
+        "At the end the training loss is not finite. "
         "The validation loss was lowest after epoch 1 (1.000)."
     )
 

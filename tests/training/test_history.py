@@ -119,14 +119,14 @@ DAMAGED = {
     "json": [
         *((content, "expected rows in JSON") for content in (b"", b'[{"epoch": 1}', b"[" * 100_000)),
         (b'{"epoch": 1}', "expected a list of rows, got dict"),
-        (b'[{"epoch": 1}, 3]', "row 2: expected a row of named numbers, got 3"),
+        (b'[{"epoch": 1}, 3]', "row 2: expected an object {column: number}, got 3"),
         (b'[{"epoch": 1}, {"loss": [1]}]', "row 2: .*'loss'"),
     ],
     "jsonl": [
         (b'{"epoch": 1}\n{"epoch": 2, "lo', "row 2: expected rows in JSON"),
         (b'{"epoch": 1}\n\n{"epoch": 2}\n', "row 2: expected rows in JSON"),
         (b"[" * 100_000, "row 1: expected rows in JSON"),
-        (b'{"epoch": 1}\n3\n', "row 2: expected a row of named numbers, got 3"),
+        (b'{"epoch": 1}\n3\n', "row 2: expected an object {column: number}, got 3"),
         (b'{"epoch": 1, "loss": null}\n', "row 1: .*'loss'"),
         (b'{"epoch": 1, "loss": 1%s}\n' % (400 * b"0"), "row 1: .*'loss' that a float can hold"),
     ],
@@ -190,9 +190,9 @@ def test_a_notebook_shows_a_table() -> None:
 def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
     html = History({"loss": float(i)} for i in range(1, 101))._repr_html_()
     assert [row[0] for row in Page(html).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
-    assert "100 epochs; those from 11 to 90 are left out" in html.partition("</table>")[2]
+    assert "100 epochs; epochs 11 to 90 are not shown" in html.partition("</table>")[2]
     assert html.count('class="number"') == 2 * 22
-    assert "left out" not in History({"loss": 1.0} for _ in range(20))._repr_html_()
+    assert "not shown" not in History({"loss": 1.0} for _ in range(20))._repr_html_()
 
 
 BETTER = {"loss auto": False, "val_accuracy auto": True, "accuracy_at_5 auto": False, "loss max": True}

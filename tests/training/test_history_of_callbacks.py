@@ -119,7 +119,7 @@ def test_a_number_is_in_a_checkpoint_that_its_own_callback_saves(tmp_path):
 
 LAST = adding(late=1)
 LAST.runs_last = True
-STAYS = "in the logs to stay as it is; give yours another name"
+STAYS = "in the logs to stay as it is; choose another name"
 CHANGES = {
     "text": (adding(own="0.5"), "LambdaCallback.on_epoch_end: expected a number for 'own', got '0.5'"),
     "array": (adding(own=np.ones(2)), "expected a number for 'own', got array"),
@@ -129,7 +129,7 @@ CHANGES = {
     "same key": (Measures(*range(9), name="seconds"), rf"^Measures.on_epoch_end: expected 'seconds' {STAYS}"),
     "removed": (dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.pop("cost")), f"'cost' {STAYS}"),
     "cleared": (dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.clear()), f"'epoch' {STAYS}"),
-    "last": (LAST, r"^LambdaCallback.on_epoch_end: 'late' in the logs is too late for others; set runs_last = False"),
+    "last": (LAST, r"^LambdaCallback.on_epoch_end: 'late' in the logs is too late for other callbacks; set runs_last = False"),
     **{
         moment: (adding(moment, own=1.0), rf"LambdaCallback.{moment}: 'own' in the logs would be lost; .* on_epoch_end")
         for moment in ("on_train_begin", "on_epoch_begin", "on_batch_begin", "on_batch_end")

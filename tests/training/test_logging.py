@@ -58,7 +58,7 @@ def test_killed_anywhere_and_resumed_there_is_one_row_an_epoch(tmp_path, kind, e
         done = step // STEPS if moment == "epoch" else (step - 1) // STEPS
         assert not done or read(path)["epoch"] == list(range(1, done + 1))
         new = before and not saved_steps(saves)  # nothing to go on from
-        told = pytest.warns(UserWarning, match=rf"is of another run; it is kept as log-{step}-1")
+        told = pytest.warns(UserWarning, match=rf"is of another run; it was renamed to log-{step}-1")
         with told if new else nullcontext():
             trainer = logged(path, *usual, epochs=4, resume_from=saves)
         assert [kept.read_bytes() for kept in tmp_path.glob(f"log-{step}-*")] == ([before] if new else [])
@@ -99,7 +99,7 @@ def test_resumed_in_the_middle_of_the_first_epoch_what_is_of_another_run_is_kept
     else:
         run(seed=9)
     before = path.read_bytes()
-    with pytest.warns(UserWarning, match="is of another run; it is kept as log-1"):
+    with pytest.warns(UserWarning, match="is of another run; it was renamed to log-1"):
         history = run(dl.Checkpoint(saves, None, 2), resume_from=saves)
     assert (tmp_path / f"log-1.{kind}").read_bytes() == before
     assert read(path) == history
@@ -107,9 +107,9 @@ def test_resumed_in_the_middle_of_the_first_epoch_what_is_of_another_run_is_kept
 
 CONTENTS = {
     "another run": (b"epoch,loss\n1,2.5\n", b'{"epoch": 1, "loss": 2.5}\n', "is of another run"),
-    "something else": (b"a letter", b"a letter", "is no history of this kind"),
-    "a torn line": (b"epoch,loss\n1,2.5\n2", b'{"epoch": 1, "lo', "is no history of this kind"),
-    "no text": (b"\xff\xfe\x00", b"\xff\xfe\x00", "is no history of this kind"),
+    "something else": (b"a letter", b"a letter", "is not a history in this format"),
+    "a torn line": (b"epoch,loss\n1,2.5\n2", b'{"epoch": 1, "lo', "is not a history in this format"),
+    "no text": (b"\xff\xfe\x00", b"\xff\xfe\x00", "is not a history in this format"),
     "no rows": (b"epoch\n", b"", None),
 }
 
@@ -121,7 +121,7 @@ def test_what_is_there_already_is_kept_beside(tmp_path, kind, content):
     there = as_csv if kind == "csv" else as_jsonl
     path.write_bytes(there)
     (tmp_path / f"log-1.{kind}").write_bytes(b"an older one")
-    told = rf"log\.{kind} {reason}.*; it is kept as log-2\.{kind}"
+    told = rf"log\.{kind} {reason}.*; it was renamed to log-2\.{kind}"
     with pytest.warns(UserWarning, match=told) if reason else nullcontext():
         trainer = logged(path, epochs=2)
     assert (tmp_path / f"log-1.{kind}").read_bytes() == b"an older one"
@@ -148,7 +148,7 @@ def test_going_back_to_an_older_checkpoint_keeps_the_later_rows(tmp_path):
     path, saves = tmp_path / "log.csv", tmp_path / "run"
     logged(path, dl.Checkpoint(saves))
     before = path.read_bytes()
-    with pytest.warns(UserWarning, match=r"goes further than the checkpoint .*log-1\.csv"):
+    with pytest.warns(UserWarning, match=r"more epochs than the checkpoint .*log-1\.csv"):
         trainer = logged(path, resume_from=checkpoint_path(saves, STEPS))
     assert (tmp_path / "log-1.csv").read_bytes() == before
     assert read(path) == trainer.history

@@ -66,7 +66,7 @@ def test_what_is_clipped_is_counted_and_the_norm_is_that_before():
     assert re.fullmatch(r"epoch 1: total gradient norm [\d.]+, 100% of the steps clipped", last)
     fit(plain(some, clip_norm=float(np.median(norms))), {}, 4)
     assert 0 < np.mean(some.clipped) < 1
-    assert str(dl.GradientMonitor()) == "GradientMonitor(): no epoch yet"
+    assert str(dl.GradientMonitor()) == "GradientMonitor(): no finished epoch yet"
 
 
 def test_it_changes_nothing_and_a_parameter_that_is_trained_later_has_columns_of_full_length():
@@ -157,12 +157,12 @@ def test_the_parts_of_an_epoch_are_told_apart(clock):
     assert timer.seconds == {"steps": [3, 3], "between": [14, 14], "measuring": [107, 107], "callbacks": [300, 300]}
     assert timer.rows_per_second == pytest.approx([40 / 17, 40 / 17])
     assert str(timer).splitlines() == [
-        "part       seconds  an epoch  share",
+        "part       seconds  per epoch  share",
         "steps        6.000    3.0000     1%",
         "between     28.000   14.0000     3%",
         "measuring  214.000  107.0000    25%",
         "callbacks  600.000  300.0000    71%",
-        "2 epochs, 2.35 rows a second",
+        "2 epochs, 2.35 rows per second",
     ]
 
 

@@ -98,7 +98,7 @@ def test_parts_of_a_model_that_are_stepped_in_turn_need_an_optimizer_each():
     model.compute_gradients(images().x, images().y)
     parts = [{path: p for path, p in model.parameters.items() if path.startswith(part)} for part in "13"]
     optimizer.step(parts[0])
-    with pytest.raises(dl.InputError, match="and for each part of a model that is stepped by itself"):
+    with pytest.raises(dl.InputError, match="and for each part of a model that you train separately"):
         optimizer.step(parts[1])
     assert optimizer.steps == 1
     optimizer.step(model.parameters)

@@ -103,11 +103,11 @@ def a_second_model_of_a(copied):
         (lambda: a_second_model_of_a(lambda made: pickle.loads(pickle.dumps(made))), "by another Model", 1),
         (lambda: a_second_model_of_a(lambda made: made.astype(np.float64)), "by another Model", 1),
         (optimizers, "by another optimizer", 1),
-        (lambda: folds_of_one_model(True), "rows that are validation rows now", 2),
-        (folds_of_one_trainer, "rows that are validation rows now", 2),
-        (large_folds, "rows that are validation rows now", 1),
-        (lambda: folds_of_one_model(False), "some are left out now, as in cross-validation", 2),
-        (bootstraps, "some are left out now", 1),
+        (lambda: folds_of_one_model(True), "rows that are now validation rows", 2),
+        (folds_of_one_trainer, "rows that are now validation rows", 2),
+        (large_folds, "rows that are now validation rows", 1),
+        (lambda: folds_of_one_model(False), "some are now left out, as in cross-validation", 2),
+        (bootstraps, "some are now left out", 1),
     ],
 )
 def test_a_loop_that_goes_on_with_trained_weights_warns(program, words, times):
@@ -209,7 +209,7 @@ def test_who_means_it_hears_nothing(program, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     ("verbose", "said"),
-    [("0", ""), ("1", "Trainer.fit: training goes on from weights that were trained for 5 epochs before\n")],
+    [("0", ""), ("1", "Trainer.fit: training continues from weights that were trained for 5 epochs before\n")],
 )
 def test_a_new_trainer_of_a_trained_model_says_so(verbose, said, capsys, monkeypatch):
     monkeypatch.setenv("MINIDL_VERBOSE", verbose)

@@ -26,7 +26,7 @@ def assert_weights(trainer, expected):
 # ---- EarlyStopping
 
 
-BACK = "(its weights are back)"
+BACK = "(weights restored)"
 NEVER = "quality was never a finite number, stopped after epoch"
 
 
@@ -219,7 +219,7 @@ MONITORING = [*FOLLOWING, lambda name, **options: dl.Checkpoint("checkpoints", m
 @pytest.mark.parametrize("make", MONITORING)
 @pytest.mark.parametrize("name", ["epoch", "learning_rate", "seconds"])
 def test_a_column_that_measures_no_quality_is_refused(make, name):
-    with pytest.raises(dl.InputError, match=f"monitor: '{name}' measures no quality"):
+    with pytest.raises(dl.InputError, match=f"monitor: '{name}' does not measure quality"):
         make(name)
 
 
@@ -229,7 +229,7 @@ def test_a_column_that_measures_no_quality_is_refused(make, name):
     [("val_loss", "max"), ("cost", "max"), ("val_mean_error", "max"), ("val_accuracy", "min"), ("val_f1", "min")],
 )
 def test_a_mode_that_looks_for_the_worst_value_warns(make, name, mode):
-    with pytest.warns(UserWarning, match=f"mode='{mode}' looks for the worst '{name}'; leave mode out") as met:
+    with pytest.warns(UserWarning, match=f"mode='{mode}' picks the worst '{name}'; leave mode out") as met:
         make(name, mode=mode)
     assert [w.filename for w in met] == [__file__]
     for right in ("auto", {"min": "max", "max": "min"}[mode]):

@@ -208,14 +208,14 @@ def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
         assert re.search(f"{path.name}: .*{third.name}", str(warning.message))
     assert everything(trainer) == undisturbed(usual_run)
     third.write_bytes(third.read_bytes() + b"0")
-    with pytest.raises(dl.CheckpointError, match="no checkpoint in it is whole"):
+    with pytest.raises(dl.CheckpointError, match="all its checkpoints are damaged"):
         trained(dl.Checkpoint(tmp_path), resume_from=tmp_path)
     assert checkpoint_paths(tmp_path) == [newest, second, third]
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     usual_run()[0].model.save_weights(tmp_path / "weights.safetensors")
-    for name, words in [("none.safetensors", "No such file"), ("weights.safetensors", "got weights alone")]:
+    for name, words in [("none.safetensors", "No such file"), ("weights.safetensors", "got only weights")]:
         with pytest.raises(dl.CheckpointError, match=words):
             trained(resume_from=str(tmp_path / name))
 
@@ -249,19 +249,19 @@ def other(callbacks=(), rng=3, optimizer=None, **parts):
 
 # For each refusal what another trainer has, and what another `fit` gets.
 OTHERS = {
-    "batch_size was 16 and is 8": ({}, {"batch_size": 8}),
-    "validation was .* and is None": ({}, {"validation": None}),
-    "train_metrics was True and is False": ({}, {"train_metrics": False}),
-    r"augment was \[\] and is \[Mirror": ({}, {"augment": [dl.Mirror()]}),
-    "nonfinite was 'raise' and is 'skip'": ({}, {"nonfinite": "skip"}),
+    "batch_size was 16, now 8": ({}, {"batch_size": 8}),
+    "validation was .*, now None": ({}, {"validation": None}),
+    "train_metrics was True, now False": ({}, {"train_metrics": False}),
+    r"augment was \[\], now \[Mirror": ({}, {"augment": [dl.Mirror()]}),
+    "nonfinite was 'raise', now 'skip'": ({}, {"nonfinite": "skip"}),
     "train was x": ({}, {"train": images(seed=9)}),
     "loss was SoftmaxCrossEntropy": ({"loss": dl.SoftmaxCrossEntropy(0.1)}, {}),
-    r"regularizer was L2\(0.01\) and is L2\(0.02\)": ({"regularizer": dl.L2(0.02)}, {}),
+    r"regularizer was L2\(0.01\), now L2\(0.02\)": ({"regularizer": dl.L2(0.02)}, {}),
     "optimizer was SGD.*0.8": ({"optimizer": dl.SGD(0.05, momentum=0.8)}, {}),
     "optimizer was SGD.*Decay": ({"optimizer": dl.SGD(dl.ExponentialDecay(0.05, 0.9), momentum=0.9)}, {}),
     "not the weights of Model": ({"network": dl.Sequential(dl.Flatten(), dl.Dense(72, 3))}, {}),
-    "rng was 3 and is 4": ({"rng": np.int64(4)}, {}),
-    r"callbacks was \[\] and is \[EarlyStopping": ({"callbacks": [dl.EarlyStopping()]}, {}),
+    "rng was 3, now 4": ({"rng": np.int64(4)}, {}),
+    r"callbacks was \[\], now \[EarlyStopping": ({"callbacks": [dl.EarlyStopping()]}, {}),
 }
 
 
@@ -284,7 +284,7 @@ def test_the_same_in_other_words_is_the_same_run(tmp_path):
 def test_fewer_epochs_than_are_done_and_what_names_no_file(tmp_path):
     trained(dl.Checkpoint(tmp_path))
     again, _ = usual_run([dl.Checkpoint(tmp_path)])
-    words = r"epochs: expected at least 3, as many as .* has, got 2"
+    words = r"epochs: expected at least the 3 that .* has, got 2"
     unchanged_by(dl.InputError, words, again, epochs=2, resume_from=tmp_path)
     unchanged_by(dl.InputError, "resume_from: expected the name of a file", again, resume_from=123)
 
