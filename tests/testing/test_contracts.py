@@ -1,4 +1,4 @@
-"""The contract checks: minidl's own classes and right ones keep them, a fault breaks the rule that names it."""
+"""The contract checks: minidl's classes and correct ones of users keep them; a fault breaks the rule that names it."""
 
 import copy
 import inspect
@@ -31,19 +31,19 @@ PUBLIC = [
 
 
 def check_contract(make, *arrays):
-    """Check that what `make` returns keeps the contract of its kind, with the arrays of a case."""
+    """Check that the objects of `make` keep the contract of their kind, with the arrays of a case."""
     kind = next(kind for kind in (*INTERFACES, dl.Callback) if isinstance(make(), kind)).__name__.lower()
     rest = {"layer": [array.shape[1:] for array in arrays], "regularizer": [array.shape for array in arrays]}
     getattr(testing, f"check_{kind}_contract")(make, *rest.get(kind, arrays))
 
 
 def spoiled(cls, **methods):
-    """Return a subclass with other methods; `After` edits what the right one returns."""
+    """Return a subclass with other methods; `After` edits the result of the correct method."""
     parts = {m: part.of(getattr(cls, m)) if isinstance(part, After) else part for m, part in methods.items()}
     return type("Spoiled", (cls,), parts)
 
 
-# ---- what is right keeps its contract
+# ---- correct classes keep their contract
 
 
 @pytest.mark.parametrize("cls", [cls for cls in PUBLIC if not issubclass(cls, dl.Schedule)], ids=lambda c: c.__name__)
@@ -57,7 +57,7 @@ def test_every_public_class_keeps_its_contract(cls):
         try:
             check_contract(lambda: copy.deepcopy(subject), *arrays)
         except dl.GradientCheckError as error:
-            # A drawn network may have idle units alone, and then there is nothing to compare.
+            # All units of a random network may be idle; then there is nothing to compare.
             assume("VACUOUS" not in str(error))
             raise
 
@@ -81,13 +81,13 @@ def test_schedules_keep_the_contract(make):
 
 @pytest.mark.parametrize("name", [name for name in dl.__all__ if getattr(getattr(dl, name), "on_train_begin", None)])
 def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
-    # What a figure looks like is no part of the contract, and drawing takes seconds.
+    # The look of a figure is not part of the contract, and drawing takes seconds.
     for function in ("plot_curves", "plot_weight_templates", "save_figure", "style.content_of"):
         monkeypatch.setattr(f"minidl.plotting.{function}", lambda *_, **__: b"")
     numbers = itertools.count()
 
     def anew(cls, attribute, name):
-        """Return a subclass of `cls` that writes elsewhere in each fit: a file or folder belongs to one run."""
+        """Return a subclass of `cls` that writes to a new path in each fit: a file or folder belongs to one run."""
 
         def on_train_begin(self, trainer):
             setattr(self, attribute, tmp_path / f"{next(numbers)}-{name}")
@@ -97,7 +97,7 @@ def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
 
     def following(cls):
         callback = cls(patience=0)
-        # Which a constructor refuses, but every run of the contract has it.
+        # A constructor refuses this monitor, but every run of the contract has it.
         callback.monitor = "learning_rate"
         return callback
 
@@ -118,26 +118,26 @@ def test_callbacks_keep_the_contract(name, tmp_path, monkeypatch):
         "LearningCurves": lambda: dl.LearningCurves(tmp_path),
         "WeightTemplates": lambda: dl.WeightTemplates(tmp_path),
     }
-    # They are of the process that runs: a time, and whether a file was begun.
+    # These attributes belong to the process: a time, and whether the file was checked.
     own = name in ("CSVLogger", "JSONLLogger", "Timer")
     with pytest.warns(UserWarning, match="after a resumed run") if own else nullcontext():
         testing.check_callback_contract(makers[name])
 
 
 @testing.parametrize_checks([(partial(cls, shape), shape) for cls, shape, _ in RIGHT.values()])
-def test_right_layers_of_ones_own(check):
+def test_correct_layers_of_your_own(check):
     check()
 
 
 @pytest.mark.parametrize(("seeds", "examples"), [(1, 4), pytest.param(20, 25, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("name", RIGHT)
-def test_right_layers_of_ones_own_have_the_property_whatever_the_seed(name, seeds, examples):
+def test_correct_layers_of_your_own_have_the_property_for_any_seed(name, seeds, examples):
     cls, shape, shapes = RIGHT[name]
     for seed in range(seeds):
         Fault(cls, shape, shapes, "", "").by_property("o", seed, examples)
 
 
-# ---- faults in layers: who finds them, and that the first finder names them
+# ---- faults in layers: which check finds them, and names them
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -176,7 +176,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_the_checker_refuses_breaks_the_contract(name):
+def test_a_layer_that_the_checker_refuses_breaks_the_contract(name):
     _, *arrays = PLANTED[name].make()
     with pytest.raises((dl.GradientCheckError, testing.ContractError), match=f"^{name} breaks the .* contract, '"):
         check_contract(lambda: PLANTED[name].make()[0], *arrays)
@@ -190,7 +190,7 @@ def test_a_make_without_a_seed_is_named(layer):
 
 
 class Table(dl.Layer):
-    """Right: a row of a table for each integer."""
+    """Correct: returns a row of a table for each integer."""
 
     add = staticmethod(np.add.at)
 
@@ -229,7 +229,7 @@ loss = partial(spoiled, dl.MeanSquaredError)
 
 
 class Lion(dl.Optimizer):
-    """Right (Chen et al., 2023): by the sign of a momentum that is updated after it was used."""
+    """Correct (Chen et al., 2023): uses the sign of a momentum that is updated after its use."""
 
     def init_state(self, parameter):
         return {"mean": np.zeros_like(parameter.value)}
@@ -312,7 +312,7 @@ class OnlyOnce(dl.Callback):
 
 
 class Remembers(dl.Callback):
-    """`forgets` is whether it begins each run anew."""
+    """`forgets` is whether it resets its state in each run."""
 
     saved_attributes = ("losses", "rng")
 
@@ -328,7 +328,7 @@ class Remembers(dl.Callback):
 
 
 class Counts(dl.Callback):
-    """Counts epochs, and does not say so."""
+    """Counts epochs, but does not name the count in saved_attributes."""
 
     def on_train_begin(self, trainer):
         self.count, self.seen = 0, set()
@@ -350,7 +350,7 @@ class NamesNothing(Counts):
 
 
 class Starts(dl.Callback):
-    """Keeps from the beginning of an epoch to its end what a run resumed within it does not have."""
+    """Keeps an attribute from the beginning of an epoch to its end, which a run that resumes within it lacks."""
 
     def on_epoch_begin(self, trainer):
         self.start = trainer.step
@@ -385,7 +385,7 @@ class Falls(dl.Schedule):
 
 
 @pytest.mark.parametrize("make", [lambda: Lion(0.1), CountsOpenly, lambda: Remembers(forgets=True), Stops])
-def test_right_optimizers_and_callbacks_of_ones_own(make):
+def test_correct_optimizers_and_callbacks_of_your_own(make):
     check_contract(make)
 
 
@@ -427,7 +427,7 @@ def test_a_fault_breaks_the_rule_that_names_it(subject, rule, says):
         check_contract(*subject)
 
 
-def test_what_is_unusual_in_a_callback_is_a_warning():
+def test_an_unusual_callback_warns():
     with pytest.warns(UserWarning, match="count is 2 .* in saved_attributes"):
         testing.check_callback_contract(Counts)
 

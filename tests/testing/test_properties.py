@@ -1,4 +1,4 @@
-"""Property-based gradient tests: they name the fault that they found, take little time, and can be repeated."""
+"""Property-based gradient tests: they name the fault, take little time, and can be repeated."""
 
 import pickle
 from collections import Counter
@@ -48,7 +48,7 @@ class TwoRows(dl.BatchNorm):
 
 
 def failures_of(test, **options):
-    """Return the errors that a Hypothesis test ends with, by class."""
+    """Return the errors that end a Hypothesis test, by class."""
     with pytest.raises((AssertionError, ExceptionGroup)) as caught:
         settings(database=None, **options)(test)()
     errors = getattr(caught.value, "exceptions", [caught.value])
@@ -63,7 +63,7 @@ def check(layer, x):
 
 
 @pytest.mark.parametrize("verdict", [verdict for verdict in dl.Verdict if not verdict.ok])
-def test_each_verdict_raises_an_error_of_its_own_that_can_be_pickled(verdict):
+def test_each_verdict_raises_its_own_error_which_can_be_pickled(verdict):
     report = dl.GradientReport("a check", verdict)
     with pytest.raises(dl.GradientCheckError) as caught:
         report.assert_ok()
@@ -81,7 +81,7 @@ def test_each_verdict_raises_an_error_of_its_own_that_can_be_pickled(verdict):
     ],
     ids=["MeanScale", "Center"],
 )
-def test_shrinking_is_short_and_stays_with_the_verdict_that_was_found(make, error, cause):
+def test_shrinking_is_short_and_keeps_the_first_verdict(make, error, cause):
     calls = Counter()
 
     @given_layer_cases(make)
@@ -91,12 +91,12 @@ def test_shrinking_is_short_and_stays_with_the_verdict_that_was_found(make, erro
 
     found = failures_of(seed(0)(counted), derandomize=False, phases=Phase)
     assert cause in str(found[error])
-    # A failure is not explained.
+    # The explain phase does not run.
     assert calls["all"] < 150
     assert not any("any other generated value" in str(error.__notes__) for error in found.values())
 
 
-def test_vacuous_is_accepted_on_demand_and_nothing_else():
+def test_vacuous_alone_is_accepted_on_demand():
     def accept(report):
         report.assert_ok(vacuous=True)
 
@@ -118,13 +118,13 @@ def test_vacuous_does_not_contradict_itself():
     assert "nothing was compared" not in str(report)
 
 
-# ---- how long it takes, and how often it runs
+# ---- deadlines and numbers of examples
 
 
 FACTORY = settings(deadline=timedelta(milliseconds=200), phases=tuple(Phase), max_examples=7)
 
 
-def test_what_a_user_has_not_set_is_as_the_profile_has_it():
+def test_settings_that_a_user_has_not_changed_are_those_of_the_profile():
     chosen, profile = relaxed(FACTORY), settings.get_profile("minidl")
     assert (chosen.deadline, chosen.phases, chosen.max_examples) == (None, profile.phases, 7)
     assert Phase.explain not in profile.phases
@@ -133,7 +133,7 @@ def test_what_a_user_has_not_set_is_as_the_profile_has_it():
 
 
 @pytest.mark.parametrize("order", ["inside", "outside"])
-def test_settings_of_the_user_count_on_either_side(order):
+def test_settings_of_the_user_count_above_and_below(order):
     calls = Counter()
 
     def run(layer, x):
@@ -160,7 +160,7 @@ def test_examples_and_a_deadline_of_the_users_own_count_too():
     assert rows[0] == 9
 
 
-# ---- what is drawn, and the line that is printed
+# ---- the drawn cases, and the printed call
 
 
 def test_a_layer_that_needs_two_rows_is_given_them():
@@ -192,7 +192,7 @@ def test_a_layer_that_needs_two_rows_is_given_them():
     ],
     ids=["class", "lambda", "shape", "whole", "bounded"],
 )
-def test_a_failing_case_of_a_layer_prints_the_line_that_checks_it(decorator, line):
+def test_a_failing_case_of_a_layer_prints_the_call_that_repeats_it(decorator, line):
     @decorator
     def fails(layer, x):
         raise AssertionError
@@ -200,7 +200,7 @@ def test_a_failing_case_of_a_layer_prints_the_line_that_checks_it(decorator, lin
     assert failures_of(fails)[AssertionError].__notes__[0] == line
 
 
-def test_a_failing_case_of_a_loss_prints_the_line_that_checks_it():
+def test_a_failing_case_of_a_loss_prints_the_call_that_repeats_it():
     @given_loss_cases(lambda delta: dl.Huber(delta), targets=testing.bounded(-2, 2), delta=st.sampled_from([0.5, 2.0]))
     def fails(loss, outputs, targets):
         raise AssertionError
@@ -214,7 +214,7 @@ def test_a_failing_case_of_a_loss_prints_the_line_that_checks_it():
 @given_loss_cases(
     dl.SoftmaxCrossEntropy, targets=lambda shape: labels(*shape), values=lambda shape: testing.logits(*shape)
 )
-def test_losses_are_checked_as_layers_are(loss, outputs, targets):
+def test_losses_are_checked_like_layers(loss, outputs, targets):
     assert targets.shape == outputs.shape[:1]
     dl.check_loss(loss, outputs, targets).assert_ok(vacuous=True)
 
@@ -233,7 +233,7 @@ class TestFixtures:
 
 
 @pytest.mark.parametrize("test", [lambda x: None, given(k=st.integers())(lambda layer, x, k: None)], ids=["few", "two"])
-def test_what_given_refuses_is_refused_in_its_words(test):
+def test_an_invalid_test_raises_the_error_of_given(test):
     with pytest.raises(InvalidArgument, match="given"):
         given_layer_cases(Scale)(test)()
 
@@ -245,7 +245,7 @@ class Wide(Scale):
 
 @pytest.mark.parametrize("cls", [MeanScale, Wide])
 @pytest.mark.parametrize("features", [2, 30], ids=["short x", "long x"])
-def test_the_line_that_checks_again_runs(cls, features):
+def test_the_call_that_repeats_a_case_runs(cls, features):
     layer, x = cls(features), np.random.default_rng(0).normal(size=(2, features)).astype(np.float32)
     report = dl.check_layer(layer, x)
     again = eval(report.reproduce, {"check_layer": dl.check_layer, "np": np, "layer": layer, "x": x})
@@ -283,11 +283,11 @@ def test_numbers_of_numpy_are_numbers(x):
     assert x.shape == (2, 3)
 
 
-# ---- cases that decide nothing
+# ---- undecided cases
 
 
 def undecided(when, verdict=dl.Verdict.INCONCLUSIVE):
-    """Return a property whose check ends with `verdict` where `when` holds for x, and how often it was run."""
+    """Return a property whose check ends with `verdict` if `when` holds for x, and a list of its runs."""
     calls = Counter()
 
     @given_layer_cases(Scale)
@@ -299,20 +299,20 @@ def undecided(when, verdict=dl.Verdict.INCONCLUSIVE):
 
 
 @pytest.mark.parametrize("verdict", [dl.Verdict.INCONCLUSIVE, dl.Verdict.VACUOUS], ids=lambda verdict: verdict.name)
-def test_a_few_cases_that_decide_nothing_are_rejected(verdict):
+def test_a_few_undecided_cases_are_rejected(verdict):
     test, calls = undecided(lambda x: x.size == 1, verdict)
     test()
     assert 0 < calls[True] <= 20
 
 
-def test_many_cases_that_decide_nothing_are_a_failure_that_is_not_shrunk():
+def test_many_undecided_cases_are_a_failure_without_shrinking():
     test, calls = undecided(lambda x: True)
     with pytest.raises(FailedHealthCheck, match="filtering out a lot"):
         test()
     assert calls[True] <= 51
 
 
-def test_cases_that_decide_nothing_do_not_hide_a_fault():
+def test_undecided_cases_do_not_hide_a_fault():
     @given_layer_cases(Scale)
     def test(layer, x):
         if x.size > 9:
@@ -339,16 +339,16 @@ def test_a_failure_of_the_machine_is_a_program_that_can_be_pasted():
     with pytest.raises(testing.ContractError, match="dx: expected") as caught:
         run_state_machine_as_test(machine, settings=few)
     notes = caught.value.__notes__
-    # Where CI is set, Hypothesis adds a note on how to reproduce the example.
+    # If CI is set, Hypothesis adds a note on how to reproduce the example.
     (program,) = (note.partition(":\n")[2] for note in notes if note.startswith("the same steps without the machine"))
     names = {"np": np, "SecondCall": SecondCall}
     exec(program, names)
     assert names["layer"].calls == 2
-    # A line for each call, and one each for the beginning and the end.
+    # One line per call, one for the beginning and one for the end.
     assert len([note for note in notes if note.startswith("state")]) <= 6
 
 
-def test_the_machine_names_what_it_cannot_take():
+def test_the_machine_names_an_invalid_layer():
     class Noise(Scale):
         def __init__(self, features):
             super().__init__(features)

@@ -1,4 +1,4 @@
-"""minidl.testing: its strategies, its common checks, and that they find what they are for."""
+"""minidl.testing: its strategies and its state machine."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def test_values_off_kinks_are_distinct_odd_dyadics_of_both_signs(data):
     np.testing.assert_array_equal(x.astype(np.float32), x)
 
 
-def test_ties_zeros_and_extremes_are_there():
+def test_ties_zeros_and_extremes_occur():
     for values, has in [
         (testing.ties, lambda x: len(np.unique(x)) < x.size),
         (testing.zeros, lambda x: not x.any()),
@@ -79,20 +79,20 @@ def test_logits_and_labels_fit(data):
     assert np.isfinite(dl.SoftmaxCrossEntropy().forward(z, y))
 
 
-# ---- what is printed
+# ---- printed sources
 
 
 @given(strategy_for(dl.Dense))
-def test_the_source_of_an_array_makes_it_again(case):
+def test_the_source_of_an_array_recreates_it(case):
     x = eval(array_source(case[1]), {"np": np})
     np.testing.assert_array_equal(x, case[1], strict=True)
     assert (x.flags.c_contiguous, x.flags.writeable) == (case[1].flags.c_contiguous, case[1].flags.writeable)
 
 
-def test_what_has_no_source_is_called_make():
+def test_an_object_without_source_is_called_make():
     make = eval("lambda features: Scale(features)", {"Scale": Scale})
     assert call_writer(make)(3) == "make(3)"
-    # Not within the assert, which some versions of pytest write anew.
+    # Outside the assert, which some versions of pytest rewrite.
     pair = lambda rows: (rows, Scale(rows + 1))  # noqa: E731
     assert call_writer(pair)(3) == "(3, Scale(3 + 1))"
 
@@ -122,7 +122,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("make", RIGHT.values(), ids=RIGHT)
-def test_the_machine_lets_correct_layers_pass(make):
+def test_the_machine_accepts_correct_layers(make):
     run_machine(make, examples=6)
 
 

@@ -1,4 +1,4 @@
-"""What fit refuses before the first step and before anything changes; and drop_last."""
+"""Arguments that fit refuses before the first step, when nothing has changed; and drop_last."""
 
 import os
 import threading
@@ -41,7 +41,7 @@ def trained(network, data, *callbacks, validation=None, **options):
 
 
 def refused(words, network, data, *callbacks, error=dl.InputError, validation=None, **options):
-    """Do it twice; nothing changes."""
+    """Check twice that training is refused and changes nothing."""
     begun = dl.LambdaCallback(on_epoch_begin=lambda trainer: pytest.fail("training has begun"))
     trainer = dl.Trainer(network, dl.SGD(0.1, momentum=0.9), [*callbacks, begun], rng=0)
 
@@ -61,7 +61,7 @@ def refused(words, network, data, *callbacks, error=dl.InputError, validation=No
 
 
 class Block(dl.Layer):
-    """Hides a layer that mixes rows, as a class of a user's own may."""
+    """Hides a layer that mixes rows, as a user's class may."""
 
     def __init__(self):
         super().__init__()
@@ -98,7 +98,7 @@ ONE_LEFT = (
         lambda: model(dl.Parallel(dl.Dense(5, 2, rng=0), dl.BatchNorm(5)), dl.Dense(7, 2, rng=0)),
     ],
 )
-def test_a_single_row_left_for_a_layer_that_mixes_rows(network):
+def test_a_last_batch_of_one_row_is_refused_for_a_layer_that_mixes_rows(network):
     refused(ONE_LEFT, network(), rows(161))
     for drop_last in (True, "merge"):
         assert trained(network(), rows(161), drop_last=drop_last).step == 10
@@ -112,7 +112,7 @@ def test_batches_that_are_all_too_small():
     refused("162 rows in batches of 32 leave 2 .*: layer 0: expected a multiple of 4", model(Fours()), rows(162))
 
 
-def test_one_image_has_many_values_for_a_channel():
+def test_one_image_has_enough_values_per_channel():
     for batch_size in (1, 32):
         convolution = dl.Conv2D(3, 4, 3, padding="same", rng=0), dl.BatchNorm(4)
         trained(model(*convolution, dl.Flatten(), dl.Dense(64, 2, rng=1)), images(33), epochs=1, batch_size=batch_size)
@@ -120,7 +120,7 @@ def test_one_image_has_many_values_for_a_channel():
     refused("33 rows in batches of 32 leave 1 row for the last batch", pooled, images(33))
 
 
-def test_a_single_row_is_fine_where_rows_do_not_mix():
+def test_a_single_row_is_allowed_if_rows_do_not_mix():
     for network in (linear(), model(dl.LayerNorm(5), dl.Dropout(0.5, rng=0), dl.Dense(5, 2, rng=0))):
         assert trained(network, rows(161)).step == 12
 
@@ -149,7 +149,7 @@ def test_a_network_that_cannot_be_copied_is_refused_at_the_batch_itself():
         (1, "merge", [1]),
     ],
 )
-def test_how_many_rows_a_step_has(n, drop_last, sizes, tmp_path):
+def test_rows_per_step(n, drop_last, sizes, tmp_path):
     spy, timer = Spy(), dl.Timer()
     with open(tmp_path / "bar", "w") as file:
         parts = model(spy, dl.Dense(5, 2, rng=0)), rows(n), timer, dl.ProgressBar(1, file)
@@ -161,8 +161,8 @@ def test_how_many_rows_a_step_has(n, drop_last, sizes, tmp_path):
     assert timer.rows_per_second == pytest.approx(sum(sizes) / seconds)
 
 
-def test_an_epoch_leaves_out_rows_of_its_own():
-    batches, seen = [], []
+def test_each_epoch_leaves_out_different_rows():
+    batches, rows_of_epochs = [], []
 
     class Labels(dl.MeanSquaredError):
         def forward(self, outputs, targets):
@@ -173,15 +173,15 @@ def test_an_epoch_leaves_out_rows_of_its_own():
     trainer = dl.Trainer(model(dl.Dense(1, 1, rng=0), loss=Labels()), dl.SGD(1e-9), rng=0)
     for _ in range(2):
         trainer.fit(data, epochs=1, batch_size=4, drop_last=True, train_metrics=False)
-        # Before the first step the loss is tried on other rows.
-        seen.append({row for batch in batches[-2:] for row in batch})
-    assert [len(s) for s in seen] == [8, 8]
-    assert seen[0] != seen[1]
+        # Before the first step the loss gets other rows.
+        rows_of_epochs.append({row for batch in batches[-2:] for row in batch})
+    assert [len(s) for s in rows_of_epochs] == [8, 8]
+    assert rows_of_epochs[0] != rows_of_epochs[1]
 
 
 @pytest.mark.parametrize("step", range(1, 9))
 @pytest.mark.parametrize(("n", "drop_last", "augment"), [(19, True, [dl.Mirror()]), (17, "merge", []), (18, True, [])])
-def test_it_is_resumed_in_the_middle_of_an_epoch(tmp_path, step, n, drop_last, augment):
+def test_a_run_resumes_in_the_middle_of_an_epoch(tmp_path, step, n, drop_last, augment):
     def run(*callbacks, **options):
         convolution = dl.Conv2D(3, 2, 3, padding="same", rng=0), dl.BatchNorm(2)
         network = model(*convolution, dl.Flatten(), dl.Dense(32, 2, rng=1))
@@ -199,7 +199,7 @@ def test_it_is_resumed_in_the_middle_of_an_epoch(tmp_path, step, n, drop_last, a
         run(resume_from=tmp_path, drop_last=False)
 
 
-def test_dropping_all_and_other_values_are_refused():
+def test_dropping_every_batch_and_invalid_values_are_refused():
     words = "batch_size: expected <= 31 with drop_last=True, got 32"
     refused(words, linear(), rows(31), drop_last=True)
     for wrong in (1, 0, None, "drop", [True]):
@@ -233,7 +233,7 @@ def test_a_file_that_cannot_be_written(tmp_path, words):
     refused(words, linear(), rows(20), UNWRITABLE[words](tmp_path))
 
 
-def test_names_that_just_fit_are_taken(tmp_path):
+def test_names_of_the_largest_length_are_accepted(tmp_path):
     table, page = dl.CSVLogger(tmp_path / f"{'c' * 251}.csv"), dl.LiveCurves(tmp_path / f"{'h' * 250}.html")
     trained(linear(), rows(20), table, page, dl.LearningCurves(tmp_path, prefix="p" * 247))
     assert len(os.listdir(tmp_path)) == 6
@@ -255,7 +255,7 @@ def test_a_monitor_that_no_column_can_have(follow):
 
 
 class Square(dl.Loss):
-    """A loss of a user's own, whose outputs are its mean and whose metrics are those of a function."""
+    """A user's loss: the mean of the outputs, with the metrics of a function."""
 
     def __init__(self, measured, forward=None):
         self.measured, self.own = measured, forward
@@ -301,11 +301,11 @@ def test_an_error_of_a_metric_itself_comes_before_the_first_step():
 
 
 @pytest.mark.parametrize("metrics", [{"right": np.True_}, {"mean": np.array(0.5)}, {"mean": 1.0, "nan": np.nan}, {}])
-def test_metrics_that_were_right_stay_silent(metrics):
+def test_correct_metrics_do_not_warn(metrics):
     assert len(trained(linear(returning(metrics)), rows(20), validation=rows(9), batch_size=5).history) == 2
 
 
-def test_weights_with_nan_are_for_the_step_to_judge():
+def test_weights_with_nan_are_reported_by_the_step():
     network = linear()
     network.parameters["0.weight"].value[0, 0] = np.nan
     history = trained(network, rows(20), nonfinite="ignore").history

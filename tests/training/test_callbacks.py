@@ -1,4 +1,4 @@
-"""Callback: what is refused where a class is defined, since training would never call it, or could not."""
+"""Callback: a class is refused if training would never call one of its methods, or could not."""
 
 import functools
 from unittest.mock import Mock
@@ -43,14 +43,14 @@ class Button:
     ],
 )
 @pytest.mark.parametrize("kind", [lambda f: f, staticmethod, classmethod, functools.partial, functools.partialmethod])
-def test_a_method_that_is_no_moment_is_answered_with_the_nearest(name, meant, kind):
+def test_an_unknown_method_names_the_nearest_moment(name, meant, kind):
     for _ in range(2):
         with pytest.raises(dl.InputError, match=rf"^Mine\.{name}: no moment .* did you mean {meant}\? .* _{name}$"):
             define(**{name: kind(lambda *_: None)})
 
 
 @pytest.mark.parametrize("base", [dl.EarlyStopping, dl.CSVLogger, dl.Checkpoint, dl.LambdaCallback])
-def test_so_it_is_below_any_callback(base):
+def test_an_unknown_method_is_refused_in_subclasses_too(base):
     with pytest.raises(dl.InputError, match="did you mean on_epoch_end"):
         define((base,), on_epoch_finish=lambda self, trainer: None)
 
@@ -78,7 +78,7 @@ def test_a_moment_that_the_trainer_cannot_call_is_refused(method):
             define(**{moment: method})
 
 
-def test_what_keras_passes_is_said_where_it_is():
+def test_the_parameters_of_keras_name_their_attributes_of_the_trainer():
     with pytest.raises(dl.InputError, match=r"got one of \(epoch, logs=None\); .*; trainer.epoch, trainer.batch"):
         define((Keras, dl.Callback))
     with pytest.raises(dl.InputError, match=r"on_epoch_end\(self, trainer\)$"):
@@ -102,11 +102,11 @@ def test_what_keras_passes_is_said_where_it_is():
         bool,
     ],
 )
-def test_what_can_be_called_is_taken_and_called(method):
+def test_every_kind_of_callable_is_accepted(method):
     trained(define(**dict.fromkeys(MOMENTS, method))(), epochs=1)
 
 
-def test_other_names_are_left_alone():
+def test_other_names_are_allowed():
     define((Button, dl.Callback), on_gpu=True, on=print, _on_click=print, on_disk=property(lambda self: 1))
     define((define((Button, dl.Callback)),), on_epoch_end=lambda self, trainer: self.on_click())
 
@@ -115,26 +115,26 @@ def test_other_names_are_left_alone():
 
 
 def test_each_moment_calls_its_function_with_the_trainer():
-    told = set()
-    functions = {name: lambda trainer, name=name: told.add((name, trainer)) for name in MOMENTS}
+    called = set()
+    functions = {name: lambda trainer, name=name: called.add((name, trainer)) for name in MOMENTS}
     trainer = trained(dl.LambdaCallback(**functions), epochs=1)
-    assert told == {(name, trainer) for name in MOMENTS if name != "on_interrupt"}
+    assert called == {(name, trainer) for name in MOMENTS if name != "on_interrupt"}
 
 
 @pytest.mark.parametrize(("name", "meant"), [("on_epoch_finish", "on_epoch_"), ("epoch_end", "on_epoch_end")])
-def test_a_wrong_moment_is_answered_with_the_nearest(name, meant):
+def test_a_wrong_moment_names_the_nearest(name, meant):
     with pytest.raises(dl.InputError, match=rf"no moment '{name}', there is .*; did you mean '{meant}"):
         dl.LambdaCallback(**{name: print})
 
 
 @pytest.mark.parametrize("function", [lambda: None, lambda epoch, logs=None: None, lambda a, b: None, asynchronous, 3])
-def test_a_function_that_is_none_of_the_trainer_is_refused(function):
+def test_a_function_that_does_not_take_the_trainer_is_refused(function):
     with pytest.raises(dl.InputError, match=r"^LambdaCallback: expected on_epoch_end to be .*; write on_epoch_end=lam"):
         dl.LambdaCallback(on_epoch_end=function)
     dl.LambdaCallback(on_epoch_end=[].append, on_train_end=lambda *_: None, on_batch_end=dl.Timer().on_batch_end)
 
 
-def test_a_moment_that_an_object_gets_while_training_runs_is_called_from_then_on():
+def test_a_moment_that_is_set_during_training_is_called():
     calls = []
 
     class Late(dl.Callback):

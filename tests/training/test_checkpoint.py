@@ -1,4 +1,4 @@
-"""Checkpoint files: which there are, what they hold, that none is lost, and that a failed save never does harm."""
+"""Checkpoint files: which are kept, their contents, and that a failed save loses nothing."""
 
 import collections
 import errno
@@ -30,7 +30,7 @@ def refused(words, *callbacks, error=dl.InputError, **options):
     assert ended_by(error, *callbacks, match=words, **options).step == 0
 
 
-# ---- which there are
+# ---- which are kept
 
 
 @pytest.mark.parametrize(
@@ -44,26 +44,26 @@ def refused(words, *callbacks, error=dl.InputError, **options):
         ({"every_epochs": None, "every_steps": 100}, [9]),
     ],
 )
-def test_what_is_kept(tmp_path, options, left):
+def test_number_of_checkpoints_kept(tmp_path, options, left):
     trained(dl.Checkpoint(tmp_path, **options))
     assert saved_steps(tmp_path) == left
     assert len(contents(tmp_path)) == len(left)
 
 
 @pytest.mark.parametrize("number", ["", "copy", "²", "-1", "9" * 20])
-def test_a_file_of_another_name_is_no_checkpoint(tmp_path, number):
+def test_a_file_with_another_name_is_not_a_checkpoint(tmp_path, number):
     assert steps_of(tmp_path / f"checkpoint-{number}.safetensors") == -1
 
 
-def test_the_older_one_goes_only_when_the_newer_one_is_there(tmp_path):
-    seen = []
-    notes = dl.LambdaCallback(on_batch_end=lambda trainer: seen.append(saved_steps(tmp_path)))
+def test_an_old_checkpoint_is_removed_after_the_new_one_is_written(tmp_path):
+    steps = []
+    notes = dl.LambdaCallback(on_batch_end=lambda trainer: steps.append(saved_steps(tmp_path)))
     notes.runs_last = True
     trained(dl.Checkpoint(tmp_path, every_steps=1, keep=2), notes)
-    assert seen == [[1], *([k + 1, k] for k in range(1, 9))]
+    assert steps == [[1], *([k + 1, k] for k in range(1, 9))]
 
 
-def test_it_has_its_turn_after_all_others_and_saves_a_run_that_is_stopped(tmp_path):
+def test_it_runs_after_all_others_and_saves_a_stopped_run(tmp_path):
     class Late(dl.Callback):
         saved_attributes = ("epochs",)
         epochs = 0
@@ -77,7 +77,7 @@ def test_it_has_its_turn_after_all_others_and_saves_a_run_that_is_stopped(tmp_pa
     assert read_checkpoint(checkpoint_paths(tmp_path)[0])[1]["attributes"] == {"callback 0": {"epochs": 1}}
 
 
-def test_the_best_stays_whatever_else_goes(tmp_path):
+def test_the_best_checkpoint_is_never_removed(tmp_path):
     nan = float("nan")
     trained(Measures(nan, 3.0, 1.0, 2.0, nan, 1.0), dl.Checkpoint(tmp_path, keep=1, monitor="quality"), epochs=6)
     assert sorted(contents(tmp_path)) == ["best.safetensors", "checkpoint-000000018.safetensors"]
@@ -86,7 +86,7 @@ def test_the_best_stays_whatever_else_goes(tmp_path):
         np.testing.assert_array_equal(read_checkpoint(tmp_path / "best.safetensors")[0][name], array)
 
 
-def test_the_best_is_still_the_best_after_a_resume(tmp_path):
+def test_the_best_value_is_kept_after_a_resume(tmp_path):
     measures = Measures(0.5, 0.9, 0.7, 0.8, name="my_accuracy")
     trained(measures, dl.Checkpoint(tmp_path, monitor="my_accuracy"), epochs=2)
     trained(measures, dl.Checkpoint(tmp_path, monitor="my_accuracy"), epochs=4, resume_from=tmp_path)
@@ -94,7 +94,7 @@ def test_the_best_is_still_the_best_after_a_resume(tmp_path):
 
 
 @pytest.mark.parametrize("every", [5, 100])
-def test_the_best_is_not_lost_where_the_newest_is_older(tmp_path, every):
+def test_the_best_is_kept_even_if_it_is_newer_than_the_newest(tmp_path, every):
     for step, place in [(22, None), (20 if every == 5 else 23, tmp_path)]:
         save = dl.Checkpoint(tmp_path, every_epochs=every, monitor="quality")
         measures = Measures(5, 4, 4, 4, 4, 3.9, 1, 3, 3, 3)
@@ -115,7 +115,7 @@ def test_the_best_of_two_directories_and_of_two_fits(tmp_path):
     assert best_of(tmp_path / "new")["logs"]["quality"] == 2
 
 
-def test_a_best_that_cannot_be_read_is_told(tmp_path):
+def test_an_unreadable_best_checkpoint_warns(tmp_path):
     trainer = trained(Measures(1, 2, 3), dl.Checkpoint(tmp_path, monitor="quality"), epochs=2)
     (tmp_path / "best.safetensors").write_bytes(b"short")
     with pytest.warns(UserWarning, match="best checkpoint so far cannot be read"):
@@ -136,11 +136,11 @@ def test_wrong_options(tmp_path, name, value):
         dl.Checkpoint(**{"directory": tmp_path, "monitor": "loss", name: value})
 
 
-def test_a_name_that_does_not_exist_is_an_error_with_the_nearest(tmp_path):
+def test_an_unknown_monitor_names_the_nearest(tmp_path):
     refused("no 'val_los'; the nearest names are val_loss", dl.Checkpoint(tmp_path, monitor="val_los"))
 
 
-def test_a_run_that_is_there_is_not_written_over(tmp_path):
+def test_an_existing_run_is_not_overwritten(tmp_path):
     first = trained(dl.Checkpoint(tmp_path / "a"))
     trained(dl.Checkpoint(tmp_path / "b"), epochs=2)
     before = contents(tmp_path / "a")
@@ -151,7 +151,7 @@ def test_a_run_that_is_there_is_not_written_over(tmp_path):
     assert saved_steps(tmp_path / "a")[0] == 12
 
 
-def test_a_best_checkpoint_alone_is_a_run_too(tmp_path):
+def test_a_directory_with_only_the_best_checkpoint_has_a_run(tmp_path):
     trained(Measures(1, 2), dl.Checkpoint(tmp_path, monitor="quality"), epochs=2)
     for path in checkpoint_paths(tmp_path):
         path.unlink()
@@ -161,7 +161,7 @@ def test_a_best_checkpoint_alone_is_a_run_too(tmp_path):
     trained(Measures(0), dl.Checkpoint(tmp_path, monitor="quality"), epochs=1, resume_from=tmp_path)
 
 
-def test_who_goes_back_does_not_leave_two_branches(tmp_path):
+def test_resuming_an_old_checkpoint_does_not_leave_two_branches(tmp_path):
     trainer = trained(dl.Checkpoint(tmp_path))
     before, early = contents(tmp_path), tmp_path / "checkpoint-000000003.safetensors"
     refused("step 3, but the later .* exists; remove", dl.Checkpoint(tmp_path), resume_from=early)
@@ -176,7 +176,7 @@ def test_two_runs_in_one_directory(tmp_path):
         refused(f"process {os.getpid()}", dl.Checkpoint(tmp_path))
 
 
-def test_a_directory_may_be_called_like_a_file_and_may_be_left(tmp_path, monkeypatch):
+def test_a_directory_name_may_end_like_a_file_and_the_working_directory_may_change(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     leave = dl.LambdaCallback(on_epoch_end=lambda trainer: monkeypatch.chdir(tmp_path / "elsewhere"))
@@ -196,7 +196,7 @@ def test_weights_with_nan_are_never_saved(tmp_path):
 
 
 @pytest.mark.parametrize(("moment", "number"), [("on_epoch_begin", 2), ("on_batch_begin", 3)])
-def test_saving_where_an_epoch_would_be_lost_is_refused(tmp_path, moment, number):
+def test_saving_before_the_first_step_of_an_epoch_is_refused(tmp_path, moment, number):
     save = at(moment, number, lambda trainer: trainer.save_checkpoint(tmp_path / "c.safetensors"))
     ended_by(dl.CallOrderError, save, match="without a step yet")
 
@@ -217,8 +217,8 @@ def test_saving_by_hand_and_before_a_fit(tmp_path):
     ("error", "sticky"),
     [(errno.ENOSPC, True), (errno.EIO, False), (errno.EACCES, True), (errno.EMFILE, False), (errno.EROFS, True)],
 )
-def test_any_operation_of_a_save_may_fail(tmp_path, error, sticky):
-    """Whatever operation fails, training ends with a CheckpointError, and what was saved before is whole."""
+def test_a_save_may_fail_at_any_operation(tmp_path, error, sticky):
+    """If any operation fails, training ends with a CheckpointError, and earlier checkpoints are intact."""
     watched = TAKES_SPACE if error == errno.ENOSPC else WRITING - {"rmdir"}
     outcomes = set()
     for number in itertools.count(1):
@@ -242,17 +242,17 @@ def test_any_operation_of_a_save_may_fail(tmp_path, error, sticky):
         if outcome == "saved":
             assert tree["run"]["step"] == 9
             assert all((weights[name] == array).all() for name, array in trainer.model.weights().items())
-        # Training itself is usable afterwards.
+        # The trainer can still be used.
         trainer.callbacks = []
         fit(trainer, {}, 1)
         assert everything(trainer) == everything(trained(epochs=len(trainer.history)))
     assert outcomes - {"saved"} == {"refused", "refused at the door"}
 
 
-# ---- what they hold
+# ---- contents
 
 
-def test_state_of_every_kind_comes_back(tmp_path):
+def test_state_of_every_type_is_restored(tmp_path):
     rng = np.random.default_rng(5)
     rng.random(3)
     plain = {
@@ -276,7 +276,7 @@ def test_state_of_every_kind_comes_back(tmp_path):
         assert found[name].random() == generator.random()
 
 
-def test_what_is_shared_stays_shared(tmp_path):
+def test_shared_objects_stay_shared(tmp_path):
     rng, array = np.random.default_rng(1), np.arange(3)
     tree = {"a": rng, "b": {"c": [rng]}, "x": array, "y": array, "z": array.copy()}
     write_checkpoint(tmp_path / "c.safetensors", {}, tree)
@@ -295,7 +295,7 @@ UNWRITABLE += [(json.loads("[" * 40 + "]" * 40), "levels"), *((value, "thing.*No
 
 
 @pytest.mark.parametrize(("value", "words"), UNWRITABLE, ids=lambda value: type(value).__name__)
-def test_what_no_file_can_hold_is_refused_before_the_first_step_and_leaves_the_disk(tmp_path, value, words):
+def test_state_of_other_types_is_refused_before_the_first_step(tmp_path, value, words):
     class Holds(dl.Callback):
         saved_attributes = ("thing",)
         thing = value
@@ -327,7 +327,7 @@ def text(tree="{}", machine="{}", number="2"):
         ({"other": "text"}, "expected a checkpoint, got only weights"),
     ],
 )
-def test_texts_that_are_no_state(tmp_path, texts, words):
+def test_invalid_texts(tmp_path, texts, words):
     write_tensors(tmp_path / "c.safetensors", {"w": np.ones(2)}, texts)
     with pytest.raises(dl.CheckpointError, match=words):
         read_checkpoint(tmp_path / "c.safetensors")
@@ -349,7 +349,7 @@ IMPOSSIBLE = [
 
 
 @pytest.mark.parametrize("state", IMPOSSIBLE)
-def test_a_generator_in_a_state_that_it_cannot_be_in(tmp_path, state):
+def test_a_generator_in_an_invalid_state(tmp_path, state):
     path = tmp_path / "c.safetensors"
     write_checkpoint(path, {}, {"rng": {"generator": state}})
     arrays, texts = read_tensors(path)

@@ -15,7 +15,7 @@ FIRST = run(loss=[2.0, 1.0], val_loss=[3.0, 4.0], val_accuracy=[0.25, 0.5], seco
 SECOND = run(val_loss=[5.0, 2.0, 2.5], seconds=[60.0, 60.0, 60.4])
 
 
-def test_there_is_a_row_a_run_with_last_and_best_values():
+def test_there_is_one_row_per_run_with_last_and_best_values():
     table = dl.compare_runs({"first": FIRST, "second": SECOND})
     loss, accuracy = ["val_loss", "lowest", "in epoch"], ["val_accuracy", "highest", "in epoch"]
     assert table.header == ["run", "epochs", *loss, *accuracy, "seconds"]
@@ -42,14 +42,14 @@ def test_a_report_takes_it():
     assert "| first | 2 | 4 | 3 | 1 |" in dl.Report("R").table(table.header, table.rows).to_markdown()
 
 
-def test_without_validation_it_is_the_training_and_of_equal_values_the_first_is_the_best():
+def test_without_validation_it_compares_training_and_the_first_of_equal_values_is_best():
     table = dl.compare_runs({"a": run(loss=[2.0, 2.0], cost=[3.0, 3.0], accuracy=[0.5, 0.75])})
     assert table.header[2:] == ["loss", "lowest", "in epoch", "accuracy", "highest", "in epoch", "seconds"]
     assert table.rows == [["a", 2, 2.0, 2.0, 1, 0.75, 0.75, 2, None]]
     assert dl.compare_runs({"a": FIRST}, iter(["val_loss"])).header[2] == "val_loss"
 
 
-def test_what_is_not_finite_is_never_the_best():
+def test_a_non_finite_value_is_never_the_best():
     table = dl.compare_runs({"a": run(loss=[math.nan, 2.0, -math.inf, math.nan]), "b": run(loss=[math.nan])})
     assert table.rows[0][3:5] == [2.0, 2]
     assert math.isnan(table.rows[0][2])
@@ -75,6 +75,6 @@ def test_a_run_without_epochs_and_epochs_that_lack_numbers():
         ({"a": dl.History()}, ["loss"], "no column 'loss', there is nothing"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(runs, quantities, words):
+def test_invalid_arguments_are_refused(runs, quantities, words):
     with pytest.raises(dl.InputError, match=f"compare_runs: {words}"):
         dl.compare_runs(runs, quantities)

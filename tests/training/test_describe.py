@@ -1,4 +1,4 @@
-"""describe_run says what the numbers show, and nothing else."""
+"""describe_run reports what the numbers show, and nothing else."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_a_spiky_run_with_penalty() -> None:
         ([-2.0, -1.0, -2.0], False),  # 10 % of a negative cost means nothing
     ],
 )
-def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
+def test_definition_of_spiky(costs: list[float], spiky: bool) -> None:
     assert ("spiky" in run(cost=costs)) is spiky
     assert f"rose in 1 of {len(costs) - 1} steps" in run(cost=costs)
 
@@ -69,7 +69,7 @@ def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
         ({"accuracy": [0.5], "val_accuracy": [0.5]}, "50.00 % in training and 50.00 % in validation (equal to the dig"),
     ],
 )
-def test_what_is_said_of_corners(columns: dict[str, list[float]], words: str) -> None:
+def test_descriptions_of_edge_cases(columns: dict[str, list[float]], words: str) -> None:
     assert words in run(**columns)
 
 
@@ -84,11 +84,11 @@ def test_what_is_said_of_corners(columns: dict[str, list[float]], words: str) ->
         ({"cost": [1.0, math.nan]}, "The training cost is not finite in 1 of 2 epochs, first in epoch 2."),
     ],
 )
-def test_what_is_said_of_little(columns: dict[str, list[float]], text: str) -> None:
+def test_descriptions_of_short_histories(columns: dict[str, list[float]], text: str) -> None:
     assert run(**columns) == text
 
 
-def test_what_is_not_finite_is_told_and_not_compared() -> None:
+def test_non_finite_values_are_reported_and_not_compared() -> None:
     nan, inf = math.nan, math.inf
     text = run(cost=[2.0, nan, 3.0, 4.0, inf], loss=[2.0, nan, 3.0, 4.0, inf], val_loss=[1.0, 2.0, nan, 3.0, nan])
     assert text == (
@@ -100,7 +100,7 @@ def test_what_is_not_finite_is_told_and_not_compared() -> None:
     )
 
 
-def test_nothing_is_said_of_what_was_not_measured() -> None:
+def test_missing_measurements_are_not_described() -> None:
     assert "validation" not in run(cost=[2.0, 1.0], loss=[2.0, 1.0], accuracy=[0.1, 0.2])
     assert "training" not in run(val_loss=[2.0, 1.0])
     assert "penalty" not in run(cost=[2.0, 1.0])

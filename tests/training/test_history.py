@@ -1,4 +1,4 @@
-"""History: columns, refusals, and files that give back what was written."""
+"""History: columns, errors, and files that restore every number."""
 
 import json
 import math
@@ -19,7 +19,7 @@ NAMES = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 ROWS = st.lists(st.dictionaries(NAMES | st.sampled_from(["loss", "val_loss"]), st.integers() | st.floats(), max_size=5))
 
 
-def test_columns_come_in_the_usual_order_then_as_first_seen() -> None:
+def test_columns_have_the_usual_order_then_that_of_the_rows() -> None:
     history = History([{"seconds": 1, "top5": 0.5, "loss": 2.0}, {"val_loss": 2.0, "cost": 3.0, "bleu": 1.0}])
     assert history.columns == ["epoch", "loss", "cost", "val_loss", "seconds", "top5", "bleu"]
     assert history["epoch"] == [1, 2]
@@ -27,7 +27,7 @@ def test_columns_come_in_the_usual_order_then_as_first_seen() -> None:
     assert math.isnan(history["cost"][0])
 
 
-def test_append_takes_numpy_scalars_as_plain_numbers() -> None:
+def test_append_converts_numpy_scalars_to_plain_numbers() -> None:
     history, row = History(), {"epoch": np.int64(7), "loss": np.float32(0.5)}
     history.append(row)
     row["loss"] = 2.0
@@ -39,14 +39,14 @@ TOO_LARGE = [{"loss": 10**5000}, {"loss": -(10**400)}]
 
 
 @pytest.mark.parametrize("row", UNMEASURED + TOO_LARGE, ids=range(10))
-def test_what_is_no_measurement_is_refused(row: dict[str, object]) -> None:
+def test_an_invalid_row_is_refused(row: dict[str, object]) -> None:
     history = History()
     with pytest.raises(InputError, match="History: expected"):
         history.append(row)
     assert len(history) == 0
 
 
-def test_an_unknown_column_is_answered_with_the_known_ones() -> None:
+def test_an_unknown_column_names_the_known_ones() -> None:
     history = History([{"val_accuracy": 0.4}])
     with pytest.raises(InputError, match=r"'val_acuracy', there is epoch, val_accuracy; did you mean 'val_accuracy'\?"):
         history["val_acuracy"]
@@ -91,7 +91,7 @@ def test_files_and_checkpoints_give_back_every_number(
     assert of_types(back) == of_types(history)
 
 
-def test_json_is_strict_and_a_jsonl_file_has_a_line_an_epoch(tmp_path: Path) -> None:
+def test_json_is_strict_and_a_jsonl_file_has_one_line_per_epoch(tmp_path: Path) -> None:
     history = History([{"a": math.nan, "b": math.inf, "c": -math.inf}, {"a": 0.1}])
     first, second = {"epoch": 1, "a": "NaN", "b": "Infinity", "c": "-Infinity"}, {"epoch": 2, "a": 0.1}
     text = history.to_json(tmp_path / "h.json").read_text()
@@ -187,7 +187,7 @@ def test_a_notebook_shows_a_table() -> None:
     assert History()._repr_html_() == "<p>History(0 epochs: empty)</p>"
 
 
-def test_of_a_long_history_a_notebook_shows_the_beginning_and_the_end() -> None:
+def test_a_notebook_shows_the_beginning_and_the_end_of_a_long_history() -> None:
     html = History({"loss": float(i)} for i in range(1, 101))._repr_html_()
     assert [row[0] for row in Page(html).rows[1:]] == [*map(str, range(1, 11)), "", *map(str, range(91, 101))]
     assert "100 epochs; epochs 11 to 90 are not shown" in html.partition("</table>")[2]
@@ -199,7 +199,7 @@ BETTER = {"loss auto": False, "val_accuracy auto": True, "accuracy_at_5 auto": F
 
 
 @pytest.mark.parametrize(("column", "larger"), BETTER.items())
-def test_which_of_two_values_is_better(column: str, larger: bool) -> None:
+def test_whether_larger_values_are_better(column: str, larger: bool) -> None:
     name, mode = column.split()
     monitor = Monitor(name, mode)
     assert monitor.larger_is_better is larger
@@ -208,7 +208,7 @@ def test_which_of_two_values_is_better(column: str, larger: bool) -> None:
     assert monitor.read({name: 0.5}, "owner") == (-0.5 if larger else 0.5)
 
 
-def test_a_followed_name_that_is_not_there_is_refused_where_the_names_are_known() -> None:
+def test_an_unknown_monitor_is_refused_if_the_names_are_known() -> None:
     Monitor("qualty").check(None, "owner")
     with pytest.raises(InputError, match="'owner': an epoch has no 'qualty'; the nearest names are quality"):
         Monitor("qualty").check(["loss", "quality"], "owner")

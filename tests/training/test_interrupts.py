@@ -70,7 +70,7 @@ def test_a_process_that_was_forked_in_training_does_not_wait(number):
 @pytest.mark.parametrize("number", EXITS)
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 9])
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS.keys())
-def test_the_step_is_finished_and_the_run_goes_on_later(tmp_path, run, number, step):
+def test_the_step_is_finished_and_the_run_can_be_resumed(tmp_path, run, number, step):
     expected = undisturbed(run)
     step = min(step, expected["counters"][2])
     note = SignalAt(step, number)
@@ -84,7 +84,7 @@ def test_the_step_is_finished_and_the_run_goes_on_later(tmp_path, run, number, s
     assert everything(again) == expected
 
 
-def test_after_ctrl_c_the_session_goes_on_with_the_same_trainer():
+def test_after_ctrl_c_the_same_trainer_can_continue():
     trainer = interrupted(SignalAt(5, signal.SIGINT))
     assert trainer.history["epoch"] == [1]
     fit(trainer, {}, 1)
@@ -97,7 +97,7 @@ def test_a_second_signal_does_not_wait(tmp_path):
     assert saved_steps(tmp_path) == [3]
 
 
-def test_a_signal_while_an_epoch_is_measured_is_heeded_after_it(tmp_path):
+def test_a_signal_during_measuring_acts_after_it(tmp_path):
     late = dl.LambdaCallback(on_epoch_end=lambda trainer: signal.raise_signal(signal.SIGTERM))
     trainer = ended_by(SystemExit, late, dl.Checkpoint(tmp_path, every_epochs=2))
     assert trainer.history["epoch"] == [1]
@@ -119,7 +119,7 @@ def handle(request):
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_a_handler_of_the_programs_own_is_called_for_each_signal_once_all_is_saved(tmp_path, handle, signals):
+def test_the_programs_own_handler_is_called_for_each_signal_after_saving(tmp_path, handle, signals):
     calls = []
     handle(signal.SIGTERM, lambda number, frame: calls.append(saved_steps(tmp_path)))
     assert len(trained(SignalAt(2, *[signal.SIGTERM] * signals), dl.Checkpoint(tmp_path)).history) == 0
@@ -127,7 +127,7 @@ def test_a_handler_of_the_programs_own_is_called_for_each_signal_once_all_is_sav
 
 
 async def looped(callback, number, *handler):
-    """Train within a coroutine, with a handler of the loop's for a signal, and let the loop turn some times."""
+    """Train within a coroutine, with a signal handler of the loop, and let the loop run a few times."""
     if handler:
         asyncio.get_running_loop().add_signal_handler(number, *handler)
     trained(callback)
@@ -136,7 +136,7 @@ async def looped(callback, number, *handler):
 
 
 @pytest.mark.parametrize("signals", [[number] * times for number in (*EXITS, signal.SIGUSR1) for times in (1, 2)])
-def test_a_loop_of_asyncio_hears_of_each_signal(signals):
+def test_a_loop_of_asyncio_gets_each_signal_once(signals):
     calls = []
     asyncio.run(looped(SignalAt(2, *signals), signals[0], calls.append, "called"))
     assert calls == ["called"] * len(signals)
@@ -147,7 +147,7 @@ def test_ctrl_c_ends_what_asyncio_runs():
         asyncio.run(looped(SignalAt(2, signal.SIGINT), signal.SIGINT))
 
 
-def test_a_fit_within_a_fit_hands_the_signal_on():
+def test_a_fit_within_a_fit_passes_the_signal_on():
     inner, _ = usual_run([SignalAt(2, signal.SIGINT)])
     outer = interrupted(dl.LambdaCallback(on_epoch_end=lambda trainer: fit(inner, {})))
     assert (inner.step, outer.step) == (2, 3)
@@ -158,12 +158,12 @@ def test_a_signal_that_is_ignored_stays_ignored(handle):
     assert trained(SignalAt(2, signal.SIGINT)).step == 9
 
 
-def test_outside_the_main_thread_handlers_are_left_alone():
-    seen = []
-    look = dl.LambdaCallback(on_batch_end=lambda trainer: seen.append(signal.getsignal(signal.SIGINT)))
+def test_handlers_are_not_changed_outside_the_main_thread():
+    handlers = []
+    look = dl.LambdaCallback(on_batch_end=lambda trainer: handlers.append(signal.getsignal(signal.SIGINT)))
     with ThreadPoolExecutor(1) as pool:
         pool.submit(trained, look).result()
-    assert seen == [signal.getsignal(signal.SIGINT)] * 9
+    assert handlers == [signal.getsignal(signal.SIGINT)] * 9
 
 
 PROGRAM = """
@@ -186,12 +186,12 @@ PROGRAM = """
 
 
 SUPPORT = Path(__file__).parent.parent / "support"
-# Python ends itself by SIGINT after an uncaught KeyboardInterrupt, for which a shell shows 130.
+# After an uncaught KeyboardInterrupt, Python ends itself by SIGINT, which a shell shows as status 130.
 STATUSES = {signal.SIGTERM: 143, signal.SIGINT: -signal.SIGINT}
 
 
-def test_whenever_a_program_is_stopped_it_leaves_a_checkpoint_and_the_status_that_a_shell_expects(tmp_path):
-    """Some signals, one after the other, to runs in the same directory, each of which gets further."""
+def test_a_stopped_program_leaves_a_checkpoint_and_the_usual_exit_status(tmp_path):
+    """Send some signals, one after the other, to runs in the same directory, each of which gets further."""
     done, text = 0, textwrap.dedent(PROGRAM.format(tests=str(SUPPORT), directory=str(tmp_path)))
     for pause, number in ((1, signal.SIGTERM), (3, signal.SIGINT), (2, signal.SIGTERM)):
         with subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True) as program:

@@ -1,4 +1,4 @@
-"""CSVLogger and JSONLLogger: the file is the history, whatever happens, and nothing of another run is lost."""
+"""CSVLogger and JSONLLogger: the file is always the history, and no file of another run is lost."""
 
 import os
 from contextlib import nullcontext
@@ -30,11 +30,11 @@ def logged(path, *others, **options):
 
 def test_the_file_is_the_history_after_each_epoch(tmp_path, kind):
     path = tmp_path / "runs" / f"log.{kind}"
-    seen = []
-    look = dl.LambdaCallback(on_epoch_end=lambda trainer: seen.append(read(path) == trainer.history))
+    equal = []
+    look = dl.LambdaCallback(on_epoch_end=lambda trainer: equal.append(read(path) == trainer.history))
     look.runs_last = True
     trainer = logged(path, look)
-    assert seen == [True] * 3
+    assert equal == [True] * 3
     assert read(path) == trainer.history
     fit(trainer, {}, 2)  # goes on in the same file
     assert read(path)["epoch"] == [1, 2, 3, 4, 5]
@@ -46,7 +46,7 @@ def test_the_file_is_the_history_after_each_epoch(tmp_path, kind):
 
 @pytest.mark.parametrize("moment", ["step", "epoch"])
 @pytest.mark.parametrize("every_epochs", [1, 2, 3])
-def test_killed_anywhere_and_resumed_there_is_one_row_an_epoch(tmp_path, kind, every_epochs, moment):
+def test_killed_anywhere_and_resumed_there_is_one_row_per_epoch(tmp_path, kind, every_epochs, moment):
     for step in range(1, 4 * STEPS):
         if moment == "epoch" and step % STEPS:
             continue
@@ -58,8 +58,8 @@ def test_killed_anywhere_and_resumed_there_is_one_row_an_epoch(tmp_path, kind, e
         done = step // STEPS if moment == "epoch" else (step - 1) // STEPS
         assert not done or read(path)["epoch"] == list(range(1, done + 1))
         new = before and not saved_steps(saves)  # nothing to go on from
-        told = pytest.warns(UserWarning, match=rf"is of another run; it was renamed to log-{step}-1")
-        with told if new else nullcontext():
+        warns = pytest.warns(UserWarning, match=rf"is of another run; it was renamed to log-{step}-1")
+        with warns if new else nullcontext():
             trainer = logged(path, *usual, epochs=4, resume_from=saves)
         assert [kept.read_bytes() for kept in tmp_path.glob(f"log-{step}-*")] == ([before] if new else [])
         assert read(path) == trainer.history
@@ -84,7 +84,7 @@ def test_killed_after_the_first_row_and_resumed_in_the_middle_of_its_epoch(tmp_p
 
 
 @pytest.mark.parametrize("there", ["another run", "other columns", "nothing measured"])
-def test_resumed_in_the_middle_of_the_first_epoch_what_is_of_another_run_is_kept(tmp_path, kind, there):
+def test_resumed_in_the_first_epoch_the_file_of_another_run_is_kept(tmp_path, kind, there):
     path, saves = tmp_path / f"log.{kind}", tmp_path / "saves"
 
     def run(*others, seed=0, **options):
@@ -115,14 +115,14 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_what_is_there_already_is_kept_beside(tmp_path, kind, content):
+def test_an_existing_file_is_kept_under_another_name(tmp_path, kind, content):
     path = tmp_path / f"log.{kind}"
     as_csv, as_jsonl, reason = CONTENTS[content]
     there = as_csv if kind == "csv" else as_jsonl
     path.write_bytes(there)
     (tmp_path / f"log-1.{kind}").write_bytes(b"an older one")
-    told = rf"log\.{kind} {reason}.*; it was renamed to log-2\.{kind}"
-    with pytest.warns(UserWarning, match=told) if reason else nullcontext():
+    warns = rf"log\.{kind} {reason}.*; it was renamed to log-2\.{kind}"
+    with pytest.warns(UserWarning, match=warns) if reason else nullcontext():
         trainer = logged(path, epochs=2)
     assert (tmp_path / f"log-1.{kind}").read_bytes() == b"an older one"
     assert len(os.listdir(tmp_path)) == (3 if reason else 2)
@@ -130,7 +130,7 @@ def test_what_is_there_already_is_kept_beside(tmp_path, kind, content):
     assert read(path) == trainer.history
 
 
-def test_a_run_that_measures_nothing_leaves_what_is_there_and_one_that_comes_later_writes_all(tmp_path, kind):
+def test_a_run_without_epochs_keeps_the_file_and_a_later_run_writes_all_rows(tmp_path, kind):
     path = tmp_path / f"log.{kind}"
     path.write_bytes(b"")
     trainer = logged(path, DieAt(1), epochs=0)
@@ -164,7 +164,7 @@ def test_a_failed_write_ends_training_and_leaves_the_last_rows(tmp_path, monkeyp
     assert os.listdir(tmp_path) == ["log.csv"]
 
 
-def test_a_path_must_be_a_name(kind):
+def test_a_path_must_be_a_path(kind):
     for path in ("", None, 3, b"log.csv"):
         with pytest.raises(dl.InputError, match="path: expected the name of a file"):
             LOGGERS[kind](path)

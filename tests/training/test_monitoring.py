@@ -1,4 +1,4 @@
-"""GradientMonitor, Timer, TensorBoard: what they see, against sums done here by hand."""
+"""GradientMonitor, Timer, TensorBoard: their numbers, compared with independent computations."""
 
 import re
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from minidl.training.callbacks import monitors
 
 
 class ByHand(dl.Callback):
-    """Does the sums of GradientMonitor with numpy.linalg, in float64, for plain SGD: a step is 0.05 * gradient."""
+    """Computes the sums of GradientMonitor with numpy.linalg, in float64, for plain SGD: a step is 0.05 * gradient."""
 
     def __init__(self, every):
         self.every, self.rows = every, {}
@@ -34,7 +34,7 @@ def plain(*callbacks, **options):
 
 
 @pytest.mark.parametrize("every", [1, 2, 10])
-def test_norms_and_ratios_are_those_done_by_hand(every):
+def test_norms_and_ratios_equal_those_of_numpy(every):
     hand, monitor = ByHand(every), dl.GradientMonitor(every)
     fit(plain(hand, monitor), {}, 3)
     assert monitor.epochs == [1, 2, 3]
@@ -49,7 +49,7 @@ def test_norms_and_ratios_are_those_done_by_hand(every):
     assert monitor.clipped == [0.0] * 3
 
 
-def test_what_is_clipped_is_counted_and_the_norm_is_that_before():
+def test_clipped_steps_are_counted_and_norms_are_before_clipping():
     norms = []
     look = dl.LambdaCallback(on_epoch_end=lambda trainer: norms.append(free.total_norms[-1]))
     free, clipped, some = (dl.GradientMonitor(1) for _ in range(3))
@@ -87,7 +87,7 @@ def test_it_changes_nothing_and_a_parameter_that_is_trained_later_has_columns_of
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e30])
-def test_tiny_and_huge_gradients_have_a_length(size):
+def test_tiny_and_huge_gradients_have_a_norm(size):
     monitor, parameter = dl.GradientMonitor(1), dl.Parameter(np.ones(3, np.float32))
     parameter.add_grad(np.array([3, 4, 0], np.float32) * np.float32(size))
     model = SimpleNamespace(parameters={"w": parameter})
@@ -98,7 +98,7 @@ def test_tiny_and_huge_gradients_have_a_length(size):
     assert monitor.norms["w"] == monitor.total_norms == pytest.approx([5 * size])
 
 
-def test_steps_that_were_left_out_are_not_counted():
+def test_skipped_steps_are_not_counted():
     trainer = plain(monitor := dl.GradientMonitor(1))
     trainer.model.network.layers[1].weight.value[0, 0] = np.nan
     fit(trainer, {}, 1, nonfinite="skip")
@@ -117,7 +117,7 @@ def test_every_is_a_count(every):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that only moves when it is told to."""
+    """A clock that moves only if the test moves it."""
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(monitors, "perf_counter", lambda: clock.now)
     return clock
@@ -145,7 +145,7 @@ def timed(clock, *callbacks):
     return dl.Trainer(model, dl.SGD(0.1), [*callbacks, begin], rng=0)
 
 
-def test_the_parts_of_an_epoch_are_told_apart(clock):
+def test_the_parts_of_an_epoch_are_timed_separately(clock):
     timer = dl.Timer()
     others = dl.LambdaCallback(
         on_batch_end=taking(7, clock), on_epoch_end=taking(300, clock), on_train_begin=taking(9000, clock)
@@ -153,7 +153,7 @@ def test_the_parts_of_an_epoch_are_told_apart(clock):
     trainer = timed(clock, timer, others)
     fit(trainer, {}, 2)  # 40 rows in 3 batches; 40 and 20 rows are measured at once
     assert timer.epochs == [1, 2]
-    # The third step of an epoch is followed by the measuring.
+    # Measuring follows the third step of an epoch.
     assert timer.seconds == {"steps": [3, 3], "between": [14, 14], "measuring": [107, 107], "callbacks": [300, 300]}
     assert timer.rows_per_second == pytest.approx([40 / 17, 40 / 17])
     assert str(timer).splitlines() == [
@@ -167,7 +167,7 @@ def test_the_parts_of_an_epoch_are_told_apart(clock):
 
 
 @pytest.mark.parametrize("step", [4, 5])
-def test_an_epoch_that_is_broken_off_is_not_in_it(clock, step):
+def test_an_interrupted_epoch_does_not_count(clock, step):
     timer = dl.Timer()
     trainer = timed(clock, timer, DieAt(step), dl.LambdaCallback(on_epoch_end=taking(300, clock)))
     with pytest.raises(Death):
@@ -187,7 +187,7 @@ def test_with_a_real_clock_the_parts_are_within_the_epoch():
 # ---- TensorBoard
 
 
-def test_training_and_validation_of_a_quantity_lie_side_by_side():
+def test_training_and_validation_have_neighbouring_tags():
     writer = Mock(spec=["add_scalar", "flush"])
     quality = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=7))
     trainer = trained(quality, dl.TensorBoard(writer), epochs=2)
@@ -212,12 +212,12 @@ def test_a_writer_needs_no_flush_and_a_run_no_validation():
 
 
 @pytest.mark.parametrize("writer", ["runs/one", None, type("Writer", (), {"add_scalar": print}), object()])
-def test_what_is_no_writer_is_refused_at_once(writer):
+def test_an_invalid_writer_is_refused_at_once(writer):
     with pytest.raises(dl.InputError, match=r"expected a writer with add_scalar\(tag, value, step\)"):
         dl.TensorBoard(writer)
 
 
-def test_a_real_writer_takes_what_it_is_given(tmp_path):
+def test_a_real_writer_accepts_the_numbers(tmp_path):
     tensorboard = pytest.importorskip("tensorboardX", reason="needs tensorboardX")
     with tensorboard.SummaryWriter(str(tmp_path)) as writer:
         trained(dl.TensorBoard(writer), epochs=2)

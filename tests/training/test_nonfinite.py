@@ -1,4 +1,4 @@
-"""NaN and infinity in training: named where they are first met, and never spread."""
+"""NaN and infinity in training: the error names where they first appear, and they never spread."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from minidl.training.checkpoint import checkpoint_paths
 
 
 class Bad(dl.Layer):
-    """Hands on what it gets, but spoils one entry of y, of dx or of a gradient, in one training forward or backward."""
+    """Passes x on, but changes one entry of y, of dx or of a gradient, in one training forward or backward."""
 
     saved_attributes = ("calls",)
 
@@ -40,7 +40,7 @@ class Bad(dl.Layer):
 
 
 def make(where="nowhere", call=0, *callbacks, value=np.nan, clip_norm=None):
-    # What it spoils goes on into the running statistics.
+    # The changed entry enters the running statistics.
     layers = dl.Flatten(), dl.Dense(72, 4, rng=1), Bad(where, call, value), dl.BatchNorm(4), dl.Dense(4, 3, rng=2)
     optimizer = dl.SGD(0.01, momentum=0.5, clip_norm=clip_norm)
     return dl.Trainer(dl.Model(dl.Sequential(*layers), dl.SoftmaxCrossEntropy()), optimizer, callbacks, rng=3)
@@ -60,11 +60,11 @@ def quiet():
 
 
 @pytest.mark.parametrize("where", WORDS)
-def test_the_step_that_would_spread_it_is_not_taken(tmp_path, where):
+def test_a_step_with_nan_is_not_taken(tmp_path, where):
     trainer = make(where, 5, dl.Checkpoint(tmp_path, every_steps=1))
-    with pytest.raises(dl.NonFiniteError, match=WORDS[where]) as told:
+    with pytest.raises(dl.NonFiniteError, match=WORDS[where]) as raised:
         fit(trainer, {})
-    assert "running" not in str(told.value)
+    assert "running" not in str(raised.value)
     assert trainer.step == trainer.optimizer.steps == 4
     assert all(np.isfinite(array).all() for array in trainer.model.weights().values())
     trainer.model.evaluate(trainer.train_data)
@@ -75,7 +75,7 @@ def test_the_step_that_would_spread_it_is_not_taken(tmp_path, where):
     assert everything(good)["weights"] == everything(whole)["weights"]
 
 
-# What skipping should come to: the fifth batch never was.
+# The expected result of skipping: training without the fifth batch.
 LEAVE_OUT = (
     at("on_batch_begin", 4, lambda trainer: setattr(trainer, "_step", lambda x, y: (0.0, 0.0))),
     at("on_batch_end", 5, lambda trainer: vars(trainer).pop("_step")),
@@ -85,7 +85,7 @@ LEAVE_OUT = (
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", WORDS)
-def test_skip_leaves_the_step_out_and_nothing_behind(where, value, clip_norm):
+def test_a_skipped_step_changes_nothing(where, value, clip_norm):
     losses = []
     look = dl.LambdaCallback(on_batch_end=lambda trainer: losses.append(trainer.logs["batch_loss"]))
     trainer = make(where, 5, look, value=value, clip_norm=clip_norm)
@@ -99,13 +99,13 @@ def test_skip_leaves_the_step_out_and_nothing_behind(where, value, clip_norm):
 
 
 @pytest.mark.parametrize("where", ["gradient", "backward"])
-def test_clipping_by_the_norm_does_not_end_a_run_that_is_to_go_on(where):
+def test_clipping_by_the_norm_does_not_end_a_run_with_skip_or_ignore(where):
     trainer = make(where, 5, clip_norm=1.0)
     fit(trainer, {}, nonfinite="ignore")
     assert trainer.skipped_steps == 1
 
 
-def test_ignore_goes_on_whatever_comes(tmp_path):
+def test_ignore_never_ends_training(tmp_path):
     trainer = make("gradient", 2)
     history = fit(trainer, {}, 2, nonfinite="ignore")
     assert np.isnan(trainer.model.parameters["2.gain"].value[3])
@@ -118,7 +118,7 @@ def test_ignore_goes_on_whatever_comes(tmp_path):
     assert np.isnan([history[name] for name in ("loss", "accuracy", "val_cost", "val_accuracy", "val_loss")]).all()
 
 
-def test_the_layer_is_named_that_makes_it():
+def test_the_layer_that_first_returns_nan_is_named():
     inner = dl.Sequential(dl.ReLU(), dl.Dense(8, 8, rng=1))
     network = dl.Sequential(dl.Flatten(), dl.Dense(72, 8, rng=1), inner, dl.Dense(8, 3, rng=2))
     inner.layers[1].weight.value *= np.float32(1e30)

@@ -1,4 +1,4 @@
-"""One optimizer serves one model: which uses are refused, that nothing changes then, and which go on working."""
+"""An optimizer belongs to one model: which uses are refused, that nothing changes then, and which uses are allowed."""
 
 import copy
 import gc
@@ -38,9 +38,9 @@ def train(optimizer, model=None, epochs=2):
     return trainer
 
 
-# ---- what is refused
+# ---- refused uses
 
-# Each makes another model of the first one.
+# Each function makes another model from the first one.
 OTHERS = {
     "same shape": lambda first: a_model(),
     "other shape": lambda first: a_model(5),
@@ -76,7 +76,7 @@ def test_another_model_is_refused_and_nothing_changes(make, other, alive):
     assert everything(second)["slots"] == slots
 
 
-def test_a_model_or_an_optimizer_that_is_swapped():
+def test_a_swapped_model_or_optimizer():
     trainer, other = train(dl.Adam(0.01)), train(dl.Adam(0.01))
     for name, value in [("model", a_model()), ("optimizer", other.optimizer)]:
         with pytest.raises(dl.InputError, match=f"{name} cannot be replaced; .*make a new Trainer"):
@@ -92,8 +92,8 @@ def test_the_refusal_names_what_is_foreign():
         train(first.optimizer, OTHERS["new head"](first.model))
 
 
-def test_parts_of_a_model_that_are_stepped_in_turn_need_an_optimizer_each():
-    # Parts with other paths cannot be told from another model; a whole that holds a known part is the same model.
+def test_each_part_of_a_model_needs_its_own_optimizer():
+    # Parts with other paths look like another model; a whole with a known part is the same model.
     model, optimizer = a_model(), dl.Adam(0.01)
     model.compute_gradients(images().x, images().y)
     parts = [{path: p for path, p in model.parameters.items() if path.startswith(part)} for part in "13"]
@@ -106,17 +106,17 @@ def test_parts_of_a_model_that_are_stepped_in_turn_need_an_optimizer_each():
         optimizer.step(part)
 
 
-# ---- what goes on working
+# ---- allowed uses
 
 
 @every_rule
-def test_the_same_model_goes_on(make):
+def test_the_same_model_can_continue(make):
     whole = train(make(), epochs=4)
     optimizer = make()
     first = train(optimizer)
     fit(first, {}, 2)
     assert everything(first) == everything(whole)
-    # A second trainer, and a model made anew around the same network.
+    # A second trainer, and a new model with the same network.
     fit(a_trainer(optimizer, first.model), {}, 1)
     with pytest.warns(UserWarning, match="by another Model"):
         fit(a_trainer(optimizer, dl.Model(first.model.network, dl.MulticlassHinge())), {}, 1)
@@ -125,21 +125,21 @@ def test_the_same_model_goes_on(make):
 
 @every_rule
 @pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda made: pickle.loads(pickle.dumps(made))])
-def test_a_copy_serves_the_first_model_that_it_steps(make, copied):
+def test_a_copy_belongs_to_the_first_model_that_it_trains(make, copied):
     template = make()
     expected = everything(train(make()))
     for _ in range(2):
-        # It shares nothing with the template, also where it is a shallow copy.
+        # It shares nothing with the template, even if it is a shallow copy.
         assert everything(train(copied(template))) == expected
     trainer = train(make())
     other = copied(trainer.optimizer)
-    # A copy of a used one goes on with the model, and so with it alone.
+    # A copy of a used optimizer can continue with the model, and then only with it.
     fit(a_trainer(other, trainer.model), {}, 1)
     with refused:
         fit(a_trainer(other), {}, 1)
 
 
-def test_a_copied_trainer_goes_on_as_the_original():
+def test_a_copied_trainer_continues_like_the_original():
     trainer = train(dl.Adam(0.01))
     twins = [copy.deepcopy(trainer), pickle.loads(pickle.dumps(trainer)), trainer]
     for twin in twins:
@@ -160,7 +160,7 @@ def test_a_checkpoint_replaces_the_state_so_the_model_may_be_another(tmp_path):
         fit(a_trainer(optimizer, first.model), {}, 1)
 
 
-def test_a_state_that_is_put_in_place_of_the_old_one_may_be_of_another_model():
+def test_an_assigned_state_may_be_of_another_model():
     used = train(dl.Adam(0.01)).optimizer
     used.state, used.steps = {}, 0
     assert everything(train(used)) == everything(train(dl.Adam(0.01)))
@@ -173,7 +173,7 @@ def test_a_state_that_is_put_in_place_of_the_old_one_may_be_of_another_model():
         train(other, OTHERS["other paths"](None))
 
 
-def test_freezing_in_parts_and_growing():
+def test_a_model_may_be_frozen_in_part_and_grow():
     optimizer, model = dl.Adam(0.01), a_model()
     body, head = model.network.layers[1], model.network.layers[3]
     body.freeze()
@@ -184,11 +184,11 @@ def test_freezing_in_parts_and_growing():
     head.unfreeze()
     train(optimizer, model_of(*model.network.layers, dl.Dense(3, 3, rng=3)))
     assert sorted(optimizer.state) == [f"{i}.{name}" for i in (1, 3, 4) for name in ("bias", "weight")]
-    # And without its new end.
+    # The model without its new end is still the same model.
     fit(trainer, {}, 1)
 
 
-def test_a_frozen_parameter_counts_as_new_until_it_is_stepped():
+def test_a_frozen_parameter_counts_as_new_until_it_is_trained():
     body, head = (dl.Parameter(np.ones(2), name=name) for name in ("body", "head"))
     body.trainable = False
     optimizer = dl.Adam(0.1)
@@ -199,14 +199,14 @@ def test_a_frozen_parameter_counts_as_new_until_it_is_stepped():
     optimizer.step({"body": other, "head": head})
     assert optimizer.steps == 3
     assert (other.value < 1).all()
-    # From here on it is one of those that the optimizer has stepped.
+    # From here on the optimizer has trained it.
     with refused:
         optimizer.step({"body": body, "head": head})
     optimizer.step({"head": head, "body": other})
     assert optimizer.steps == 4
 
 
-def test_who_takes_no_step_of_its_own_leaves_the_optimizer_free():
+def test_a_run_without_a_step_does_not_bind_the_optimizer():
     optimizer, spoilt = dl.Adam(0.01), a_model()
     fit(a_trainer(optimizer), {}, 0)
     dl.sanity_check(a_trainer(optimizer), images())
@@ -216,7 +216,7 @@ def test_who_takes_no_step_of_its_own_leaves_the_optimizer_free():
         train(optimizer, spoilt)
     trainer = train(optimizer)
     assert everything(trainer) == everything(train(dl.Adam(0.01)))
-    # In the middle of training they serve as well.
+    # They also work in the middle of training.
     dl.sanity_check(trainer, images())
     dl.find_learning_rate(trainer, images(), steps=10)
     fit(trainer, {}, 1)

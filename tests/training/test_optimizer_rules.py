@@ -1,4 +1,4 @@
-"""What every optimizer does: its rule, clipping, freezing, schedules, saving."""
+"""Every optimizer: its rule, clipping, freezing, schedules, saving."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,13 @@ every_class = pytest.mark.parametrize("cls", OPTIMIZERS, ids=lambda cls: cls.__n
 
 
 @every_case
-def test_a_rule_ends_where_pytorch_does(case):
+def test_a_rule_gives_the_weights_of_pytorch(case):
     for cls in (None, RIGHT[case]):
         assert walk(make(case, cls)) == pytest.approx(ENDS[case], abs=1e-10)
 
 
 @pytest.mark.parametrize("bug", BUGS)
-def test_a_planted_bug_ends_elsewhere(bug):
+def test_a_planted_bug_gives_other_weights(bug):
     case, cls = BUGS[bug]
     assert walk(make(case, cls)) != pytest.approx(ENDS[case], rel=1e-6, abs=1e-6)
 
@@ -50,14 +50,14 @@ def test_numbers_and_empty_arrays_are_parameters_too(cls, dtype):
 @pytest.mark.parametrize("shape", [(7, 5), (BLOCK + 1,), (3, BLOCK), (BLOCK, 3), (40, 30, 50), (1, 1, BLOCK + 7)])
 def test_blocks_are_small_and_cover_everything_once(shape, order):
     counts, indices = np.zeros(shape, order=order), np.arange(np.prod(shape)).reshape(shape)
-    seen = []
+    parts = []
     for part, other in blocks(counts, indices):
         assert part.size <= BLOCK
         part += 1
-        seen.append(other.ravel())
+        parts.append(other.ravel())
     assert (counts == 1).all()
-    assert len(seen) <= counts.size // BLOCK + 2
-    assert sorted(np.concatenate(seen)) == list(range(counts.size))
+    assert len(parts) <= counts.size // BLOCK + 2
+    assert sorted(np.concatenate(parts)) == list(range(counts.size))
 
 
 @every_case
@@ -83,7 +83,7 @@ def test_large_parameters_in_any_order_move_like_their_parts(case, rng):
 # ---- the loop
 
 
-def test_a_rule_of_ones_own_is_a_formula_and_its_state_goes_by_path():
+def test_a_rule_of_your_own_is_a_formula_and_its_state_has_paths():
     optimizer = Momentum(1.0, clip_value=1.0)
     parameters = {"0.weight": parameter_with([3.0]), "1.weight": parameter_with([0.0])}
     for _ in range(2):
@@ -98,13 +98,13 @@ def test_a_rule_of_ones_own_is_a_formula_and_its_state_goes_by_path():
 def test_each_step_has_its_own_rate_also_after_an_assignment():
     parameter, optimizer = parameter_with([1.0]), dl.SGD(dl.PiecewiseConstant([1, 2], [0.5, 0.0, 0.25]))
     assert optimizer.current_learning_rate == 0.5
-    seen = []
+    rates = []
     for _ in range(3):
         optimizer.step({"w": parameter})
-        seen.append((optimizer.steps, optimizer.current_learning_rate, parameter.value[0]))
-    assert seen == [(1, 0.5, -0.5), (2, 0.0, -0.5), (3, 0.25, -0.75)]
+        rates.append((optimizer.steps, optimizer.current_learning_rate, parameter.value[0]))
+    assert rates == [(1, 0.5, -0.5), (2, 0.0, -0.5), (3, 0.25, -0.75)]
     optimizer.learning_rate = dl.StepDecay(8.0, 0.5, every=2)
-    # Of step 2, the last one.
+    # The rate of step 2, the last one.
     assert optimizer.current_learning_rate == 4.0
     optimizer.learning_rate = 0.25
     assert optimizer.current_learning_rate == optimizer.learning_rate == 0.25
@@ -127,7 +127,7 @@ def test_a_schedule_must_give_a_rate(rate):
     assert parameter.value[0] == 0.0
 
 
-def test_the_history_tells_the_rate_of_each_epochs_last_step():
+def test_the_history_has_the_rate_of_each_epochs_last_step():
     trainer = trainer_with(dl.Adam(dl.ExponentialDecay(0.1, 0.5)))
     # An epoch is 3 steps.
     history = fit(trainer, {}, 2)
@@ -146,7 +146,7 @@ def test_the_history_tells_the_rate_of_each_epochs_last_step():
         ([3.0, -3.0, 0.25], np.float64, {"clip_value": 0.5}, [-0.5, 0.5, -0.25]),
     ],
 )
-def test_what_is_clipped(gradient, dtype, options, expected):
+def test_clipping(gradient, dtype, options, expected):
     parameter = parameter_with(gradient, dtype)
     dl.SGD(1.0, **options).step({"w": parameter})
     assert parameter.value == pytest.approx(expected, rel=1e-7)
@@ -157,7 +157,7 @@ def test_what_is_clipped(gradient, dtype, options, expected):
     ("gradient", "message"),
     [([1.0, np.nan], "gradient of w:.*index"), ([1e200, 1e200], "clip_norm: expected gradients of a finite")],
 )
-def test_gradients_without_a_length_are_refused(gradient, message):
+def test_gradients_without_a_finite_norm_are_refused(gradient, message):
     parameter = parameter_with(gradient)
     with pytest.raises(dl.NonFiniteError, match=message):
         dl.SGD(1.0, clip_norm=1.0).step({"w": parameter})
@@ -167,7 +167,7 @@ def test_gradients_without_a_length_are_refused(gradient, message):
 # ---- freezing
 
 
-def test_frozen_values_stay_to_the_bit_and_gradients_stay_right():
+def test_frozen_values_do_not_change_and_gradients_stay_correct():
     trainer = trainer_with(dl.Adam(0.1))
     model, first = trainer.model, trainer.model.network.layers[1]
     first.freeze()
@@ -213,7 +213,7 @@ ADAMS = dl.Adam, dl.AdamW, dl.NAdam
         *((OPTIMIZERS, clip, (0, -1), (1e-300, 2)) for clip in ("clip_norm", "clip_value")),
     ],
 )
-def test_what_an_option_may_be(classes, name, wrong, right):
+def test_valid_values_of_options(classes, name, wrong, right):
     for cls in classes:
         for value in wrong:
             with pytest.raises(dl.InputError, match=f"^{name}: expected"):
@@ -221,7 +221,7 @@ def test_what_an_option_may_be(classes, name, wrong, right):
         assert [getattr(cls(0.1, **{name: value}), name) for value in right] == list(right)
 
 
-def test_options_that_do_not_go_together_are_refused():
+def test_options_that_cannot_be_combined_are_refused():
     with pytest.raises(dl.InputError, match="nesterov: expected a momentum > 0"):
         dl.SGD(0.1, nesterov=True)
     with pytest.raises(dl.InputError, match=r"nesterov: expected True or False, got 0\.9"):

@@ -1,4 +1,4 @@
-"""Numbers that overflow: NonFiniteError, in the same words whether NumPy warns, raises, or keeps quiet, and no harm."""
+"""Overflow: the same NonFiniteError whether NumPy warns, raises or ignores it, and nothing is damaged."""
 
 import pickle
 import warnings
@@ -10,7 +10,7 @@ import pytest
 import minidl as dl
 from minidl.nn import arithmetic
 
-# Rules that sum squares of gradients, which a dtype may not hold.
+# Rules that sum squares of gradients, which may overflow.
 SQUARES = {"RMSProp": partial(dl.RMSProp, momentum=0.9)}
 SQUARES |= {cls.__name__: cls for cls in (dl.Adagrad, dl.Adam, dl.AdamW, dl.NAdam)}
 OPTIMIZERS = {
@@ -37,7 +37,7 @@ LABELS = X[:, :3].argmax(axis=1)
 
 @pytest.fixture(params=["warn", "raise", "ignore"])
 def numpy_does(request):
-    """What NumPy does about overflow; a warning is an error, as under ``python -W error``."""
+    """How NumPy handles overflow; a warning is an error, as under ``python -W error``."""
     with warnings.catch_warnings(), np.errstate(over=request.param, invalid=request.param):
         warnings.simplefilter("error")
         yield request.param
@@ -47,7 +47,7 @@ def numpy_does(request):
 
 
 def came(network="one layer", loss="smoothed", optimizer="SGD", rate=0.1, x=X, penalty=None, nonfinite="raise"):
-    """Train on two batches an epoch, and return the words of the NonFiniteError, or the number of skipped steps."""
+    """Train with two batches per epoch, and return the text of the NonFiniteError, or the number of skipped steps."""
     targets = LABELS if loss in OF_CLASSES else X[:, :3]
     model = dl.Model(NETWORKS[network](), LOSSES[loss](), penalty)
     trainer = dl.Trainer(model, OPTIMIZERS[optimizer](rate), rng=0)
@@ -70,17 +70,17 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_overflows_is_told_in_the_same_words_whatever_numpy_does_about_it(case):
-    told = []
+def test_overflow_raises_the_same_error_for_any_setting_of_numpy(case):
+    results = []
     for kind in ("ignore", "warn", "raise"):
         with warnings.catch_warnings(), np.errstate(over=kind, invalid=kind):
             warnings.simplefilter("error")
-            told.append([came(**CASES[case], nonfinite=choice) for choice in ("raise", "skip", "ignore")])
-    assert told[0] == told[1] == told[2]
-    # It takes a mean of squares away, and no more.
+            results.append([came(**CASES[case], nonfinite=choice) for choice in ("raise", "skip", "ignore")])
+    assert results[0] == results[1] == results[2]
+    # This case subtracts a mean of squares; only its results must be equal.
     if case != "layer norm, x * 1e38":
-        assert "epoch" in told[0][0]
-        assert told[0][1] > 0 or "batch" not in told[0][0]
+        assert "epoch" in results[0][0]
+        assert results[0][1] > 0 or "batch" not in results[0][0]
 
 
 def test_a_cost_that_is_infinite_when_it_is_measured_is_refused(numpy_does):
@@ -93,16 +93,16 @@ def test_a_cost_that_is_infinite_when_it_is_measured_is_refused(numpy_does):
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_program_in_which_numpy_raises_for_everything_trains(network, optimizer):
-    """Probabilities that underflow to 0 are right."""
+def test_training_works_if_numpy_raises_for_everything(network, optimizer):
+    """Probabilities that underflow to 0 are correct."""
     with np.errstate(all="raise"):
         came(network, "SoftmaxCrossEntropy", optimizer, x=np.float32(300) * X)
 
 
-# ---- beside it
+# ---- outside training
 
 
-def test_prediction_and_measures_refuse_what_overflows(numpy_does):
+def test_prediction_and_measuring_refuse_overflow(numpy_does):
     model = dl.Model(dl.Dense(6, 3, rng=0), dl.SoftmaxCrossEntropy())
     model.parameters["weight"].value *= 1000.0
     model.compute_cost(X * 1e30, LABELS)
@@ -115,13 +115,13 @@ def test_prediction_and_measures_refuse_what_overflows(numpy_does):
             measure(large)
 
 
-def test_the_thread_that_helps_with_a_product_keeps_quiet_too(numpy_does, monkeypatch):
+def test_the_helper_thread_of_a_product_does_not_warn(numpy_does, monkeypatch):
     monkeypatch.setattr(arithmetic, "IN_PIECES", True)
     monkeypatch.setattr(arithmetic, "PIECE", 3000)
     monkeypatch.setattr("threading.excepthook", lambda args: pytest.fail(f"in the thread: {args.exc_value}"))
     outputs = dl.Model(dl.Dense(60, 3, rng=0), dl.SoftmaxCrossEntropy()).forward(np.full((320, 60), 3e38))
     assert np.isinf(outputs).any()
-    # A sum of infinities of both signs is NaN, in an order that depends on the processor.
+    # A sum of infinities of both signs is NaN, and its order depends on the processor.
     np.testing.assert_array_equal(outputs, np.broadcast_to(outputs[0], outputs.shape))
 
 
@@ -150,7 +150,7 @@ def parameters(gradient, dtype=np.float32):
 @every_rule
 @pytest.mark.parametrize(("dtype", "huge"), [(np.float32, 1e20), (np.float64, 1e160)])
 @pytest.mark.parametrize("before", [0, 3])
-def test_a_step_is_taken_whole_or_not_at_all(rule, dtype, huge, before):
+def test_a_step_is_taken_completely_or_not_at_all(rule, dtype, huge, before):
     def bits():
         return pickle.dumps((optimizer.steps, optimizer.state, {path: p.value for path, p in found.items()}))
 
@@ -162,14 +162,14 @@ def test_a_step_is_taken_whole_or_not_at_all(rule, dtype, huge, before):
     with pytest.raises(dl.NonFiniteError, match=rf"^the gradient of w: .*{dtype.__name__}, got 1e\+\d+ at index .1, 0"):
         optimizer.step(found)
     assert bits() == was
-    # The next ordinary gradient is taken as if nothing had been.
+    # The next ordinary gradient has its usual effect.
     found["w"].grad[1, 0] = 1.0
     optimizer.step(found)
     assert len({*found["w"].value.ravel().tolist(), *found["first"].value.tolist()}) == 1
 
 
 @every_rule
-def test_however_often_it_comes_what_is_remembered_stays_finite(rule):
+def test_state_stays_finite_after_repeated_large_gradients(rule):
     optimizer, found = rule(0.1), parameters(9e18)
     for _ in range(50):
         try:
@@ -183,7 +183,7 @@ def test_however_often_it_comes_what_is_remembered_stays_finite(rule):
     assert (found["w"].value != before).any()
 
 
-def test_squares_that_do_not_change_a_large_sum_pass_for_ever():
+def test_squares_that_do_not_change_a_large_sum_are_accepted():
     optimizer, found = dl.Adagrad(0.1), parameters(1e15)
     optimizer.step(found)
     optimizer.state["w"]["total"][...] = 1.7e38
@@ -194,12 +194,12 @@ def test_squares_that_do_not_change_a_large_sum_pass_for_ever():
 
 @every_rule
 @pytest.mark.parametrize("option", ["clip_norm", "clip_value"])
-def test_gradients_are_judged_as_they_are_taken(rule, option):
+def test_gradients_are_checked_after_clipping(rule, option):
     optimizer, found = rule(0.1, **{option: 1.0}), parameters(1e20)
     optimizer.step(found)
     assert np.isfinite(found["w"].value).all()
     assert found["w"].value[1, 0] < 1.0
-    # And a frozen one is not taken.
+    # A frozen parameter is not checked.
     optimizer, found = rule(0.1), parameters(1e20)
     found["w"].trainable = False
     optimizer.step(found)
@@ -216,7 +216,7 @@ class Burst(dl.MeanSquaredError):
         return super().backward() * np.float32(1e20 if self.calls == 3 else 1)
 
 
-def test_training_ends_with_the_parameters_name_or_leaves_the_step_out():
+def test_training_ends_with_the_parameters_name_or_skips_the_step():
     def train(nonfinite, **options):
         trainer = dl.Trainer(dl.Model(dl.Dense(6, 1, rng=0), Burst()), dl.Adam(0.05, **options), rng=0)
         trainer.fit(dl.Dataset(X, X[:, :1]), epochs=6, batch_size=10, nonfinite=nonfinite)

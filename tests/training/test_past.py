@@ -1,4 +1,4 @@
-"""Weights that are trained already and taken for new ones: what warns, what says a line, and what stays silent."""
+"""Trained weights that a program may take for new ones: which uses warn, which print a line, which do neither."""
 
 import copy
 import pickle
@@ -110,7 +110,7 @@ def a_second_model_of_a(copied):
         (bootstraps, "some are now left out", 1),
     ],
 )
-def test_a_loop_that_goes_on_with_trained_weights_warns(program, words, times):
+def test_a_loop_that_continues_from_trained_weights_warns(program, words, times):
     with pytest.warns(UserWarning, match=words) as met:
         program()
     assert [w.filename for w in met] == [__file__] * times
@@ -201,7 +201,7 @@ def nothing_was_trained():
         nothing_was_trained,
     ],
 )
-def test_who_means_it_hears_nothing(program, tmp_path, capsys, monkeypatch):
+def test_intended_continuation_does_not_warn(program, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MINIDL_VERBOSE", "1")
     program(*[tmp_path] * (program is on_a_file))
     assert capsys.readouterr().err == ""
@@ -211,7 +211,7 @@ def test_who_means_it_hears_nothing(program, tmp_path, capsys, monkeypatch):
     ("verbose", "said"),
     [("0", ""), ("1", "Trainer.fit: training continues from weights that were trained for 5 epochs before\n")],
 )
-def test_a_new_trainer_of_a_trained_model_says_so(verbose, said, capsys, monkeypatch):
+def test_a_new_trainer_of_a_trained_model_prints_a_line(verbose, said, capsys, monkeypatch):
     monkeypatch.setenv("MINIDL_VERBOSE", verbose)
     made = train(model()).model
     train(made, dl.SGD(0.01), DATA[:80], DATA[80:], epochs=0)
@@ -223,7 +223,7 @@ def test_a_new_trainer_of_a_trained_model_says_so(verbose, said, capsys, monkeyp
 
 
 @pytest.mark.parametrize("value", [0.1, dl.L2, "l2"])
-def test_a_regularizer_that_is_none_is_refused_before_the_first_step(value):
+def test_an_invalid_regularizer_is_refused_before_the_first_step(value):
     made = model()
     made.regularizer = value
     for _ in range(2):

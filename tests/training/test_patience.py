@@ -1,4 +1,4 @@
-"""EarlyStopping, ReduceLROnPlateau, TerminateOnNaN: when they act, what they say, and what comes back on every exit."""
+"""EarlyStopping, ReduceLROnPlateau, TerminateOnNaN: when they act, their messages, and the restored weights."""
 
 import math
 
@@ -31,15 +31,15 @@ NEVER = "quality was never a finite number, stopped after epoch"
 
 
 @pytest.mark.parametrize(
-    ("values", "options", "epochs", "best", "told"),
+    ("values", "options", "epochs", "best", "message"),
     [
         ([3, 2, 1, 0], {"patience": 0}, 4, 4, ""),
         ([3, 2, 2, 1], {"patience": 0}, 3, 2, f"best quality 2 in epoch 2 {BACK}, stopped after epoch 3\n"),
         ([3, 2, 2, 1], {"patience": 2}, 4, 4, ""),
-        # Keras, whose count this is, would bring back the 3 in these two.
+        # Keras counts in the same way, but would restore the weights of the 3 in these two.
         ([3, 2.9, 2.8, 2.7, 2.8], {"patience": 4, "min_delta": 1}, 5, 4, "best quality 2.7 in epoch 4"),
         ([3, 3.1, 3.05, 2.95], {"patience": 3, "min_delta": 0.5}, 4, 4, "best quality 2.95 in epoch 4"),
-        # No more than 0.5.
+        # The improvement is not larger than 0.5.
         ([3, 2.5], {"patience": 1, "min_delta": 0.5}, 2, 2, f"best quality 2.5 in epoch 2 {BACK}, stop"),
         ([NAN, 2, NAN, NAN], {"patience": 2}, 4, 2, "best quality 2 in epoch 2"),
         ([NAN, NAN, NAN, 1], {"patience": 2}, 3, None, f"{NEVER} 3"),
@@ -50,7 +50,7 @@ NEVER = "quality was never a finite number, stopped after epoch"
         ([1, 2, 3], {"patience": 0, "verbose": 0}, 2, 1, ""),
     ],
 )
-def test_when_it_stops_what_comes_back_and_what_it_says(values, options, epochs, best, told, capsys):
+def test_when_it_stops_which_weights_it_restores_and_its_message(values, options, epochs, best, message, capsys):
     trainer, measures, stopping = run(values, **options)
     assert len(trainer.history) == epochs
     assert stopping.best_epoch == best
@@ -60,12 +60,12 @@ def test_when_it_stops_what_comes_back_and_what_it_says(values, options, epochs,
     assert_weights(trainer, measures.weights[best - 1 if restored else -1])
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"EarlyStopping: {told}") if told else err == ""
-    assert not told or err == f"EarlyStopping: {stopping}\n"
+    assert err.startswith(f"EarlyStopping: {message}") if message else err == ""
+    assert not message or err == f"EarlyStopping: {stopping}\n"
 
 
 def keras_stops(values, patience, min_delta, mode):
-    """Return how many epochs Keras trains, and the last one that was an improvement: its `EarlyStopping` as a loop."""
+    """Return the number of epochs that Keras trains, and the last one with an improvement: its `EarlyStopping`."""
     best, wait, best_epoch = None, 0, 0
     for epoch, value in enumerate(values, 1):
         gain = None if best is None else best - value if mode == "min" else value - best
@@ -110,7 +110,7 @@ def test_kerass_own_test_of_patience(patience, epochs):
 
 
 @pytest.mark.parametrize("died", [4, 7, 10, 13])
-def test_a_resumed_run_counts_and_keeps_as_it_would_have(died, tmp_path):
+def test_a_resumed_run_keeps_counts_and_weights(died, tmp_path):
     def a_run(*more, **options):
         stopping = dl.EarlyStopping("quality", patience=3, min_delta=0.5)
         trained(Measures(3, 2.4, 2.3, 2.2, 2.35, 2.3, 2), stopping, *more, epochs=7, **options)
@@ -124,7 +124,7 @@ def test_a_resumed_run_counts_and_keeps_as_it_would_have(died, tmp_path):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_the_best_weights_come_back_after_an_error_too(error):
+def test_the_best_weights_are_restored_after_an_error_too(error):
     measures, stopping = Measures(1, 2, 3), dl.EarlyStopping("quality")
     trainer = ended_by(error, measures, stopping, DieAt(8, error=error))
     assert stopping.best_epoch == 1
@@ -132,7 +132,7 @@ def test_the_best_weights_come_back_after_an_error_too(error):
 
 
 @pytest.mark.parametrize("reason", ["an epoch has no 'quality'", "MINIDL_VERBOSE"])
-def test_a_fit_that_is_refused_gets_no_weights_of_the_run_before(monkeypatch, reason):
+def test_a_refused_fit_does_not_restore_weights_of_the_previous_run(monkeypatch, reason):
     _, measures, stopping = run([1, 2, 3], patience=0)
     callbacks = [stopping]
     if reason == "MINIDL_VERBOSE":
@@ -141,7 +141,7 @@ def test_a_fit_that_is_refused_gets_no_weights_of_the_run_before(monkeypatch, re
     assert_weights(ended_by(dl.InputError, *callbacks, match=reason), usual_run()[0].model.weights())
 
 
-def test_the_environment_may_want_nothing_said(capsys, monkeypatch):
+def test_the_environment_can_silence_it(capsys, monkeypatch):
     monkeypatch.setenv("MINIDL_VERBOSE", "0")
     run([1, 2, 3], patience=0)
     assert capsys.readouterr().err == ""
@@ -149,7 +149,7 @@ def test_the_environment_may_want_nothing_said(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_it_says_does_not_spoil_a_bar(monkeypatch, first):
+def test_its_message_does_not_damage_a_bar(monkeypatch, first):
     monkeypatch.setenv("TERM", "xterm")
     with terminal(100) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
         monkeypatch.setattr("sys.stderr", file)
@@ -178,11 +178,11 @@ def test_when_the_rate_falls(column, options, rates):
     assert rates_along(column, monitor="quality", factor=0.5, **options) == rates
 
 
-def test_a_plateau_without_end_leaves_a_rate_above_zero():
+def test_an_endless_plateau_leaves_a_rate_above_zero():
     assert min(rates_along([1.0] * 400, patience=0)) > 0
 
 
-def test_a_second_fit_goes_on_where_the_first_one_ended():
+def test_a_second_fit_continues_the_first():
     options = {"factor": 0.5, "patience": 3, "cooldown": 2}
     column = [1.0] * 4 + [0.9] + [1.0] * 12
     whole = rates_along(column, **options)
@@ -197,12 +197,12 @@ def test_a_second_fit_goes_on_where_the_first_one_ended():
     assert len(set(whole)) == 3
 
 
-def test_a_schedule_and_a_plateau_do_not_go_together():
+def test_a_schedule_and_a_plateau_cannot_be_combined():
     with pytest.raises(dl.InputError, match=r"a number as learning rate, got ConstantRate\(0.1\); keep"):
         dl.ReduceLROnPlateau().on_train_begin(trainer_with(dl.ConstantRate(0.1)))
 
 
-# ---- the name that is followed, and other options
+# ---- monitor and other options
 
 NO_STEP = dl.LambdaCallback(on_batch_begin=lambda trainer: pytest.fail("training has begun"))
 FOLLOWING = [dl.EarlyStopping, dl.ReduceLROnPlateau]
@@ -218,7 +218,7 @@ MONITORING = [*FOLLOWING, lambda name, **options: dl.Checkpoint("checkpoints", m
 
 @pytest.mark.parametrize("make", MONITORING)
 @pytest.mark.parametrize("name", ["epoch", "learning_rate", "seconds"])
-def test_a_column_that_measures_no_quality_is_refused(make, name):
+def test_a_column_that_does_not_measure_quality_is_refused(make, name):
     with pytest.raises(dl.InputError, match=f"monitor: '{name}' does not measure quality"):
         make(name)
 
@@ -228,7 +228,7 @@ def test_a_column_that_measures_no_quality_is_refused(make, name):
     ("name", "mode"),
     [("val_loss", "max"), ("cost", "max"), ("val_mean_error", "max"), ("val_accuracy", "min"), ("val_f1", "min")],
 )
-def test_a_mode_that_looks_for_the_worst_value_warns(make, name, mode):
+def test_a_mode_that_picks_the_worst_value_warns(make, name, mode):
     with pytest.warns(UserWarning, match=f"mode='{mode}' picks the worst '{name}'; leave mode out") as met:
         make(name, mode=mode)
     assert [w.filename for w in met] == [__file__]
@@ -255,7 +255,7 @@ def test_the_names_are_those_of_the_loss():
 @pytest.mark.parametrize(
     "adds", [Measures(1), dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=1))]
 )
-def test_where_another_callback_may_add_numbers_the_first_epoch_tells(callback, adds):
+def test_if_another_callback_may_add_numbers_the_check_follows_the_first_epoch(callback, adds):
     trainer = ended_by(dl.InputError, adds, callback("qualty"), match="no 'qualty'; the nearest names are quality")
     assert len(trainer.history) == 1
 
@@ -291,12 +291,12 @@ def test_training_stops_after_the_epoch_of_the_first_nan(nonfinite, capsys):
     trainer = trained(spoils, stop := dl.TerminateOnNaN(), epochs=9, nonfinite=nonfinite)
     assert (len(trainer.history), trainer.step) == (2, 5)
     assert stop.stopped_at == (2, 2)
-    told = "epoch 2, batch 2: batch_cost is nan; training ends with this epoch"
-    assert str(stop) == told
-    assert capsys.readouterr().err == f"TerminateOnNaN: {told}\n"
+    message = "epoch 2, batch 2: batch_cost is nan; training ends with this epoch"
+    assert str(stop) == message
+    assert capsys.readouterr().err == f"TerminateOnNaN: {message}\n"
 
 
-def test_what_only_measuring_shows_counts_too(capsys):
+def test_nan_in_measuring_alone_stops_training(capsys):
     stop = dl.TerminateOnNaN(verbose=0)
     late = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.logs.update(quality=INF))
     assert len(trained(late, stop).history) == 1

@@ -1,4 +1,4 @@
-"""ProgressBar: what a person sees, on terminals of several widths, without one, and in a notebook."""
+"""ProgressBar: its output on terminals of several widths, without a terminal, and in a notebook."""
 
 import fcntl
 import itertools
@@ -37,7 +37,7 @@ def _plain_environment(monkeypatch):
 
 @pytest.fixture
 def slow(monkeypatch):
-    """Show everything that there is to show, as if batches took their time."""
+    """Show all parts of the bars, as if batches were slow."""
     monkeypatch.setattr(progress, "_SLOW", 0.0)
     monkeypatch.setattr(progress, "perf_counter", itertools.count().__next__)
 
@@ -147,7 +147,7 @@ ENDS = {
 
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("end", ENDS)
-def test_it_is_closed_on_every_exit(end):
+def test_it_is_closed_however_training_ends(end):
     callback, error = ENDS[end]
     _, screen = shown(80, callback, error=error, epochs=3)
     assert not list(tqdm._instances)
@@ -156,7 +156,7 @@ def test_it_is_closed_on_every_exit(end):
     assert any(len(frame) == 2 for frame in screen.frames)
 
 
-def test_a_second_fit_goes_on_counting():
+def test_a_second_fit_continues_counting():
     _, screen = shown(80, fits=2, epochs=2)
     assert [line[:9] for line in screen.lines()] == ["epoch 2/2", "epoch 4/4", "after"]
 
@@ -178,7 +178,7 @@ def test_a_bar_around_the_training_stays_where_it_is(columns):
 
 @pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("step", [10, 14, 20])
-def test_a_resumed_run_begins_where_it_was(tmp_path, step):
+def test_the_bar_of_a_resumed_run_starts_at_its_step(tmp_path, step):
     with pytest.raises(Death):
         fit(dl.Checkpoint(tmp_path, every_steps=1), DieAt(step), epochs=4)
     done = saved_steps(tmp_path)[0]
@@ -188,17 +188,17 @@ def test_a_resumed_run_begins_where_it_was(tmp_path, step):
     assert re.search(r"^epoch 4/4 \|█+\| in ", screen.lines()[0])
 
 
-def test_a_clock_that_stands_still_costs_two_lines(monkeypatch):
-    """However many batches and epochs there are, only time makes it write."""
+def test_a_stopped_clock_gives_two_lines(monkeypatch):
+    """The number of writes depends on the time alone, not on the number of batches and epochs."""
     monkeypatch.setattr(progress, "perf_counter", lambda: 0.0)
     _, screen = shown(80, epochs=50)
     assert len(screen.frames) < 10
 
 
-# ---- without one
+# ---- without a terminal
 
 
-def test_without_a_terminal_there_is_one_line_an_epoch_on_standard_error(capsys, monkeypatch):
+def test_without_a_terminal_there_is_one_line_per_epoch_on_standard_error(capsys, monkeypatch):
     fit(dl.ProgressBar())
     out, error = capsys.readouterr()
     assert re.fullmatch(r"(epoch \d/2  accuracy \S+/val \S+  loss \S+  cost \S+ +\d\.\d\d s\n){2}", error)
@@ -207,7 +207,7 @@ def test_without_a_terminal_there_is_one_line_an_epoch_on_standard_error(capsys,
     assert fit(dl.ProgressBar()).epoch == 2
 
 
-# ---- how much is said
+# ---- verbosity
 
 
 CHOICES = [(0, "TERM=xterm", 0), (2, "TERM=xterm", 2), (2, "MINIDL_VERBOSE=0", 2), (None, "TERM=dumb", 2)]
@@ -240,7 +240,7 @@ TQDM = {
 
 
 @pytest.mark.parametrize("variable", TQDM)
-def test_the_variables_of_tqdm_hold(variable):
+def test_the_environment_variables_of_tqdm_apply(variable):
     if (variable, version("tqdm")) == ("NCOLS", "4.66.0"):
         pytest.skip("tqdm 4.66.0 itself breaks on TQDM_NCOLS")
     value, pattern = TQDM[variable]
@@ -257,7 +257,7 @@ def test_a_wrong_file_is_refused_at_once():
 
 @pytest.mark.parametrize("verbose", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_line_that_cannot_be_written_ends_no_training(monkeypatch, kind, verbose):
+def test_a_line_that_cannot_be_written_does_not_end_training(monkeypatch, kind, verbose):
     with gone(kind) as file:
         for callback in (dl.ProgressBar(verbose, file=file), dl.ProgressBar(verbose), dl.EarlyStopping("val_loss")):
             monkeypatch.setattr(sys, "stderr", file)
@@ -268,10 +268,10 @@ def test_a_line_that_cannot_be_written_ends_no_training(monkeypatch, kind, verbo
 
 
 @pytest.mark.parametrize("verbose", [1, 2])
-def test_training_goes_on_when_its_terminal_goes_away(monkeypatch, verbose):
+def test_training_continues_when_its_terminal_closes(monkeypatch, verbose):
     monkeypatch.setattr(progress, "_SLOW", 0.0)
     master, side = os.openpty()
-    # What was not written shows once more when the file is closed.
+    # Closing the file raises for the unwritten text once more.
     with suppress(OSError), open(side, "w") as file:
         hang_up = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.epoch == 2 and os.close(master))
         bar = dl.ProgressBar(verbose, file=file)
@@ -299,14 +299,14 @@ def test_in_a_notebook_there_is_a_widget_and_no_batch_bar_stays():
     assert re.search(rf"epoch 3/3 .*in 00:0\d, {numbers}", texts.replace("\u2007", " "))
 
 
-def test_a_notebook_without_ipywidgets_gets_a_line_an_epoch():
+def test_a_notebook_without_ipywidgets_gets_one_line_per_epoch():
     outputs, widgets = outputs_of_notebook(WITHOUT_WIDGETS + SMALL)
     assert widgets == []
     text = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
     assert [line[:11] for line in text.splitlines()] == ["epoch 1/3  ", "epoch 2/3  ", "epoch 3/3  "]
 
 
-def test_that_ipython_is_installed_or_imported_makes_no_notebook():
+def test_an_imported_ipython_is_not_a_notebook():
     pytest.importorskip("ipywidgets", reason="needs ipywidgets, of the extra notebook")
     code = f"import IPython, ipywidgets\n{PROGRAM}"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""A run that was interrupted anywhere and resumed ends bit for bit as if it had not been."""
+"""A run that is interrupted anywhere and resumed has the same result, bit for bit, as without the interruption."""
 
 import json
 import operator
@@ -37,7 +37,7 @@ def resumed(run, directory, epochs=3, **checkpointing):
 
 
 def with_callback(make):
-    """Return a run with a callback of `make` before all others."""
+    """Return a run whose first callback is from `make`."""
     return lambda callbacks=(): usual_run([make(), *callbacks])
 
 
@@ -55,7 +55,7 @@ def test_killed_at_any_step(run, tmp_path, checkpointing):
 
 
 @pytest.mark.parametrize("place", [".", "not/there"])
-def test_in_the_same_session_with_the_same_trainer_where_no_checkpoint_is_at_first(run, tmp_path, place):
+def test_the_same_trainer_resumes_in_a_directory_that_was_empty(run, tmp_path, place):
     directory = tmp_path / place
     trainer, arguments = seeded(run, [dl.Checkpoint(directory, every_steps=1), DieAt(2, 5)])
     history = trainer.history
@@ -66,7 +66,7 @@ def test_in_the_same_session_with_the_same_trainer_where_no_checkpoint_is_at_fir
     assert everything(trainer) == undisturbed(run)
 
 
-def test_a_finished_run_is_left_as_it_is_and_can_be_made_longer(run, tmp_path):
+def test_a_finished_run_is_unchanged_and_can_be_extended(run, tmp_path):
     trainer, arguments = seeded(run, [dl.Checkpoint(tmp_path)])
     fit(trainer, arguments)
     assert everything(resumed(run, tmp_path)) == everything(trainer) == undisturbed(run)
@@ -85,7 +85,7 @@ def test_the_early_stopping_run_does_stop():
 
 
 def campaign(*arguments):
-    """Run the campaign in a process of its own, whose BLAS has one thread, and return its counts."""
+    """Run the campaign in a separate process, whose BLAS has one thread, and return its counts."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(CAMPAIGN), *map(str, arguments)]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3600, check=False)
@@ -99,7 +99,7 @@ STOPPING, NORMS = "early_stopping_and_plateau", "batch_norm_dropout_augmentation
 
 
 def usual_and_nightly(usual, *more):
-    """Return the usual arguments of a campaign, and for the nightly tests others with the name of each run."""
+    """Return the usual arguments of a campaign, and for the nightly tests those with the name of each run."""
     return [usual, *(pytest.param(name, *more, marks=pytest.mark.nightly) for name in RUNS)]
 
 
@@ -117,7 +117,7 @@ def test_killed_at_random_instants(name, kills, seed):
     assert counts["longest_chain"] >= 3
 
 
-# ---- what comes back
+# ---- restored state
 
 
 def freezes():
@@ -125,7 +125,7 @@ def freezes():
 
 
 class Decay(dl.Callback):
-    """Changes at the beginning what a checkpoint has: that must not outlive a resume."""
+    """Changes at the beginning what a checkpoint saves; a resume must undo it."""
 
     def on_train_begin(self, trainer):
         trainer.optimizer.learning_rate = 0.1
@@ -154,7 +154,7 @@ class Draws(dl.Callback):
 
 
 @pytest.mark.parametrize("make", [freezes, Decay, Draws, dl.GradientMonitor, partial(dl.GradientMonitor, 2)])
-def test_what_callbacks_do_comes_back(tmp_path, make):
+def test_the_state_of_callbacks_is_restored(tmp_path, make):
     run = with_callback(make)
     whole, arguments = run()
     fit(whole, arguments)
@@ -172,21 +172,21 @@ def test_a_checkpoint_from_before_the_first_epoch(tmp_path):
     assert everything(trained(resume_from=tmp_path / "c.safetensors")) == undisturbed(usual_run)
 
 
-def test_a_stop_before_the_first_epoch_outlives_a_resume(tmp_path):
+def test_a_stop_before_the_first_epoch_still_counts_after_a_resume(tmp_path):
     killed(usual_run, tmp_path, 4)
     stop = dl.LambdaCallback(on_train_begin=lambda trainer: trainer.stop())
     assert len(trained(stop, resume_from=tmp_path).history) == 1
 
 
-def test_seconds_and_logs_of_a_step_come_back(tmp_path):
+def test_seconds_and_logs_of_a_step_are_restored(tmp_path):
     killed(usual_run, tmp_path, 2, every_steps=1)
     _, tree = read_checkpoint(checkpoint_paths(tmp_path)[0])
     assert set(tree["run"]["logs"]) == {"batch_cost", "batch_loss"}
     assert resumed(usual_run, tmp_path).history["seconds"][0] > tree["run"]["seconds"] > 0
 
 
-def test_a_history_of_very_many_epochs_is_saved_and_comes_back(tmp_path):
-    # As text it would be above the 16 MiB that names and texts of a file may take.
+def test_a_history_of_very_many_epochs_is_saved_and_restored(tmp_path):
+    # As text it would exceed the 16 MiB limit of the names and texts of a file.
     first = trained(dl.Checkpoint(tmp_path), epochs=1)
     first.history.rows.extend(first.history.rows[0] | {"epoch": epoch} for epoch in range(2, 57_501))
     fit(first, {}, 1)
@@ -197,14 +197,14 @@ def test_a_history_of_very_many_epochs_is_saved_and_comes_back(tmp_path):
 # ---- which checkpoint is taken
 
 
-def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
+def test_the_newest_undamaged_checkpoint_is_taken_and_nothing_deleted(tmp_path):
     killed(usual_run, tmp_path, 7, every_steps=1)
     newest, second, third = checkpoint_paths(tmp_path)
     newest.write_bytes(newest.read_bytes()[:-1])
     second.write_bytes(b"")
-    with pytest.warns(UserWarning, match=third.name) as told:
+    with pytest.warns(UserWarning, match=third.name) as caught:
         trainer = trained(resume_from=tmp_path)
-    for path, warning in zip((newest, second), told, strict=True):
+    for path, warning in zip((newest, second), caught, strict=True):
         assert re.search(f"{path.name}: .*{third.name}", str(warning.message))
     assert everything(trainer) == undisturbed(usual_run)
     third.write_bytes(third.read_bytes() + b"0")
@@ -213,14 +213,14 @@ def test_the_newest_whole_checkpoint_is_taken_and_nothing_deleted(tmp_path):
     assert checkpoint_paths(tmp_path) == [newest, second, third]
 
 
-def test_what_is_no_checkpoint_is_refused(tmp_path):
+def test_an_invalid_checkpoint_is_refused(tmp_path):
     usual_run()[0].model.save_weights(tmp_path / "weights.safetensors")
     for name, words in [("none.safetensors", "No such file"), ("weights.safetensors", "got only weights")]:
         with pytest.raises(dl.CheckpointError, match=words):
             trained(resume_from=str(tmp_path / name))
 
 
-def test_another_machine_is_told_and_the_same_one_is_not(tmp_path, monkeypatch):
+def test_another_machine_warns_and_the_same_one_does_not(tmp_path, monkeypatch):
     killed(usual_run, tmp_path, 5, every_steps=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -247,7 +247,7 @@ def other(callbacks=(), rng=3, optimizer=None, **parts):
     return dl.Trainer(model, optimizer or usual.optimizer, callbacks, rng=rng)
 
 
-# For each refusal what another trainer has, and what another `fit` gets.
+# For each error, the arguments of another trainer, and of another `fit`.
 OTHERS = {
     "batch_size was 16, now 8": ({}, {"batch_size": 8}),
     "validation was .*, now None": ({}, {"validation": None}),
@@ -272,7 +272,7 @@ def test_another_run_is_refused(tmp_path, words):
     unchanged_by(dl.CheckpointError, words, other(**parts), resume_from=tmp_path, **arguments)
 
 
-def test_the_same_in_other_words_is_the_same_run(tmp_path):
+def test_equal_arguments_in_another_form_are_the_same_run(tmp_path):
     trained(dl.Checkpoint(tmp_path), augment=(dl.Mirror(),), epochs=1)
     second = other([dl.Checkpoint(tmp_path)], np.int64(3))
     with pytest.MonkeyPatch.context() as patch:
@@ -281,7 +281,7 @@ def test_the_same_in_other_words_is_the_same_run(tmp_path):
     assert len(second.history) == 2
 
 
-def test_fewer_epochs_than_are_done_and_what_names_no_file(tmp_path):
+def test_fewer_epochs_than_are_done_and_invalid_paths(tmp_path):
     trained(dl.Checkpoint(tmp_path))
     again, _ = usual_run([dl.Checkpoint(tmp_path)])
     words = r"epochs: expected at least the 3 that .* has, got 2"
@@ -298,13 +298,13 @@ def test_a_failed_resume_leaves_the_terms_of_the_run(tmp_path):
     fit(trainer, arguments, 3, resume_from=tmp_path / "b.safetensors")
 
 
-def test_a_refusal_in_on_train_begin_comes_before_the_checkpoint_is_taken(tmp_path):
+def test_an_error_in_on_train_begin_comes_before_the_checkpoint_is_applied(tmp_path):
     killed(usual_run, tmp_path, 5, every_steps=1)
     refuses = dl.LambdaCallback(on_train_begin=Mock(side_effect=dl.InputError("no")))
     unchanged_by(dl.InputError, "no", other(callbacks=[refuses]), resume_from=tmp_path)
 
 
-def test_a_signal_while_the_checkpoint_is_taken_waits(tmp_path, monkeypatch):
+def test_a_signal_while_the_checkpoint_is_applied_waits(tmp_path, monkeypatch):
     killed(usual_run, tmp_path, 4)
     apply = Restored.apply
     monkeypatch.setattr(Restored, "apply", lambda *given: (signal.raise_signal(signal.SIGINT), apply(*given)))
@@ -315,7 +315,7 @@ def test_a_signal_while_the_checkpoint_is_taken_waits(tmp_path, monkeypatch):
     assert everything(resumed(usual_run, tmp_path)) == undisturbed(usual_run)
 
 
-# ---- a forged state, with a digest that fits: whoever can write the file can do that
+# ---- a forged state with a correct digest, which anyone who can write the file can make
 
 
 HISTORY = {"kinds": np.array([2], np.uint8), "ints": [], "floats": np.ones(1)}
@@ -358,11 +358,11 @@ def test_a_forged_state_is_refused_and_nothing_changes(tmp_path, checkpoint, pat
     unchanged_by(dl.CheckpointError, "forged.safetensors", trainer, resume_from=tmp_path / "forged.safetensors")
 
 
-def test_the_fingerprint_sees_targets_shapes_and_rows():
+def test_the_fingerprint_depends_on_targets_shapes_and_rows():
     data, targets, first, last = (images() for _ in range(4))
     targets.y[7] = (targets.y[7] + 1) % 3
     first.x[0, 2, 2, 1] += 1
     last.x[-1, 2, 2, 1] += 1
     double = dl.Dataset(data.x.astype(np.float64), data.y)
-    assert len({fingerprint(seen) for seen in (data, data[:39], targets, first, last, double)}) == 6
+    assert len({fingerprint(variant) for variant in (data, data[:39], targets, first, last, double)}) == 6
     assert fingerprint(dl.Dataset(data.x.copy(order="F"), data.y)) == fingerprint(data)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: their formulas, their edges, what they refuse, and whether they go with a run."""
+"""Learning-rate schedules: their formulas, limits and errors, and whether they fit a run."""
 
 import inspect
 import math
@@ -83,7 +83,7 @@ def test_one_cycle_stays_at_its_last_rate():
 
 @pytest.mark.parametrize("wrong", [-1, 0, math.nan, "x"])
 @pytest.mark.parametrize("schedule", [schedule for schedule in ALL if not isinstance(schedule, dl.PiecewiseConstant)])
-def test_no_argument_takes_what_it_cannot_mean(schedule, wrong):
+def test_invalid_arguments_are_refused(schedule, wrong):
     names = inspect.signature(type(schedule)).parameters
     right = {name: getattr(schedule, name) for name in names}
     for name in [name for name in names if wrong != 0 or name not in ("minimum", "start", "decay", "rise")]:
@@ -108,19 +108,19 @@ def test_no_argument_takes_what_it_cannot_mean(schedule, wrong):
         (lambda: dl.OneCycle(0.1, 5, end_divisor=0.9), "end_divisor: expected a finite number >= 1"),
     ],
 )
-def test_what_is_just_too_much_is_refused(make, message):
+def test_values_just_beyond_the_limits_are_refused(make, message):
     with pytest.raises(dl.InputError, match=message):
         make()
 
 
-def test_what_is_just_allowed():
+def test_values_at_the_limits_are_accepted():
     assert dl.OneCycle(0.1, 5, start_divisor=1, end_divisor=1)(4) == pytest.approx(0.1, rel=1e-12)
     assert dl.PiecewiseConstant([1], [0, 1])(0) == dl.CosineAnnealing(0.1, 1, minimum=0.1)(0) - 0.1 == 0
     assert dl.InverseTimeDecay(0.1, 0)(9) == dl.ExponentialDecay(0.1, 1)(9) == dl.TriangularCycle(0, 0.1, 1)(1) == 0.1
 
 
 @pytest.mark.parametrize("cls", [dl.StepDecay, dl.ExponentialDecay])
-def test_a_rate_that_grows_past_all_floats_is_refused(cls):
+def test_a_rate_that_is_too_large_for_a_float_is_refused(cls):
     schedule = cls(5.0, 10.0, 1)
     assert schedule(300) == pytest.approx(5e300)
     for step in (308, 400):  # the product overflows, and the power alone
@@ -134,7 +134,7 @@ def test_a_rate_that_grows_past_all_floats_is_refused(cls):
 
 
 def own(function):
-    """A schedule of a user's own, which says nothing about its end."""
+    """A user's schedule, which does not define its end."""
     return type("Own", (dl.Schedule,), {"__call__": lambda self, step: function(step)})()
 
 
@@ -148,8 +148,8 @@ def a_trainer(schedule, callbacks=()):
     return trainer
 
 
-def told(trainer, epochs=5, **options):
-    """Return what is warned of, in the order of the steps: each warning with how many steps were done."""
+def fit_warnings(trainer, epochs=5, **options):
+    """Return the texts of the warnings of a `fit`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(trainer, {}, epochs, **options)
@@ -174,16 +174,16 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("schedule", "words"), UNFIT)
-def test_a_schedule_that_does_not_go_with_the_run_is_warned_of_before_the_first_step(schedule, words):
+def test_a_schedule_that_does_not_fit_the_run_warns_before_the_first_step(schedule, words):
     words = rf"^{type(schedule).__name__}\(.* {words}.*Make the schedule for 15 steps \(an epoch has 3\)$"
     no_step = dl.LambdaCallback(on_train_begin=lambda trainer: pytest.fail("training has begun"))
     trainer = a_trainer(schedule, [no_step])
     before = everything(trainer), trainer.epochs, trainer.last_epoch
-    # An error here, as all warnings of the tests.
+    # The tests turn all warnings into errors.
     with pytest.raises(UserWarning, match=words):
         fit(trainer, {}, 5)
     assert (everything(trainer), trainer.epochs, trainer.last_epoch) == before
-    assert len(told(a_trainer(schedule))) == 1
+    assert len(fit_warnings(a_trainer(schedule))) == 1
 
 
 FIT = [
@@ -204,25 +204,25 @@ FIT = [
 
 
 @pytest.mark.parametrize("schedule", FIT, ids=repr)
-def test_a_schedule_that_goes_with_the_run_is_silent(schedule):
-    assert told(a_trainer(schedule)) == []
+def test_a_schedule_that_fits_the_run_does_not_warn(schedule):
+    assert fit_warnings(a_trainer(schedule)) == []
 
 
-def test_what_an_own_schedule_raises_is_raised_at_its_step():
+def test_an_error_of_a_users_schedule_is_raised_at_its_step():
     listed = own([0.1, 0.05, 0.02].__getitem__)
     trainer = a_trainer(listed)
     with pytest.raises(IndexError):
         fit(trainer, {}, 5)
     assert trainer.step == 3
-    # A run that stops before that is right.
+    # A run that stops earlier is not affected.
     stop = dl.LambdaCallback(on_epoch_end=lambda trainer: trainer.stop())
-    assert told(a_trainer(listed, [stop])) == []
+    assert fit_warnings(a_trainer(listed, [stop])) == []
     grows = dl.ExponentialDecay(1.0, 1e40)
-    assert told(a_trainer(grows, [dl.LambdaCallback(on_batch_end=lambda trainer: trainer.stop())])) == []
+    assert fit_warnings(a_trainer(grows, [dl.LambdaCallback(on_batch_end=lambda trainer: trainer.stop())])) == []
 
 
 class Counting(dl.Schedule):
-    """As of PyTorch: it moves on with every call, so a second run would begin where the first one ended."""
+    """Like those of PyTorch: every call advances it, so a second run would begin where the first one ended."""
 
     def __init__(self):
         self.calls = 0
@@ -233,60 +233,60 @@ class Counting(dl.Schedule):
 
 
 @pytest.mark.parametrize("wrap", [lambda schedule: schedule, lambda schedule: dl.LinearWarmup(schedule, 4)])
-def test_a_schedule_with_a_memory_is_refused_and_not_moved_on(wrap):
+def test_a_schedule_with_state_is_refused_and_its_state_unchanged(wrap):
     own = Counting()
     trainer = a_trainer(0.1)
     before = everything(trainer)
     trainer.optimizer.learning_rate = wrap(own)
-    with pytest.raises(dl.InputError, match=r"expected a rate that depends on the step alone; got .* for steps 0 and 7"):
+    with pytest.raises(dl.InputError, match=r"a rate that depends on the step alone; got .* for steps 0 and 7"):
         fit(trainer, {}, 5)
     assert own.calls == 0
     trainer.optimizer.learning_rate = 0.1
     assert everything(trainer) == before
 
 
-def test_one_epoch_of_falling_rates_and_one_step_of_a_cycle_are_right():
-    assert told(a_trainer(dl.PiecewiseConstant([1, 2], [0.1, 0.01, 0.001])), 1) == []
+def test_one_epoch_of_falling_rates_and_one_step_of_a_cycle_do_not_warn():
+    assert fit_warnings(a_trainer(dl.PiecewiseConstant([1, 2], [0.1, 0.01, 0.001])), 1) == []
     a_trainer(dl.OneCycle(0.1, 1)).fit(images(), epochs=1, batch_size=1000)
 
 
-def test_a_last_rate_that_is_meant_for_the_rest():
+def test_a_last_rate_that_is_intended_for_all_later_steps():
     class Held(dl.CosineAnnealing):
         ends_after = None
 
-    assert told(a_trainer(Held(0.1, 5, minimum=0.01))) == []
-    # At a rate of 0 nothing can be meant.
-    assert len(told(a_trainer(Held(0.1, 5)))) == 1
+    assert fit_warnings(a_trainer(Held(0.1, 5, minimum=0.01))) == []
+    # A rate of 0 cannot be intended.
+    assert len(fit_warnings(a_trainer(Held(0.1, 5)))) == 1
 
 
 def test_several_fits_count_together():
     trainer = a_trainer(dl.CosineAnnealing(0.1, 15))
-    assert [told(trainer, 1) for _ in range(5)] == [[]] * 5
-    (message,) = told(trainer, 2)
+    assert [fit_warnings(trainer, 1) for _ in range(5)] == [[]] * 5
+    (message,) = fit_warnings(trainer, 2)
     assert "ends after step 15 of 21, and all later steps have a rate of 0" in message
     assert "Make the schedule for 21 steps" in message
-    assert told(trainer, 0) == []
+    assert fit_warnings(trainer, 0) == []
 
 
 @pytest.mark.parametrize("schedule", [dl.LinearWarmup(0.1, 8), dl.OneCycle(0.1, 15), dl.OneCycle(0.1, 300)])
 def test_a_loop_of_fits_of_one_epoch_may_be_in_the_middle_of_a_longer_schedule(schedule):
     trainer = a_trainer(schedule)
-    assert [told(trainer, 1) for _ in range(5)] == [[]] * 5
-    # The first of several longer ones cannot know of the others; those cannot be mistaken.
+    assert [fit_warnings(trainer, 1) for _ in range(5)] == [[]] * 5
+    # The first of several longer fits warns, since later ones are unknown; these do not.
     trainer = a_trainer(dl.LinearWarmup(0.1, 8))
-    assert [len(told(trainer, epochs)) for epochs in (2, 1, 2)] == [1, 0, 0]
+    assert [len(fit_warnings(trainer, epochs)) for epochs in (2, 1, 2)] == [1, 0, 0]
 
 
 @pytest.mark.parametrize(("steps", "messages"), [(15, 0), (12, 1), (5, 1)])
 @pytest.mark.parametrize("died", [4, 6, 14])
-def test_a_resumed_run_counts_as_it_would_have_without_interruption(steps, messages, died, tmp_path):
+def test_a_resumed_run_warns_like_one_without_interruption(steps, messages, died, tmp_path):
     def run(*more):
         return a_trainer(dl.CosineAnnealing(0.1, steps), [dl.Checkpoint(tmp_path, every_steps=1), *more])
 
     with pytest.raises(Death):
-        told(run(DieAt(died)))
+        fit_warnings(run(DieAt(died)))
     trainer = run()
-    found = told(trainer, resume_from=tmp_path)
+    found = fit_warnings(trainer, resume_from=tmp_path)
     assert [f"ends after step {steps} of 15" in message for message in found] == [True] * messages
     assert trainer.step == 15
 
@@ -295,13 +295,13 @@ def test_a_second_fit_that_is_resumed(tmp_path):
     first, second = (a_trainer(dl.CosineAnnealing(0.1, 15), [dl.Checkpoint(tmp_path)]) for _ in range(2))
     fit(first, {}, 2)
     fit(first, {}, 3)
-    assert told(second, 3, resume_from=tmp_path) == []
-    (message,) = told(second, 1)
+    assert fit_warnings(second, 3, resume_from=tmp_path) == []
+    (message,) = fit_warnings(second, 1)
     assert "ends after step 15 of 18" in message
 
 
 @pytest.mark.parametrize("schedule", [*ALL, *(schedule for schedule, _ in UNFIT), *FIT[1:]], ids=repr)
-def test_what_a_schedule_says_of_its_end_is_true(schedule):
+def test_the_end_that_a_schedule_reports_is_correct(schedule):
     rates = [schedule(step) for step in range(200)]
     end, warmup = schedule.ends_after, schedule.warmup_ends_after
     if end is not None and end < 200:

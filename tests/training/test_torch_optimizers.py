@@ -1,4 +1,4 @@
-"""The optimizers beside PyTorch's."""
+"""The optimizers compared with those of PyTorch."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ THEIR_NAMES = {"epsilon": "eps", "rho": "alpha"} | {name: name for name in ("mom
 
 
 def torch_twin(optimizer, penalized, others):
-    """Return PyTorch's optimizer with the settings of ours, its rate to be set at each step."""
+    """Return PyTorch's optimizer with the settings of ours; its rate is set at each step."""
     ours = vars(optimizer)
     options = {theirs: ours[name] for name, theirs in THEIR_NAMES.items() if name in ours}
     if "beta1" in ours:
@@ -36,7 +36,7 @@ def torch_twin(optimizer, penalized, others):
 
 
 class Twin:
-    """PyTorch's optimizer in the place of ours."""
+    """PyTorch's optimizer with the interface of ours."""
 
     def __init__(self, optimizer, parameters):
         self.optimizer = optimizer
@@ -57,12 +57,12 @@ class Twin:
         self.torch.step()
 
 
-# The bar of float32 is that of fifty roundings.
+# The tolerance of float32 is that of fifty roundings.
 @pytest.mark.parametrize(("dtype", "bar"), [(np.float64, 1e-12), (np.float32, 3e-6)])
 @pytest.mark.parametrize(
     "cls", [dl.SGD, dl.Adagrad, dl.RMSProp, dl.Adam, dl.AdamW, dl.NAdam], ids=lambda cls: cls.__name__
 )
-def test_fifty_steps_are_pytorchs(cls, dtype, bar):
+def test_fifty_steps_equal_those_of_pytorch(cls, dtype, bar):
     @settings(max_examples=15)
     @given(strategy_for(cls), st.integers(0, 1000))
     def same(optimizer, seed):
@@ -75,7 +75,7 @@ def test_fifty_steps_are_pytorchs(cls, dtype, bar):
         scales = {path: rng.uniform(0.5, 2.0, p.value.shape) for path, p in parameters.items()}
         largest = dict.fromkeys(parameters, 1.0)  # of all values on the way: rounding goes by it
         for step in range(50):
-            # Both get the very same gradients, so that nothing but the rule can make a difference.
+            # Both get the same gradients, so only the rule can make a difference.
             gradients = {
                 path: (scales[path] * p.value + rng.normal(size=p.value.shape)).astype(dtype)
                 for path, p in parameters.items()

@@ -1,4 +1,4 @@
-"""The schedules and ReduceLROnPlateau beside PyTorch's."""
+"""The schedules and ReduceLROnPlateau compared with those of PyTorch."""
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ STEPS = 80
 
 
 def torch_rates(rate, make, *arguments, steps=STEPS, **keywords):
-    """Return the rates that PyTorch's scheduler gives to the first steps."""
+    """Return the rates of PyTorch's scheduler at the first steps."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=rate)
     scheduler = make(optimizer, *arguments, **keywords)
     rates = []
@@ -41,7 +41,7 @@ def sequential(optimizer, steps, start, every):
 
 @st.composite
 def pairs(draw):
-    """Draw one of our schedules that is more than a formula, and the rates of PyTorch's."""
+    """Draw one of our schedules that is more than a formula, and the rates of PyTorch's schedule."""
     rate, length, factor, kind = draw(rates), draw(lengths), draw(factors), draw(st.integers(0, 3))
     match kind:
         case 0:
@@ -65,7 +65,7 @@ def pairs(draw):
 @settings(max_examples=150)
 @given(pairs())
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")  # PyTorch's SequentialLR uses it itself
-def test_rates_are_pytorchs(pair):
+def test_rates_equal_those_of_pytorch(pair):
     schedule, expected = pair
     assert [schedule(step) for step in range(STEPS)] == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
@@ -92,7 +92,7 @@ values = st.lists(st.sampled_from([0.1, 0.5, 0.50001, 0.6, 0.6001, 1.0, 2.0, flo
         }
     ),
 )
-def test_the_plateau_is_pytorchs(column, options):
+def test_the_plateau_equals_that_of_pytorch(column, options):
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
     names = {"min_delta": "threshold", "minimum": "min_lr"}
     theirs = {names.get(name, name): value for name, value in options.items()}

@@ -1,4 +1,4 @@
-"""Trainer: what a step and an epoch are, in which order callbacks are called, and what is refused."""
+"""Trainer: steps and epochs, the order of callbacks, and errors."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from minidl.training.callback import MOMENTS
 
 
 def blobs(n=60, seed=0):
-    """Three well-separated clouds in the plane."""
+    """Return three well-separated clouds of points in the plane."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 3, n)
     return dl.Dataset(rng.normal(size=(n, 2)) + 4 * np.stack([np.cos(2 * y), np.sin(2 * y)], axis=1), y)
@@ -27,7 +27,7 @@ def weights(trainer):
 
 
 class Diary(dl.Callback):
-    """Writes down every moment it is called at; `fails` maps moments to what it raises there."""
+    """Records every moment at which it is called; `fails` maps moments to the errors that it raises there."""
 
     def __init__(self, pages, name="", **fails):
         for moment in MOMENTS:
@@ -39,15 +39,15 @@ class Diary(dl.Callback):
             raise error
 
 
-# ---- what a step and an epoch are
+# ---- steps and epochs
 
 
 def test_a_step_is_the_formula_on_the_batch_and_its_logs_are_from_before_it():
-    data, reference, seen = blobs(), make(regularizer=dl.L2(0.1)).model, []
-    trainer = make([dl.LambdaCallback(on_batch_end=lambda trainer: seen.append(trainer.logs))], regularizer=dl.L2(0.1))
+    data, reference, logs = blobs(), make(regularizer=dl.L2(0.1)).model, []
+    trainer = make([dl.LambdaCallback(on_batch_end=lambda trainer: logs.append(trainer.logs))], regularizer=dl.L2(0.1))
     trainer.fit(data, epochs=1, batch_size=100)
     cost, loss = reference.compute_gradients(data.x, data.y)
-    assert seen == [{"batch_cost": pytest.approx(cost, rel=1e-6), "batch_loss": pytest.approx(loss, rel=1e-6)}]
+    assert logs == [{"batch_cost": pytest.approx(cost, rel=1e-6), "batch_loss": pytest.approx(loss, rel=1e-6)}]
     assert cost > loss
     for path, p in reference.parameters.items():
         expected = p.value - 0.1 * p.grad
@@ -68,19 +68,19 @@ def test_a_row_of_the_history_is_measured_after_its_epoch_on_whole_sets():
     assert trainer.logs == row
 
 
-def test_what_is_measured_can_be_chosen():
+def test_measured_sets_can_be_chosen():
     always = {"epoch", "learning_rate", "seconds"}
     history = make().fit(blobs(), blobs(seed=1), epochs=1, batch_size=10, train_metrics=False)
     assert set(history.columns) == always | {"val_cost", "val_loss", "val_accuracy"}
     assert set(make().fit(blobs(), epochs=1, batch_size=10).columns) == always | {"cost", "loss", "accuracy"}
 
 
-def test_every_training_row_is_used_once_an_epoch_and_in_another_order_each_time():
+def test_every_training_row_is_used_once_per_epoch_in_a_new_order():
     data, model = dl.Dataset(np.arange(10.0)[:, None], np.zeros(10, int)), dl.Sequential(spy := Spy(), dl.Dense(1, 2))
     dl.Trainer(dl.Model(model, dl.SoftmaxCrossEntropy()), dl.SGD(1e-6), rng=0).fit(data, epochs=2, batch_size=4)
-    seen = spy.seen[True]
-    first, second = np.concatenate(seen[:3]).ravel().tolist(), np.concatenate(seen[3:]).ravel().tolist()
-    assert [len(batch) for batch in seen] == [4, 4, 2] * 2
+    batches = spy.seen[True]
+    first, second = np.concatenate(batches[:3]).ravel().tolist(), np.concatenate(batches[3:]).ravel().tolist()
+    assert [len(batch) for batch in batches] == [4, 4, 2] * 2
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
 
@@ -134,7 +134,7 @@ def test_stop_ends_after_the_running_step_and_the_epoch_is_recorded():
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt("planted"), RuntimeError("planted")])
-def test_whatever_ends_training_every_callback_is_torn_down_and_the_history_stays(error):
+def test_every_callback_ends_and_the_history_stays_however_training_ends(error):
     pages, late = [], ValueError("and again while cleaning up")
     trainer = make([Diary([], batch_end=error, train_end=late), Diary(pages)])
     with pytest.raises(ValueError, match="cleaning up") as caught:
@@ -142,11 +142,11 @@ def test_whatever_ends_training_every_callback_is_torn_down_and_the_history_stay
     assert caught.value.__context__ is error
     assert [page.split()[0] for page in pages] == ["train_begin", "epoch_begin", "batch_begin", "train_end"]
     trainer.callbacks = []
-    # It is usable afterwards.
+    # The trainer can still be used.
     assert trainer.fit(blobs(40), epochs=1, batch_size=10)["epoch"] == [2]
 
 
-def test_only_what_has_begun_is_torn_down_and_the_first_error_is_the_one_shown():
+def test_only_callbacks_that_began_end_and_the_first_error_is_shown():
     pages, error = [], RuntimeError("cannot begin")
     trainer = make([Diary(pages, "a "), Diary(pages, "b ", train_begin=error), Diary(pages, "c ")])
     with pytest.raises(RuntimeError, match="cannot begin"):
@@ -161,7 +161,7 @@ def test_fit_inside_fit_is_refused():
 
 
 @pytest.mark.parametrize("name", ["epoch", "step", "logs", "history", "seed", "stopping"])
-def test_what_a_run_is_can_only_be_read(name):
+def test_the_state_of_a_run_is_read_only(name):
     with pytest.raises(AttributeError):
         setattr(make(), name, 1)
 
@@ -188,7 +188,7 @@ WRONG.y[33], NEGATIVE.y[1], INFINITE.x[2, 1] = 7, -1, np.inf
         ({"validation": INFINITE}, r"validation.x: .* index \(2, 1\): inf"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_and_no_weight_moves(arguments, words):
+def test_invalid_arguments_are_refused_and_no_weight_changes(arguments, words):
     trainer = make()
     before = weights(trainer)
     with pytest.raises((dl.InputError, dl.NonFiniteError), match=words):
@@ -197,7 +197,7 @@ def test_what_cannot_be_trained_is_refused_and_no_weight_moves(arguments, words)
     assert trainer.epoch == 0
 
 
-def test_an_error_of_a_users_own_class_stays_what_it_is():
+def test_an_error_of_a_users_own_class_is_not_replaced():
     class Own(dl.InputError):
         def __init__(self, a, b):
             super().__init__(f"{a} {b}")

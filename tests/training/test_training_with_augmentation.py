@@ -1,4 +1,4 @@
-"""Augmentation in training: a row's picture depends on the seed, the epoch and the row, and on nothing else."""
+"""Augmentation in training: an augmented image depends on the seed, the epoch and the row alone."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def images(n=N, dtype=np.float32):
 
 
 def augmented(x, sizes, order, seed=3, epoch=1, sequence=ALL):
-    """All of x, augmented in batches of these sizes, taken in this order."""
+    """Return all of x, augmented in batches of these sizes, in this order."""
     augment, result, start = augmenter(sequence, len(x), seed, epoch), np.empty_like(x), 0
     while start < len(x):
         rows = order[start : start + sizes[start % len(sizes)]]
@@ -57,7 +57,7 @@ def test_another_epoch_seed_or_position_gives_other_pictures(changed):
     assert shares_that_change(augmented(x, [N], order, **changed), expected) > 0.9
 
 
-def test_two_of_a_kind_images_of_one_batch_and_epochs_draw_independently():
+def test_augmentations_images_and_epochs_draw_independently():
     rows, x, y = np.arange(10_000), np.arange(10_000 * 2.0).reshape(-1, 1, 2, 1), np.ones((10_000, 1, 1, 1))
     twice = augmenter([dl.Mirror(), dl.Mirror()], len(x), 0, 1)(x, rows)
     assert abs(shares_that_change(twice, x) - 0.5) < 4.5 * 0.005  # the same draw twice would change none
@@ -93,19 +93,19 @@ def trainer():
 
 
 def numbered(n=20):
-    """Images whose first row of pixels is not touched by Mirror, and holds the number of the image."""
+    """Return images whose first row of pixels holds the number of the image, which Mirror does not change."""
     x = images(n)
     x[:, 0] = np.arange(n, dtype=np.float32)[:, None, None]
     return dl.Dataset(x, np.arange(n) % 2)
 
 
-def seen(fitted, train=True):
-    """What the network saw, batch after batch, sorted by the number of the image."""
+def images_of(fitted, train=True):
+    """Return the images that the network got in all batches, sorted by their numbers."""
     x = np.concatenate(fitted.model.network.layers[0].seen[train])
     return x[np.argsort(x[:, 0, 0, 0], kind="stable")]
 
 
-def test_training_sees_the_pictures_of_its_seed_and_epoch_whatever_the_batch_size():
+def test_training_gets_the_images_of_its_seed_and_epoch_for_any_batch_size():
     data, sequence = numbered(), [dl.Mirror(), dl.Mirror(0.3)]
     expected = [augmenter(sequence, 20, 5, epoch)(data.x, np.arange(20)) for epoch in (1, 2)]
     assert (expected[0] != expected[1]).any()
@@ -114,10 +114,10 @@ def test_training_sees_the_pictures_of_its_seed_and_epoch_whatever_the_batch_siz
         for epoch in (1, 2):  # a second fit goes on with the second epoch
             fitted.model.network.layers[0].seen[True].clear()
             fitted.fit(data, epochs=1, batch_size=batch_size, augment=sequence)
-            np.testing.assert_array_equal(seen(fitted), expected[epoch - 1])
+            np.testing.assert_array_equal(images_of(fitted), expected[epoch - 1])
 
 
-def test_what_is_measured_is_not_augmented_and_the_training_set_stays():
+def test_measured_sets_are_not_augmented_and_the_training_set_is_unchanged():
     data, validation, fitted = numbered(), numbered(6), trainer()
     before = data.x.copy()
     history = fitted.fit(data, validation, epochs=1, batch_size=7, augment=[dl.Mirror(1), dl.Mirror(0.5)])
@@ -141,7 +141,7 @@ NONE = [(None, "to be a seq"), ([dl.Mirror], r"\[0\] .* <class"), ([dl.Mirror(),
 
 
 @pytest.mark.parametrize(("augment", "words"), NONE)
-def test_what_is_no_augmentation_is_refused_before_training(augment, words):
+def test_an_invalid_augmentation_is_refused_before_training(augment, words):
     fitted = trainer()
     with pytest.raises(dl.InputError, match=f"Trainer.fit: expected augment ?{words}"):
         fitted.fit(numbered(), epochs=1, batch_size=2, augment=augment)
@@ -159,7 +159,7 @@ def test_what_is_no_augmentation_is_refused_before_training(augment, words):
         ("apply", lambda images, draws: images.sum(axis=3), r"7 images .* got float32 \(7, 6, 6\)"),
     ],
 )
-def test_a_class_of_the_users_is_blamed_by_name(method, rule, words):
+def test_a_users_own_class_is_named_in_the_error(method, rule, words):
     mine = type("Mine", (dl.Mirror,), {method: lambda self, *arguments: rule(*arguments)})()
     with pytest.raises(dl.InputError, match=f"Mine.*{method}: .*{words}"):
         trainer().fit(numbered(), epochs=1, batch_size=7, augment=[mine])

@@ -282,7 +282,7 @@ class TerminateOnNaN(Observer):
 
     def _reset(self) -> None:
         self.stopped_at = None
-        self._told = ""
+        self._message = ""
 
     def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
@@ -294,11 +294,11 @@ class TerminateOnNaN(Observer):
             return
         self.stopped_at = (trainer.epoch, trainer.batch)
         where = f"epoch {trainer.epoch}" + (f", batch {trainer.batch}" if trainer.batch else "")
-        self._told = f"{where}: {bad[0]} is {trainer.logs[bad[0]]}; training ends with this epoch"
-        say(f"TerminateOnNaN: {self._told}", self._verbose)
+        self._message = f"{where}: {bad[0]} is {trainer.logs[bad[0]]}; training ends with this epoch"
+        say(f"TerminateOnNaN: {self._message}", self._verbose)
         trainer.stop()
 
     on_batch_end = on_epoch_end
 
     def __str__(self) -> str:
-        return self._told or repr(self)
+        return self._message or repr(self)
