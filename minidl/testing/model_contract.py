@@ -97,16 +97,16 @@ class LayerContract(Contract):
                 other = other_of(layer := self._make())
                 _results(other, self._x(3, 1))
                 got = _results(layer, self._x(2), partial(other.forward, self._x(rows, 1), train=True))
-                require_equal(f"with calls of {name} before it and in between", got, expected, _KEEP)
+                require_equal(f"results with calls of {name} before and in between", got, expected, _KEEP)
 
     def training_and_prediction_agree(self) -> None:
         state = Snapshot(layer := self._make())
         if state.buffers or state.generators or any(part.saved_attributes for _, part in layer.walk()):
-            raise SkipTest("with buffers or random draws, training may compute something else")
+            raise SkipTest("the layer has buffers or random draws, so training may differ from prediction")
         trained, predicted = (layer.forward(self._x(3), train) for train in (True, False))
         if not np.allclose(trained, predicted, rtol=1e-4, atol=1e-6):
             off = np.abs(trained - predicted).max()
-            self._note(f"y differs by {off:.2g} between training and prediction, without buffers or random draws")
+            self._note(f"y differs by {off:.2g} between training and prediction, with no buffers or random draws")
 
     def _x(self, rows: int, start: int = 0) -> Array:
         return take_rows(np.roll(self._example, -start, axis=0), rows)

@@ -67,7 +67,7 @@ class OptimizerContract(Contract):
         optimizer = self._make()
         optimizer.learning_rate = 2.0 * optimizer.current_learning_rate
         twice, once = (_walk(o, _weight(), steps=(0,)) for o in (optimizer, self._make()))
-        require(not np.array_equal(twice, once), "twice the rate gives the same step; use update's learning_rate")
+        require(not np.array_equal(twice, once), "twice the rate gives the same step; use the learning_rate of update")
 
     def changes_values_in_place(self) -> None:
         weight = _weight()

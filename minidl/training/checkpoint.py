@@ -91,7 +91,7 @@ def read_checkpoint(path: PathLike) -> tuple[Weights, Tree]:
     if "minidl.state" not in texts:
         raise CheckpointError(f"{path}: expected a checkpoint, got only weights; load them with Model.load_weights")
     if (got := texts.get("minidl.format")) != FORMAT:
-        raise CheckpointError(f"{path}: expected format {FORMAT!r}, got {got!r:.20}; use the minidl that wrote it")
+        raise CheckpointError(f"{path}: expected format {FORMAT!r}, got {got!r:.20}; use the version that wrote it")
     try:
         tree = _decoded(json.loads(texts["minidl.state"]), tensors, [])
         before = json.loads(texts["minidl.machine"])

@@ -69,7 +69,7 @@ def compare_runs(runs: Mapping[str, History], quantities: Sequence[str] = ()) ->
     low rate        2   1.5     1.5         2        -
     high rate       3   4.0     2.0         1        -
     """
-    check_type("compare_runs", "runs", runs, Mapping, "write a dict of histories by name")
+    check_type("compare_runs", "runs", runs, Mapping, "pass a dict, {name: history}")
     for name, run in runs.items():
         check_type("compare_runs", f"runs[{name!r}]", run, History, "read one from a file with History.from_csv")
     if not runs:

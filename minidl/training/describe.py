@@ -85,7 +85,7 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
         texts, difference = [f"{100 * value:.2f} %" for value in (a, b)], f"{abs(100 * (b - a)):.2f} percentage points"
     else:
         texts, difference = [number(a), number(b)], _with_digits_of(max(a, b, key=abs), abs(b - a))
-    compared = "equal to the digits shown" if texts[0] == texts[1] else f"{difference} {'higher' if b > a else 'lower'}"
+    compared = "equal in all digits shown" if texts[0] == texts[1] else f"{difference} {'higher' if b > a else 'lower'}"
     return f"At the end the {quantity} was {texts[0]} in training and {texts[1]} in validation ({compared})."
 
 
@@ -115,7 +115,7 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
         return ""
     share = _percent(penalty / costs[-1])
     size = _with_digits_of(costs[-1], penalty)
-    return f"Of the final training cost of {number(costs[-1])}, {share} is the penalty ({size})."
+    return f"The penalty is {share} ({size}) of the final training cost of {number(costs[-1])}."
 
 
 def number(value: float) -> str:

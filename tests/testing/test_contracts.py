@@ -405,7 +405,7 @@ FOUND = [
     ((Remembers,), "resets_state_for_each_run", "reset all saved_attributes in on_train_begin"),
     ((SavesASet,), "continues_from_a_checkpoint", "seen: .*got set; convert it"),
     ((NamesNothing,), "resets_state_for_each_run", "no attribute 'counts'"),
-    ((NamesLater,), "continues_from_a_checkpoint", "none named count"),
+    ((NamesLater,), "continues_from_a_checkpoint", "missing attributes: count"),
     ((Starts,), "continues_from_a_checkpoint", "no attribute 'start'"),
     ((CountsCalls,), "same_step_same_rate", "from the step alone"),
     ((Falls,), "rates_are_finite_and_not_negative", "step 101, got -0.001"),

@@ -32,7 +32,7 @@ def test_a_spiky_run_with_penalty() -> None:
         "(from 4.000 to 8.000). "
         "At the end the loss was 2.000 in training and 3.000 in validation (1.000 higher). "
         "The validation loss was lowest after epoch 1 (2.000) and ended 50.0 % higher. "
-        "Of the final training cost of 2.500, 20.0 % is the penalty (0.500)."
+        "The penalty is 20.0 % (0.500) of the final training cost of 2.500."
     )
 
 

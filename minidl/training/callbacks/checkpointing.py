@@ -70,7 +70,7 @@ class Checkpoint(Observer):
         mode: str = "auto",
     ) -> None:
         if every_epochs is None and every_steps is None:
-            raise InputError("Checkpoint: expected every_epochs or every_steps, got None for both")
+            raise InputError("Checkpoint: expected every_epochs or every_steps, got None for both; pass one")
         self.directory = as_path("directory", directory)
         self.every_epochs = None if every_epochs is None else as_count("every_epochs", every_epochs)
         self.every_steps = None if every_steps is None else as_count("every_steps", every_steps)

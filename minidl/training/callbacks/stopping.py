@@ -225,7 +225,7 @@ class ReduceLROnPlateau(_Patient):
     def on_train_begin(self, trainer: Trainer) -> None:
         rate = trainer.optimizer.learning_rate
         if isinstance(rate, Schedule):
-            raise InputError(f"{self!r}: expected a number as learning rate, got {rate!r}; use only one of the two")
+            raise InputError(f"{self!r}: expected a number as learning rate, got {rate!r}; use only one of them")
         super().on_train_begin(trainer)
         for row in trainer.history:
             if self.monitor in row:

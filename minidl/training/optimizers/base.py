@@ -185,7 +185,7 @@ class Optimizer(Declared, ABC):
             for state in (self.init_state(parameter), self.state[path])
         )
         if got != expected:
-            raise ShapeError(f"{self!r}: expected {expected} at {path!r}, got {got}; make a new one for each model")
+            raise ShapeError(f"{self!r}: expected {expected} at {path!r}, got {got}; make a new optimizer")
 
     @staticmethod
     def _scheduled(schedule: Schedule, step: int) -> float:

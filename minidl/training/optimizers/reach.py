@@ -8,7 +8,7 @@ from minidl.training.optimizers.schedules import PiecewiseConstant, Schedule
 
 
 def fault_of(schedule: Schedule, done: int, left: int, per_epoch: int) -> str:
-    """Return the reason why `schedule` does not fit `left` more steps after `done` steps; "" if it fits."""
+    """Return why `schedule` does not fit `left` more steps after `done` steps; "" if it fits."""
     last, middle = done + left, done + left // 2
     end, warmup = schedule.ends_after, schedule.warmup_ends_after
     # One more step is harmless: a cosine of n steps has n + 1 rates.
