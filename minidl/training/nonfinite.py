@@ -19,7 +19,7 @@ def check_weights(model: Model) -> None:
         check_finite(path, array)
 
 
-def blamed(error: NonFiniteError, model: Model, x: Array, where: str = "") -> NonFiniteError:
+def located(error: NonFiniteError, model: Model, x: Array, where: str = "") -> NonFiniteError:
     """Return an error that also says where NaN or infinity came from, if that can be found."""
     place = first_place(model, x)
     return NonFiniteError(f"{where}{error}{f'; first met in {place}' if place and place not in str(error) else ''}")
@@ -36,7 +36,7 @@ def measured(work: Work) -> dict[str, float]:
                 raise NonFiniteError(f"the cost is {values['cost']}")
         except NonFiniteError as error:
             if work.nonfinite == "raise":
-                raise blamed(error, work.model, data.x[:1]) from error
+                raise located(error, work.model, data.x[:1]) from error
             values = dict.fromkeys(names, math.nan)
         row |= {prefix + name: value for name, value in values.items()}
     return row

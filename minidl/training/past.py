@@ -11,7 +11,7 @@ from minidl._core.reprs import told
 from minidl._core.types import Array
 from minidl.nn.model import Model
 from minidl.training.optimizers import Optimizer
-from minidl.training.work import Work, row_prints
+from minidl.training.work import Work, row_hashes
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +33,11 @@ class Past:
         return past if isinstance(past, cls) and len(pasts) == 1 and past.values == _values(model) else None
 
 
-def remember(work: Work, past: Past | None, epochs: int) -> None:
+def record_training(work: Work, past: Past | None, epochs: int) -> None:
     """Store on the model and its parameters that they were trained for `epochs` more than in their `past`."""
     model, before = work.model, past.epochs if past else 0
-    how = told(model.regularizer), _kind(work.optimizer)
-    model._past = Past(_values(model), before + epochs, work.prints, len(work.train), *how)
+    how = told(model.regularizer), _settings(work.optimizer)
+    model._past = Past(_values(model), before + epochs, work.hashes, len(work.train), *how)
     for parameter in model.parameters.values():
         parameter._past = model._past
 
@@ -49,16 +49,16 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
     """
     if past is None:
         return
-    model, same_rows = work.model, np.array_equal(work.prints, past.rows)
+    model, same_rows = work.model, np.array_equal(work.hashes, past.rows)
     if model._past is not past:
         fault = "by another Model"
     elif past.regularizer != told(model.regularizer):
         fault = f"with the regularizer {past.regularizer}"
-    elif new_trainer and same_rows and past.optimizer != _kind(work.optimizer):
+    elif new_trainer and same_rows and past.optimizer != _settings(work.optimizer):
         fault = "on the same rows by another optimizer"
-    elif not same_rows and _leaked(work, past):
+    elif not same_rows and _validation_leaks(work, past):
         fault = "on rows that are now validation rows"
-    elif new_trainer and _partly_exchanged(work, past):
+    elif new_trainer and _rows_replaced(work, past):
         fault = "on rows of which some are now left out, as in cross-validation"
     else:
         if new_trainer:
@@ -72,23 +72,23 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
     )
 
 
-def _leaked(work: Work, past: Past) -> bool:
+def _validation_leaks(work: Work, past: Past) -> bool:
     """Return whether validation rows were training rows in the past, but are not training rows now."""
     if work.validation is None:
         return False
-    held_out = row_prints(work.validation)
+    held_out = row_hashes(work.validation)
     most = len(held_out) * len(past.rows) / past.row_count
     known = np.isin(held_out, past.rows).sum()
     # Rows with few possible values have equals in every set.
-    return bool(known > 0.3 * most and np.isin(held_out, work.prints).sum() <= known / 4)
+    return bool(known > 0.3 * most and np.isin(held_out, work.hashes).sum() <= known / 4)
 
 
-def _partly_exchanged(work: Work, past: Past) -> bool:
+def _rows_replaced(work: Work, past: Past) -> bool:
     """Return whether most training rows are the same as before, some are gone and some are new.
 
     The result is False for large sets, of which only a sample is compared, and for sets with many equal rows.
     """
-    pairs = [(past.rows, past.row_count, work.prints), (work.prints, len(work.train), past.rows)]
+    pairs = [(past.rows, past.row_count, work.hashes), (work.hashes, len(work.train), past.rows)]
     return all(len(a) > 0.6 * count and 0.5 <= np.isin(a, b).mean() <= 0.97 for a, count, b in pairs)
 
 
@@ -98,7 +98,7 @@ def _values(model: Model) -> bytes:
     return b"".join(flat[:: max(1, flat.size // 64)].astype(np.float64).tobytes() for flat in values)
 
 
-def _kind(optimizer: Optimizer) -> str:
+def _settings(optimizer: Optimizer) -> str:
     """Return the optimizer as text, without its learning rate, which fine-tuning makes smaller."""
     twin = copy.copy(optimizer)
     twin.learning_rate = 1.0

@@ -21,9 +21,9 @@ from minidl.nn.model import Model
 from minidl.training.callback import Callback, call_moment
 from minidl.training.checkpoint import check_checkpoint, write_checkpoint
 from minidl.training.history import History
-from minidl.training.nonfinite import blamed, check_weights, measured
+from minidl.training.nonfinite import check_weights, located, measured
 from minidl.training.optimizers.base import Optimizer, check_gradients
-from minidl.training.past import remember
+from minidl.training.past import record_training
 from minidl.training.signals import Interrupts
 from minidl.training.state import Restored, RunState, captured, check_start, restored_from
 from minidl.training.work import Work
@@ -85,11 +85,11 @@ class Trainer(Declared):
         self.seed_given = isinstance(rng, int | np.integer)
         self.state = RunState(as_seed(rng))
         self.checkpoint_directories = set()
-        self._begun: list[Callback] = []
+        self._started: list[Callback] = []
 
     @property
     def epoch(self) -> int:
-        """The number of epochs that have begun, over all calls of `fit`."""
+        """The number of epochs that have started, over all calls of `fit`."""
         return self.state.epoch
 
     @property
@@ -218,11 +218,11 @@ class Trainer(Declared):
         restored = restored_from(resume_from, work, epochs, self.seed if self.seed_given else None)
         past, step = check_start(work, epochs, restored, self.step == 0), self.step
         self._begin_fit(work, epochs, restored)
-        begun = self._begun = []
+        started = self._started = []
         with Interrupts() as interrupts:
             try:
                 for callback in work.callbacks:
-                    begun.append(callback)
+                    started.append(callback)
                     call_moment(callback, "on_train_begin", self)
                 if restored is not None:
                     restored.apply(self.state)
@@ -233,9 +233,9 @@ class Trainer(Declared):
                         self._notify("on_interrupt")
                         break
             finally:
-                self._end(begun)
+                self._end(started)
                 if self.step > step:
-                    remember(work, past, self.epoch - self.first_epoch)
+                    record_training(work, past, self.epoch - self.first_epoch)
         interrupts.deliver()
         return self.history
 
@@ -251,12 +251,12 @@ class Trainer(Declared):
     @property
     def expected_columns(self) -> list[str] | None:
         """In `on_train_begin`: the columns that this callback will get; None if an earlier callback may add some."""
-        return None if self._last_work.adding(self._begun)[0] else self.measured_columns
+        return None if self._last_work.adders(self._started)[0] else self.measured_columns
 
     @property
     def later_callbacks(self) -> list[Callback]:
         """In `on_train_begin`: the callbacks after this one that may add columns."""
-        return self._last_work.adding(self._begun)[1]
+        return self._last_work.adders(self._started)[1]
 
     def save_checkpoint(self, path: PathLike) -> None:
         """Write all that `fit` needs to continue exactly to one file, completely or not at all.
@@ -318,7 +318,7 @@ class Trainer(Declared):
         state = self.state
         start = perf_counter() - state.seconds
         self._in_epoch = True
-        # A run that is resumed in the middle of an epoch has begun it before.
+        # A run that is resumed in the middle of an epoch has started it before.
         if state.batch == 0:
             state.epoch += 1
             self._notify("on_epoch_begin")
@@ -363,7 +363,7 @@ class Trainer(Declared):
             for buffer, before in zip(self._buffers, statistics, strict=True):
                 buffer[...] = before
             if self.nonfinite == "raise":
-                raise blamed(error, self.model, x, f"batch {self.batch + 1}: ") from error
+                raise located(error, self.model, x, f"batch {self.batch + 1}: ") from error
             self.state.skipped_steps += 1
             return math.nan, math.nan
         return cost, loss

@@ -31,8 +31,8 @@ from minidl.training.optimizers import Optimizer, Schedule
 
 _SAMPLE = 256
 """The number of rows in the fingerprint of a data set: enough to show a mistake; all rows would take an epoch."""
-_PRINTED, _ENTRIES = 512, 8
-"""The number of rows whose prints are taken, and of entries per row. With 10,000 rows of 3,072 entries it takes
+_HASHED, _ENTRIES = 512, 8
+"""The number of rows that are hashed, and of entries per row. With 10,000 rows of 3,072 entries it takes
 0.3 ms, which is 0.4 % of an epoch."""
 _FEW = 8
 """The number of rows to try the loss and its metrics with: more than one, since one row hides how shapes broadcast."""
@@ -220,9 +220,9 @@ class Work:
         ahead = bool(augment) or (IN_PIECES and train.x[: self.batch_size].nbytes >= WORTHWHILE_BYTES)
         yield from one_ahead(batches) if ahead else batches
 
-    def adding(self, begun: Sequence[Callback]) -> tuple[list[Callback], list[Callback]]:
-        """Return the callbacks that may add columns: those that have begun, and those after them."""
-        before, after = self.callbacks[: len(begun)], self.callbacks[len(begun) :]
+    def adders(self, started: Sequence[Callback]) -> tuple[list[Callback], list[Callback]]:
+        """Return the callbacks that may add columns: those that have started, and those after them."""
+        before, after = self.callbacks[: len(started)], self.callbacks[len(started) :]
         return [c for c in before if c.adds_logs], [c for c in after if c.adds_logs]
 
     @property
@@ -237,9 +237,9 @@ class Work:
         return layers | {f"callback {i}": callback for i, callback in enumerate(self.stateful_callbacks)}
 
     @cached_property
-    def prints(self) -> Array:
-        """The prints of some training rows, see `row_prints`."""
-        return row_prints(self.train)
+    def hashes(self) -> Array:
+        """The hashes of some training rows, see `row_hashes`."""
+        return row_hashes(self.train)
 
     @cached_property
     def terms(self) -> dict[str, str]:
@@ -255,10 +255,10 @@ class Work:
 
 
 @quietly
-def row_prints(data: Dataset) -> Array:
+def row_hashes(data: Dataset) -> Array:
     """Return the sorted, distinct hashes of some rows with their targets; equal rows have equal hashes."""
     count = len(data)
-    rows = np.arange(count) if count <= _PRINTED else np.random.default_rng(0).integers(count, size=_PRINTED)
+    rows = np.arange(count) if count <= _HASHED else np.random.default_rng(0).integers(count, size=_HASHED)
     x, y = data.x.reshape(count, -1), data.y.reshape(count, -1)
     places = np.linspace(0, x.shape[1] - 1, min(x.shape[1], _ENTRIES)).astype(int)
     parts = x[rows[:, np.newaxis], places], y[rows, :1]

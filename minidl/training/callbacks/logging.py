@@ -36,12 +36,12 @@ class _HistoryFile(Observer):
         # Not earlier: a resumed run restores its history only after on_train_begin.
         if not self._checked:
             self._checked = True
-            reason = self._foreign(trainer)
+            reason = self._conflict(trainer)
             if reason and (aside := set_aside(self.path)) is not None:
                 warnings.warn(f"{self.path} {reason}; it was renamed to {aside.name}", stacklevel=2)
         self._write(trainer.history, self.path)
 
-    def _foreign(self, trainer: Trainer) -> str:
+    def _conflict(self, trainer: Trainer) -> str:
         """Return the reason not to replace the file by the rows of this trainer, "" if there is none."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return ""

@@ -54,7 +54,7 @@ class ProgressBar(Observer):
         self.file = file
 
     def _reset(self) -> None:
-        self._begun = False
+        self._started = False
         self._done = 0
         self._bar: Any = None
         self._batches: Any = None
@@ -84,7 +84,7 @@ class ProgressBar(Observer):
         self._count(trainer, trainer.batches_per_epoch)
         self._logs = trainer.logs
         if self._lines is not None:
-            seconds = self._steady("seconds", f"{self._logs['seconds']:.2f} s")
+            seconds = self._padded("seconds", f"{self._logs['seconds']:.2f} s")
             line = "  ".join([_position(trainer), *self._pairs(self._logs, _FREE), seconds])
             line = line.replace(_SLASH, _LEGEND, 1).replace(_SLASH, "/")
             print(line, file=self._lines, flush=True)
@@ -103,11 +103,11 @@ class ProgressBar(Observer):
         """Return each metric once, as training/validation, the most important ones first."""
         # Sorting is stable, so the other metrics keep their order.
         names = sorted(metrics(logs), key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
-        texts = {key: self._steady(key, _number(value, width)) for key, value in logs.items()}
+        texts = {key: self._padded(key, _number(value, width)) for key, value in logs.items()}
         values = {name: [texts[key] for key in (name, f"val_{name}") if key in texts] for name in names}
         return [f"{name} {'' if name in texts else 'val '}{_SLASH.join(of)}" for name, of in values.items()]
 
-    def _steady(self, name: str, text: str) -> str:
+    def _padded(self, name: str, text: str) -> str:
         """Return `text` padded to the widest text of this name in this run, so that texts beside it do not move."""
         self._widths[name] = max(self._widths.get(name, 0), len(text))
         return text.rjust(self._widths[name])
@@ -115,9 +115,9 @@ class ProgressBar(Observer):
     def _count(self, trainer: Trainer, batch: int) -> None:
         """Count the finished batches. The first call, which knows where a resumed run continues, draws the bar."""
         self._done = (trainer.epoch - trainer.first_epoch - 1) * trainer.batches_per_epoch + batch
-        if self._begun:
+        if self._started:
             return
-        self._begun = True
+        self._started = True
         # sys.stderr is None in a program without a console.
         stream = self.file or sys.stderr
         if stream is None or self._wanted == 0:

@@ -229,11 +229,11 @@ class ReduceLROnPlateau(_Patient):
         super().on_train_begin(trainer)
         for row in trainer.history:
             if self.monitor in row:
-                self._is_time(self._monitor.minimised(row[self.monitor]))
+                self._should_reduce(self._monitor.minimised(row[self.monitor]))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         value = self._value(trainer)
-        if value is not None and self._is_time(value):
+        if value is not None and self._should_reduce(value):
             rate = trainer.optimizer.current_learning_rate
             # A rate that rounds to 0 is not allowed, so the last one stays.
             trainer.optimizer.learning_rate = min(rate, max(rate * self.factor, self.minimum)) or rate
@@ -242,7 +242,7 @@ class ReduceLROnPlateau(_Patient):
         super()._reset()
         self._rest = 0
 
-    def _is_time(self, value: float) -> bool:
+    def _should_reduce(self, value: float) -> bool:
         """Count an epoch's value, and return whether to reduce the rate after it."""
         self._count(value)
         if self._rest:
