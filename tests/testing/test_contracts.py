@@ -393,7 +393,7 @@ SQUARED = OUTPUTS, TARGETS
 FOUND = [
     *(((partial(cls, 0.1),), rule, "") for cls, rule in BREACHES.items()),
     ((partial(OneState, 0.1),), "keeps_state_by_path", "keep state by parameter"),
-    ((partial(ById, 0.1),), "continues_from_its_state", "in the arrays of init_state"),
+    ((partial(ById, 0.1),), "continues_from_its_state", "in arrays of init_state"),
     ((partial(DividesByZero, 0.1),), "gradients_of_zero_give_finite_numbers", "the weight: a gradient of 0 gives NaN"),
     ((partial(OwnRate, 0.1),), "uses_the_learning_rate", "the same step"),
     ((partial(Unseeded, 1),), "same_seed_same_draw", ""),
@@ -428,7 +428,7 @@ def test_a_fault_breaks_the_rule_that_names_it(subject, rule, says):
 
 
 def test_an_unusual_callback_warns():
-    with pytest.warns(UserWarning, match="count is 2 .* in saved_attributes"):
+    with pytest.warns(UserWarning, match="count: .* got 2; add it to saved_attributes"):
         testing.check_callback_contract(Counts)
 
 

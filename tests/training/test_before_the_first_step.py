@@ -105,7 +105,7 @@ def test_a_last_batch_of_one_row_is_refused_for_a_layer_that_mixes_rows(network)
 
 
 def test_batches_that_are_all_too_small():
-    words = r"^Trainer.fit: a batch has 1 row; choose a larger batch_size, or give more rows: layer 1: BatchNorm"
+    words = r"^Trainer.fit: a batch has 1 row; choose a larger batch_size, or pass more rows: layer 1: BatchNorm"
     refused(words, normalized(), rows(161), batch_size=1)
     refused(words, normalized(), rows(1))
     refused(words, normalized(), rows(1), drop_last="merge")
@@ -283,8 +283,8 @@ def returning(metrics):
         (returning({"f1": [0.5, 0.5]}), r"expected a number for 'f1', got \[0.5"),
         (returning({"f1": "0.5"}), "expected a number for 'f1', got '0.5'"),
         (returning(None), r"metrics: expected its result to be a Mapping, got None"),
-        (returning({"loss": 1.0}), "a column 'loss' of its own; choose another name"),
-        (returning({"seconds": 1.0}), "a column 'seconds' of its own"),
+        (returning({"loss": 1.0}), "already has a column 'loss'; choose another name"),
+        (returning({"seconds": 1.0}), "already has a column 'seconds'"),
         (returning({"a\nb": 1.0}), "expected a column name of printable text"),
         (Square(None, lambda outputs: outputs.mean(axis=1)), "expected it to return a float, got ndarray"),
         (Square(None, lambda outputs: None), "expected it to return a float, got NoneType"),

@@ -118,7 +118,7 @@ def test_the_best_of_two_directories_and_of_two_fits(tmp_path):
 def test_an_unreadable_best_checkpoint_warns(tmp_path):
     trainer = trained(Measures(1, 2, 3), dl.Checkpoint(tmp_path, monitor="quality"), epochs=2)
     (tmp_path / "best.safetensors").write_bytes(b"short")
-    with pytest.warns(UserWarning, match="best checkpoint so far cannot be read"):
+    with pytest.warns(UserWarning, match="cannot read the best checkpoint so far"):
         fit(trainer, {}, 1)
     assert best_of(tmp_path)["logs"]["quality"] == 3
 
@@ -198,7 +198,7 @@ def test_weights_with_nan_are_never_saved(tmp_path):
 @pytest.mark.parametrize(("moment", "number"), [("on_epoch_begin", 2), ("on_batch_begin", 3)])
 def test_saving_before_the_first_step_of_an_epoch_is_refused(tmp_path, moment, number):
     save = at(moment, number, lambda trainer: trainer.save_checkpoint(tmp_path / "c.safetensors"))
-    ended_by(dl.CallOrderError, save, match="without a step yet")
+    ended_by(dl.CallOrderError, save, match="no step of this epoch is done yet")
 
 
 def test_saving_by_hand_and_before_a_fit(tmp_path):

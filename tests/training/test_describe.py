@@ -60,13 +60,13 @@ def test_definition_of_spiky(costs: list[float], spiky: bool) -> None:
         ({"cost": [2.0, 2.019, 2.03, 1.0]}, "No epoch raised it by 1 % or more."),
         ({"cost": [2.0, math.nan, 2.0, 2.01]}, "No other epoch raised it by 1 % or more."),
         ({"loss": [2.4799], "val_loss": [2.5394]}, "2.480 in training and 2.539 in validation (0.059 higher)"),
-        ({"cost": [2.0, 0.5], "loss": [2.0, 0.4]}, "20.0 % is the penalty"),
+        ({"cost": [2.0, 0.5], "loss": [2.0, 0.4]}, "The penalty is 20.0 %"),
         ({"cost": [-1.0, 2.0]}, "by 3 (from \N{MINUS SIGN}1.000 to 2.000)"),
         ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "most in epoch 42"),
         ({"val_loss": [1.0, 1.0]}, "after epoch 2 (1.000), the last one"),
         ({"val_loss": [1.0, 1.00001]}, "ended less than 0.1 % higher"),
-        ({"loss": [1.0], "val_loss": [1.00001]}, "1.000 in training and 1.000 in validation (equal to the digits"),
-        ({"accuracy": [0.5], "val_accuracy": [0.5]}, "50.00 % in training and 50.00 % in validation (equal to the dig"),
+        ({"loss": [1.0], "val_loss": [1.00001]}, "1.000 in training and 1.000 in validation (equal in all digits"),
+        ({"accuracy": [0.5], "val_accuracy": [0.5]}, "50.00 % in training and 50.00 % in validation (equal in all dig"),
     ],
 )
 def test_descriptions_of_edge_cases(columns: dict[str, list[float]], words: str) -> None:

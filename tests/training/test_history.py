@@ -111,7 +111,7 @@ DAMAGED = {
     "csv": [
         (b"", "expected a table"),
         (b'epoch,loss\n1,"2', "expected a table"),
-        (b"loss\n2.0\n", "column epoch"),
+        (b"loss\n2.0\n", "column 'epoch'"),
         (b"epoch,epoch\n1,2\n", "no column twice"),
         (b"epoch,loss\n1,2.0\n2\n", "row 2: expected 2 cells, got 1"),
         (b"epoch,loss\n1,2.0\n2,x2.0\n", "row 2: .*x2.0"),
@@ -128,7 +128,7 @@ DAMAGED = {
         (b"[" * 100_000, "row 1: expected rows in JSON"),
         (b'{"epoch": 1}\n3\n', "row 2: expected an object {column: number}, got 3"),
         (b'{"epoch": 1, "loss": null}\n', "row 1: .*'loss'"),
-        (b'{"epoch": 1, "loss": 1%s}\n' % (400 * b"0"), "row 1: .*'loss' that a float can hold"),
+        (b'{"epoch": 1, "loss": 1%s}\n' % (400 * b"0"), "row 1: .*'loss' that fits a float"),
     ],
 }
 

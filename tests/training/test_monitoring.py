@@ -158,10 +158,10 @@ def test_the_parts_of_an_epoch_are_timed_separately(clock):
     assert timer.rows_per_second == pytest.approx([40 / 17, 40 / 17])
     assert str(timer).splitlines() == [
         "part       seconds  per epoch  share",
-        "steps        6.000    3.0000     1%",
-        "between     28.000   14.0000     3%",
-        "measuring  214.000  107.0000    25%",
-        "callbacks  600.000  300.0000    71%",
+        "steps        6.000     3.0000     1%",
+        "between     28.000    14.0000     3%",
+        "measuring  214.000   107.0000    25%",
+        "callbacks  600.000   300.0000    71%",
         "2 epochs, 2.35 rows per second",
     ]
 

@@ -112,7 +112,7 @@ def test_ignore_never_ends_training(tmp_path):
     assert trainer.optimizer.steps == 6
     assert np.isfinite(history["loss"]).all()  # nothing reads that gain
     follow = dl.EarlyStopping("accuracy"), dl.Checkpoint(tmp_path, monitor="val_loss")
-    with pytest.warns(UserWarning, match="not saved"):
+    with pytest.warns(UserWarning, match="did not save"):
         history = fit(make("backward", 2, *follow), {}, 2, nonfinite="ignore")
     assert len(history) == 2
     assert np.isnan([history[name] for name in ("loss", "accuracy", "val_cost", "val_accuracy", "val_loss")]).all()

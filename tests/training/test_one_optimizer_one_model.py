@@ -167,7 +167,7 @@ def test_an_assigned_state_may_be_of_another_model():
     other = dl.Adam(0.01)
     other.state = copy.deepcopy(used.state)
     for model in (a_model(5), a_model().astype(np.float64)):
-        with pytest.raises(dl.ShapeError, match=r"expected .* at '1\.weight', has"):
+        with pytest.raises(dl.ShapeError, match=r"expected .* at '1\.weight', got"):
             train(other, model)
     with refused:
         train(other, OTHERS["other paths"](None))

@@ -155,7 +155,7 @@ def test_clipping(gradient, dtype, options, expected):
 
 @pytest.mark.parametrize(
     ("gradient", "message"),
-    [([1.0, np.nan], "gradient of w:.*index"), ([1e200, 1e200], "clip_norm: expected gradients of a finite")],
+    [([1.0, np.nan], "gradient of w:.*index"), ([1e200, 1e200], "clip_norm: expected gradients with a finite")],
 )
 def test_gradients_without_a_finite_norm_are_refused(gradient, message):
     parameter = parameter_with(gradient)
@@ -222,7 +222,7 @@ def test_valid_values_of_options(classes, name, wrong, right):
 
 
 def test_options_that_cannot_be_combined_are_refused():
-    with pytest.raises(dl.InputError, match="nesterov: expected a momentum > 0"):
+    with pytest.raises(dl.InputError, match="nesterov: expected momentum > 0"):
         dl.SGD(0.1, nesterov=True)
     with pytest.raises(dl.InputError, match=r"nesterov: expected True or False, got 0\.9"):
         dl.SGD(0.1, 0.9, 0.9)

@@ -198,7 +198,7 @@ def test_a_second_fit_continues_the_first():
 
 
 def test_a_schedule_and_a_plateau_cannot_be_combined():
-    with pytest.raises(dl.InputError, match=r"a number as learning rate, got ConstantRate\(0.1\); keep"):
+    with pytest.raises(dl.InputError, match=r"a number as learning rate, got ConstantRate\(0.1\); use only one"):
         dl.ReduceLROnPlateau().on_train_begin(trainer_with(dl.ConstantRate(0.1)))
 
 
