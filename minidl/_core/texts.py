@@ -1,7 +1,8 @@
-"""Texts: what no terminal, page or picture can show is refused in a name, and replaced in what comes from elsewhere."""
+"""Texts: characters that cannot be shown are refused in names and replaced elsewhere; long names are shortened."""
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 
 from minidl._core.errors import InputError
 
@@ -30,11 +31,11 @@ def legible(text: str) -> str:
     return re.sub(_UNSHOWABLE, "\ufffd", text)
 
 
-def distinct_labels(names: Iterable[object], most: int) -> list[str]:
-    """Return each name on one line of at most `most` characters, cut so that different names stay different.
+def distinct_labels(names: Iterable[object], most: float, width: Callable[[str], float] = len) -> list[str]:
+    """Return each name on one line of at most this `width`, shortened so that different names stay different.
 
-    Names of the same build, such as ``lam=0.1, eta=0.01, seed=0``, lose the words that they all share; others, and what
-    is still too long, lose their middle. Names that differ in the lost part alone are numbered.
+    Names of the same pattern, such as ``lam=0.1, eta=0.01, seed=0``, lose the words that they all share; others, and
+    those that are still too long, lose their middle. Names that differ only in the lost part are numbered.
 
     Examples
     --------
@@ -44,7 +45,7 @@ def distinct_labels(names: Iterable[object], most: int) -> list[str]:
     ['Labrad…iever']
     """
     texts = [legible(" ".join(str(name).split())) for name in names]
-    labels = [_cut(text, most) for text in _without_shared_words(texts, most)]
+    labels = [cut(text, most, width) for text in _without_shared_words(texts, most, width)]
     places: dict[str, list[int]] = {}
     for place, label in enumerate(labels):
         places.setdefault(label, []).append(place)
@@ -53,20 +54,21 @@ def distinct_labels(names: Iterable[object], most: int) -> list[str]:
         different = list(dict.fromkeys(texts[place] for place in group))
         if len(different) > 1:
             # Among themselves they may share more words than all names do.
-            own = [_cut(text, most) for text in _without_shared_words(different, most)]
+            own = [cut(text, most, width) for text in _without_shared_words(different, most, width)]
             if len(set(own)) < len(own) or not taken.isdisjoint({*own} - {label}):
                 ends = [f" ({number})" for number in range(1, len(own) + 1)]
-                own = [_cut(label, most - len(end)) + end for end in ends]
+                own = [cut(label, most - width(end), width) + end for end in ends]
             taken |= {*own}
             for place in group:
                 labels[place] = own[different.index(texts[place])]
     return labels
 
 
-def _without_shared_words(texts: list[str], most: int) -> list[str]:
-    """Return texts of equally many words without those that all share, until they fit.
+def _without_shared_words(texts: list[str], most: float, width: Callable[[str], float]) -> list[str]:
+    """Return texts with equally many words without the words that all share, until they fit.
 
-    What is farthest from a word that differs goes first; of two as far the later one, lest "seed=" lose its number.
+    The word farthest from one that differs goes first. Of two equally far the later one does, so that "seed=" keeps
+    its number.
     """
     # A number is one word.
     words = [re.findall(r"(?:\d+\.\d+|\w+)\W*|\W+", text) for text in texts]
@@ -76,7 +78,7 @@ def _without_shared_words(texts: list[str], most: int) -> list[str]:
     shared = [place for place, column in enumerate(columns) if len({*column}) == 1]
     differing = [place for place in range(len(columns)) if place not in shared] or [0]
     for place in sorted(shared, key=lambda place: -min(abs(place - other + 0.25) for other in differing)):
-        if max(map(len, texts)) <= most:
+        if max(map(width, texts)) <= most:
             break
         for row in words:
             row[place] = "…"
@@ -84,7 +86,13 @@ def _without_shared_words(texts: list[str], most: int) -> list[str]:
     return texts
 
 
-def _cut(text: str, most: int) -> str:
-    """Return the text without its middle if it has more than `most` characters."""
-    tail = (most - 1) // 2
-    return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+def cut(text: str, most: float, width: Callable[[str], float] = len) -> str:
+    """Return `text` without its middle if it is wider than `most`."""
+
+    def shortened(letters: int) -> str:
+        return f"{text[: (letters + 1) // 2]}…{text[len(text) - letters // 2 :]}"
+
+    if width(text) <= most:
+        return text
+    too_many = bisect_right(range(len(text)), most, key=lambda letters: width(shortened(letters)))
+    return shortened(max(0, too_many - 1))

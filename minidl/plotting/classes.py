@@ -10,20 +10,8 @@ from minidl._core.checks import as_array
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array, Axes, Figure
 from minidl.nn.metrics import as_confusion_matrix, most_confused, true_class_probabilities
-from minidl.plotting.style import (
-    BLUE,
-    SIZE,
-    SKY,
-    VERMILLION,
-    WIDTH,
-    begin,
-    class_labels,
-    figure_of,
-    finish,
-    fold,
-    width_of,
-    write_inside,
-)
+from minidl.plotting.style import BLUE, SKY, VERMILLION, WIDTH, begin, class_labels, figure_of, finish, write_inside
+from minidl.plotting.texts import SIZE, fold, width_of
 from minidl.plotting.ticks import set_ticks
 
 __all__ = ["plot_confusion_matrix", "plot_most_confused", "plot_per_class_accuracy", "plot_true_class_probability"]

@@ -5,30 +5,30 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.checks import as_count, check_unmasked
+from minidl._core.checks import check_unmasked
 from minidl._core.errors import InputError
 from minidl._core.texts import distinct_labels
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import (
     Columns,
-    blow_up,
+    best_runs,
     draw_lines,
     epochs_of,
     gaps_in,
+    is_wide,
     learning_curves,
     line_style,
     listed,
     quantity_label,
-    with_gaps,
+    run_curves,
 )
 
 __all__ = ["plot_curves", "plot_gradient_norms", "plot_runs", "plot_update_ratios"]
 
 Sizes = Mapping[str, Sequence[float]]
 
-# Runs in colour, and names of parameters: more would make a figure higher than a page.
-_MOST_RUNS, _MOST_NAMES = 10, 20
-_LOWER_IS_BETTER = ("loss", "cost", "error", "seconds")
+# More names of parameters would make a figure higher than a page.
+_MOST_NAMES = 20
 
 
 def plot_curves(
@@ -36,10 +36,9 @@ def plot_curves(
 ) -> Figure:
     """Draw a column of the history, and its ``val_`` column where there is one, over the epochs.
 
-    Training is solid, validation dashed. An axis of losses or costs (a name that ends so) becomes logarithmic when the
-    run blows up: all values are positive, the largest is at least 3 times the smallest, and either it is over 10 times
-    the median or some value is over 1.5 times that of the epoch before. Values that are not finite, or beyond 1e300,
-    leave a gap, and a cross marks the last value before it. The figure says so in both cases.
+    Training is solid, validation dashed. An axis of losses or costs (a name that ends so) is logarithmic if all values
+    are positive and the largest is at least 20 times the smallest. Values that are not finite, or beyond 1e300, leave
+    a gap; a cross marks the last value before it, and the figure says where it is.
 
     Parameters
     ----------
@@ -64,15 +63,13 @@ def plot_curves(
     InputError
         If the history has no such column.
     """
-    curves = learning_curves("plot_curves", history, quantity)
-    epochs = epochs_of("plot_curves", history, curves)
+    epochs, curves = learning_curves("plot_curves", history, quantity)
     at = [epochs] * len(curves)
     notes = [f"{name} (cross): no finite value {gaps}" for name, gaps in gaps_in(curves, at, np.isnan).items()]
-    reasons = blow_up(quantity, curves)
-    label = f"{quantity_label(quantity).partition(' (')[0]}, log scale" if reasons else quantity_label(quantity)
     styles = [line_style(int(name == "validation")) for name in curves]
-    chance, log = _chance(classes), bool(reasons)
-    return draw_lines(ax, title, at, curves, styles, notes + reasons, label, log=log, chance=chance)
+    log = is_wide(quantity, np.concatenate([*curves.values()]))
+    label = quantity_label(quantity, log=log)
+    return draw_lines(ax, title, at, curves, styles, notes, label, log=log, classes=classes)
 
 
 def plot_runs(
@@ -84,26 +81,26 @@ def plot_runs(
     title: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw one column of several histories over the epochs: a line a run, its name at the line's end.
+    """Draw one column of several histories over the epochs: one line per run, with its name at the end.
 
-    Of more than ten runs the ten best are drawn so, those with the lowest last loss, cost or error (names that end so)
-    or the highest last value of anything else; the others are thin grey lines. When the axis becomes logarithmic, and
-    what a gap is, see `plot_curves`.
+    Of more than ten runs the ten best are drawn in colour: those with the lowest last value, or with the highest one of
+    an accuracy, F1, AUC, precision, recall or R2. The others are thin grey lines. Logarithmic axes and gaps are as in
+    `plot_curves`.
 
     Parameters
     ----------
     runs : mapping of str to History or dict of lists
-        One a name. They may differ in length; those without the column are left out, and the figure says so.
+        By name. They may differ in length; those without the column are left out, and the figure says so.
     quantity : str
         The column, such as ``"val_loss"``.
     order : sequence of str, optional
-        All runs of a report: each has the colour of its place there, the same in every figure. None is `runs` itself.
+        Names of all runs of a report: each run gets the colour of its place there, the same in every figure.
     classes : int, optional
         Draw the accuracy of a guess among so many classes, 1 / `classes`, as a dotted line.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure. Names are written to the right of it.
+        Where to draw; None makes a new figure. Names are written at the right.
 
     Returns
     -------
@@ -115,51 +112,34 @@ def plot_runs(
     InputError
         If no run has such a column.
     """
-    if not isinstance(runs, Mapping):
-        raise InputError(f"plot_runs: expected runs to be a dict of histories by name, got {type(runs).__name__}")
-    runs = {str(name): run for name, run in runs.items()}
-    curves = {name: with_gaps(run[quantity]) for name, run in runs.items() if quantity in run and len(run[quantity])}
-    if not curves:
-        got = ", ".join(f"{name}: {run!r:.80}" for name, run in runs.items()) or "no run"
-        raise InputError(f"plot_runs: expected a run with {quantity!r}, got {got:.400}")
-    epochs = {name: epochs_of("plot_runs", runs[name], {name: values}) for name, values in curves.items()}
+    epochs, curves = run_curves("plot_runs", runs, quantity)
     labels = dict(zip(runs, distinct_labels(runs, 20), strict=True))
-    shown = _best(quantity, curves)
-    gaps = gaps_in(curves, list(epochs.values()), np.isnan)
-    notes = []
-    if len(shown) < len(curves):
-        which = "lowest" if quantity.endswith(_LOWER_IS_BETTER) else "highest"
-        last = quantity_label(quantity).partition(" (")[0]
-        notes.append(f"in colour: the {len(shown)} of {len(curves):,} runs with the {which} last {last}")
+    shown = best_runs(quantity, curves)
+    gaps = gaps_in(curves, [*epochs.values()], np.isnan)
+    log = is_wide(quantity, np.concatenate([*curves.values()]))
+    notes = [f"in colour: the {len(shown)} best of {len(curves):,} runs"] * (len(shown) < len(curves))
     notes += listed("no finite value (cross)", [f"{labels[name]} {words}" for name, words in gaps.items()])
     notes += listed(f"without {quantity}", [labels[name] for name in runs if name not in curves])
-    label = quantity_label(quantity)
-    if reasons := blow_up(quantity, curves):
-        label = f"{label.partition(' (')[0]}, log scale"
-    places = {name: place for place, name in enumerate([*order, *(name for name in runs if name not in order)])}
-    drawn, ends = {name: curves[name] for name in shown}, {name: labels[name] for name in shown}
-    styles, at = [line_style(places[name]) for name in shown], [epochs[name] for name in shown]
-    options: dict[str, Any] = {"log": bool(reasons), "ends": ends, "chance": _chance(classes)}
-    options["pale"] = [(epochs[name], curves[name]) for name in curves if name not in shown]
-    return draw_lines(ax, title, at, drawn, styles, notes + reasons, label, **options)
-
-
-def _best(quantity: str, curves: Mapping[str, Array]) -> list[str]:
-    """Return the names of the best runs by their last values, in the order of the curves."""
-    sign = 1 if quantity.endswith(_LOWER_IS_BETTER) else -1
-    last = {name: np.nan_to_num(sign * values[-1], nan=np.inf) for name, values in curves.items()}
-    best = set(sorted(curves, key=lambda name: last[name])[:_MOST_RUNS])
-    return [name for name in curves if name in best]
-
-
-def _chance(classes: int | None) -> float | None:
-    return None if classes is None else 1 / as_count("classes", classes)
+    places = {name: place for place, name in enumerate(dict.fromkeys([*order, *runs]))}
+    return draw_lines(
+        ax,
+        title,
+        [epochs[name] for name in shown],
+        {name: curves[name] for name in shown},
+        [line_style(places[name]) for name in shown],
+        notes,
+        quantity_label(quantity, log=log),
+        log=log,
+        ends={name: labels[name] for name in shown},
+        pale=[(epochs[name], curves[name]) for name in curves if name not in shown],
+        classes=classes,
+    )
 
 
 def plot_gradient_norms(
     norms: Sizes, *, epochs: Sequence[int] | None = None, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Draw the norms of the gradients over the epochs on a logarithmic axis, a line a parameter.
+    """Draw the norms of the gradients over the epochs on a logarithmic axis, one line per parameter.
 
     The colour goes from dark for the first layer to light for the last, the line style with the kind of parameter:
     gradients that vanish or explode towards the first layers show as a fan of lines. Zeros and numbers that are not
@@ -168,13 +148,13 @@ def plot_gradient_norms(
     Parameters
     ----------
     norms : mapping of str to sequence of float
-        One number an epoch for each path, such as ``{"0.weight": [1.5, 0.75], "0.bias": [0.25, 0.125]}``.
+        One number per epoch for each path, such as ``{"0.weight": [1.5, 0.75], "0.bias": [0.25, 0.125]}``.
     epochs : sequence of int, optional
         Of the numbers; None counts from 1.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure, the higher the more parameters. Paths are written to the right of it.
+        Where to draw; None makes a new figure, higher for more parameters. Paths are written at the right.
 
     Returns
     -------
@@ -184,7 +164,7 @@ def plot_gradient_norms(
     Raises
     ------
     InputError, ShapeError
-        If there is no parameter or no epoch, not one number an epoch, or one below 0.
+        If there is no parameter or no epoch, not one number per epoch, or a negative one.
     """
     return _plot_sizes("plot_gradient_norms", norms, epochs, "norm of the gradient, log scale", title, ax)
 
@@ -192,7 +172,7 @@ def plot_gradient_norms(
 def plot_update_ratios(
     ratios: Sizes, *, epochs: Sequence[int] | None = None, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Draw the sizes of the updates relative to those of the weights over the epochs, a line a parameter.
+    """Draw the sizes of the updates relative to those of the weights over the epochs, one line per parameter.
 
     Lines as in `plot_gradient_norms`. A grey band marks the neighbourhood of 1e-3, a rule of thumb: far above it the
     learning rate may be too high, far below it too low.
@@ -200,13 +180,13 @@ def plot_update_ratios(
     Parameters
     ----------
     ratios : mapping of str to sequence of float
-        ``norm(update) / norm(weight)``, one number an epoch for each path.
+        ``norm(update) / norm(weight)``, one number per epoch for each path.
     epochs : sequence of int, optional
         Of the numbers; None counts from 1.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure, the higher the more parameters. Paths are written to the right of it.
+        Where to draw; None makes a new figure, higher for more parameters. Paths are written at the right.
 
     Returns
     -------
@@ -216,7 +196,7 @@ def plot_update_ratios(
     Raises
     ------
     InputError, ShapeError
-        If there is no parameter or no epoch, not one number an epoch, or one below 0.
+        If there is no parameter or no epoch, not one number per epoch, or a negative one.
 
     References
     ----------
@@ -229,11 +209,11 @@ def plot_update_ratios(
 def _plot_sizes(
     where: str, sizes: Any, epochs: Sequence[int] | None, label: str, title: str, ax: Axes | None, **options: Any
 ) -> Figure:
-    """Draw a line a parameter on a logarithmic axis; the `options` are those of `draw_lines`."""
+    """Draw one line per parameter on a logarithmic axis; the `options` are those of `draw_lines`."""
     from matplotlib import colormaps
 
     if not isinstance(sizes, Mapping) or not sizes:
-        raise InputError(f"{where}: expected a dict of one number an epoch for each parameter, got {sizes!r:.80}")
+        raise InputError(f"{where}: expected a dict of one number per epoch for each parameter, got {sizes!r:.80}")
     check_unmasked(where, list(sizes.values()))
     numbers = {str(path): np.array(column, dtype=np.float64) for path, column in sizes.items()}
     at = epochs_of(where, {} if epochs is None else {"epoch": epochs}, numbers)

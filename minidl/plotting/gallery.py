@@ -11,17 +11,8 @@ from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array, Figure
 from minidl.data.images import images_from_rows
 from minidl.nn.metrics import true_class_probabilities
-from minidl.plotting.style import (
-    SIZE,
-    WIDTH,
-    begin,
-    class_labels,
-    figure_of,
-    fold,
-    width_of,
-    wrapped_title,
-    write_inside,
-)
+from minidl.plotting.style import WIDTH, begin, class_labels, figure_of, wrapped_title, write_inside
+from minidl.plotting.texts import SIZE, fold, width_of
 
 __all__ = ["plot_gallery", "plot_weight_templates", "template_images"]
 

@@ -1,15 +1,17 @@
 """Lines over epochs: their axes, when these become logarithmic, and the names at the lines' ends."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from minidl._core.checks import check_unmasked
+from minidl._core.checks import as_count, check_unmasked
 from minidl._core.errors import InputError, ShapeError
+from minidl._core.quality import LARGER_IS_BETTER
 from minidl._core.texts import legible
 from minidl._core.types import Array, Axes, Figure
-from minidl.plotting.style import PALETTE, SIZE, begin, figure_of, finish, fold, write_inside
+from minidl.plotting.style import PALETTE, begin, figure_of, finish, write_inside
+from minidl.plotting.texts import SIZE, fold
 from minidl.plotting.ticks import set_limits, set_ticks
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ LINE_STYLES, MARKERS = ("-", "--", "-.", ":"), ("o", "s", "^", "D", "v")
 
 
 class Columns(Protocol):
-    """Named columns, one value an epoch or a trial: a `History`, a `SweepResult`, or a dict of lists."""
+    """Named columns, one value per epoch or trial: a `History`, a `SweepResult`, or a dict of lists."""
 
     def __contains__(self, name: object, /) -> bool: ...
 
@@ -37,20 +39,39 @@ class Columns(Protocol):
 
 
 def with_gaps(values: Sequence[float]) -> Array:
-    """Return a copy of `values` in which whatever is not finite, or beyond 1e300, is NaN: a gap in the line."""
+    """Return a copy of `values` with NaN, a gap in the line, for numbers that are not finite or beyond 1e300."""
     check_unmasked("a curve", values)
     array = np.array(values, dtype=np.float64)
     array[~(np.abs(array) <= 1e300)] = np.nan
     return array
 
 
-def learning_curves(where: str, history: Columns, quantity: str) -> dict[str, Array]:
-    """Return the curves of training and validation, those that the history has; refuse one that has neither."""
+def learning_curves(where: str, history: Columns, quantity: str) -> tuple[Array, dict[str, Array]]:
+    """Return the epochs and the curves of training and validation, those that the history has."""
     names = {"training": quantity, "validation": f"val_{quantity}"}
-    found = {label: history[name] for label, name in names.items() if name in history and len(history[name])}
+    found = {label: with_gaps(history[name]) for label, name in names.items() if name in history and len(history[name])}
     if not found:
         raise InputError(f"{where}: expected a history with {quantity!r} or 'val_{quantity}', got {history!r:.200}")
-    return {label: with_gaps(values) for label, values in found.items()}
+    return epochs_of(where, history, found), found
+
+
+def run_curves(where: str, runs: Mapping[str, Columns], quantity: str) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the epochs and the curve of each run that has this column; refuse runs of which none has it."""
+    if not isinstance(runs, Mapping):
+        raise InputError(f"{where}: expected runs to be a dict of histories by name, got {type(runs).__name__}")
+    curves = {name: with_gaps(run[quantity]) for name, run in runs.items() if quantity in run and len(run[quantity])}
+    if not curves:
+        got = ", ".join(f"{name}: {run!r:.80}" for name, run in runs.items()) or "no run"
+        raise InputError(f"{where}: expected a run with {quantity!r}, got {got:.400}")
+    return {name: epochs_of(where, runs[name], {name: values}) for name, values in curves.items()}, curves
+
+
+def best_runs(quantity: str, curves: Mapping[str, Array]) -> list[str]:
+    """Return the names of the ten runs with the best last values, in the order of the curves."""
+    sign = -1 if quantity.endswith(LARGER_IS_BETTER) else 1
+    last = {name: np.nan_to_num(sign * values[-1], nan=np.inf) for name, values in curves.items()}
+    best = set(sorted(curves, key=lambda name: last[name])[:10])
+    return [name for name in curves if name in best]
 
 
 def epochs_of(where: str, columns: Columns, curves: Mapping[str, Array]) -> Array:
@@ -60,12 +81,12 @@ def epochs_of(where: str, columns: Columns, curves: Mapping[str, Array]) -> Arra
     for name, values in curves.items():
         if values.shape != epochs.shape or len(epochs) == 0:
             got = f"{values.size} for {len(epochs) or 'no'} epochs"
-            raise ShapeError(f"{where}: expected one number an epoch for {name!r}, got {got}")
+            raise ShapeError(f"{where}: expected one number per epoch for {name!r}, got {got}")
     return epochs
 
 
 def gaps_in(curves: Mapping[str, Array], epochs: Sequence[Array], missing: Callable[[Array], Array]) -> dict[str, str]:
-    """Return in which epochs the numbers of each curve are `missing`, in words, for those where any are."""
+    """Return for each curve with `missing` numbers a text that says in which epochs they are."""
     words = {}
     for (name, values), at in zip(curves.items(), epochs, strict=True):
         gap = missing(values)
@@ -79,26 +100,27 @@ def gaps_in(curves: Mapping[str, Array], epochs: Sequence[Array], missing: Calla
 
 
 def listed(what: str, names: Sequence[str]) -> list[str]:
-    """Return a note that lists `names`, three of them if they are many; nothing without any."""
+    """Return a note that lists `names`, or the first three of many; nothing if there are none."""
     names = [*names[:3], f"{len(names) - 3:,} more"] if len(names) > 4 else names
     return [f"{what}: {', '.join(names)}"] if names else []
 
 
-def quantity_label(quantity: str) -> str:
-    """Return what to write beside an axis of a column of the history."""
+def quantity_label(quantity: str, *, log: bool = False) -> str:
+    """Return the label of an axis for a column of the history."""
     name = quantity.removeprefix("val_")
     label = _QUANTITIES.get(name, name.replace("_", " "))
+    label = f"{label.partition(' (')[0]}, log scale" if log else label
     return label if name == quantity else f"validation {label}"
 
 
 def line_style(number: int) -> dict[str, Any]:
-    """Return colour, line style and marker of line `number`, from 0; the first 140 differ, most of them in grey too."""
+    """Return colour, line style and marker of line `number`, from 0; the first 140 differ, most also in grey."""
     color, linestyle, marker = (kinds[number % len(kinds)] for kinds in (PALETTE, LINE_STYLES, MARKERS))
     return {"color": color, "linestyle": linestyle, "marker": marker, "markersize": 3, "linewidth": 1.4}
 
 
 def marked_points(values: Array) -> list[int]:
-    """Return which points get a marker: all of a short line, else those that no line reaches."""
+    """Return which points get a marker: all points of a short line, else those that no line reaches."""
     return list(range(len(values))) if len(values) <= 50 else lone_points(values)
 
 
@@ -108,25 +130,11 @@ def lone_points(values: Array) -> list[int]:
     return np.flatnonzero(~gap[1:-1] & gap[:-2] & gap[2:]).tolist()
 
 
-def blow_up(quantity: str, curves: Mapping[str, Array]) -> list[str]:
-    """Return a note on what makes curves of losses or costs (a name that ends so) a blow-up; none if nothing does."""
-    values = np.concatenate([*curves.values()])
-    values = values[~np.isnan(values)]
-    if not quantity.endswith(("loss", "cost")) or len(values) == 0 or values.min() <= 0:
-        return []
-    with np.errstate(over="ignore"):
-        # What fits on a linear axis is easier to read there.
-        if values.max() / values.min() < 3:
-            return []
-        spread = values.max() / np.median(values)
-        jump = max(np.fmax.reduce(curve[1:] / curve[:-1], initial=0.0) for curve in curves.values())
-    if spread > 10:
-        return [f"log scale: the largest {quantity} is {_times(spread)} times the median"]
-    return [f"log scale: {quantity} rises up to {_times(jump)}-fold in one epoch"] if jump > 1.5 else []
-
-
-def _times(factor: float) -> str:
-    return f"{factor:,.0f}" if 10 <= factor < 1e6 else f"{factor:.2g}"
+def is_wide(quantity: str, values: Iterable[float]) -> bool:
+    """Return whether an axis of losses or costs is logarithmic: all are positive, the largest 20 times the smallest."""
+    array = with_gaps([*values])
+    low, high = np.fmin.reduce(array, initial=np.inf), np.fmax.reduce(array, initial=-np.inf)
+    return quantity.endswith(("loss", "cost")) and bool(0 < 20 * low <= high)
 
 
 def draw_lines(
@@ -141,25 +149,25 @@ def draw_lines(
     log: bool,
     ends: Mapping[str, str] | None = None,
     pale: Sequence[tuple[Array, Array]] = (),
-    chance: float | None = None,
+    classes: int | None = None,
     band: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draw each curve over its epochs in its style, with `notes` below the axis and a `band` that stays in sight.
+    """Draw each curve over its epochs in its style, with `notes` below the axis, and return the figure.
 
-    A legend names the curves; or else the texts of `ends` stand where the curves of these names end. The `pale` lines
-    are drawn behind them, as (epochs, values). A cross marks the last value before a curve's first gap.
+    A legend names the curves; or, with `ends`, their texts stand where the curves of these names end. Behind them are
+    the `pale` lines, (epochs, values), a grey `band`, and a dotted line at 1 / `classes`. A cross marks the last value
+    before a curve's first gap.
     """
     from matplotlib.collections import LineCollection
 
     values = np.concatenate([*curves.values(), *(line for _, line in pale)])
-    if band is not None and not np.isnan(values).all():
+    if band is not None:
         notes = ["grey band: around 0.001", *notes]
         values = np.append(values, band)
-    else:
-        band = None
+    chance = None if classes is None else 1 / as_count("classes", classes)
     if chance is not None:
-        values = np.append(values, chance)
         notes = [*notes, f"dotted: chance, {chance:.3g}"]
+        values = np.append(values, chance)
     note = "\n".join(["epoch", *(fold(legible(note), _NOTE) for note in notes)])
     folded = {name: fold(text, 84) for name, text in (ends or {}).items()}
     step = 1.25 * SIZE * max([1, *(text.count("\n") + 1 for text in folded.values())])
@@ -189,7 +197,7 @@ def draw_lines(
 
 
 def set_axes(ax: Axes, epochs: Array, values: Array, *, log: bool, points: float = 220) -> None:
-    """Give `ax` its limits, whole epochs as ticks, and readable ticks of values."""
+    """Give `ax` limits around the data, ticks at whole epochs, and readable ticks of values."""
     margin = max(0.5, 0.02 * (epochs.max() - epochs.min()))
     ax.set_xlim(epochs.min() - margin, epochs.max() + margin)
     set_ticks(ax, float(epochs.min()), float(epochs.max()), axis="x", points=points, whole=True)
@@ -229,7 +237,7 @@ def spread(levels: Sequence[float], step: float) -> list[float]:
     >>> spread([0.25, 0.25, 0.875], 0.25)
     [0.125, 0.375, 0.875]
     """
-    # Centre and number of members: what overlaps becomes one group around its common centre.
+    # (centre, number of members): levels that overlap form one group around their common centre.
     groups: list[tuple[float, int]] = []
     for level in levels:
         groups.append((_kept(level, 1, step), 1))

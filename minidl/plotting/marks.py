@@ -8,20 +8,12 @@ import numpy as np
 
 from minidl._core.checks import as_array
 from minidl._core.errors import ShapeError
+from minidl._core.texts import cut, distinct_labels
 from minidl.nn.metrics import as_confusion_matrix
-from minidl.plotting.axes import Axis, Plane, fitted, mark_ticks
+from minidl.plotting.axes import Axis, Plane, mark_ticks
 from minidl.plotting.style import BLUE, VERMILLION, class_labels
-from minidl.plotting.svg import (
-    LEADING,
-    WIDTH,
-    Drawing,
-    cut,
-    magnitude,
-    number_text,
-    short_names,
-    text_width,
-    value_texts,
-)
+from minidl.plotting.svg import LEADING, WIDTH, Drawing, text_width
+from minidl.plotting.texts import magnitude, number_text, value_texts
 
 _OURS, _THEIRS, _DIAMOND = f"stroke:{BLUE}", f"stroke:{VERMILLION}", "m0 -5l5 5l-5 5l-5 -5z"
 
@@ -54,8 +46,6 @@ def dot_chart(
     *,
     label: str,
     chance: float | None = None,
-    title: str = "",
-    names: tuple[str, str] = ("this run", "published"),
 ) -> str:
     """Draw a row for each `Dot`: our value with its error bar, and the other value as a hollow diamond.
 
@@ -65,10 +55,7 @@ def dot_chart(
     label : str
         What the axis measures, with its unit.
     chance : float, optional
-        The value of mere guessing, a dotted line.
-    title : str
-    names : (str, str)
-        Of our values and of the others.
+        The value of a guess, a dotted line.
 
     Returns
     -------
@@ -78,40 +65,40 @@ def dot_chart(
     compared = any(row.other is not None for row in rows)
     values = [x for row in rows for x in (*row.bar, row.other, chance) if x is not None]
     left, right = 24.0, WIDTH - 30 - max([0.0, *(12 + text_width(row.texts[1]) for row in rows if compared)])
-    axis = fitted(values, right - left)
+    axis = Axis(values, right - left)
 
     def place(value: float) -> float:
         return left + (right - left) * axis.at(value)
 
-    drawing = Drawing(title)
+    drawing = Drawing()
     barred = any(row.error for row in rows)
     key: list[Any] = [
-        ([("M1 0h20", "", _OURS)] * barred + [("M11 0h0", "point", _OURS)], names[0] + " ± error" * barred)
+        ([("M1 0h20", "", _OURS)] * barred + [("M11 0h0", "point", _OURS)], "this run" + " ± error" * barred)
     ]
-    key += [([(f"M11 0{_DIAMOND}", "", _THEIRS)], names[1])] * compared
+    key += [([(f"M11 0{_DIAMOND}", "", _THEIRS)], "published")] * compared
     key += [] if chance is None else [([("M11 -8v16", "chance")], f"chance {chance:g}")]
     drawing.key(key if len(key) > 1 or barred else [])
     drawing.bottom += 6
     for row in rows:
         (text, other), y = row.texts, drawing.bottom + 1.5 * LEADING
-        drawing.text(4, y - LEADING, cut(row.name, WIDTH - 24 - text_width(text)))
+        drawing.text(4, y - LEADING, cut(row.name, WIDTH - 24 - text_width(text), text_width))
         drawing.text(WIDTH - 4, y - LEADING, text, "", "end")
         drawing.path(f"M{left} {y:.1f}H{right:.1f}", "grid")
         drawing.path("" if chance is None else f"M{place(chance):.1f} {y - 6:.1f}v14", "chance")
         if row.other is not None:
             drawing.text(WIDTH - 4, y, other, "quiet", "end")
             for x in [WIDTH - 12 - text_width(other), *([place(row.other)] if math.isfinite(row.other) else [])]:
-                drawing.path(f"M{x:.1f} {y:.1f}{_DIAMOND}", "", _THEIRS, f"{row.name}, {names[1]}: {other}")
+                drawing.path(f"M{x:.1f} {y:.1f}{_DIAMOND}", "", _THEIRS, f"{row.name}, published: {other}")
         if math.isfinite(row.value):
             low, high = map(place, row.bar)
             drawing.path(f"M{low:.1f} {y - 4:.1f}v8m0 -4H{high:.1f}m0 -4v8" if low < high else "", "", _OURS)
-            drawing.path(f"M{place(row.value):.1f} {y:.1f}h0", "point", _OURS, f"{row.name}, {names[0]}: {text}")
+            drawing.path(f"M{place(row.value):.1f} {y:.1f}h0", "point", _OURS, f"{row.name}, this run: {text}")
         drawing.bottom += 2 * LEADING + 4
     mark_ticks(drawing, axis, place, label)
     return str(drawing)
 
 
-def matrix_chart(matrix: Any, class_names: Sequence[str] = (), *, title: str = "") -> str:
+def matrix_chart(matrix: Any, class_names: Sequence[str] = ()) -> str:
     """Draw a confusion matrix: a row for each target, a column for each prediction, the darker the larger the share.
 
     The counts are written into the cells, or per cent where counts have no room. Of more than 90 classes, neighbours
@@ -123,7 +110,6 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = (), *, title: str = "
         Of `minidl.confusion_matrix`.
     class_names : sequence of str
         One for each class; without them the classes are numbered from 0.
-    title : str
 
     Returns
     -------
@@ -138,11 +124,11 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = (), *, title: str = "
         counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
         names = [f"{k} to {min(k + step, len(names)) - 1}" for k in starts]
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    labels = short_names(names, 92)
+    labels = distinct_labels(names, 92, text_width)
     room = max(map(text_width, labels))
     left, cell = room + 8, min(60.0, (WIDTH - room - 18) / len(counts))
     counted = max(text_width(f"{count:,}") for count in counts.ravel().tolist()) <= cell
-    drawing = Drawing(title, "rows: target, columns: prediction")
+    drawing = Drawing("rows: target, columns: prediction")
     written = cell >= (LEADING - 2 if counted else text_width("100"))
     notes = ["in the cells: per cent of the row"] * (written and not counted)
     for note in notes + [f"each cell: {step} times {step} classes"] * (step > 1):
@@ -165,7 +151,7 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = (), *, title: str = "
     return str(drawing)
 
 
-def scatter_chart(truth: Any, prediction: Any, *, residuals: bool = False, name: str = "", title: str = "") -> str:
+def scatter_chart(truth: Any, prediction: Any, *, residuals: bool = False, name: str = "") -> str:
     """Draw predictions over true values with the line where both are equal, or residuals over predictions.
 
     Parameters
@@ -176,7 +162,6 @@ def scatter_chart(truth: Any, prediction: Any, *, residuals: bool = False, name:
         Draw ``prediction - truth`` over the prediction.
     name : str
         What is predicted, with its unit.
-    title : str
 
     Returns
     -------
@@ -200,10 +185,12 @@ def scatter_chart(truth: Any, prediction: Any, *, residuals: bool = False, name:
     shown = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), 500)).astype(int))]
     across, up = (guess[shown], error[shown]) if residuals else (true[shown], guess[shown])
     suffix = f", {name}" * bool(name)
-    drawing = Drawing(title, ("prediction \N{MINUS SIGN} truth" if residuals else "prediction") + suffix)
+    drawing = Drawing(("prediction \N{MINUS SIGN} truth" if residuals else "prediction") + suffix)
     bounds = [*up.tolist(), 0.0] if residuals else [*across.tolist(), *up.tolist()]
     label = ("prediction" if residuals else "truth") + suffix
-    plane = Plane(drawing, across.tolist() if residuals else bounds, Axis(bounds, 9), WIDTH - 24, 240, label)
+    plane = Plane(
+        drawing, across.tolist() if residuals else bounds, Axis(bounds, 240, upright=True), WIDTH - 24, 240, label
+    )
     ends = max(plane.x_axis.low, plane.y_axis.low), min(plane.x_axis.high, plane.y_axis.high)
     equal = [(plane.x_axis.low, 0.0), (plane.x_axis.high, 0.0)] if residuals else [(end, end) for end in ends]
     drawing.path(plane.path(equal), "chance")

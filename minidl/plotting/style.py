@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unicodedata import east_asian_width
 
 from minidl._core.errors import ShapeError
 from minidl._core.texts import check_text, distinct_labels, legible
 from minidl._core.types import Axes, Figure, PathLike
 from minidl._storage.files import write_whole
+from minidl.plotting.texts import SIZE, fold, width_of
 
 __all__ = ["save_figure"]
 
@@ -20,8 +20,8 @@ __all__ = ["save_figure"]
 BLUE, VERMILLION, SKY = "#0072b2", "#d55e00", "#2a8fc4"
 PALETTE = (BLUE, VERMILLION, "#008a63", "#c0569a", "#000000", "#a66b00", SKY)
 
-WIDTH, SIZE = 4.3, 11.0
-"""Of a figure in inches, and of its texts in points: on a phone, 343 pixels wide, they are 12 pixels high."""
+WIDTH = 4.3
+"""Of a figure, in inches: on a phone, where it is 343 pixels wide, its texts are 12 pixels high."""
 
 _METADATA = {"png": ["Software"], "svg": ["Date", "Creator"]}
 """The kinds of file, and what would differ between two files of the same figure."""
@@ -142,33 +142,3 @@ def content_of(figure: Figure, kind: str = "png", dpi: int = 150) -> bytes:
             stacklevel=3,
         )
     return content.getvalue()
-
-
-def fold(text: str, points: float, size: float = SIZE) -> str:
-    """Return `text` in lines no wider than so many points, broken at spaces, not those of `a = 1`, and in paths."""
-    lines = [""]
-    for part in re.split(r"(?<=[^=]\s)(?!=)|(?<=[._/])(?=[^\W\d])", " ".join(text.split())):
-        if lines[-1] and width_of(lines[-1] + part.rstrip(), size) > points:
-            lines.append("")
-        lines[-1] += part
-        while len(line := lines[-1].rstrip()) > 1 and width_of(line, size) > points:
-            fitting = len(line) - 1
-            while fitting > 1 and (width := width_of(line[:fitting], size)) > points:
-                fitting = max(1, min(fitting - 1, int(fitting * points / width)))
-            lines[-1:] = [line[:fitting], lines[-1][fitting:]]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def width_of(text: str, size: float) -> float:
-    """Return how wide the longest line of `text` is, in points."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font, widths = FontProperties(size=size), [0.0]
-    for line in text.splitlines():
-        # The usual font has no Chinese letters, and would warn of each.
-        other = [letter for letter in line if not (letter < "\u0500" or "\u2000" <= letter < "\u2c00")]
-        wide = sum(1.0 if east_asian_width(letter) in "WF" else 0.6 for letter in other)
-        known = "".join(letter for letter in line if letter not in other) if other else line
-        widths.append(text_to_path.get_text_width_height_descent(known, font, False)[0] + size * wide)
-    return max(widths)

@@ -10,7 +10,8 @@ from minidl._core.checks import is_number
 from minidl._core.texts import distinct_labels, legible
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.lines import Columns, line_style, quantity_label
-from minidl.plotting.style import PALETTE, SIZE, begin, figure_of, finish, fold, width_of, write_inside
+from minidl.plotting.style import PALETTE, begin, figure_of, finish, write_inside
+from minidl.plotting.texts import SIZE, fold, width_of
 from minidl.plotting.ticks import log_ticks, set_limits, set_ticks, tick_labels
 
 __all__ = ["plot_sweep"]
@@ -90,13 +91,11 @@ def plot_sweep(
         ax.set_xlim(-0.5, len(ticks) - 0.5)
     else:
         _set_scale(ax, "x", at[shown])
-    label = quantity_label(y)
-    if shown.any():
-        label = f"{label.partition(' (')[0]}, log scale" if _set_scale(ax, "y", values[shown]) else label
-    else:
+    log = _set_scale(ax, "y", values[shown])
+    if not shown.any():
         ax.set_yticks([])
         write_inside(ax, "nothing finite to draw")
-    return finish(ax, "\n".join(notes), label, legend=legend)
+    return finish(ax, "\n".join(notes), quantity_label(y, log=log), legend=legend)
 
 
 def _positions(values: Sequence[Any]) -> tuple[Array, list[str]]:

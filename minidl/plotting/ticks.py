@@ -2,30 +2,21 @@
 
 import itertools
 import math
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from minidl._core.types import Axes
-from minidl.plotting.style import SIZE, figure_of, width_of
+from minidl.plotting.style import figure_of
+from minidl.plotting.texts import SIZE, number_text, width_of
 
 
 def set_limits(ax: Axes, values: Sequence[float], *, log: bool = False, axis: str = "y", points: float = 130) -> None:
-    """Give an axis limits around finite `values`, and round ticks between them: as many as that many points hold."""
-    low, high = float(min(values)), float(max(values))
+    """Give an axis of matplotlib limits around finite `values`, and round ticks between them; see `set_ticks`."""
+    low, high = limits_around(float(min(values)), float(max(values)), log=log)
     if log:
         getattr(ax, f"set_autoscale{axis}_on")(False)
         getattr(ax, f"set_{axis}scale")("log")
-        bottom, top = math.log10(low), math.log10(high)
-        margin = max(0.05 * (top - bottom), 0.15 - (top - bottom) / 2)
-        low, high = 10.0 ** max(bottom - margin, -323.0), 10.0 ** min(top + margin, 308.0)
-    else:
-        size = max(abs(low), abs(high))
-        # Noise is not worth an axis of its own, nor are numbers that matplotlib takes for zero.
-        least = 1e-4 * size if size > 1e-280 else 1.0
-        margin = max(0.05 * (high - low), least / 2)
-        low, high = low - margin, high + margin
     getattr(ax, f"set_{axis}lim")(low, high)
     set_ticks(ax, low, high, log=log, axis=axis, points=points)
 
@@ -33,24 +24,58 @@ def set_limits(ax: Axes, values: Sequence[float], *, log: bool = False, axis: st
 def set_ticks(
     ax: Axes, low: float, high: float, *, log: bool = False, axis: str = "y", points: float = 130, whole: bool = False
 ) -> None:
-    """Put round ticks between two values: as many as that many points hold, or fewer points if the axes are smaller."""
+    """Put round ticks between two values: as many as fit into `points`, or into the axes if these are smaller."""
     from matplotlib.ticker import NullLocator
 
     extent = ax.get_window_extent()
     length = (extent.height if axis == "y" else extent.width) / figure_of(ax).dpi * 72
-    points = min(points, length)
-    for most in range(max(2, min(9 if log else 7, int(points / (1.3 * SIZE)))), 0, -1):
-        ticks = log_ticks(low, high, most) if log else round_ticks(low, high, most, whole=whole)
-        labels = tick_labels(ticks, log=log)
-        if axis == "y" or most * max(width_of(label, SIZE) + 8 for label in [*labels, ""]) <= points:
-            break
+    ticks = fitting_ticks(low, high, min(points, length), SIZE, upright=axis == "y", log=log, whole=whole)
     target: Any = getattr(ax, f"{axis}axis")
-    target.set_ticks(ticks, labels)
+    target.set_ticks([*ticks], [*ticks.values()])
     target.set_minor_locator(NullLocator())
 
 
+def limits_around(low: float, high: float, *, log: bool = False) -> tuple[float, float]:
+    """Return limits of an axis with a margin around two values."""
+    if log:
+        bottom, top = math.log10(low), math.log10(high)
+        margin = max(0.05 * (top - bottom), 0.15 - (top - bottom) / 2)
+        return 10.0 ** max(bottom - margin, -323.0), 10.0 ** min(top + margin, 308.0)
+    size = max(abs(low), abs(high))
+    # Noise is not worth an axis of its own, nor are numbers that matplotlib takes for zero.
+    least = 1e-3 * size if size > 1e-280 else 1.0
+    margin = max(0.05 * (high - low), least / 2)
+    return low - margin, high + margin
+
+
+def fitting_ticks(
+    low: float,
+    high: float,
+    length: float,
+    size: float,
+    *,
+    upright: bool = False,
+    log: bool = False,
+    whole: bool = False,
+) -> dict[float, str]:
+    """Return as many round ticks as fit into an axis of this length, with their texts of this size.
+
+    The texts stand side by side, or one above the other on an `upright` axis.
+    """
+    scale = math.log10 if log else float
+    for most in range(max(2, min(9 if log else 7, int(length / (1.3 * size)))), 0, -1):
+        ticks = log_ticks(low, high, most) if log else round_ticks(low, high, most, whole=whole)
+        labels = tick_labels(ticks, log=log)
+        gap = min((scale(b) / 2 - scale(a) / 2 for a, b in itertools.pairwise(ticks)), default=math.inf)
+        needed = max(width_of(label, size) for label in [*labels, ""]) + size
+        # The halves keep the difference of the largest numbers finite.
+        if upright or gap * length >= needed * (scale(high) / 2 - scale(low) / 2):
+            break
+    return dict(zip(ticks, labels, strict=True))
+
+
 def round_ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[float]:
-    """Return multiples of a round step between two values, at most so many.
+    """Return multiples of a round step between two values, at most `most`.
 
     Examples
     --------
@@ -70,7 +95,7 @@ def round_ticks(low: float, high: float, most: int, *, whole: bool = False) -> l
 def log_ticks(low: float, high: float, most: int) -> list[float]:
     """Return round numbers between two values for a logarithmic axis, no two closer than 1 / `most` of its length.
 
-    Of several ways it is the one that leaves the smallest parts of the axis without a number.
+    Of several choices it takes the one that leaves the smallest parts of the axis without a number.
 
     Examples
     --------
@@ -98,7 +123,7 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def tick_labels(ticks: Sequence[float], *, log: bool = False) -> list[str]:
-    """Return the numbers as texts, equally many decimals on a linear axis, in powers of ten where these are shorter.
+    """Return the numbers as texts, with equally many decimals on a linear axis.
 
     Examples
     --------
@@ -106,10 +131,4 @@ def tick_labels(ticks: Sequence[float], *, log: bool = False) -> list[str]:
     (['0.0', '0.5', '1.0'], ['1e\u2212300', '1', '20,000'])
     """
     places = [max(0, -int(Decimal(repr(tick)).normalize().as_tuple().exponent)) for tick in ticks]
-    texts = []
-    for tick, own in zip(ticks, places, strict=True):
-        decimals = own if log else max(places)
-        plain = decimals <= (4 if log else 6) and (abs(tick) if log else max(map(abs, ticks))) < 1e9
-        text = f"{tick:,.{decimals}f}" if plain else f"{tick:.9g}"
-        texts.append(re.sub(r"e\+?(-?)0*", r"e\1", text).replace("-", "\u2212"))
-    return texts
+    return [number_text(tick, own if log else max(places), 9) for tick, own in zip(ticks, places, strict=True)]

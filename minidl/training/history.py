@@ -14,6 +14,7 @@ import numpy as np
 from minidl._core.attributes import Declared
 from minidl._core.checks import as_path, check_type, is_number
 from minidl._core.errors import DataError, InputError
+from minidl._core.quality import LARGER_IS_BETTER, SMALLER_IS_BETTER
 from minidl._core.spelling import check_known, nearest
 from minidl._core.tables import html_table, text_table
 from minidl._core.types import PathLike
@@ -31,9 +32,6 @@ _MOST_BITS = 1023
 """An integer with at most this number of bits is less than the largest float."""
 NOT_METRICS = ("epoch", "learning_rate", "seconds")
 """The columns of a trainer's history that are not metrics."""
-_LARGER_IS_BETTER = ("accuracy", "acc", "f1", "auc", "precision", "recall", "r2")
-_SMALLER_IS_BETTER = ("loss", "cost", "error", "mae", "mse")
-"""Endings of the names of quantities that are better when larger, or when smaller."""
 _ORDER = ("epoch", "loss", "cost", "accuracy", "val_loss", "val_cost", "val_accuracy", "learning_rate", "seconds")
 
 
@@ -236,13 +234,13 @@ class Monitor:
         if not isinstance(name, str):
             raise InputError(f"monitor: expected the name of a column of the history, got {name!r:.80}")
         self.name = name
-        self.larger_is_better = mode == "max" or (mode == "auto" and name.endswith(_LARGER_IS_BETTER))
+        self.larger_is_better = mode == "max" or (mode == "auto" and name.endswith(LARGER_IS_BETTER))
 
     def check_sense(self, stacklevel: int) -> None:
         """Refuse a column that does not measure quality, and warn about a mode that picks the worst value."""
         if self.name in NOT_METRICS:
             raise InputError(f"monitor: {self.name!r} does not measure quality; choose a metric, such as 'loss'")
-        if self.name.endswith(_SMALLER_IS_BETTER if self.larger_is_better else _LARGER_IS_BETTER):
+        if self.name.endswith(SMALLER_IS_BETTER if self.larger_is_better else LARGER_IS_BETTER):
             mode = "max" if self.larger_is_better else "min"
             warnings.warn(f"mode={mode!r} picks the worst {self.name!r}; leave mode out", stacklevel=stacklevel + 1)
 

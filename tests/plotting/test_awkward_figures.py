@@ -216,7 +216,7 @@ def test_of_many_runs_the_ten_best_are_in_colour_and_a_run_keeps_its_colour():
     (ax,) = pl.plot_runs(many | {"broken": {"loss": [1.0, NAN]}}, "loss").axes
     assert {line.get_label() for line in ax.lines} <= {f"run {k}" for k in range(45, 56)}
     assert len(ax.collections[0].get_segments()) == 91
-    assert "the 10 of 101 runs with the lowest last loss" in ax.get_xlabel().replace("\n", " ")
+    assert "the 10 best of 101 runs" in ax.get_xlabel().replace("\n", " ")
     (other,) = pl.plot_runs({name: many[name] for name in ("run 50", "run 3")}, "accuracy", order=[*many]).axes
     colours = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in [*other.lines, *ax.lines]}
     assert all(colours[line.get_label()] == (line.get_color(), line.get_linestyle()) for line in other.lines)

@@ -315,7 +315,6 @@ def test_zeros_and_what_is_not_finite_are_gaps_and_said():
     assert texts(ax) == ["weight"]  # what has no point has no name
     ax = ax_of(pl.plot_gradient_norms({f"{k}.bias": [0.0] for k in range(9)}))
     assert "2.bias from epoch 1 on, 6 more" in ax.get_xlabel().replace("\n", " ")
-    assert "grey band" not in ax_of(pl.plot_update_ratios({"bias": [0.0]})).get_xlabel()
 
 
 # ---- several runs
@@ -338,7 +337,6 @@ def test_a_run_that_blows_up_makes_the_axis_logarithmic_and_gaps_are_said():
     assert ax.get_yscale() == "log"
     assert ax.get_ylabel() == "loss, log scale"
     note = ax.get_xlabel().replace("\n", " ")
-    assert "log scale: the largest loss is 250 times the median" in note
     assert "no finite value (cross): wild from epoch 3 on" in note
     assert "without loss: other" in note
     assert sorted(texts(ax)) == ["calm", "wild"]
@@ -387,7 +385,7 @@ REFUSED = [
     (gallery(count=101), dl.InputError, "count of at most 100, got 101"),
     (gallery(class_names=["a"]), dl.ShapeError, "2 class names, one a class, got 1"),
     (gallery(probabilities=P * 3), dl.InputError, "loss.probabilities"),
-    (partial(pl.plot_gradient_norms, {}), dl.InputError, "^plot_gradient_norms: .* a dict of one number an epoch"),
+    (partial(pl.plot_gradient_norms, {}), dl.InputError, "^plot_gradient_norms: .* a dict of one number per epoch"),
     (partial(pl.plot_gradient_norms, {"weight": [1.0], "bias": [1.0, 2.0]}), dl.ShapeError, "'bias', got 2 for 1"),
     (partial(pl.plot_update_ratios, {"weight": [1.0, -2.0]}), dl.InputError, "at least 0 for 'weight', got -2"),
     (partial(pl.plot_gradient_norms, {"weight": [1.0]}, epochs=[1, 2]), dl.ShapeError, "'weight', got 1 for 2"),

@@ -62,27 +62,23 @@ def test_a_point_between_gaps_is_marked_on_a_long_curve():
 
 
 @pytest.mark.parametrize(
-    ("values", "log", "note"),
+    ("quantity", "values", "log"),
     [
-        ([2.0, 3.0, 2.0], False, ""),  # 1.5-fold is not above 1.5-fold
-        ([2.0, 3.1, 1.0], True, "cost rises up to 1.6-fold in one epoch"),
-        ([2.0, 3.1, 2.0], False, ""),  # a linear axis is enough
-        ([9.0, 3.0, 1.0], False, ""),  # falling fast is no blow-up
-        ([5000.0, 4.0, 4.0, 3.0, 2.0], True, "the largest cost is 1,250 times the median"),
-        ([2.0, 0.0, 50.0], False, ""),  # zero has no logarithm
-        ([2.0, math.nan, 9.0], False, ""),  # no rise from one epoch to the next is known
+        ("cost", [2.0, 3.0, 39.9], False),
+        ("cost", [2.0, 3.0, 40.0], True),
+        ("cost", [2.0, math.nan, 40.0, math.inf], True),
+        ("cost", [2.0, 0.0, 50.0], False),  # zero has no logarithm
+        ("accuracy", [0.01, 0.9], False),
     ],
 )
-def test_the_axis_is_logarithmic_iff_the_run_blows_up(values, log, note):
-    for columns in ({"cost": values}, {"val_cost": values}):
-        ax = axes_of(plot_curves(columns, "cost"))
+def test_the_axis_of_losses_is_logarithmic_if_they_are_20_fold_apart(quantity, values, log):
+    for columns in ({quantity: values}, {f"val_{quantity}": values}):
+        ax = axes_of(plot_curves(columns, quantity))
         assert ax.get_yscale() == ("log" if log else "linear")
-        assert ax.get_ylabel().replace("\n", " ").endswith(", log scale") is log
-        assert ("log scale" in ax.get_xlabel()) is log
-        assert note in ax.get_xlabel().replace("\n", " ")
+        assert ax.get_ylabel().endswith(", log scale") is log
 
 
-@pytest.mark.parametrize("values", [[2.75, 12.0, 7.0], [1.0, 60.0, 2.0], [1.0, 5e4, 2.0], [1e-200, 1e200, 1.0]])
+@pytest.mark.parametrize("values", [[2.75, 62.0, 7.0], [1.0, 60.0, 2.0], [1.0, 5e4, 2.0], [1e-200, 1e200, 1.0]])
 def test_a_logarithmic_axis_has_readable_ticks(values):
     figure = plot_curves({"loss": values}, "loss")
     figure.draw_without_rendering()

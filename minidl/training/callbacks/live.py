@@ -223,7 +223,7 @@ def _alt(name: str, trainer: Trainer) -> str:
 
 def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[str]]]:
     """Return the numbers of an epoch as a table: each metric in training and validation, then the rest."""
-    from minidl.plotting.svg import value_texts
+    from minidl.plotting.texts import value_texts
 
     rows = []
     for name in metrics(row):
