@@ -12,14 +12,7 @@ _LARGEST = 1e300
 class Axis:
     """An axis around some values: its round ticks with their texts, and where a value lies, from 0 to 1.
 
-    Parameters
-    ----------
-    values : iterable of float
-    length : float
-    upright : bool
-    log : bool
-    whole : bool
-        Ticks are whole numbers, and the axis ends at the values.
+    The ticks of a `whole` axis are whole numbers, and it ends at the values; other axes have a margin.
     """
 
     def __init__(
@@ -81,7 +74,8 @@ class Plane:
 def mark_ticks(drawing: Drawing, axis: Axis, place: Callable[[float], float], label: str) -> None:
     """Write the ticks of a horizontal axis at the bottom of the drawing, and its label below them."""
     y = drawing.bottom
-    drawing.path("".join(f"M{place(tick):.1f} {y:.1f}v4" for tick in axis.ticks), "axis")
+    ticks = "".join(f"M{place(tick):.1f} {y:.1f}v4" for tick in axis.ticks)
+    drawing.path(f"M{place(axis.low):.1f} {y:.1f}H{place(axis.high):.1f}{ticks}", "axis")
     for tick, text in axis.ticks.items():
         # At an edge of the drawing a text moves inwards, for which `fitting_ticks` leaves room.
         half = text_width(text) / 2 + 2

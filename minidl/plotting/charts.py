@@ -221,6 +221,6 @@ def _add_hover(drawing: Drawing, plane: Plane, lines: Sequence[_Line]) -> None:
     for epoch in [epochs[k] for k in shown]:
         numbers = (f"{name}: {of[epoch]:.4g}".replace(" -", " \N{MINUS SIGN}") for name, of in values if epoch in of)
         strips.append(
-            (f"M{plane.x(epoch):.1f} {plane.top:.1f}V{plane.bottom:.1f}", "\n".join([f"epoch {epoch:,}", *numbers]))
+            (f"M{plane.x(epoch):.1f} {plane.top:.1f}V{plane.bottom:.1f}", "\n".join([f"epoch {epoch:,.0f}", *numbers]))
         )
     drawing.hover(strips, (plane.right - plane.left) / len(shown))

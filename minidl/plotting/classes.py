@@ -66,9 +66,9 @@ def plot_confusion_matrix(
         shown = np.divide(100.0 * counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
     unit = "% of the target's rows" if normalize else "rows"
     notes = [f"{counts.trace():,} of {counts.sum():,} rows correct"]
-    notes += [f"in the cells: {unit}"] if normalize else []
+    notes += [f"cells: {unit}"] if normalize else []
     if len(counts) > _MOST_CLASSES:
-        kept = _most_confused_classes(counts)
+        kept = most_confused_classes(counts, 20)
         notes.append(f"the {len(kept)} of {len(counts):,} classes confused most")
         shown, names = shown[np.ix_(kept, kept)], [names[k] for k in kept]
     across, classes = [name.removesuffix(" (no rows)") for name in names], len(names)
@@ -96,13 +96,13 @@ def plot_confusion_matrix(
     return finish(ax, "\n".join(folded), "target class", grid=False, box=True)
 
 
-def _most_confused_classes(counts: Array) -> list[int]:
-    """Return the classes of the most confused pairs, 20 of them, in their own order."""
+def most_confused_classes(counts: Array, most: int) -> list[int]:
+    """Return the classes of the most confused pairs, at most `most` of them, in their own order."""
     wrong = counts + counts.T
     np.fill_diagonal(wrong, 0)
-    pairs = np.argsort(-np.triu(wrong), axis=None, kind="stable")[: 20 * len(counts)]
+    pairs = np.argsort(-np.triu(wrong), axis=None, kind="stable")[: most * len(counts)]
     classes = dict.fromkeys(np.stack(np.unravel_index(pairs, wrong.shape), axis=1).ravel().tolist())
-    return sorted(list(classes)[:20])
+    return sorted(list(classes)[:most])
 
 
 def _draw_cells(ax: Axes, shown: Array, size: float, top: float, unit: str) -> None:

@@ -11,10 +11,12 @@ from minidl._core.errors import ShapeError
 from minidl._core.texts import cut, distinct_labels
 from minidl.nn.metrics import as_confusion_matrix
 from minidl.plotting.axes import Axis, Plane, mark_ticks
+from minidl.plotting.classes import most_confused_classes
 from minidl.plotting.style import BLUE, VERMILLION, class_labels
 from minidl.plotting.svg import LEADING, WIDTH, Drawing, text_width
 from minidl.plotting.texts import magnitude, number_text, value_texts
 
+_MOST_CLASSES = 15
 _OURS, _THEIRS, _DIAMOND = f"stroke:{BLUE}", f"stroke:{VERMILLION}", "m0 -5l5 5l-5 5l-5 -5z"
 
 
@@ -99,10 +101,10 @@ def dot_chart(
 
 
 def matrix_chart(matrix: Any, class_names: Sequence[str] = ()) -> str:
-    """Draw a confusion matrix: a row for each target, a column for each prediction, the darker the larger the share.
+    """Draw a confusion matrix: a row for each target, a column for each prediction, darker for larger shares.
 
-    The counts are written into the cells, or per cent where counts have no room. Of more than 90 classes, neighbours
-    share a cell.
+    The counts are written into the cells, or per cent where counts have no room. Of more than 15 classes the 15 that
+    are confused most are drawn, and the chart says so.
 
     Parameters
     ----------
@@ -118,35 +120,31 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = ()) -> str:
     """
     counts = as_confusion_matrix("matrix_chart", matrix)
     names = class_labels("matrix_chart", class_names, len(counts), most=10**6)
-    step = math.ceil(len(counts) / 90)
-    if step > 1:
-        starts = range(0, len(counts), step)
-        counts = np.add.reduceat(np.add.reduceat(counts, starts, axis=0), starts, axis=1)
-        names = [f"{k} to {min(k + step, len(names)) - 1}" for k in starts]
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    labels = distinct_labels(names, 92, text_width)
+    kept = most_confused_classes(counts, _MOST_CLASSES)
+    labels = distinct_labels([names[k] for k in kept], 92, text_width)
     room = max(map(text_width, labels))
-    left, cell = room + 8, min(60.0, (WIDTH - room - 18) / len(counts))
-    counted = max(text_width(f"{count:,}") for count in counts.ravel().tolist()) <= cell
+    left, cell = room + 8, min(60.0, (WIDTH - room - 18) / len(kept))
+    counted = max(text_width(f"{count:,}") for count in counts[np.ix_(kept, kept)].ravel().tolist()) <= cell
     drawing = Drawing("rows: target, columns: prediction")
-    written = cell >= (LEADING - 2 if counted else text_width("100"))
-    notes = ["in the cells: per cent of the row"] * (written and not counted)
-    for note in notes + [f"each cell: {step} times {step} classes"] * (step > 1):
+    notes = ["cells: % of the target's rows"] * (not counted)
+    for note in notes + [f"the {len(kept)} of {len(counts):,} classes confused most"] * (len(kept) < len(counts)):
         drawing.write(note)
 
-    top, side = drawing.bottom + room + 8, cell * len(counts)
+    top, side = drawing.bottom + room + 8, cell * len(kept)
     drawing.path(f"M{left:.1f} {top:.1f}h{side:.1f}v{side:.1f}h-{side:.1f}z", "grid")
-    for k in range(0, len(counts), math.ceil((LEADING - 2) / cell)):
-        drawing.text(left - 5, top + (k + 0.5) * cell, labels[k], "", "end")
-        drawing.text(left + (k + 0.5) * cell, top - 5, labels[k], turned=True)
-    for t, p in np.argwhere(counts > 0).tolist():
-        x, y, share = left + p * cell, top + t * cell, shares[t, p]
-        hover = f"{names[t]} as {names[p]}: {counts[t, p]:,} of {counts[t].sum():,} ({100 * share:.1f} %)"
-        square = f"M{x:.1f} {y:.1f}h{cell:.1f}v{cell:.1f}h-{cell:.1f}z"
-        # Not darker, or the text in it could not be read.
-        drawing.path(square, "", f"stroke:none;fill:{BLUE};fill-opacity:{0.6 * share:.2f}", hover)
-        text = f"{counts[t, p]:,}" if counted else f"{100 * share:.0f}"
-        drawing.text(x + cell / 2, y + cell / 2, text * written, "", "middle")
+    for row, (t, label) in enumerate(zip(kept, labels, strict=True)):
+        drawing.text(left - 5, top + (row + 0.5) * cell, label, "", "end")
+        drawing.text(left + (row + 0.5) * cell, top - 5, label, turned=True)
+        for column, p in enumerate(kept):
+            if counts[t, p]:
+                x, y, share = left + column * cell, top + row * cell, shares[t, p]
+                hover = f"{names[t]} as {names[p]}: {counts[t, p]:,} of {counts[t].sum():,} ({100 * share:.1f} %)"
+                square = f"M{x:.1f} {y:.1f}h{cell:.1f}v{cell:.1f}h-{cell:.1f}z"
+                # Darker cells would make their texts hard to read.
+                drawing.path(square, "", f"stroke:none;fill:{BLUE};fill-opacity:{0.6 * share:.2f}", hover)
+                text = f"{counts[t, p]:,}" if counted else f"{100 * share:.0f}"
+                drawing.text(x + cell / 2, y + cell / 2, text, "", "middle")
     drawing.bottom = top + side + 4
     return str(drawing)
 

@@ -10,7 +10,9 @@ from minidl._core.tables import cell
 # Of texts in figures of matplotlib, in points.
 SIZE = 11.0
 
-_NARROW, _WIDE, _WIDEST = set(" ijlIJftr.,:;'|!()[]/-"), set("+=<>~#&±\u2212\u00d7"), set("MWmw@%…—")
+# Of letters in DejaVu Sans, which is wider than most fonts, in units of the text size.
+_WIDTHS = {0.34: " ijlI.,:;'|/", 0.42: "ftrJ()[]-!", 0.6: "cksvxyz_", 0.85: "+=<>~^#&±\u2212\u00d7w", 1.0: "MWm@%…—"}
+_WIDTH_OF = {letter: width for width, letters in _WIDTHS.items() for letter in letters}
 
 
 def width_of(text: str, size: float) -> float:
@@ -19,11 +21,10 @@ def width_of(text: str, size: float) -> float:
 
 
 def _width(letter: str) -> float:
-    if letter in _WIDEST or east_asian_width(letter) in "WF":
+    if east_asian_width(letter) in "WF":
         return 1.0
-    if letter in _WIDE or letter.isupper() or letter > "\u024f":
-        return 0.8
-    return 0.42 if letter in _NARROW else 0.64
+    # Capitals, and letters that are not Latin.
+    return _WIDTH_OF.get(letter) or (0.8 if letter.isupper() or letter > "\u024f" else 0.64)
 
 
 def fold(text: str, width: float, size: float = SIZE) -> str:

@@ -109,7 +109,7 @@ def test_dot_charts(rows, label):
     check(dot_chart(rows, label=label, chance=10))
 
 
-@given(st.integers(1, 120), st.integers(0, 6), st.data())
+@given(st.integers(1, 20), st.integers(0, 6), st.data())
 def test_matrix_charts(classes, digits, data):
     names = data.draw(st.just([]) | st.lists(NAMES, min_size=classes, max_size=classes))
     names = [legible(name) for name in names]
@@ -196,10 +196,11 @@ def test_a_matrix_shows_counts_or_per_cent_where_these_have_no_room(factor, show
     assert f"<title>a as b: {500 * factor:,} of {1000 * factor:,} (50.0 %)</title>" in svg
 
 
-def test_many_classes_share_cells():
-    svg = matrix_chart(np.eye(1000, dtype=int))
-    assert "each cell: 12 times 12 classes" in check(svg)
-    assert len(svg) < 100_000
+def test_of_many_classes_those_confused_most_are_shown():
+    matrix = np.eye(1000, dtype=int)
+    matrix[7, 950] = 3
+    svg = matrix_chart(matrix)
+    assert {"7", "950", "3", "the 15 of 1,000 classes confused most"} < set(check(svg))
 
 
 @pytest.mark.parametrize(

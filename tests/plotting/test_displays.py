@@ -135,7 +135,7 @@ def test_cells_hold_their_counts_with_targets_down_and_predictions_across():
 def test_shares_are_of_the_targets_rows_and_a_class_without_rows_has_none():
     ax = ax_of(pl.plot_confusion_matrix([[199, 1, 0], [1, 3, 0], [0, 0, 0]], normalize=True))
     assert sorted(texts(ax)) == ["100", "25", "75", "<1"]
-    assert ax.get_xlabel().endswith("in the cells: % of the target's rows")
+    assert ax.get_xlabel().endswith("cells: % of the target's rows")
 
 
 @pytest.mark.parametrize("normalize", [False, True])

@@ -107,7 +107,7 @@ def test_the_page_follows_training_and_comes_to_rest(path):
     name, *values = rows(last)[1]
     measured = [t.history[key][-1] for key in ("loss", "val_loss")]
     assert (name, [*map(float, values)]) == ("loss", pytest.approx(measured, rel=1e-3))
-    assert re.fullmatch(r"loss over 3 epochs, at last training 0\.\d+, validation 0\.\d+", pictures(last)[1])
+    assert re.fullmatch(r"loss over 3 epochs, last training 0\.\d+, validation 0\.\d+", pictures(last)[1])
     # It stands alone.
     assert not re.search(r'(src|href)="(?!data:)', last)
     assert all(part in last for part in ("default-src 'none'", 'name="viewport"', "prefers-color-scheme: dark"))
@@ -157,13 +157,6 @@ def test_the_page_says_how_long_it_has_taken_and_will_take(path, clock):
     fit(losses(path), look, dl.LambdaCallback(on_batch_end=tick), epochs=40)
     assert "0:01:40 elapsed, about 1:05:00 left; written" in look.pages[1]
     assert "1:06:40 elapsed; written" in path.read_text("utf-8")
-
-
-@pytest.mark.usefixtures("at_once")
-def test_every_leaves_epochs_out(path):
-    look = Look(path)
-    fit(losses(path, every=2), look, epochs=5)
-    assert [f"epoch {k} of 5:" in look.pages[k] for k in range(1, 6)] == [False, True, False, True, False]
 
 
 def test_what_is_not_measured_is_not_drawn(path):
@@ -229,7 +222,6 @@ def test_a_page_that_cannot_be_written_later_does_not_end_training(path, monkeyp
         ({"path": 3}, "path: expected the name of a file"),
         ({"quantities": "loss"}, "quantities: expected a list of columns of the history, got 'loss'"),
         ({"quantities": [3]}, "quantities: expected a list of columns"),
-        ({"every": 0}, "every: expected an integer >= 1"),
     ],
 )
 def test_wrong_arguments_are_refused(options, words):

@@ -17,11 +17,11 @@ from minidl.training.trainer import Trainer
 
 
 class _Figures(Callback):
-    """Draws into a folder when training ends; what cannot be drawn must not show after hours, so it is tried before."""
+    """Draws into a folder when training ends, and checks before training that it can."""
 
     paths: dict[str, list[Path]]
     _names: ClassVar[tuple[str, ...]]
-    """What is drawn, each into a file of its own."""
+    """The figures, each drawn into its own files."""
 
     def __init__(self, directory: PathLike, *, prefix: str = "", title: str = "") -> None:
         as_path("directory", directory)
@@ -34,7 +34,7 @@ class _Figures(Callback):
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.paths = {}
-        # Without one of the user's it is the name of the training data.
+        # The default title is the name of the training data.
         self._title = self.title or getattr(trainer.train_data, "name", "")
         for name, kind in itertools.product(self._names, ("png", "svg")):
             check_file(Path(self.directory) / f"{self.prefix}{name}.{kind}")
@@ -52,14 +52,14 @@ class _Figures(Callback):
 class LearningCurves(_Figures):
     """Draw cost and loss over the epochs into ``cost.png``, ``cost.svg``, ``loss.png`` and ``loss.svg``.
 
-    The files are written when training ends, also by Ctrl-C or an error, provided that one epoch was finished.
+    The files are written when training ends, also after Ctrl-C or an error, if at least one epoch was finished.
 
     Parameters
     ----------
     directory : str or PathLike
-        Made if it is missing.
+        Created if it is missing.
     prefix : str
-        Put before each file name.
+        Of each file name.
     title : str
         Of each figure; "" is the name of the training data.
 
@@ -87,22 +87,22 @@ class LearningCurves(_Figures):
 class WeightTemplates(_Figures):
     """Draw the columns of a weight matrix as pictures into ``weights.png`` and ``weights.svg``.
 
-    The files are written when training ends, also by Ctrl-C or an error, provided that one epoch was finished. What
+    The files are written when training ends, also after Ctrl-C or an error, if at least one epoch was finished. What
     cannot be drawn is refused before the first epoch.
 
     Parameters
     ----------
     directory : str or PathLike
-        Made if it is missing.
+        Created if it is missing.
     prefix : str
-        Put before each file name.
+        Of each file name.
     title : str
         Of the figure; "" is the name of the training data.
     parameter : str, optional
-        Path of the weight, such as ``"0.weight"``; None takes the model's first parameter, which must have two
-        axes: the columns of a later one are no pictures of x.
+        Path of the weight, such as ``"0.weight"``; None is the model's first parameter, which must have two axes: the
+        columns of a later one are not pictures of x.
     class_names : sequence of str, optional
-        One a column; None takes those of the training data if there are as many as columns.
+        One per column; None takes those of the training data if their number matches.
     image_shape : tuple of int, optional
         See `minidl.plotting.plot_weight_templates`.
 
@@ -150,7 +150,7 @@ class WeightTemplates(_Figures):
         path = next(iter(parameters), "") if self.parameter is None else self.parameter
         check_known("WeightTemplates", "parameter", path, parameters)
         weight = parameters[path].value
-        # A matrix behind other weights does not see the pictures.
+        # A matrix after other weights is not applied to the pictures.
         if self.parameter is None and weight.ndim != 2:
             raise InputError(
                 f"WeightTemplates: expected the model's first parameter to have two axes, got {path!r} of shape "

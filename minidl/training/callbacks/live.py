@@ -1,4 +1,4 @@
-"""LiveCurves: the learning curves of a run while it goes on, in a page that renews itself and in a notebook."""
+"""LiveCurves: the learning curves of a run while it trains, on a page that updates itself and in a notebook."""
 
 import math
 import sys
@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minidl._core.bars import in_notebook
-from minidl._core.checks import as_count, as_path
+from minidl._core.checks import as_path
 from minidl._core.errors import InputError
 from minidl._core.tables import cell, escape
 from minidl._core.types import PathLike
@@ -20,12 +20,16 @@ from minidl.training.callback import Observer
 from minidl.training.history import NOT_METRICS, Monitor, metrics
 from minidl.training.trainer import Trainer
 
-# After a page was written, the next one waits so many times as long (it then takes less than 2 % of the time), but not
-# more seconds than this.
+if TYPE_CHECKING:
+    from minidl.report.blocks import Table
+
+# The pause between two pages is 60 times as long as writing one took, so that pages take less than 2 % of the time; but
+# at most 2.2 seconds.
 _PATIENCE, _LONGEST_REST = 60, 2.2
 
-# A page may not read a file, but one in a frame may say what it shows. So nothing moves but what has changed. If three
-# give no answer (the last page has no script, a browser may forbid frames), the page itself is loaded again.
+# A page may not read its own file, but it may load it in a hidden frame, which sends back what it shows. So only what
+# has changed is replaced. After three frames without an answer (the last page has no script, or the browser forbids
+# frames), the page reloads itself.
 _SCRIPT = """
 const main = document.querySelector("main");
 let frame, missed = 0;
@@ -47,47 +51,43 @@ if (parent === self) look(); else parent.postMessage([document.title, main.inner
 
 
 class LiveCurves(Observer):
-    """Draw the learning curves while training goes on, into one HTML file, and in a notebook into one output too.
+    """Draw the learning curves during training, into one HTML file, and in a notebook also below the cell.
 
-    Open the file in a browser: it shows each epoch within three seconds and needs nothing but itself. It shows the
-    optimizer, the regularizer and the learning rate, how long training has run and will still take, the curves, and the
-    numbers of the last epoch. When training ends, the page says how, and no longer changes. If the time of writing is
-    long ago, the process was killed.
+    Open the file in a browser: it shows each epoch within three seconds and needs no other file. It shows the
+    optimizer, the regularizer and the learning rate, the elapsed and the remaining time, the curves, and the numbers of
+    the last epoch. When training ends, the page says how, and stops updating. If it was written long ago and does not
+    say so, the process was killed.
 
-    Writing the page takes less than 2 % of the time, without matplotlib: it shows several short epochs together.
+    Writing the page takes less than 2 % of the time, without matplotlib. Several short epochs share one update.
 
     Parameters
     ----------
     path : str or PathLike or None
-        The file; its folder is made if it is missing. None writes none: the curves then show in a notebook alone.
+        The file; its folder is created if it is missing. None writes no file: the curves show only in a notebook.
     quantities : sequence of str
-        Columns of the history, each drawn with its ``val_`` column; without them cost, loss and accuracy, those that
-        are measured.
-    every : int
-        Draw after every such epoch at most.
+        Columns of the history, each drawn with its ``val_`` column; by default cost, loss and accuracy, if measured.
 
     Raises
     ------
     InputError
-        If an argument is not as above; when training begins, if the file cannot be written; before or after the first
+        If an argument is invalid; when training begins, if the file cannot be written; before or after the first
         epoch, if there is no such column.
 
     Warns
     -----
     UserWarning
-        Once, if the file cannot be written later on: training is worth more than its picture.
+        Once, if the file cannot be written later on; training continues.
     """
 
     runs_last = True
 
-    def __init__(self, path: PathLike | None = "live.html", *, quantities: Sequence[str] = (), every: int = 1) -> None:
+    def __init__(self, path: PathLike | None = "live.html", *, quantities: Sequence[str] = ()) -> None:
         self.path = path
         if path is not None:
             as_path("path", path)
         if isinstance(quantities, str) or not all(isinstance(name, str) for name in quantities):
             raise InputError(f"quantities: expected a list of columns of the history, got {quantities!r:.80}")
         self.quantities = tuple(dict.fromkeys(name.removeprefix("val_") for name in quantities))
-        self.every = as_count("every", every)
 
     def _reset(self) -> None:
         self._begun = False
@@ -95,21 +95,22 @@ class LiveCurves(Observer):
         self._failed = False
         self._outside: BaseException | None = None
         self._output: Any = None
-        # When this process began, and how many epochs it has done since.
+        # When this process began, and how many epochs it has finished since.
         self._pace = perf_counter(), 0
-        # The epoch that no page shows yet, and the moment from which on the next one may be written.
+        # The status that no page shows yet, and the time from which the next page may be written.
         self._waiting = ""
-        self._rested = 0.0
+        self._next_page = 0.0
 
     def on_train_begin(self, trainer: Trainer) -> None:
         super().on_train_begin(trainer)
-        self._outside = sys.exception()  # of an ``except`` block that the whole fit may stand in
+        # The whole fit may be inside an ``except`` block.
+        self._outside = sys.exception()
         self._check(trainer.expected_columns)
         self._show(trainer, f"{_position(trainer)}: training has begun")
         self._begun = True
 
     def _check(self, columns: Collection[str] | None) -> None:
-        """Refuse a quantity of which an epoch has neither of both columns; with None, nobody knows them yet."""
+        """Refuse a quantity that no column measures; None means that the columns are not known yet."""
         names = None if columns is None else [name.removeprefix("val_") for name in columns]
         for name in self.quantities:
             Monitor(name).check(names, self)
@@ -117,13 +118,12 @@ class LiveCurves(Observer):
     def on_epoch_end(self, trainer: Trainer) -> None:
         self._check(trainer.history.columns)
         self._pace = self._pace[0], self._pace[1] + 1
-        if trainer.epoch % self.every == 0:
-            self._waiting = f"{_position(trainer)}: training is running"
+        self._waiting = f"{_position(trainer)}: training is running"
         self.on_batch_end(trainer)
 
     def on_batch_end(self, trainer: Trainer) -> None:
-        # Also within the next epoch, which may be a long one.
-        if self._waiting and perf_counter() >= self._rested:
+        # The next epoch may be long, so this does not wait for its end.
+        if self._waiting and perf_counter() >= self._next_page:
             self._show(trainer, self._waiting)
 
     def on_interrupt(self, trainer: Trainer) -> None:
@@ -144,7 +144,8 @@ class LiveCurves(Observer):
         return "training was stopped early" if trainer.epoch < trainer.last_epoch else "training is finished"
 
     def _show(self, trainer: Trainer, status: str, *, ended: bool = False) -> None:
-        from minidl.plotting.charts import learning_chart  # importing minidl must stay quick
+        # Importing minidl must stay quick.
+        from minidl.plotting.charts import learning_chart
 
         start, self._waiting = perf_counter(), ""
         measured = {name.removeprefix("val_") for name in trainer.history.columns}
@@ -157,10 +158,10 @@ class LiveCurves(Observer):
             self._write(trainer, charts, alts, status, ended)
         self._display(charts, alts, f"{status}; {self._time(trainer)}")
         end = perf_counter()
-        self._rested = end + min(_LONGEST_REST, _PATIENCE * (end - start))
+        self._next_page = end + min(_LONGEST_REST, _PATIENCE * (end - start))
 
     def _time(self, trainer: Trainer) -> str:
-        """Return how long training has run, and will at the same pace."""
+        """Return the elapsed time, and the remaining time at the same pace."""
         start, epochs = self._pace
         elapsed = perf_counter() - start
         text = f"{timedelta(seconds=round(elapsed))} elapsed"
@@ -168,7 +169,7 @@ class LiveCurves(Observer):
         return f"{text}, about {timedelta(seconds=round(left * elapsed / epochs))} left" if left else text
 
     def _write(self, trainer: Trainer, charts: dict[str, str], alts: dict[str, str], status: str, ended: bool) -> None:
-        from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph, Table
+        from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph
         from minidl.report.html import to_html
 
         name = getattr(trainer.train_data, "name", "") or "Training"
@@ -179,7 +180,7 @@ class LiveCurves(Observer):
         if len(trainer.history):
             files = [Figure(Path(f"{key}.svg"), charts[key].encode(), alts[key], "") for key in charts]
             blocks += [Figures(files, columns=min(3, len(files)))] if files else []
-            blocks += [Table(*_numbers(trainer.history.rows[-1]), "last numbers")]
+            blocks += [_numbers(trainer.history.rows[-1])]
         else:
             blocks += [Paragraph([f"No epoch {'was finished' if ended else 'is finished yet'}."])]
         page = to_html(f"{_position(trainer)} · {name}", blocks, heading=name, script="" if ended else _SCRIPT)
@@ -189,11 +190,11 @@ class LiveCurves(Observer):
             if not self._begun:
                 raise InputError(f"{self!r}: cannot write the page ({error.strerror})") from error
             if not self._failed:
-                warnings.warn(f"{self!r}: cannot write the page ({error.strerror}); training goes on", stacklevel=2)
+                warnings.warn(f"{self!r}: cannot write the page ({error.strerror}); training continues", stacklevel=2)
             self._failed = True
 
     def _display(self, charts: dict[str, str], alts: dict[str, str], status: str) -> None:
-        """Show the curves in the output of a notebook's cell, in the place of those before."""
+        """Show the curves below a notebook's cell, in place of the previous ones."""
         if not in_notebook():
             return
         from IPython.display import display
@@ -218,17 +219,13 @@ def _alt(name: str, trainer: Trainer) -> str:
     row = trainer.history.rows[-1]
     kinds = {"training": name, "validation": f"val_{name}"}
     last = ", ".join(f"{kind} {cell(row[key])}" for kind, key in kinds.items() if key in row)
-    return f"{name} over {len(trainer.history)} epochs, at last {last}"
+    return f"{name} over {len(trainer.history)} epochs, last {last}"
 
 
-def _numbers(row: dict[str, int | float]) -> tuple[list[str], list[list[str]]]:
+def _numbers(row: dict[str, int | float]) -> "Table":
     """Return the numbers of an epoch as a table: each metric in training and validation, then the rest."""
-    from minidl.plotting.texts import value_texts
+    from minidl.report.blocks import Table
 
-    rows = []
-    for name in metrics(row):
-        kinds = [key for key in (name, f"val_{name}") if key in row]
-        texts = dict(zip(kinds, value_texts([row[key] for key in kinds]), strict=True))
-        rows.append([name, texts.get(name, "-"), texts.get(f"val_{name}", "-")])
-    rows += [[name.replace("_", " "), cell(row[name]), "-"] for name in NOT_METRICS[1:] if name in row]
-    return [f"epoch {row['epoch']}", "training", "validation"], rows
+    rows = [[name, row.get(name), row.get(f"val_{name}")] for name in metrics(row)]
+    rows += [[name.replace("_", " "), row[name], None] for name in NOT_METRICS[1:] if name in row]
+    return Table([f"epoch {row['epoch']}", "training", "validation"], rows, "last numbers")
