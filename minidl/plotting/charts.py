@@ -155,7 +155,7 @@ def _line_chart(
     values = np.concatenate([line.values for line in [*lines, *pale]])
     if not np.isnan(values).all():
         bounds += [float(np.nanmin(values)), float(np.nanmax(values))]
-    log = is_wide(quantity, bounds)
+    log = is_wide(bounds, quantity)
     drawing = Drawing(quantity_label(quantity, log=log), title=title)
     key = [([("M0 0H22", "", line.style)], line.name) for line in lines if names is None]
     drawing.key(

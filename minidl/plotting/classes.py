@@ -10,7 +10,18 @@ from minidl._core.checks import as_array
 from minidl._core.errors import InputError, ShapeError
 from minidl._core.types import Array, Axes, Figure
 from minidl.nn.metrics import as_confusion_matrix, most_confused, true_class_probabilities
-from minidl.plotting.style import BLUE, SKY, VERMILLION, WIDTH, begin, class_labels, figure_of, finish, write_inside
+from minidl.plotting.style import (
+    BLUE,
+    SKY,
+    VERMILLION,
+    WIDTH,
+    begin,
+    class_labels,
+    figure_of,
+    finish,
+    points_of,
+    write_inside,
+)
 from minidl.plotting.texts import SIZE, fold, width_of
 from minidl.plotting.ticks import set_ticks
 
@@ -77,8 +88,7 @@ def plot_confusion_matrix(
     numbers = max(2, len(f"{np.nanmax(shown, initial=0.0):,.0f}"))
     side = 72 * WIDTH - 40 - widest
     if ax is not None:
-        extent = ax.get_window_extent()
-        side = min(extent.width, extent.height) / figure_of(ax).dpi * 72
+        side = min(points_of(ax))
     size = min(SIZE, 0.9 * side / classes / (0.68 * numbers))
     # A bar of shades takes room from the cells.
     side -= 0.0 if size >= _SMALLEST else 24 + width_of(f"{top:,.0f}", SIZE)

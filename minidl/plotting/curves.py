@@ -37,7 +37,7 @@ def plot_curves(
     """Draw a column of the history, and its ``val_`` column where there is one, over the epochs.
 
     Training is solid, validation dashed. An axis of losses or costs (a name that ends so) is logarithmic if all values
-    are positive and the largest is at least 20 times the smallest. Values that are not finite, or beyond 1e300, leave
+    are positive and the largest is at least 10 times the smallest. Values that are not finite, or beyond 1e300, leave
     a gap; a cross marks the last value before it, and the figure says where it is.
 
     Parameters
@@ -67,7 +67,7 @@ def plot_curves(
     at = [epochs] * len(curves)
     notes = [f"{name} (cross): no finite value {gaps}" for name, gaps in gaps_in(curves, at, np.isnan).items()]
     styles = [line_style(int(name == "validation")) for name in curves]
-    log = is_wide(quantity, np.concatenate([*curves.values()]))
+    log = is_wide(np.concatenate([*curves.values()]), quantity)
     label = quantity_label(quantity, log=log)
     return draw_lines(ax, title, at, curves, styles, notes, label, log=log, classes=classes)
 
@@ -76,7 +76,6 @@ def plot_runs(
     runs: Mapping[str, Columns],
     quantity: str,
     *,
-    order: Sequence[str] = (),
     classes: int | None = None,
     title: str = "",
     ax: Axes | None = None,
@@ -90,11 +89,10 @@ def plot_runs(
     Parameters
     ----------
     runs : mapping of str to History or dict of lists
-        By name. They may differ in length; those without the column are left out, and the figure says so.
+        By name. They may differ in length; those without the column are left out, and the figure says so. A run has the
+        same colour in all figures of the same runs.
     quantity : str
         The column, such as ``"val_loss"``.
-    order : sequence of str, optional
-        Names of all runs of a report: each run gets the colour of its place there, the same in every figure.
     classes : int, optional
         Draw the accuracy of a guess among so many classes, 1 / `classes`, as a dotted line.
     title : str
@@ -116,17 +114,17 @@ def plot_runs(
     labels = dict(zip(runs, distinct_labels(runs, 20), strict=True))
     shown = best_runs(quantity, curves)
     gaps = gaps_in(curves, [*epochs.values()], np.isnan)
-    log = is_wide(quantity, np.concatenate([*curves.values()]))
+    log = is_wide(np.concatenate([*curves.values()]), quantity)
     notes = [f"in colour: the {len(shown)} best of {len(curves):,} runs"] * (len(shown) < len(curves))
     notes += listed("no finite value (cross)", [f"{labels[name]} {words}" for name, words in gaps.items()])
     notes += listed(f"without {quantity}", [labels[name] for name in runs if name not in curves])
-    places = {name: place for place, name in enumerate(dict.fromkeys([*order, *runs]))}
+    styles = {name: line_style(place) for place, name in enumerate(runs)}
     return draw_lines(
         ax,
         title,
         [epochs[name] for name in shown],
         {name: curves[name] for name in shown},
-        [line_style(places[name]) for name in shown],
+        [styles[name] for name in shown],
         notes,
         quantity_label(quantity, log=log),
         log=log,
@@ -236,6 +234,6 @@ def _plot_sizes(
         color = colormaps["plasma"](0.6 * depth)
         styles.append(line_style(kinds.index(kind)) | {"color": color, "linewidth": 1.2})
     every = -(-len(labels) // _MOST_NAMES)
-    notes += [f"every {every}th is named"] * (every > 1)
+    notes += [f"1 of {every} names is shown"] * (every > 1)
     ends = dict(list(labels.items())[::every])
     return draw_lines(ax, title, [at] * len(drawable), drawable, styles, notes, label, log=True, ends=ends, **options)

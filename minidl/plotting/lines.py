@@ -10,7 +10,7 @@ from minidl._core.errors import InputError, ShapeError
 from minidl._core.quality import LARGER_IS_BETTER
 from minidl._core.texts import legible
 from minidl._core.types import Array, Axes, Figure
-from minidl.plotting.style import PALETTE, begin, figure_of, finish, write_inside
+from minidl.plotting.style import PALETTE, begin, finish, points_of
 from minidl.plotting.texts import SIZE, fold
 from minidl.plotting.ticks import set_limits, set_ticks
 
@@ -130,11 +130,14 @@ def lone_points(values: Array) -> list[int]:
     return np.flatnonzero(~gap[1:-1] & gap[:-2] & gap[2:]).tolist()
 
 
-def is_wide(quantity: str, values: Iterable[float]) -> bool:
-    """Return whether an axis of losses or costs is logarithmic: all are positive, the largest 20 times the smallest."""
+def is_wide(values: Iterable[float], quantity: str = "loss") -> bool:
+    """Return whether an axis is logarithmic: all values are positive, and the largest is 10 times the smallest.
+
+    Only losses and costs have one, by the end of their name.
+    """
     array = with_gaps([*values])
     low, high = np.fmin.reduce(array, initial=np.inf), np.fmax.reduce(array, initial=-np.inf)
-    return quantity.endswith(("loss", "cost")) and bool(0 < 20 * low <= high)
+    return quantity.endswith(("loss", "cost")) and bool(0 < 10 * low <= high)
 
 
 def draw_lines(
@@ -189,7 +192,7 @@ def draw_lines(
     # Names at the ends take room from the epochs.
     set_axes(ax, np.concatenate([*epochs, *(at for at, _ in pale)]), values, log=log, points=130 if ends else 220)
     if ends:
-        room = 72 * height if given is None else ax.get_window_extent().height / figure_of(ax).dpi * 72
+        room = 72 * height if given is None else points_of(ax)[1]
         label_ends(
             ax, [(line, folded[name]) for line in lines if (name := str(line.get_label())) in folded], step / room
         )
@@ -201,12 +204,7 @@ def set_axes(ax: Axes, epochs: Array, values: Array, *, log: bool, points: float
     margin = max(0.5, 0.02 * (epochs.max() - epochs.min()))
     ax.set_xlim(epochs.min() - margin, epochs.max() + margin)
     set_ticks(ax, float(epochs.min()), float(epochs.max()), axis="x", points=points, whole=True)
-    values = values[~np.isnan(values)]
-    if len(values) == 0:
-        ax.set_yticks([])
-        write_inside(ax, "nothing finite to draw")
-    else:
-        set_limits(ax, values.tolist(), log=log)
+    set_limits(ax, values[~np.isnan(values)].tolist(), log=log)
 
 
 def label_ends(ax: Axes, labels: Sequence[tuple["Line2D", str]], step: float) -> None:

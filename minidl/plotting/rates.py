@@ -10,7 +10,7 @@ from minidl._core.errors import ShapeError
 from minidl._core.reprs import told
 from minidl._core.types import Axes, Figure
 from minidl.plotting.lines import set_axes, with_gaps
-from minidl.plotting.style import BLUE, VERMILLION, begin, finish, write_inside
+from minidl.plotting.style import BLUE, VERMILLION, begin, finish
 from minidl.plotting.ticks import set_limits
 
 __all__ = ["plot_learning_rates", "plot_schedule"]
@@ -37,7 +37,7 @@ def plot_schedule(schedule: Callable[[int], float], steps: int, *, title: str = 
     """
     at = np.arange(as_count("steps", steps))
     rates = with_gaps([schedule(step) for step in at.tolist()])
-    # A function has no repr worth reading.
+    # The repr of a function tells nothing.
     name = getattr(schedule, "__name__", "").replace("<lambda>", "learning rate over steps") or told(schedule)
     ax = begin(ax, title or name, 0)
     ax.plot(at, rates, color=BLUE, linewidth=1.4, marker="o" if steps == 1 else None)
@@ -50,8 +50,8 @@ def plot_learning_rates(
 ) -> Figure:
     """Draw the losses of a learning-rate test over the rates, on a logarithmic axis, with the suggestion marked.
 
-    The axis of losses ends a little above the highest loss of the held-out rows before the lowest one: what blows up
-    leaves the picture at its upper edge, and what is not finite is a gap.
+    The axis of losses ends a little above the highest loss of the held-out rows before the lowest one: losses that blow
+    up leave the figure at the top, and losses that are not finite leave a gap.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def plot_learning_rates(
     Raises
     ------
     ShapeError
-        If the three are not of one length.
+        If the three differ in length.
     """
     rates, losses, held_out = as_array("rates", rates), as_array("losses", losses), as_array("held_out", held_out)
     if rates.ndim != 1 or len(rates) == 0 or not rates.shape == losses.shape == held_out.shape:
@@ -83,14 +83,12 @@ def plot_learning_rates(
     ax.plot(rates, losses, color="0.5", linewidth=0.8, linestyle=":", label=names[0])
     ax.plot(rates, held_out, color=BLUE, linewidth=1.6, label=names[1], marker="o" if len(rates) == 1 else None)
     set_limits(ax, rates[rates > 0].tolist() or [1.0], log=True, axis="x", points=220)
+    shown = []
     if np.isfinite(held_out).any():
         low, high = float(np.nanmin(held_out)), float(np.nanmax(held_out[: int(np.nanargmin(held_out)) + 1]))
         room = max(high - low, 0.05 * abs(high), 1e-12)
-        low = float(np.fmin(low, np.nanquantile(losses, 0.02)))
-        set_limits(ax, [low - 0.1 * room, high + 0.6 * room])
-    else:
-        ax.set_yticks([])
-        write_inside(ax, "nothing finite to draw")
+        shown = [float(np.fmin(low, np.nanquantile(losses, 0.02))) - 0.1 * room, high + 0.6 * room]
+    set_limits(ax, shown)
     if suggestion is not None:
         ax.axvline(suggestion, color=VERMILLION, linewidth=1.2, linestyle="--", label=names[2])
     return finish(ax, "learning rate, log scale", "loss", legend=True)

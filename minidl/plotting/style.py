@@ -89,6 +89,12 @@ def write_inside(ax: Axes, text: str) -> None:
     ax.text(0.5, 0.5, text, ha="center", va="center", fontsize=SIZE, transform=ax.transAxes)
 
 
+def points_of(ax: Axes) -> tuple[float, float]:
+    """Return width and height of the axes in points."""
+    extent, dpi = ax.get_window_extent(), figure_of(ax).dpi
+    return 72 * extent.width / dpi, 72 * extent.height / dpi
+
+
 def figure_of(ax: Axes) -> Figure:
     """Return the figure that `ax` belongs to; of a subfigure, the figure around it."""
     figure: Any = ax.figure

@@ -9,29 +9,28 @@ import numpy as np
 from minidl._core.checks import is_number
 from minidl._core.texts import distinct_labels, legible
 from minidl._core.types import Array, Axes, Figure
-from minidl.plotting.lines import Columns, line_style, quantity_label
-from minidl.plotting.style import PALETTE, begin, figure_of, finish, write_inside
+from minidl.plotting.lines import Columns, is_wide, line_style, quantity_label
+from minidl.plotting.style import PALETTE, begin, figure_of, finish
 from minidl.plotting.texts import SIZE, fold, width_of
 from minidl.plotting.ticks import log_ticks, set_limits, set_ticks, tick_labels
 
 __all__ = ["plot_sweep"]
 
-# The largest over the smallest value, from which on an axis is logarithmic.
-_WIDE = 50.0
-# Up to so many values of x are joined by a line.
+# More values of x are not joined by a line.
 _LEVELS = 10
-# More texts of a colour each are not listed.
+# More texts are not listed in the legend.
 _MOST_LABELS = 20
 
 
 def plot_sweep(
     result: Columns, x: str, y: str, *, by: str | None = None, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Draw a metric of the trials over one of their parameters, one point a trial.
+    """Draw a metric of the trials over one of their parameters, one point per trial.
 
-    An axis whose values span a factor of 50 is logarithmic; with zeros besides, it is linear up to the smallest of
-    the others. Up to ten values of `x` are joined by a line through their means; of texts, which have no order, each
-    mean is a dash. Trials without a finite number are left out, and the figure says how many.
+    The axis of a parameter whose values span a factor of 10 is logarithmic; if there are zeros too, it is linear up to
+    the smallest of the others. The axis of the metric is as in `plot_curves`. Up to ten values of `x` are joined by a
+    line through their means; for texts, which have no order, each mean is a dash. Trials without a finite number are
+    left out, and the figure says how many.
 
     Parameters
     ----------
@@ -41,7 +40,8 @@ def plot_sweep(
     y : str
         A metric.
     by : str, optional
-        Another parameter: up to seven values, and texts, get a colour, marker and line each; more get a colour scale.
+        Another parameter: each of up to seven values, or of any texts, gets a colour, marker and line; more values get
+        a colour scale.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
@@ -63,7 +63,7 @@ def plot_sweep(
     shown = np.isfinite(values) & np.isfinite(at) & np.isfinite(of)
     scaled = by is not None and not of_names and len(np.unique(of[shown])) > len(PALETTE)
     of_what = f" (colour: {by})" if by is not None and not scaled else ""
-    notes = [x + of_what] + [f"not drawn for want of a number: {np.sum(~shown)} of {len(shown)} trials"] * (
+    notes = [x + of_what] + [f"without a number, not drawn: {np.sum(~shown)} of {len(shown)} trials"] * (
         not shown.all()
     )
     notes = [fold(legible(note), 215) for note in notes]
@@ -72,7 +72,7 @@ def plot_sweep(
     legend = bool(of_what) and len(labels) <= _MOST_LABELS and bool(shown.any())
     ticks = distinct_labels(names, 24)
     widest = max((width_of(tick, SIZE) for tick in ticks), default=0.0)
-    # Lying, such texts would run into each other; and of many there is room for every second, or third, and so on.
+    # Texts that would touch side by side stand upright; of many there is room for every second, third, and so on.
     upright = widest + 6 > 200 / max(1, len(ticks))
     every = math.ceil(1.25 * SIZE * len(ticks) / 200)
     room = round(widest / 14) if upright and ticks else 0
@@ -90,16 +90,14 @@ def plot_sweep(
         ax.set_xticks(places, [ticks[k] for k in places], rotation=90 if upright else 0, parse_math=False)
         ax.set_xlim(-0.5, len(ticks) - 0.5)
     else:
-        _set_scale(ax, "x", at[shown])
-    log = _set_scale(ax, "y", values[shown])
-    if not shown.any():
-        ax.set_yticks([])
-        write_inside(ax, "nothing finite to draw")
+        _set_x_axis(ax, at[shown])
+    log = is_wide(values[shown], y)
+    set_limits(ax, values[shown].tolist(), log=log)
     return finish(ax, "\n".join(notes), quantity_label(y, log=log), legend=legend)
 
 
 def _positions(values: Sequence[Any]) -> tuple[Array, list[str]]:
-    """Return numbers as they are; of other values their places among the different ones, and what these are."""
+    """Return numbers as they are; for other values their places in the list of different values, and this list."""
     if all(map(is_number, values)):
         return np.array(values, dtype=np.float64), []
     names = list(dict.fromkeys(map(str, values)))
@@ -118,37 +116,23 @@ def _draw_series(ax: Axes, x: Array, y: Array, number: int, label: str, *, joine
 
 
 def _draw_scale(ax: Axes, x: Array, y: Array, colours: Array, name: str) -> None:
-    log = (colours > 0).all() and _factor(colours) >= _WIDE
+    log = is_wide(colours)
     norm = "log" if log else "linear"
     points = ax.scatter(x, y, c=colours, norm=norm, cmap="viridis", edgecolors="black", linewidths=0.4, s=26)
     bar = figure_of(ax).colorbar(points, ax=ax)
     bar.set_label(distinct_labels([name], 24)[0], fontsize=SIZE, parse_math=False)
     bar.ax.tick_params(labelsize=SIZE)
-    set_ticks(bar.ax, float(colours.min()), float(colours.max()), log=bool(log))
+    set_ticks(bar.ax, float(colours.min()), float(colours.max()), log=log)
 
 
-def _factor(values: Array) -> float:
-    """Return the largest over the smallest of positive values, which may be more than the largest float."""
-    with np.errstate(over="ignore"):
-        return float(values.max() / values.min()) if len(values) else 0.0
-
-
-def _set_scale(ax: Axes, axis: str, values: Array) -> bool:
-    """Give an axis with these values its limits and ticks, and return whether it is logarithmic."""
+def _set_x_axis(ax: Axes, values: Array) -> None:
+    """Give the axis of a parameter its limits and ticks."""
     positive = values[values > 0]
-    points = 220 if axis == "x" else 130
-    if len(values) == 0:
-        return False
-    wide = _factor(positive) >= (_WIDE if len(positive) == len(values) else 10)
-    if wide and len(positive) == len(values):
-        set_limits(ax, values.tolist(), log=True, axis=axis, points=points)
-        return True
-    if wide and axis == "x" and (values >= 0).all():
-        smallest = float(positive.min())
-        ax.set_xscale("symlog", linthresh=smallest, linscale=1.0)
-        ax.set_xlim(-0.1 * smallest, 1.5 * float(positive.max()))
-        ticks = log_ticks(smallest, float(positive.max()), 4)
-        ax.xaxis.set_ticks([0.0, *ticks], tick_labels([0.0, *ticks], log=True))
-        return False
-    set_limits(ax, values.tolist(), axis=axis, points=points)
-    return False
+    if len(positive) < len(values) and (values >= 0).all() and is_wide(positive):
+        low, high = float(positive.min()), float(positive.max())
+        ax.set_xscale("symlog", linthresh=low, linscale=1.0)
+        ax.set_xlim(-0.1 * low, 1.5 * high)
+        ticks = [0.0, *log_ticks(low, high, 4)]
+        ax.xaxis.set_ticks(ticks, tick_labels(ticks, log=True))
+    elif len(values):
+        set_limits(ax, values.tolist(), log=is_wide(values), axis="x", points=220)

@@ -7,12 +7,19 @@ from decimal import Decimal
 from typing import Any
 
 from minidl._core.types import Axes
-from minidl.plotting.style import figure_of
+from minidl.plotting.style import points_of, write_inside
 from minidl.plotting.texts import SIZE, number_text, width_of
 
 
 def set_limits(ax: Axes, values: Sequence[float], *, log: bool = False, axis: str = "y", points: float = 130) -> None:
-    """Give an axis of matplotlib limits around finite `values`, and round ticks between them; see `set_ticks`."""
+    """Give an axis of matplotlib limits around finite `values`, and round ticks between them; see `set_ticks`.
+
+    Without values it has no ticks, and the axes say that there is nothing to draw.
+    """
+    if not len(values):
+        getattr(ax, f"set_{axis}ticks")([])
+        write_inside(ax, "nothing finite to draw")
+        return
     low, high = limits_around(float(min(values)), float(max(values)), log=log)
     if log:
         getattr(ax, f"set_autoscale{axis}_on")(False)
@@ -27,9 +34,8 @@ def set_ticks(
     """Put round ticks between two values: as many as fit into `points`, or into the axes if these are smaller."""
     from matplotlib.ticker import NullLocator
 
-    extent = ax.get_window_extent()
-    length = (extent.height if axis == "y" else extent.width) / figure_of(ax).dpi * 72
-    ticks = fitting_ticks(low, high, min(points, length), SIZE, upright=axis == "y", log=log, whole=whole)
+    points = min(points, points_of(ax)["xy".index(axis)])
+    ticks = fitting_ticks(low, high, points, SIZE, upright=axis == "y", log=log, whole=whole)
     target: Any = getattr(ax, f"{axis}axis")
     target.set_ticks([*ticks], [*ticks.values()])
     target.set_minor_locator(NullLocator())

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import minidl as dl
 from minidl import plotting as pl
+from minidl.plotting.lines import line_style
 from minidl.plotting.style import PALETTE
 
 NAN, INF = math.nan, math.inf
@@ -217,11 +218,11 @@ def test_of_many_runs_the_ten_best_are_in_colour_and_a_run_keeps_its_colour():
     assert {line.get_label() for line in ax.lines} <= {f"run {k}" for k in range(45, 56)}
     assert len(ax.collections[0].get_segments()) == 91
     assert "the 10 best of 101 runs" in ax.get_xlabel().replace("\n", " ")
-    (other,) = pl.plot_runs({name: many[name] for name in ("run 50", "run 3")}, "accuracy", order=[*many]).axes
-    colours = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in [*other.lines, *ax.lines]}
-    assert all(colours[line.get_label()] == (line.get_color(), line.get_linestyle()) for line in other.lines)
     (best,) = pl.plot_runs(many, "accuracy", classes=4).axes
     assert {line.get_label() for line in best.lines[:10]} == {f"run {k}" for k in range(90, 100)}
+    for line in [*ax.lines, *best.lines[:10]]:
+        expected = line_style(int(line.get_label().removeprefix("run ")))
+        assert (line.get_color(), line.get_linestyle()) == (expected["color"], expected["linestyle"])
     assert list(best.lines[10].get_ydata()) == [0.25, 0.25]
 
 

@@ -235,7 +235,7 @@ def test_values_at_the_same_place_are_joined_by_their_mean_and_texts_have_places
     ax = axes_of(plot_sweep(columns, "kind", "loss"))
     assert [list(line.get_ydata()) for line in ax.lines] == [[1, 2, 3], [2, 2]]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["a$b", "c"]
-    assert ax.get_xlabel().replace("\n", " ") == "kind not drawn for want of a number: 1 of 4 trials"
+    assert ax.get_xlabel().replace("\n", " ") == "kind without a number, not drawn: 1 of 4 trials"
     by = axes_of(plot_sweep(columns, "kind", "loss", by="ok"))
     assert [text.get_text() for text in by.get_legend().get_texts()] == ["True", "False"]
 

@@ -21,7 +21,7 @@ from minidl.training.history import NOT_METRICS, Monitor, metrics
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
-    from minidl.report.blocks import Table
+    from minidl.report.blocks import Figure, Table
 
 # The pause between two pages is 60 times as long as writing one took, so that pages take less than 2 % of the time; but
 # at most 2.2 seconds.
@@ -146,17 +146,20 @@ class LiveCurves(Observer):
     def _show(self, trainer: Trainer, status: str, *, ended: bool = False) -> None:
         # Importing minidl must stay quick.
         from minidl.plotting.charts import learning_chart
+        from minidl.report.blocks import Figure
 
         start, self._waiting = perf_counter(), ""
         measured = {name.removeprefix("val_") for name in trainer.history.columns}
         names = [name for name in self.quantities or ("cost", "loss", "accuracy") if name in measured]
         rows = trainer.history.rows
         columns = {key: [row.get(key, math.nan) for row in rows] for key in trainer.history.columns}
-        charts = {name: learning_chart(columns, name) for name in names}
-        alts = {name: _alt(name, trainer) for name in names}
+        charts = [
+            Figure(Path(f"{name}.svg"), learning_chart(columns, name).encode(), _alt(name, trainer), "")
+            for name in names
+        ]
         if self.path is not None:
-            self._write(trainer, charts, alts, status, ended)
-        self._display(charts, alts, f"{status}; {self._time(trainer)}")
+            self._write(trainer, charts, status, ended)
+        self._display(charts, f"{status}; {self._time(trainer)}")
         end = perf_counter()
         self._next_page = end + min(_LONGEST_REST, _PATIENCE * (end - start))
 
@@ -168,8 +171,8 @@ class LiveCurves(Observer):
         left = trainer.last_epoch - trainer.history.rows[-1]["epoch"] if epochs else 0
         return f"{text}, about {timedelta(seconds=round(left * elapsed / epochs))} left" if left else text
 
-    def _write(self, trainer: Trainer, charts: dict[str, str], alts: dict[str, str], status: str, ended: bool) -> None:
-        from minidl.report.blocks import Block, Figure, Figures, Heading, Paragraph
+    def _write(self, trainer: Trainer, charts: "list[Figure]", status: str, ended: bool) -> None:
+        from minidl.report.blocks import Block, Figures, Heading, Paragraph
         from minidl.report.html import to_html
 
         name = getattr(trainer.train_data, "name", "") or "Training"
@@ -178,8 +181,7 @@ class LiveCurves(Observer):
         written = f"{self._time(trainer)}; written {time.strftime('%Y-%m-%d %H:%M:%S')}"
         blocks: list[Block] = [Heading(status, 2), Paragraph([written]), Paragraph([setting])]
         if len(trainer.history):
-            files = [Figure(Path(f"{key}.svg"), charts[key].encode(), alts[key], "") for key in charts]
-            blocks += [Figures(files, columns=min(3, len(files)))] if files else []
+            blocks += [Figures(charts, columns=min(3, len(charts)))] if charts else []
             blocks += [_numbers(trainer.history.rows[-1])]
         else:
             blocks += [Paragraph([f"No epoch {'was finished' if ended else 'is finished yet'}."])]
@@ -193,16 +195,14 @@ class LiveCurves(Observer):
                 warnings.warn(f"{self!r}: cannot write the page ({error.strerror}); training continues", stacklevel=2)
             self._failed = True
 
-    def _display(self, charts: dict[str, str], alts: dict[str, str], status: str) -> None:
+    def _display(self, charts: "list[Figure]", status: str) -> None:
         """Show the curves below a notebook's cell, in place of the previous ones."""
         if not in_notebook():
             return
         from IPython.display import display
 
         show: Any = display
-        drawn = [
-            chart.replace("role=", f'aria-label="{escape(alts[name])}" role=', 1) for name, chart in charts.items()
-        ]
+        drawn = [it.content.decode().replace("role=", f'aria-label="{escape(it.alt)}" role=', 1) for it in charts]
         content = {"text/plain": status, "text/html": "\n".join([f"<p>{escape(status)}</p>", *drawn])}
         if self._output is None:
             self._output = show(content, raw=True, display_id=True)
