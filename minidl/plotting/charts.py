@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minidl._core.tables import cell
 from minidl._core.texts import distinct_labels
 from minidl._core.types import Array
 from minidl.plotting.axes import Axis, Plane
@@ -158,9 +159,9 @@ def _line_chart(
     log = is_wide(bounds, quantity)
     drawing = Drawing(quantity_label(quantity, log=log), title=title)
     key = [([("M0 0H22", "", line.style)], line.name) for line in lines if names is None]
-    drawing.key(
-        key + [([("M0 0H22", "chance", "")], f"chance {chance:g}") for chance in [chance] if chance is not None]
-    )
+    if chance is not None:
+        key.append(([("M0 0H22", "chance", "")], f"chance {chance:g}"))
+    drawing.key(key)
 
     ended = sorted((line for line in lines if not math.isnan(line.end[1])), key=lambda line: line.end[1])
     texts = value_texts([line.end[1] for line in ended])
@@ -214,13 +215,12 @@ def _area(plane: Plane, one: _Line, other: _Line) -> str:
 
 def _add_hover(drawing: Drawing, plane: Plane, lines: Sequence[_Line]) -> None:
     """Add strips over the plane, each with the numbers of one epoch."""
-    values = [(line.name, dict(line.points(range(len(line.epochs))))) for line in lines]
-    epochs = sorted(set().union(*(of for _, of in values)))
-    shown = np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), _HOVERED)).astype(int)).tolist()
+    epochs = np.unique(np.concatenate([line.epochs for line in lines]))
+    shown = epochs[np.unique(np.linspace(0, len(epochs) - 1, min(len(epochs), _HOVERED)).astype(int))].tolist()
+    values = {line.name: dict(zip(line.epochs.tolist(), line.values.tolist(), strict=True)) for line in lines}
     strips = []
-    for epoch in [epochs[k] for k in shown]:
-        numbers = (f"{name}: {of[epoch]:.4g}".replace(" -", " \N{MINUS SIGN}") for name, of in values if epoch in of)
-        strips.append(
-            (f"M{plane.x(epoch):.1f} {plane.top:.1f}V{plane.bottom:.1f}", "\n".join([f"epoch {epoch:,.0f}", *numbers]))
-        )
+    for epoch in shown:
+        numbers = [f"{name}: {cell(of[epoch])}" for name, of in values.items() if epoch in of]
+        strip = f"M{plane.x(epoch):.1f} {plane.top:.1f}V{plane.bottom:.1f}"
+        strips.append((strip, "\n".join([f"epoch {epoch:,}", *numbers])))
     drawing.hover(strips, (plane.right - plane.left) / len(shown))

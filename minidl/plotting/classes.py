@@ -78,8 +78,8 @@ def plot_confusion_matrix(
     unit = "% of the target's rows" if normalize else "rows"
     notes = [f"{counts.trace():,} of {counts.sum():,} rows correct"]
     notes += [f"cells: {unit}"] if normalize else []
-    if len(counts) > _MOST_CLASSES:
-        kept = most_confused_classes(counts, 20)
+    kept = shown_classes(counts)
+    if len(kept) < len(counts):
         notes.append(f"the {len(kept)} of {len(counts):,} classes confused most")
         shown, names = shown[np.ix_(kept, kept)], [names[k] for k in kept]
     across, classes = [name.removesuffix(" (no rows)") for name in names], len(names)
@@ -106,13 +106,15 @@ def plot_confusion_matrix(
     return finish(ax, "\n".join(folded), "target class", grid=False, box=True)
 
 
-def most_confused_classes(counts: Array, most: int) -> list[int]:
-    """Return the classes of the most confused pairs, at most `most` of them, in their own order."""
+def shown_classes(counts: Array) -> list[int]:
+    """Return which classes of a confusion matrix to draw: of more than 100 the 20 of the most confused pairs."""
+    if len(counts) <= _MOST_CLASSES:
+        return list(range(len(counts)))
     wrong = counts + counts.T
     np.fill_diagonal(wrong, 0)
-    pairs = np.argsort(-np.triu(wrong), axis=None, kind="stable")[: most * len(counts)]
+    pairs = np.argsort(-np.triu(wrong), axis=None, kind="stable")[: 20 * len(counts)]
     classes = dict.fromkeys(np.stack(np.unravel_index(pairs, wrong.shape), axis=1).ravel().tolist())
-    return sorted(list(classes)[:most])
+    return sorted(list(classes)[:20])
 
 
 def _draw_cells(ax: Axes, shown: Array, size: float, top: float, unit: str) -> None:

@@ -11,12 +11,11 @@ from minidl._core.errors import ShapeError
 from minidl._core.texts import cut, distinct_labels
 from minidl.nn.metrics import as_confusion_matrix
 from minidl.plotting.axes import Axis, Plane, mark_ticks
-from minidl.plotting.classes import most_confused_classes
+from minidl.plotting.classes import shown_classes
 from minidl.plotting.style import BLUE, VERMILLION, class_labels
 from minidl.plotting.svg import LEADING, WIDTH, Drawing, text_width
 from minidl.plotting.texts import magnitude, number_text, value_texts
 
-_MOST_CLASSES = 15
 _OURS, _THEIRS, _DIAMOND = f"stroke:{BLUE}", f"stroke:{VERMILLION}", "m0 -5l5 5l-5 5l-5 -5z"
 
 
@@ -103,8 +102,8 @@ def dot_chart(
 def matrix_chart(matrix: Any, class_names: Sequence[str] = ()) -> str:
     """Draw a confusion matrix: a row for each target, a column for each prediction, darker for larger shares.
 
-    The counts are written into the cells, or per cent where counts have no room. Of more than 15 classes the 15 that
-    are confused most are drawn, and the chart says so.
+    The counts are written into the cells, or per cent where counts have no room. Of more than 100 classes the 20
+    that are confused most are drawn, and the chart says so.
 
     Parameters
     ----------
@@ -121,21 +120,23 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = ()) -> str:
     counts = as_confusion_matrix("matrix_chart", matrix)
     names = class_labels("matrix_chart", class_names, len(counts), most=10**6)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    kept = most_confused_classes(counts, _MOST_CLASSES)
+    kept = shown_classes(counts)
     labels = distinct_labels([names[k] for k in kept], 92, text_width)
     room = max(map(text_width, labels))
     left, cell = room + 8, min(60.0, (WIDTH - room - 18) / len(kept))
     counted = max(text_width(f"{count:,}") for count in counts[np.ix_(kept, kept)].ravel().tolist()) <= cell
     drawing = Drawing("rows: target, columns: prediction")
-    notes = ["cells: % of the target's rows"] * (not counted)
+    written = cell >= (LEADING - 2 if counted else text_width("100"))
+    every = math.ceil((LEADING - 2) / cell)
+    notes = ["cells: % of the target's rows"] * (written and not counted)
     for note in notes + [f"the {len(kept)} of {len(counts):,} classes confused most"] * (len(kept) < len(counts)):
         drawing.write(note)
 
     top, side = drawing.bottom + room + 8, cell * len(kept)
     drawing.path(f"M{left:.1f} {top:.1f}h{side:.1f}v{side:.1f}h-{side:.1f}z", "grid")
     for row, (t, label) in enumerate(zip(kept, labels, strict=True)):
-        drawing.text(left - 5, top + (row + 0.5) * cell, label, "", "end")
-        drawing.text(left + (row + 0.5) * cell, top - 5, label, turned=True)
+        drawing.text(left - 5, top + (row + 0.5) * cell, label * (row % every == 0), "", "end")
+        drawing.text(left + (row + 0.5) * cell, top - 5, label * (row % every == 0), turned=True)
         for column, p in enumerate(kept):
             if counts[t, p]:
                 x, y, share = left + column * cell, top + row * cell, shares[t, p]
@@ -144,7 +145,7 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = ()) -> str:
                 # Darker cells would make their texts hard to read.
                 drawing.path(square, "", f"stroke:none;fill:{BLUE};fill-opacity:{0.6 * share:.2f}", hover)
                 text = f"{counts[t, p]:,}" if counted else f"{100 * share:.0f}"
-                drawing.text(x + cell / 2, y + cell / 2, text, "", "middle")
+                drawing.text(x + cell / 2, y + cell / 2, text * written, "", "middle")
     drawing.bottom = top + side + 4
     return str(drawing)
 

@@ -55,8 +55,8 @@ class Drawing:
         place = f'x="{x:.1f}" y="{y + 0.35 * SIZE:.1f}"'
         if turned:
             place = f'transform="translate({x + 0.35 * SIZE:.1f} {y:.1f})rotate(-90)"'
-        text = escape(" ".join(text.split()))
-        self._parts.append(f'<text class="{kind}" text-anchor="{anchor}" {place}>{text}</text>')
+        if text := escape(" ".join(text.split())):
+            self._parts.append(f'<text class="{kind}" text-anchor="{anchor}" {place}>{text}</text>')
 
     def path(self, d: str, kind: str = "", style: str = "", title: str = "") -> None:
         """Add a path, whose `title` shows where the mouse rests on it."""

@@ -109,7 +109,7 @@ def test_dot_charts(rows, label):
     check(dot_chart(rows, label=label, chance=10))
 
 
-@given(st.integers(1, 20), st.integers(0, 6), st.data())
+@given(st.integers(1, 120), st.integers(0, 6), st.data())
 def test_matrix_charts(classes, digits, data):
     names = data.draw(st.just([]) | st.lists(NAMES, min_size=classes, max_size=classes))
     names = [legible(name) for name in names]
@@ -200,7 +200,8 @@ def test_of_many_classes_those_confused_most_are_shown():
     matrix = np.eye(1000, dtype=int)
     matrix[7, 950] = 3
     svg = matrix_chart(matrix)
-    assert {"7", "950", "3", "the 15 of 1,000 classes confused most"} < set(check(svg))
+    assert "the 20 of 1,000 classes confused most" in check(svg)
+    assert "<title>7 as 950: 3 of 4 (75.0 %)</title>" in svg
 
 
 @pytest.mark.parametrize(

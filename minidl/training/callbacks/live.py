@@ -1,6 +1,5 @@
 """LiveCurves: the learning curves of a run while it trains, on a page that updates itself and in a notebook."""
 
-import math
 import sys
 import time
 import warnings
@@ -151,12 +150,8 @@ class LiveCurves(Observer):
         start, self._waiting = perf_counter(), ""
         measured = {name.removeprefix("val_") for name in trainer.history.columns}
         names = [name for name in self.quantities or ("cost", "loss", "accuracy") if name in measured]
-        rows = trainer.history.rows
-        columns = {key: [row.get(key, math.nan) for row in rows] for key in trainer.history.columns}
-        charts = [
-            Figure(Path(f"{name}.svg"), learning_chart(columns, name).encode(), _alt(name, trainer), "")
-            for name in names
-        ]
+        drawn = [(name, learning_chart(trainer.history, name).encode()) for name in names]
+        charts = [Figure(Path(f"{name}.svg"), svg, _alt(name, trainer), "") for name, svg in drawn]
         if self.path is not None:
             self._write(trainer, charts, status, ended)
         self._display(charts, f"{status}; {self._time(trainer)}")
