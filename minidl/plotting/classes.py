@@ -1,4 +1,4 @@
-"""Classes: which are taken for which, how often each is recognised, and how probable the truth is found."""
+"""Classes: which are confused, how accurate each is, and how probable the true class is."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from minidl.plotting.ticks import set_ticks
 
 __all__ = ["plot_confusion_matrix", "plot_most_confused", "plot_per_class_accuracy", "plot_true_class_probability"]
 
-# In points: numbers in cells that would have to be smaller are not written.
+# Of numbers in cells, in points: smaller ones are not written.
 _SMALLEST = 6.0
 # The room of a label beside a bar, in points.
 _LABEL = 125.0
@@ -38,21 +38,21 @@ _MOST_CLASSES, _MOST_BARS = 100, 30
 def plot_confusion_matrix(
     matrix: Any, *, class_names: Sequence[str] = (), normalize: bool = False, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Draw a confusion matrix: a row for each target, a column for each prediction, the darker the more often.
+    """Draw a confusion matrix: a row for each target, a column for each prediction, darker for larger numbers.
 
-    The numbers are written into the cells where there is room, zeros as empty cells; otherwise a bar beside the matrix
-    says what the shades mean, which grow with the square root, and every second or third class is named, and so on. Of
-    more than 100 classes the 20 that are confused most are drawn, and the figure says so. A class without rows is
-    named so.
+    The numbers are written into the cells where there is room, and zeros are empty cells. Without room, a bar beside
+    the matrix explains the shades, which grow with the square root, and only every second or third class is named, and
+    so on. Of more than 100 classes the 20 that are confused most are drawn, and the figure says so. A class without
+    rows is marked.
 
     Parameters
     ----------
     matrix : array_like of int, shape (classes, classes)
         Of `minidl.confusion_matrix`.
     class_names : sequence of str
-        One a class; without them the classes are numbered from 0.
+        One per class; without them the classes are numbered from 0.
     normalize : bool
-        Show shares of each target's rows, in per cent, in place of counts.
+        Show per cent of each target's rows in place of counts.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
@@ -92,7 +92,7 @@ def plot_confusion_matrix(
     size = min(SIZE, 0.9 * side / classes / (0.68 * numbers))
     # A bar of shades takes room from the cells.
     side -= 0.0 if size >= _SMALLEST else 24 + width_of(f"{top:,.0f}", SIZE)
-    # Without room for every name there is one for every second, or third, and so on.
+    # Without room for all names, only every second is written, or every third, and so on.
     step = math.ceil(1.25 * SIZE * classes / side)
     ticks = np.arange(0, classes, step)
     upright = lying + 6 > side / classes * step
@@ -124,7 +124,7 @@ def _draw_cells(ax: Axes, shown: Array, size: float, top: float, unit: str) -> N
 
     shades = colormaps["Blues"].with_extremes(bad="0.85")
     if size < _SMALLEST:
-        # Linear shades would show the few of a confused pair as pale as none.
+        # With linear shades, a few confused rows would look like none.
         norm: Normalize = PowerNorm(0.5, 0, top)
         bar = figure_of(ax).colorbar(ax.imshow(shown, cmap=shades, norm=norm), ax=ax, shrink=0.8)
         bar.set_label(f"{unit}, square-root scale", fontsize=SIZE)
@@ -144,14 +144,14 @@ def _draw_cells(ax: Axes, shown: Array, size: float, top: float, unit: str) -> N
 def plot_most_confused(
     matrix: Any, *, class_names: Sequence[str] = (), count: int = 10, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Draw how often the most confused pairs of classes are confused, as bars; see `minidl.most_confused`.
+    """Draw the counts of the most confused pairs of classes as bars; see `minidl.most_confused`.
 
     Parameters
     ----------
     matrix : array_like of int, shape (classes, classes)
         Of `minidl.confusion_matrix`.
     class_names : sequence of str
-        One a class; without them the classes are numbered from 0.
+        One per class; without them the classes are numbered from 0.
     count : int
         How many pairs at most; more than 30 are not drawn.
     title : str
@@ -162,7 +162,7 @@ def plot_most_confused(
     Returns
     -------
     matplotlib Figure
-        The new figure, or the one that `ax` belongs to. It says so if nothing is confused.
+        The new figure, or the one that `ax` belongs to. If nothing is confused, it says so.
 
     Raises
     ------
@@ -180,14 +180,14 @@ def plot_most_confused(
     ax = _bars(labels, values, texts, max([1.0, *values]), notes=2, title=title, ax=ax)
     if not pairs:
         ax.set_axis_off()
-        write_inside(ax, "no class is taken for another")
+        write_inside(ax, "no class is confused with another")
     return finish(ax, "rows\n(share of the target's rows)", "", grid=False)
 
 
 def plot_per_class_accuracy(
     shares: Any, *, class_names: Sequence[str] = (), sort: bool = False, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """Draw the accuracy within each class as bars, and its mean over the classes and that of a guess as lines.
+    """Draw the accuracy within each class as bars, and the mean over classes and the accuracy of a guess as lines.
 
     Of more than 30 classes the 15 best and the 15 worst are drawn, and the figure says so.
 
@@ -196,9 +196,9 @@ def plot_per_class_accuracy(
     shares : array_like, shape (classes,)
         In [0, 1], as of `minidl.per_class_accuracy`; NaN for a class without rows.
     class_names : sequence of str
-        One a class; without them the classes are numbered from 0.
+        One per class; without them the classes are numbered from 0.
     sort : bool
-        Put the best class on top, in place of the classes' own order.
+        Put the best class on top; by default the classes keep their order.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
@@ -216,7 +216,7 @@ def plot_per_class_accuracy(
     """
     shares = as_array("shares", shares).astype(np.float64)
     if shares.ndim != 1 or len(shares) == 0:
-        raise ShapeError(f"plot_per_class_accuracy: expected one share a class, got shape {shares.shape}")
+        raise ShapeError(f"plot_per_class_accuracy: expected one share per class, got shape {shares.shape}")
     known = ~np.isnan(shares)
     if ((shares < 0) | (shares > 1)).any():
         raise InputError("plot_per_class_accuracy: expected shares in [0, 1], or NaN for a class without rows")

@@ -47,7 +47,7 @@ def plot_curves(
     quantity : str
         Such as ``"cost"``, ``"loss"``, ``"accuracy"``.
     classes : int, optional
-        Draw the accuracy of a guess among so many classes, 1 / `classes`, as a dotted line.
+        Draw the accuracy of a guess, 1 / `classes`, as a dotted line.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
@@ -94,7 +94,7 @@ def plot_runs(
     quantity : str
         The column, such as ``"val_loss"``.
     classes : int, optional
-        Draw the accuracy of a guess among so many classes, 1 / `classes`, as a dotted line.
+        Draw the accuracy of a guess, 1 / `classes`, as a dotted line.
     title : str
         Above the axes; long ones are wrapped.
     ax : matplotlib Axes, optional
@@ -118,20 +118,11 @@ def plot_runs(
     notes = [f"in colour: the {len(shown)} best of {len(curves):,} runs"] * (len(shown) < len(curves))
     notes += listed("no finite value (cross)", [f"{labels[name]} {words}" for name, words in gaps.items()])
     notes += listed(f"without {quantity}", [labels[name] for name in runs if name not in curves])
-    styles = {name: line_style(place) for place, name in enumerate(runs)}
-    return draw_lines(
-        ax,
-        title,
-        [epochs[name] for name in shown],
-        {name: curves[name] for name in shown},
-        [styles[name] for name in shown],
-        notes,
-        quantity_label(quantity, log=log),
-        log=log,
-        ends={name: labels[name] for name in shown},
-        pale=[(epochs[name], curves[name]) for name in curves if name not in shown],
-        classes=classes,
-    )
+    styles = [line_style(place) for place, name in enumerate(runs) if name in shown]
+    drawn, ends = {name: curves[name] for name in shown}, {name: labels[name] for name in shown}
+    at, label = [epochs[name] for name in shown], quantity_label(quantity, log=log)
+    pale = [(epochs[name], curves[name]) for name in curves if name not in shown]
+    return draw_lines(ax, title, at, drawn, styles, notes, label, log=log, ends=ends, pale=pale, classes=classes)
 
 
 def plot_gradient_norms(

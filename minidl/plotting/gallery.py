@@ -1,4 +1,4 @@
-"""Pictures side by side: what a classifier took for what, and the columns of a weight."""
+"""Pictures side by side: classified images, and the columns of a weight."""
 
 import math
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def plot_gallery(
     count : int
         How many at most, in 1 .. 100.
     class_names : sequence of str
-        One a class; without them the classes are numbered from 0.
+        One per class; without them the classes are numbered from 0.
     image_shape : tuple of int, optional
         Of flat rows, see `plot_weight_templates`.
     title : str
@@ -57,7 +57,7 @@ def plot_gallery(
     Returns
     -------
     matplotlib Figure
-        It says so if there is no such image.
+        If there is no such image, it says so.
 
     Raises
     ------
@@ -68,12 +68,12 @@ def plot_gallery(
         raise InputError(f"plot_gallery: expected which to be 'wrong' or 'right', got {which!r:.80}")
     if as_count("count", count) > _MOST:
         raise InputError(f"plot_gallery: expected count of at most {_MOST}, got {count}")
-    # This refuses what is not one probability a row and class.
+    # This refuses anything but one probability per row and class.
     true_class_probabilities(probabilities, targets)
     probabilities, targets = as_array("probabilities", probabilities), as_array("targets", targets)
     images = as_array("images", images)
     if len(images) != len(targets):
-        raise ShapeError(f"plot_gallery: expected one image a target, got {len(images)} of {len(targets)}")
+        raise ShapeError(f"plot_gallery: expected one image per target, got {len(images)} of {len(targets)}")
     names = class_labels("plot_gallery", class_names, probabilities.shape[1], most=18)
 
     guesses = probabilities.argmax(axis=1)
@@ -93,7 +93,7 @@ def plot_gallery(
 
 
 def _drawable(pictures: Array) -> tuple[Array, list[str]]:
-    """Return pictures in [0, 1], and what was done to them if it is worth saying."""
+    """Return pictures in [0, 1], and notes for the figure on how they were scaled."""
     low, high = pictures.min(), pictures.max()
     # NaN is not in this range.
     if low >= 0 and high <= 255:
@@ -106,8 +106,8 @@ def plot_weight_templates(
 ) -> Figure:
     """Draw each column of a weight matrix as the picture that its class responds to most.
 
-    Every template is shifted and scaled to [0, 1] by its own minimum and maximum. What is lost: the sign and the size
-    of the weights, so that brightness cannot be compared between templates, and a zero weight has no colour of its own.
+    Every template is shifted and scaled to [0, 1] by its own minimum and maximum. This loses the sign and the
+    size of the weights: brightness cannot be compared between templates, and a zero weight has no colour of its own.
     A constant template is mid-grey, and so is a weight that is not finite.
 
     Parameters
@@ -115,7 +115,7 @@ def plot_weight_templates(
     weight : array_like, shape (in_features, n_classes)
         Such as ``dense.weight.value``. Of more than 100 columns the first 100 are drawn, and the figure says so.
     class_names : sequence of str
-        One a column; without them the columns are numbered from 0.
+        One per column; without them the columns are numbered from 0.
     image_shape : tuple of int, optional
         (height, width), (3, height, width) or (height, width, 3); None finds a square: (3, s, s) or else (s, s).
     title : str
@@ -128,11 +128,11 @@ def plot_weight_templates(
     Raises
     ------
     ShapeError
-        If the weight is not a matrix, its columns do not fill the image, or there is not one name a column.
+        If the weight is not a matrix, its columns do not fill the image, or the number of names differs.
     """
     pictures, notes = _templates(weight, image_shape)
     total = len(pictures)
-    labels = class_labels("plot_weight_templates", class_names, total, one_a="column", most=24)
+    labels = class_labels("plot_weight_templates", class_names, total, most=24)
     if total > _MOST:
         notes.append(f"the first {_MOST} of {total}")
     return _picture_grid(pictures[:_MOST], labels[:_MOST], title=title, note="; ".join(notes))
@@ -167,7 +167,7 @@ def _pictures_from(where: str, images: Array, image_shape: tuple[int, ...] | Non
     Parameters
     ----------
     where : str
-        What an error blames.
+        The function or argument that errors name.
     images : array, shape (n, features), (n, height, width) or (n, height, width, 1 or 3)
     image_shape : tuple of int, optional
         Of flat rows: (height, width), (3, height, width) or (height, width, 3); None finds a square: (3, s, s) or else
@@ -229,7 +229,7 @@ def _picture_grid(pictures: Array, labels: Sequence[str], *, title: str, note: s
     rows = -(-len(pictures) // columns)
     lines = 1 + max(label.count("\n") for label in labels)
 
-    # Placed by hand, in inches: matplotlib's own layout of so many axes takes several times as long as drawing them.
+    # Placed by hand, in inches: matplotlib's layout of many axes takes several times as long as drawing them.
     pitch, side = WIDTH / columns, min(WIDTH / columns - 0.06, 1.0)
     cell, foot = side + 0.1 + 0.165 * lines, 0.16 + 0.18 * (1 + note.count("\n"))
     height = foot + rows * cell + 0.19 * len(title.splitlines()) + 0.08

@@ -35,7 +35,7 @@ class Dot(NamedTuple):
 
     @property
     def texts(self) -> tuple[str, str]:
-        """Our value with its error, and the other value, as exact as the error makes sense."""
+        """Our value with its error, and the other value, with as many digits as the error justifies."""
         decimals = max(0, 1 - magnitude(self.error / 2) if self.error else 2 - magnitude(self.value))
         numbers = ("" if x is None else number_text(x, decimals) for x in self[1:])
         value, error, other = numbers

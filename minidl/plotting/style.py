@@ -24,14 +24,14 @@ WIDTH = 4.3
 """Of a figure, in inches: on a phone, where it is 343 pixels wide, its texts are 12 pixels high."""
 
 _METADATA = {"png": ["Software"], "svg": ["Date", "Creator"]}
-"""The kinds of file, and what would differ between two files of the same figure."""
+"""The kinds of file, and the entries that would differ between two files of the same figure."""
 
 
 def begin(ax: Axes | None, title: str, lines: int, height: float = 2.4, points: float = 240) -> Axes:
-    """Return `ax`, or the axes of a new figure, under a title wrapped to so many points.
+    """Return `ax`, or the axes of a new figure, under a title wrapped to `points`.
 
-    A new figure has room for so many `lines` of text besides those of the title. The room comes on top of the `height`
-    that the axes have (in inches), so that they never shrink to nothing.
+    A new figure has room for `lines` of text besides those of the title. This room is added to the `height` of the axes
+    (in inches), so that they never shrink to nothing.
     """
     from matplotlib.figure import Figure
 
@@ -45,7 +45,7 @@ def begin(ax: Axes | None, title: str, lines: int, height: float = 2.4, points: 
 
 
 def wrapped_title(title: str, points: float) -> str:
-    """Return a title wrapped to so many points; refuse what no picture can show."""
+    """Return a title wrapped to `points`; refuse one that cannot be shown."""
     check_text("title", title)
     return fold(title, points)
 
@@ -53,10 +53,10 @@ def wrapped_title(title: str, points: float) -> str:
 def finish(ax: Axes, x: str, y: str, *, grid: bool = True, box: bool = False, legend: bool = False) -> Figure:
     """Label the two axes, and return the figure; the axes are open above and at the right unless they are a `box`.
 
-    A legend stands in two columns between axes and title, where it covers no data, whatever the curves do.
+    A legend stands in two columns between axes and title, where it never covers data.
     """
     ax.set_xlabel(legible(x), fontsize=SIZE, parse_math=False)
-    # Upright there is less room; what a number means stands in brackets.
+    # An upright label has less room; it breaks before the explanation in brackets.
     names = [y] if width_of(legible(y), SIZE) <= 150 else y.replace(" (", "\n(").split("\n")
     ax.set_ylabel("\n".join(fold(legible(name), 150) for name in names), fontsize=SIZE, parse_math=False)
     if not box:
@@ -74,13 +74,13 @@ def finish(ax: Axes, x: str, y: str, *, grid: bool = True, box: bool = False, le
     return figure_of(ax)
 
 
-def class_labels(where: str, names: Sequence[str], count: int, *, one_a: str = "class", most: int = 15) -> list[str]:
-    """Return a short label for each of `count` classes: its name, or without names its number."""
+def class_labels(where: str, names: Sequence[str], count: int, *, most: int = 15) -> list[str]:
+    """Return a short label for each of `count` classes: its name, or its number if there are no names."""
     for name in names:
         check_text(f"{where}: class_names", name)
     labels = distinct_labels(names, most) or [str(number) for number in range(count)]
     if len(labels) != count:
-        raise ShapeError(f"{where}: expected {count} class names, one a {one_a}, got {len(labels)}")
+        raise ShapeError(f"{where}: expected {count} class names, got {len(labels)}")
     return labels
 
 
@@ -115,7 +115,7 @@ def save_figure(figure: Figure, path: PathLike) -> list[Path]:
     Warns
     -----
     UserWarning
-        If the font has not all letters, such as Chinese ones: the PNG then shows boxes in their place.
+        If the font lacks some letters, such as Chinese ones: the PNG then shows boxes in their place.
     """
     from matplotlib import rc_context
 
@@ -126,7 +126,7 @@ def save_figure(figure: Figure, path: PathLike) -> list[Path]:
         layout = figure.get_layout_engine()
         try:
             png = content_of(figure)
-            # What the first drawing has laid out holds for the second one.
+            # The second drawing keeps the layout of the first one.
             figure.set_layout_engine("none" if layout else None)
             svg = content_of(figure, "svg")
         finally:
@@ -139,7 +139,7 @@ def content_of(figure: Figure, kind: str = "png", dpi: int = 150) -> bytes:
     content = io.BytesIO()
     with warnings.catch_warnings(record=True) as caught:
         figure.savefig(content, format=kind, dpi=dpi, metadata=dict.fromkeys(_METADATA[kind]))
-    # One for every letter that no font has, and again for every drawing.
+    # There is one for each letter that no font has, and again for each drawing.
     letters = {chr(int(glyph[1])): True for w in caught if (glyph := re.match(r"Glyph (\d+) ", str(w.message)))}
     if letters and kind == "png":
         warnings.warn(

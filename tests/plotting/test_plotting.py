@@ -153,7 +153,7 @@ def test_of_many_templates_the_first_are_drawn_and_the_figure_says_so():
         ((15, 2), {}, "15 features are no square image; pass image_shape"),
         ((16, 2), {"image_shape": (2, 4)}, r"of 16 features in all, got \(2, 4\)"),
         ((16, 2), {"image_shape": (2, 4, 2)}, r"got \(2, 4, 2\)"),
-        ((16, 2), {"class_names": ["a"]}, "expected 2 class names, one a column, got 1"),
+        ((16, 2), {"class_names": ["a"]}, "expected 2 class names, got 1"),
     ],
 )
 def test_what_is_no_picture_is_refused(shape, options, message):
