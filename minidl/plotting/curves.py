@@ -36,9 +36,10 @@ def plot_curves(
 ) -> Figure:
     """Draw a column of the history, and its ``val_`` column where there is one, over the epochs.
 
-    Training is solid, validation dashed. An axis of losses or costs (a name that ends so) is logarithmic if all values
-    are positive and the largest is at least 10 times the smallest. Values that are not finite, or beyond 1e300, leave
-    a gap; a cross marks the last value before it, and the figure says where it is.
+    Training is solid, validation dashed. An axis of losses, costs or errors (a name that ends with "loss", "cost",
+    "error", "mae" or "mse") is logarithmic if all values are positive and the largest is at least 10 times the
+    smallest. Values that are not finite, or beyond 1e300, leave a gap; a cross marks the last value before it, and the
+    figure says where it is.
 
     Parameters
     ----------

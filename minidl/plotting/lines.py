@@ -7,7 +7,7 @@ import numpy as np
 
 from minidl._core.checks import as_count, check_unmasked
 from minidl._core.errors import InputError, ShapeError
-from minidl._core.quality import LARGER_IS_BETTER
+from minidl._core.quality import LARGER_IS_BETTER, SMALLER_IS_BETTER
 from minidl._core.texts import legible
 from minidl._core.types import Array, Axes, Figure
 from minidl.plotting.style import PALETTE, begin, finish, points_of
@@ -133,11 +133,11 @@ def lone_points(values: Array) -> list[int]:
 def is_wide(values: Iterable[float], quantity: str = "loss") -> bool:
     """Return whether an axis is logarithmic: all values are positive, and the largest is 10 times the smallest.
 
-    Only losses and costs have one, by the end of their name.
+    Only losses, costs and errors have one, by the end of their name.
     """
     array = with_gaps([*values])
     low, high = np.fmin.reduce(array, initial=np.inf), np.fmax.reduce(array, initial=-np.inf)
-    return quantity.endswith(("loss", "cost")) and bool(0 < 10 * low <= high)
+    return quantity.endswith(SMALLER_IS_BETTER) and bool(0 < 10 * low <= high)
 
 
 def draw_lines(

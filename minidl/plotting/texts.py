@@ -11,7 +11,8 @@ from minidl._core.tables import cell
 SIZE = 11.0
 
 # Of letters in DejaVu Sans, which is wider than most fonts, in units of the text size.
-_WIDTHS = {0.34: " ijlI.,:;'|/", 0.42: "ftrJ()[]-!", 0.6: "cksvxyz_", 0.85: "+=<>~^#&±\u2212\u00d7w", 1.0: "MWm@%…—"}
+_WIDTHS = {0.28: "ijl'", 0.34: " IJ.,:;|/", 0.42: "ftr()[]-!", 0.53: "sz_", 0.6: "ckvxyFL", 0.62: "aeoPTY"}
+_WIDTHS |= {0.7: "ABCKRVXZ", 0.84: "w+=<>~^#&±\u2212\u00d7", 0.98: "m", 1.0: "MW%@…—"}
 _WIDTH_OF = {letter: width for width, letters in _WIDTHS.items() for letter in letters}
 
 
