@@ -124,7 +124,7 @@ def _table(table: Table) -> str:
 
 def _figures(block: Figures, prefix: str) -> str:
     tag = "figure" if block.caption else "div"
-    head = f'<{tag}{_id(block.name)} class="figures c{block.columns}{" wide" * block.wide}">'
+    head = f'<{tag}{_id(block.name)} class="figures c{block.columns}">'
     drawn = [_figure(figure, f"{prefix}-{place}") for place, figure in enumerate(block.figures)]
     # On paper a browser can keep what stands side by side on one page, and the caption with it, if that is an element.
     pairs = ("\n".join(['<div class="pair">', *drawn[i : i + 2], "</div>"]) for i in range(0, len(drawn), 2))

@@ -82,7 +82,7 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
     if not (math.isfinite(a) and math.isfinite(b)):
         return f"At the end the {'validation' if math.isfinite(a) else 'training'} {quantity} is not finite."
     if quantity == "accuracy":
-        texts, difference = [f"{100 * value:.2f} %" for value in (a, b)], f"{abs(100 * (b - a)):.2f} percentage points"
+        texts, difference = [percent(a), percent(b)], f"{abs(100 * (b - a)):.2f} percentage points"
     else:
         texts, difference = [number(a), number(b)], _with_digits_of(max(a, b, key=abs), abs(b - a))
     compared = "equal in all digits shown" if texts[0] == texts[1] else f"{difference} {'higher' if b > a else 'lower'}"
@@ -118,6 +118,12 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
     return f"The penalty is {share} ({size}) of the final training cost of {number(costs[-1])}."
 
 
+def percent(share: float, error: float | None = None, digits: int = 2) -> str:
+    """Return a share as a text, with its error if there is one, such as "39.10 ± 0.49 %"."""
+    bar = "" if error is None else f" ± {100 * error:.{digits}f}"
+    return f"{100 * share:.{digits}f}{bar} %"
+
+
 def number(value: float) -> str:
     """Return four significant digits, with thousands separators and a real minus sign."""
     return minus(f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:#.4g}".rstrip("."))
@@ -150,4 +156,4 @@ def _rise(before: float, after: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share >= 0.001 else "less than 0.1 %"
+    return percent(share, digits=1) if share >= 0.001 else "less than 0.1 %"

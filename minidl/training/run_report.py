@@ -17,9 +17,9 @@ from minidl.data.dataset import Dataset
 from minidl.plotting.charts import Dot
 from minidl.report import Link, Report
 from minidl.training.compare import compare_runs
-from minidl.training.describe import accuracy_error
+from minidl.training.describe import accuracy_error, percent
 from minidl.training.history import NOT_METRICS, History, Monitor
-from minidl.training.run_sections import RunSections, classes_of, percent, scores
+from minidl.training.run_sections import RunSections, classes_of, scores
 
 __all__ = ["report_runs"]
 
@@ -181,9 +181,12 @@ class _Tested:
                 return [f"On {rows}, {self.best} has a loss of {self.measured[self.best]['loss']:.4g}."]
             r2, mae = np.mean([scores(*pair) for pair in zip(self.targets.T, self.predictions.T, strict=True)], axis=0)
             return [f"On {rows}, {self.best} has R2 {r2:.3f} and a mean absolute error of {mae:.4g}."]
-        share, guess = self.shares[self.best], f" (guessing: {percent(1 / self.classes, 1)})" if self.classes else ""
+        share, guess = (
+            self.shares[self.best],
+            f" (guessing: {percent(1 / self.classes, digits=1)})" if self.classes else "",
+        )
         error = self.errors[self.best]
-        texts = [f"{self.best} classifies {percent(share)} ± {100 * error:.2f} of the {rows} correctly{guess}."]
+        texts = [f"{self.best} classifies {percent(share, error)} of the {rows} correctly{guess}."]
         if others := {name: other for name, other in self.shares.items() if name != self.best}:
             name = max(others, key=lambda name: others[name])
             gap, error = share - others[name], math.hypot(error, self.errors[name])
@@ -197,7 +200,7 @@ class _Tested:
         columns = list(dict.fromkeys(column for row in self.measured.values() for column in row))
         rows = []
         for name, row in self.measured.items():
-            share = f"{percent(self.shares[name])} ± {100 * self.errors[name]:.2f}" if name in self.shares else None
+            share = percent(self.shares[name], self.errors[name]) if name in self.shares else None
             rows.append([name, *(share if column == "accuracy" else row.get(column) for column in columns)])
         caption = f"Test set: {len(self.test):,} rows"
         report = sections.report.heading("Test set").table(["run", *columns], rows, caption)

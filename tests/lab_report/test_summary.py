@@ -1,13 +1,12 @@
 """The summary says what the numbers show: other numbers, other sentences."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 
 import minidl as dl
-from minidl.lab_report.runs import SETTINGS
-from minidl.lab_report.summary import summarize
+from minidl.lab_report.runs import SETTINGS, Outcome
+from minidl.lab_report.summary import results_of, summarize
 
 SMOOTH = [2.0 * 0.98**epoch + 1 for epoch in range(40)]
 FLAT = [2.0] * 40
@@ -16,10 +15,8 @@ PUBLISHED = [setting.published for setting in SETTINGS]
 
 
 def outcome(setting, accuracy, losses=FLAT, gap=0.0, weight=1.0, seed=42):
-    model = dl.Model(dl.Dense(1, 1, rng=0), dl.MeanSquaredError())
-    model.parameters["weight"].value[...] = weight
-    history = dl.History({"loss": loss, "val_loss": loss + gap} for loss in losses)
-    return SimpleNamespace(setting=setting, seed=seed, history=history, test_accuracy=accuracy, model=model)
+    rows = ({"loss": loss, "val_loss": loss + gap, "val_accuracy": accuracy} for loss in losses)
+    return Outcome(setting, seed, dl.History(rows), "", accuracy, weight, 1.0, {})
 
 
 def summary(accuracies, *, losses=FLAT, gaps=(0, 0, 0, 0), published=False, images=10_000, weights=(1, 1, 1, 1)):
@@ -29,7 +26,7 @@ def summary(accuracies, *, losses=FLAT, gaps=(0, 0, 0, 0), published=False, imag
         curve = losses if setting is SETTINGS[0] else FLAT
         for seed, share in enumerate(shares if isinstance(shares, list) else [shares], 42):
             outcomes.append(outcome(setting, share, curve, gap, weight, seed))
-    return summarize(outcomes, images, published)
+    return summarize(results_of(outcomes, images), images, published)
 
 
 @pytest.mark.parametrize(
