@@ -72,8 +72,8 @@ def _answer(sections: RunSections, job: Job, results: list[Result], shown: dict[
     if job.is_cifar10:
         header += ["published", "difference in points", "in standard errors"]
         for row, r in zip(rows, results, strict=True):
-            difference, errors = r.above_published
-            row += [percent(r.setting.published), minus(f"{100 * difference:+.2f}"), minus(f"{errors:+.1f}")]
+            points, errors = 100 * (r.accuracy - r.setting.published), r.above_published[0]
+            row += [percent(r.setting.published), minus(f"{points:+.2f}"), minus(f"{errors:+.1f}")]
     report.table(header, rows, f"Test accuracy ± {bars}")
 
 
@@ -104,7 +104,7 @@ def _method(report: Report, job: Job) -> None:
 
 
 def _gradients(report: Report, job: Job, checks: list[GradientCheck]) -> None:
-    pixels = checks[0].cells[1] // len(job.test.class_names)
+    pixels = checks[0]["entries"] // len(job.test.class_names)
     report.heading("Gradient check").paragraph(
         f"Analytic gradient g of the cost against numerical derivatives n on {CHECKED_IMAGES} training images "
         f"({pixels:,} pixels of each), in float64, for every entry, near the initial W and b. The verdict rests on the "
@@ -113,7 +113,9 @@ def _gradients(report: Report, job: Job, checks: list[GradientCheck]) -> None:
         f"published report found a mean of 1.1e−9 for the weight and 2.25e−9 for the bias."
     )
     header = ["λ", "parameter", "verdict", "entries", "mean relative error", "max relative error"]
-    rows = [[f"{c.lam:g}", c.parameter, c.cells[0], f"{c.cells[1]:,}", *c.cells[2:]] for c in checks]
+    rows = [[f"{c['lambda']:g}", c["parameter"], c["verdict"], c["entries"]] for c in checks]
+    for row, c in zip(rows, checks, strict=True):
+        row += [f"{c[name]:.1e}" for name in ("mean_relative_error", "max_relative_error")]
     report.table(header, rows, "Gradient check")
 
 

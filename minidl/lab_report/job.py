@@ -91,17 +91,19 @@ def standardize(data: Data) -> Data:
 def check_gradients(train: dl.Dataset, options: argparse.Namespace) -> list[GradientCheck]:
     """Compare every entry of the gradient with its numerical derivative, with and without penalty."""
     x, y = train.x[:CHECKED_IMAGES, : 300 if options.quick else None], train.y[:CHECKED_IMAGES]
-    checks = []
+    checks: list[GradientCheck] = []
     for lam in (0.0, 0.1):
         layer = dl.Dense(x.shape[1], 10, weight_init=dl.Normal(0.01), rng=options.seed)
         model = dl.Model(layer, dl.SoftmaxCrossEntropy(), dl.L2(lam) if lam else None)
         entries = sum(parameter.value.size for parameter in model.parameters.values())
         say(f"Checking {entries:,} gradients, λ = {lam:g}: {'about 10' if entries > 10_000 else 'a few'} seconds")
         report = dl.check_model(model, x, y, seed=options.seed, every_entry=True)
-        found = [GradientCheck(lam, name, report.verdict.name, measured) for name, measured in report.tensors.items()]
-        print(*(coloured(f"Gradient check: {check}") for check in found), sep="\n")
+        for name, measured in report.tensors.items():
+            checks.append({"lambda": lam, "parameter": name, **measured, "verdict": report.verdict.name})
+            errors = f"error {measured['mean_relative_error']:.1e}, max {measured['max_relative_error']:.1e}"
+            sizes = f"λ = {lam:g}, {measured['entries']:,} of {name}"
+            print(coloured(f"Gradient check: {report.verdict.name}, {sizes}: {errors}"))
         report.assert_ok()
-        checks += found
     return checks
 
 

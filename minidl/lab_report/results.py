@@ -41,7 +41,7 @@ def write_results(
     made = {name: getattr(job.options, name) for name in ("dataset", "data_dir", "epochs", "seed", "seeds", "quick")}
     results = {"title": job.title, "author": job.options.author, "date": job.date, "command": job.command}
     results |= {"options": made, "environment": job.environment, "dataset": job.data}
-    results |= {"gradient_check": [c.entry for c in checks], "settings": entries}
+    results |= {"gradient_check": checks, "settings": entries}
     results |= {"files": {path.name: hashlib.sha256(read_regular(path)).hexdigest() for path in files}}
     write_whole(job.out / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
     return results

@@ -13,6 +13,10 @@ BATCH_SIZE = 100
 CHECKED_IMAGES = 5
 
 
+# What results.json says of the gradient of one parameter.
+GradientCheck = Mapping[str, Any]
+
+
 class Setting(NamedTuple):
     # Strength of the L2 penalty.
     lam: float
@@ -61,35 +65,6 @@ class Job(NamedTuple):
     @property
     def is_cifar10(self) -> bool:
         return bool(self.data["name"] == "CIFAR-10")
-
-
-class GradientCheck(NamedTuple):
-    lam: float
-    parameter: str
-    verdict: str
-    # The number of entries, the mean and the largest relative error.
-    measured: Mapping[str, float]
-
-    @classmethod
-    def from_entry(cls, entry: Mapping[str, Any]) -> Self:
-        """Return what `entry` was made from."""
-        measured = {name: float(value) for name, value in entry.items() if name.endswith(("entries", "error"))}
-        return cls(entry["lambda"], entry["parameter"], entry["verdict"], measured)
-
-    @property
-    def entry(self) -> dict[str, Any]:
-        """What results.json says."""
-        return {"lambda": self.lam, "parameter": self.parameter, **self.measured, "verdict": self.verdict}
-
-    @property
-    def cells(self) -> tuple[str, int, str, str]:
-        """The verdict, the number of entries, and the mean and the largest relative error."""
-        mean, most = (f"{self.measured[name]:.1e}" for name in ("mean_relative_error", "max_relative_error"))
-        return self.verdict, int(self.measured["entries"]), mean, most
-
-    def __str__(self) -> str:
-        verdict, entries, mean, most = self.cells
-        return f"{verdict}, λ = {self.lam:g}, {entries:,} of {self.parameter}: error {mean}, max {most}"
 
 
 class Outcome(NamedTuple):

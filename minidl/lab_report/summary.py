@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl.lab_report.runs import Outcome, Setting
-from minidl.training.describe import accuracy_error, minus, number, percent
+from minidl.training.describe import accuracy_error, compare_accuracies, minus, number, percent
 from minidl.training.history import History
 
 CLASSES = 10
@@ -39,18 +39,15 @@ class Result(NamedTuple):
         """What to draw as the error of the accuracy: the spread of the seeds, or else the standard error."""
         return self.spread if len(self.runs) > 1 else self.image_error
 
-    @property
-    def above_published(self) -> tuple[float, float]:
-        """How far the accuracy is above the published one, as a share and in standard errors."""
-        theirs = self.setting.published
-        difference = self.accuracy - theirs
-        return difference, difference / math.hypot(self.error, accuracy_error(theirs, PUBLISHED_IMAGES))
-
     def above(self, other: "Result") -> tuple[float, str]:
-        """Return how far the accuracy is above another one in standard errors, and its size as a text."""
-        difference = self.accuracy - other.accuracy
-        errors = difference / math.hypot(self.error, other.error)
-        return errors, _size(difference, errors)
+        """Compare the accuracy with that of another setting, see `compare_accuracies`."""
+        return compare_accuracies(self.accuracy, self.error, other.accuracy, other.error)
+
+    @property
+    def above_published(self) -> tuple[float, str]:
+        """The same for the published accuracy."""
+        theirs = self.setting.published
+        return compare_accuracies(self.accuracy, self.error, theirs, accuracy_error(theirs, PUBLISHED_IMAGES))
 
 
 def results_of(outcomes: Iterable[Outcome], test_images: int) -> list[Result]:
@@ -99,10 +96,6 @@ def summarize(results: Sequence[Result], test_images: int, published: bool) -> l
     return [*texts, *([_published(results)] if published else []), _uncertainty(results, test_images)]
 
 
-def _size(difference: float, errors: float) -> str:
-    return f"{100 * abs(difference):.2f} points ({abs(errors):.1f} standard errors)"
-
-
 def _best(results: Sequence[Result]) -> str:
     """Say which setting is best, or that the run does not decide."""
     best, second, *_ = sorted(results, key=lambda r: -r.accuracy)
@@ -113,7 +106,7 @@ def _best(results: Sequence[Result]) -> str:
         return f"{text} No setting is measurably better than guessing."
     text += f" {second.setting.title} is second, {best.above(second)[1]} lower."
     if (close := sum(best.above(r)[0] < 2 for r in results)) > 1:
-        text += f" This run cannot tell the best {close} apart: they are within 2 standard errors."
+        text += f" This run cannot tell the best {close} apart: they lie within 2 standard errors."
     if (choice := chosen(results)) != best:
         text += f" Validation accuracy would choose {choice.setting.title}."
     return text
@@ -157,9 +150,9 @@ def _course(history: History) -> str:
     course = "is still falling at the end" if late[-1] < 0.98 * late[0] else "settles"
     if rises >= (len(late) - 1) / 4 and max(last) >= 1.1 * min(last):
         course = "never settles"
-    jumps = f"the training loss rises by 1 % or more {rises} times" if rises else "the training loss never rises by 1 %"
-    span = f"the validation loss is {number(min(last))} to {number(max(last))}"
-    return f"{course}: in the last {len(late)} epochs {jumps}, and {span}"
+    jumps = f"rises by 1 % or more {rises} times" if rises else "never rises by 1 % or more"
+    span = f"the validation loss is between {number(min(last))} and {number(max(last))}"
+    return f"{course}: in the last {len(late)} epochs the training loss {jumps}, and {span}"
 
 
 def _penalty(results: Sequence[Result]) -> str:
@@ -192,7 +185,7 @@ def _published(results: Sequence[Result]) -> str:
     if off:
         text = f"More than 3 standard errors from the published test accuracy: {'; '.join(off)}."
     largest = max(results, key=lambda r: abs(r.above_published[1]))
-    return f"{text} The largest difference is {_size(*largest.above_published)}, for {largest.setting.title}."
+    return f"{text} The largest difference is {largest.above_published[1]}, for {largest.setting.title}."
 
 
 def _uncertainty(results: Sequence[Result], images: int) -> str:

@@ -65,7 +65,7 @@ class Verification:
         with _refused(folder):
             self.results: dict[str, Any] = json.loads(text)
             self.runs = {_title(entry): entry for entry in self.results["settings"]}
-            self.checks = [GradientCheck.from_entry(entry) for entry in self.results["gradient_check"]]
+            self.checks: list[GradientCheck] = self.results["gradient_check"]
             self.options = argparse.Namespace(**self.results["options"], author=self.results["author"])
             # Data are known by their digest, wherever they are now; "auto" might take others.
             self.options.dataset = "cifar10" if self.results["dataset"]["name"] == "CIFAR-10" else "synthetic"
@@ -134,15 +134,15 @@ class Verification:
         """Compare what came out again with the report; the page is made again, into ``options.out``."""
         for outcome in outcomes:
             title, near = outcome.title, self._near(outcome) if self.other_machine else None
-            entry, stated = self.runs.get(title, {}), self.outcomes.get(title)
+            entry, file = self.runs.get(title, {}), outcome.history_file
             again = outcome.entry | {"seconds": entry.get("seconds")}
             self.compare("results.json", title, entry, again, "re-run", near)
-            epochs = _epochs(stated.history if stated else History())
-            self.compare(outcome.history_file, title, epochs, _epochs(outcome.history), "re-run", near)
+            stated, found = map(_epochs, (_history(self.folder / file), outcome.history))
+            self.compare(file, title, stated, found, "re-run", near)
         near = dict.fromkeys(("mean_relative_error", "max_relative_error"), 1e-6) if self.other_machine else None
         for check, other in zip(self.checks, checks, strict=False):
-            of = f"gradient check of {check.parameter}, λ = {check.lam:g}"
-            self.compare("results.json", of, check.entry, other.entry, "re-run", near)
+            of = f"gradient check of {check['parameter']}, λ = {check['lambda']:g}"
+            self.compare("results.json", of, check, other, "re-run", near)
         # What was not trained again is taken from the files, if they are those of the page.
         as_written = {*self.results["files"]} <= self.intact | {"report.html"} and {*self.outcomes} == {*self.asked}
         if checks and not self.other_machine:
@@ -203,10 +203,11 @@ def _title(entry: Values) -> str:
     return f"λ = {entry['lambda']:g}, η = {entry['eta']:g}, seed {entry['seed']}"
 
 
-def _history(path: Path) -> History | None:
+def _history(path: Path) -> History:
+    """Return the history in a file, an empty one if it is missing or damaged."""
     with suppress(DataError):
         return History.from_csv(path)
-    return None
+    return History()
 
 
 def _epochs(history: History) -> dict[str, float]:

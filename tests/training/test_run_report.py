@@ -50,7 +50,7 @@ def test_a_classifier_of_images(tmp_path):
     _, (best, other) = rank_runs(runs)
     shares = {name: 100 * model.evaluate(data)["accuracy"] for name, model in models.items()}
     error = math.sqrt(shares[best] * (100 - shares[best]) / 200)
-    assert f"{best} classifies {shares[best]:.2f} % ± {error:.2f} of the 200 test rows" in text
+    assert f"{best} classifies {shares[best]:.2f} ± {error:.2f} % of the 200 test rows" in text
     for words in (
         "Ada · 2026-01-02",
         "My own words.",
