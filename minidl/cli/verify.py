@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> Answer:
     differences = check.differences
     left_out = ["pictures, but for the digest of report.html"]
     if options.quick or check.other_machine:
-        left_out.append("templates and mistakes in report.html, but for its digest")
+        texts = "all texts" if "minidl" in check.other_machine else "templates and mistakes"
+        left_out.append(f"{texts} of report.html, but for its digest")
     if options.quick:
         left_out += ["the training of other runs", "the gradient check"]
     kind = "the same kind of machine: to the bit"

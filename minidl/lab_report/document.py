@@ -56,15 +56,11 @@ def _answer(sections: RunSections, job: Job, results: list[Result], shown: dict[
     seed = f". Curves, templates and mistakes are those of seed {job.options.seed}" if seeds > 1 else ""
     figure, table = report.figure_number, f"Table {report.table_number}"
     report.paragraph(f"Figure {figure} shows the loss, Figure {figure + 1} and {table} the test accuracies{seed}.")
-    histories = {name: o.history for name, o in shown.items()}
-    report.paragraph(
-        _loss_ranges(shown, f"Figure {figure}", f"Figure {figure + 2} to Figure {figure + 1 + len(shown)}")
-    )
-    sections.panels(histories, "loss")
-    dots = [
-        Dot(r.setting.title, r.accuracy, r.accuracy_bar, r.setting.published if job.is_cifar10 else None)
-        for r in results
-    ]
+    own = f"Figure {figure + 2} to Figure {figure + 1 + len(shown)}"
+    report.paragraph(_loss_ranges(shown, f"Figure {figure}", own))
+    sections.panels({name: o.history for name, o in shown.items()}, "loss")
+    theirs = [r.setting.published if job.is_cifar10 else None for r in results]
+    dots = [Dot(r.setting.title, r.accuracy, r.accuracy_bar, x) for r, x in zip(results, theirs, strict=True)]
     bars = f"standard deviation over {seeds} seeds" if seeds > 1 else f"standard error over {images:,} test images"
     published = "; diamonds: the published report" if job.is_cifar10 else ""
     sections.accuracies(dots, f"Test accuracy; bars: {bars}{published}")

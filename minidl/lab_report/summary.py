@@ -180,11 +180,11 @@ def _penalty(results: Sequence[Result]) -> str:
 
 def _published(results: Sequence[Result]) -> str:
     """Say how far the test accuracies are from the published ones."""
-    off = [r.setting.title for r in results if abs(r.above_published[1]) > 3]
+    off = [r.setting.title for r in results if abs(r.above_published[0]) > 3]
     text = f"All {len(results)} test accuracies are within 3 standard errors of the published ones."
     if off:
         text = f"More than 3 standard errors from the published test accuracy: {'; '.join(off)}."
-    largest = max(results, key=lambda r: abs(r.above_published[1]))
+    largest = max(results, key=lambda r: abs(r.above_published[0]))
     return f"{text} The largest difference is {largest.above_published[1]}, for {largest.setting.title}."
 
 

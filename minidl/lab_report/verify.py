@@ -107,7 +107,7 @@ class Verification:
             self.intact |= {name} if now == digest else set()
         stated, found = ({f"run {n}": title for n, title in enumerate(titles, 1)} for titles in (self.runs, self.asked))
         self.compare("results.json", "settings", stated, found, "its options")
-        rows = csv.DictReader(_content(self.folder / "results.csv").decode(errors="replace").splitlines())
+        rows = csv.DictReader(_text(self.folder / "results.csv").splitlines())
         for (title, entry), row in zip(self.runs.items(), rows, strict=False):
             texts = {name: str(value) for name, value in entry.items() if name != "figures"}
             self.compare("results.csv", title, row, texts, "results.json")
@@ -155,7 +155,7 @@ class Verification:
         with _refused(self.folder):
             command, date, machine, data = (self.results[x] for x in ("command", "date", "environment", "dataset"))
             page, _ = write_report(Job(self.options, command, date, machine, data, test), checks, outcomes)
-            stated, found = (_words(path.read_text(errors="replace")) for path in (self.folder / page.name, page))
+            stated, found = (_words(_text(path)) for path in (self.folder / page.name, page))
         for section, words in found.items():
             others = stated.get(section, [])
             self.compared[page.name] += sum(any(map(str.isdigit, word)) for word in words)
@@ -220,3 +220,7 @@ def _content(path: Path) -> bytes:
     with suppress(DataError):
         return read_regular(path)
     return b""
+
+
+def _text(path: Path) -> str:
+    return _content(path).decode(errors="replace")

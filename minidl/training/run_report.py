@@ -139,12 +139,11 @@ def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
 def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> str:
     """Return which run is best, as a sentence."""
     what = column.replace("val_", "validation ").replace("_", " ")
-    first, *others = [_value(runs[name], column) for name in ranked]
-    if not others:
-        return f"{ranked[0]} ends with a {what} of {first}."
-    return (
-        f"{ranked[0]} ends with the best {what} of {len(runs):,} runs, {first}; next is {ranked[1]} with {others[0]}."
-    )
+    values = [_value(runs[name], column) for name in ranked[:2]]
+    if len(runs) == 1:
+        return f"{ranked[0]} ends with a {what} of {values[0]}."
+    best = f"{ranked[0]} ends with the best {what} of {len(runs):,} runs: {values[0]}."
+    return f"{best} {ranked[1]} is second with {values[1]}."
 
 
 def _value(run: History, column: str) -> str:

@@ -107,8 +107,8 @@ def test_other_classifiers_have_their_classes(tmp_path, loss, outputs, labels):
     ("runs", "words"),
     [
         ({"a": History()}, "No epoch was finished."),
-        ({"a": History([{"mae": 2.0}]), "b/c?": History([{"mae": 1.0}])}, "b/c? ends with the best mae of 2 runs, 1"),
-        ({"a": History([{"loss": math.nan}]), "b": History([{"loss": 9.0}])}, "b ends with the best loss of 2 runs, 9"),
+        ({"a": History([{"mae": 2.0}]), "b/c?": History([{"mae": 1.0}])}, "b/c? ends with the best mae of 2 runs: 1"),
+        ({"a": History([{"loss": math.nan}]), "b": History([{"loss": 9.0}])}, "b ends with the best loss of 2 runs: 9"),
         (
             {f"run {k}": History([{"val_accuracy": k / 40, "loss": 1.0}]) for k in range(40)},
             "Of 40 runs, the 8 best are shown.",
