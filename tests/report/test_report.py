@@ -107,7 +107,7 @@ def test_figures_and_tables_have_numbers_that_texts_refer_to(figures):
     report = Report("t").paragraph("See Figure 2, Table 1 and Figure 9.").table(["a"], [[1]], caption="one")
     report.table(["a"], [[1]]).figures(figures)
     assert (report.figure_number, report.table_number) == (2, 2)
-    report.figures(figures * 2, "All of them", columns=4).pictures([("", [])], "None")
+    report.figures(figures * 2, "All of them", columns=3).pictures([("", [])], "None")
     page = Page(report.to_html())
     assert [link["href"] for link in page.all("a")] == ["#Figure-2", "#Table-1"]
     assert [figure["id"] for figure in page.all("figure") if "id" in figure] == ["Figure-1", "Figure-2", "Figure-3"]
