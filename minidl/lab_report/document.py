@@ -82,7 +82,7 @@ def _loss_ranges(shown: dict[str, Outcome], figure: str, own: str) -> str:
         ranges.append(f"from {low} to {high} with η = {eta:g}")
     return (
         f"All panels of {figure} have the same axes, so a small range looks flat: the loss is {' and '.join(ranges)}. "
-        f"{own} have axes for each η."
+        f"In {own} each η has its own axes."
     )
 
 

@@ -92,27 +92,27 @@ def summarize(results: Sequence[Result], test_images: int, published: bool) -> l
     published : bool
         Whether the images are those of the published report.
     """
-    texts = [_best(results), _learning_rate(results), _penalty(results)]
+    texts = [*_best(results), *_learning_rate(results), _penalty(results)]
     return [*texts, *([_published(results)] if published else []), _uncertainty(results, test_images)]
 
 
-def _best(results: Sequence[Result]) -> str:
+def _best(results: Sequence[Result]) -> list[str]:
     """Say which setting is best, or that the run does not decide."""
     best, second, *_ = sorted(results, key=lambda r: -r.accuracy)
     text = (
         f"{best.setting.title} has the highest test accuracy: {percent(best.accuracy)} (guessing: {100 / CLASSES:g} %)."
     )
     if best.accuracy - 1 / CLASSES < 2 * best.error:
-        return f"{text} No setting is measurably better than guessing."
-    text += f" {second.setting.title} is second, {best.above(second)[1]} lower."
+        return [f"{text} No setting is measurably better than guessing."]
+    texts = [f"{text} {second.setting.title} is second, {best.above(second)[1]} lower."]
     if (close := sum(best.above(r)[0] < 2 for r in results)) > 1:
-        text += f" This run cannot tell the best {close} apart: they lie within 2 standard errors."
+        texts.append(f"This run cannot tell the best {close} apart: they lie within 2 standard errors.")
     if (choice := chosen(results)) != best:
-        text += f" Validation accuracy would choose {choice.setting.title}."
-    return text
+        texts.append(f"Validation accuracy would choose {choice.setting.title}.")
+    return texts
 
 
-def _learning_rate(results: Sequence[Result]) -> str:
+def _learning_rate(results: Sequence[Result]) -> list[str]:
     """Say what the largest learning rate does, next to a smaller one with the same λ."""
     lam = max(results, key=lambda r: r.setting.eta).setting.lam
     large, small, *_ = sorted((r for r in results if r.setting.lam == lam), key=lambda r: -r.setting.eta)
@@ -120,10 +120,10 @@ def _learning_rate(results: Sequence[Result]) -> str:
     courses = [_course(r.runs[0].history) for r in (large, small)]
     names = [f"η = {r.setting.eta:g}" for r in (large, small)]
     texts = [f"{name} (λ = {lam:g}{seed}) {course}." for name, course in zip(names, courses, strict=True)]
-    texts.append(_effect(large, small, *names))
+    effect = _effect(large, small, *names)
     if large.above(small)[0] <= -2 and courses[0].startswith(("never", "diverges")):
-        texts.append("This learning rate is too large.")
-    return " ".join(texts)
+        effect += " This learning rate is too large."
+    return [*texts, effect]
 
 
 def _effect(a: Result, b: Result, a_name: str, b_name: str) -> str:

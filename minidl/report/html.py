@@ -82,7 +82,8 @@ def _text(parts: Iterable[str], names: Container[str] = ()) -> str:
         else re.sub(r"\b(Figure|Table) (\d+)\b", reference, escape(part))
         for part in parts
     )
-    return "".join(texts).replace(" %", "&nbsp;%")  # a line should not begin with a unit
+    # A line should not begin with a unit, or end within an equation such as λ = 0.1.
+    return re.sub(r"\b(\w) = (?=\d)", r"\1&nbsp;=&nbsp;", "".join(texts).replace(" %", "&nbsp;%"))
 
 
 def _class(kind: str) -> str:
