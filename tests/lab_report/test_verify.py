@@ -104,6 +104,17 @@ def test_quick_trains_one_run_and_says_what_it_did_not_compare(report, capsys):
     assert sorted(found["compared"][name] for name in found["compared"] if name.startswith("history")) == [1, 1, 1, 25]
 
 
+def test_what_is_not_trained_again_is_compared_with_the_other_files(report, tmp_path):
+    change_a_digit(report / "report.html", r'data-label="validation loss">([\d.]+)')
+    check = Verification(report)
+    check.options.out = tmp_path / "page"
+    check.compare_files()
+    check.compare_runs([], [], dl.datasets.synthetic_images(2000, rng=3))
+    digest, difference = check.differences
+    assert (digest.file, digest.number) == ("report.html", "whole file: SHA-256")
+    assert (difference.file, difference.number[-17:]) == ("report.html", ' validation loss"')
+
+
 def test_on_another_kind_of_machine_numbers_may_differ_a_little(report, original, tmp_path):
     check, again = Verification(report), Verification(original)
     check.other_machine = {"processor": "another"}
