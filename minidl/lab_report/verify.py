@@ -25,7 +25,7 @@ from minidl.lab_report.job import check_gradients, fit, load_data, standardize
 from minidl.lab_report.results import describe_data
 from minidl.lab_report.runs import SETTINGS, GradientCheck, Job, Outcome, history_file
 from minidl.training.describe import accuracy_error
-from minidl.training.history import BESIDES, History
+from minidl.training.history import NOT_METRICS, History
 
 Values = Mapping[str, Any]
 
@@ -170,7 +170,7 @@ class Verification:
         where it never settles, the last bits decide where it ends.
         """
         near, history = {"weight_norm": 0.01 * outcome.weight_norm}, outcome.history
-        for column in (column for column in history.columns if column not in BESIDES):
+        for column in (column for column in history.columns if column not in NOT_METRICS):
             late = history[column][len(history) // 2 :]
             error = 0.01 * abs(late[-1])
             if column.endswith("accuracy"):

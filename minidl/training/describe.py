@@ -7,14 +7,14 @@ from minidl.training.history import History
 
 
 def describe_run(history: History) -> str:
-    """Return a short paragraph on one run; each statement is made only where the history has its numbers.
+    """Return a short paragraph on one run; it leaves out each statement whose numbers the history lacks.
 
-    - From where to where the training cost went, and how smoothly. A step is a pair of successive epochs with finite
-      costs. Of steps that raised the cost by 1 % or more, the paragraph says how many there were, and the largest one.
-      The cost is called spiky if they are at least a quarter of all steps, and the largest is a rise by 10 % or more.
+    - The first and the last training cost, and how smoothly it changed. A step is a pair of successive epochs with
+      finite costs. The paragraph counts the steps that raised the cost by 1 % or more, and names the largest. The cost
+      is called spiky if they are at least a quarter of all steps, and the largest raised it by 10 % or more.
     - Loss and accuracy after the last epoch, in training and in validation.
-    - After which epoch the validation loss was lowest, and where it ended.
-    - Which share of the final training cost the penalty (cost - loss) has.
+    - The epoch with the lowest validation loss, and the last validation loss.
+    - The share of the penalty (cost - loss) in the final training cost.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def describe_run(history: History) -> str:
     Returns
     -------
     str
-        One paragraph; of a history without epochs it says just that.
+        One paragraph; if the history has no epochs, it says only that.
     """
     if len(history) == 0:
         return "No epoch was finished."
@@ -39,7 +39,8 @@ def describe_run(history: History) -> str:
 def accuracy_error(share: float, rows: int) -> float:
     """Return the standard error of an accuracy measured on `rows` rows, sqrt(share (1 - share) / rows).
 
-    Two accuracies of other rows differ by chance with an error of ``hypot`` of both; on the same rows it is smaller.
+    The difference of two accuracies on different rows has the standard error ``hypot(a, b)`` of their standard errors a
+    and b; on the same rows it is smaller.
     """
     return math.sqrt(share * (1 - share) / rows)
 
@@ -51,27 +52,27 @@ def compare_accuracies(a: float, a_error: float, b: float, b_error: float) -> tu
 
 
 def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
-    """Describe the way of the training cost from the first epoch to the last."""
-    # A cost may be NaN or infinite, or not have been measured.
+    """Describe how the training cost changed from the first epoch to the last."""
+    # A cost may be NaN or infinite, or missing.
     bad = [epoch for epoch, cost in zip(epochs, costs, strict=False) if not math.isfinite(cost)]
     if len(bad) == len(costs):
-        return ["There is no finite training cost for any epoch."] if bad else []
+        return ["The training cost is not finite in any epoch."] if bad else []
     if len(costs) == 1:
         return [f"The training cost after the only epoch was {number(costs[0])}."]
-    way = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went from {_from_to(costs[0], costs[-1])}."
+    change = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went from {_from_to(costs[0], costs[-1])}."
     if bad:
-        way = f"There is no finite training cost for {len(bad)} of {len(costs)} epochs, the first being epoch {bad[0]}."
+        change = f"The training cost is not finite in {len(bad)} of {len(costs)} epochs, first in epoch {bad[0]}."
     steps = [step for step in zip(costs[:-1], costs[1:], epochs[1:], strict=True) if all(map(math.isfinite, step))]
     rises = [
         (after - before, before, after, epoch) for before, after, epoch in steps if after > before + 0.01 * abs(before)
     ]
     if not steps or not rises:
-        return [way, "No step from one epoch to the next raised it by 1 % or more."][: 1 + bool(steps)]
+        return [change, "No step from one epoch to the next raised it by 1 % or more."][: 1 + bool(steps)]
     rise, before, after, epoch = max(rises)
     spiky = len(rises) >= len(steps) / 4 and rise >= 0.1 * abs(before)
     rose = f"rose by 1 % or more in {len(rises)} of {len(steps)} steps from one epoch to the next"
     return [
-        way,
+        change,
         f"It {'was spiky: it ' if spiky else ''}{rose}, most in epoch {epoch} (from {_from_to(before, after)}).",
     ]
 
@@ -82,7 +83,7 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
         return ""
     a, b = training[-1], validation[-1]
     if not (math.isfinite(a) and math.isfinite(b)):
-        return f"At the end there is no finite {'validation' if math.isfinite(a) else 'training'} {quantity}."
+        return f"At the end the {'validation' if math.isfinite(a) else 'training'} {quantity} is not finite."
     texts = map(percent if quantity == "accuracy" else number, (a, b))
     return f"At the end the {quantity} was {' in training and '.join(texts)} in validation."
 
@@ -92,7 +93,8 @@ def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:
     finite = [(loss, -position) for position, loss in enumerate(losses) if math.isfinite(loss)]
     if len(finite) < 2:
         return ""
-    best, position = min(finite)  # of equals the latest
+    # Of equal losses, the latest counts.
+    best, position = min(finite)
     sentence = f"The validation loss was lowest after epoch {epochs[-position]} ({number(best)})"
     if -position == len(losses) - 1:
         return f"{sentence}, the last one."
@@ -109,7 +111,7 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
     if not 0 < penalty < costs[-1]:
         return ""
     share = percent(penalty / costs[-1], digits=1)
-    return f"Of the final training cost of {number(costs[-1])}, {share} is the penalty."
+    return f"The penalty is {share} of the final training cost of {number(costs[-1])}."
 
 
 def percent(share: float, error: float | None = None, digits: int = 2) -> str:

@@ -18,7 +18,7 @@ from minidl.plotting.charts import Dot
 from minidl.report import Link, Report
 from minidl.training.compare import compare_runs
 from minidl.training.describe import accuracy_error, compare_accuracies, percent
-from minidl.training.history import BESIDES, History, Monitor
+from minidl.training.history import NOT_METRICS, History, Monitor
 from minidl.training.run_sections import RunSections, classes_of, scores
 
 __all__ = ["report_runs"]
@@ -130,7 +130,7 @@ def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
 
     It is the first of validation accuracy, validation loss, accuracy and loss that a run has; its last value counts.
     """
-    columns = [column for run in runs.values() for column in run.columns if column not in BESIDES]
+    columns = [column for run in runs.values() for column in run.columns if column not in NOT_METRICS]
     monitor = Monitor(next((name for name in [*_RANKED_BY, *columns] if name in columns), "loss"))
     last = {name: run[monitor.name][-1] if monitor.name in run else math.nan for name, run in runs.items()}
     return monitor.name, sorted(runs, key=lambda name: monitor.minimised(last[name]))

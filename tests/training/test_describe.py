@@ -1,4 +1,4 @@
-"""describe_run says what the numbers show, and nothing else."""
+"""describe_run reports what the numbers show, and nothing else."""
 
 import math
 
@@ -33,7 +33,7 @@ def test_a_spiky_run_with_penalty() -> None:
         "(from 4.000 to 8.000). "
         "At the end the loss was 2.000 in training and 3.000 in validation. "
         "The validation loss was lowest after epoch 1 (2.000) and ended at 3.000. "
-        "Of the final training cost of 2.500, 20.0 % is the penalty."
+        "The penalty is 20.0 % of the final training cost of 2.500."
     )
 
 
@@ -46,7 +46,7 @@ def test_a_spiky_run_with_penalty() -> None:
         ([-2.0, -1.9, -2.0, -2.0, -2.0, -2.0], False),  # by 5 % of its size
     ],
 )
-def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
+def test_definition_of_spiky(costs: list[float], spiky: bool) -> None:
     assert ("spiky" in run(cost=costs)) is spiky
     assert f"in 1 of {len(costs) - 1} steps" in run(cost=costs)
 
@@ -59,14 +59,14 @@ def test_what_is_called_spiky(costs: list[float], spiky: bool) -> None:
         ({"cost": [2.0, 2.019, 2.03, 1.0]}, "No step from one epoch to the next raised it by 1 % or more."),
         ({"cost": [2.0, math.nan, 2.0, 2.01]}, "No step from one epoch to the next raised it by 1 % or more."),
         ({"loss": [2.4799], "val_loss": [2.5394]}, "2.480 in training and 2.539 in validation."),
-        ({"cost": [2.0, 0.5], "loss": [2.0, 0.4]}, "20.0 % is the penalty"),
+        ({"cost": [2.0, 0.5], "loss": [2.0, 0.4]}, "The penalty is 20.0 %"),
         ({"cost": [-1.0, 2.0]}, "(from \N{MINUS SIGN}1.000 to 2.000)"),
         ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "most in epoch 42"),
         ({"val_loss": [1.0, 1.0]}, "after epoch 2 (1.000), the last one"),
         ({"accuracy": [0.5], "val_accuracy": [0.5]}, "50.00 % in training and 50.00 % in validation."),
     ],
 )
-def test_what_is_said_of_corners(columns: dict[str, list[float]], words: str) -> None:
+def test_descriptions_of_edge_cases(columns: dict[str, list[float]], words: str) -> None:
     assert words in run(**columns)
 
 
@@ -77,27 +77,27 @@ def test_what_is_said_of_corners(columns: dict[str, list[float]], words: str) ->
         ({"cost": [2.5]}, "The training cost after the only epoch was 2.500."),
         ({"seconds": [1.0, 2.0]}, ""),
         ({"val_loss": [2.0]}, ""),
-        ({"cost": [math.nan, math.inf]}, "There is no finite training cost for any epoch."),
-        ({"cost": [1.0, math.nan]}, "There is no finite training cost for 1 of 2 epochs, the first being epoch 2."),
+        ({"cost": [math.nan, math.inf]}, "The training cost is not finite in any epoch."),
+        ({"cost": [1.0, math.nan]}, "The training cost is not finite in 1 of 2 epochs, first in epoch 2."),
     ],
 )
-def test_what_is_said_of_little(columns: dict[str, list[float]], text: str) -> None:
+def test_descriptions_of_short_histories(columns: dict[str, list[float]], text: str) -> None:
     assert run(**columns) == text
 
 
-def test_what_is_not_finite_is_told_and_not_compared() -> None:
+def test_non_finite_values_are_reported_and_not_compared() -> None:
     nan, inf = math.nan, math.inf
     text = run(cost=[2.0, nan, 3.0, 4.0, inf], loss=[2.0, nan, 3.0, 4.0, inf], val_loss=[1.0, 2.0, nan, 3.0, nan])
     assert text == (
-        "There is no finite training cost for 2 of 5 epochs, the first being epoch 2. "
+        "The training cost is not finite in 2 of 5 epochs, first in epoch 2. "
         "It was spiky: it rose by 1 % or more in 1 of 1 steps from one epoch to the next, most in epoch 4 "
         "(from 3.000 to 4.000). "
-        "At the end there is no finite training loss. "
+        "At the end the training loss is not finite. "
         "The validation loss was lowest after epoch 1 (1.000)."
     )
 
 
-def test_nothing_is_said_of_what_was_not_measured() -> None:
+def test_missing_measurements_are_not_described() -> None:
     assert "validation" not in run(cost=[2.0, 1.0], loss=[2.0, 1.0], accuracy=[0.1, 0.2])
     assert "training" not in run(val_loss=[2.0, 1.0])
     assert "penalty" not in run(cost=[2.0, 1.0])
