@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> Answer:
     differences = check.differences
     left_out = ["pictures, but for the digest of report.html"]
     if options.quick or check.other_machine:
-        left_out.append("texts of report.html outside of tables, but for its digest")
+        texts = "all texts" if "minidl" in check.other_machine else "templates and mistakes"
+        left_out.append(f"{texts} of report.html, but for its digest")
     if options.quick:
         left_out += ["the training of other runs", "the gradient check"]
     kind = "the same kind of machine: to the bit"
@@ -45,14 +46,14 @@ def run(options: argparse.Namespace) -> Answer:
         kind = f"another kind of machine ({changed}): within a spread"
     files = sorted(check.compared, key=lambda name: not name.startswith("re"))
     counts = [[name, check.compared[name], sum(d.file == name for d in differences)] for name in files]
-    lines = [f"{check.made['title']}, {check.made['date']}. Compared on {kind}."]
+    lines = [f"{check.results['title']}, {check.results['date']}. Compared on {kind}."]
     lines += text_table(["file", "numbers", "different"], counts).splitlines()
     lines += [f"{d.file}: {d.number}: stated {d.stated}, found {d.found}" for d in differences[:_SHOWN]]
     if len(differences) > _SHOWN:
         lines.append(f"{len(differences) - _SHOWN} more differences; --json lists all")
     lines.append(f"Not compared: {'; '.join(left_out)}.")
     lines.append("Not every number comes out." if differences else "Every number that was compared comes out.")
-    found = [difference._asdict() for difference in differences]
-    document = {"folder": str(options.folder), "ok": not found, "other_machine": check.other_machine}
-    document |= {"compared": check.compared, "not_compared": left_out, "differences": found}
+    document = {"folder": str(options.folder), "ok": not differences, "other_machine": check.other_machine}
+    document |= {"compared": check.compared, "not_compared": left_out}
+    document |= {"differences": [difference._asdict() for difference in differences]}
     return Answer(document, "\n".join(map(legible, lines)), not differences)

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minidl._core.environment import environment
 from minidl._storage.files import write_whole
 from minidl._storage.kinds import read_regular
 from minidl.data.dataset import Dataset
-from minidl.lab_report.runs import BATCH_SIZE, GradientCheck, Job, Outcome
+from minidl.lab_report.runs import GradientCheck, Job, Outcome
 
 
 def describe_data(train: Dataset, validation: Dataset, test: Dataset) -> dict[str, Any]:
@@ -34,28 +33,15 @@ def write_results(
 
     `reports` are other files that this job has written; their digests are noted, with those of the histories.
     """
-    checked = [
-        {"lambda": c.lam, "parameter": c.parameter, **c.report.tensors[c.parameter], "verdict": c.report.verdict.name}
-        for c in checks
-    ]
-    entries = [_entry(o) for o in outcomes]
+    entries = [o.entry for o in outcomes]
     names = [name for name in entries[0] if name != "figures"]
     rows = [names, *([entry[name] for name in names] for entry in entries)]
     table = write_whole(job.out / "results.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows))
     files = [*reports, table, *(job.out / o.history_file for o in outcomes)]
     made = {name: getattr(job.options, name) for name in ("dataset", "data_dir", "epochs", "seed", "seeds", "quick")}
     results = {"title": job.title, "author": job.options.author, "date": job.date, "command": job.command}
-    results |= {"options": made, "environment": environment(), "dataset": job.data}
-    results |= {"gradient_check": checked, "settings": entries}
+    results |= {"options": made, "environment": job.environment, "dataset": job.data}
+    results |= {"gradient_check": checks, "settings": entries}
     results |= {"files": {path.name: hashlib.sha256(read_regular(path)).hexdigest() for path in files}}
     write_whole(job.out / "results.json", json.dumps(results, indent=2, allow_nan=False) + "\n")
     return results
-
-
-def _entry(o: Outcome) -> dict[str, Any]:
-    last = o.history.rows[-1]
-    entry = {"lambda": o.setting.lam, "eta": o.setting.eta, "batch_size": BATCH_SIZE, "epochs": len(o.history)}
-    entry |= {"seed": o.seed, "test_accuracy": o.test_accuracy}
-    entry |= {f"train_{name}": last[name] for name in ("cost", "loss", "accuracy")}
-    entry |= {name: last[name] for name in ("val_cost", "val_loss", "val_accuracy")}
-    return entry | {"seconds": o.seconds, "figures": {name: png.name for name, (png, _) in o.figures.items()}}

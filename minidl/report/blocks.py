@@ -92,7 +92,6 @@ class Figures(NamedTuple):
     caption: str = ""
     name: str = ""
     columns: int = 2
-    wide: bool = False
 
 
 class Pictures(NamedTuple):

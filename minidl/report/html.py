@@ -82,7 +82,8 @@ def _text(parts: Iterable[str], names: Container[str] = ()) -> str:
         else re.sub(r"\b(Figure|Table) (\d+)\b", reference, escape(part))
         for part in parts
     )
-    return "".join(texts).replace(" %", "&nbsp;%")  # a line should not begin with a unit
+    # A line should not begin with a unit, or end within an equation such as λ = 0.1.
+    return re.sub(r"\b(\w) = (?=\d)", r"\1&nbsp;=&nbsp;", "".join(texts).replace(" %", "&nbsp;%"))
 
 
 def _class(kind: str) -> str:
@@ -124,7 +125,7 @@ def _table(table: Table) -> str:
 
 def _figures(block: Figures, prefix: str) -> str:
     tag = "figure" if block.caption else "div"
-    head = f'<{tag}{_id(block.name)} class="figures c{block.columns}{" wide" * block.wide}">'
+    head = f'<{tag}{_id(block.name)} class="figures c{block.columns}">'
     drawn = [_figure(figure, f"{prefix}-{place}") for place, figure in enumerate(block.figures)]
     # On paper a browser can keep what stands side by side on one page, and the caption with it, if that is an element.
     pairs = ("\n".join(['<div class="pair">', *drawn[i : i + 2], "</div>"]) for i in range(0, len(drawn), 2))

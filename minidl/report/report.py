@@ -133,9 +133,7 @@ class Report(Declared):
         """Add a table of what the numbers were computed with: versions, processor, threads; see `environment`."""
         return self.settings(environment())
 
-    def figures(
-        self, figures: Iterable[tuple[PathLike, str, str]], caption: str = "", *, columns: int = 2, wide: bool = False
-    ) -> Self:
+    def figures(self, figures: Iterable[tuple[PathLike, str, str]], caption: str = "", *, columns: int = 2) -> Self:
         """Add figures side by side; on a phone they stand below each other.
 
         A PNG file is shown as it is. An SVG file becomes a part of the page: its texts can be searched, and its black,
@@ -148,10 +146,8 @@ class Report(Declared):
             A PNG or SVG file; what it shows, for those who cannot see it; and the text below it, or "".
         caption : str
             Of all of them: they are one figure, with one number. Without it, each one with a caption has a number.
-        columns : {1, 2, 4}
+        columns : {1, 2, 3, 4}
             How many stand side by side where there is room.
-        wide : bool
-            Whether they are as wide as the page, and not only as wide as they can be read well.
 
         Raises
         ------
@@ -160,12 +156,12 @@ class Report(Declared):
         DataError
             If a file cannot be read.
         """
-        if columns not in (1, 2, 4):
-            raise InputError(f"Report.figures: expected columns 1, 2 or 4, got {columns!r}")
+        if columns not in (1, 2, 3, 4):
+            raise InputError(f"Report.figures: expected columns from 1 to 4, got {columns!r}")
         read = [blocks.read_figure(figure) for figure in figures]
         if not caption:
             read = [figure._replace(name=self._name("Figure", figure.caption)) for figure in read]
-        return self._add(blocks.Figures(read, caption, self._name("Figure", caption), columns, wide))
+        return self._add(blocks.Figures(read, caption, self._name("Figure", caption), columns))
 
     def pictures(
         self,

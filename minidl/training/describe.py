@@ -1,4 +1,4 @@
-"""describe_run: one run in plain English, computed from what was measured."""
+"""describe_run: one run in plain English, computed from what was measured; and how its numbers are written."""
 
 import math
 from collections.abc import Sequence
@@ -9,12 +9,11 @@ from minidl.training.history import History
 def describe_run(history: History) -> str:
     """Return a short paragraph on one run; it leaves out each statement whose numbers the history lacks.
 
-    - How smooth training was. A step is a pair of successive epochs with finite training costs. If a step raised the
-      cost by 1 % or more, the paragraph says how many steps went up, and the largest rise; otherwise it does not count
-      the rises. The cost is called spiky if at least a quarter of the steps went up and the largest rise is at least
-      10 % of the cost before it.
-    - The difference between training and validation after the last epoch, in loss and in accuracy.
-    - The epoch with the lowest validation loss, and how far above that value it ended.
+    - The first and the last training cost, and how smoothly it changed. A step is a pair of successive epochs with
+      finite costs. The paragraph counts the steps that raised the cost by 1 % or more, and names the largest. The cost
+      is called spiky if they are at least a quarter of all steps, and the largest raised it by 10 % or more.
+    - Loss and accuracy after the last epoch, in training and in validation.
+    - The epoch with the lowest validation loss, and the last validation loss.
     - The share of the penalty (cost - loss) in the final training cost.
 
     Parameters
@@ -46,6 +45,12 @@ def accuracy_error(share: float, rows: int) -> float:
     return math.sqrt(share * (1 - share) / rows)
 
 
+def compare_accuracies(a: float, a_error: float, b: float, b_error: float) -> tuple[float, str]:
+    """Return how far `a` is above `b` in standard errors, and the size of the difference as a text."""
+    errors = (a - b) / (math.hypot(a_error, b_error) or 1)
+    return errors, f"{100 * abs(a - b):.2f} points ({abs(errors):.1f} standard errors)"
+
+
 def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
     """Describe how the training cost changed from the first epoch to the last."""
     # A cost may be NaN or infinite, or missing.
@@ -54,23 +59,21 @@ def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
         return ["The training cost is not finite in any epoch."] if bad else []
     if len(costs) == 1:
         return [f"The training cost after the only epoch was {number(costs[0])}."]
-    change = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went {_from_to(costs[0], costs[-1])}."
+    change = f"From epoch {epochs[0]} to {epochs[-1]} the training cost went from {_from_to(costs[0], costs[-1])}."
     if bad:
         change = f"The training cost is not finite in {len(bad)} of {len(costs)} epochs, first in epoch {bad[0]}."
     steps = [step for step in zip(costs[:-1], costs[1:], epochs[1:], strict=True) if all(map(math.isfinite, step))]
-    rises = [(after - before, before, after, epoch) for before, after, epoch in steps if after > before]
-    subject = "Elsewhere it" if bad else "It"
-    if not rises:
-        return [change, f"{subject} never rose from one epoch to the next."] if steps else [change]
+    rises = [
+        (after - before, before, after, epoch) for before, after, epoch in steps if after > before + 0.01 * abs(before)
+    ]
+    if not steps or not rises:
+        return [change, "No step from one epoch to the next raised it by 1 % or more."][: 1 + bool(steps)]
     rise, before, after, epoch = max(rises)
-    if 0 <= rise < 0.01 * before:
-        return [change, f"No {'other ' if bad else ''}epoch raised it by 1 % or more."]
-    spiky = len(rises) >= len(steps) / 4 and 0 < 0.1 * before <= rise
+    spiky = len(rises) >= len(steps) / 4 and rise >= 0.1 * abs(before)
+    rose = f"rose by 1 % or more in {len(rises)} of {len(steps)} steps from one epoch to the next"
     return [
         change,
-        f"{subject} {'was spiky: it ' if spiky else ''}rose in {len(rises)} of {len(steps)} "
-        f"step{'' if len(steps) == 1 else 's'} from one epoch to the next, most in epoch {epoch}, "
-        f"by {_rise(before, after)} ({_from_to(before, after)}).",
+        f"It {'was spiky: it ' if spiky else ''}{rose}, most in epoch {epoch} (from {_from_to(before, after)}).",
     ]
 
 
@@ -81,16 +84,12 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
     a, b = training[-1], validation[-1]
     if not (math.isfinite(a) and math.isfinite(b)):
         return f"At the end the {'validation' if math.isfinite(a) else 'training'} {quantity} is not finite."
-    if quantity == "accuracy":
-        texts, difference = [f"{100 * value:.2f} %" for value in (a, b)], f"{abs(100 * (b - a)):.2f} percentage points"
-    else:
-        texts, difference = [number(a), number(b)], _with_digits_of(max(a, b, key=abs), abs(b - a))
-    compared = "equal in all digits shown" if texts[0] == texts[1] else f"{difference} {'higher' if b > a else 'lower'}"
-    return f"At the end the {quantity} was {texts[0]} in training and {texts[1]} in validation ({compared})."
+    texts = map(percent if quantity == "accuracy" else number, (a, b))
+    return f"At the end the {quantity} was {' in training and '.join(texts)} in validation."
 
 
 def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:
-    """Say when the validation loss was lowest, and whether it rose from there."""
+    """Say when the validation loss was lowest, and where it ended."""
     finite = [(loss, -position) for position, loss in enumerate(losses) if math.isfinite(loss)]
     if len(finite) < 2:
         return ""
@@ -99,23 +98,26 @@ def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:
     sentence = f"The validation loss was lowest after epoch {epochs[-position]} ({number(best)})"
     if -position == len(losses) - 1:
         return f"{sentence}, the last one."
-    if not math.isfinite(losses[-1]):
-        return f"{sentence}."
-    return f"{sentence} and ended {_rise(best, losses[-1])} higher."
+    return f"{sentence} and ended at {number(losses[-1])}." if math.isfinite(losses[-1]) else f"{sentence}."
 
 
 def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
     """Say what the penalty adds to the loss."""
     if not costs or not losses:
         return ""
-    if costs == losses and all(math.isfinite(cost) for cost in costs):
+    if costs == losses and all(map(math.isfinite, costs)):
         return "Cost and loss are equal throughout: the penalty is zero."
     penalty = costs[-1] - losses[-1]
-    if not math.isfinite(penalty) or penalty <= 0 or costs[-1] <= 0:
+    if not 0 < penalty < costs[-1]:
         return ""
-    share = _percent(penalty / costs[-1])
-    size = _with_digits_of(costs[-1], penalty)
-    return f"The penalty is {share} ({size}) of the final training cost of {number(costs[-1])}."
+    share = percent(penalty / costs[-1], digits=1)
+    return f"The penalty is {share} of the final training cost of {number(costs[-1])}."
+
+
+def percent(share: float, error: float | None = None, digits: int = 2) -> str:
+    """Return a share as a text, with its error if there is one, such as "39.10 ± 0.49 %"."""
+    bar = "" if error is None else f" ± {100 * error:.{digits}f}"
+    return f"{100 * share:.{digits}f}{bar} %"
 
 
 def number(value: float) -> str:
@@ -128,26 +130,5 @@ def minus(text: str) -> str:
     return "\N{MINUS SIGN}" + text[1:] if text.startswith("-") else text
 
 
-def _with_digits_of(whole: float, part: float) -> str:
-    """Return `part` with the decimals that `number` gives `whole`, or with more if these would all be 0."""
-    decimals = len(number(whole).partition(".")[2])
-    usual = 1e-3 <= abs(whole) < 1e9 and part >= 10.0**-decimals
-    return f"{part:,.{decimals}f}" if usual else f"{part:.3g}"
-
-
 def _from_to(before: float, after: float) -> str:
-    return f"from {number(before)} to {number(after)}"
-
-
-def _rise(before: float, after: float) -> str:
-    """Return by how much `after` is above `before`: relative if `before` is positive, else absolute."""
-    if before <= 0:
-        return f"{after - before:.3g}"
-    factor = after / before
-    if factor < 10:
-        return _percent(factor - 1)
-    return f"a factor of {factor:,.0f}" if factor < 1e6 else f"a factor of {factor:.1e}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share >= 0.001 else "less than 0.1 %"
+    return f"{number(before)} to {number(after)}"

@@ -17,9 +17,9 @@ from minidl.data.dataset import Dataset
 from minidl.plotting.charts import Dot
 from minidl.report import Link, Report
 from minidl.training.compare import compare_runs
-from minidl.training.describe import accuracy_error
+from minidl.training.describe import accuracy_error, compare_accuracies, percent
 from minidl.training.history import NOT_METRICS, History, Monitor
-from minidl.training.run_sections import RunSections, classes_of, percent, scores
+from minidl.training.run_sections import RunSections, classes_of, scores
 
 __all__ = ["report_runs"]
 
@@ -139,12 +139,11 @@ def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
 def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> str:
     """Return which run is best, as a sentence."""
     what = column.replace("val_", "validation ").replace("_", " ")
-    first, *others = [_value(runs[name], column) for name in ranked]
-    if not others:
-        return f"{ranked[0]} ends with a {what} of {first}."
-    return (
-        f"{ranked[0]} ends with the best {what} of {len(runs):,} runs, {first}; next is {ranked[1]} with {others[0]}."
-    )
+    values = [_value(runs[name], column) for name in ranked[:2]]
+    if len(runs) == 1:
+        return f"{ranked[0]} ends with a {what} of {values[0]}."
+    best = f"{ranked[0]} ends with the best {what} of {len(runs):,} runs: {values[0]}."
+    return f"{best} {ranked[1]} is second with {values[1]}."
 
 
 def _value(run: History, column: str) -> str:
@@ -167,29 +166,27 @@ class _Tested:
         self.best = best
         self.model = models[best]
         self.measured = {name: model.evaluate(test) for name, model in models.items()}
-        self.shares = {name: row["accuracy"] for name, row in self.measured.items() if "accuracy" in row}
-        self.errors = {name: accuracy_error(share, len(test)) for name, share in self.shares.items()}
-        self.classes = classes_of(test) if self.shares else 0
+        shares = {name: row["accuracy"] for name, row in self.measured.items() if "accuracy" in row}
+        self.dots = {name: Dot(name, share, accuracy_error(share, len(test))) for name, share in shares.items()}
+        self.classes = classes_of(test) if self.dots else 0
         self.targets = test.y.reshape(len(test), -1)
         self.predictions = np.asarray(self.model.predict(test.x)).reshape(len(test), -1)
 
     def summary(self) -> list[str]:
         """Return what came out, in sentences."""
-        rows = f"{len(self.test):,} test rows"
-        if self.best not in self.shares:
+        rows, first = f"{len(self.test):,} test rows", self.dots.get(self.best)
+        if first is None:
             if self.targets.shape != self.predictions.shape:
                 return [f"On {rows}, {self.best} has a loss of {self.measured[self.best]['loss']:.4g}."]
             r2, mae = np.mean([scores(*pair) for pair in zip(self.targets.T, self.predictions.T, strict=True)], axis=0)
             return [f"On {rows}, {self.best} has R2 {r2:.3f} and a mean absolute error of {mae:.4g}."]
-        share, guess = self.shares[self.best], f" (guessing: {percent(1 / self.classes, 1)})" if self.classes else ""
-        error = self.errors[self.best]
-        texts = [f"{self.best} classifies {percent(share)} ± {100 * error:.2f} of the {rows} correctly{guess}."]
-        if others := {name: other for name, other in self.shares.items() if name != self.best}:
-            name = max(others, key=lambda name: others[name])
-            gap, error = share - others[name], math.hypot(error, self.errors[name])
-            verdict = "within chance" if abs(gap) < 2 * error else "more than chance explains"
-            size = f"{100 * abs(gap):.2f} points, or {abs(gap) / (error or 1):.1f} standard errors"
-            texts.append(f"{name} has {percent(others[name])}: a difference of {size}, which is {verdict}.")
+        guess = f" (guessing: {percent(1 / self.classes, digits=1)})" if self.classes else ""
+        texts = [f"{self.best} classifies {percent(first.value, first.error)} of the {rows} correctly{guess}."]
+        if others := [dot for dot in self.dots.values() if dot is not first]:
+            other = max(others, key=lambda dot: dot.value)
+            errors, size = compare_accuracies(first.value, first.error or 0, other.value, other.error or 0)
+            verdict = "within chance" if abs(errors) < 2 else "more than chance explains"
+            texts.append(f"{other.name} has {percent(other.value)}: a difference of {size}, which is {verdict}.")
         return texts
 
     def add_to(self, sections: RunSections, pictures: Any) -> None:
@@ -197,18 +194,20 @@ class _Tested:
         columns = list(dict.fromkeys(column for row in self.measured.values() for column in row))
         rows = []
         for name, row in self.measured.items():
-            share = f"{percent(self.shares[name])} ± {100 * self.errors[name]:.2f}" if name in self.shares else None
-            rows.append([name, *(share if column == "accuracy" else row.get(column) for column in columns)])
+            dot = self.dots.get(name)
+            shown = row | {"accuracy": percent(dot.value, dot.error)} if dot else row
+            rows.append([name, *map(shown.get, columns)])
         caption = f"Test set: {len(self.test):,} rows"
         report = sections.report.heading("Test set").table(["run", *columns], rows, caption)
-        if not self.shares:
+        if not self.dots:
             if self.targets.shape == self.predictions.shape:
                 report.paragraph(f"Figure {report.figure_number} shows the predictions of {self.best}.")
                 sections.regression(self.targets, self.predictions, self.best)
             return
-        if len(self.shares) > 1:
-            dots = [Dot(name, share, self.errors[name]) for name, share in self.shares.items()]
-            sections.accuracies(dots, "Test accuracy; bars are one standard error, sqrt(p (1 − p) / n)")
+        if len(self.dots) > 1:
+            sections.accuracies(
+                [*self.dots.values()], "Test accuracy; bars are one standard error, sqrt(p (1 − p) / n)"
+            )
         if self.targets.shape[1] > 1 or self.predictions.shape[1] > 1:
             return
         labels, guesses = (array[:, 0].astype(np.int64) for array in (self.targets, self.predictions))

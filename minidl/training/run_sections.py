@@ -15,7 +15,7 @@ from minidl.plotting.charts import Dot, dot_chart, learning_chart, matrix_chart,
 from minidl.plotting.gallery import images_to_show
 from minidl.plotting.lines import quantity_label
 from minidl.report import Report
-from minidl.training.describe import accuracy_error, describe_run
+from minidl.training.describe import accuracy_error, describe_run, percent
 from minidl.training.history import History, metrics
 
 _MISTAKES = 10
@@ -47,7 +47,8 @@ class RunSections:
         """Add one numbered figure of charts (SVG, alternative text), side by side where there is room."""
         name = self.folder / "charts" / f"figure-{self.report.figure_number}"
         files = [(write_whole(f"{name}-{k}.svg", svg), _capital(alt), "") for k, (svg, alt) in enumerate(charts, 1)]
-        self.report.figures(files, caption=_capital(caption), columns=min(2, len(files)))
+        columns = 3 if len(files) == 3 else min(2, len(files))
+        self.report.figures(files, caption=_capital(caption), columns=columns)
 
     def panels(self, runs: Mapping[str, History], quantity: str) -> None:
         """Add one chart for each run, all with the same axes, so that they can be compared by eye."""
@@ -101,7 +102,7 @@ class RunSections:
     def accuracies(self, dots: Sequence[Dot], caption: str) -> None:
         """Add a chart of test accuracies with their errors; of many, the highest."""
         dots = dots if len(dots) <= _MOST_DOTS else sorted(dots, key=lambda dot: -dot.value)[:_MOST_DOTS]
-        listed = "; ".join(f"{dot.name}: {percent(dot.value)} ± {100 * (dot.error or 0):.2f}" for dot in dots)
+        listed = "; ".join(f"{dot.name}: {percent(dot.value, dot.error)}" for dot in dots)
         self.figure([(self._dots(dots, "test accuracy in %"), f"Test accuracy of {listed}")], caption)
 
     def _dots(self, dots: Sequence[Dot], label: str) -> str:
@@ -120,7 +121,7 @@ class RunSections:
         some = f" (the {_MOST_DOTS} lowest of {len(dots):,})" if len(dots) > _MOST_DOTS else ""
         confused = [f"{p.target} as {p.predicted}, {p.rows:,} rows" for p in most_confused(counts, class_names, 1)]
         shares = self._dots(lowest if some else dots, "accuracy within the class in %")
-        least = f"{lowest[0].name}, {percent(lowest[0].value, 1)}"
+        least = f"{lowest[0].name}, {percent(lowest[0].value, digits=1)}"
         charts = [
             (matrix_chart(counts, class_names), f"Confusion matrix, most often confused: {[*confused, 'none'][0]}")
         ]
@@ -159,11 +160,6 @@ class RunSections:
                     charts.append((scatter_chart(truth, prediction, residuals=residuals, name=name), alt))
         self.report.table(["output" if len(rows) > 1 else "run", "R2", "mean absolute error"], rows, caption=of)
         self.figure(charts, f"{of}: prediction against truth, and residuals (prediction − truth)")
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """Return a share as a text, in per cent."""
-    return f"{100 * share:.{digits}f} %"
 
 
 def classes_of(data: Dataset) -> int:

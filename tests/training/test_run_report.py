@@ -50,7 +50,7 @@ def test_a_classifier_of_images(tmp_path):
     _, (best, other) = rank_runs(runs)
     shares = {name: 100 * model.evaluate(data)["accuracy"] for name, model in models.items()}
     error = math.sqrt(shares[best] * (100 - shares[best]) / 200)
-    assert f"{best} classifies {shares[best]:.2f} % ± {error:.2f} of the 200 test rows" in text
+    assert f"{best} classifies {shares[best]:.2f} ± {error:.2f} % of the 200 test rows" in text
     for words in (
         "Ada · 2026-01-02",
         "My own words.",
@@ -107,8 +107,8 @@ def test_other_classifiers_have_their_classes(tmp_path, loss, outputs, labels):
     ("runs", "words"),
     [
         ({"a": History()}, "No epoch was finished."),
-        ({"a": History([{"mae": 2.0}]), "b/c?": History([{"mae": 1.0}])}, "b/c? ends with the best mae of 2 runs, 1"),
-        ({"a": History([{"loss": math.nan}]), "b": History([{"loss": 9.0}])}, "b ends with the best loss of 2 runs, 9"),
+        ({"a": History([{"mae": 2.0}]), "b/c?": History([{"mae": 1.0}])}, "b/c? ends with the best mae of 2 runs: 1"),
+        ({"a": History([{"loss": math.nan}]), "b": History([{"loss": 9.0}])}, "b ends with the best loss of 2 runs: 9"),
         (
             {f"run {k}": History([{"val_accuracy": k / 40, "loss": 1.0}]) for k in range(40)},
             "Of 40 runs, the 8 best are shown.",
