@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
-from minidl._core.reprs import told
+from minidl._core.reprs import oneline_repr
 from minidl._core.spelling import nearest
 from minidl._core.types import Array
 
@@ -250,7 +250,7 @@ def _shown(value: Any) -> str:
         return f"{type(value).__name__} of shape {value.shape}"
     if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
         return f"{type(value).__name__} of {', '.join(map(_shown, value)):.80}"
-    return f"{told(value):.80}"
+    return f"{oneline_repr(value):.80}"
 
 
 def copied(where: str, original: T) -> T:

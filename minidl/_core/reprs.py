@@ -32,9 +32,9 @@ def constructor_call(owner: object) -> str:
         if value is parameter.empty or name in changing:
             by_name = True
         elif parameter.default is parameter.empty and not by_name:
-            arguments.append(told(value))
-        elif parameter.default is parameter.empty or told(value) != told(parameter.default):
-            arguments.append(told(value) if len(parameters) == 1 else f"{name}={told(value)}")
+            arguments.append(oneline_repr(value))
+        elif parameter.default is parameter.empty or oneline_repr(value) != oneline_repr(parameter.default):
+            arguments.append(oneline_repr(value) if len(parameters) == 1 else f"{name}={oneline_repr(value)}")
     return f"{type(owner).__name__}({', '.join(arguments)})"
 
 
@@ -55,7 +55,7 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def told(value: object) -> str:
+def oneline_repr(value: object) -> str:
     """Return the repr of `value` on one line: floats exactly but without ``.0``, nothing's place in memory."""
     if isinstance(value, float | np.floating):
         return repr(float(value)).removesuffix(".0")

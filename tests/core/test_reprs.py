@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pages import Page
 
 import minidl as dl
-from minidl._core.reprs import constructor_call, told
+from minidl._core.reprs import constructor_call, oneline_repr
 
 X, Y = np.random.default_rng(0).standard_normal((12, 4)), np.arange(12) % 3
 
@@ -164,7 +164,7 @@ def test_classes_of_users_show_the_arguments_that_they_keep(monkeypatch):
     assert constructor_call(Mine.__new__(Mine)) == "Mine()"
     monkeypatch.setattr(Mine, "saved_attributes", ("scale",), raising=False)
     assert constructor_call(Mine(3, scale=0.5)) == "Mine(3)"
-    assert told("two\nlines") == "'two\\nlines'"
+    assert oneline_repr("two\nlines") == "'two\\nlines'"
 
 
 HOSTILE = "<script>alert('&')</script>"
