@@ -33,7 +33,7 @@ def verbosity(verbose: int | None) -> int:
     return int(text)
 
 
-class Expendable:
+class SafeStream:
     """A stream that drops what cannot be written: its terminal is gone, its reader, or the room on the disk.
 
     Work is worth more than the line that tells of it. Otherwise it is the stream itself, and equals it: so tqdm finds
@@ -81,7 +81,7 @@ def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
 
         drawn = getattr(notebook, "IProgress", None) is not None  # else there is no ipywidgets
         return notebook.tqdm(total=total, **options) if drawn else None
-    shown = Expendable(stream)
+    shown = SafeStream(stream)
     if not shown.isatty() or os.environ.get("TERM") == "dumb":
         return None
     if not _tells_its_size(stream):
@@ -91,7 +91,7 @@ def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
     return _drawn(total, shown, options)
 
 
-def _drawn(total: int, stream: Expendable, options: dict[str, Any]) -> Any | None:
+def _drawn(total: int, stream: SafeStream, options: dict[str, Any]) -> Any | None:
     """Return a tqdm bar, or None if standard output or error is gone, which tqdm flushes first."""
     from tqdm import tqdm
 
@@ -122,7 +122,7 @@ def download_bar(total: int, **options: Any) -> Any:
     if verbosity(None) == 1 and sys.stderr is not None:
         if (bar := new_bar(total, sys.stderr, **options)) is not None:
             return bar
-        if (bar := _drawn(total, Expendable(sys.stderr), {"mininterval": 10.0, **options})) is not None:
+        if (bar := _drawn(total, SafeStream(sys.stderr), {"mininterval": 10.0, **options})) is not None:
             return bar
     return tqdm(total=total, disable=True, **options)
 
@@ -131,7 +131,7 @@ def say(line: str, verbose: int | None = None) -> None:
     """Tell the person at the terminal what is going on, above any bars, unless nothing is to be said or can be."""
     if verbosity(verbose) == 0 or sys.stderr is None:
         return
-    stream = Expendable(sys.stderr)
+    stream = SafeStream(sys.stderr)
     if (tqdm := sys.modules.get("tqdm")) is not None:
         tqdm.tqdm.write(line, file=stream)
     else:
@@ -144,7 +144,7 @@ def coloured(text: str) -> str:
 
     ``NO_COLOR`` forbids colours anywhere, and ``FORCE_COLOR`` allows them anywhere else.
     """
-    shows = sys.stdout is not None and Expendable(sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
+    shows = sys.stdout is not None and SafeStream(sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
     # The consoles of older Windows show the codes instead.
     allowed = os.environ.get("FORCE_COLOR") or (shows and os.name != "nt")
     if os.environ.get("NO_COLOR") or not allowed:

@@ -177,7 +177,7 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
         hint = f"; make it flat: {name}.ravel()" if labels.shape == (rows, 1) else hint
         raise ShapeError(f"{where}: expected {name} of shape {(rows,)}, got {labels.shape}{hint}")
     if labels.dtype.kind not in "iu":
-        raise no_integers(where, name, labels)
+        raise not_integers(where, name, labels)
     # NumPy would take -1 as the last class; seen as unsigned it is the largest of all.
     if rows and labels.view(labels.dtype.str.replace("i", "u")).max() >= classes:
         row = int(np.argmax((labels < 0) | (labels >= classes)))
@@ -192,7 +192,7 @@ def as_labels(where: object, name: str, value: Any, rows: int, classes: int) -> 
     return labels
 
 
-def no_integers(where: object, name: str, labels: Array) -> InputError:
+def not_integers(where: object, name: str, labels: Array) -> InputError:
     """Return the refusal of class labels that are floats or booleans."""
     whole = labels.dtype.kind == "b" or bool((labels == np.trunc(labels)).all())
     hint = f"; they are whole: {name}.astype(int)" if whole else ""

@@ -6,7 +6,7 @@ from typing import Any
 _HOLDERS = (list, tuple, set, frozenset, dict)
 
 
-def found_in(value: Any, *kinds: type) -> Iterator[tuple[str, Any]]:
+def instances_in(value: Any, *kinds: type) -> Iterator[tuple[str, Any]]:
     """Yield (index, item) for each item of `kinds` that `value` is or holds, such as ``("[0]['query']", layer)``."""
     todo, seen = [("", value)], set()
     for path, holder in todo:

@@ -27,7 +27,7 @@ from typing import Any
 import minidl as dl
 from minidl._core.tables import text_table
 from minidl.cli.ending import Answer
-from minidl.cli.submission import HAS_HYPOTHESIS, graded, with_points, words_of
+from minidl.cli.submission import HAS_HYPOTHESIS, error_text, graded, with_points
 from minidl.lab_report.options import count
 
 HELP = "check the gradient of a class of your own"
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> Answer:
         return Answer(document, text, document["ok"])
     # Also an exit, which may claim success.
     except (Exception, SystemExit) as error:
-        reason = words_of(error).removeprefix(f"{name}: ")
+        reason = error_text(error).removeprefix(f"{name}: ")
         if options.json:
             return Answer(with_points(name, {"run": reason}, options), good=False)
         raise dl.InputError(f"{name}: {reason}") from error

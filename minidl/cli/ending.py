@@ -19,7 +19,7 @@ class Answer(NamedTuple):
     good: bool = True
 
 
-def ended(program: Callable[[], int | None]) -> int:
+def exit_status(program: Callable[[], int | None]) -> int:
     """Run `program` and return its exit status: 1 after an error made on purpose, 130 after Ctrl-C."""
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal without Greek letters shows a question mark.

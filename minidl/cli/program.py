@@ -21,7 +21,7 @@ from typing import Any
 from minidl._core.bars import coloured
 from minidl._core.spelling import nearest
 from minidl.cli import checkgrad, data, report, show, verify
-from minidl.cli.ending import Answer, ended, print_json
+from minidl.cli.ending import Answer, exit_status, print_json
 
 _COMMANDS = {"report": report, "verify": verify, "data": data, "checkgrad": checkgrad, "show": show}
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"; did you mean {likely[0]}?" if likely else f"; there are {', '.join(_COMMANDS)}"
         parser.error(f"no command {arguments[0]!r}{hint}")
     options = parser.parse_args(arguments)
-    return ended(lambda: _status(options))
+    return exit_status(lambda: _status(options))
 
 
 def _status(options: argparse.Namespace) -> int:

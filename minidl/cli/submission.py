@@ -127,7 +127,7 @@ def load_reference(name: str) -> Submission:
     return reference
 
 
-def words_of(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return what the user's code raised as a sentence, with the place."""
     if isinstance(error, dl.MinidlError):
         return str(error)

@@ -5,20 +5,20 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-WORTHWHILE_BYTES = 2**19
+MIN_BYTES = 2**19
 """Items that are copies of at least so much: to hand one over costs up to 0.1 ms. Of an epoch of 100 batches of 1.2 MB
 and their products it saves 9 of 39 ms.
 """
 
 
-def one_ahead(items: Iterator[T]) -> Iterator[T]:
+def prefetched(items: Iterator[T]) -> Iterator[T]:
     """Yield the same items in the same order; each is made in a second thread while the one before it is used.
 
     What making an item raises is raised in its turn. If the consumer stops early, one item was made for nothing.
 
     Examples
     --------
-    >>> list(one_ahead(iter("abc")))
+    >>> list(prefetched(iter("abc")))
     ['a', 'b', 'c']
     """
     from concurrent.futures import ThreadPoolExecutor  # 4 ms, which a program that trains nothing should not wait for

@@ -10,7 +10,7 @@ from minidl._core.reprs import counted
 from minidl._core.spelling import check_known
 from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
-from minidl.sweeps.trial import OF_TRIAL, Trial, read_trials, row_of
+from minidl.sweeps.trial import TRIAL_FIELDS, Trial, read_trials, row_of
 from minidl.training.history import Monitor
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class SweepResult(Declared):
             from pandas import DataFrame
         except ImportError as error:
             raise ImportError("SweepResult.to_frame needs pandas: pip install 'minidl[pandas]'") from error
-        columns = [*self.header, *(f"trial_{name}" for name in OF_TRIAL)]
+        columns = [*self.header, *(f"trial_{name}" for name in TRIAL_FIELDS)]
         return DataFrame(map(row_of, self.trials), columns=columns)
 
     def __str__(self) -> str:

@@ -25,7 +25,7 @@ Config = dict[str, Any]
 Run = Callable[[Config, int], Mapping[str, Any]]
 
 
-OF_TRIAL = ("key", "seed", "seconds", "host", "error")
+TRIAL_FIELDS = ("key", "seed", "seconds", "host", "error")
 # The start of each line.
 _START = b'{"run": '
 
@@ -81,7 +81,7 @@ class Trial(NamedTuple):
 
 def row_of(trial: Trial) -> dict[str, Any]:
     """Return metrics, config and, with "trial_" before its name, all else of a trial, as one row of a table."""
-    return trial.metrics | trial.config | {f"trial_{name}": getattr(trial, name) for name in OF_TRIAL}
+    return trial.metrics | trial.config | {f"trial_{name}": getattr(trial, name) for name in TRIAL_FIELDS}
 
 
 def plan(config: Any, seed: int) -> Plan:

@@ -11,7 +11,7 @@ from gone import KINDS, gone
 from screen import terminal
 
 from minidl import InputError
-from minidl._core.bars import Expendable, coloured, download_bar, new_bar, say, verbosity
+from minidl._core.bars import SafeStream, coloured, download_bar, new_bar, say, verbosity
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +138,7 @@ def test_a_bar_outlives_its_terminal(monkeypatch):
         bar = new_bar(4, file)
         bar.update()
         bar.refresh()
-        assert bar.fp == Expendable(file) == file
+        assert bar.fp == SafeStream(file) == file
         broken = SimpleNamespace(write=broken_write, flush=broken_write, encoding="utf-8", isatty=lambda: True)
         bar.fp._wrapped._stream = broken
         for _ in range(3):

