@@ -11,7 +11,7 @@ import time
 import cifar_files as files
 import pytest
 from cifar_files import held
-from faulty_os import WRITING, FaultyOs, ended, standing_in, start_child
+from faulty_os import WRITING, FaultyOs, exit_status_of, replacing_os, start_child
 from scripted_server import answer, serving
 
 from minidl.data.datasets import cifar10, load_cifar10
@@ -67,7 +67,7 @@ def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(c
 @pytest.mark.parametrize(("error", "good"), [*((errno.ENOSPC, good) for good in range(6)), (errno.EROFS, 0)])
 def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(error, good, cache, monkeypatch, capsys):
     faulty = FaultyOs(good + 1, error, sticky=True, watched={"replace"})
-    with serving([GOOD]) as url, standing_in(faulty):
+    with serving([GOOD]) as url, replacing_os(faulty):
         use_server(monkeypatch, url)
         batches = load_cifar10()
     assert {name: data.x.tobytes() for name, data in batches.items()} == {
@@ -113,7 +113,7 @@ def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call, cache):
     together = threading.Barrier(4)
     with serving([lambda: together.wait(10), GOOD]) as url:
         children = [start(url, die_at_call=call), *(start(url) for _ in range(3))]
-        assert [ended(child) for child in children] == [-signal.SIGKILL if call else 0, 0, 0, 0]
+        assert [exit_status_of(child) for child in children] == [-signal.SIGKILL if call else 0, 0, 0, 0]
     left = [name for name in held(cache) if name.endswith(".part")]
     assert len(left) <= (call > 0)
     assert {name: content for name, content in held(cache).items() if name not in left} == files.CACHED
@@ -123,7 +123,7 @@ def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call, cache):
 def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(cache):
     calls = 0
     with serving([GOOD]) as url:
-        while (end := ended(start(url, die_at_call=calls + 1))) == -signal.SIGKILL:
+        while (end := exit_status_of(start(url, die_at_call=calls + 1))) == -signal.SIGKILL:
             calls += 1
             assert_nothing_half(cache)
             assert_the_next_run_finishes(cache)

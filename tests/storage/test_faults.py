@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from faulty_os import TAKES_SPACE, WATCHED, FaultyOs, in_child, standing_in
+from faulty_os import TAKES_SPACE, WATCHED, FaultyOs, in_child, replacing_os
 from places import ADDED, NEW, OLD, PLACES, append, content, descriptors, numbered_folders, old_file, parts, replace
 
 from minidl import InputError
@@ -37,7 +37,7 @@ def after(write, before):
 def fault(write, path, *arguments, **options):
     """Write with one FaultyOs, which leaves no descriptor open; return it, and the error or None."""
     opened, raised = descriptors(), None
-    with standing_in(FaultyOs(*arguments, **options)) as faulty:
+    with replacing_os(FaultyOs(*arguments, **options)) as faulty:
         try:
             write(path)
         except OSError as error:
@@ -170,7 +170,7 @@ def test_whatever_fails_while_a_file_is_set_aside_it_is_there_under_one_of_the_n
 def test_a_folder_that_fails_at_any_operation_is_refused_in_a_sentence(tmp_path, error):
     for number, folder in numbered_folders(tmp_path):
         message, path = "all went well", folder / "x" / "y"
-        with standing_in(FaultyOs(number, error)) as faulty:
+        with replacing_os(FaultyOs(number, error)) as faulty:
             try:
                 files.make_folder(path)
             except InputError as raised:
@@ -188,7 +188,7 @@ def test_sweeping_is_silent_about_what_fails(tmp_path, sticky):
         left = [folder / f".minidl-{k:016x}.part" for k in range(3)]
         for path in left:
             path.touch()
-        with standing_in(FaultyOs(number, errno.EACCES, sticky=sticky)) as faulty:
+        with replacing_os(FaultyOs(number, errno.EACCES, sticky=sticky)) as faulty:
             assert files.sweep_parts(folder, older_than=-1.0) == [path for path in left if not path.exists()]
         if not faulty.reached:
             break

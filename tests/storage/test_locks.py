@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
-from faulty_os import FaultyOs, ended, standing_in, start_child
+from faulty_os import FaultyOs, exit_status_of, replacing_os, start_child
 from hypothesis import settings
 from places import descriptors, numbered_folders
 
@@ -78,9 +78,9 @@ def test_a_file_system_that_has_no_locks_is_no_error_and_a_broken_one_is(tmp_pat
 def test_a_lock_that_fails_at_any_operation_is_refused_or_holds_and_is_free_afterwards(tmp_path):
     for number, folder in numbered_folders(tmp_path):
         opened, message = descriptors(), ""
-        with standing_in(FaultyOs(number, errno.EIO)) as faulty:
+        with replacing_os(FaultyOs(number, errno.EIO)) as faulty:
             try:
-                with locked(folder), standing_in(os), pytest.raises(InputError, match="no other process"):
+                with locked(folder), replacing_os(os), pytest.raises(InputError, match="no other process"):
                     locked(folder).__enter__()
             except InputError as error:
                 message = str(error)
@@ -103,7 +103,7 @@ def test_a_worker_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path):
             pass
     finally:
         os.kill(worker, signal.SIGKILL)
-        ended(worker)
+        exit_status_of(worker)
 
 
 @pytest.mark.parametrize("file", ["", "sweep.jsonl"])
@@ -123,7 +123,7 @@ def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_liv
         try:
             refused(rf"process {child} does; wait", tmp_path, file)
             os.kill(child, signal.SIGKILL)
-            assert ended(child) == -signal.SIGKILL
+            assert exit_status_of(child) == -signal.SIGKILL
             with locked(tmp_path, file):
                 # The helper did not take the lock along.
                 os.kill(helper, 0)
@@ -152,7 +152,7 @@ def test_a_forked_process_that_leaves_the_block_closes_nothing_else_and_frees_no
     opened = descriptors()
     block = locked(tmp_path)
     block.__enter__()
-    assert ended(start_child(leave)) == 0
+    assert exit_status_of(start_child(leave)) == 0
     refused(rf"process {os.getpid()} does", tmp_path)
     block.__exit__(None, None, None)
     assert descriptors() == opened
@@ -186,4 +186,4 @@ def test_of_many_processes_one_at_a_time_has_the_lock(tmp_path):
             except InputError:
                 time.sleep(0.001)
 
-    assert [ended(child) for child in [start_child(work) for _ in range(4)]] == [0] * 4
+    assert [exit_status_of(child) for child in [start_child(work) for _ in range(4)]] == [0] * 4

@@ -5,7 +5,7 @@ import errno
 import os
 
 import pytest
-from faulty_os import Disk, FaultyOs, RecordingOs, standing_in
+from faulty_os import Disk, FaultyOs, RecordingOs, replacing_os
 from hypothesis import settings
 from places import PLACES, append, content, new_file, new_folders, numbered_folders, replace
 
@@ -26,7 +26,7 @@ class Saves:
         self.disk = Disk(folder, CUTS)
 
     def save(self, new):
-        with standing_in(RecordingOs()) as recording:
+        with replacing_os(RecordingOs()) as recording:
             self.write(self.path, new)
         self.note(recording)
 
@@ -113,7 +113,7 @@ def test_a_power_cut_takes_no_line_that_was_added_and_without_an_fsync_it_could(
 def test_neither_a_failed_save_nor_the_one_after_it_can_lose_the_file(tmp_path, place, error):
     for number, folder in numbered_folders(tmp_path):
         saves = Saves(folder, place)
-        with standing_in(FaultyOs(number, error)) as faulty:
+        with replacing_os(FaultyOs(number, error)) as faulty:
             try:
                 replace(saves.path, NEW)
             except OSError:
@@ -130,7 +130,7 @@ def test_neither_a_failed_save_nor_the_one_after_it_can_lose_the_file(tmp_path, 
 def test_while_old_files_are_removed_the_newest_one_saved_can_never_be_lost(tmp_path):
     disk, newest, operations, counted = Disk(tmp_path, CUTS), {}, [], 0
     for number in range(6):
-        with standing_in(RecordingOs()) as recording:
+        with replacing_os(RecordingOs()) as recording:
             replace(tmp_path / str(number), bytes([number]) * 80)
             newest[len(operations) + len(recording.operations)] = str(number)
             if number >= 2:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faulty_os import FaultyOs, RecordingOs, standing_in, start_child
+from faulty_os import FaultyOs, RecordingOs, replacing_os, start_child
 from hypothesis import settings
 from places import ADDED, OLD, PLACES, append, content, linked_file, old_file, parts, replace
 
@@ -40,7 +40,7 @@ def test_after_an_error_of_the_block_the_old_file_is_whole_and_that_error_is_rai
 
     path = old_file(tmp_path)
     faulty = os if tidying else FaultyOs(1, errno.EIO, sticky=True, watched={"close", "unlink"})
-    with standing_in(faulty), pytest.raises(error):
+    with replacing_os(faulty), pytest.raises(error):
         write_half(path)
     assert content(path) == OLD
     assert len(parts(tmp_path)) == (not tidying)
@@ -55,7 +55,7 @@ def test_a_new_file_has_the_permissions_of_any_other_and_an_old_one_keeps_its_ow
     if mode is not None:
         path.touch()
         path.chmod(mode)
-    with standing_in(RecordingOs({"open"})) as recording:
+    with replacing_os(RecordingOs({"open"})) as recording:
         if mode != 0o444 or write is replace or os.geteuid() == 0:
             write(path)
             # Nobody else can open it in between.

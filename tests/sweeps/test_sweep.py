@@ -15,7 +15,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import sweep_runs
-from faulty_os import TAKES_SPACE, FaultyOs, standing_in
+from faulty_os import TAKES_SPACE, FaultyOs, replacing_os
 from screen import terminal
 from sweep_runs import rows, trials_of
 
@@ -301,7 +301,7 @@ def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
     for number in itertools.count(1):
         path = out.with_name(f"{number}")
         error = None
-        with standing_in(FaultyOs(number, errno.ENOSPC, watched=TAKES_SPACE, sticky=True)) as faulty:
+        with replacing_os(FaultyOs(number, errno.ENOSPC, watched=TAKES_SPACE, sticky=True)) as faulty:
             try:
                 sweep(sweep_runs.noisy, GRID, out=path)
             except (OSError, dl.InputError) as raised:
