@@ -1,26 +1,26 @@
-"""Texts: what no terminal, page or picture can show is refused in a name, and replaced in what comes from elsewhere."""
+"""Texts: characters that cannot be shown are refused in names, and replaced in texts from files and other programs."""
 
 import re
 from collections.abc import Iterable
 
 from minidl._core.errors import InputError
 
-# Control characters, halves of surrogate pairs (which no file can hold), and what XML has not.
+# Control characters, surrogates (which cannot be encoded), and characters that XML forbids.
 _UNSHOWABLE = "[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
 
 
 def check_text(name: str, value: object) -> None:
-    """Refuse a text with characters that cannot be shown; tabs and line breaks can.
+    """Refuse a text with characters that cannot be shown; tabs and line breaks are allowed.
 
-    A terminal acts on control characters, a page or picture in which they are is not well-formed, and no file can hold
-    one half of a surrogate pair.
+    A terminal executes control characters, an HTML page or SVG picture with them is not well-formed, and a surrogate
+    cannot be written to a file.
     """
-    if found := re.search(_UNSHOWABLE, str(value).replace("\r", "\n")):
-        raise InputError(f"{name}: expected a text that can be shown, got {str(value)!r:.80}; leave out {found[0]!r}")
+    if match := re.search(_UNSHOWABLE, str(value).replace("\r", "\n")):
+        raise InputError(f"{name}: expected a text that can be shown, got {str(value)!r:.80}; remove {match[0]!r}")
 
 
 def legible(text: str) -> str:
-    """Return `text` with a replacement sign for every character that `check_text` refuses, and for a carriage return.
+    """Return `text` with U+FFFD for every character that `check_text` refuses, and for carriage returns.
 
     Examples
     --------
@@ -31,10 +31,10 @@ def legible(text: str) -> str:
 
 
 def distinct_labels(names: Iterable[object], most: int) -> list[str]:
-    """Return each name on one line of at most `most` characters, cut so that different names stay different.
+    """Return each name on one line of at most `most` characters, shortened so that different names stay different.
 
-    Names of the same build, such as ``lam=0.1, eta=0.01, seed=0``, lose the words that they all share; others, and what
-    is still too long, lose their middle. Names that differ in the lost part alone are numbered.
+    Names of the same structure, such as ``lam=0.1, eta=0.01, seed=0``, lose the words that they share. Other names,
+    and those still too long, lose their middle. Names that would become equal get a number.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def distinct_labels(names: Iterable[object], most: int) -> list[str]:
     for label, group in places.items():
         different = list(dict.fromkeys(texts[place] for place in group))
         if len(different) > 1:
-            # Among themselves they may share more words than all names do.
+            # This group may share more words than all names together do.
             own = [_cut(text, most) for text in _without_shared_words(different, most)]
             if len(set(own)) < len(own) or not taken.isdisjoint({*own} - {label}):
                 ends = [f" ({number})" for number in range(1, len(own) + 1)]
@@ -64,11 +64,12 @@ def distinct_labels(names: Iterable[object], most: int) -> list[str]:
 
 
 def _without_shared_words(texts: list[str], most: int) -> list[str]:
-    """Return texts of equally many words without those that all share, until they fit.
+    """Return texts with the same number of words without the words that all share, until they fit.
 
-    What is farthest from a word that differs goes first; of two as far the later one, lest "seed=" lose its number.
+    Words farthest from a differing word are removed first; of two equally far, the later one, so that "seed=" stays
+    beside its number.
     """
-    # A number is one word.
+    # A decimal number counts as one word.
     words = [re.findall(r"(?:\d+\.\d+|\w+)\W*|\W+", text) for text in texts]
     if len(words) < 2 or len({*map(len, words)}) > 1:
         return texts

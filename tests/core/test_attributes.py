@@ -57,7 +57,7 @@ FOREIGN = [
     (dl.Dense(3, 3, rng=0), "trainable", False, "Dense: .*freeze"),
     (dl.ReLU(), "training", True, "ReLU: .*train=True"),
     (dl.SGD(0.1), "momentun", 0.9, "SGD: .*did you mean 'momentum'"),
-    (TRAINER, "stop", True, r"Trainer: stop is a method: call it, stop\(\.\.\.\)"),
+    (TRAINER, "stop", True, r"Trainer: stop is a method; call it: stop\(\.\.\.\)"),
     (TRAINER, "stop_training", True, "Trainer: .*stop()"),
     (MODEL, "loss_fn", dl.SoftmaxCrossEntropy(), "Model: .*loss"),
     (MODEL, "optimizer", dl.SGD(0.1), "Model: .*Trainer"),

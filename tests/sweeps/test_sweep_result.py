@@ -122,7 +122,7 @@ def test_the_best_are_by_the_metric_also_where_a_parameter_has_its_name():
     result = dl.SweepResult(trial(config, {"loss": config["n"] / 2}) for config in configs)
     assert [t.config["n"] for t in result.best("loss")] == [1, 2]
     assert result["loss"] == ["hinge", "softmax"]  # the column is the parameter's
-    with pytest.raises(dl.InputError, match="no metric 'n', there is loss"):
+    with pytest.raises(dl.InputError, match="no metric 'n'; available: loss"):
         result.best("n")
 
 

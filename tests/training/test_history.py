@@ -48,7 +48,9 @@ def test_an_invalid_row_is_refused(row: dict[str, object]) -> None:
 
 def test_an_unknown_column_names_the_known_ones() -> None:
     history = History([{"val_accuracy": 0.4}])
-    with pytest.raises(InputError, match=r"'val_acuracy', there is epoch, val_accuracy; did you mean 'val_accuracy'\?"):
+    with pytest.raises(
+        InputError, match=r"'val_acuracy'; available: epoch, val_accuracy; did you mean 'val_accuracy'\?"
+    ):
         history["val_acuracy"]
     with pytest.raises(InputError, match="there is nothing"):
         History()["loss"]
