@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, ParamSpec, TypeVar
 
-from minidl._core.elsewhere import member
 from minidl._core.errors import InputError
+from minidl._core.foreign_names import member
 from minidl._core.reprs import parameters_of
 from minidl._core.signatures import check_methods
 

@@ -210,7 +210,7 @@ def test_a_user_class_is_suggested_too():
         def __init__(self, gamma):
             super().__init__()
 
-    with pytest.raises(dl.InputError, match=r"such as FocalLoss\(\.\.\.\)"):
+    with pytest.raises(dl.InputError, match=r"not its name: FocalLoss\(\.\.\.\)"):
         dl.Model(mlp(), "focal_loss")
     with pytest.raises(dl.InputError, match=r"write FocalLoss\(\.\.\.\)"):
         dl.Model(mlp(), FocalLoss)

@@ -82,7 +82,7 @@ TEXTS = {
 @pytest.mark.parametrize("letter", ["\0", "\ud800", "\x1b", "\x9b", "\uffff", "\b"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text_that_cannot_be_shown_is_refused_by_name(name, letter):
-    with pytest.raises(dl.InputError, match=rf"{name}.*: expected a text that can be shown, got 'a\\.*'; leave out"):
+    with pytest.raises(dl.InputError, match=rf"{name}.*: expected a text that can be shown, got 'a\\.*'; remove"):
         TEXTS[name](f"a{letter}b")
 
 
