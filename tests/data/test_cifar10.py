@@ -93,7 +93,7 @@ def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(tmp_path, 
     [
         (lambda p: p.write_bytes(b""), r"data_batch_2: .*an empty file \(0 bytes\)"),
         (lambda p: p.unlink(), "data_batch_2: cannot be read: No such file"),
-        (lambda p: (p.unlink(), p.symlink_to("nowhere")), "a link that leads nowhere: nowhere"),
+        (lambda p: (p.unlink(), p.symlink_to("nowhere")), "a broken link: nowhere"),
         (lambda p: (p.unlink(), p.symlink_to(".git/annex/objects/x1")), "git annex get"),
     ],
 )

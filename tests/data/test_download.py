@@ -97,7 +97,7 @@ BEHAVIOURS = [
     does("one bit flipped", answer(FLIPPED), says="expected SHA-256 .{64}, got .{64}"),
     does("the rest alone, as the first part was there", GOOD[:HALF], asked=2, says=f"{GOT} {SIZE - HALF}",
          then=answer(ARCHIVE[HALF:], f"Content-Range: bytes {HALF}-{SIZE - 1}/{SIZE}", status="206 Partial Content")),
-    does("a login page", answer(b"<html>please log in"), asked=2, says="a login page of the network"),
+    does("a login page", answer(b"<html>please log in"), asked=2, says="perhaps a network login page"),
     does("gzip around the file", answer(gzip.compress(ARCHIVE), "Content-Encoding: gzip"), says=f"{GOT} more than"),
     # No answer that could be read.
     does("a close before the status", asked=2, says=HTTP + ".*closed connection without response"),

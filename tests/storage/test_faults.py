@@ -70,7 +70,7 @@ def test_after_any_error_the_file_is_whole_and_the_next_attempt_succeeds(tmp_pat
             break
         assert raised is not None
         assert raised.errno == error
-        assert ("bytes are free" in str(raised)) == (error in (errno.ENOSPC, errno.EDQUOT))
+        assert ("bytes free" in str(raised)) == (error in (errno.ENOSPC, errno.EDQUOT))
         assert len(parts(folder)) == (left_over(faulty) if watched is WATCHED else 0)
         now = content(path)
         if write is replace and watched is WATCHED:
@@ -177,7 +177,7 @@ def test_a_folder_that_fails_at_any_operation_is_refused_in_a_sentence(tmp_path,
                 message = str(raised)
         if not faulty.reached:
             break
-        assert message == f"{path}: expected a folder that can be written, but: {os.strerror(error)}"
+        assert message == f"{path}: expected a writable folder, got the error: {os.strerror(error)}"
         assert len(parts(folder)) == left_over(faulty)
     assert number > 10
 
