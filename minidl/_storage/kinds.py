@@ -20,7 +20,7 @@ _BEGINNINGS = {
     b"PK": "a zip file (as .npz, .pt, .pth and .keras are)",
     b"\x93NUMPY": "a NumPy .npy file",
     b"\x89HDF\r\n": "an HDF5 file (.h5)",
-    b"\x89PNG": "a PNG picture",
+    b"\x89PNG": "a PNG image",
 }
 # The bytes that may be added to a file while it is read; some files in /proc report size 0 and never end.
 _GROWTH = 1 << 20

@@ -218,7 +218,7 @@ def test_amounts_are_uniform_about_the_middle(augmentation, middle):
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (np.zeros((2, 12)), r"got \(2, 12\); flat rows become images by dataset.map\(images_from_rows\)"),
+        (np.zeros((2, 12)), r"got \(2, 12\); turn flat rows into images: dataset.map\(images_from_rows\)"),
         (np.zeros((2, 3, 4)), r"expected images of shape \(n, height, width, channels\), got \(2, 3, 4\)$"),
         (np.zeros((2, 3, 4, 1), int), "floating-point numbers or uint8, got dtype int64"),
         (np.zeros((2, 3, 4, 1), bool), "got dtype bool"),
@@ -252,7 +252,7 @@ def test_wrong_arguments_are_refused(make, words):
 @pytest.mark.parametrize("fill", [0.5, -1, 256])
 @pytest.mark.parametrize("make", [lambda f: Shift(1, f), lambda f: RandomCrop(2, 1, f), lambda f: Cutout(1, f)])
 def test_a_fill_that_bytes_cannot_hold_is_refused(make, fill):
-    with pytest.raises(InputError, match=r"expected an integer in 0\.\.255 as fill for images of uint8"):
+    with pytest.raises(InputError, match=r"expected fill to be an integer in 0\.\.255"):
         make(fill)(np.zeros((1, 3, 3, 1), np.uint8))
 
 

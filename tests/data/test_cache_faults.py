@@ -75,7 +75,7 @@ def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(error, go
     }
     # A disk that has failed is left alone.
     assert len(faulty.operations) == good + 1
-    assert capsys.readouterr().err.count("cannot be kept in the cache for the next time") == 1
+    assert capsys.readouterr().err.count("could not save CIFAR-10 in the cache") == 1
     assert len(held(cache)) == good
     assert_nothing_half(cache)
 
@@ -86,7 +86,7 @@ def test_a_file_where_the_cache_would_be_is_no_loss(tmp_path, monkeypatch, capsy
     with serving([GOOD]) as url:
         use_server(monkeypatch, url)
         assert tuple(load_cifar10()) == files.NAMES
-    assert capsys.readouterr().err.count("cannot be kept in the cache for the next time: ") == 1
+    assert capsys.readouterr().err.count("could not save CIFAR-10 in the cache") == 1
 
 
 # Processes.

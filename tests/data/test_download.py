@@ -70,7 +70,7 @@ def refuses(status, *headers, asked=1):
 
 
 GOT = f"expected {SIZE} bytes, got"
-HTTP = "no whole answer in HTTP: "
+HTTP = "incomplete or invalid HTTP answer: "
 TRANSFER = answer(b"", "Transfer-Encoding: chunked", length=None)
 
 BEHAVIOURS = [

@@ -57,7 +57,7 @@ def test_a_single_row_is_a_single_image():
     ("rows", "shape", "words"),
     [
         (np.zeros((2, 3071)), (32, 32, 3), r"expected rows of shape \(n, 3072\) .* got \(2, 3071\)$"),
-        (np.zeros((2, 32, 32, 3)), (32, 32, 3), r"got \(2, 32, 32, 3\); these are images already"),
+        (np.zeros((2, 32, 32, 3)), (32, 32, 3), r"got \(2, 32, 32, 3\); they are images already"),
         (np.float64(1), (1, 1, 1), r"got \(\)"),
         (np.zeros((2, 12)), (2, 2), "shape: expected "),
         (np.zeros((2, 12)), (0, 2, 3), "height: expected an integer >= 1, got 0"),

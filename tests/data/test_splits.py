@@ -114,7 +114,7 @@ def test_names_and_sources_that_differ_are_listed_once():
 )
 def test_datasets_that_differ_are_not_joined(other):
     first = Dataset(np.zeros((1, 2), np.float32), [0])
-    with pytest.raises(InputError, match=r"Dataset.concatenate: expected datasets alike .*datasets\[1\]"):
+    with pytest.raises(InputError, match=r"Dataset.concatenate: expected datasets with the same .*datasets\[1\]"):
         Dataset.concatenate([first, other])
 
 

@@ -207,7 +207,7 @@ def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkey
     module, _ = example
 
     def no_network(data_dir):
-        raise dl.DownloadError("no source delivered it")
+        raise dl.DownloadError("all sources failed")
 
     monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", no_network)
     options = module.parse(["--quick", "--data-dir", "d"])
