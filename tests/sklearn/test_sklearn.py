@@ -190,8 +190,8 @@ def test_regression():
     [
         ({"build": None}, "NeuralNetClassifier: expected build to be a function that returns a Model, got None"),
         ({"build_params": 3}, "NeuralNetClassifier: expected build_params to be a dict, got 3"),
-        ({"build": lambda f, k, rng: None}, "expected what build returns to be a Model, got None"),
-        ({"build": lambda f, k, rng: classifier(f, 2, rng)}, r"model with 3 outputs a row, got \(2,\)"),
+        ({"build": lambda f, k, rng: None}, "expected the result of build to be a Model, got None"),
+        ({"build": lambda f, k, rng: classifier(f, 2, rng)}, r"model from build with 3 outputs per row, got \(2,\)"),
         ({"build": lambda f, k, rng: classifier(f + 1, k, rng)}, r"expected x of shape \(n, 5\), got \(1, 4\)"),
         ({"optimizer": dl.Adam(0.1)}, "expected optimizer to be a class such as SGD, got Adam"),
         ({"optimizer": float}, "expected optimizer to be an Optimizer, got 0.01"),
@@ -241,5 +241,5 @@ def test_without_scikit_learn_the_import_names_the_extra(monkeypatch):
         if name.split(".")[0] == "sklearn":
             monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "minidl.sklearn")
-    with pytest.raises(ImportError, match=r'needs scikit-learn >= 1.6: pip install "minidl\[sklearn\]"'):
+    with pytest.raises(ImportError, match=r'needs scikit-learn >= 1.6; run: pip install "minidl\[sklearn\]"'):
         importlib.import_module("minidl.sklearn")

@@ -197,7 +197,7 @@ def test_numbers_that_json_lacks_and_those_of_numpy_come_back_exactly(sweep, out
 def test_the_trials_of_another_function_are_refused_and_can_be_set_aside(sweep, out):
     sweep(sweep_runs.noisy, {"x": [1]})
     before = out.read_bytes()
-    with pytest.raises(dl.InputError, match=r"sweep_runs.odd_ones_fail, but .* of sweep_runs.noisy; .*resume=False"):
+    with pytest.raises(dl.InputError, match=r"sweep_runs.odd_ones_fail, got some of sweep_runs.noisy; .*resume=False"):
         sweep(sweep_runs.odd_ones_fail, {"x": [1]})
     assert out.read_bytes() == before
     (out.parent / "sweep-1.jsonl").write_text("somebody else's")
@@ -284,7 +284,7 @@ class Failing:
 )
 def test_an_executor_that_breaks_down_loses_nothing_and_blames_no_trial(sweep, out, error, at_submit):
     executor = Failing(lambda number: number > 3, error, at_submit)
-    with pytest.raises(dl.SweepError, match=r"Failing broke down .* 5 of 8 trials not done.* workers=N"):
+    with pytest.raises(dl.SweepError, match=r"Failing failed .* 5 of 8 trials missing.* workers=N"):
         sweep(sweep_runs.noisy, GRID, executor=executor)
     assert [row["status"] for row in rows(out)] == ["ok"] * 3
     assert [t.ok for t in sweep(sweep_runs.noisy, GRID)] == [True] * 8
@@ -349,10 +349,10 @@ def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out):
         ({"space": []}, r"space: .*at least one config, got \[\]"),
         ({"space": {"lam": 0.1}}, r"space\['lam'\]: .*a sequence of at least one value, got 0.1"),
         ({"space": {"loss": "hinge"}}, r"space\['loss'\]: .*a sequence .* got 'hinge'"),
-        ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: .* write RandomSearch"),
-        ({"space": [0.1, 1]}, "space: .*each config .* a dict whose keys are printable texts, got 0.1"),
+        ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: .* use RandomSearch"),
+        ({"space": [0.1, 1]}, "space: .*each config .* a dict with printable names, got 0.1"),
         ({"space": [{"lam": float("nan")}]}, "space: .*configs of numbers, texts and lists of them"),
-        ({"space": {"x": [np.zeros(2)]}}, "JSON has no ndarray"),
+        ({"space": {"x": [np.zeros(2)]}}, "JSON cannot represent ndarray"),
         ({"seed": -1}, "seed: .* >= 0, got -1"),
         ({"out": ""}, "out: .*the name of a file"),
         ({"workers": 0}, "workers: .* >= 1, got 0"),
@@ -375,7 +375,7 @@ def test_one_line_a_trial_where_there_is_no_terminal_and_nothing_when_told(sweep
     first, second, known, third = capsys.readouterr().err.splitlines()
     assert first.startswith("trial 1/2  x=1: ValueError: x is 1  0.0 s")
     assert second.startswith("trial 2/2  x=2: value ")
-    assert known == "2 of 3 trials are known"
+    assert known == "2 of 3 trials were done before"
     assert third.startswith("trial 3/3  x=4: value ")
     monkeypatch.setenv("MINIDL_VERBOSE", "0")
     sweep(sweep_runs.odd_ones_fail, {"x": [6]}, verbose=None)

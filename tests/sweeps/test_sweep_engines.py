@@ -112,7 +112,7 @@ def test_a_worker_has_one_thread_for_linear_algebra_unless_told_otherwise(sweep,
 def test_a_function_that_cannot_be_sent_is_refused_before_anything_starts(sweep, out, run, own):
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as pool,
-        pytest.raises(dl.InputError, match=r"cannot be sent to a worker \(.*\). Define it at the top level"),
+        pytest.raises(dl.InputError, match=r"cannot be sent to a worker process \(.*\). Define it at the top level"),
     ):
         sweep(run, {"x": [1]}, **({"workers": 1} if own else {"executor": pool}))
     assert not out.exists()
@@ -137,8 +137,10 @@ def test_a_function_of_a_notebook_is_refused_by_workers_and_runs_without_them(tm
     program = start(tmp_path, "", sys.executable, "-c", NOTEBOOK)
     shown, errors = program.communicate(timeout=100)
     message, *table = shown.splitlines()
-    assert message.startswith("run: __main__.run cannot be sent to a worker (RuntimeError: AttributeError: Can't get")
-    assert "not as a lambda, inside of a function or in a notebook" in message
+    assert message.startswith(
+        "run: __main__.run cannot be sent to a worker process (RuntimeError: AttributeError: Can't get"
+    )
+    assert "not as a lambda, inside a function or in a notebook" in message
     assert table == ["x  a", "1  1"]
     assert errors == ""
 
@@ -153,7 +155,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     program = start(tmp_path, UNGUARDED)
     _, errors = program.communicate(timeout=100)
     assert program.returncode == 1
-    assert errors.splitlines()[-1].endswith("a script's own work belongs under: if __name__ == '__main__':")
+    assert errors.splitlines()[-1].endswith("put the call of sweep under: if __name__ == '__main__':")
 
 
 WAITING = """

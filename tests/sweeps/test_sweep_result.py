@@ -255,5 +255,5 @@ def test_a_result_is_drawn_by_its_columns():
     by = axes_of(plot_sweep(RESULT, "lam", "val_accuracy", by="eta"))  # which one config lacks
     assert list(by.lines[0].get_xdata()) == [0.1, 1]
     assert by.get_xlabel().split()[-4:] == ["1", "of", "3", "trials"]
-    with pytest.raises(dl.InputError, match=r"no column 'lamda', .* did you mean 'lam'"):
+    with pytest.raises(dl.InputError, match=r"no column 'lamda'; .* did you mean 'lam'"):
         plot_sweep(RESULT, "lamda", "val_accuracy")

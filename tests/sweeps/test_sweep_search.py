@@ -105,7 +105,7 @@ def test_failed_trials_and_numbers_that_are_none_attract_no_search(tmp_path):
 
 def test_a_metric_that_the_trials_do_not_have_is_named(tmp_path):
     search = dl.CoarseToFine(RANGES, "val_acuracy", trials=2)
-    with pytest.raises(dl.InputError, match=r"no metric 'val_acuracy', .* did you mean 'val_accuracy'"):
+    with pytest.raises(dl.InputError, match=r"no metric 'val_acuracy'; .* did you mean 'val_accuracy'"):
         dl.sweep(bowl, search, out=tmp_path / "a", verbose=0)
 
 
