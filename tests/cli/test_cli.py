@@ -121,11 +121,11 @@ def run_folder(tmp_path_factory):
     ("arguments", "code", "words"),
     [
         (["--version"], 0, f"minidl {dl.__version__}"),
-        (["--help"], 0, "exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted"),
+        (["--help"], 0, "exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted"),
         ([], 2, "COMMAND"),
         (["reprot"], 2, "no command 'reprot'; did you mean report?"),
         (["report", "--seeds", "0"], 2, "argument --seeds: expected an integer >= 1, got 0"),
-        (["data", "fetch", "--data-dir", "x"], 2, "fetch fills the cache"),
+        (["data", "fetch", "--data-dir", "x"], 2, "fetch downloads into the cache"),
         (["checkgrad", "layers"], 2, "expected MODULE:NAME or FILE.py:NAME, got 'layers'"),
     ],
 )
@@ -188,7 +188,7 @@ def test_verify_tells_batch_by_batch_what_is_wrong(here, tmp_path):
 def test_verify_says_so_where_all_is_as_published(here, monkeypatch):
     monkeypatch.setattr("minidl.cli.data.read_place", lambda place, names: ({}, "folder"))
     done = here("data", "verify", "--data-dir", ".")
-    assert (done.returncode, done.stdout.count("as it was published")) == (0, 6)
+    assert (done.returncode, done.stdout.count("as published")) == (0, 6)
 
 
 # -- checkgrad ---------------------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def test_checkgrad_in_json_is_the_report_and_what_the_module_prints_is_not_in_it
         ("more:pair", "", "InputError: more:pair: TypeError: check_layer: takes 2 positional arguments"),
         ("layers:raising_model", "--input-shape 5", "KeyError: 'x' (layers.py, line 41)"),
         ("layers:right", "--input-shape 9999999999999", "MemoryError: Unable to allocate"),
-        ("layers:make_right", "", "layers:make_right returns no inputs; give --input-shape"),
+        ("layers:make_right", "", "layers:make_right: expected inputs, got only an object; add --input-shape"),
     ],
 )
 def test_what_cannot_be_checked_is_told_in_a_sentence(subject, options, words, here, modules):
@@ -282,7 +282,7 @@ def test_show_tells_what_a_run_left(here, run_folder):
     assert "network: -: Sequential(...), 0: Dense(3072, 10)" in blocks["weights.safetensors"]
     assert "few images (drawn)" in blocks["results.json"]
     assert "0.39" in blocks["results.json"]
-    assert "Also there: 1 .html" in done.stdout
+    assert "Other files: 1 .html" in done.stdout
     found = strict(here("show", run_folder, "--json").stdout)
     assert [row["epoch"] for row in found["files"]["history-a.csv"]["rows"]] == list(range(1, 9))
     assert found["files"]["checkpoint-000000024.safetensors"]["step"] == 24
@@ -332,10 +332,10 @@ def test_a_file_cannot_steer_the_terminal(here, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nowhere", "there is no such file"),
-        ("a.txt", "expected a file that a run writes"),
+        ("nowhere", "no such file"),
+        ("a.txt", "expected a file of a run"),
         # A device could be read for ever.
-        ("/dev/zero", "expected a file that a run writes" if os.name == "posix" else "there is no such file"),
+        ("/dev/zero", "expected a file of a run" if os.name == "posix" else "no such file"),
     ],
 )
 def test_show_refuses_what_it_does_not_know(here, name, words, tmp_path):

@@ -112,7 +112,7 @@ returns_class = lambda: Affine
 )
 
 
-AGREES = "reference: right"
+AGREES = "reference: ok"
 
 
 @pytest.fixture
@@ -139,21 +139,21 @@ def here(capsys, monkeypatch, tmp_path):
         ("make", "given", AGREES),
         ("unseeded", "model", AGREES),
         ("foreign", "foreign", AGREES),
-        ("NoBias", "make", "forward[0, 0]: given shape (4, 5)"),
-        ("NoBias", "given", "forward[0, 0]: given shape (3, 5)"),
+        ("NoBias", "make", "forward[0, 0]: for input shape (4, 5)"),
+        ("NoBias", "given", "forward[0, 0]: for input shape (3, 5)"),
         ("Eight", "make", "ZeroDivisionError"),
         ("named", "make", "'W': (5, 3)"),
         ("shaped", "make", "'weight': (5, 4)"),
-        ("Twice", "cross", "forward: given shape (4, 5)"),
-        ("Half", "ridge", "forward: given shape (5,)"),
-        ("sigmoid", "model", "forward[0]: given shape (4, 5)"),
+        ("Twice", "cross", "forward: for input shape (4, 5)"),
+        ("Half", "ridge", "forward: for input shape (5,)"),
+        ("sigmoid", "model", "forward[0]: for input shape (4, 5)"),
         ("Slope", "make", "differentiates numerically: it calls forward"),
         ("Library", "make", "its backward runs minidl.gradcheck.numerical"),
         ("norm", "norm", "contains BatchNorm"),
         ("norm_class", "norm", "contains BatchNorm"),
         ("inside", "norm", "contains BatchNorm"),
         ("ridge_class", "ridge", "contains L2"),
-        ("Twice", "make", "expected a Layer, as the reference is, got a Loss"),
+        ("Twice", "make", "expected a Layer like the reference, got a Loss"),
         ("returns_class", "make", "got Affine; return such an object"),
     ],
 )
@@ -209,7 +209,7 @@ def test_several_submissions_do_not_disturb_each_other(here, tmp_path):
     assert points == ["111", "111", "000", "000", "110"]
     assert [row["ok"] for row in rows] == [point == "111" for point in points]
     reasons = [next(iter(row["reasons"].values()), "") for row in rows]
-    assert "ended the process, with status 0" in reasons[2]
+    assert "ended the process with exit status 0" in reasons[2]
     assert reasons[3].startswith("SyntaxError")
 
 
@@ -219,7 +219,7 @@ def test_an_endless_loop_is_stopped_and_the_others_are_graded(here, tmp_path):
     assert (status, err) == (1, "")
     rows = [line.split() for line in out.splitlines()[1:]]
     assert [row[:3] for row in rows] == [["endless.py:make", "0", "0"], ["hand_in.py:make", "1", "1"]]
-    assert "stopped after 10 s; if it is only slow, raise --max-seconds" in out
+    assert "stopped after 10 s; if the code is just slow, increase --max-seconds" in out
 
 
 def test_what_cannot_be_checked_is_a_document_in_json(here):
