@@ -41,8 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shape_help = "shape of one row of the input, such as 5 or 32,32,3; for a regularizer, shape of the weight"
     parser.add_argument("--input-shape", type=sizes, metavar="N[,N...]", help=shape_help)
     parser.add_argument("--reference", metavar="SUBJECT", help="a correct one, to compare each subject with")
-    seconds_help = f"time limit per subject; default for several: {_SECONDS}"
-    parser.add_argument("--max-seconds", type=count(1), metavar="N", help=seconds_help)
+    parser.add_argument("--max-seconds", type=count(1), metavar="N", help=f"limit per subject; of several: {_SECONDS}")
     parser.add_argument("--seed", type=count(0), default=0, metavar="N", help="of all random numbers; default: 0")
     parser.add_argument("--every-entry", action="store_true", help="compare every entry, even of large tensors")
 

@@ -78,9 +78,8 @@ def run(options: argparse.Namespace) -> Answer:
     if damaged:
         parts.append("\n".join(_printable(f"{name}: DAMAGED: {fault}") for name, fault in damaged.items()))
     if others:
-        kinds = Counter(Path(name).suffix or name for name in others)
-        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        parts.append(_printable(f"Other files: {listed}"))
+        kinds = sorted(Counter(Path(name).suffix or name for name in others).items())
+        parts.append(_printable(f"Other files: {', '.join(f'{count} {kind}' for kind, count in kinds)}"))
     return Answer(document, "\n\n".join(parts) or "The folder is empty.", not damaged)
 
 
