@@ -1,4 +1,4 @@
-"""The command line as its users meet it: subprocesses, their exit status, standard output and standard error."""
+"""The command line in subprocesses: exit status, standard output and standard error."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def here(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    """What a small run leaves."""
+    """The folder of a small run."""
     folder = tmp_path_factory.mktemp("run")
     train = dl.datasets.synthetic_images(60, rng=0).map(lambda x: x / 255)
     model = dl.Model(dl.Sequential(dl.Dense(3072, 10, rng=0)), dl.SoftmaxCrossEntropy())
@@ -196,7 +196,7 @@ def test_verify_says_so_where_all_is_as_published(here, monkeypatch):
 
 @pytest.fixture
 def modules(tmp_path, monkeypatch):
-    """Write modules of a user, which are imported anew in each test."""
+    """Write a user's modules, which are imported again in each test."""
     (tmp_path / "else where").mkdir()
     for name, source in {
         "layers": LAYERS,
@@ -334,7 +334,7 @@ def test_a_file_cannot_steer_the_terminal(here, tmp_path):
     [
         ("nowhere", "no such file"),
         ("a.txt", "expected a file of a run"),
-        # A device could be read for ever.
+        # Reading a device might never end.
         ("/dev/zero", "expected a file of a run" if os.name == "posix" else "no such file"),
     ],
 )

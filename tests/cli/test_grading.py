@@ -1,4 +1,4 @@
-"""``minidl checkgrad`` for teachers: a reference, several submissions, each in a process of its own."""
+"""``minidl checkgrad`` for teachers: a reference, and several submissions, each in its own process."""
 
 import json
 import re
@@ -182,7 +182,7 @@ def test_a_rule_of_the_contract_alone_is_a_reason(here, monkeypatch):
 
 
 def test_several_submissions_do_not_disturb_each_other(here, tmp_path):
-    """Nor does the reference, whose helper has the name of theirs."""
+    """The reference does not disturb them either, although its helper has the same name as theirs."""
     (tmp_path / "solution.py").write_text("from helper import make")
     (tmp_path / "helper.py").write_text(REFERENCE)
     prints = "import os, atexit; os.write(1, b'x'); os.system('echo x'); atexit.register(print, 'x')"
@@ -196,7 +196,7 @@ def test_several_submissions_do_not_disturb_each_other(here, tmp_path):
     for name, source in sources.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "layer.v2.py").write_text(source)
-        # Files that a child must not take for those of Python.
+        # A child must not import these instead of the standard library.
         (tmp_path / name / "statistics.py").write_text("raise SystemExit")
         (tmp_path / name / "helper.py").write_text(SUBMISSIONS)
     status, out, err = here(
@@ -242,6 +242,6 @@ def test_the_command_of_the_page_prints_its_table(here, tmp_path, capsys):
         r"^```sh\nminidl (.*?)```\n\n```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE
     ).groups()
     assert main(shlex.split(command)) == 1
-    # Not to the last digit, which is of the machine.
+    # The last digits depend on the machine.
     shown, expected = (re.sub(r"(\.\d{3})\d+", r"\1", text) for text in (capsys.readouterr().out, table))
     assert shown == expected

@@ -1,4 +1,4 @@
-"""Attributes that a class does not have cannot be assigned on minidl's own objects."""
+"""Undeclared attributes cannot be assigned on minidl's own objects."""
 
 import ast
 import copy
@@ -39,7 +39,7 @@ def test_every_public_attribute_that_a_class_sets_on_itself_is_declared(cls):
 
 
 def test_every_public_class_with_attributes_of_its_own_is_declared():
-    # Errors, enumerations, named tuples, texts and frozen dataclasses have their own ways.
+    # Errors, enumerations, named tuples, texts and frozen dataclasses follow their own rules.
     free = [
         cls.__name__
         for name in dl.__all__
@@ -102,7 +102,7 @@ def test_what_a_class_has_can_be_assigned():
 
 
 class Mine(dl.ReLU):
-    """A class that a user writes may set what it likes."""
+    """A user's class may set any attribute."""
 
 
 class Switched(dl.ReLU):

@@ -1,4 +1,4 @@
-"""bars: how much is said, where a bar can be drawn, and lines that do not spoil one."""
+"""Bars: how much is printed, where a bar can be drawn, and lines printed above bars."""
 
 import io
 import subprocess
@@ -58,7 +58,7 @@ def test_a_bar_on_a_terminal_is_as_wide_as_that():
 
 @contextmanager
 def on_standard_error(monkeypatch, columns=80):
-    """Make standard error a terminal, for the time of a with block that yields its screen."""
+    """Make standard error a terminal during a with block, and yield its screen."""
     with terminal(columns) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
         monkeypatch.setattr("sys.stderr", file)
         yield screen

@@ -1,4 +1,4 @@
-"""What a beginner gets wrong, and what the error must say: where, what was expected, what came, and what to do."""
+"""Common mistakes of beginners, and the errors: where, what was expected, what it got, and what to do."""
 
 import inspect
 
@@ -70,7 +70,7 @@ def diverging():
 
 
 class Frame:
-    """A table of another library."""
+    """A table like that of another library."""
 
     def to_numpy(self): ...
 
@@ -79,7 +79,7 @@ class Tensor:
     def numpy(self): ...
 
 
-# Samples of whole sentences; " * " stands for anything between two parts.
+# Whole messages; " * " matches any text between two parts.
 SENTENCES = [
     (lambda: fit(of=model(hidden=7)), "layer 2: Dense(7, 3): expected x of shape (n, 7), got (1, 5); layer 1, ReLU"),
     (nested, "layer 1: body: layer 1: Dense(8, 4): * of shape (n, 8), got (20, 9); layer 0, Dense(4, 9), gives"),
@@ -98,7 +98,7 @@ SENTENCES = [
     (frozen, "SGD(0.1): expected at least one parameter to train, got 4 frozen ones"),
     (diverging, "epoch 1, after step 1: batch 2: * training diverged? * layer 2, Dense(5, 3)"),
 ]
-# Of the others, what came or the argument's name, and the key word of what to do.
+# For the others, the argument's name or value, and the key word of the advice.
 SHAPES = [
     (lambda: fit(dl.Dataset(X[:, :4], Y)), "Trainer.fit: train, * layer 0: Dense(6, 5): * (n, 6) * (1, 4)"),
     (lambda: fit(validation=dl.Dataset(X[:, :4], Y)), "Trainer.fit: validation, * layer 0: Dense(6, 5)"),

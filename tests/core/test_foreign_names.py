@@ -1,4 +1,4 @@
-"""Names of PyTorch, Keras and scikit-learn: each is answered with what minidl has in its place, or with nothing."""
+"""Names of PyTorch, Keras and scikit-learn: each gets a hint on what minidl has instead, or no hint."""
 
 import re
 
@@ -31,7 +31,7 @@ def test_an_answer_names_what_there_is():
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "nearest"),
     [
         ("Conv2d", "Conv2D"),
         ("MaxPooling2D", "MaxPool2D"),
@@ -43,8 +43,8 @@ def test_an_answer_names_what_there_is():
         ("trainer", "Trainer"),
     ],
 )
-def test_a_near_misspelling_is_answered_with_the_name(name, meant):
-    with pytest.raises(AttributeError, match=f"did you mean '{meant}'"):
+def test_a_near_misspelling_is_answered_with_the_name(name, nearest):
+    with pytest.raises(AttributeError, match=f"did you mean '{nearest}'"):
         getattr(dl, name)
 
 

@@ -1,4 +1,4 @@
-"""How objects show themselves: one short line anywhere, and a table in a notebook."""
+"""Reprs: one short line anywhere, and a table in a notebook."""
 
 import inspect
 import re
@@ -24,7 +24,8 @@ def trial(settings, seed):
     return {"loss": 1.0}
 
 
-CALLS = [  # evaluated, each of these shows itself just so
+# Evaluating each of these gives an object with the same repr.
+CALLS = [
     *("ELU()", "ELU(0.5)", "GELU()", "GELU('tanh')", "LeakyReLU()", "LeakyReLU(0.2)", "LogSoftmax()", "Softmax()"),
     *("Softplus()", "Tanh()", "Sigmoid()", "SiLU()", "ReLU()", "Dropout(0.5)", "Flatten()", "Reshape((2, -1))"),
     *("Dense(4, 3)", "Dense(4, 3, bias=False)", "Conv2D(3, 8, 5)", "Conv2D(4, 8, 3, stride=2, groups=2, bias=False)"),
@@ -51,7 +52,8 @@ CALLS = [  # evaluated, each of these shows itself just so
     "RandomSearch({'rate': LogUniform(1e-05, 0.1)}, 3)",
     "CoarseToFine({'rate': LogUniform(1, 100)}, 'loss', rounds=3, keep=5, mode='max')",
 ]
-OTHERS = [  # what is not worth or not able to be said in full
+# Reprs that leave out arguments.
+OTHERS = [
     lambda: dl.Dataset(X, Y, name="toy", class_names=["a", "b", "c"]),
     lambda: dl.Dataset(X, Y)[:0],
     lambda: dl.Ensemble([model(), model()]),
@@ -144,7 +146,7 @@ def test_no_digit_is_lost(strength, momentum):
 
 
 class Mine:
-    """What a user's class may look like."""
+    """Examples of users' classes."""
 
     def __init__(self, size, *layers, scale=1.0, rng=None, then=None, **options):
         self.size, self.scale, self.rng, self.then = size, scale, rng, then

@@ -1,4 +1,4 @@
-"""Texts and paths that no file or page can have are refused; in what comes from elsewhere they are replaced."""
+"""Characters that no file or page can show are refused in texts and paths, and replaced in foreign texts."""
 
 import xml.dom.minidom
 
@@ -59,7 +59,7 @@ def test_a_path_that_no_file_can_have_is_refused(tmp_path, name, letter):
 
 
 def test_a_path_of_bytes_that_are_no_letters_is_one(tmp_path):
-    """Python shows such a byte as half a surrogate pair."""
+    """Python decodes such a byte as a surrogate."""
     path = tmp_path / "\udcff.safetensors"
     model = trainer().model
     model.save_weights(path)
@@ -130,7 +130,7 @@ FIGURES = {
     "plot_gradient_norms": lambda plot: plot({f"{BAD}.weight": [1.0, 0.0]}),
     "plot_update_ratios": lambda plot: plot({f"{BAD}.weight": [1.0, np.inf]}),
     "plot_sweep": lambda plot: plot({BAD: [BAD, "b"], "v": [1.0, 2.0], f"{BAD}2": [BAD, "c"]}, BAD, "v", by=f"{BAD}2"),
-    # So many numbers are shown by a scale of colours.
+    # A matrix of this size is shown as colours.
     "plot_sweep ": lambda plot: plot({"x": NUMBERS, BAD: NUMBERS, f"{BAD}2": NUMBERS}, "x", BAD, by=f"{BAD}2"),
 }
 

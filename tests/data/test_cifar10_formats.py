@@ -1,4 +1,4 @@
-"""The formats that CIFAR-10 comes in: read as they were published, all else refused, and nothing of a file is run.
+"""The formats of CIFAR-10: published files are read, all others are refused, and no code in a file is run.
 
 Every flipped bit, every cut and fuzzed files: tests/storage/test_hostile_files.py.
 """
@@ -34,7 +34,7 @@ def read_batch(data, name="data_batch_1"):
 
 
 def with_items(**changes):
-    """Return data_batch_1 with other opcodes behind some of its keys."""
+    """Return data_batch_1 with other opcodes after some of its keys."""
     return files.dictionary(files.official_items("data_batch_1") | {k.encode(): v for k, v in changes.items()})
 
 
@@ -120,7 +120,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path):
         (b"\x8e" + struct.pack("<Q", 1 << 60), "at byte 2: expected an opcode of a CIFAR-10 batch, got b.*8e"),
         (b"}r" + struct.pack("<I", 1 << 31) + b".", "pixel bytes, got none"),
         (b"]q\x00" + b"]" * 200_000 + b".", "at most 1012 opcodes"),
-        # Tuples that hold the last one twice: their hash would take for ever.
+        # Each tuple has the previous one twice: hashing the last would take too long.
         (b"}" + b"K\x01\x85" + b"q\x00h\x00\x86" * 30 + b"K\x01s.", "pixel bytes, got none"),
         (b"cnumpy\nndarray\n)\x81.", r"got b.\)"),
         (b"}.x", "STOP at the end of the file"),
@@ -198,9 +198,9 @@ GOOD_TAR = files.tar({f"d/{name}": files.official(name) for name in files.NAMES}
 @pytest.mark.parametrize(
     "tar",
     [
-        # A second member of a name is passed over.
+        # A second member of the same name is skipped.
         files.tar({f"{folder}/{name}": files.official(name) for folder in "ab" for name in files.NAMES}),
-        # What is behind the end of the tar is not read.
+        # Data after the end of the tar is not read.
         GOOD_TAR + special(b"0", "d/data_batch_1", b"%011o" % 4) + struct.pack("<512s", b"evil"),
         # No pax header changes what a member is.
         *(

@@ -8,7 +8,7 @@ from minidl import CallOrderError, Dataset, InputError, NonFiniteError, ShapeErr
 
 
 def numbered(n):
-    """n rows that can be told apart, each with its own number as target."""
+    """Return n different rows, each with its number as target."""
     names = [*"abcde"] if n <= 5 else ()
     return Dataset(np.arange(n)[:, None] * [1.0, 10.0], np.arange(n), name="numbered", class_names=names)
 

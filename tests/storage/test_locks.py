@@ -1,4 +1,4 @@
-"""Locks: one process at a time, free again whatever ends it, and none where there can be none."""
+"""Locks: one process at a time, released however it ends, and no lock where the system has none."""
 
 import errno
 import itertools
@@ -90,7 +90,7 @@ def test_a_lock_that_fails_at_any_operation_is_refused_or_holds_and_is_free_afte
         if not faulty.reached:
             break
         refused = f"{folder}: expected a writable folder, got the error: {os.strerror(errno.EIO)}"
-        # The first four make the folder and open the lock's file; what the file says decides nothing.
+        # The first four make the folder and open the lock's file; the file's content does not matter.
         assert message == (refused if number <= 4 else "")
     assert number > 5
 
@@ -125,7 +125,7 @@ def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_liv
             os.kill(child, signal.SIGKILL)
             assert exit_status_of(child) == -signal.SIGKILL
             with locked(tmp_path, file):
-                # The helper did not take the lock along.
+                # The helper process did not inherit the lock.
                 os.kill(helper, 0)
         finally:
             os.kill(helper, signal.SIGKILL)

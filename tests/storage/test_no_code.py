@@ -1,4 +1,4 @@
-"""No file that minidl reads can make it run code, and one room alone writes: shown on the source, by its syntax."""
+"""No file that minidl reads can run code, and only one part writes files: checked in the source's syntax."""
 
 import ast
 import re
@@ -29,8 +29,8 @@ WRITERS = _any(
     " tofile truncate link symlink mkstemp mkdtemp rmtree copyfile TemporaryFile NamedTemporaryFile"
     " SpooledTemporaryFile TemporaryDirectory"
 )
-# What a reader must not do, and the texts that do it: of an import, a name (with or without what is before the point,
-# also when it is only handed on), a call, an option.
+# Forbidden actions of a reader, as patterns of imports, names (with or without a prefix, also when only passed on),
+# calls and options.
 RULES = {
     "imports what runs or unpacks code": rf"import {UNPICKLERS}(\..*)?|import numpy\.lib\.(format|npyio).*"
     rf"|import importlib\.util.*|import .*\.(eval|exec|__import__|execfile|mktemp|{EXTRACTORS})"
@@ -45,7 +45,7 @@ RULES = {
     "writes": rf"calls (.*\.)?{WRITERS}|calls os\.(remove|replace)"
     r"|calls shutil\.(?!(which|copyfileobj|disk_usage|get_terminal_size)$).*"
     r"|call os\.open\([^,]*, (?!os\.O_RDONLY).*|call .*\.savefig\((?!content\b).*"
-    # A mode that is not one of reading, and Path.replace, which takes one argument.
+    # Any mode that is not for reading, and Path.replace, which has one argument.
     r"|call (open|io\.open|os\.fdopen)\((.*, mode=(?!'r[bt]?').*|[^,]*, (?!'r[bt]?'|\w+=).*)"
     r"|call .*\.open\('[rwaxbt+]*[wax+].*|call .*\.replace\((?!\w+=)[^,]*\)",
 }
@@ -73,7 +73,7 @@ ALLOWED = {
 
 
 def faults(source):
-    """Yield (line, what it does, the text) of all that a reader of files must not do, or only in its own place."""
+    """Yield (line, action, text) of everything that only certain modules may do."""
     for node in ast.walk(ast.parse(source)):
         for said in _said(node):
             for fault, pattern in RULES.items():

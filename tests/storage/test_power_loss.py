@@ -1,4 +1,4 @@
-"""What a power cut may leave of a file that is being saved, by a model of the disk, and that each fsync is needed."""
+"""A file after a power cut while it is saved, by a model of the disk; and each fsync is necessary."""
 
 import copy
 import errno
@@ -18,7 +18,7 @@ NEW, NEWER = bytes(range(1, 90)), b"#" * 50
 
 
 class Saves:
-    """The disk before some writes to one file, the operations they took, and after how many each had returned."""
+    """The disk before some writes to one file, their operations, and the number of operations at each return."""
 
     def __init__(self, folder, place, write=replace):
         self.folder, self.path, self.write = folder, place(folder), write
@@ -39,7 +39,7 @@ class Saves:
         return [number for number, operation in enumerate(self.operations) if operation.name == "fsync"]
 
     def without(self, number):
-        """The same with one operation left out."""
+        """Return the same without one operation."""
         fewer = copy.copy(self)
         fewer.operations = self.operations[:number] + self.operations[number + 1 :]
         fewer.returned = [r - (number < r) for r in self.returned]

@@ -1,4 +1,4 @@
-"""The tensor file: what it takes, what other tools read and write, and that no damage and no forgery is believed."""
+"""The tensor file: its content, exchange with other tools, and detection of damage and forgery."""
 
 import json
 import os
@@ -36,7 +36,7 @@ DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 
 @pytest.fixture(autouse=True)
 def _no_waiting():
-    """End a test that waits for a pipe or reads a device without end."""
+    """Stop a test that waits for a pipe or reads an endless device."""
     signal.alarm(60)
     yield
     signal.alarm(0)
@@ -62,12 +62,12 @@ def entry(name="a", dtype="F32", shape="[1]", offsets="[0, 4]"):
 
 
 def unsealed(header, data=b""):
-    """Return the file that `sealed` makes, with a text in the place of the digest."""
+    """Return the file that `sealed` makes, with a text instead of the digest."""
     header = OPENING.replace(b"minidl.sha256", b"another.words") + b"0" * 64 + b'"' + header
     return len(header).to_bytes(8, "little") + header + data
 
 
-# What is written is read again.
+# Written files are read back.
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
@@ -234,7 +234,7 @@ def test_a_digest_in_capitals_or_another_one_is_refused(file):
         file.write_bytes(length.to_bytes(8, "little") + content[8:at] + other + content[at + 64 :])
         with pytest.raises(CheckpointError, match="does not match its digest"):
             read_tensors(file, require_digest=False)
-    # The digest's text once more: as the name of a text whose own zeros would give the same sum.
+    # The digest's text again, as the name of a text whose zeros would give the same digest.
     write_tensors(file, {}, {digest.decode(): "0" * 64})
     assert read_tensors(file)[1] == {digest.decode(): "0" * 64}
 
@@ -266,7 +266,7 @@ def test_too_little_memory_is_a_checkpoint_error(file, monkeypatch):
         read_tensors(file)
 
 
-# Forgeries: the digest is true, or there is none.
+# Forgeries: the digest is correct or missing.
 
 TAKEN = "expected a dtype among .*BF16, a shape of at most 64 integers, and two data_offsets"
 NO_HEADERS = {
@@ -290,7 +290,7 @@ NO_HEADERS = {
 }
 SHAPES_OF_NONE = ["[true]", "[1.0]", "[-1, -1]", '"1"', "[[1]]", "1", "null", f"[{'1, ' * 64}1]", f"[{2**32}, {2**32}]"]
 OFFSETS_OF_NONE = ["[4, 0]", "[-4, 0]", "[0, 8]", "[0, 9999999999999999999]", "[0]", "[0, 4, 8]", "[false, 4]"]
-# Entries that say no array, or other arrays than there are, and how many bytes come behind them.
+# Invalid entries, or entries that do not fit the data, and the number of data bytes.
 NO_ARRAYS = [
     *((entry(dtype=code), 4, TAKEN) for code in ("O", "F8_E4M3", "C64", "S" * 1000, "bf16")),
     *((entry(shape=shape), 4, TAKEN) for shape in SHAPES_OF_NONE),

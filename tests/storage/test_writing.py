@@ -1,4 +1,4 @@
-"""Files written whole or not at all: where, with which permissions, over what, and where two write at once."""
+"""Files are written completely or not at all: permissions, replaced files, and concurrent writers."""
 
 import errno
 import os
@@ -58,7 +58,7 @@ def test_a_new_file_has_the_permissions_of_any_other_and_an_old_one_keeps_its_ow
     with replacing_os(RecordingOs({"open"})) as recording:
         if mode != 0o444 or write is replace or os.geteuid() == 0:
             write(path)
-            # Nobody else can open it in between.
+            # No other user can open it in between.
             assert recording.operations[0].arguments[2] == ((mode if write is replace else None) or 0o666)
     assert stat.S_IMODE(path.stat().st_mode) == expected
 

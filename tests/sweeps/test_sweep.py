@@ -1,4 +1,4 @@
-"""Sweeps: every trial once, the same numbers whoever does them in whatever order, and nothing that is done is lost."""
+"""Sweeps: each trial runs once, results depend neither on workers nor on order, and no finished trial is lost."""
 
 import errno
 import itertools
@@ -38,7 +38,7 @@ def test_a_grid_is_tried_in_its_order_and_every_trial_is_a_line(sweep, out):
 
 
 class Shuffled:
-    """An executor that begins nothing until it has five tasks, and ends them in another order than they came in."""
+    """An executor that waits for five tasks, and finishes them in another order."""
 
     def __init__(self, order):
         self.order, self.waiting, self.sent = random.Random(order), [], 0
@@ -47,7 +47,7 @@ class Shuffled:
         future = Future()
         self.waiting.append((future, function, arguments))
         self.sent += 1
-        if self.sent == 1 or len(self.waiting) == 4:  # the first is alone: a sweep asks whether its function arrives
+        if self.sent == 1 or len(self.waiting) == 4:  # the first task checks that the function can be sent
             self.order.shuffle(self.waiting)
             for future_, function_, arguments_ in self.waiting:
                 future_.set_result(function_(*arguments_))
@@ -74,7 +74,7 @@ def test_the_numbers_depend_on_neither_workers_nor_order_nor_restarts(tmp_path):
         assert trials_of(result) == trials_of(serial), name
     assert len({trial.metrics["val_loss"] for trial in serial}) == 8
     written = [[row["config"] for row in rows(tmp_path / name)] for name in ("serial", "shuffled 0")]
-    assert written[0] != written[1]  # in the file they stand as they ended
+    assert written[0] != written[1]  # the file has the order in which they finished
 
 
 def test_a_config_reaches_its_function_as_plain_values_that_are_its_own(sweep):
@@ -177,7 +177,7 @@ def test_whatever_a_trial_returns_or_raises_costs_itself_on_every_engine(sweep, 
 
 
 def test_the_best_are_also_found_among_integers_that_no_float_can_hold():
-    """As files of older versions may have them."""
+    """Texts of older versions."""
     values = [1.5, 10**400, -(10**400), np.nan]
     result = dl.SweepResult(dl.sweeps.Trial({"x": i}, "", 0, {"a": a}, 0.0, "") for i, a in enumerate(values))
     assert [t.config["x"] for t in result.best("a", count=4)] == [2, 0, 1, 3]
@@ -238,7 +238,7 @@ def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, threads):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal of POSIX")
 def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sweep, out):
-    """As a batch system sends it when the time is over: the trial has not failed, and the next job does it."""
+    """A batch system sends SIGTERM at its time limit: the trial has not failed, and the next job runs it."""
     sent = []
 
     def train(config, seed):
@@ -259,13 +259,13 @@ def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sw
 
 
 class Failing:
-    """An executor that does some tasks, and for the others raises, or returns a future that fails or is cancelled."""
+    """An executor that runs some tasks; for the others it raises, or returns a failed or cancelled future."""
 
     def __init__(self, fails, error, at_submit=False):
         self.sent, self.fails, self.error, self.at_submit = -1, fails, error, at_submit
 
     def submit(self, function, /, *arguments):
-        # The first asks whether the function arrives.
+        # The first task checks that the function can be sent.
         future, self.sent = Future(), self.sent + 1
         if not self.sent or not self.fails(self.sent):
             future.set_result(function(*arguments))
@@ -384,7 +384,7 @@ def test_one_line_a_trial_where_there_is_no_terminal_and_nothing_when_told(sweep
 
 def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
     search = dl.CoarseToFine({"x": dl.LogUniform(1, 100)}, "value", trials=3, rounds=2)
-    # The second time all are known.
+    # The second time all trials are done already.
     for shown in (["0/3", "6/6"], ["6/6"]):
         with terminal(80) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
             monkeypatch.setattr(sys, "stderr", file)

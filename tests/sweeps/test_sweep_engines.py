@@ -1,4 +1,4 @@
-"""Sweeps on real workers: processes, Dask, MPI and loky, with workers that are killed while they work."""
+"""Sweeps on real workers: processes, Dask, MPI and loky, with workers that are killed during trials."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="these signals are those o
 
 
 def start(tmp_path, program, *command):
-    """Start `program` as a script that can import the tests' functions, in a process group of its own."""
+    """Start `program` as a script that can import the tests' functions, in its own process group."""
     script = tmp_path / "script.py"
     script.write_text(program)
     return subprocess.Popen(
@@ -36,7 +36,7 @@ def start(tmp_path, program, *command):
     )
 
 
-def gone(pid):
+def is_gone(pid):
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -81,7 +81,7 @@ def test_a_sweep_does_not_wait_for_what_its_workers_have_started(sweep, tmp_path
     finally:
         helper = int((tmp_path / "helper").read_text())
         # It lives for five minutes.
-        alive = not gone(helper)
+        alive = not is_gone(helper)
         os.kill(helper, signal.SIGKILL)
     assert alive
     why = "WorkerDiedError: the worker process was killed by signal 9"
@@ -184,11 +184,11 @@ def test_whoever_is_stopped_what_is_done_is_kept_and_no_worker_is_left(tmp_path,
     program.wait(timeout=30)
     assert program.returncode == -number
     assert [row["config"]["x"] for row in rows(out)] == [0]
-    # In the middle of their trials, which take a minute, and though a process lives that the program had forked.
-    wait_until(lambda: all(map(gone, workers)))
+    # They are in trials that take a minute, and a process that the program forked is still alive.
+    wait_until(lambda: all(map(is_gone, workers)))
     helper = int((tmp_path / "helper").read_text())
     if whom == "the parent":
-        assert not gone(helper)
+        assert not is_gone(helper)
         os.kill(helper, signal.SIGKILL)
     _, errors = program.communicate()
     assert "BrokenPipeError" not in errors
@@ -256,7 +256,7 @@ def check_against_here(sweep, out, trials):
 
 def dask(tmp_path, run):
     pytest.importorskip("distributed", reason="pip install 'minidl[dask]'")
-    # As a program of its own, since what it starts in the background warns about much when it is stopped.
+    # As a separate program, since its background processes print many warnings when stopped.
     program = start(tmp_path, DASK.replace("sys.argv[1]", repr(run)))
     printed, errors = program.communicate(timeout=200)
     assert program.returncode == 0, errors

@@ -63,7 +63,7 @@ def test_a_line_cut_off_anywhere_costs_its_trial_alone_and_the_file_is_mended(sw
                 continue
             out.write_bytes(torn)
             assert len(dl.SweepResult.from_file(out)) == (2 if torn == content[:-1] else 1)
-            assert out.read_bytes() == torn  # looking mends nothing
+            assert out.read_bytes() == torn  # reading does not repair the file
             again = sweep(sweep_runs.noisy, {"x": [1, 2]})
             assert [t.metrics for t in again] == [t.metrics for t in expected]
             lines = out.read_bytes().splitlines(keepends=True)
@@ -107,7 +107,7 @@ def test_a_folder_or_a_missing_file_is_no_file_of_a_sweep(sweep, tmp_path):
         sweep(sweep_runs.noisy, {"x": [1]}, out=tmp_path)
     with pytest.raises(dl.DataError, match="expected a regular file, got a folder"):
         dl.SweepResult.from_file(tmp_path)
-    if Path("/dev/zero").is_char_device():  # which can be read for ever
+    if Path("/dev/zero").is_char_device():  # reading it would never end
         with pytest.raises(dl.DataError, match="expected a regular file, got a device"):
             dl.SweepResult.from_file("/dev/zero")
     with pytest.raises(dl.DataError, match="cannot be read: No such file"):
@@ -219,7 +219,7 @@ def test_many_values_of_the_other_parameter_are_a_scale_of_colours():
     assert figure.axes[1].get_ylabel() == "eta"
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert ax.get_ylabel().endswith(", log scale")
-    assert not ax.lines  # of so many values of x a line would be noise
+    assert not ax.lines  # with many values of x, lines would be unreadable
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_long_texts_stand_upright_and_shortened():
     ax = axes_of(plot_sweep({"kind": kinds, "loss": [1.0] * 5}, "kind", "loss", by="kind"))
     labels = [*ax.get_xticklabels(), *ax.get_legend().get_texts()]
     assert {text.get_rotation() for text in ax.get_xticklabels()} == {90}
-    # What all share is left out.
+    # Words that all share are left out.
     assert {text.get_text()[-2:] for text in labels} == {f" {i}" for i in range(5)}
 
 

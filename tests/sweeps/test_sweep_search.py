@@ -1,4 +1,4 @@
-"""What searches draw, where they look closer, and that both depend on nothing but seed and results."""
+"""Searches: draws and refinement, which depend only on seed and results."""
 
 import math
 from functools import partial
@@ -157,7 +157,7 @@ def test_the_key_of_a_config_knows_values_and_seed_but_no_order(config, seed, ra
 
 
 def test_the_key_and_seed_of_a_trial_are_the_same_for_good():
-    # Written down: with others, every restarted sweep of an earlier version would begin anew.
+    # Fixed values: if they changed, restarted sweeps of earlier versions would start from the beginning.
     assert plan({"lam": 0.1, "eta": 1, "act": "ReLU"}, 42) == (
         {"lam": 0.1, "eta": 1, "act": "ReLU"},
         "5ccb72a18b6106483fdc96d28410346f",
