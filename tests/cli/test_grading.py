@@ -222,7 +222,7 @@ def test_an_endless_loop_is_stopped_and_the_others_are_graded(here, tmp_path):
     assert "stopped after 10 s; if the code is just slow, increase --max-seconds" in out
 
 
-def test_what_cannot_be_checked_is_a_document_in_json(here):
+def test_an_uncheckable_subject_gives_a_document_in_json(here):
     status, out, _ = here("hand_in.py:nothing", "--json")
     assert (status, json.loads(out)["points"]) == (1, {"gradient": 0, "contract": 0})
     assert json.loads(out)["reasons"]["run"].startswith("hand_in.py has no nothing")

@@ -89,7 +89,7 @@ def test_a_foreign_attribute_is_refused_and_changes_nothing(owner, name, value, 
         assert pickle.dumps(owner) == before
 
 
-def test_what_a_class_has_can_be_assigned():
+def test_declared_attributes_can_be_assigned():
     optimizer, stopping = dl.SGD(0.1), dl.EarlyStopping("loss")
     optimizer.learning_rate, optimizer.steps, stopping.patience = 0.01, 3, 7
     assert (optimizer.learning_rate, optimizer.steps, stopping.patience) == (0.01, 3, 7)
@@ -111,7 +111,7 @@ class Switched(dl.ReLU):
         self.trainable = trainable
 
 
-def test_a_users_class_may_set_what_it_likes():
+def test_a_users_class_may_set_any_attribute():
     layer = Mine()
     layer.anything, layer.weights = 1, 2
     assert layer.anything == 1
@@ -120,7 +120,7 @@ def test_a_users_class_may_set_what_it_likes():
 
 
 @pytest.mark.parametrize("name", ["trainable", "training", "requires_grad"])
-def test_a_users_layer_refuses_what_has_no_effect_here(name):
+def test_a_users_layer_refuses_attributes_without_effect(name):
     layer = Mine()
     for _ in range(2):
         with pytest.raises(dl.InputError, match=f"^Mine: {name} has no effect here; "):

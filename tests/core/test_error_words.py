@@ -161,7 +161,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("error", "call", "said"), CASES, ids=[said.replace(" * ", " ") for *_, said in CASES])
-def test_the_error_says_it(error, call, said, tmp_path, monkeypatch):
+def test_the_error_has_these_words(error, call, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error) as refusal:
         call()
@@ -187,12 +187,12 @@ def test_the_error_says_it(error, call, said, tmp_path, monkeypatch):
         (lambda: dl.Dense(3, 4, colour=1), "^Dense: got an unexpected keyword argument 'colour'$"),
     ],
 )
-def test_a_wrong_argument_of_a_constructor_is_answered_with_what_is_meant(call, said):
+def test_a_wrong_argument_of_a_constructor_gets_a_hint(call, said):
     with pytest.raises(TypeError, match=said):
         call()
 
 
-def test_what_fails_within_a_constructor_and_what_it_takes_stay_as_they_are():
+def test_errors_inside_a_constructor_and_its_signature_are_unchanged():
     class Mine(dl.Dense):
         def __init__(self, units):
             super().__init__(3, len(units))

@@ -18,13 +18,13 @@ SCALE = dl.Standardizer().fit(X)
 
 
 @pytest.mark.parametrize(("name", "answer"), foreign_names._PUBLIC.items())
-def test_a_public_name_of_another_library_is_answered(name, answer):
+def test_a_public_name_of_another_library_gets_a_hint(name, answer):
     with pytest.raises(AttributeError) as caught:
         getattr(dl, name)
     assert str(caught.value) == f"minidl has no {name!r}; {answer}"
 
 
-def test_an_answer_names_what_there_is():
+def test_hints_name_existing_objects():
     for answer in {*foreign_names._PUBLIC.values(), *foreign_names._MEMBERS.values()}:
         for name in re.findall(r"\b[A-Z]\w*[a-z]\w*\b", answer):
             assert name in {*dl.__all__, "Trainer", "NumPy", "True"}, answer
@@ -49,7 +49,7 @@ def test_a_near_misspelling_is_answered_with_the_name(name, nearest):
 
 
 @pytest.mark.parametrize("name", ["Kalman", "XGBoost", "Quaternion", "ViT", "pi", "KMeans", "attention"])
-def test_what_is_like_nothing_gets_no_guess(name):
+def test_a_name_unlike_all_others_gets_no_hint(name):
     with pytest.raises(AttributeError, match=f"^minidl has no '{name}'$"):
         getattr(dl, name)
 
@@ -77,7 +77,7 @@ def test_what_is_like_nothing_gets_no_guess(name):
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_an_attribute_of_another_library_is_answered(owner, name, answer):
+def test_an_attribute_of_another_library_gets_a_hint(owner, name, answer):
     assert not hasattr(owner, name)
     with pytest.raises(AttributeError, match=f"no attribute '{name}'; .*{re.escape(answer)}"):
         getattr(owner, name)
@@ -100,12 +100,12 @@ def test_an_attribute_of_another_library_is_answered(owner, name, answer):
         (lambda: MODEL.parameters(), r"write model.parameters, without \(\)"),
     ],
 )
-def test_an_argument_or_a_call_of_another_library_is_answered(call, answer):
+def test_an_argument_or_a_call_of_another_library_gets_a_hint(call, answer):
     with pytest.raises(TypeError, match=f"^.*{answer}"):
         call()
 
 
-def test_what_fails_within_a_method_stays_as_it_is():
+def test_errors_inside_a_method_are_unchanged():
     def failing(x):
         return len(3)
 

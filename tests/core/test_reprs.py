@@ -104,7 +104,7 @@ def test_every_class_has_its_sample_here():
 
 
 @pytest.mark.parametrize("text", CALLS)
-def test_what_can_be_made_anew_is_shown_as_the_call(text):
+def test_reprs_are_constructor_calls(text):
     names = {name: getattr(dl, name) for name in dl.__all__}
     assert repr(eval(text, names, {"float32": np.float32})) == text
 
@@ -118,7 +118,7 @@ def test_anything_else_is_shown_in_a_line_that_names_its_class(make):
     assert " at 0x" not in repr(thing)
 
 
-def test_what_is_shown():
+def test_short_reprs():
     assert repr(model().summary(4)) == "Summary(3 layers, 67 parameters)"
     assert repr(dl.Ensemble([model()], vote="majority")) == "Ensemble(1 model, vote='majority')"
     assert repr(dl.Trainer(dl.Model(dl.Dense(4, 3), dl.Huber()), dl.SGD(0.1), [dl.ProgressBar()], rng=3)) == (

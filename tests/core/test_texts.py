@@ -92,7 +92,7 @@ def test_a_text_that_can_be_shown_is_not(text):
     dl.Dataset(X, LABELS, name=str(text), class_names=[str(text), "b", "c"])
 
 
-def test_what_comes_from_elsewhere_is_shown_with_a_sign_in_its_place(tmp_path):
+def test_foreign_texts_are_shown_with_replacement_characters(tmp_path):
     bad = "a\x1b[31m\0\ud800b"
     assert legible(bad) == "a\ufffd[31m\ufffd\ufffdb"
     report = dl.report.Report("title").paragraph(bad).table([bad], [[bad]], caption=bad)
@@ -136,7 +136,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_labels_from_elsewhere_make_an_svg_that_can_be_read(tmp_path, name):
+def test_foreign_labels_make_a_valid_svg(tmp_path, name):
     _, svg = dl.plotting.save_figure(FIGURES[name](getattr(dl.plotting, name.strip())), tmp_path / "figure")
     xml.dom.minidom.parse(str(svg))
 

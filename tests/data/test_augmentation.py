@@ -92,7 +92,7 @@ def test_a_broken_contract_is_found(right, method, rule, check):
 
 
 @given(IMAGES)
-def test_mirror_swaps_left_and_right_and_twice_is_nothing(images):
+def test_mirror_swaps_left_and_right_and_is_its_own_inverse(images):
     mirrored = Mirror(1)(images)
     for i, y, x in np.ndindex(images.shape[:3]):
         assert (mirrored[i, y, x] == images[i, y, images.shape[2] - 1 - x]).all()
@@ -101,7 +101,7 @@ def test_mirror_swaps_left_and_right_and_twice_is_nothing(images):
 
 
 @given(IMAGES, st.integers(0, 7), st.sampled_from([0.0, 7.0]), SEEDS)
-def test_shift_is_what_loops_give(images, pixels, fill, seed):
+def test_shift_equals_loops(images, pixels, fill, seed):
     shift = Shift(pixels, fill)
     moves = drawn(shift, images, seed)
     result = shift(images, seed)
@@ -225,7 +225,7 @@ def test_amounts_are_uniform_about_the_middle(augmentation, middle):
         (None, "got NoneType"),
     ],
 )
-def test_what_is_no_images_is_refused(images, words):
+def test_inputs_other_than_images_are_refused(images, words):
     with pytest.raises(InputError, match=words):
         Mirror()(images)
 

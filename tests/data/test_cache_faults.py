@@ -49,7 +49,7 @@ def assert_the_next_run_finishes(folder):
 # Files that exist already.
 
 
-def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(cache, monkeypatch):
+def test_files_of_killed_processes_are_never_used_and_are_removed_when_old(cache, monkeypatch):
     cache.mkdir(parents=True)
     hour_old, fresh = (cache / f".minidl-{digit * 16}.part" for digit in "ab")
     for part in (hour_old, fresh):
@@ -65,7 +65,7 @@ def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(c
 
 
 @pytest.mark.parametrize(("error", "good"), [*((errno.ENOSPC, good) for good in range(6)), (errno.EROFS, 0)])
-def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(error, good, cache, monkeypatch, capsys):
+def test_a_disk_that_fails_after_some_batches_is_reported_once_and_no_error(error, good, cache, monkeypatch, capsys):
     faulty = FaultyOs(good + 1, error, sticky=True, watched={"replace"})
     with serving([GOOD]) as url, replacing_os(faulty):
         use_server(monkeypatch, url)
@@ -80,7 +80,7 @@ def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(error, go
     assert_nothing_half(cache)
 
 
-def test_a_file_where_the_cache_would_be_is_no_loss(tmp_path, monkeypatch, capsys):
+def test_a_file_in_place_of_the_cache_is_no_error(tmp_path, monkeypatch, capsys):
     (tmp_path / "a file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
     with serving([GOOD]) as url:

@@ -97,7 +97,7 @@ def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(tmp_path, 
         (lambda p: (p.unlink(), p.symlink_to(".git/annex/objects/x1")), "git annex get"),
     ],
 )
-def test_a_damaged_batch_is_named_with_what_is_wrong(damage, message, tmp_path):
+def test_the_error_of_a_damaged_batch_is_reported(damage, message, tmp_path):
     damage(files.official_folder(tmp_path) / "data_batch_2")
     with pytest.raises(DataError, match=message):
         load_cifar10(tmp_path)
@@ -123,7 +123,7 @@ def test_a_file_that_fails_while_it_is_read_is_an_error_with_the_reason(tmp_path
         ("~nobody-of-this-name/data", DataError, "no such file"),
     ],
 )
-def test_what_is_no_path_is_refused(place, error, message):
+def test_values_other_than_paths_are_refused(place, error, message):
     with pytest.raises(error, match=message):
         load_cifar10(place)
 
@@ -155,7 +155,7 @@ def test_xdg_cache_home_moves_the_cache_if_it_is_absolute(cache, tmp_path, sourc
 
 
 @pytest.mark.parametrize("damage", [files.CONTENTS["data_batch_1"], None])
-def test_a_damaged_cache_is_not_trusted_and_stays_until_a_good_one_is_whole(damage, cache, source):
+def test_a_damaged_cache_is_not_used_and_stays_until_a_good_one_is_complete(damage, cache, source):
     files.fill(cache)
     damaged = cache / "data_batch_2.u8"
     if damage is None:
@@ -196,7 +196,7 @@ def test_a_user_without_a_home_can_still_load(source, monkeypatch):
     assert_is_cifar10(load_cifar10(), "fake")
 
 
-def test_what_is_known_of_cifar10_is_what_its_makers_published():
+def test_digests_and_sizes_are_the_published_ones():
     """The digest of all digests: one wrong digit would refuse the real data."""
     together = hashlib.sha256("".join(REAL_DIGESTS[name] for name in files.NAMES).encode()).hexdigest()
     assert together == "e7c6750a8af29748b2ee6ff9b370b5215878b02b82115d3eeed1deb312566b33"

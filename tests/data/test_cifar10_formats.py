@@ -79,7 +79,7 @@ def test_another_order_large_memo_numbers_single_items_and_memo_look_ups_are_und
         (with_items(data=files.array(PIXELS[:-1])), "expected a text of 9216 pixel bytes, got none"),
     ],
 )
-def test_what_is_not_the_batch_is_refused_with_what_it_is(data, message):
+def test_files_other_than_the_batch_are_refused_and_named(data, message):
     with pytest.raises(DataError, match=message):
         read_batch(data)
 
@@ -127,7 +127,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path):
         (b"c" + b"x" * 1000 + b"\nx\n.", "a pickle with the name"),
     ],
 )
-def test_an_impossible_pickle_is_refused_where_it_goes_wrong(body, message):
+def test_an_invalid_pickle_is_refused_at_its_error(body, message):
     with peak_below(2_000_000), pytest.raises(DataError, match=message):
         read_batch(b"\x80\x02" + body)
 
@@ -175,7 +175,7 @@ def test_an_archive_cut_anywhere_is_refused():
         (files.tgz({"d/data_batch_1": b""}), r"the archive: data_batch_1: .* an empty file \(0 bytes\)"),
     ],
 )
-def test_what_is_not_the_archive_is_named(data, message):
+def test_files_other_than_the_archive_are_named(data, message):
     with pytest.raises(DataError, match=message):
         read_archive(data)
 
@@ -209,7 +209,7 @@ GOOD_TAR = files.tar({f"d/{name}": files.official(name) for name in files.NAMES}
         ),
     ],
 )
-def test_what_a_tar_has_besides_changes_nothing(tar):
+def test_other_members_of_a_tar_are_ignored(tar):
     assert read_archive(gzip.compress(tar)) == files.CONTENTS
 
 

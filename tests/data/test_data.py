@@ -44,7 +44,7 @@ def test_batches_hold_every_row_once_with_its_target(n, batch_size, rng):
 
 
 @given(st.integers(0, 30), st.integers(1, 40), st.sampled_from([False, True, "merge"]), st.none() | st.integers(0, 5))
-def test_what_becomes_of_a_last_batch(n, batch_size, drop_last, rng):
+def test_the_last_batch(n, batch_size, drop_last, rng):
     data = numbered(n)
     plain = [y.tolist() for _, y in data.batches(batch_size, rng)]
     if plain and drop_last is True and len(plain[-1]) < batch_size:
@@ -96,7 +96,7 @@ def test_a_seed_is_a_non_negative_integer_or_a_generator(rng):
         (np.array(["2026-01-01", "2026-01-02"], "datetime64[D]"), "dtype datetime64"),
     ],
 )
-def test_what_is_not_an_array_of_numbers_is_refused(x, words):
+def test_values_other_than_arrays_of_numbers_are_refused(x, words):
     with pytest.raises(InputError, match=words):
         Dataset(x, [0, 1])
 
@@ -147,7 +147,7 @@ def test_a_constant_feature_is_only_shifted(value, n):
         (lambda: Standardizer(np.int32), InputError, "dtype: expected a floating-point"),
     ],
 )
-def test_what_cannot_be_standardized_is_refused(call, error, words):
+def test_invalid_data_for_standardizing_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
 
@@ -200,7 +200,7 @@ def test_a_float64_model_holds_them_and_integers_and_infinity_are_no_matter_of_t
         small_model().predict([[np.inf, 0.0, 1.0]])
 
 
-def test_sanity_check_and_images_tell_the_place_too():
+def test_sanity_check_and_images_name_the_place_too():
     (fault,) = dl.sanity_check(dl.Trainer(small_model(), dl.SGD(0.1)), too_large()).faults
     assert (fault.name, "row 2007, column 1" in fault.sentence) == ("inputs", True)
     images = np.zeros((3, 2, 2, 3))

@@ -148,18 +148,18 @@ def use_servers(patch, *urls, patience=PATIENCE):
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
-def test_whatever_a_server_does(behaviour, cache, monkeypatch, capsys):
+def test_each_behaviour_of_a_server(behaviour, cache, monkeypatch, capsys):
     before = held(cache)
-    seen: list[bytes] = []
+    received: list[bytes] = []
     stalls = any(STALL in script for script in behaviour.scripts)
-    with serving(*behaviour.scripts, seen=seen) as url:
+    with serving(*behaviour.scripts, received=received) as url:
         use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.3 if stalls else 10))
         fails = pytest.raises(DownloadError, match=behaviour.message) if behaviour.message else nullcontext()
         with peak_below(8_000_000), fails as error:
             load_cifar10()
-    assert len(seen) == behaviour.asked
+    assert len(received) == behaviour.asked
     # Parts of two answers are never combined.
-    assert not any(b"range:" in request.lower() for request in seen)
+    assert not any(b"range:" in request.lower() for request in received)
     assert held(cache) == (files.CACHED if behaviour.message is None else before)
     said = capsys.readouterr().err
     assert said.count("trying server") == behaviour.tries
@@ -211,13 +211,13 @@ VALID, EXPIRED = CERTIFICATES / "valid.pem", CERTIFICATES / "expired.pem"
 
 def load_by_tls(patch, certificate, script, host="127.0.0.1"):
     """Load from a server with `certificate`; check that it receives a TLS handshake and no plain text."""
-    seen: list[bytes] = []
-    with serving(script, seen=seen, certificate=certificate) as url:
+    received: list[bytes] = []
+    with serving(script, received=received, certificate=certificate) as url:
         use_servers(patch, url.replace("127.0.0.1", host))
         try:
             load_cifar10()
         finally:
-            assert [first[0] for first in seen] == [22]
+            assert [first[0] for first in received] == [22]
 
 
 @pytest.mark.parametrize(
@@ -240,13 +240,13 @@ def test_only_a_trusted_and_valid_certificate_is_believed(certificate, host, tru
 
 def test_a_redirect_from_https_to_http_is_refused(monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(VALID))
-    seen: list[bytes] = []
+    received: list[bytes] = []
     with (
-        serving([GOOD], seen=seen) as plain,
+        serving([GOOD], received=received) as plain,
         pytest.raises(DownloadError, match=r"HTTP status 302 \(redirect to http://127.* refused"),
     ):
         load_by_tls(monkeypatch, VALID, [redirect(plain)])
-    assert seen == []
+    assert received == []
 
 
 def test_plain_text_where_tls_is_expected_is_refused(monkeypatch):
@@ -272,7 +272,7 @@ DAMAGE = st.tuples(st.integers(0, 2500), st.sampled_from([0, 1, 1, 20, 2500]), s
 # 2,000 examples under `pytest -m nightly`.
 @settings(max_examples=2 * settings.default.max_examples)
 @given(st.sampled_from(WIRES), st.lists(DAMAGE, max_size=3), st.integers(0, 2500), st.booleans())
-def test_however_an_answer_is_damaged_the_file_arrives_as_it_was_or_is_refused(wire, damages, pause_at, reset):
+def test_a_damaged_answer_gives_the_correct_file_or_an_error(wire, damages, pause_at, reset):
     for place, length, text in damages:
         wire = wire[:place] + text + wire[place + length :]
     script: Script = [wire[:pause_at], 0.001, wire[pause_at:]]

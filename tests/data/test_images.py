@@ -21,7 +21,7 @@ def by_loops(rows, shape):
 
 
 @given(SHAPES, st.integers(0, 3), DTYPES)
-def test_images_are_what_loops_over_planes_give(shape, n, dtype):
+def test_images_equal_loops_over_planes(shape, n, dtype):
     rows = (np.arange(n * np.prod(shape)) * 7 % 256).reshape(n, -1 if n else int(np.prod(shape))).astype(dtype)
     images = images_from_rows(rows, shape)
     np.testing.assert_array_equal(images, by_loops(rows, shape))

@@ -31,7 +31,7 @@ def test_the_next_item_is_made_while_this_one_is_used():
         assert made[min(i + 1, 2)].wait(timeout=60)
 
 
-def test_an_exception_comes_in_its_turn():
+def test_an_exception_is_raised_in_its_turn():
     def items():
         yield 1
         raise dl.InputError("no more")
@@ -42,7 +42,7 @@ def test_an_exception_comes_in_its_turn():
         next(ahead)
 
 
-def test_stopping_early_makes_one_item_for_nothing_and_ends_the_thread():
+def test_stopping_early_makes_one_item_in_vain_and_ends_the_thread():
     made = []
 
     def items():

@@ -92,7 +92,7 @@ def npm(tmp_path, monkeypatch):
     return install
 
 
-def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(npm, tmp_path):
+def test_npm_packs_the_package_into_a_temporary_folder(npm, tmp_path):
     package = npm('(echo "$1 $2 $3"; pwd; echo "$7") > some-package-1.0.0.tgz; pwd >&2')
     with package.open(last=True) as archive:
         command, folder, cache = archive.read().decode().splitlines()
@@ -119,7 +119,7 @@ def test_an_npm_that_fails_is_reported_and_leaves_nothing(script, message, npm, 
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_without_npm_the_source_says_so(monkeypatch, tmp_path):
+def test_a_missing_npm_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DownloadError, match="npm is not installed"):
         NpmPackage("some-package", 1000).open(last=True).__enter__()

@@ -136,7 +136,7 @@ def test_random_state_decides_all(iris):
     assert not same_models(trained(None), trained(None))
 
 
-def test_a_second_fit_begins_anew_and_changes_no_setting(iris):
+def test_a_second_fit_starts_again_and_changes_no_setting(iris):
     X, y = iris
     stopping = dl.EarlyStopping("val_loss", patience=0)
     options = {"epochs": 200, "validation_fraction": 0.3, "callbacks": [stopping], "random_state": 0}
@@ -199,7 +199,7 @@ def test_regression():
         ({"callbacks": [dl.EarlyStopping("val_loss")]}, "pass validation data"),
     ],
 )
-def test_a_wrong_setting_is_refused_in_words_by_fit(iris, settings, said):
+def test_a_wrong_setting_is_refused_by_fit(iris, settings, said):
     with pytest.raises(ValueError, match=said):
         NeuralNetClassifier(**{"build": classifier, **settings}).fit(*iris)
 
@@ -215,7 +215,7 @@ def test_a_factory_that_returns_the_same_optimizer_again_is_refused(iris):
     assert (net.predict(X) == before).all()
 
 
-def test_wrong_data_and_arguments_are_refused_in_the_words_of_scikit_learn_and_python(iris):
+def test_wrong_data_and_arguments_raise_the_errors_of_scikit_learn_and_python(iris):
     X, y = iris
     net = NeuralNetClassifier(classifier, epochs=1)
     with pytest.raises(TypeError, match="sample_weight"):
@@ -226,7 +226,7 @@ def test_wrong_data_and_arguments_are_refused_in_the_words_of_scikit_learn_and_p
         net.set_params(validation_fraction=0.5).fit(X[:1], y[:1])
 
 
-def test_a_loss_without_probabilities_says_so(iris):
+def test_a_loss_without_probabilities_is_named(iris):
     def hinge(n_features, n_classes, rng):
         return dl.Model(dl.Dense(n_features, n_classes, rng=rng), dl.MulticlassHinge())
 

@@ -90,7 +90,7 @@ def test_after_any_error_the_file_is_whole_and_the_next_attempt_succeeds(tmp_pat
 
 @sticky_or_not
 @by_any_writer
-def test_what_was_written_short_is_written_on(tmp_path, write, sticky):
+def test_short_writes_are_continued(tmp_path, write, sticky):
     for number, folder in numbered_folders(tmp_path):
         faulty, raised = fault(write, old_file(folder), number, sticky=sticky, watched={"write"})
         assert raised is None
@@ -150,7 +150,7 @@ def test_a_process_killed_at_any_operation_leaves_the_file_as_it_was_or_as_it_sh
 
 
 @pytest.mark.parametrize("moment", ["before", "after", None])
-def test_whatever_fails_while_a_file_is_set_aside_it_is_there_under_one_of_the_names(tmp_path, moment):
+def test_a_failure_while_a_file_is_set_aside_leaves_it_under_one_name(tmp_path, moment):
     for number, folder in numbered_folders(tmp_path):
         (folder / "a-1").write_bytes(b"another")
         path = old_file(folder)
@@ -183,7 +183,7 @@ def test_a_folder_that_fails_at_any_operation_is_refused_in_a_sentence(tmp_path,
 
 
 @sticky_or_not
-def test_sweeping_is_silent_about_what_fails(tmp_path, sticky):
+def test_failures_to_remove_temporary_files_are_silent(tmp_path, sticky):
     for number, folder in numbered_folders(tmp_path):
         left = [folder / f".minidl-{k:016x}.part" for k in range(3)]
         for path in left:
@@ -197,7 +197,7 @@ def test_sweeping_is_silent_about_what_fails(tmp_path, sticky):
 
 
 @pytest.mark.parametrize("module", [files, locks])
-def test_whatever_changes_the_disk_is_a_call_of_os_which_a_test_can_make_fail(module):
+def test_every_change_of_the_disk_is_a_call_of_os(module):
     calls = [node.func for node in ast.walk(ast.parse(Path(module.__file__).read_text())) if isinstance(node, ast.Call)]
     others = {call.attr for call in calls if isinstance(call, ast.Attribute) and ast.unparse(call.value) != "os"}
     assert not others & {"open", "touch", "mkdir", "unlink", "rmdir", "rename", "chmod", "write_text", "write_bytes"}

@@ -140,7 +140,7 @@ def test_a_file_of_holes_takes_no_memory(name, start, message, tmp_path):
         read_place(tmp_path, [NAME])
 
 
-def test_memory_is_taken_for_what_is_there_and_not_for_what_could_be(tmp_path, monkeypatch):
+def test_memory_is_allocated_for_content_not_for_claims(tmp_path, monkeypatch):
     (tmp_path / NAME).write_bytes(files.official(NAME))
     with peak_below(1_000_000):
         assert read_place(tmp_path, [NAME])[0][NAME].tobytes() == files.CONTENTS[NAME]

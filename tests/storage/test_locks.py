@@ -50,14 +50,14 @@ def test_a_name_that_is_too_long_is_blamed_itself(tmp_path):
         pass
 
 
-def test_what_is_locked_is_not_locked_again_and_other_files_are(tmp_path):
+def test_a_lock_excludes_others_but_not_on_other_files(tmp_path):
     with locked(tmp_path), locked(tmp_path, "a"), locked(tmp_path, "b"):
         for _ in range(2):  # the first refusal does not free it
             refused(f"{tmp_path}: .*process {os.getpid()} does; .*another folder", tmp_path)
             refused(r"a: expected a file that no other process .*another file", tmp_path, "a")
 
 
-def test_where_the_platform_has_no_locks_there_is_none(tmp_path, monkeypatch):
+def test_a_platform_without_locks_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "fcntl", None)
     with locked(tmp_path), locked(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
@@ -107,7 +107,7 @@ def test_a_worker_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["", "sweep.jsonl"])
-def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_lives(tmp_path, file):
+def test_a_lock_is_free_when_its_process_is_killed_even_if_a_forked_one_lives(tmp_path, file):
     reading, writing = os.pipe()
 
     def hold():
@@ -134,7 +134,7 @@ def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_liv
         os.close(writing)
 
 
-def test_a_forked_process_that_leaves_the_block_closes_nothing_else_and_frees_nothing_of_its_parent(tmp_path):
+def test_a_forked_process_that_leaves_the_block_does_not_release_the_lock(tmp_path):
     outside = os.open(tmp_path / "else", os.O_CREAT | os.O_RDWR)
 
     def leave():
@@ -173,7 +173,7 @@ def test_a_link_is_the_file_that_it_leads_to(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["alias", "another", "folder", "second"]
 
 
-def test_of_many_processes_one_at_a_time_has_the_lock(tmp_path):
+def test_only_one_of_many_processes_has_the_lock(tmp_path):
     def work():
         done = 0
         while done < ROUNDS:

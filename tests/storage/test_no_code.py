@@ -96,7 +96,7 @@ def _said(node):
     return []
 
 
-def test_what_runs_what_it_reads_or_writes_is_where_it_may_be_and_nowhere_else():
+def test_only_allowed_modules_run_code_or_write_files():
     assert len(SOURCES) > 100
     found = {
         (name, fault): f"line {line}: {text}"
@@ -146,7 +146,7 @@ def test_a_planted_fault_is_found(source, fault):
     assert fault in {found for _, found, _ in faults(source)}
 
 
-def test_what_only_looks_like_a_fault_is_none():
+def test_code_that_resembles_a_fault_is_allowed():
     sound = """
         re.compile(pattern); text.replace("a", "b"); open(path, "rb"); open(descriptor); model.load_weights(path)
         os.open(path, os.O_RDONLY); json.load(file); np.fromfile(file); self.compile(x); evaluate(x); x.save(path)

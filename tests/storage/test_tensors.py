@@ -81,10 +81,10 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
 def test_arrays_and_texts_come_back_bit_for_bit(tmp_path_factory, arrays, texts, order):
     path = tmp_path_factory.getbasetemp() / "tensors"
     write_tensors(path, {name: a.astype(a.dtype.newbyteorder(order), order="F") for name, a in arrays.items()}, texts)
-    found, words = read_tensors(path)
+    result, words = read_tensors(path)
     assert words == texts
-    assert plain(found) == plain(arrays)
-    for array in found.values():
+    assert plain(result) == plain(arrays)
+    for array in result.values():
         assert array.flags.writeable
         assert array.flags.c_contiguous
 
@@ -95,9 +95,9 @@ def test_numbers_views_and_long_texts_come_back(tmp_path):
     arrays["large"] = np.zeros(1_000_000)
     texts |= dict.fromkeys(map(str, range(40_000)), "")  # so large a file has room for them
     write_tensors(tmp_path / "file", arrays, texts)
-    found, words = read_tensors(tmp_path / "file")
+    result, words = read_tensors(tmp_path / "file")
     assert words == texts
-    assert plain(found) == plain(arrays)
+    assert plain(result) == plain(arrays)
 
 
 def test_the_first_files_of_this_format_are_read_for_ever(tmp_path):
@@ -140,7 +140,7 @@ def test_arrays_that_change_while_they_are_written_give_the_file_of_before(tmp_p
         ({}, {"n": "x" * (1 << 24)}, "expected at most 16777216 bytes of names and texts"),
     ],
 )
-def test_what_could_not_be_read_again_is_refused_before_the_disk_is_touched(arrays, texts, message, tmp_path, file):
+def test_unreadable_content_is_refused_before_writing(arrays, texts, message, tmp_path, file):
     for path in (file, tmp_path / "new folder" / "file"):
         with pytest.raises(CheckpointError, match=f"{path}: cannot be written: .*{message}"):
             write_tensors(path, {"good": np.zeros(3), **arrays}, texts)
@@ -148,7 +148,7 @@ def test_what_could_not_be_read_again_is_refused_before_the_disk_is_touched(arra
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_is_larger_than_the_largest_file_is_neither_written_nor_read(file, monkeypatch):
+def test_files_over_the_size_limit_are_neither_written_nor_read(file, monkeypatch):
     size = file.stat().st_size
     monkeypatch.setattr(tensors, "_LARGEST_FILE", size)
     write_tensors(file, ARRAYS, TEXTS)
@@ -163,7 +163,7 @@ def test_what_is_larger_than_the_largest_file_is_neither_written_nor_read(file, 
 # Other tools.
 
 
-def test_other_tools_read_what_is_written(file):
+def test_other_tools_read_the_file(file):
     safetensors = pytest.importorskip("safetensors", reason="needs the package safetensors")
     with safetensors.safe_open(file, "numpy") as opened:
         assert plain({name: opened.get_tensor(name) for name in ARRAYS}) == plain(ARRAYS)
@@ -172,18 +172,18 @@ def test_other_tools_read_what_is_written(file):
 
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("metadata", [None, {"format": "np"}])
-def test_what_other_tools_write_is_read(kind, metadata, tmp_path):
+def test_files_of_other_tools_are_read(kind, metadata, tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy", reason="needs the package safetensors")
     arrays = {"b": np.array([[0, 1, 1], [1, 0, 1]], kind), "a": np.ones(1, kind), "c": np.ones((), kind)}
     safetensors.save_file(arrays, tmp_path / "file", metadata)
-    found, texts = read_tensors(tmp_path / "file", require_digest=False)
+    result, texts = read_tensors(tmp_path / "file", require_digest=False)
     assert texts == (metadata or {})
-    assert sorted(plain(found)) == sorted(plain(arrays))
+    assert sorted(plain(result)) == sorted(plain(arrays))
     with pytest.raises(CheckpointError, match=r"no digest 'minidl.sha256'"):
         read_tensors(tmp_path / "file")
 
 
-def test_arrays_may_lie_in_another_order_than_their_names(tmp_path):
+def test_arrays_may_have_another_order_than_their_names(tmp_path):
     names = entry("b", "U8", "[2]", "[1, 3]") + entry("a", "U8", "[1]", "[0, 1]") + entry("c", "U8", "[0]", "[1, 1]")
     for content in (sealed(b"}" + names + b"}", b"xyz"), unsealed(b"}" + names + b"}", b"xyz")):
         (tmp_path / "file").write_bytes(content)
@@ -193,7 +193,7 @@ def test_arrays_may_lie_in_another_order_than_their_names(tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", ["F16", "F32", "F64", "BF16"])
-def test_numbers_that_are_not_finite_are_damage_where_no_digest_says_otherwise(kind, value, tmp_path):
+def test_non_finite_numbers_are_damage_without_a_digest(kind, value, tmp_path):
     array = np.array([1, value, 2], "f4" if kind == "BF16" else f"f{int(kind[1:]) // 8}")
     data = array.tobytes() if kind != "BF16" else array.view("<u2")[1::2].tobytes()
     names = b"}" + entry("a", kind, "[3]", f"[0, {len(data)}]") + b"}"
@@ -225,7 +225,7 @@ def test_every_flipped_bit_and_every_cut_is_noticed(file):
                 read_tensors(file, require_digest=require_digest)
 
 
-def test_a_digest_in_capitals_or_another_one_is_refused(file):
+def test_a_wrong_digest_or_one_in_capitals_is_refused(file):
     content = file.read_bytes()
     at = 8 + len(OPENING)
     digest = content[at : at + 64]
@@ -326,7 +326,7 @@ def test_a_forged_file_is_refused(seal, header, data, message, tmp_path):
 
 
 @pytest.mark.parametrize("seal", [sealed, unsealed])
-def test_what_the_forgeries_are_made_of_is_otherwise_sound(seal, tmp_path):
+def test_the_base_of_the_forgeries_is_valid(seal, tmp_path):
     axes = "[" + ", ".join("1" * 64) + "]"
     names = entry() + entry("b", "U8", "[0]", "[4, 4]") + entry("c", "U8", axes, "[4, 5]")
     (tmp_path / "file").write_bytes(seal(b', "n": "x"}' + names + b"}  ", bytes(5)))

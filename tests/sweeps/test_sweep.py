@@ -59,18 +59,18 @@ def test_the_numbers_depend_on_neither_workers_nor_order_nor_restarts(tmp_path):
     space = {"lam": [0, 0.1], "eta": np.logspace(-2, 0, 4)}
     sweep = partial(dl.sweep, sweep_runs.train, space, verbose=0)
     serial = sweep(out=tmp_path / "serial")
-    found = {"own": sweep(out=tmp_path / "own", workers=2)}
+    results = {"own": sweep(out=tmp_path / "own", workers=2)}
     with ThreadPoolExecutor(3) as threads:
-        found["threads"] = sweep(out=tmp_path / "threads", executor=threads)
+        results["threads"] = sweep(out=tmp_path / "threads", executor=threads)
     with ProcessPoolExecutor(2, get_context("spawn")) as processes:
-        found["processes"] = sweep(out=tmp_path / "processes", executor=processes)
+        results["processes"] = sweep(out=tmp_path / "processes", executor=processes)
     for order in range(5):
-        found[f"shuffled {order}"] = sweep(out=tmp_path / f"shuffled {order}", executor=Shuffled(order))
+        results[f"shuffled {order}"] = sweep(out=tmp_path / f"shuffled {order}", executor=Shuffled(order))
     lines = (tmp_path / "serial").read_text().splitlines(keepends=True)
     for number in range(len(lines) + 1):  # restarted, with any number of trials done before
         (tmp_path / f"{number}").write_text("".join(random.Random(number).sample(lines, number)))
-        found[f"restarted {number}"] = sweep(out=tmp_path / f"{number}")
-    for name, result in found.items():
+        results[f"restarted {number}"] = sweep(out=tmp_path / f"{number}")
+    for name, result in results.items():
         assert trials_of(result) == trials_of(serial), name
     assert len({trial.metrics["val_loss"] for trial in serial}) == 8
     written = [[row["config"] for row in rows(tmp_path / name)] for name in ("serial", "shuffled 0")]
@@ -93,7 +93,7 @@ def test_a_config_reaches_its_function_as_plain_values_that_are_its_own(sweep):
     assert given["inner"] == (1, 2)
 
 
-def test_a_restarted_sweep_does_what_is_missing_and_keeps_what_is_of_another_space(sweep, tmp_path, out):
+def test_a_restarted_sweep_runs_missing_trials_and_keeps_those_of_another_space(sweep, tmp_path, out):
     def calls():
         return sorted(int(path.name.split("-")[0]) for path in (tmp_path / "calls").iterdir())
 
@@ -111,7 +111,7 @@ def test_a_restarted_sweep_does_what_is_missing_and_keeps_what_is_of_another_spa
 
 
 @pytest.mark.parametrize("engine", [{}, {"workers": 2}], ids=["here", "workers"])
-def test_a_trial_that_raises_costs_itself_and_is_tried_again_on_request_alone(sweep, out, engine):
+def test_a_trial_that_raises_fails_alone_and_is_retried_only_on_request(sweep, out, engine):
     result = sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, **engine)
     assert [t.ok for t in result] == [True, False, True, False, True]
     assert [t.config["x"] for t in result.failed] == [1, 3]
@@ -144,13 +144,13 @@ def test_of_a_trial_that_was_tried_again_the_last_line_counts(sweep, out):
 
 
 @pytest.mark.parametrize("returned", [None, 0.5, {"a": "0.5"}, {"a": True}, {1: 0.5}, {"a\n": 1}], ids=repr)
-def test_what_is_no_dict_of_numbers_is_a_failure(sweep, returned):
+def test_results_other_than_dicts_of_numbers_are_failures(sweep, returned):
     (trial,) = sweep(lambda config, seed: returned, [{}])
     assert "InputError: run: expected " in trial.error
 
 
 @pytest.mark.parametrize("engine", ["here", "workers", "threads", "processes"])
-def test_whatever_a_trial_returns_or_raises_costs_itself_on_every_engine(sweep, out, engine):
+def test_a_failed_trial_costs_no_other_on_every_engine(sweep, out, engine):
     space = {"x": list(sweep_runs.WHATEVER)}
     with ExitStack() as stack:
         engines = {
@@ -207,7 +207,7 @@ def test_the_trials_of_another_function_are_refused_and_can_be_set_aside(sweep, 
     assert [row["run"] for row in rows(out)] == ["sweep_runs.odd_ones_fail"]
 
 
-def test_what_is_given_by_a_partial_is_no_part_of_the_trial(sweep):
+def test_arguments_of_a_partial_are_not_part_of_the_trial(sweep):
     def run(config, seed, folder):
         return {"length": len(folder)}
 
@@ -216,7 +216,7 @@ def test_what_is_given_by_a_partial_is_no_part_of_the_trial(sweep):
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, threads):
+def test_ctrl_c_stops_the_sweep_and_finished_trials_are_kept(sweep, out, threads):
     ran, gate = [], threading.Event()
 
     def run(config, seed):
@@ -290,13 +290,13 @@ def test_an_executor_that_breaks_down_loses_nothing_and_blames_no_trial(sweep, o
     assert [t.ok for t in sweep(sweep_runs.noisy, GRID)] == [True] * 8
 
 
-def test_what_goes_wrong_around_one_trial_is_its_failure(sweep):
+def test_a_worker_error_is_the_failure_of_its_trial(sweep):
     executor = Failing(lambda number: number == 3, OSError("the worker's answer was lost"))
     result = sweep(sweep_runs.noisy, {"x": range(4)}, executor=executor)
     assert [(t.config["x"], t.error) for t in result.failed] == [(2, "OSError: the worker's answer was lost")]
 
 
-def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
+def test_a_full_disk_stops_the_sweep_and_a_restart_continues(sweep, out):
     expected = trials_of(sweep(sweep_runs.noisy, GRID))
     for number in itertools.count(1):
         path = out.with_name(f"{number}")
@@ -315,7 +315,7 @@ def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
     assert number > 8 * 3
 
 
-def test_a_file_is_of_one_sweep_at_a_time_whatever_its_name(sweep, out):
+def test_a_file_belongs_to_one_sweep_at_a_time_under_any_name(sweep, out):
     pytest.importorskip("fcntl", reason="this platform has no such locks")
     alias = out.with_name("alias")
     alias.symlink_to(out.name)
@@ -362,14 +362,14 @@ def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out):
         ({"executor": Shuffled(0), "workers": 2}, "workers: an executor has its own"),
     ],
 )
-def test_wrong_arguments_are_refused_in_a_sentence(out, changed, message):
+def test_wrong_arguments_are_refused(out, changed, message):
     arguments = {"run": sweep_runs.noisy, "space": GRID, "out": out, "verbose": 0} | changed
     with pytest.raises(dl.InputError, match=message):
         dl.sweep(arguments.pop("run"), arguments.pop("space"), **arguments)
     assert not out.exists()
 
 
-def test_one_line_a_trial_where_there_is_no_terminal_and_nothing_when_told(sweep, capsys, monkeypatch):
+def test_one_line_per_trial_without_a_terminal_and_nothing_with_verbose_0(sweep, capsys, monkeypatch):
     sweep(sweep_runs.odd_ones_fail, {"x": [1, 2]}, verbose=None)
     sweep(sweep_runs.odd_ones_fail, {"x": [1, 2, 4]}, verbose=2)
     first, second, known, third = capsys.readouterr().err.splitlines()

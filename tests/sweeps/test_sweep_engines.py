@@ -62,7 +62,7 @@ def wait_until(condition):
         (sweep_runs.leaves, "WorkerDiedError: the worker process ended with exit status 3"),
     ],
 )
-def test_a_worker_that_dies_costs_its_trial_alone(sweep, run, why, tmp_path):
+def test_a_worker_that_dies_fails_only_its_trial(sweep, run, why, tmp_path):
     result = sweep(run, {"x": range(6)}, workers=2)
     assert [(t.config["x"], t.error) for t in result.failed] == [(2, why)]
     alone = sweep(sweep_runs.noisy, {"x": range(6)}, out=tmp_path / "here")
@@ -89,7 +89,7 @@ def test_a_sweep_does_not_wait_for_what_its_workers_have_started(sweep, tmp_path
 
 
 @pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"blas_threads": 2}, 2), ({"blas_threads": None}, 2)])
-def test_a_worker_has_one_thread_for_linear_algebra_unless_told_otherwise(sweep, monkeypatch, asked, threads):
+def test_a_worker_has_one_thread_for_linear_algebra_by_default(sweep, monkeypatch, asked, threads):
     pytest.importorskip("threadpoolctl", reason="threadpoolctl counts the threads")
     if (os.cpu_count() or 1) < 2:
         pytest.skip("with one processor there is one thread anyway")
@@ -151,7 +151,7 @@ dl.sweep(sweep_runs.noisy, {"x": [1]}, workers=1)
 """
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path):
+def test_a_script_without_a_main_guard_gets_a_hint(tmp_path):
     program = start(tmp_path, UNGUARDED)
     _, errors = program.communicate(timeout=100)
     assert program.returncode == 1
@@ -176,7 +176,7 @@ if __name__ == "__main__":
 @posix
 @pytest.mark.parametrize("whom", ["the group", "the parent"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_whoever_is_stopped_what_is_done_is_kept_and_no_worker_is_left(tmp_path, out, whom, number):
+def test_a_stop_keeps_finished_trials_and_leaves_no_worker(tmp_path, out, whom, number):
     program = start(tmp_path, WAITING)
     wait_until(lambda: (tmp_path / "helper").exists() and out.exists())
     workers = [int(path.name.split()[1]) for path in tmp_path.glob("waits *")]
@@ -293,7 +293,7 @@ if __name__ == "__main__":
 
 
 @posix
-def test_on_mpi_a_killed_worker_ends_the_job_and_the_next_one_does_what_is_missing(sweep, out, tmp_path):
+def test_on_mpi_a_killed_worker_ends_the_job_and_the_next_job_runs_missing_trials(sweep, out, tmp_path):
     pytest.importorskip("mpi4py", reason="pip install 'minidl[mpi]'")
     if shutil.which("mpirun") is None:
         pytest.skip("there is no mpirun")

@@ -39,7 +39,7 @@ texts = st.text(max_size=8)
 
 
 @given(st.dictionaries(texts, texts | st.lists(st.integers())), st.dictionaries(texts, numbers), texts, st.floats(0, 9))
-def test_a_trial_comes_back_from_its_line_as_it_was(tmp_path_factory, config, metrics, error, seconds):
+def test_a_trial_is_read_back_unchanged(tmp_path_factory, config, metrics, error, seconds):
     path = tmp_path_factory.mktemp("line") / "a.jsonl"
     first = Trial(config, "k", 3, {} if error else metrics, seconds, "ho\nst", error)
     append_trial(path, "run", first)
@@ -53,7 +53,7 @@ def test_a_trial_comes_back_from_its_line_as_it_was(tmp_path_factory, config, me
     json.loads(path.read_text().splitlines()[0], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-def test_a_line_cut_off_anywhere_costs_its_trial_alone_and_the_file_is_mended(sweep, out):
+def test_a_truncated_line_loses_only_its_trial_and_the_file_is_repaired(sweep, out):
     expected = sweep(sweep_runs.noisy, {"x": [1, 2]})
     content = out.read_bytes()
     start = content.index(b"\n") + 1
@@ -138,7 +138,7 @@ def test_the_best_come_first_without_those_that_failed_and_last_those_that_are_n
         RESULT.best("val_loss", count=0)
 
 
-def test_columns_are_parameters_and_metrics_of_what_did_not_fail():
+def test_columns_are_parameters_and_metrics_of_successful_trials():
     assert RESULT.header == ["lam", "eta", "val_loss", "val_accuracy"]
     assert RESULT["lam"] == [0.1, 1, 100]
     np.testing.assert_array_equal(RESULT["eta"], [1, 1, math.nan])
@@ -149,7 +149,7 @@ def test_columns_are_parameters_and_metrics_of_what_did_not_fail():
     assert both["learning_rate"] == [0.1]  # the config's
 
 
-def test_the_table_has_a_line_a_trial_and_names_what_failed():
+def test_the_table_has_a_line_per_trial_and_names_failed_trials():
     assert str(RESULT).splitlines() == [
         "lam  eta      val_loss  val_accuracy",
         "0.1    1             2           0.3",
@@ -170,7 +170,7 @@ def test_the_table_has_a_line_a_trial_and_names_what_failed():
     assert len(str(many).splitlines()) == 1 + 20 + 1 + 1 + 20 + 1
 
 
-def test_it_becomes_a_frame():
+def test_a_result_is_converted_to_a_data_frame():
     pytest.importorskip("pandas", reason="pip install 'minidl[pandas]'")
     frame = RESULT.to_frame()
     assert list(frame.columns[:4]) == RESULT.header
@@ -179,7 +179,7 @@ def test_it_becomes_a_frame():
     assert frame["trial_host"].tolist() == ["here"] * 4
 
 
-def test_without_pandas_the_frame_says_what_to_install(monkeypatch):
+def test_a_missing_pandas_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pip install 'minidl\[pandas\]'"):
         RESULT.to_frame()

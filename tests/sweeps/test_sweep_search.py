@@ -89,7 +89,7 @@ def test_coarse_to_fine_finds_its_way_again_after_any_interruption(tmp_path):
         assert [(t.config, t.metrics) for t in again] == [(t.config, t.metrics) for t in whole]
 
 
-def test_failed_trials_and_numbers_that_are_none_attract_no_search(tmp_path):
+def test_failed_trials_and_non_finite_numbers_attract_no_search(tmp_path):
     def mostly_fails(config, seed):
         if config["lam"] > 1e-3:
             raise ValueError("diverged")
@@ -109,7 +109,7 @@ def test_a_metric_that_the_trials_do_not_have_is_named(tmp_path):
         dl.sweep(bowl, search, out=tmp_path / "a", verbose=0)
 
 
-def test_configs_may_come_one_by_one(tmp_path):
+def test_configs_may_be_listed(tmp_path):
     class Two:
         def next_round(self, rounds, seed):
             return iter([{"x": 1}, {"x": 2}] if not rounds else [])
@@ -131,7 +131,7 @@ def test_configs_may_come_one_by_one(tmp_path):
         (lambda: dl.CoarseToFine(RANGES, "loss", rounds=0), "rounds: expected an integer >= 1, got 0"),
     ],
 )
-def test_wrong_arguments_are_refused_in_a_sentence(make, message):
+def test_wrong_arguments_are_refused(make, message):
     with pytest.raises(dl.InputError, match=message):
         make()
 
