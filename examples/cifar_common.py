@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import minidl as dl
-from minidl.cli.ending import ended
+from minidl.cli.ending import exit_status
 from minidl.lab_report.options import count
 
 Splits = tuple[dl.Dataset, dl.Dataset, dl.Dataset]
@@ -51,4 +51,4 @@ def load(options: argparse.Namespace) -> Splits:
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`; on an error, print one sentence and exit."""
-    sys.exit(ended(main))
+    sys.exit(exit_status(main))

@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from minidl.cli.ending import ended
+from minidl.cli.ending import exit_status
 from minidl.lab_report import add_options, run, settled
 
 
@@ -29,4 +29,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(ended(main))
+    sys.exit(exit_status(main))

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from minidl.sweeps import *
     from minidl.training.run_report import *
 
-# What not every program needs is imported when it is first asked for, so that `import minidl` stays quick.
-_LATER = {
+# These names are imported on first use, to keep `import minidl` fast.
+_LAZY = {
     "diagnostics": [
         "LayerUnits",
         "LearningRateResult",
@@ -69,18 +69,18 @@ _LATER = {
 __all__ = ["datasets", "plotting"]
 for _part in (errors, data, nn, layers, losses, training, callbacks, optimizers):
     __all__ += _part.__all__
-__all__ += [name for names in _LATER.values() for name in names]
+__all__ += [name for names in _LAZY.values() for name in names]
 
 
-# Hidden from type checkers: they would take every name for one that is here, also a misspelt one.
+# Hidden from type checkers: with __getattr__ they would accept every name, misspelt ones too.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        home = next((module for module, names in _LATER.items() if name in (module, *names)), None)
+        home = next((module for module, names in _LAZY.items() if name in (module, *names)), None)
         if name in ("sklearn", "testing"):
-            raise AttributeError(f"minidl.{name} needs other packages, so import it by itself: import minidl.{name}")
+            raise AttributeError(f"minidl.{name} needs optional packages; import it explicitly: import minidl.{name}")
         if home is None:
-            from minidl._core.elsewhere import public
+            from minidl._core.foreign_names import public
 
             raise AttributeError(f"minidl has no {name!r}{public(name, __all__)}")
         from importlib import import_module

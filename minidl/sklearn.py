@@ -23,17 +23,17 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
-    raise ImportError('minidl.sklearn needs scikit-learn >= 1.6: pip install "minidl[sklearn]"') from error
+    raise ImportError('minidl.sklearn needs scikit-learn >= 1.6; run: pip install "minidl[sklearn]"') from error
 
 __all__ = ["NeuralNetClassifier", "NeuralNetRegressor"]
 
 _BUILD = "build__"
-# What is neither becomes the first.
+# Other dtypes are converted to the first.
 _DTYPES = (np.float64, np.float32)
 
 
 class _NeuralNet(BaseEstimator):
-    """What both estimators share: their settings, and how a model is built and trained."""
+    """Base class of both estimators: their settings, and the building and training of a model."""
 
     def __init__(
         self,
@@ -59,23 +59,23 @@ class _NeuralNet(BaseEstimator):
         self.random_state = random_state
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the settings by name; with `deep`, also what is in `build_params`, as ``build__name``."""
+        """Return the settings by name; with `deep`, also the items of `build_params`, as ``build__name``."""
         params: dict[str, Any] = super().get_params(deep)
         if deep and isinstance(self.build_params, dict):
             params |= {_BUILD + name: value for name, value in self.build_params.items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
-        """Change settings; ``build__name`` puts `name` into `build_params`."""
+        """Change settings; ``build__name`` sets the item `name` of `build_params`."""
         for_build = {name.removeprefix(_BUILD): params.pop(name) for name in list(params) if name.startswith(_BUILD)}
         super().set_params(**params)
         if for_build:
-            # A new dict, since the old one is the caller's.
+            # A new dict, since the old one belongs to the caller.
             self.build_params = {**(self.build_params or {}), **for_build}
         return self
 
     def _train(self, x: Array, targets: Array, outputs: int, *, stratify: bool) -> None:
-        """Build a model with so many outputs and train it."""
+        """Build a model with this number of `outputs` and train it."""
         name = type(self).__name__
         for argument, wanted in [("build", "a function that returns a Model"), ("optimizer", "a class such as SGD")]:
             if not is_function(value := getattr(self, argument)):
@@ -86,16 +86,16 @@ class _NeuralNet(BaseEstimator):
         if not isinstance(seed, int | np.integer):
             seed = int(check_random_state(seed).randint(2**31 - 1))
         model = self.build(x.shape[1], outputs, np.random.default_rng(seed), **(self.build_params or {}))
-        check_type(name, "what build returns", model, Model)
+        check_type(name, "the result of build", model, Model)
         if (shape := model.forward(x[:1]).shape) != (1, outputs):
-            raise ShapeError(f"{name}: expected build to return a model with {outputs} outputs a row, got {shape[1:]}")
+            raise ShapeError(f"{name}: expected a model from build with {outputs} outputs per row, got {shape[1:]}")
         train, validation = Dataset(x, targets), None
         if fraction := as_fraction("validation_fraction", self.validation_fraction):
             train, validation = train_validation_split(train, fraction, seed, stratify)
-        # Copies, since what remembers something of a fit must not change the settings.
+        # Copies, since state from training must not change the settings.
         optimizer = self.optimizer(copy.deepcopy(self.learning_rate))
         trainer = Trainer(model, optimizer, copy.deepcopy(self.callbacks), seed)
-        # Whoever cross-validates does not choose how many rows are left for the last batch.
+        # In cross-validation the user cannot choose the size of the last batch.
         self.history_ = trainer.fit(
             train, validation, epochs=self.epochs, batch_size=self.batch_size, drop_last="merge"
         )
@@ -103,24 +103,24 @@ class _NeuralNet(BaseEstimator):
         self.n_iter_ = len(self.history_)
 
     def _checked(self, X: Any, y: Any, **options: Any) -> tuple[Array, Array]:
-        """Return what is to be trained on."""
-        # scikit-learn would drop a mask.
+        """Return the validated training data."""
+        # scikit-learn would ignore a mask.
         check_unmasked("X", X)
         check_unmasked("y", y)
         least = 2 if self.validation_fraction else 1
         return validate_data(self, X, y, dtype=_DTYPES, ensure_min_samples=least, **options)
 
     def _rows(self, X: Any) -> Array:
-        """Return the rows to predict for."""
+        """Return the validated rows for a prediction."""
         check_is_fitted(self)
         check_unmasked("X", X)
         return validate_data(self, X, dtype=_DTYPES, reset=False)
 
 
 class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
-    """A classifier for scikit-learn: each `fit` builds a fresh model and trains it.
+    """A classifier for scikit-learn: each `fit` builds a new model and trains it.
 
-    With an integer `random_state` it is, bit for bit, what one gets by hand from
+    With an integer `random_state` the result equals, bit for bit, that of
     ``model = build(n_features, n_classes, numpy.random.default_rng(random_state), **build_params)`` and
     ``Trainer(model, optimizer(learning_rate), rng=random_state).fit(..., drop_last="merge")``, with the sorted classes
     numbered from 0.
@@ -129,36 +129,36 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
     ----------
     build : callable
         ``build(n_features, n_outputs, rng, **build_params)`` returns a new `Model` that takes rows of shape
-        (n_features,) and has one output a class; `rng` is a `numpy.random.Generator` for the weights. A function at
-        the top of a module, so that the estimator can be pickled.
+        (n_features,) and has one output per class; `rng` is a `numpy.random.Generator` for the weights. Define it at
+        the top level of a module, so that the estimator can be pickled.
     build_params : dict, optional
-        Further arguments of `build`. Each is a setting by itself too: ``set_params(build__units=64)``, or
+        Further arguments of `build`. Each is also a setting of its own: ``set_params(build__units=64)``, or
         ``{"build__units": [32, 64]}`` in a grid.
     optimizer : callable
         ``optimizer(learning_rate)`` returns a new `Optimizer`: a class, or ``functools.partial(SGD, momentum=0.9)``.
     learning_rate : float or Schedule
     epochs, batch_size : int
-        See `Trainer.fit`. A single row that is left for the last batch joins the batch before it, so that 129 rows in
-        batches of 32 also suit a `BatchNorm`.
+        See `Trainer.fit`. If the last batch would be a single row, that row joins the batch before it, so that
+        `BatchNorm` also works with 129 rows in batches of 32.
     validation_fraction : float
-        In [0, 1): which share of the rows is not trained on but measured after each epoch, for callbacks that monitor
-        ``val_loss``.
+        In [0, 1): the fraction of the rows that is not used for training but evaluated after each epoch, for callbacks
+        that monitor ``val_loss``.
     callbacks : sequence of Callback
-        Each fit works with copies.
+        Each fit uses copies.
     random_state : int, RandomState or None
-        Decides the weights, the split and every shuffle.
+        Determines the weights, the split and every shuffle.
 
     Attributes
     ----------
     model_ : Model
     history_ : History
     classes_ : array of the labels' dtype, shape (n_classes,)
-        The labels, sorted; output k stands for ``classes_[k]``.
+        The labels, sorted; output k is for ``classes_[k]``.
     n_iter_ : int
-        How many epochs were trained.
+        Number of epochs trained.
     n_features_in_ : int
     feature_names_in_ : array of str
-        Where X had names for all its columns.
+        Set if all columns of X had names.
 
     Examples
     --------
@@ -184,7 +184,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
         Raises
         ------
         ValueError
-            If X or y is not as above, or a setting is not as in the class.
+            If X, y or a setting is invalid.
         """
         x, y = self._checked(X, y)
         check_classification_targets(y)
@@ -205,7 +205,7 @@ class NeuralNetClassifier(ClassifierMixin, _NeuralNet):
 
 
 class NeuralNetRegressor(RegressorMixin, _NeuralNet):
-    """A regressor for scikit-learn: each `fit` builds a fresh model and trains it.
+    """A regressor for scikit-learn: each `fit` builds a new model and trains it.
 
     Parameters
     ----------
@@ -225,6 +225,6 @@ class NeuralNetRegressor(RegressorMixin, _NeuralNet):
         return self
 
     def predict(self, X: Any) -> Array:
-        """Return the number of each row, shape (n,)."""
+        """Return the prediction for each row, shape (n,)."""
         x = self._rows(X)
         return self.model_.predict(x)[:, 0]

@@ -1,3 +1,3 @@
-"""What everyone stands on: errors, checks, randomness, words, tables and bars. It imports nothing else of minidl."""
+"""The base of all other parts: errors, checks, randomness, texts, tables and bars. Imports nothing else of minidl."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Progress bars: how talkative a program is, where a bar can be drawn, and lines that do not spoil one."""
+"""Progress bars: how much a program prints, where a bar can be drawn, and lines printed above bars."""
 
 import os
 import re
@@ -9,19 +9,19 @@ from typing import Any, TextIO
 from minidl._core.errors import InputError
 
 VARIABLE = "MINIDL_VERBOSE"
-# Groups in the order of the colours of a terminal: red, green, yellow. (Compiled when it is used.)
+# Groups in the order of a terminal's colour codes: red, green, yellow. (Compiled on first use.)
 _VERDICTS = (
     r"(?:^[^\n()]+ \()?\b(?:(FAIL_\w+|NONDETERMINISTIC|STATE_\w+|DAMAGED)|(PASS\w*)|(INCONCLUSIVE|VACUOUS))\b\)?"
 )
 
 
 def verbosity(verbose: int | None) -> int:
-    """Return how much to say: 0 nothing, 1 bars, 2 a line now and then; None asks the environment, then takes 1.
+    """Return how much to print: 0 nothing, 1 bars, 2 lines; None means ``MINIDL_VERBOSE``, or 1 if that is not set.
 
     Raises
     ------
     InputError
-        If the argument, or ``MINIDL_VERBOSE`` where it counts, is not 0, 1 or 2.
+        If the argument, or ``MINIDL_VERBOSE`` where it is used, is not 0, 1 or 2.
     """
     if verbose is not None:
         if isinstance(verbose, bool) or not isinstance(verbose, int) or not 0 <= verbose <= 2:
@@ -29,33 +29,32 @@ def verbosity(verbose: int | None) -> int:
         return verbose
     text = os.environ.get(VARIABLE, "").strip() or "1"
     if text not in ("0", "1", "2"):
-        raise InputError(f"the environment variable {VARIABLE}: expected 0, 1 or 2, got {text!r:.80}")
+        raise InputError(f"environment variable {VARIABLE}: expected 0, 1 or 2, got {text!r:.80}")
     return int(text)
 
 
-class Expendable:
-    """A stream that drops what cannot be written: its terminal is gone, its reader, or the room on the disk.
+class SafeStream:
+    """A stream that ignores write errors: a closed terminal or pipe, or a full disk, must not stop a training run.
 
-    Work is worth more than the line that tells of it. Otherwise it is the stream itself, and equals it: so tqdm finds
-    the bars that are on one stream.
+    It delegates all else to the stream and compares equal to it, so that tqdm finds all bars on one stream.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        """Write `text`, if that can be done."""
-        # A ValueError is of a stream that was closed, or that has no such letters.
+        """Write `text` if possible."""
+        # ValueError: the stream is closed, or cannot encode the text.
         with suppress(OSError, ValueError):
             self._stream.write(text)
 
     def flush(self) -> None:
-        """Flush the stream, if that can be done."""
+        """Flush the stream if possible."""
         with suppress(OSError, ValueError):
             self._stream.flush()
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal, as far as it tells: what only copies to a file may not."""
+        """Return whether the stream is a terminal; False if it has no such method."""
         with suppress(OSError, ValueError, AttributeError):
             return self._stream.isatty()
         return False
@@ -71,32 +70,33 @@ class Expendable:
 
 
 def new_bar(total: int, stream: TextIO, **options: Any) -> Any | None:
-    """Return a tqdm bar on `stream`, or None where none can be drawn.
+    """Return a tqdm bar on `stream`, or None where no bar can be drawn.
 
-    A terminal gets a line, unless it is a dumb one; a notebook, in place of its standard error, a widget if it has
-    ipywidgets. What tqdm takes from the environment, such as ``TQDM_DISABLE``, holds.
+    On a terminal the bar is a line, unless ``TERM`` is "dumb". In a notebook the bar on standard error is a widget, if
+    ipywidgets is installed. Environment variables of tqdm, such as ``TQDM_DISABLE``, take effect.
     """
     if stream is sys.stderr and in_notebook():
-        from tqdm import notebook  # here, as below: importing minidl must stay quick
+        # Imported here, as below, to keep `import minidl` fast.
+        from tqdm import notebook
 
-        drawn = getattr(notebook, "IProgress", None) is not None  # else there is no ipywidgets
-        return notebook.tqdm(total=total, **options) if drawn else None
-    shown = Expendable(stream)
+        has_widgets = getattr(notebook, "IProgress", None) is not None
+        return notebook.tqdm(total=total, **options) if has_widgets else None
+    shown = SafeStream(stream)
     if not shown.isatty() or os.environ.get("TERM") == "dumb":
         return None
-    if not _tells_its_size(stream):
+    if not _has_size(stream):
         options |= {"ncols": 80, "nrows": 24}
     elif "TQDM_NCOLS" not in os.environ:
         options["dynamic_ncols"] = True
     return _drawn(total, shown, options)
 
 
-def _drawn(total: int, stream: Expendable, options: dict[str, Any]) -> Any | None:
-    """Return a tqdm bar, or None if standard output or error is gone, which tqdm flushes first."""
+def _drawn(total: int, stream: SafeStream, options: dict[str, Any]) -> Any | None:
+    """Return a tqdm bar, or None if standard output or error is closed, since tqdm flushes both."""
     from tqdm import tqdm
 
     with suppress(OSError, ValueError):
-        # Where only tqdm found that out, some of its versions would complain again when the bar is deleted.
+        # Flush them before tqdm does: after a failed start some versions of tqdm warn again when the bar is deleted.
         if stream in (sys.stdout, sys.stderr):
             for standard in filter(None, (sys.stdout, sys.stderr)):
                 standard.flush()
@@ -104,8 +104,8 @@ def _drawn(total: int, stream: Expendable, options: dict[str, Any]) -> Any | Non
     return None
 
 
-def _tells_its_size(stream: TextIO) -> bool:
-    """Return whether a terminal knows its size; some, of containers say, answer 0, and tqdm would draw nothing."""
+def _has_size(stream: TextIO) -> bool:
+    """Return whether a terminal reports its size; for a size of 0, common in containers, tqdm would draw nothing."""
     try:
         return min(os.get_terminal_size(stream.fileno())) > 0
     except (OSError, ValueError, AttributeError):
@@ -113,25 +113,25 @@ def _tells_its_size(stream: TextIO) -> bool:
 
 
 def download_bar(total: int, **options: Any) -> Any:
-    """Return a tqdm bar on standard error for what takes minutes: also without a terminal, where it moves seldom.
+    """Return a tqdm bar on standard error for a task of minutes; without a terminal it is updated every 10 seconds.
 
-    It is not drawn where ``MINIDL_VERBOSE`` asks for no bars.
+    The bar is disabled unless ``MINIDL_VERBOSE`` is 1.
     """
     from tqdm import tqdm
 
     if verbosity(None) == 1 and sys.stderr is not None:
         if (bar := new_bar(total, sys.stderr, **options)) is not None:
             return bar
-        if (bar := _drawn(total, Expendable(sys.stderr), {"mininterval": 10.0, **options})) is not None:
+        if (bar := _drawn(total, SafeStream(sys.stderr), {"mininterval": 10.0, **options})) is not None:
             return bar
     return tqdm(total=total, disable=True, **options)
 
 
 def say(line: str, verbose: int | None = None) -> None:
-    """Tell the person at the terminal what is going on, above any bars, unless nothing is to be said or can be."""
+    """Print a line on standard error, above any bars, unless `verbose` is 0 or there is no standard error."""
     if verbosity(verbose) == 0 or sys.stderr is None:
         return
-    stream = Expendable(sys.stderr)
+    stream = SafeStream(sys.stderr)
     if (tqdm := sys.modules.get("tqdm")) is not None:
         tqdm.tqdm.write(line, file=stream)
     else:
@@ -140,12 +140,12 @@ def say(line: str, verbose: int | None = None) -> None:
 
 
 def coloured(text: str) -> str:
-    """Return a text to print with its verdicts in colour, where standard output is a terminal that shows colours.
+    """Return `text` with its verdicts in colour if standard output is a terminal that shows colours.
 
-    ``NO_COLOR`` forbids colours anywhere, and ``FORCE_COLOR`` allows them anywhere else.
+    ``NO_COLOR`` turns colours off everywhere; otherwise ``FORCE_COLOR`` turns them on everywhere.
     """
-    shows = sys.stdout is not None and Expendable(sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
-    # The consoles of older Windows show the codes instead.
+    shows = sys.stdout is not None and SafeStream(sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
+    # Older Windows consoles print the codes instead of colours.
     allowed = os.environ.get("FORCE_COLOR") or (shows and os.name != "nt")
     if os.environ.get("NO_COLOR") or not allowed:
         return text
@@ -153,9 +153,9 @@ def coloured(text: str) -> str:
 
 
 def in_notebook() -> bool:
-    """Return whether this program runs in a Jupyter kernel, which has a shell of its own kind.
+    """Return whether this program runs in a Jupyter kernel, by the class of its IPython shell.
 
-    Whatever is only installed says nothing, so nothing is imported.
+    Only modules that are already imported are examined: an installed IPython does not mean a notebook.
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return any(cls.__name__ == "ZMQInteractiveShell" for cls in type(shell).__mro__)

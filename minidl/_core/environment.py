@@ -1,4 +1,4 @@
-"""environment: what the numbers of a run were computed with."""
+"""The environment of a run: versions, platform, processor and threads."""
 
 import os
 from contextlib import suppress
@@ -9,7 +9,7 @@ import numpy as np
 def environment() -> dict[str, str]:
     """Return versions, platform, processor and threads, by name.
 
-    There is no date, host or user among them: two runs in the same environment say the same.
+    Date, host and user are left out, so two runs in the same environment return equal values.
     """
     import platform
 
@@ -32,25 +32,25 @@ def environment() -> dict[str, str]:
 
 
 def usable_cores() -> int | None:
-    """Return how many cores this process may use, where the platform tells, else how many there are."""
+    """Return the number of cores that this process may use, or of all cores if the platform does not report it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def thread_limits() -> dict[str, str]:
-    """Return what the environment says about numbers of threads, by the names of its variables."""
+    """Return the environment variables that limit the number of threads, by name."""
     return {name: os.environ[name] for name in sorted(os.environ) if name.endswith("_NUM_THREADS")}
 
 
 def simd_features() -> list[str]:
-    """Return the instruction sets for which NumPy has code of its own and which this machine can run.
+    """Return the SIMD instruction sets that NumPy uses on this machine.
 
-    NumPy leaves the list out where it is empty: on an old processor, or where the environment disables them.
+    NumPy omits the list when it is empty: on an old processor, or when the environment disables them.
     """
     return list(np.show_config(mode="dicts").get("SIMD Extensions", {}).get("found", []))
 
 
 def _processor() -> str:
-    """Return what Linux calls the processor, which Python's own `platform` does not tell there."""
+    """Return the processor's name from Linux, where Python's `platform` module does not report it."""
     with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("model name"):

@@ -1,6 +1,6 @@
 """The errors minidl raises on purpose: one family, so that ``except MinidlError`` catches them all.
 
-A message names the layer or argument, what was expected, what came, and what to do.
+A message names the layer or argument, what was expected, what it got, and what to do.
 """
 
 __all__ = [
@@ -27,7 +27,7 @@ class MinidlError(Exception):
     """Base class of every error that minidl raises on purpose."""
 
     def with_context(self, text: str) -> None:
-        """Put `text` before the message; an error of a class of a user's own stays as it is."""
+        """Put `text` before the message; an error of a user's own class is not changed."""
         if type(self).__module__ == __name__:
             self.args = (f"{text}: {self}",)
 
@@ -37,15 +37,15 @@ class InputError(MinidlError, ValueError):
 
 
 class ShapeError(InputError):
-    """An array has the wrong shape for where it was handed in."""
+    """An array has the wrong shape."""
 
 
 class CallOrderError(MinidlError, RuntimeError):
-    """A method was called before the call that it depends on."""
+    """A method was called before another call that it needs."""
 
 
 class NonFiniteError(MinidlError, ArithmeticError):
-    """A NaN or an infinity turned up where only finite numbers make sense."""
+    """A NaN or an infinity appeared where only finite numbers are valid."""
 
 
 class DataError(MinidlError):
@@ -53,19 +53,19 @@ class DataError(MinidlError):
 
 
 class DownloadError(MinidlError):
-    """No source delivered the whole, verified data."""
+    """No source provided the complete, verified data."""
 
 
 class CheckpointError(MinidlError):
-    """A file of weights is missing, damaged, or of another model."""
+    """A weights file or checkpoint is missing, damaged, or belongs to another model."""
 
 
 class SweepError(MinidlError):
-    """What runs the trials of a sweep broke down before all were done."""
+    """The executor or worker processes of a sweep failed before all trials were done."""
 
 
 class GradientCheckError(MinidlError, AssertionError):
-    """A gradient report was asked to be ok, and was not; each verdict raises its own kind of this error."""
+    """A gradient check did not pass; each verdict raises its own subclass of this error."""
 
 
 class WrongGradientError(GradientCheckError):
@@ -73,7 +73,7 @@ class WrongGradientError(GradientCheckError):
 
 
 class BrokenContractError(GradientCheckError):
-    """The verdict is FAIL_CONTRACT: a rule is broken, whatever the values."""
+    """The verdict is FAIL_CONTRACT: a rule other than the gradient's values is broken."""
 
 
 class NondeterministicError(GradientCheckError):
@@ -81,7 +81,7 @@ class NondeterministicError(GradientCheckError):
 
 
 class StateChangedError(GradientCheckError):
-    """The verdict is STATE_CHANGED: a call changed state that it must leave alone."""
+    """The verdict is STATE_CHANGED: a call changed state that it must not change."""
 
 
 class InconclusiveError(GradientCheckError):

@@ -1,4 +1,4 @@
-"""Where randomness comes from: never from a global state, and during training always keyed."""
+"""Random generators: never a global state, and during training always keyed by seed, purpose and counters."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def as_generator(rng: Seed) -> np.random.Generator:
     Parameters
     ----------
     rng : int, Generator or None
-        A non-negative seed; or a generator, returned as it is; or None for fresh randomness.
+        A non-negative seed; or a generator, which is returned unchanged; or None for fresh randomness.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def as_generator(rng: Seed) -> np.random.Generator:
 
 
 def as_seed(rng: Seed) -> int:
-    """Return `rng` as an integer seed: itself, or 63 bits drawn once from the generator or the system."""
+    """Return `rng` as an integer seed: an integer unchanged, else 63 bits drawn once from the generator or system."""
     generator = as_generator(rng)
     return int(rng) if isinstance(rng, int | np.integer) else int(generator.integers(2**63))
 
@@ -35,7 +35,7 @@ def as_seed(rng: Seed) -> int:
 def keyed_generator(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     """Return the generator of (seed, purpose, counters), such as ``keyed_generator(42, "shuffle", epoch)``.
 
-    The same key gives the same numbers whatever was drawn before, so resuming a run needs no position in a stream, and
-    an extra draw somewhere changes nothing elsewhere.
+    The same key always gives the same numbers. So a resumed run needs no position in a random stream, and an extra
+    draw in one place changes nothing elsewhere.
     """
     return np.random.default_rng([seed, int.from_bytes(purpose.encode(), "little"), *counters])

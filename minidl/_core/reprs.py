@@ -1,4 +1,4 @@
-"""Reprs: an object shown as the call of its class that makes another one like it."""
+"""Reprs: an object shown as the constructor call that makes an equal one."""
 
 import inspect
 import os
@@ -8,12 +8,13 @@ from reprlib import recursive_repr
 import numpy as np
 
 
-@recursive_repr()  # an argument may know its owner
+# Recursive, because an argument may hold a reference to its owner.
+@recursive_repr()
 def constructor_call(owner: object) -> str:
-    """Return ``Name(needed, option=value)``: what the constructor needs, and what is not as it is by default.
+    """Return ``Name(required, option=value)``: the required arguments, and options that differ from their defaults.
 
-    The arguments are looked for as attributes of the same names; what is not there is left out, and so are the
-    `saved_attributes` of a layer or callback, since they change while training runs.
+    The values are read from attributes with the arguments' names. Arguments without such an attribute are left out,
+    and so are the `saved_attributes` of a layer or callback, since they change during training.
 
     Examples
     --------
@@ -27,19 +28,20 @@ def constructor_call(owner: object) -> str:
     changing = getattr(owner, "saved_attributes", ())
     arguments, by_name = [], False
     for name, parameter in parameters.items():
+        # Not getattr alone: the name may be that of a method.
         kept = name in getattr(owner, "__dict__", ()) or isinstance(getattr(type(owner), name, None), property)
-        value = getattr(owner, name, parameter.default) if kept else parameter.default  # it may be a method's name
+        value = getattr(owner, name, parameter.default) if kept else parameter.default
         if value is parameter.empty or name in changing:
             by_name = True
         elif parameter.default is parameter.empty and not by_name:
-            arguments.append(told(value))
-        elif parameter.default is parameter.empty or told(value) != told(parameter.default):
-            arguments.append(told(value) if len(parameters) == 1 else f"{name}={told(value)}")
+            arguments.append(oneline_repr(value))
+        elif parameter.default is parameter.empty or oneline_repr(value) != oneline_repr(parameter.default):
+            arguments.append(oneline_repr(value) if len(parameters) == 1 else f"{name}={oneline_repr(value)}")
     return f"{type(owner).__name__}({', '.join(arguments)})"
 
 
 def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
-    """Return what the constructor takes; what it hands on as ``**options`` are those of the next class's."""
+    """Return the constructor's parameters; ``**options`` stands for those of the base class."""
     parameters: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" in vars(base):
@@ -51,12 +53,12 @@ def parameters_of(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def counted(count: int, thing: str) -> str:
-    """Return how many things there are, such as ``1 row`` and ``2 rows``."""
+    """Return a count with its noun, such as ``1 row`` or ``2 rows``."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def told(value: object) -> str:
-    """Return the repr of `value` on one line: floats exactly but without ``.0``, nothing's place in memory."""
+def oneline_repr(value: object) -> str:
+    """Return the repr of `value` on one line: floats exactly but without ``.0``, and no memory addresses."""
     if isinstance(value, float | np.floating):
         return repr(float(value)).removesuffix(".0")
     if isinstance(value, os.PathLike):

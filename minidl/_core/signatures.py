@@ -1,4 +1,4 @@
-"""Signatures: whether what a user writes can be called as minidl calls it."""
+"""Signatures: check that minidl can call the functions and methods that users write."""
 
 import inspect
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from minidl._core.errors import InputError
 
 
 def check_methods(cls: type, names: Sequence[str]) -> None:
-    """Refuse a class of a user's if minidl cannot call a method of these `names`, or one that is abstract in minidl."""
+    """Refuse a user's class if minidl cannot call one of its methods: those of `names`, and the abstract ones."""
     for base in (base for base in cls.__mro__ if base.__module__.startswith("minidl.")):
         for name in (*names, *getattr(base, "__abstractmethods__", ())):
             usual, own = getattr(base, name, None), inspect.getattr_static(cls, name)
@@ -27,28 +27,29 @@ def check_function(
     arguments: Sequence[inspect.Parameter],
     owner: type | None = None,
 ) -> inspect.Signature | None:
-    """Return the signature of a function, or of an attribute of the class `owner`; None if it cannot be known.
+    """Return the signature of a function, or of a method of the class `owner`; None if it is unknown.
 
     Raises
     ------
     InputError
-        If it cannot be called with the `arguments`, or does nothing when it is called; says how it is `written`.
+        If it cannot be called with the `arguments`, or is a coroutine or generator. The message shows the right
+        signature, `written`.
     """
     if owner is not None and hasattr(function, "__get__"):
         if not is_method(function):
-            # Such as a property: only an instance tells what it is.
+            # Such as a property, whose value only an instance has.
             return None
         function = function.__get__(object(), owner)
     wanted = f"{where}: expected {name} to be a function of ({', '.join(map(str, arguments))})"
     if not callable(function):
         raise InputError(f"{wanted}, got {function!r:.80}; write {written}")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise InputError(f"{wanted}, got one with async or yield, of which a call runs nothing; write {written}")
+        raise InputError(f"{wanted}, got one with async or yield, which would not run; write {written}")
     try:
-        # Of a decorated one the decorator's: that is what is called.
+        # For a decorated function use the wrapper's signature, since the wrapper is called.
         signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):
-        # Some functions written in C have none.
+        # Some functions written in C have no signature.
         return None
     needed = [None for argument in arguments if argument.default is argument.empty]
     try:
@@ -56,11 +57,11 @@ def check_function(
         signature.bind(*needed, **dict.fromkeys(argument.name for argument in arguments[len(needed) :]))
         signature.bind(*(None for _ in arguments))
     except TypeError:
-        raise InputError(f"{wanted}, got one of {signature}; write {written}") from None
+        raise InputError(f"{wanted}, got a function of {signature}; write {written}") from None
     return signature
 
 
 def is_method(value: object) -> bool:
-    """Return whether an attribute of a class is called as a method."""
-    # The last two become callable when an instance is asked for them.
+    """Return whether an attribute of a class can be called as a method."""
+    # classmethod and partialmethod objects become callable when read from an instance.
     return not isinstance(value, type) and (callable(value) or isinstance(value, classmethod | partialmethod))

@@ -1,4 +1,4 @@
-"""Spelling: what a wrong name may have been meant to be."""
+"""Spelling: suggestions for a misspelt name."""
 
 from collections.abc import Iterable
 
@@ -6,15 +6,16 @@ from minidl._core.errors import InputError
 
 
 def nearest(name: object, known: Iterable[str], count: int = 3, *, cutoff: float = 0.4) -> list[str]:
-    """Return up to `count` of the `known` names that look most like `name`, capitals aside, the likeliest first."""
-    import difflib  # only for the words of an error
+    """Return up to `count` of the `known` names that are most similar to `name`, ignoring case, the best first."""
+    # Only errors need this.
+    import difflib
 
     spelled = {text.lower(): text for text in known}
     return [spelled[text] for text in difflib.get_close_matches(str(name).lower(), spelled, n=count, cutoff=cutoff)]
 
 
-def check_known(where: str, what: str, name: object, known: Iterable[str]) -> None:
-    """Refuse a name that is not `known`; the message has all of these, and the nearest one.
+def check_known(where: str, kind: str, name: object, known: Iterable[str]) -> None:
+    """Refuse a name that is not `known`; the message lists all known names of this `kind`, and the nearest one.
 
     Raises
     ------
@@ -22,5 +23,5 @@ def check_known(where: str, what: str, name: object, known: Iterable[str]) -> No
     """
     known = list(known)
     if name not in known:
-        hint = f"; did you mean {meant[0]!r}?" if (meant := nearest(name, known, 1)) else ""
-        raise InputError(f"{where}: no {what} {name!r}, there is {', '.join(known) or 'nothing'}{hint}")
+        hint = f"; did you mean {likely[0]!r}?" if (likely := nearest(name, known, 1)) else ""
+        raise InputError(f"{where}: no {kind} {name!r}; available: {', '.join(known) or 'none'}{hint}")

@@ -1,4 +1,4 @@
-"""Tables: rows of cells as aligned text and as HTML, for every class that shows one."""
+"""Tables: rows of cells as aligned text and as HTML."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,9 @@ import numpy as np
 
 from minidl._core.texts import legible
 
-# A sign may come first; "0.weight" is no number. (Compiled when it is used: a millisecond of start-up.)
+# A number may start with a sign; "0.weight" is not a number. (Compiled on first use, to save a millisecond at import.)
 _NUMBER = r"\W?\s?\d(?!\d*\.[^\W\d])|not a number$|-?infinity$|-?$"
-# More digits than these claim too much, where one float of a column needs many decimals and another does not.
+# If aligned decimals would need more digits than this, the column is not aligned: they would suggest false precision.
 _MOST_DIGITS = 6
 _WORDS = {"nan": "not a number", "inf": "infinity", "-inf": "-infinity"}
 
@@ -18,8 +18,8 @@ _WORDS = {"nan": "not a number", "inf": "infinity", "-inf": "-infinity"}
 def cell(value: Any) -> str:
     """Return `value` as the text of a cell.
 
-    Floats get four significant digits, NaN and infinity are put into words, and None is a dash. Of a text, what could
-    steer a terminal is replaced.
+    Floats get four significant digits, NaN and infinity are written as words, and None is a dash. Control characters
+    in a text are replaced.
     """
     if value is None:
         return "-"
@@ -30,9 +30,9 @@ def cell(value: Any) -> str:
 
 
 def cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
-    """Return all cells as texts; floats in a column of numbers get the same decimals, so that their points line up.
+    """Return all cells as texts; floats in a column of numbers get the same number of decimals.
 
-    Where some are far smaller than others, each keeps its own four digits instead.
+    If some are far smaller than others, each keeps its own four digits instead.
 
     Examples
     --------
@@ -56,13 +56,13 @@ def _column(values: Sequence[Any]) -> list[str]:
 
 
 def number_columns(rows: Sequence[Sequence[str]], columns: int) -> list[bool]:
-    """Return for each column whether all its cells are numbers (with a unit, maybe) or say that there is none."""
+    """Return for each column whether all its cells are numbers (possibly with a unit) or mark a missing one."""
     by_column = zip(*rows, strict=True) if rows else [()] * columns
     return [any(column) and all(re.match(_NUMBER, text) for text in column) for column in by_column]
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return an aligned table, numbers to the right; no line ends with a blank.
+    """Return an aligned table with numbers on the right of their columns; no line ends with a space.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def html_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a ``<table>`` whose texts are taken literally; columns of numbers have the class ``number``."""
+    """Return a ``<table>`` whose texts are escaped; columns of numbers have the class ``number``."""
     texts = cells(rows)
     kinds = [' class="number"' if number else "" for number in number_columns(texts, len(header))]
     head = (f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(header, kinds, strict=True))
@@ -93,6 +93,7 @@ def html_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def escape(text: str) -> str:
     """Return `text` as HTML that shows it literally."""
-    import html  # 2 ms of start-up, for those who make a page
+    # Imported here to save 2 ms at start-up.
+    import html
 
     return html.escape(legible(str(text)))

@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterable
 
 from minidl._core.errors import InputError
 
-# Control characters, halves of surrogate pairs (which no file can hold), and what XML has not.
+# Control characters, surrogates (which cannot be encoded), and characters that XML forbids.
 _UNSHOWABLE = "[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
 
 
 def check_text(name: str, value: object) -> None:
-    """Refuse a text with characters that cannot be shown; tabs and line breaks can.
+    """Refuse a text with characters that cannot be shown; tabs and line breaks are allowed.
 
-    A terminal acts on control characters, a page or picture in which they are is not well-formed, and no file can hold
-    one half of a surrogate pair.
+    A terminal executes control characters, an HTML page or SVG picture with them is not well-formed, and a surrogate
+    cannot be written to a file.
     """
-    if found := re.search(_UNSHOWABLE, str(value).replace("\r", "\n")):
-        raise InputError(f"{name}: expected a text that can be shown, got {str(value)!r:.80}; leave out {found[0]!r}")
+    if match := re.search(_UNSHOWABLE, str(value).replace("\r", "\n")):
+        raise InputError(f"{name}: expected a text that can be shown, got {str(value)!r:.80}; remove {match[0]!r}")
 
 
 def legible(text: str) -> str:
-    """Return `text` with a replacement sign for every character that `check_text` refuses, and for a carriage return.
+    """Return `text` with U+FFFD for every character that `check_text` refuses, and for carriage returns.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def _without_shared_words(texts: list[str], most: float, width: Callable[[str], 
     The word farthest from one that differs goes first. Of two equally far the later one does, so that "seed=" keeps
     its number.
     """
-    # A number is one word.
+    # A decimal number counts as one word.
     words = [re.findall(r"(?:\d+\.\d+|\w+)\W*|\W+", text) for text in texts]
     if len(words) < 2 or len({*map(len, words)}) > 1:
         return texts

@@ -1,4 +1,4 @@
-"""The few type names that signatures share."""
+"""Type names that signatures share."""
 
 import os
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-# For annotations: matplotlib itself is imported when something is drawn.
+# Only for annotations: matplotlib is imported when a figure is drawn.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
@@ -14,10 +14,10 @@ else:
     Axes = Figure = Any
 
 Array = NDArray[Any]
-"""Numbers; a docstring says which shape, and which dtype where it matters."""
+"""An array of numbers; the docstring gives its shape, and its dtype where it matters."""
 
 Seed = int | np.random.Generator | None
-"""What every ``rng=`` takes: a seed, a generator, or None for fresh randomness."""
+"""The type of every ``rng=``: a seed, a generator, or None for fresh randomness."""
 
 PathLike = str | os.PathLike[str]
 """The name of a file or folder."""

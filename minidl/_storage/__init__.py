@@ -1,1 +1,1 @@
-"""The one door to the disk: files that are written whole or not at all, tensors, and what a file is."""
+"""All access to the disk: atomic writes, tensor files, locks, and the detection of file kinds."""

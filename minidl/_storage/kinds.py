@@ -1,4 +1,4 @@
-"""What a file is: read only if it is a regular one, and recognised by its first bytes for an error message."""
+"""Kinds of files: only regular files are read, and error messages name a file's kind by its first bytes."""
 
 import errno
 import os
@@ -12,34 +12,34 @@ from minidl._core.types import PathLike
 
 _BEGINNINGS = {
     b"version https://git-lfs": "a git-LFS pointer, not the file itself (run `git lfs pull`)",
-    b"<": "an HTML or XML page (a login page of the network?)",
+    b"<": "an HTML or XML page (perhaps a network login page)",
     b"{": "JSON text",
     b"[": "JSON text",
-    b"MATLAB": "a MATLAB file; the Python version is needed",
+    b"MATLAB": "a MATLAB file, not the Python version",
     b"\x1f\x8b": "a gzip file",
     b"PK": "a zip file (as .npz, .pt, .pth and .keras are)",
     b"\x93NUMPY": "a NumPy .npy file",
     b"\x89HDF\r\n": "an HDF5 file (.h5)",
-    b"\x89PNG": "a PNG picture",
+    b"\x89PNG": "a PNG image",
 }
-# How many bytes others may add to a file while it is read; some of those in /proc say 0 and go on for ever.
+# The bytes that may be added to a file while it is read; some files in /proc report size 0 and never end.
 _GROWTH = 1 << 20
-# By the first letter of `ls -l`.
+# By the first letter that `ls -l` prints.
 _SPECIAL = {"d": "a folder", "p": "a pipe", "s": "a socket", "c": "a device", "b": "a device"}
 
 
 @contextmanager
 def reading(path: PathLike, refusal: type[MinidlError] = DataError) -> Iterator[BufferedReader]:
-    """Open a regular file; never wait for a pipe, nor read a device, which may have no end.
+    """Open a regular file; never wait for a pipe, and never read a device, which may be endless.
 
     Raises
     ------
     refusal
-        If it cannot be opened or read, or is of another kind.
+        If it cannot be opened or read, or is not a regular file.
     """
     try:
-        # Before it is opened, since opening alone can set a device going; and after, since the name may lead elsewhere
-        # now.
+        # Checked before opening, since opening can start a device, and again after, since the name may refer to
+        # another file by then.
         _refuse_special(os.stat(path).st_mode)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(descriptor, "rb") as file:
@@ -49,18 +49,18 @@ def reading(path: PathLike, refusal: type[MinidlError] = DataError) -> Iterator[
         why = str(error.strerror or error)
         if os.path.islink(path) and not os.path.exists(path):
             link = os.readlink(path)
-            what = kind_of(link.encode(errors="replace")) if "annex" in link else "a link that leads nowhere"
-            why += f"; it is {what}: {link}"
+            kind = kind_of(link.encode(errors="replace")) if "annex" in link else "a broken link"
+            why += f"; it is {kind}: {link}"
         raise refusal(f"{path}: cannot be read: {why}") from error
 
 
 def read_regular(path: PathLike) -> bytes:
-    """Return what is in a regular file; refuse one that goes on behind its end."""
+    """Return the content of a regular file; refuse a file much longer than its reported size."""
     with reading(path) as file:
         most = os.fstat(file.fileno()).st_size + _GROWTH
         content = file.read(most + 1)
     if len(content) > most:
-        raise DataError(f"{path}: expected a file that ends where it says")
+        raise DataError(f"{path}: expected {most - _GROWTH} bytes, the size of the file, got more than {most}")
     return content
 
 
@@ -71,7 +71,7 @@ def _refuse_special(mode: int) -> None:
 
 
 def kind_of(head: bytes) -> str:
-    """Say what a file seems to be, given its first hundred bytes or more."""
+    """Return a description of a file's kind, given its first hundred bytes or more."""
     if not head:
         return "an empty file (0 bytes)"
     if b"annex/objects/" in head[:400]:

@@ -1,4 +1,4 @@
-"""Locks: one process at a time writes into a folder."""
+"""Locks: only one process at a time writes into a folder or file."""
 
 import errno
 import os
@@ -20,13 +20,13 @@ except ImportError:  # Windows
 
 @contextmanager
 def locked(folder: PathLike, file: str = "") -> Iterator[None]:
-    """Keep every other process that asks for this lock out of `folder` for as long as the block runs.
+    """Hold the lock of `folder`, or of a `file` in it, while the block runs; other processes cannot take it.
 
-    With the name of a `file`, the lock is for that file in the folder alone, or for the one that it is a link to.
+    If `file` is a link, its target is locked.
 
-    The lock is the system's, on a file ``.lock`` (or ``.name.lock``) that stays in the folder; that of a process that
-    died is free by itself, also while processes that it forked live. Where the platform or the file system has no such
-    locks, there is none. A missing folder is made.
+    The operating system holds the lock, on a file ``.lock`` (or ``.name.lock``) that stays in the folder. When a
+    process dies, its lock is released, even if processes that it forked are still alive. If the platform or file
+    system does not support locks, nothing is locked. A missing folder is created.
 
     Raises
     ------
@@ -49,30 +49,30 @@ def locked(folder: PathLike, file: str = "") -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.read(lock.fileno(), 32).decode(errors="replace").strip() or "unknown"
-            wanted = f"a {kind} that no other process writes into, but process {holder} does"
-            hint = f"wait until that has ended, or choose another {kind}"
+            wanted = f"a {kind} that no other process writes to, but process {holder} does"
+            hint = f"wait until it ends, or choose another {kind}"
             raise InputError(f"{place}: expected {wanted}; {hint}") from error
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP):
                 raise
-        # The lock holds also where its file cannot say whose it is.
+        # The lock is valid even if the process id cannot be written.
         with suppress(OSError):
             os.ftruncate(lock.fileno(), 0)
             os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         yield
     finally:
         held.discard(lock)
-        # It is closed in a forked process, which must not give back what is its parent's.
+        # In a forked process it is closed already: the child must not release the lock of its parent.
         if not lock.closed:
             with suppress(OSError), lock:
-                # Closing alone would leave the lock with a process that something else than Python has forked.
+                # Closing is not enough: a process forked outside Python's control may hold the descriptor too.
                 if fcntl is not None:
                     fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 @cache
 def _held() -> set[FileIO]:
-    """Return the locks that this process holds, which each process that it forks closes at once."""
+    """Return the locks that this process holds; a forked child closes them immediately."""
     held: set[FileIO] = set()
 
     def close_all() -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``minidl`` with a command behind it, each in a module of its own."""
+"""The command line: ``minidl COMMAND``, with one module per command."""
 
 from minidl.cli.program import main
 

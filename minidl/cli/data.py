@@ -1,13 +1,13 @@
-"""Where CIFAR-10 lies on this machine, or would lie; fetch it, or verify what is there.
+"""Show where CIFAR-10 is on this machine, download it, or verify it.
 
-It is looked for in --data-dir; or else in the folder or archive that MINIDL_DATA_DIR names; or else in the cache.
+The place is --data-dir; else the folder or archive named by MINIDL_DATA_DIR; else the cache.
 
 examples:
-  minidl data                       which files there are, without reading them
-  minidl data fetch                 download what the cache lacks: 139 to 170 MB
-  minidl data verify --data-dir d   compare every batch with its known SHA-256; status 1 if one differs
+  minidl data                       list the files, without reading them
+  minidl data fetch                 download missing data into the cache: 139 to 170 MB
+  minidl data verify --data-dir d   compare every batch with its known SHA-256; exit status 1 if one differs
 
-Every load verifies what it reads, too.
+Every load also verifies the data.
 """
 
 import argparse
@@ -21,33 +21,33 @@ from minidl.cli.ending import Answer
 from minidl.data.datasets import cifar10_content, load_cifar10
 from minidl.data.datasets.cifar10 import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, cache_folder, read_place
 
-HELP = "where CIFAR-10 lies, fetch or verify it"
+HELP = "find, download or verify CIFAR-10"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = ["where", "fetch", "verify"]
     parser.add_argument("action", choices=actions, nargs="?", default="where", help="default: where")
-    parser.add_argument("--data-dir", help="folder or archive that holds CIFAR-10")
+    parser.add_argument("--data-dir", help="folder or archive with CIFAR-10")
 
 
 def run(options: argparse.Namespace) -> Answer:
     if options.action == "fetch":
         if options.data_dir is not None:
-            options.parser.error("argument --data-dir: fetch fills the cache; `verify` looks at what is there")
+            options.parser.error("argument --data-dir: fetch downloads into the cache; leave out --data-dir")
         load_cifar10()
     place, named_by = _place(options.data_dir)
     document: dict[str, Any] = {"place": str(place), "named_by": named_by, "files": _files(place)}
     if options.action == "verify":
         document["batches"] = _verdicts(place)
     elif options.action == "fetch":
-        # Loading has verified them.
+        # Loading them has verified them.
         document["batches"] = dict.fromkeys(cifar10_content.NAMES, "ok")
     good = all(verdict == "ok" for verdict in document.get("batches", {}).values())
     return Answer(document, _text(document), good)
 
 
 def _place(data_dir: str | None) -> tuple[Path, str]:
-    """Return where CIFAR-10 is looked for, and what says so."""
+    """Return the place of CIFAR-10, and the setting that names it."""
     for given, name in [(data_dir, "--data-dir"), (os.environ.get("MINIDL_DATA_DIR"), "MINIDL_DATA_DIR")]:
         if given:
             return Path(given).expanduser().absolute(), name
@@ -55,7 +55,7 @@ def _place(data_dir: str | None) -> tuple[Path, str]:
 
 
 def _files(place: Path) -> dict[str, int]:
-    """Return the files at `place` that may hold batches, by their paths from there, with their sizes in bytes."""
+    """Return the files at `place` that may have batches: their relative paths and sizes in bytes."""
     if place.is_file():
         return {place.name: place.stat().st_size}
     starts = (*cifar10_content.NAMES, *ARCHIVES)
@@ -68,12 +68,12 @@ def _files(place: Path) -> dict[str, int]:
 
 
 def _verdicts(place: Path) -> dict[str, str]:
-    """Return for each batch "ok", if it is the one that was published, or else what is wrong with it."""
+    """Return for each batch "ok" if it is as published, else its error."""
     try:
         read_place(place, cifar10_content.NAMES)
         return dict.fromkeys(cifar10_content.NAMES, "ok")
     except DataError:
-        # The error is about the first that is wrong.
+        # The error names only the first wrong batch.
         return {name: _verdict(place, name) for name in cifar10_content.NAMES}
 
 
@@ -86,10 +86,10 @@ def _verdict(place: Path, name: str) -> str:
 
 
 def _text(document: dict[str, Any]) -> str:
-    found = "There is nothing of CIFAR-10; `minidl data fetch` downloads it into the cache."
+    table = "CIFAR-10 is not there; `minidl data fetch` downloads it into the cache."
     if files := document["files"]:
-        found = text_table(["file", "bytes"], [[name, f"{size:,}"] for name, size in files.items()])
-    lines = [f"{document['place']} ({document['named_by']})", found]
+        table = text_table(["file", "bytes"], [[name, f"{size:,}"] for name, size in files.items()])
+    lines = [f"{document['place']} ({document['named_by']})", table]
     for name, verdict in document.get("batches", {}).items():
-        lines.append(f"{name}: {'as it was published' if verdict == 'ok' else verdict}")
+        lines.append(f"{name}: {'as published' if verdict == 'ok' else verdict}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""How a program ends: its answer, what became of it as an exit status, and what went wrong in a sentence."""
+"""The end of a program: its answer, its exit status, and its error message."""
 
 import json
 import sys
@@ -12,28 +12,28 @@ from minidl.training.history import for_json
 
 
 class Answer(NamedTuple):
-    """What a command comes to: a document for programs, the same as a text for people, and whether all is well."""
+    """The result of a command: a document for programs, the same as a text for people, and whether it succeeded."""
 
     document: Any
     text: str = ""
     good: bool = True
 
 
-def ended(program: Callable[[], int | None]) -> int:
-    """Run `program` and return its exit status: 1 after an error made on purpose, 130 after Ctrl-C."""
+def exit_status(program: Callable[[], int | None]) -> int:
+    """Run `program` and return its exit status: 1 after an error raised on purpose, 130 after Ctrl-C."""
     if isinstance(sys.stdout, TextIOWrapper):
-        # A terminal without Greek letters shows a question mark.
+        # A terminal that cannot show Greek letters shows question marks.
         sys.stdout.reconfigure(errors="replace")
     try:
         status = program() or 0
-        # Standard output may have been closed.
+        # Standard output may be closed.
         if sys.stdout is not None:
             sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # Whoever reads has seen enough.
+        # The reader, such as `head`, has closed the pipe.
         with suppress(BrokenPipeError):
-            # Else Python tries once more, and complains.
+            # Otherwise Python tries again at exit and prints an error.
             sys.stdout.close()
         return 1
     except (MinidlError, OSError, MemoryError) as error:
@@ -44,5 +44,5 @@ def ended(program: Callable[[], int | None]) -> int:
 
 
 def print_json(document: Any) -> None:
-    """Print a document in strict JSON; what that has no number for is "NaN", "Infinity" or "-Infinity"."""
+    """Print a document in strict JSON; non-finite numbers become "NaN", "Infinity" or "-Infinity"."""
     print(json.dumps(for_json(document), indent=2, allow_nan=False))

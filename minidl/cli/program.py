@@ -1,13 +1,13 @@
 """A mini deep-learning framework on NumPy, from the command line.
 
 examples:
-  minidl report --quick            the lab report in seconds, on drawn images
-  minidl verify runs/cifar_softmax train again what a report states, and compare
+  minidl report --quick            make the lab report in seconds, on synthetic images
+  minidl verify runs/cifar_softmax train again and compare with a report
   minidl data fetch                download CIFAR-10 once
-  minidl checkgrad layers.py:make  check a layer of your own
-  minidl show runs/cifar_softmax   what a run has left
+  minidl checkgrad layers.py:make  check your own layer
+  minidl show runs/cifar_softmax   show the results of a run
 
-exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted
+exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted
 """
 
 import argparse
@@ -21,26 +21,26 @@ from typing import Any
 from minidl._core.bars import coloured
 from minidl._core.spelling import nearest
 from minidl.cli import checkgrad, data, report, show, verify
-from minidl.cli.ending import Answer, ended, print_json
+from minidl.cli.ending import Answer, exit_status, print_json
 
 _COMMANDS = {"report": report, "verify": verify, "data": data, "checkgrad": checkgrad, "show": show}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments` (those of the program, if None) ask for, and return the exit status."""
+    """Run the command in `arguments` (by default, those of the program), and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser = _parser()
     if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
         likely = nearest(arguments[0], _COMMANDS, 1)
-        hint = f"; did you mean {likely[0]}?" if likely else f"; there are {', '.join(_COMMANDS)}"
+        hint = f"; did you mean {likely[0]}?" if likely else f"; commands are {', '.join(_COMMANDS)}"
         parser.error(f"no command {arguments[0]!r}{hint}")
     options = parser.parse_args(arguments)
-    return ended(lambda: _status(options))
+    return exit_status(lambda: _status(options))
 
 
 def _status(options: argparse.Namespace) -> int:
     """Run the command, print its answer, and return the exit status."""
-    # What a job or the user's own code prints is not the document.
+    # With --json, other output goes to standard error.
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
         answer: Answer = _COMMANDS[options.command].run(options)
     if options.json:
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Help(argparse.HelpFormatter):
-    """Paragraphs and indented lines are as wide as the terminal; what is indented stays on lines of its own."""
+    """A formatter that wraps text to the terminal's width and keeps indented lines separate."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         lines = re.sub(r"(?<=\S)\n(?=\S)", " ", text.strip("\n")).splitlines()
@@ -73,6 +73,6 @@ class _Help(argparse.HelpFormatter):
 
 
 def _texts(docstring: str | None) -> dict[str, Any]:
-    """Return what a parser says before its options and, from the examples on, after them."""
+    """Return a parser's text before its options, and, from the examples on, its text after them."""
     about, colon, examples = (docstring or "").partition("examples:\n")
     return {"description": about, "epilog": f"{colon}{examples}", "formatter_class": _Help}

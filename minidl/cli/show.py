@@ -1,7 +1,7 @@
-"""Show what a run has left in a folder, or what is in one file of it.
+"""Show the results of a run: all files of a folder, or one file.
 
-Known are results.json, histories (CSV, JSON, JSON lines), checkpoints, weights and sweeps. A damaged file is told, the
-rest is shown, and the exit status is 1. With --json all rows are given, not the last alone.
+Supported are results.json, histories (CSV, JSON, JSON lines), checkpoints, weights and sweeps. Damaged files are
+reported, the other files are shown, and the exit status is 1. --json prints all rows, not only the last ones.
 
 examples:
   minidl show runs/cifar_softmax
@@ -29,14 +29,14 @@ from minidl.training.checkpoint import read_checkpoint
 from minidl.training.compare import compare_runs
 from minidl.training.history import History
 
-# Rows of one file.
+# The most rows to show of one file.
 _SHOWN = 20
 
-HELP = "what is in a run's folder, or in one file of it"
+HELP = "show the results in a run's folder, or in one file"
 
 
 class Content(NamedTuple):
-    """What is in a file: `columns` of the last rows are for people, all of it is for programs."""
+    """The content of a file. The text shows `columns` of the last rows; the document has everything."""
 
     kind: str
     facts: dict[str, Any]
@@ -52,35 +52,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     path: Path = options.path
     if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder")
-    # Hidden ones are for minidl itself; only regular ones can be read to their end.
+        raise DataError(f"{path}: no such file or folder")
+    # Hidden files are internal, and only regular files are read.
     names = sorted(p for p in path.iterdir() if not p.name.startswith(".")) if path.is_dir() else [path]
-    found: dict[str, Content | None] = {}
+    read: dict[str, Content | None] = {}
     damaged: dict[str, str] = {}
     for file in names:
         try:
-            found[file.name] = _content(file) if file.is_file() else None
+            read[file.name] = _content(file) if file.is_file() else None
         except (MinidlError, OSError) as error:
             damaged[file.name] = str(error)
-    contents = {name: content for name, content in found.items() if content is not None}
-    others = [name for name in found if name not in contents]
+    contents = {name: content for name, content in read.items() if content is not None}
+    others = [name for name in read if name not in contents]
     if others and not path.is_dir():
-        raise DataError(f"{path}: expected a file that a run writes: .json, .jsonl, .csv or .safetensors")
+        raise DataError(f"{path}: expected a file of a run: .json, .jsonl, .csv or .safetensors")
     files = {name: {"kind": c.kind, **c.facts, "rows": c.rows} for name, c in contents.items()}
     document = {"path": str(path), "files": files, "damaged": damaged, "others": others}
-    # The table that one has come for stands first, and each history of a folder is a row of the next one.
+    # The table of results comes first, then one table with all histories of a folder.
     parts = [_described(name, content) for name, content in contents.items() if content.kind == "results"]
     runs = {_printable(name): c.history for name, c in contents.items() if c.history is not None and path.is_dir()}
     if runs:
-        parts.append("\n".join(["histories: the last epoch, and the best", *_indented(str(compare_runs(runs)))]))
+        parts.append("\n".join(["histories: last and best epoch", *_indented(str(compare_runs(runs)))]))
     done = {"results", *["history"] * path.is_dir()}
     parts += [_described(name, content) for name, content in contents.items() if content.kind not in done]
     if damaged:
         parts.append("\n".join(_printable(f"{name}: DAMAGED: {fault}") for name, fault in damaged.items()))
     if others:
-        kinds = Counter(Path(name).suffix or name for name in others)
-        parts.append(_printable(f"Also there: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}"))
-    return Answer(document, "\n\n".join(parts) or "There is nothing in it.", not damaged)
+        kinds = sorted(Counter(Path(name).suffix or name for name in others).items())
+        parts.append(_printable(f"Other files: {', '.join(f'{count} {kind}' for kind, count in kinds)}"))
+    return Answer(document, "\n\n".join(parts) or "The folder is empty.", not damaged)
 
 
 def _described(name: str, content: Content) -> str:
@@ -100,19 +100,19 @@ def _indented(table: str) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """Return a text from a file without what could steer the terminal, on one line."""
+    """Return a text from a file on one line, with control characters replaced."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _content(path: Path) -> Content | None:
-    """Return what is in the file, or None if it is of no kind that minidl writes for programs.
+    """Return the content of the file, or None if it is not of a supported kind.
 
     Raises
     ------
     DataError, CheckpointError
-        If it is damaged.
+        If the file is damaged.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     match path.suffix:
         case ".safetensors":
@@ -133,7 +133,7 @@ def _tensors(path: Path) -> Content:
     if "minidl.state" not in texts:
         lines = {name.removeprefix("minidl."): text.replace("\n", ", ") for name, text in texts.items()}
         return Content("weights", {"numbers": sum(a.size for a in arrays.values()), **lines}, _shapes(arrays))
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         weights, state = read_checkpoint(path)
     facts: dict[str, Any] = {"numbers": sum(a.size for a in weights.values())}
@@ -141,8 +141,8 @@ def _tensors(path: Path) -> Content:
     for group, names in [("run", ("epoch", "step")), ("terms", terms), ("run", ("seed",))]:
         table = state.get(group)
         facts |= {name: table.get(name) for name in names} if isinstance(table, dict) else {}
-    if told:
-        facts["note"] = str(told[0].message).removeprefix(f"{path}: ")
+    if caught:
+        facts["note"] = str(caught[0].message).removeprefix(f"{path}: ")
     return Content("checkpoint", facts, _shapes(weights))
 
 
@@ -151,7 +151,7 @@ def _shapes(arrays: Mapping[str, Array]) -> list[dict[str, Any]]:
 
 
 def _history(history: History) -> Content:
-    # Asked for once, since it looks through all rows.
+    # Read once, since the property examines all rows.
     columns = history.columns
     rows = [{name: row.get(name) for name in columns} for row in history.rows]
     return Content("history", {"epochs": len(history)}, rows, history=history)

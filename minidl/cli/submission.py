@@ -1,4 +1,4 @@
-"""What MODULE:NAME or FILE.py:NAME of a user's own code stands for, its check, and its comparison with a reference."""
+"""Submissions: load MODULE:NAME or FILE.py:NAME, check its gradient, and compare it with a reference."""
 
 import argparse
 import copy
@@ -24,20 +24,20 @@ from minidl.gradcheck.subjects import CostSubject, LayerSubject, Subject, of_los
 
 _KINDS = (dl.Layer, dl.Loss, dl.Regularizer, dl.Model)
 _CHECKS: tuple[Any, ...] = (dl.check_layer, dl.check_loss, dl.check_regularizer, dl.check_model)
-# Without it there is no minidl.testing.
+# minidl.testing needs Hypothesis.
 HAS_HYPOTHESIS = importlib.util.find_spec("hypothesis") is not None
-# Of what is drawn: the first is checked, and all are compared with a reference. A single row has no variance.
+# Batch sizes of random input: the first is checked, and all are compared with a reference. One row has no variance.
 _ROWS = (4, 2, 3, 8)
-# What consists of other objects forbids none of them.
+# If the reference is of these classes, a submission may use them too.
 _COMPOSED = (dl.Sequential, dl.Residual, dl.Parallel, dl.Activation, dl.ForeignLayer, dl.Model)
-# What differentiates by itself.
+# Modules that compute derivatives.
 _AUTOMATIC = ("torch.", "jax.", "autograd.", "tensorflow.", "scipy.optimize.", "minidl.gradcheck.numerical.")
-# What forward calls more often may be an iteration, which comes near its own steps.
+# A function that forward calls more often may be an iteration, whose steps can be small without being differences.
 _CALLS = 4
 
 
 class Submission(NamedTuple):
-    """What a name stands for: an object of a kind, what it asks to be given (else that is drawn), its module's file."""
+    """A loaded object: its kind, the object, its inputs (empty: random ones are drawn), and its module's file."""
 
     kind: type
     subject: Any
@@ -46,16 +46,16 @@ class Submission(NamedTuple):
 
 
 def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    """Return the report of a subject with its points, and the same as a text."""
+    """Return the report on a subject with its points, as a document and as a text."""
     reference = load_reference(options.reference) if options.reference else None
     submission = load(name)
     asked, kind, subject = reference or submission, submission.kind, submission.subject
     if kind is not asked.kind:
-        raise dl.InputError(f"expected a {asked.kind.__name__}, as the reference is, got a {kind.__name__}")
+        raise dl.InputError(f"expected a {asked.kind.__name__} like the reference, got a {kind.__name__}")
     batches = [asked.inputs]
     if not asked.inputs:
         if not options.input_shape:
-            raise dl.InputError(f"{options.reference or name} returns no inputs; give --input-shape")
+            raise dl.InputError(f"{options.reference or name}: expected inputs, got only an object; add --input-shape")
         rng = np.random.default_rng(options.seed)
         batches = [drawn(asked.subject, options.input_shape, rng, rows) for rows in _ROWS]
     if reference and (why := borrowed(reference, submission, batches[0])):
@@ -66,7 +66,7 @@ def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]
     if not report.ok:
         finding = f"{report.verdict.name}: {[*report.findings, report.verdict.value][0]}"
         reasons = {"gradient": finding, "contract": "not decided, because the gradient did not pass"}
-        # Some of its rules are checked before any values are, the others after all of these were right.
+        # Some rules of the contract are checked before the values, the others after all values are correct.
         if report.compared and report.verdict in (dl.Verdict.FAIL_CONTRACT, dl.Verdict.STATE_CHANGED):
             reasons = {"contract": finding}
     elif kind is dl.Layer and not asked.inputs and HAS_HYPOTHESIS:
@@ -80,44 +80,44 @@ def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]
         reasons["reference"] = why
     document = report.to_dict() | with_points(name, reasons, options)
     _, *others = document["points"]
-    return document, "\n".join([str(report), *(f"{part}: {reasons.get(part, 'right')}" for part in others)])
+    return document, "\n".join([str(report), *(f"{part}: {reasons.get(part, 'ok')}" for part in others)])
 
 
 def with_points(name: str, reasons: dict[str, str], options: argparse.Namespace) -> dict[str, Any]:
-    """Return a point for each part that is right, and the reasons for those missing."""
+    """Return a point for each correct part, and the reasons for missing points."""
     parts = ["gradient", "contract", *(["reference"] if options.reference else [])]
     points = {part: int(not {part, "run"} & {*reasons}) for part in parts}
     return {"submission": name, "ok": not reasons, "points": points, "reasons": reasons}
 
 
 def load(name: str) -> Submission:
-    """Import the user's module, and return what the name in it is or returns."""
+    """Import the user's module, and return the object that the name in it is or returns."""
     module, _, attribute = name.rpartition(":")
     path = Path(module).absolute()
-    # As `python FILE.py` does, whatever the file is called: submissions are called random.py, and layer.v2.py.
+    # A file is run as by `python FILE.py`, since its name may be random.py or layer.v2.py.
     file = module.endswith(".py")
     sys.path.insert(0, str(path.parent if file else Path.cwd()))
-    found = runpy.run_path(str(path), run_name=path.stem) if file else vars(importlib.import_module(module))
-    # What Python itself imports later does not come from that folder.
+    names = runpy.run_path(str(path), run_name=path.stem) if file else vars(importlib.import_module(module))
+    # Moved to the end, so that later imports of the standard library do not find files of that folder.
     sys.path.append(sys.path.pop(0))
-    if attribute not in found:
-        public = [known for known in found if not known.startswith("_")]
+    if attribute not in names:
+        public = [known for known in names if not known.startswith("_")]
         hint = f"; did you mean {' or '.join(likely)}?" if (likely := nearest(attribute, public, 2)) else ""
         raise dl.InputError(f"{name}: {module} has no {attribute}{hint}")
-    made = found[attribute]
-    # A layer of the user's own may have a __call__, as those of PyTorch have: it is checked, and not called.
+    made = names[attribute]
+    # A user's layer may have a __call__, as in PyTorch; it is checked, not called.
     made = made() if callable(made) and not isinstance(made, _KINDS) else made
     subject, *inputs = made if isinstance(made, tuple) and made else (made,)
     for kind in _KINDS:
         if isinstance(subject, kind):
-            return Submission(kind, subject, inputs, found.get("__file__") or "")
-    wanted = "a Layer, Loss, Regularizer or Model, alone, or first in a tuple with its inputs"
+            return Submission(kind, subject, inputs, names.get("__file__") or "")
+    wanted = "a Layer, Loss, Regularizer or Model, or a tuple of one and its inputs"
     got = getattr(subject, "__name__", type(subject).__name__)
     raise dl.InputError(f"{name}: expected {wanted}, got {got}; return such an object")
 
 
 def load_reference(name: str) -> Submission:
-    """Do what `load` does, and forget the modules of that folder: a submission may have files of the same names."""
+    """Call `load`, then remove the modules of that folder, since a submission may have files of the same names."""
     modules, path = set(sys.modules), [*sys.path]
     reference = load(name)
     for module in set(sys.modules) - modules:
@@ -127,8 +127,8 @@ def load_reference(name: str) -> Submission:
     return reference
 
 
-def words_of(error: BaseException) -> str:
-    """Return what the user's code raised as a sentence, with the place."""
+def error_text(error: BaseException) -> str:
+    """Return an error of the user's code as a sentence, with file and line."""
     if isinstance(error, dl.MinidlError):
         return str(error)
     file, line, *_ = traceback.extract_tb(error.__traceback__)[-1]
@@ -137,13 +137,13 @@ def words_of(error: BaseException) -> str:
 
 
 def drawn(subject: Any, shape: tuple[int, ...], rng: np.random.Generator, rows: int) -> list[Array]:
-    """Return what `subject` is given: normal numbers, and for a loss or a model targets that it takes."""
+    """Return random input for `subject`: normal numbers, and for a loss or a model also valid targets."""
     x = rng.normal(size=shape if isinstance(subject, dl.Regularizer) else (rows, *shape))
     if isinstance(subject, dl.Layer | dl.Regularizer):
         return [x]
     outputs, loss = (subject.forward(x), subject.loss) if isinstance(subject, dl.Model) else (x, subject)
     labels = rng.integers(0, outputs.shape[-1], size=len(outputs))
-    # Unless it is no loss of class labels.
+    # A loss that does not take class labels raises an error here.
     with suppress(dl.InputError):
         loss.check_targets(labels, outputs.shape)
         return [x, labels]
@@ -151,7 +151,7 @@ def drawn(subject: Any, shape: tuple[int, ...], rng: np.random.Generator, rows: 
 
 
 def borrowed(reference: Submission, submission: Submission, inputs: list[Any]) -> str:
-    """Return why a submission is no work of its own, "" if nothing shows that."""
+    """Return why a submission is not the author's own work, or "" if there is no sign of that."""
     if any(getattr(module, "__file__", None) == reference.file for module in [*sys.modules.values()]):
         return f"it imports the reference, {Path(reference.file).name}"
     kind, subject = type(reference.subject), submission.subject
@@ -159,12 +159,12 @@ def borrowed(reference: Submission, submission: Submission, inputs: list[Any]) -
     if kind not in _COMPOSED and any(isinstance(part, kind) for part in parts):
         return f"it is, inherits or contains {kind.__name__}, the class of the reference"
     differentiated = _differentiated(subject, inputs)
-    # A reference that runs another library lets submissions do so, too.
+    # If the reference uses an automatic derivative, submissions may too.
     return "" if differentiated and _differentiated(reference.subject, inputs) else differentiated
 
 
 def difference(reference: Any, subject: Any, batches: list[list[Any]]) -> str:
-    """Return the first entry in which forward or a gradient is not the reference's, "" if all agree."""
+    """Return the first difference from the reference in forward or a gradient, or "" if all agree."""
     compared = [partial(_compare, reference, subject, inputs) for inputs in batches]
     return str([*collect(partial(attempt, "the comparison", one) for one in compared), ""][0])
 
@@ -177,22 +177,22 @@ def _compare(reference: Any, subject: Any, inputs: list[Any]) -> None:
     own.place(twin.tensors)
     if isinstance(own, LayerSubject) and isinstance(twin, LayerSubject):
         own.dy = twin.dy
-    expected, place = _computed(twin), f"given shape {np.shape(inputs[0])}"
-    for what, got in _computed(own).items():
-        scale = 1e6 * np.abs(expected[what]).max(initial=0.0) + 1
-        close(place, what, got, expected[what], scale, ", as in the reference")
+    expected, place = _computed(twin), f"for input shape {np.shape(inputs[0])}"
+    for name, got in _computed(own).items():
+        scale = 1e6 * np.abs(expected[name]).max(initial=0.0) + 1
+        close(place, name, got, expected[name], scale, ", as in the reference")
 
 
 def _computed(subject: Subject) -> dict[str, Array]:
-    found = {"forward": subject.outputs()}
-    found |= {f"the gradient of {name}": gradient for name, gradient in subject.gradients().items()}
+    arrays = {"forward": subject.outputs()}
+    arrays |= {f"the gradient of {name}": gradient for name, gradient in subject.gradients().items()}
     if isinstance(subject, LayerSubject):
-        found["forward in prediction"] = subject.layer.forward(subject.x.copy())
-    return found
+        arrays["forward in prediction"] = subject.layer.forward(subject.x.copy())
+    return arrays
 
 
 def _checked(subject: Any, inputs: list[Any]) -> Subject:
-    """Return a copy as outputs that depend on tensors; a layer away from its start, where 0 would hide a lost bias."""
+    """Return a copy as outputs that depend on tensors; a layer's biases are not 0, which would hide a missing bias."""
     if isinstance(subject, dl.Layer):
         return LayerSubject(subject.astype(np.float64), inputs[0], np.random.default_rng(0))
     if isinstance(subject, dl.Model):
@@ -201,17 +201,17 @@ def _checked(subject: Any, inputs: list[Any]) -> Subject:
 
 
 def _differentiated(subject: Any, inputs: list[Any]) -> str:
-    """Return what the backward of `subject` differentiates by, "" if it seems to do so itself."""
+    """Return how the backward of `subject` avoids deriving the gradient, or "" if there is no sign of that."""
     # The arguments of each function that forward calls.
     known: dict[CodeType, list[Array]] = defaultdict(list)
-    found: list[str] = []
+    reasons: list[str] = []
 
     def note(backward: bool, frame: FrameType, event: str, _: object) -> None:
-        if event != "call" or found:
+        if event != "call" or reasons:
             return
         module, near = f"{frame.f_globals.get('__name__')}.", known[frame.f_code]
         if backward and module.startswith(_AUTOMATIC):
-            found.append(f"its backward runs {module[:-1]}")
+            reasons.append(f"its backward runs {module[:-1]}")
         elif len(near) <= _CALLS:
             values = [np.zeros(0), *frame.f_locals.values(), *own.tensors.values()]
             flat = np.concatenate([v.ravel() for v in values if isinstance(v, np.ndarray) and v.dtype.kind in "fc"])
@@ -219,18 +219,17 @@ def _differentiated(subject: Any, inputs: list[Any]) -> str:
             if not backward:
                 near.append(flat)
             elif steps and 1e-12 < min(steps) < 2e-3:
-                found.append(
-                    f"its backward differentiates numerically: it calls {frame.f_code.co_name} a small step away"
-                )
+                name = frame.f_code.co_name
+                reasons.append(f"its backward differentiates numerically: it calls {name} at a point nearby")
 
-    # What it raises, the check says better.
+    # The gradient check reports errors better.
     with suppress(Exception, SystemExit):
         own = _checked(subject, inputs)
-        # What is imported on the first use is none of the calls.
+        # A first run, so that imports on first use are not recorded.
         own.gradients()
         sys.setprofile(partial(note, False))
         own.outputs()
         sys.setprofile(partial(note, True))
         own.gradients()
     sys.setprofile(None)
-    return "".join(found)
+    return "".join(reasons)

@@ -1,4 +1,4 @@
-"""On which data: sets of rows, how they are split, changed and loaded."""
+"""Data: datasets, splits, augmentation, and the loading of CIFAR-10."""
 
 from minidl.data import augmentation
 from minidl.data.augmentation import *

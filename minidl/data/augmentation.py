@@ -1,4 +1,4 @@
-"""Augmentation: training images changed a little at random, anew in every epoch."""
+"""Augmentation: small random changes of the training images, different in every epoch."""
 
 import math
 from abc import ABC, abstractmethod
@@ -19,10 +19,10 @@ __all__ = ["Augmentation", "Brightness", "Contrast", "Cutout", "Mirror", "Random
 
 
 class Augmentation(Declared, ABC):
-    """A random change of images: subclass it, write `draw` and `apply`.
+    """A random change of images: subclass it and write `draw` and `apply`.
 
-    What is drawn is apart from how it is applied: so each image of a training set gets numbers of its own, whatever
-    batch it is in. ``Trainer.fit(..., augment=[Mirror(), Shift(4)])`` applies a sequence of them in order.
+    Drawing and applying are separate, so each image of a training set gets its own random numbers, whatever batch it
+    is in. ``Trainer.fit(..., augment=[Mirror(), Shift(4)])`` applies several augmentations in order.
 
     Examples
     --------
@@ -38,11 +38,11 @@ class Augmentation(Declared, ABC):
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> Array:
-        """Return what n images draw, one row each; the first k rows are what k images draw."""
+        """Return the random numbers of n images, one row per image; the first k rows equal those for k images."""
 
     @abstractmethod
     def apply(self, images: Array, draws: Array) -> Array:
-        """Return images (n, height, width, channels) changed by their draws, row by row.
+        """Return the images (n, height, width, channels), each changed by its row of `draws`.
 
         The result is a new array of the same dtype; `images`, floating-point or uint8, is never modified.
         """
@@ -56,7 +56,7 @@ class Augmentation(Declared, ABC):
 
 
 class Mirror(Augmentation):
-    """Swap left and right with the given probability; also known as horizontal flip."""
+    """Mirror each image left to right with the given probability; also called horizontal flip."""
 
     def __init__(self, probability: float = 0.5) -> None:
         self.probability = as_fraction("probability", probability, or_one=True)
@@ -72,14 +72,14 @@ class Mirror(Augmentation):
 
 
 class Shift(Augmentation):
-    """Move the picture by -pixels .. pixels downwards and, independently, to the right; all are equally likely.
+    """Move the image by -pixels .. pixels downwards and, independently, to the right; all shifts are equally likely.
 
     Parameters
     ----------
     pixels : int
         At least 0.
     fill : float
-        The value of what comes into view, in the unit of the images: 0 is the mean where they are standardized.
+        The value of the uncovered pixels, in the unit of the images; 0 is the mean of standardized images.
     """
 
     def __init__(self, pixels: int, fill: float = 0.0) -> None:
@@ -95,9 +95,9 @@ class Shift(Augmentation):
 
 
 class RandomCrop(Augmentation):
-    """Put a border around the image and cut out a window of a fixed size; all positions are equally likely.
+    """Add a border around the image and cut out a window of a fixed size; all positions are equally likely.
 
-    Images that are only measured are not cropped: with another `size` than theirs, the network must take both.
+    Validation images are not cropped: if `size` differs from their size, the network must accept both sizes.
 
     Parameters
     ----------
@@ -120,26 +120,26 @@ class RandomCrop(Augmentation):
         self.fill = as_number("fill", fill)
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
-        """Return the position of each window, as shares (down, right) of the way it can go, shape (n, 2)."""
+        """Return the position of each window, as fractions (down, right) of the possible range, shape (n, 2)."""
         return rng.random((n, 2))
 
     def apply(self, images: Array, draws: Array) -> Array:
         images = _padded(self, images, self.padding, self.fill)
         ways = np.subtract(images.shape[1:3], self.size) + 1
         if ways.min() < 1:
-            raise ShapeError(f"{self!r}: the window is larger than the padded images, {images.shape[1:3]}")
+            raise ShapeError(f"{self!r}: window larger than the padded images, {images.shape[1:3]}; use a smaller size")
         return _windows(images, (draws * ways).astype(int), self.size)
 
 
 class Cutout(Augmentation):
-    """Blank a square of each image; its centre is any pixel with equal probability, what sticks out is cut off.
+    """Fill a square of each image; all centres are equally likely, and the square is cut off at the image's border.
 
     Parameters
     ----------
     size : int
-        Side of the square in pixels; an even one reaches a pixel further up and left of the centre than down and right.
+        Side of the square in pixels; an even side reaches one pixel further up and left of the centre.
     fill : float
-        Value of the square, in the unit of the images: 0 is the mean where they are standardized.
+        Value of the square, in the unit of the images; 0 is the mean of standardized images.
 
     References
     ----------
@@ -151,12 +151,12 @@ class Cutout(Augmentation):
         self.fill = as_number("fill", fill)
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
-        """Return the centre of each square, as shares of the image's height and width, shape (n, 2)."""
+        """Return the centre of each square, as fractions of the image's height and width, shape (n, 2)."""
         return rng.random((n, 2))
 
     def apply(self, images: Array, draws: Array) -> Array:
         corners = (draws * images.shape[1:3]).astype(int) - self.size // 2
-        # How far each row of pixels is below the upper edge of the square, and each column behind its left one.
+        # The distance of each pixel row from the square's upper edge, and of each column from its left edge.
         down, right = (np.arange(side) - corners[:, [axis]] for axis, side in enumerate(images.shape[1:3]))
         rows, columns = ((distance >= 0) & (distance < self.size) for distance in (down, right))
         result = images.copy()
@@ -165,21 +165,21 @@ class Cutout(Augmentation):
 
 
 class Brightness(Augmentation):
-    """Add one number to all of an image, ``y = x + d`` with d uniform in -amount .. amount.
+    """Add one number to all pixels of an image, ``y = x + d`` with d uniform in -amount .. amount.
 
-    A uint8 image is rounded and kept within 0 .. 255; a floating-point one is not limited.
+    A uint8 image is rounded and clipped to 0 .. 255; a floating-point image is not clipped.
 
     Parameters
     ----------
     amount : float
-        At least 0, in the unit of the images: of 255 in raw pixels, in standard deviations where they are standardized.
+        At least 0, in the unit of the images: 0 to 255 for raw pixels, standard deviations for standardized images.
     """
 
     def __init__(self, amount: float) -> None:
         self.amount = as_number("amount", amount, 0)
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
-        """Return d of each image, shape (n,)."""
+        """Return the d of each image, shape (n,)."""
         return self.amount * (2 * rng.random(n) - 1)
 
     def apply(self, images: Array, draws: Array) -> Array:
@@ -187,22 +187,22 @@ class Brightness(Augmentation):
 
 
 class Contrast(Augmentation):
-    """Stretch each image about its own mean, ``y = mean + f * (x - mean)`` with f uniform in 1 - amount .. 1 + amount.
+    """Scale each image about its own mean, ``y = mean + f * (x - mean)`` with f uniform in 1 - amount .. 1 + amount.
 
-    The mean is one number, over all pixels and channels. A uint8 image is rounded and kept within 0 .. 255; a
-    floating-point one is not limited.
+    The mean is one number, over all pixels and channels. A uint8 image is rounded and clipped to 0 .. 255; a
+    floating-point image is not clipped.
 
     Parameters
     ----------
     amount : float
-        From 0 to 1; a plain factor, whatever the unit of the images.
+        From 0 to 1; it does not depend on the unit of the images.
     """
 
     def __init__(self, amount: float) -> None:
         self.amount = as_fraction("amount", amount, or_one=True)
 
     def draw(self, n: int, rng: np.random.Generator) -> Array:
-        """Return f of each image, shape (n,)."""
+        """Return the f of each image, shape (n,)."""
         return 1 + self.amount * (2 * rng.random(n) - 1)
 
     def apply(self, images: Array, draws: Array) -> Array:
@@ -214,10 +214,10 @@ class Contrast(Augmentation):
 
 
 def augmenter(augmentations: Sequence[Augmentation], n: int, seed: int, epoch: int) -> Callable[[Array, Array], Array]:
-    """Return the function that augments any batch of a training set in one epoch, given (images, their row numbers).
+    """Return a function of (images, their row numbers) that augments any batch of a training set in one epoch.
 
     The numbers for all n rows are drawn at once, keyed by the seed, the epoch and the position in the sequence. So the
-    picture of a row is the same whatever the size and order of the batches, and however many rows come after it.
+    image of a row does not depend on the size and order of the batches, nor on the number of rows after it.
     """
     drawn = []
     for position, augmentation in enumerate(augmentations):
@@ -239,10 +239,10 @@ def augmenter(augmentations: Sequence[Augmentation], n: int, seed: int, epoch: i
 
 
 def check_images(name: str, images: Any) -> Array:
-    """Return `images` as an array (n, height, width, channels) of floating-point numbers or uint8, or refuse it."""
+    """Return `images` as an array (n, height, width, channels) of floating-point numbers or uint8, or refuse them."""
     array = as_array(name, images)
     if array.ndim != 4:
-        hint = "; flat rows become images by dataset.map(images_from_rows)" if array.ndim == 2 else ""
+        hint = "; turn flat rows into images: dataset.map(images_from_rows)" if array.ndim == 2 else ""
         raise ShapeError(f"{name}: expected images of shape (n, height, width, channels), got {array.shape}{hint}")
     if array.dtype.kind != "f" and array.dtype != np.uint8:
         raise InputError(f"{name}: expected images of floating-point numbers or uint8, got dtype {array.dtype}")
@@ -250,7 +250,7 @@ def check_images(name: str, images: Any) -> Array:
 
 
 def check_augmentations(where: str, augment: Any, x: Array) -> None:
-    """Refuse an `augment` that is no sequence of `Augmentation`, or one for an `x` that is no images."""
+    """Refuse an `augment` that is not a sequence of `Augmentation`, and any augmentation if `x` is not images."""
     if not isinstance(augment, Sequence):
         raise InputError(f"{where}: expected augment to be a sequence such as [Mirror()], got {augment!r:.80}")
     for i, augmentation in enumerate(augment):
@@ -260,9 +260,9 @@ def check_augmentations(where: str, augment: Any, x: Array) -> None:
 
 
 def _fill(owner: Augmentation, images: Array, fill: float) -> Array:
-    """Return `fill` in the dtype of the images, if that can hold it: NumPy would cut 0.5 down to 0."""
+    """Return `fill` in the dtype of the images, or refuse it: NumPy would truncate 0.5 to 0."""
     if images.dtype == np.uint8 and not (fill.is_integer() and 0 <= fill <= 255):
-        raise InputError(f"{owner!r}: expected an integer in 0..255 as fill for images of uint8, got {fill:g}")
+        raise InputError(f"{owner!r}: expected fill to be an integer in 0..255 for uint8 images, got {fill:g}")
     return np.array(fill, images.dtype)
 
 
@@ -272,18 +272,18 @@ def _padded(owner: Augmentation, images: Array, border: int, fill: float) -> Arr
 
 
 def _windows(images: Array, corners: Array, size: tuple[int, ...]) -> Array:
-    """Return the window of (height, width) of each image whose upper left pixel is at its (row, column)."""
+    """Return from each image the window of `size` (height, width) whose upper left corner is at its (row, column)."""
     n, height, width, channels = images.shape
-    # The channels of a pixel lie side by side, so that a line of a window is one run of memory.
+    # The channels of a pixel are adjacent, so a line of a window is contiguous in memory.
     lines = images.reshape(n, height, width * channels)
     windows = sliding_window_view(lines, (size[0], size[1] * channels), axis=(1, 2))
     return windows[np.arange(n), corners[:, 0], corners[:, 1] * channels].reshape(n, *size, channels)
 
 
 def _calculated(images: Array, change: Callable[[Array], Array]) -> Array:
-    """Return images whose pixels are changed by a formula, which is given one row an image."""
+    """Return the images after `change`, a function of an array with one row per image."""
     rows = images.reshape(len(images), math.prod(images.shape[1:]))
-    # A mean of anything narrower, or in another order, would be rounded in a way that depends on the batch.
+    # In a narrower dtype or another memory order, the rounding of a mean would depend on the batch.
     values = change(rows.astype(np.result_type(images.dtype, np.float32), order="C"))
     if images.dtype == np.uint8:
         values = np.clip(np.rint(values), 0, 255)

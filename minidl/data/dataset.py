@@ -19,25 +19,25 @@ DropLast = bool | Literal["merge"]
 
 
 class Dataset(Declared):
-    """Rows of inputs and one target a row.
+    """Rows of inputs, with one target per row.
 
     Parameters
     ----------
     x : array_like, shape (n, ...)
-        Inputs; row i is sample i. Kept as it is (not copied), and never changed.
+        Inputs; row i is sample i. The array is not copied, and never changed.
     y : array_like, shape (n, ...)
         Targets; integer class labels ``(n,)`` for a classifier.
     name, source : str
-        What the data is and where it came from, for titles and reports.
+        A name for the data and its origin, for titles and reports.
     class_names : sequence of str
-        Name of class k at position k, where there are names: one for each label in `y`, at least; as many as the
-        network has outputs, for training.
+        The name of class k is at position k. Give at least one for each label in `y`; for training, one for each
+        output of the network.
 
     Raises
     ------
     InputError
-        If x or y are not numbers, or differ in length; a text has control characters; or `class_names` are no names, or
-        fewer than the labels need. Numbers that the dtype of a model cannot hold are refused where the model gets them.
+        If x or y are not numbers, or differ in length; if a text has control characters; or if `class_names` is not a
+        sequence of names, or too short. Numbers too large for a model's dtype are refused by the model.
 
     Examples
     --------
@@ -56,35 +56,34 @@ class Dataset(Declared):
         self.name = name
         self.source = source
         self.class_names = _as_class_names(class_names)
-        for what, texts in [("name", [name]), ("source", [source]), ("class_names", self.class_names)]:
+        for argument, texts in [("name", [name]), ("source", [source]), ("class_names", self.class_names)]:
             for text in texts:
-                check_text(f"Dataset: {what}", text)
+                check_text(f"Dataset: {argument}", text)
         if self.x.ndim == 0 or self.y.ndim == 0 or len(self.x) != len(self.y):
-            turned = self.x.ndim == 2 and self.y.ndim > 0 and self.x.shape[1] == len(self.y)
-            hint = "; rows are samples: x has them in columns, pass x.T" if turned else ""
+            transposed = self.x.ndim == 2 and self.y.ndim > 0 and self.x.shape[1] == len(self.y)
+            hint = "; rows must be samples, but columns of x seem to be; pass x.T" if transposed else ""
             got = f"x of shape {self.x.shape} and y of shape {self.y.shape}"
             raise ShapeError(f"Dataset: expected one target for each row of x, got {got}{hint}")
         labels = self.y.ndim == 1 and len(self.y) > 0 and self.y.dtype.kind in "iub"
         if self.class_names and labels and (largest := int(self.y.max())) >= len(self.class_names):
-            hint = f"label {largest} needs {largest + 1}: class k has its name at position k"
-            got = f"{len(self.class_names)} names, and {hint}"
-            raise InputError(f"Dataset: expected class_names to name every label in y, got {got}")
+            got = f"{len(self.class_names)} names, but label {largest} needs {largest + 1}"
+            raise InputError(f"Dataset: expected class_names to name every label in y from 0 on, got {got}")
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, rows: int | slice | Array | list[int]) -> "Dataset":
-        """Return the chosen rows as a Dataset (a slice shares memory with this one)."""
+        """Return the selected rows as a Dataset (a slice shares memory with this one)."""
         check_unmasked("Dataset: the rows", rows)
         if isinstance(rows, int | np.integer):
             if not -len(self) <= rows < len(self):
-                raise IndexError(f"Dataset: row {rows} of {len(self)}")
+                raise IndexError(f"Dataset: no row {rows}; it has {len(self)} rows")
             rows = slice(rows, rows + 1 or None)
         return self._with(self.x[rows], self.y[rows])
 
     def map(self, transform: Callable[[Array], Any]) -> "Dataset":
-        """Return a Dataset whose inputs are ``transform(x)``, all rows at once; the targets stay."""
-        return self._with(as_array("Dataset.map: what transform returned", transform(self.x)), self.y)
+        """Return a Dataset with the inputs ``transform(x)``, called once for all rows, and the same targets."""
+        return self._with(as_array("Dataset.map: result of transform", transform(self.x)), self.y)
 
     def batches(
         self,
@@ -95,21 +94,21 @@ class Dataset(Declared):
         first: int = 0,
         drop_last: DropLast = False,
     ) -> Iterator[tuple[Array, Array]]:
-        """Yield (x, y) of `batch_size` rows each, the last one holding what is left.
+        """Yield batches (x, y) of `batch_size` rows; the last batch has the remaining rows.
 
         Parameters
         ----------
         batch_size : int
-            Rows a batch, at least 1.
+            Rows per batch, at least 1.
         rng : int, Generator or None
-            Shuffles the rows; None keeps their order (and then the batches are views).
+            Shuffles the rows; None keeps their order (the batches are then views).
         transform : callable, optional
-            Takes (x, rows), a copy of a batch and the row numbers it has in this dataset, and returns the x to yield.
+            A function of (x, rows), a copy of a batch and its row numbers in this dataset, that returns the x to yield.
         first : int
-            The number of the batch to begin with, the same as if those before it had been drawn and dropped.
+            The number of the first batch to yield; the batches are the same as without skipping.
         drop_last : bool or "merge"
-            What becomes of a last batch that has fewer rows than the others: False yields it, True leaves it out,
-            "merge" adds a single row to the batch before it, and yields more rows than one.
+            How to treat a last batch with fewer rows: False yields it, True drops it. "merge" adds it to the batch
+            before if it is a single row, and yields it otherwise.
         """
         first = as_count("first", first, 0)
         count = self.count_batches(batch_size, drop_last)
@@ -118,8 +117,8 @@ class Dataset(Declared):
         order = None if rng is None else as_generator(rng).permutation(len(self))
         if transform is not None and order is None:
             order = np.arange(len(self))
-        # By `take` 100 rows of 3072 take 72 us, not 76, and few short ones a third. It would first copy an x that does
-        # not lie in memory row by row.
+        # `take` is faster than indexing: 72 us instead of 76 for 100 rows of 3072, a third for few short rows. But it
+        # would first copy an x that is not contiguous.
         takes = order is not None and self.x.flags.c_contiguous and self.x.flags.aligned
 
         def batch(start: int, end: int) -> tuple[Array, Array]:
@@ -130,7 +129,7 @@ class Dataset(Declared):
         return (batch(start, end) for start, end in pairwise(borders[first:]))
 
     def count_batches(self, batch_size: int, drop_last: DropLast = False) -> int:
-        """Return how many batches `batches` yields for these arguments."""
+        """Return the number of batches that `batches` yields for these arguments."""
         if not isinstance(drop_last, bool) and drop_last != "merge":
             raise InputError(f"drop_last: expected True, False or 'merge', got {drop_last!r:.80}")
         full, rest = divmod(len(self), as_count("batch_size", batch_size))
@@ -139,20 +138,20 @@ class Dataset(Declared):
 
     @staticmethod
     def concatenate(datasets: "Sequence[Dataset]") -> "Dataset":
-        """Return the rows of all `datasets`, one set after the other; names and sources that differ are listed.
+        """Return the rows of all `datasets`, one set after the other; different names and sources are joined by " + ".
 
         Raises
         ------
         InputError
-            If there is none, or they differ in the shape or dtype of their rows or targets, or in their class names.
+            If there is no dataset, or they differ in the shape or dtype of rows or targets, or in class names.
         """
         forms = []
         for i, data in enumerate(datasets):
             check_type("Dataset.concatenate", f"datasets[{i}]", data, Dataset)
             forms.append((data.x.dtype, data.x.shape[1:], data.y.dtype, data.y.shape[1:], data.class_names))
             if forms[i] != forms[0]:
-                wanted = "datasets alike in the dtype and shape of a row, those of a target, and class names"
-                got = f"{forms[0]} and (datasets[{i}]) {forms[i]}"
+                wanted = "datasets with the same dtypes and shapes of x and y rows and the same class names"
+                got = f"datasets[0]: {forms[0]}, datasets[{i}]: {forms[i]}"
                 raise InputError(f"Dataset.concatenate: expected {wanted}, got {got}")
         if not forms:
             raise InputError("Dataset.concatenate: expected at least one dataset, got none")
@@ -185,14 +184,14 @@ class Dataset(Declared):
 
 
 def _as_class_names(value: Any) -> tuple[str, ...]:
-    """Return `value` as a tuple of plain str, or refuse what is no list of names."""
-    # Names in an array, such as np.unique returns, are numpy.str_, and would be shown as such.
+    """Return `value` as a tuple of plain str, or refuse it."""
+    # Names in an array, such as from np.unique, are numpy.str_, whose repr is different.
     names = value.tolist() if isinstance(value, np.ndarray) else value
     if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
         return tuple(map(str, names))
     hint = "write a list, ['cat', 'dog']"
     if value is None:
-        hint = "leave it out where there are no names"
+        hint = "omit it if there are no names"
     elif isinstance(names, list | tuple):
         hint = "write [str(name) for name in names]"
     elif isinstance(value, dict):
@@ -201,20 +200,20 @@ def _as_class_names(value: Any) -> tuple[str, ...]:
 
 
 def check_class_names(data: Dataset, classes: int) -> None:
-    """Refuse class names of which there are not as many as `classes`, the outputs of a classifier.
+    """Refuse class names whose number is not `classes`, the number of outputs of a classifier.
 
-    A set may lack rows of a class, so there may be more names than labels.
+    A dataset may have no rows of a class, so there may be more names than labels.
     """
     names = len(data.class_names)
     if names not in (0, classes):
-        hint = "; leave class_names out, or name all of them"
+        hint = "; name all classes, or omit class_names"
         if names > classes:
-            hint = f"; end the network with {names} outputs, or name {classes} classes: class_names=names[:{classes}]"
+            hint = f"; give the network {names} outputs, or name {classes} classes: class_names=names[:{classes}]"
         raise InputError(f"class_names: expected one for each of the network's {classes} outputs, got {names}{hint}")
 
 
 def check_dataset(where: str, dataset: Any) -> None:
-    """Refuse what is no Dataset, or has no rows."""
+    """Refuse a value that is not a Dataset, or has no rows."""
     ours = isinstance(dataset, Dataset)
     if not ours or len(dataset) == 0:
         got = repr(dataset) if ours else f"{type(dataset).__name__}; put x and y into one: Dataset(x, y)"
@@ -225,20 +224,21 @@ class Standardizer(Declared):
     """Shift and scale every feature to mean 0 and standard deviation 1 over the data it was fitted on.
 
     ``scale(x) = (x - mean) / std``, with the mean and the (population) standard deviation of each feature of the
-    **training** set, also when it is applied to other sets. A feature that is constant in the training set is only
-    shifted: its std counts as 1. Scaling pixels to [0, 1] first would change nothing, since the result does not depend
-    on the unit of x.
+    **training** set, even when it is applied to other sets. A feature that is constant in the training set is only
+    shifted: its std is set to 1. The result does not depend on the unit of x, so scaling pixels to [0, 1] first would
+    change nothing.
 
     Attributes
     ----------
     mean, std : array of float64, shape of one row
-        What `fit` measured.
+        Set by `fit`.
     """
 
     mean: Array | None
     std: Array | None
 
-    _BLOCK = 256  # rows at a time: their float64 copy stays in the cache, and none of the whole data is ever made
+    # Rows per block: a block's float64 copy fits into the cache, and the whole data is never copied to float64.
+    _BLOCK = 256
 
     def __init__(self, dtype: DTypeLike = np.float32) -> None:
         self.dtype = as_float_dtype(dtype)
@@ -253,14 +253,15 @@ class Standardizer(Declared):
         check_finite("Standardizer.fit: x", x)
         mean = x.mean(axis=0, dtype=np.float64)
         squares = np.zeros_like(mean)
-        with np.errstate(over="ignore"):  # it shows below
+        # An overflow is detected below.
+        with np.errstate(over="ignore"):
             for block in self._blocks(x):
                 squares = squares + ((block - mean) ** 2).sum(axis=0)
         std = np.sqrt(squares / len(x))
         if not np.isfinite(std).all():
-            raise NonFiniteError("Standardizer.fit: x holds numbers too large to be squared; scale them down first")
-        # The mean of a constant feature is off by rounding, so its std may come out tiny instead of 0: what is within
-        # the rounding of a sum of n terms counts as constant.
+            raise NonFiniteError("Standardizer.fit: x has numbers too large to square; scale them down first")
+        # Rounding of the mean can give a constant feature a tiny std instead of 0: a std within the rounding error of
+        # a sum of n terms counts as constant.
         self.mean, self.std = mean, np.where(std <= len(x) * np.finfo(np.float64).eps * np.abs(mean), 1.0, std)
         return self
 
@@ -273,10 +274,12 @@ class Standardizer(Declared):
             If the dtype cannot hold a number of the result; the message names its row and column.
         """
         if self.mean is None or self.std is None:
-            raise CallOrderError("Standardizer: call fit(x) on the training inputs before using it")
+            raise CallOrderError("Standardizer: not fitted yet; call fit(x) with the training inputs first")
         x = as_array("x", x)
         if x.shape[1:] != self.mean.shape:
-            raise ShapeError(f"Standardizer: fitted on rows of shape {self.mean.shape}, got an x of shape {x.shape}")
+            raise ShapeError(
+                f"Standardizer: expected rows of shape {self.mean.shape}, as in fit, got x of shape {x.shape}"
+            )
         result = np.empty(x.shape, self.dtype)
         for i, (block, out) in enumerate(zip(self._blocks(x), self._blocks(result), strict=True)):
             try:
@@ -285,7 +288,7 @@ class Standardizer(Declared):
             except FloatingPointError:
                 with np.errstate(over="ignore"):
                     scaled = ((block - self.mean) / self.std).astype(self.dtype)
-                raise too_large("Standardizer: x", block, scaled, i * self._BLOCK, " once they are scaled") from None
+                raise too_large("Standardizer: x", block, scaled, i * self._BLOCK, " after scaling") from None
         return result
 
     def _blocks(self, x: Array) -> Iterator[Array]:

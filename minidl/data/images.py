@@ -1,4 +1,4 @@
-"""Images and the flat rows in which CIFAR-10 and its kin keep them."""
+"""Images, and the flat rows in which CIFAR-10 and similar datasets store them."""
 
 import math
 from typing import Any
@@ -13,24 +13,24 @@ from minidl._core.types import Array
 def images_from_rows(rows: Any, shape: tuple[int, int, int] = (32, 32, 3)) -> Array:
     """Return flat rows as images, ``images[i, y, x, c] = rows[i, (c * height + y) * width + x]``.
 
-    A row holds one plane after the other, such as all red values, then all green, then all blue; a plane is row-major.
+    A row has one plane after the other, such as all red values, then all green, then all blue; a plane is row-major.
 
     Parameters
     ----------
     rows : array_like, shape (n, channels * height * width)
-        Of any dtype; or a single row, without the axis n.
+        Of any dtype; a single row may omit the axis n.
     shape : tuple of int
         (height, width, channels) of an image.
 
     Returns
     -------
     array, shape (n, height, width, channels)
-        New, of the same dtype; a single image for a single row.
+        A new array of the same dtype; a single image for a single row.
 
     Raises
     ------
     ShapeError
-        If the rows do not hold as many numbers as such an image.
+        If the length of a row is not the size of an image.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def images_from_rows(rows: Any, shape: tuple[int, int, int] = (32, 32, 3)) -> Ar
     rows = as_array("images_from_rows: rows", rows)
     size = math.prod(shape)
     if rows.ndim not in (1, 2) or rows.shape[-1] != size:
-        hint = "; these are images already" if rows.shape[-3:] == tuple(shape) else ""
+        hint = "; they are images already: use them directly" if rows.shape[-3:] == tuple(shape) else ""
         wanted = f"rows of shape (n, {size}) for images of shape {tuple(shape)}"
         raise ShapeError(f"images_from_rows: expected {wanted}, got {rows.shape}{hint}")
     planes = rows.reshape(*rows.shape[:-1], channels, height, width)
@@ -54,22 +54,22 @@ def images_from_rows(rows: Any, shape: tuple[int, int, int] = (32, 32, 3)) -> Ar
 
 
 def rows_from_images(images: Any) -> Array:
-    """Return images as flat rows, one plane after the other: what `images_from_rows` undoes.
+    """Return images as flat rows, one plane after the other: the inverse of `images_from_rows`.
 
     Parameters
     ----------
     images : array_like, shape (n, height, width, channels)
-        Of any dtype; or a single image, without the axis n.
+        Of any dtype; a single image may omit the axis n.
 
     Returns
     -------
     array, shape (n, channels * height * width)
-        New, of the same dtype; a single row for a single image.
+        A new array of the same dtype; a single row for a single image.
 
     Raises
     ------
     ShapeError
-        If `images` has another number of axes.
+        If `images` does not have 3 or 4 axes.
 
     Examples
     --------

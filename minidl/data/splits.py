@@ -1,4 +1,4 @@
-"""Splits: a training set divided in two, one part to train on and one to validate with."""
+"""Splits: divide a dataset into a training part and a validation part."""
 
 import numpy as np
 
@@ -14,21 +14,22 @@ from minidl.data.dataset import Dataset
 def train_validation_split(
     dataset: Dataset, validation: int | float, rng: Seed = 0, stratify: bool = True
 ) -> tuple[Dataset, Dataset]:
-    """Return (train, validation): rows drawn at random into one or the other, in the order they had.
+    """Return (train, validation): the rows divided at random, each part in the original order.
 
-    Stratified, each class with c of the n rows has ``validation * c / n`` rows in the validation part, rounded up or
-    down such that their number is exact (the largest remainders are rounded up).
+    With `stratify`, a class with c of the n rows gets ``validation * c / n`` rows in the validation part. These numbers
+    are rounded so that their sum is exact: the largest remainders are rounded up.
 
     Parameters
     ----------
     dataset : Dataset
-        Stratified: with integer class labels as targets, shape (n,).
+        For `stratify`, with integer class labels as targets, shape (n,).
     validation : int or float
-        How many rows; or, strictly between 0 and 1, which share of them, rounded. Each part gets at least one row.
+        The number of validation rows; or, strictly between 0 and 1, their fraction, rounded. Each part gets at least
+        one row.
     rng : int, Generator or None
         Draws the rows; the same seed gives the same split.
     stratify : bool
-        False draws from all rows alike.
+        Whether to keep the class frequencies in both parts; False draws from all rows.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def train_validation_split(
     y = dataset.y if stratify else np.zeros(n, int)
     if y.ndim != 1 or y.dtype.kind not in "iub":
         got = f"{y.dtype} {y.shape}"
-        raise InputError(f"stratify: expected integer class labels of shape (n,), got {got}; else pass stratify=False")
+        raise InputError(f"stratify: expected integer class labels of shape (n,), got {got}; or pass stratify=False")
     _, group, sizes = np.unique(y, return_inverse=True, return_counts=True)
     chosen = np.zeros(n, bool)
     for number, quota in enumerate(_quotas(sizes, count)):
@@ -57,16 +58,16 @@ def train_validation_split(
 
 
 def _count(validation: int | float, n: int) -> int:
-    share = isinstance(validation, float | np.floating)
-    count = round(as_number("validation", validation) * n) if share else as_count("validation", validation)
+    is_fraction = isinstance(validation, float | np.floating)
+    count = round(as_number("validation", validation) * n) if is_fraction else as_count("validation", validation)
     if not 1 <= count < n:
-        wanted = f"1 to {n - 1} of the {n} rows, or a share of them between 0 and 1"
-        raise InputError(f"validation: expected {wanted}, got {validation!r:.80}: both parts need a row")
+        wanted = f"1 to {n - 1} of the {n} rows, or a fraction between 0 and 1"
+        raise InputError(f"validation: expected {wanted}, got {validation!r:.80}; both parts need at least one row")
     return count
 
 
 def _quotas(sizes: Array, count: int) -> Array:
-    """Return how many of each group make up `count`, as nearly in proportion to their sizes as whole numbers allow."""
+    """Return for each group an integer near its share of `count`, in proportion to `sizes`; they sum to `count`."""
     quotas, remainders = np.divmod(sizes * count, sizes.sum())
     quotas[np.argsort(-remainders, kind="stable")[: count - quotas.sum()]] += 1
     return quotas

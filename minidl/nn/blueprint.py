@@ -2,7 +2,7 @@
 
 import re
 
-from minidl._core.reprs import told
+from minidl._core.reprs import oneline_repr
 from minidl._core.texts import legible
 from minidl.nn.layers import Dropout, Layer
 
@@ -49,8 +49,8 @@ def _made(layer: Layer) -> str:
     if type(layer) is Dropout:
         return "Dropout"
     try:
-        text = told(layer)
-        inner = {told(inner) for inner in layer._layers.values()}
+        text = oneline_repr(layer)
+        inner = {oneline_repr(inner) for inner in layer._layers.values()}
         # The longest first: ReLU() is a part of LeakyReLU().
         for part in sorted(inner, key=lambda part: (-len(part), part)):
             text = text.replace(part, _CUT)

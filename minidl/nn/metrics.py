@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl._core.checks import as_array, as_count, as_labels, no_integers
+from minidl._core.checks import as_array, as_count, as_labels, not_integers
 from minidl._core.errors import InputError, NonFiniteError, ShapeError
 from minidl._core.texts import check_text
 from minidl._core.types import Array
@@ -46,7 +46,7 @@ def accuracy(predictions: Any, targets: Any) -> float:
         raise ShapeError(f"accuracy: expected labels of one shape (n,), got {predictions.shape} and {targets.shape}")
     for name, labels in (("predictions", predictions), ("targets", targets)):
         if labels.dtype.kind not in "iu":
-            raise no_integers("accuracy", name, labels)
+            raise not_integers("accuracy", name, labels)
     return float((predictions == targets).mean())
 
 

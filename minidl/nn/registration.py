@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from minidl._core.attributes import is_ours
 from minidl._core.errors import InputError
-from minidl._core.nested import found_in
+from minidl._core.nested import instances_in
 from minidl.nn.layers.base import HELD_BY_ALL, Layer
 from minidl.nn.losses import Loss
 from minidl.nn.parameter import Parameter
@@ -40,7 +40,7 @@ def _parts(layer: Layer) -> Iterator[tuple[str, Part]]:
     attributes = {name: value for cls in written for name, value in vars(cls).items()} | vars(layer)
     for name, value in attributes.items():
         if name not in HELD_BY_ALL:
-            yield from ((name + index, part) for index, part in found_in(value, Parameter, Layer))
+            yield from ((name + index, part) for index, part in instances_in(value, Parameter, Layer))
 
 
 def line_to_write(name: str, part: Part) -> str:
@@ -60,7 +60,7 @@ def check_registered(network: Layer, loss: Loss, regularizer: Regularizer | None
     known = {id(parameter) for parameter in network.named_parameters().values()}
     for owner in (loss, regularizer):
         for name, value in vars(owner).items() if owner is not None else ():
-            for index, part in found_in(value, Parameter):
+            for index, part in instances_in(value, Parameter):
                 if part.trainable and id(part) not in known:
                     hint = "it is not trained: add_parameter it in a layer, or keep its .value"
                     raise InputError(f"Model: {owner!r:.80} keeps {part!r:.80} as its attribute {name}{index}; {hint}")

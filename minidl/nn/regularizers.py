@@ -7,7 +7,7 @@ import numpy as np
 
 from minidl._core.attributes import Uncallable
 from minidl._core.checks import as_number
-from minidl._core.reprs import constructor_call, told
+from minidl._core.reprs import constructor_call, oneline_repr
 from minidl._core.types import Array
 
 __all__ = ["L1", "L2", "ElasticNet", "Regularizer"]
@@ -89,4 +89,4 @@ class ElasticNet(Regularizer):
         return self.l1.gradient(w) + self.l2.gradient(w)
 
     def __repr__(self) -> str:
-        return f"ElasticNet({told(self.l1.strength)}, {told(self.l2.strength)})"
+        return f"ElasticNet({oneline_repr(self.l1.strength)}, {oneline_repr(self.l2.strength)})"

@@ -7,7 +7,7 @@ import numpy as np
 
 from minidl._core.checks import as_array, as_count
 from minidl._core.errors import ShapeError
-from minidl._core.reprs import told
+from minidl._core.reprs import oneline_repr
 from minidl._core.types import Axes, Figure
 from minidl.plotting.lines import set_axes, with_gaps
 from minidl.plotting.style import BLUE, VERMILLION, begin, finish
@@ -37,8 +37,8 @@ def plot_schedule(schedule: Callable[[int], float], steps: int, *, title: str = 
     """
     at = np.arange(as_count("steps", steps))
     rates = with_gaps([schedule(step) for step in at.tolist()])
-    # The repr of a function tells nothing.
-    name = getattr(schedule, "__name__", "").replace("<lambda>", "learning rate over steps") or told(schedule)
+    # A function has no repr worth reading.
+    name = getattr(schedule, "__name__", "").replace("<lambda>", "learning rate over steps") or oneline_repr(schedule)
     ax = begin(ax, title or name, 0)
     ax.plot(at, rates, color=BLUE, linewidth=1.4, marker="o" if steps == 1 else None)
     set_axes(ax, at, rates, log=False)

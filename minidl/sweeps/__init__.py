@@ -1,4 +1,4 @@
-"""Sweeps: a function tried on many configs, on one process, many, or many machines, and never twice on the same one."""
+"""Sweeps: a function called with many configs, in one process, in many, or on many machines; each config only once."""
 
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.running import sweep

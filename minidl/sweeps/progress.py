@@ -1,4 +1,4 @@
-"""How far a sweep is: one bar, or one line a trial."""
+"""The progress of a sweep: one bar, or one line per trial."""
 
 import sys
 from typing import Any
@@ -8,12 +8,12 @@ from minidl.sweeps.trial import Trial
 
 
 class Progress:
-    """A bar on a terminal or in a notebook (verbose 1), else a line for each trial that is done (1 and 2), or nothing.
+    """A bar on a terminal or in a notebook (verbose 1), else a line per finished trial (1 and 2), or nothing (0).
 
     Parameters
     ----------
     verbose : 0, 1, 2 or None
-        None asks the environment variable MINIDL_VERBOSE, then takes 1.
+        None means the environment variable MINIDL_VERBOSE, or 1 if that is not set.
     """
 
     def __init__(self, verbose: int | None) -> None:
@@ -22,7 +22,7 @@ class Progress:
         self._bar: Any = None
 
     def expect(self, trials: int, known: int) -> None:
-        """Take note of a round of so many trials, so many of which were known before."""
+        """Add a round of `trials` trials, of which `known` are done already."""
         self.total += trials
         self.done += known
         if self._bar is not None:
@@ -31,10 +31,10 @@ class Progress:
         elif self.verbose == 1 and sys.stderr is not None:
             self._bar = new_bar(self.total, sys.stderr, desc="sweep", unit="trial", initial=self.done)
         if known and self._bar is None:
-            say(f"{known} of {trials} trials are known", self.verbose)
+            say(f"{known} of {trials} trials were done before", self.verbose)
 
     def show(self, trial: Trial) -> None:
-        """Take note of a trial that is done."""
+        """Show a finished trial."""
         self.done += 1
         self.failed += not trial.ok
         if self._bar is None:
@@ -45,6 +45,6 @@ class Progress:
         self._bar.update()
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()

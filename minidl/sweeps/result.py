@@ -10,7 +10,7 @@ from minidl._core.reprs import counted
 from minidl._core.spelling import check_known
 from minidl._core.tables import escape, html_table, text_table
 from minidl._core.types import PathLike
-from minidl.sweeps.trial import OF_TRIAL, Trial, read_trials, row_of
+from minidl.sweeps.trial import TRIAL_FIELDS, Trial, read_trials, row_of
 from minidl.training.history import Monitor
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ _SHOWN = 20
 
 
 class SweepResult(Declared):
-    """The trials of a sweep, in the order of the space, as a table with one column a parameter and one a metric.
+    """The trials of a sweep, in the order of the space, as a table with one column per parameter and per metric.
 
-    ``Report.table(result.header, result.rows)`` puts it into a report.
+    ``Report.table(result.header, result.rows)`` adds it to a report.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ class SweepResult(Declared):
 
     @classmethod
     def from_file(cls, path: PathLike) -> Self:
-        """Read the trials of a sweep's file, in the order in which they ended; also while the sweep is still running.
+        """Read the trials from a sweep's file, in the order in which they finished; the sweep may still be running.
 
         Raises
         ------
         DataError
-            If there is no such file, or a line is not a trial's.
+            If there is no such file, or a line is not a trial.
         """
-        # Of a key the last trial counts.
+        # The last trial of a key is used.
         return cls({trial.key: trial for _, trial in read_trials(as_path("path", path))}.values())
 
     @property
@@ -66,14 +66,14 @@ class SweepResult(Declared):
         return [trial for trial in self.trials if not trial.ok]
 
     def __getitem__(self, column: str) -> list[Any]:
-        """Return a parameter's or a metric's value of each trial that did not fail, NaN where it has none.
+        """Return the values of a parameter or metric for all trials that did not fail, NaN for missing ones.
 
-        Where a metric has the name of a parameter, the column is the parameter's.
+        If a metric and a parameter have the same name, the column has the parameter's values.
 
         Raises
         ------
         InputError
-            If there is no such column; the message names the nearest ones.
+            If there is no such column; the message lists the columns.
         """
         check_known("SweepResult", "column", column, self.header)
         return [(trial.metrics | trial.config).get(column, math.nan) for trial in self.trials if trial.ok]
@@ -88,20 +88,20 @@ class SweepResult(Declared):
         return len(self.trials)
 
     def best(self, metric: str, mode: str = "auto", count: int = 3) -> "SweepResult":
-        """Return the `count` best trials by a metric, the best first; of equals the earlier ones.
+        """Return the `count` best trials by a metric, the best first; of equal trials the earlier one comes first.
 
         Parameters
         ----------
         metric : str
         mode : {"auto", "min", "max"}
-            Whether smaller or larger is better; "auto" takes "max" for a metric that ends with "accuracy", "acc", "f1",
+            Whether smaller or larger is better; "auto" means "max" for a metric that ends with "accuracy", "acc", "f1",
             "auc", "precision", "recall" or "r2", else "min".
         count : int
 
         Raises
         ------
         InputError
-            If no trial has such a metric; the message names the nearest ones.
+            If no trial has such a metric; the message lists the metrics.
         """
         monitor = Monitor(metric, mode)
         check_known("SweepResult", "metric", metric, self._names("metrics"))
@@ -111,28 +111,28 @@ class SweepResult(Declared):
 
     @property
     def header(self) -> list[str]:
-        """The names of the columns: parameters first, then metrics, each as first seen."""
+        """The names of the columns: parameters first, then metrics, each in order of first appearance."""
         return list(dict.fromkeys([*self._names("config"), *self._names("metrics")]))
 
     @property
     def rows(self) -> list[list[Any]]:
-        """One list of cells a trial, None where it has no value."""
+        """One list of cells per trial, None for a missing value."""
         header = self.header
         return [[(trial.metrics | trial.config).get(name) for name in header] for trial in self.trials]
 
     def to_frame(self) -> "DataFrame":
-        """Return a pandas DataFrame, one row a trial, with columns ``trial_seed``, ``trial_seconds`` and so on besides.
+        """Return a pandas DataFrame, one row per trial, with additional columns ``trial_seed``, ``trial_seconds``, ...
 
         Raises
         ------
         ImportError
-            Without pandas; ``pip install 'minidl[pandas]'`` brings it.
+            If pandas is not installed; run ``pip install 'minidl[pandas]'``.
         """
         try:
             from pandas import DataFrame
         except ImportError as error:
-            raise ImportError("SweepResult.to_frame needs pandas: pip install 'minidl[pandas]'") from error
-        columns = [*self.header, *(f"trial_{name}" for name in OF_TRIAL)]
+            raise ImportError("SweepResult.to_frame needs pandas; run: pip install 'minidl[pandas]'") from error
+        columns = [*self.header, *(f"trial_{name}" for name in TRIAL_FIELDS)]
         return DataFrame(map(row_of, self.trials), columns=columns)
 
     def __str__(self) -> str:
@@ -143,7 +143,7 @@ class SweepResult(Declared):
         return html_table(self.header, self.rows[:_SHOWN]) + notes
 
     def _notes(self) -> list[str]:
-        """Return how many trials the table leaves out, how many failed, and which ones."""
+        """Return the number of trials that the table omits, and the failed trials."""
         notes = [f"... and {len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
         if failed := self.failed:
             notes += [f"failed: {len(failed)} of {len(self)}", *(f"  {trial}" for trial in failed[:_SHOWN])]
@@ -155,5 +155,5 @@ class SweepResult(Declared):
         return f"SweepResult({counted(len(self), 'trial')}{failed}: {', '.join(self.header) or 'empty'})"
 
     def _names(self, of: str) -> list[str]:
-        """Return the names in "config" or "metrics" of the trials, each once, as first seen."""
+        """Return the names in "config" or "metrics" of the trials, each once, in order of first appearance."""
         return list(dict.fromkeys(name for trial in self.trials for name in getattr(trial, of)))

@@ -1,4 +1,4 @@
-"""sweep: every config of a space tried once, wherever there is a processor for it."""
+"""sweep: run every config of a space once, in this process, in worker processes or on an executor."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -33,43 +33,43 @@ def sweep(
     blas_threads: int | None = 1,
     verbose: int | None = None,
 ) -> SweepResult:
-    """Call ``run(config, seed)`` for every config of `space`, and return what came of each.
+    """Call ``run(config, seed)`` for every config of `space`, and return the results.
 
-    Each trial is a line in the file `out` from the moment it is done. Started again, after whatever ended it, a sweep
-    does only what is missing. The numbers depend on neither the number of workers nor the order in which they finish
-    nor on restarts, if `run` draws all its randomness from the seed that it is given: that depends on the config and
-    the sweep's seed alone. (Linear algebra rounds differently on another machine and with another number of threads.)
+    Each finished trial is written to the file `out` at once. A restarted sweep runs only the missing trials, however
+    it was stopped. The results depend neither on the number of workers, nor on the order in which they finish, nor on
+    restarts, if `run` takes all its randomness from its seed, which depends only on the config and the sweep's seed.
+    (Rounding in linear algebra differs between machines and numbers of threads.)
 
     Parameters
     ----------
     run : callable
-        Takes a config, a dict of plain values, and a seed below 2**32, and returns a dict of numbers. For other
-        processes it is a function at the top level of a module. Whatever changes its numbers belongs into the config,
-        since a trial is known by that; where it reads its data from may come by `functools.partial`. A trial that
-        raises has failed, and costs no other.
+        A function of a config, which is a dict of plain values, and a seed below 2**32; it returns a dict of numbers.
+        Other processes need a function at the top level of a module. Put everything that changes its results into the
+        config, since the config identifies a trial; bind other arguments, such as a data folder, with
+        `functools.partial`. If a call raises an error, only that trial fails.
     space : dict, iterable of dicts, RandomSearch or CoarseToFine
         A dict of sequences is a grid: all combinations, the last name changing fastest.
     workers : int, optional
-        Number of processes on this machine that run the trials. If one dies, its trial fails.
+        Number of processes on this machine that run the trials. If a process dies, its trial fails.
     executor : concurrent.futures.Executor, optional
-        Run the trials there: the pools of the standard library, ``client.get_executor(pure=False)`` of Dask, an
-        ``MPIPoolExecutor`` of mpi4py, and others. It is the caller's to set up and to shut down. Without both, the
-        trials run one after the other in this process.
+        Runs the trials: a pool of the standard library, ``client.get_executor(pure=False)`` of Dask, an
+        ``MPIPoolExecutor`` of mpi4py, or another one. The caller starts it and shuts it down. Without `workers` and
+        `executor`, the trials run one after the other in this process.
     out : str or PathLike
-        The file, JSON Lines. No two sweeps write into one at the same time, also where a link leads to it. Trials of
-        other configs may be in it, and stay there; those of another function are refused.
+        The file of results, in JSON Lines. Only one sweep at a time may write to it. It may have trials of other
+        configs, which are kept, but not of another function.
     resume : bool
-        Whether trials in the file are taken as done. If not, the file is kept under another name, ``sweep-1.jsonl``.
+        Whether to skip trials that are in the file. If False, the old file is renamed, to ``sweep-1.jsonl``.
     retry_failed : bool
-        Whether those that failed are tried again.
+        Whether to run failed trials again.
     seed : int
-        Decides the seed of every trial, and what a search draws.
+        Determines the seed of every trial, and the configs that a search draws.
     blas_threads : int or None
-        How many threads each of the `workers` may use for linear algebra; None leaves that to the environment. On an
-        `executor` it is for those who start its workers to say, by such variables as OPENBLAS_NUM_THREADS.
+        Number of threads that each of the `workers` may use for linear algebra; None does not limit it. For the
+        workers of an `executor`, set environment variables such as OPENBLAS_NUM_THREADS when you start them.
     verbose : 0, 1 or 2, optional
-        Nothing; one bar for all trials where it can be drawn, else a line each; a line each. None asks the environment
-        variable MINIDL_VERBOSE, then takes 1.
+        0 prints nothing; 1 shows a bar for all trials, or a line per trial if no bar can be drawn; 2 prints a line per
+        trial. None means the environment variable MINIDL_VERBOSE, or 1 if that is not set.
 
     Returns
     -------
@@ -79,12 +79,12 @@ def sweep(
     Raises
     ------
     InputError
-        If an argument is none of these, `out` is a folder or cannot be written, another process writes into it, or
-        `run` cannot be sent to a worker.
+        If an argument is invalid, `out` cannot be written, another process writes to it, or `run` cannot be sent to a
+        worker process.
     DataError
-        If `out` is a file of something else than a sweep.
+        If `out` exists and is not a file of a sweep.
     SweepError
-        If the executor breaks down before all trials are done. Those that are done are in the file.
+        If the executor fails before all trials are done. Finished trials are in the file.
 
     Examples
     --------
@@ -115,20 +115,20 @@ def sweep(
             with refusing(path, "file"):
                 set_aside(path)
         known = {t.key: t for t in _known_trials(path, name) if t.ok or not retry_failed}
-        arrived = False
+        sendable = False
 
         def record(trial: Trial) -> None:
             append_trial(path, name, trial)
             known[trial.key] = trial
             progress.show(trial)
 
-        # The same config twice is one trial.
+        # Equal configs are one trial.
         while plans := {p.key: p for p in (plan(config, seed) for config in search.next_round(rounds, seed))}:
             missing = [p for key, p in plans.items() if key not in known]
             progress.expect(len(plans), len(plans) - len(missing))
-            if missing and not arrived:
-                _check_that_it_arrives(run, name, engine)
-                arrived = True
+            if missing and not sendable:
+                _check_sendable(run, name, engine)
+                sendable = True
             _run_all(run, missing, engine, record)
             rounds.append([known[key] for key in plans])
     if not rounds:
@@ -137,13 +137,13 @@ def sweep(
 
 
 def _as_engine(executor: Any, workers: int | None, blas_threads: int | None) -> Submits:
-    """Return what runs the trials; it has not started anything yet."""
+    """Return the object that runs the trials; nothing is started yet."""
     blas_threads = None if blas_threads is None else as_count("blas_threads", blas_threads)
     if executor is None:
         return ThisProcess() if workers is None else WorkerProcesses(as_count("workers", workers), blas_threads)
     if workers is not None:
-        raise InputError("workers: an executor has its own; give one of the two")
-    # The submit of Dask's Client returns futures of another kind, and that of a class wants an object first.
+        raise InputError("workers: an executor has its own workers; pass either workers or executor")
+    # Dask's Client has a submit too, but it returns futures of another kind; a class has one without an object.
     if isinstance(executor, type) or hasattr(executor, "get_executor") or not hasattr(executor, "submit"):
         hint = "; write client.get_executor(pure=False)" if hasattr(executor, "get_executor") else ""
         raise InputError(f"executor: expected a concurrent.futures.Executor, got {executor!r:.80}{hint}")
@@ -151,36 +151,36 @@ def _as_engine(executor: Any, workers: int | None, blas_threads: int | None) -> 
 
 
 def _known_trials(path: Path, name: str) -> list[Trial]:
-    """Return the trials in the file `path`, after its last line is made whole; refuse those of another function."""
+    """Return the trials in the file `path`, after repairing its last line; refuse trials of another function."""
     trials = read_trials(path, mend=True) if path.exists() else []
     if others := [other for other, _ in trials if other != name]:
-        hint = "choose another file as out, or let resume=False keep this one under another name"
-        raise InputError(f"{path}: expected trials of {name}, but there are some of {others[0]}; {hint}")
-    # Of a key the last trial counts.
+        hint = "choose another file as out, or pass resume=False, which renames this one"
+        raise InputError(f"{path}: expected trials of {name}, got some of {others[0]}; {hint}")
+    # The last trial of a key is used.
     return list({trial.key: trial for _, trial in trials}.values())
 
 
-def _check_that_it_arrives(run: Run, name: str, engine: Submits) -> None:
-    """Send `run` to a worker before any trial, since what cannot be sent would fail in every one of them."""
+def _check_sendable(run: Run, name: str, engine: Submits) -> None:
+    """Send `run` to a worker before any trial; if that failed later, every trial would fail."""
     try:
         engine.submit(callable, run).result()
     except Exception as error:
         raise InputError(
-            f"run: {name} cannot be sent to a worker ({type(error).__name__}: {error}). Define it at the top level of "
-            "a module that the workers can import, not as a lambda, inside of a function or in a notebook; and a "
-            "script's own work belongs under: if __name__ == '__main__':"
+            f"run: {name} cannot be sent to a worker process ({type(error).__name__}: {error}). Define it at the top "
+            "level of a module, not as a lambda, inside a function or in a notebook. In a script, put the call of "
+            "sweep under: if __name__ == '__main__':"
         ) from error
 
 
 def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[[Trial], None]) -> None:
-    """Have all `plans` run, and hand each trial to `record` when it is done.
+    """Run all `plans`, and pass each trial to `record` when it is done.
 
     Raises
     ------
     SweepError
-        If the engine broke down; what was done until then is recorded.
+        If the engine failed; finished trials are recorded.
     """
-    # Here, because importing minidl must stay quick.
+    # Imported here to keep `import minidl` fast.
     from concurrent.futures import BrokenExecutor, CancelledError, Future
     from queue import SimpleQueue
 
@@ -189,7 +189,7 @@ def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[
     breakdown: Exception | None = None
     left = len(plans)
 
-    def settle(future: "Future[Trial]") -> None:
+    def finish(future: "Future[Trial]") -> None:
         nonlocal breakdown, left
         planned = pending.pop(future)
         try:
@@ -198,7 +198,7 @@ def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[
             breakdown = error
             return
         except Exception as error:
-            # It is of the worker that had this trial: what `run` raises is no error here.
+            # The worker failed: an error of `run` itself is part of the trial.
             trial = Trial(*planned, {}, 0.0, "", f"{type(error).__name__}: {error}")
         record(trial)
         left -= 1
@@ -208,19 +208,19 @@ def _run_all(run: Run, plans: Sequence[Plan], engine: Submits, record: Callable[
             try:
                 future = engine.submit(attempt, run, *planned)
             except RuntimeError as error:
-                # The engine takes no more.
+                # The engine accepts no more tasks.
                 breakdown = error
                 break
             pending[future] = planned
             future.add_done_callback(done.put)
             while not done.empty():
-                settle(done.get())
+                finish(done.get())
         while pending:
-            settle(done.get())
+            finish(done.get())
     finally:
         for future in pending:
             future.cancel()
     if breakdown is not None:
-        broken = f"{type(engine).__name__} broke down ({type(breakdown).__name__}: {breakdown})"
-        hint = "sweep again with a new executor, or with workers=N if a trial kills its worker"
-        raise SweepError(f"{broken} with {left} of {len(plans)} trials not done, others saved; {hint}") from breakdown
+        broken = f"{type(engine).__name__} failed ({type(breakdown).__name__}: {breakdown})"
+        hint = "run the sweep again with a new executor, or with workers=N if a trial kills its worker"
+        raise SweepError(f"{broken} with {left} of {len(plans)} trials missing, others saved; {hint}") from breakdown

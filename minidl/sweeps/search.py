@@ -1,4 +1,4 @@
-"""Searches: which configs to try, and which ones next."""
+"""Searches: the configs of a sweep, round by round."""
 
 import itertools
 import math
@@ -18,25 +18,25 @@ from minidl.training.history import Monitor
 
 
 class Search(Protocol):
-    """What a sweep asks for configs."""
+    """An object that gives a sweep its configs."""
 
     def next_round(self, rounds: Sequence[Sequence[Trial]], seed: int) -> Sequence[Mapping[str, Any]]:
-        """Return the configs to try next, given the trials of every round before; none ends the search.
+        """Return the next configs, given the trials of all earlier rounds; an empty sequence ends the search.
 
-        The same arguments give the same configs: so a restarted sweep finds its way.
+        Equal arguments must give equal configs, so that a restarted sweep repeats its rounds.
         """
 
 
 class LogUniform(Declared):
-    """A range of numbers whose logarithms are equally likely: strengths of penalties, learning rates.
+    """A range of numbers with a uniform distribution on a log scale, such as for learning rates and penalties.
 
-    ``10 ** u`` with u uniform between log10(low) and log10(high), rounded to four significant digits, so that a value
-    read off a table is the value that was tried.
+    ``10 ** u`` with u uniform between log10(low) and log10(high), rounded to four significant digits, so that a table
+    shows the exact value.
 
     Parameters
     ----------
     low, high : float
-        Above 0.
+        Greater than 0.
 
     Examples
     --------
@@ -49,9 +49,9 @@ class LogUniform(Declared):
         self.high = as_number("LogUniform: high", high, self.low)
 
     def draw(self, rng: np.random.Generator) -> float:
-        """Return a number of the range."""
+        """Return a random number of the range."""
         value = float(f"{10 ** rng.uniform(math.log10(self.low), math.log10(self.high)):.4g}")
-        # Rounding may lead out of the range.
+        # Rounding can leave the range.
         return min(max(value, self.low), self.high)
 
     def near(self, value: float, share: float) -> "LogUniform":
@@ -66,10 +66,10 @@ Ranges = Mapping[str, LogUniform | Sequence[Any]]
 
 
 class RandomSearch(Declared):
-    """Configs whose values are drawn independently: of a `LogUniform`, or one of a sequence.
+    """Random configs: each value is drawn independently, from a `LogUniform` or from a sequence.
 
-    Where few of the parameters matter, that finds better values than a grid of the same size (Bergstra and Bengio,
-    Random search for hyper-parameter optimization, JMLR 13, 2012). More trials later keep those already drawn.
+    If only few parameters matter, this finds better values than a grid of the same size (Bergstra and Bengio, Random
+    search for hyper-parameter optimization, JMLR 13, 2012). With a larger `trials`, the first configs stay the same.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class RandomSearch(Declared):
         self.trials = as_count("trials", trials)
 
     def next_round(self, rounds: Sequence[Sequence[Trial]], seed: int) -> list[dict[str, Any]]:
-        """Return all trials as the first round."""
+        """Return all configs as the first round."""
         rng = keyed_generator(seed, "search", 0)
         return [] if rounds else [_draw(self.ranges, rng) for _ in range(self.trials)]
 
@@ -96,25 +96,25 @@ class RandomSearch(Declared):
 
 
 class CoarseToFine(Declared):
-    """A random search over whole ranges, and then ever closer around the best configs found.
+    """A random search over the whole ranges, followed by rounds in ever smaller ranges around the best configs.
 
     Each round after the first draws every `LogUniform` around the values of the best configs so far, in turn, from a
-    quarter of the width that the round before had on the log scale; a value from a sequence stays. So assignment 2 of
-    the course text DD2424 (KTH) looks for lambda, by hand.
+    quarter of the previous round's width on the log scale; a value from a sequence is kept. Assignment 2 of the course
+    DD2424 (KTH) searches for lambda in this way by hand.
 
     Parameters
     ----------
     ranges : dict of str to LogUniform or sequence
         At least one `LogUniform`.
     metric : str
-        Which of the returned numbers tells the best, such as ``"val_accuracy"``.
+        The returned number by which configs are compared, such as ``"val_accuracy"``.
     trials : int
-        Of each round.
+        Number of trials per round.
     rounds : int
     keep : int
-        Around how many of the best the next round draws.
+        Number of best configs around which the next round draws.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; "auto" takes "max" for a metric that ends with "accuracy", "acc", "f1",
+        Whether smaller or larger is better; "auto" means "max" for a metric that ends with "accuracy", "acc", "f1",
         "auc", "precision", "recall" or "r2", else "min".
     """
 
@@ -123,8 +123,8 @@ class CoarseToFine(Declared):
     ) -> None:
         self.ranges = _as_ranges("CoarseToFine", ranges)
         if not any(isinstance(values, LogUniform) for values in self.ranges.values()):
-            raise InputError(f"CoarseToFine: expected at least one LogUniform to look into closer, got {ranges!r:.200}")
-        # This refuses what is no metric or mode.
+            raise InputError(f"CoarseToFine: expected at least one LogUniform among the ranges, got {ranges!r:.200}")
+        # Only to check both arguments.
         Monitor(metric, mode)
         self.metric, self.mode = metric, mode
         self.trials = as_count("trials", trials)
@@ -132,7 +132,7 @@ class CoarseToFine(Declared):
         self.keep = as_count("keep", keep)
 
     def next_round(self, rounds: Sequence[Sequence[Trial]], seed: int) -> list[dict[str, Any]]:
-        """Return the trials of the next round; none after the last one, or where all failed so far."""
+        """Return the configs of the next round; none after the last round, or if all trials failed."""
         number = len(rounds)
         if number == 0:
             return RandomSearch(self.ranges, self.trials).next_round(rounds, seed)
@@ -153,18 +153,18 @@ class CoarseToFine(Declared):
 
 
 class Listed:
-    """Configs that are known from the start, in their order."""
+    """A fixed list of configs."""
 
     def __init__(self, configs: Iterable[Mapping[str, Any]]) -> None:
         self.configs = list(configs)
 
     def next_round(self, rounds: Sequence[Sequence[Trial]], seed: int) -> list[Mapping[str, Any]]:
-        """Return all of them as the first round."""
+        """Return all configs as the only round."""
         return [] if rounds else self.configs
 
 
 def as_search(space: Any) -> Search:
-    """Return the search that `space` stands for: a grid, configs one by one, or a search already."""
+    """Return the search for `space`: a grid, a list of configs, or a search, which is returned unchanged."""
     if hasattr(space, "next_round") and not isinstance(space, type):
         return space  # type: ignore[no-any-return]
     if isinstance(space, Mapping):
@@ -178,7 +178,7 @@ def as_search(space: Any) -> Search:
 
 def _as_values(name: str, values: Any) -> list[Any]:
     if isinstance(values, LogUniform):
-        raise InputError(f"{name}: a grid has no ranges; write RandomSearch({{...}}, trials=20), or numpy.logspace")
+        raise InputError(f"{name}: expected a sequence, got a LogUniform; use RandomSearch({{...}}, trials=20) instead")
     if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str) or len(values) == 0:
         raise InputError(f"{name}: expected a sequence of at least one value, got {values!r:.80}")
     return list(values)

@@ -1,4 +1,4 @@
-"""What runs trials: this process, processes of its own, or an executor that the caller has."""
+"""Workers: trials run in this process, in worker processes, or on an executor of the caller."""
 
 import os
 import signal
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
-# What the libraries read when they are loaded.
+# Linear algebra libraries read these variables when they are loaded.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-# Seconds from one look at a process to the next, while its death would be told by nothing else.
-_OFTEN = 0.2
-# One process is started at a time, since all have this one's environment.
-_STARTING = threading.Lock()
+# Seconds between checks whether a process is alive, where nothing else reports its death.
+_POLL_SECONDS = 0.2
+# One process is started at a time, since starting changes this process's environment.
+_START_LOCK = threading.Lock()
 
 
 class Submits(Protocol):
-    """As much of a `concurrent.futures.Executor` as a sweep needs."""
+    """The part of `concurrent.futures.Executor` that a sweep needs."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
-        """Have ``function(*arguments)`` called, now or later."""
+        """Schedule the call ``function(*arguments)``."""
 
 
 class WorkerDiedError(Exception):
-    """The process that ran a task is gone."""
+    """The process that ran a task died."""
 
 
 class ThisProcess:
-    """Runs each task at once, in this process."""
+    """Runs each task immediately, in this process."""
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
-        """Call it, and return a future that is done."""
+        """Call the function, and return a finished future."""
         from concurrent.futures import Future
 
         future: Future[Any] = Future()
@@ -50,18 +50,18 @@ class ThisProcess:
 class WorkerProcesses:
     """Runs tasks in processes that it starts, one task at a time in each.
 
-    Unlike in a `ProcessPoolExecutor`, a process that dies costs its own task alone: a new one takes its place.
+    Unlike in a `ProcessPoolExecutor`, if a process dies, only its task fails, and a new process replaces it.
 
     Parameters
     ----------
     count : int
-        How many; each is started when there is a task for it.
+        Number of processes; each is started when there is a task for it.
     blas_threads : int or None
-        How many threads each may use for linear algebra; None leaves that to the environment.
+        Number of threads that each may use for linear algebra; None does not limit it.
     """
 
     def __init__(self, count: int, blas_threads: int | None) -> None:
-        # Here, as below, because importing minidl must stay quick.
+        # Imported here, as below, to keep `import minidl` fast.
         from concurrent.futures import ThreadPoolExecutor
         from queue import SimpleQueue
 
@@ -76,31 +76,31 @@ class WorkerProcesses:
         self._stopped = False
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]":
-        """Have it called in the first process that is free."""
+        """Schedule the call in the first free process."""
         return self._threads.submit(self._call, function, arguments)
 
     def stop(self) -> None:
-        """End all processes, also those in the middle of a task."""
-        # All are told before any is waited for: a second Ctrl-C, which ends the waiting, must leave none behind.
+        """Stop all processes, even those in the middle of a task."""
+        # All are stopped before waiting for any: a second Ctrl-C, which ends the waiting, must leave none running.
         with Interrupts() as interrupts:
-            with _STARTING:
+            with _START_LOCK:
                 self._stopped = True
             self._threads.shutdown(wait=False, cancel_futures=True)
             idle = {self._idle.get() for _ in range(self._idle.qsize())}
             for worker in self._workers.copy():
                 if worker in idle:
-                    # The worker takes this as the end.
+                    # A closed connection ends the worker.
                     worker.connection.close()
                 else:
                     worker.process.kill()
             for _ in idle:
-                # A thread may have a task already and ask only now.
+                # A thread may have a task already and still wait for a worker.
                 self._idle.put(None)
         interrupts.deliver()
         self._threads.shutdown()
         deadline = monotonic() + 5.0
         for worker in self._workers:
-            # Not by join, which with a timeout also waits for the processes that it has started.
+            # Not with join: with a timeout it also waits for processes that the worker has started.
             while worker.process.is_alive() and monotonic() < deadline:
                 sleep(0.01)
             worker.process.kill()
@@ -109,12 +109,12 @@ class WorkerProcesses:
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         worker = self._idle.get()
         try:
-            # A worker may have been killed while it had nothing to do.
+            # An idle worker may have been killed.
             if worker is None or not worker.process.is_alive():
                 worker = self._started()
             worker.connection.send((function, arguments))
-            # The pipe does not tell that a worker is dead if a process that was forked behind Python's back has it too.
-            while not worker.connection.poll(_OFTEN):
+            # A process that the worker forked outside Python's control keeps the pipe open after the worker's death.
+            while not worker.connection.poll(_POLL_SECONDS):
                 if not worker.process.is_alive() and not worker.connection.poll():
                     raise EOFError
             done, value = worker.connection.recv()
@@ -136,18 +136,18 @@ class WorkerProcesses:
     def _started(self) -> "_Worker":
         from multiprocessing import get_context
 
-        # A forked child would have locks that threads of this process hold.
+        # A forked child would inherit locks that threads of this process hold.
         context = get_context("spawn")
-        with _STARTING:
+        with _START_LOCK:
             if self._stopped:
                 raise OSError("the workers are stopped")
             here, there = context.Pipe()
             worker = _Worker(context.Process(target=_serve, args=(there,)), here)
-            # The environment is the child's from its first moment: NumPy reads it when imported.
+            # Set before the start, because NumPy reads the environment when it is imported.
             with _environment(self._variables):
                 worker.process.start()
             self._workers.add(worker)
-        # Now the child alone has it, so that its end is noticed here.
+        # Close this end, so that the child's death closes the pipe.
         there.close()
         return worker
 
@@ -158,10 +158,10 @@ class _Worker(NamedTuple):
 
 
 def _serve(connection: "Connection") -> None:
-    """Do the tasks that come through `connection` until it is closed: what a worker process does."""
-    # Ctrl-C reaches all processes of a terminal, and the parent decides.
+    """Run the tasks received through `connection` until it is closed: the main loop of a worker process."""
+    # Ctrl-C reaches all processes of a terminal; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A process that a trial starts must not have it, or it keeps a message open whose rest never comes.
+    # A process that a trial starts must not inherit the connection, or the parent would wait for a message forever.
     if os.name == "posix":
         os.set_inheritable(connection.fileno(), False)
         os.register_at_fork(after_in_child=connection.close)
@@ -172,21 +172,21 @@ def _serve(connection: "Connection") -> None:
         except EOFError:
             return
         except Exception as error:
-            # The function cannot be imported here.
+            # The function cannot be imported in this process.
             connection.send((False, f"{type(error).__name__}: {error}"))
         else:
             connection.send((True, function(*arguments)))
 
 
 def _end_with_the_parent() -> None:
-    """Leave, in the middle of a task too, when the parent was killed: a restarted sweep does that task again."""
+    """Exit, even in the middle of a task, when the parent is killed; a restarted sweep runs that task again."""
     from multiprocessing import parent_process
 
     if (parent := parent_process()) is not None:
-        # What `join` waits for is also held by processes that the parent has forked; Windows has no such ones, and
-        # there getppid stays what it was.
+        # `join` alone is not enough: processes that the parent forked keep its handle open. On Windows, which has no
+        # fork, getppid does not change.
         while parent.is_alive() and os.getppid() == parent.pid:
-            parent.join(_OFTEN)
+            parent.join(_POLL_SECONDS)
         os._exit(1)
 
 

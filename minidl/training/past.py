@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidl._core.bars import say
-from minidl._core.reprs import told
+from minidl._core.reprs import oneline_repr
 from minidl._core.types import Array
 from minidl.nn.model import Model
 from minidl.training.optimizers import Optimizer
@@ -36,7 +36,7 @@ class Past:
 def record_training(work: Work, past: Past | None, epochs: int) -> None:
     """Store on the model and its parameters that they were trained for `epochs` more than in their `past`."""
     model, before = work.model, past.epochs if past else 0
-    how = told(model.regularizer), _settings(work.optimizer)
+    how = oneline_repr(model.regularizer), _settings(work.optimizer)
     model._past = Past(_values(model), before + epochs, work.hashes, len(work.train), *how)
     for parameter in model.parameters.values():
         parameter._past = model._past
@@ -52,7 +52,7 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
     model, same_rows = work.model, np.array_equal(work.hashes, past.rows)
     if model._past is not past:
         fault = "by another Model"
-    elif past.regularizer != told(model.regularizer):
+    elif past.regularizer != oneline_repr(model.regularizer):
         fault = f"with the regularizer {past.regularizer}"
     elif new_trainer and same_rows and past.optimizer != _settings(work.optimizer):
         fault = "on the same rows by another optimizer"
@@ -102,4 +102,4 @@ def _settings(optimizer: Optimizer) -> str:
     """Return the optimizer as text, without its learning rate, which fine-tuning makes smaller."""
     twin = copy.copy(optimizer)
     twin.learning_rate = 1.0
-    return told(twin)
+    return oneline_repr(twin)

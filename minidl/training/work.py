@@ -15,11 +15,11 @@ from minidl._core.attributes import is_ours
 from minidl._core.checks import check_finite, check_holds, check_type
 from minidl._core.errors import CallOrderError, InputError, NonFiniteError, ShapeError
 from minidl._core.randomness import keyed_generator
-from minidl._core.reprs import counted, told
+from minidl._core.reprs import counted, oneline_repr
 from minidl._core.types import Array
 from minidl.data.augmentation import Augmentation, augmenter, check_augmentations
 from minidl.data.dataset import Dataset, DropLast, check_class_names, check_dataset
-from minidl.data.prefetch import WORTHWHILE_BYTES, one_ahead
+from minidl.data.prefetch import MIN_BYTES, prefetched
 from minidl.nn.arithmetic import IN_PIECES, quietly
 from minidl.nn.ends import raw_pixels
 from minidl.nn.losses.base import broadcast_by
@@ -216,8 +216,8 @@ class Work:
         transform = augmenter(augment, len(train), seed, epoch) if augment else None
         shuffle = keyed_generator(seed, "shuffle", epoch)
         batches = train.batches(self.batch_size, shuffle, transform, first=first, drop_last=self.drop_last)
-        ahead = bool(augment) or (IN_PIECES and train.x[: self.batch_size].nbytes >= WORTHWHILE_BYTES)
-        yield from one_ahead(batches) if ahead else batches
+        ahead = bool(augment) or (IN_PIECES and train.x[: self.batch_size].nbytes >= MIN_BYTES)
+        yield from prefetched(batches) if ahead else batches
 
     def adders(self, started: Sequence[Callback]) -> tuple[list[Callback], list[Callback]]:
         """Return the callbacks that may add columns: those that have started, and those after them."""
@@ -250,7 +250,7 @@ class Work:
         terms = {name: getattr(self.model, name) for name in ("network", "dtype", "loss", "regularizer")}
         terms |= {given.name: getattr(self, given.name) for given in fields(self) if given.name != "model"}
         terms |= {"optimizer": optimizer, "augment": list(self.augment), "callbacks": self.stateful_callbacks}
-        return {name: fingerprint(v) if isinstance(v, Dataset) else told(v) for name, v in terms.items()}
+        return {name: fingerprint(v) if isinstance(v, Dataset) else oneline_repr(v) for name, v in terms.items()}
 
 
 @quietly

@@ -1,4 +1,4 @@
-"""The command line as its users meet it: subprocesses, their exit status, standard output and standard error."""
+"""The command line in subprocesses: exit status, standard output and standard error."""
 
 import json
 import os
@@ -100,7 +100,7 @@ def here(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    """What a small run leaves."""
+    """The folder of a small run."""
     folder = tmp_path_factory.mktemp("run")
     train = dl.datasets.synthetic_images(60, rng=0).map(lambda x: x / 255)
     model = dl.Model(dl.Sequential(dl.Dense(3072, 10, rng=0)), dl.SoftmaxCrossEntropy())
@@ -121,15 +121,15 @@ def run_folder(tmp_path_factory):
     ("arguments", "code", "words"),
     [
         (["--version"], 0, f"minidl {dl.__version__}"),
-        (["--help"], 0, "exit status: 0 all is well, 1 it failed, 2 wrong use, 130 interrupted"),
+        (["--help"], 0, "exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted"),
         ([], 2, "COMMAND"),
         (["reprot"], 2, "no command 'reprot'; did you mean report?"),
         (["report", "--seeds", "0"], 2, "argument --seeds: expected an integer >= 1, got 0"),
-        (["data", "fetch", "--data-dir", "x"], 2, "fetch fills the cache"),
+        (["data", "fetch", "--data-dir", "x"], 2, "fetch downloads into the cache"),
         (["checkgrad", "layers"], 2, "expected MODULE:NAME or FILE.py:NAME, got 'layers'"),
     ],
 )
-def test_help_and_wrong_use(here, arguments, code, words):
+def test_help_and_wrong_usage(here, arguments, code, words):
     done = here(*arguments)
     assert done.returncode == code, done.stderr
     assert words in " ".join((done.stderr if code else done.stdout).split())
@@ -162,33 +162,33 @@ def test_ctrl_c_is_a_status_and_a_sentence(here, monkeypatch, tmp_path):
 # -- data --------------------------------------------------------------------------------------------------------------
 
 
-def test_data_says_where_it_would_look(here, tmp_path, monkeypatch):
+def test_data_shows_the_place_of_the_data(here, tmp_path, monkeypatch):
     place, advice = here("data").stdout.splitlines()
     assert place == f"{tmp_path}/.cache/minidl/cifar-10 (the cache)"
     assert "`minidl data fetch`" in advice
     monkeypatch.setenv("MINIDL_DATA_DIR", "some/where")
-    found = strict(here("data", "where", "--json").stdout)
-    assert found == {"place": f"{tmp_path}/some/where", "named_by": "MINIDL_DATA_DIR", "files": {}}
+    document = strict(here("data", "where", "--json").stdout)
+    assert document == {"place": f"{tmp_path}/some/where", "named_by": "MINIDL_DATA_DIR", "files": {}}
 
 
-def test_verify_tells_batch_by_batch_what_is_wrong(here, tmp_path):
+def test_verify_reports_the_error_of_each_batch(here, tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     np.zeros(30_730_000, np.uint8).tofile(folder / "test_batch.u8")
     (folder / "data_batch_1.u8").write_bytes(b"short")
     done = here("data", "verify", "--data-dir", "data", "--json")
-    found = strict(done.stdout)
+    document = strict(done.stdout)
     assert done.returncode == here("data", "verify", "--data-dir", "data").returncode == 1
-    assert found["files"] == {"data_batch_1.u8": 5, "test_batch.u8": 30_730_000}
-    assert list(found["batches"]) == list(NAMES)
-    assert "expected 30730000 bytes, got 5" in found["batches"]["data_batch_1"]
-    assert "SHA-256" in found["batches"]["test_batch"]
+    assert document["files"] == {"data_batch_1.u8": 5, "test_batch.u8": 30_730_000}
+    assert list(document["batches"]) == list(NAMES)
+    assert "expected 30730000 bytes, got 5" in document["batches"]["data_batch_1"]
+    assert "SHA-256" in document["batches"]["test_batch"]
 
 
-def test_verify_says_so_where_all_is_as_published(here, monkeypatch):
+def test_verify_confirms_published_data(here, monkeypatch):
     monkeypatch.setattr("minidl.cli.data.read_place", lambda place, names: ({}, "folder"))
     done = here("data", "verify", "--data-dir", ".")
-    assert (done.returncode, done.stdout.count("as it was published")) == (0, 6)
+    assert (done.returncode, done.stdout.count("as published")) == (0, 6)
 
 
 # -- checkgrad ---------------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_verify_says_so_where_all_is_as_published(here, monkeypatch):
 
 @pytest.fixture
 def modules(tmp_path, monkeypatch):
-    """Write modules of a user, which are imported anew in each test."""
+    """Write a user's modules, which are imported again in each test."""
     (tmp_path / "else where").mkdir()
     for name, source in {
         "layers": LAYERS,
@@ -233,7 +233,7 @@ def test_checkgrad_prints_the_report_and_its_verdict_is_the_status(subject, stat
     assert done.stdout.startswith(shown)
 
 
-def test_checkgrad_in_json_is_the_report_and_what_the_module_prints_is_not_in_it(here, modules):
+def test_checkgrad_in_json_has_the_report_without_prints_of_the_module(here, modules):
     done = here("checkgrad", "layers:make_wrong", "--seed", "7", "--json")
     report = strict(done.stdout)
     assert (done.returncode, report["ok"], report["verdict"], report["seed"]) == (1, False, "FAIL_VALUE", 7)
@@ -258,10 +258,10 @@ def test_checkgrad_in_json_is_the_report_and_what_the_module_prints_is_not_in_it
         ("more:pair", "", "InputError: more:pair: TypeError: check_layer: takes 2 positional arguments"),
         ("layers:raising_model", "--input-shape 5", "KeyError: 'x' (layers.py, line 41)"),
         ("layers:right", "--input-shape 9999999999999", "MemoryError: Unable to allocate"),
-        ("layers:make_right", "", "layers:make_right returns no inputs; give --input-shape"),
+        ("layers:make_right", "", "layers:make_right: expected inputs, got only an object; add --input-shape"),
     ],
 )
-def test_what_cannot_be_checked_is_told_in_a_sentence(subject, options, words, here, modules):
+def test_an_uncheckable_subject_gives_one_error_line(subject, options, words, here, modules):
     done = here("checkgrad", subject, *options.split())
     assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
@@ -270,7 +270,7 @@ def test_what_cannot_be_checked_is_told_in_a_sentence(subject, options, words, h
 # -- show --------------------------------------------------------------------------------------------------------------
 
 
-def test_show_tells_what_a_run_left(here, run_folder):
+def test_show_prints_the_results_of_a_run(here, run_folder):
     done = here("show", run_folder)
     assert done.returncode == 0, done.stderr
     blocks = {block.split(":")[0]: block for block in done.stdout.split("\n\n")}
@@ -282,17 +282,17 @@ def test_show_tells_what_a_run_left(here, run_folder):
     assert "network: -: Sequential(...), 0: Dense(3072, 10)" in blocks["weights.safetensors"]
     assert "few images (drawn)" in blocks["results.json"]
     assert "0.39" in blocks["results.json"]
-    assert "Also there: 1 .html" in done.stdout
-    found = strict(here("show", run_folder, "--json").stdout)
-    assert [row["epoch"] for row in found["files"]["history-a.csv"]["rows"]] == list(range(1, 9))
-    assert found["files"]["checkpoint-000000024.safetensors"]["step"] == 24
-    assert (found["damaged"], found["others"]) == ({}, ["report.html"])
+    assert "Other files: 1 .html" in done.stdout
+    document = strict(here("show", run_folder, "--json").stdout)
+    assert [row["epoch"] for row in document["files"]["history-a.csv"]["rows"]] == list(range(1, 9))
+    assert document["files"]["checkpoint-000000024.safetensors"]["step"] == 24
+    assert (document["damaged"], document["others"]) == ({}, ["report.html"])
 
 
 def test_show_takes_one_file_and_numbers_that_json_lacks(here, tmp_path):
     dl.History([{"loss": float("nan")}, {"loss": float("inf")}]).to_csv(tmp_path / "history.csv")
-    found = strict(here("show", "history.csv", "--json").stdout)
-    assert [row["loss"] for row in found["files"]["history.csv"]["rows"]] == ["NaN", "Infinity"]
+    document = strict(here("show", "history.csv", "--json").stdout)
+    assert [row["loss"] for row in document["files"]["history.csv"]["rows"]] == ["NaN", "Infinity"]
     assert "not a number" in here("show", "history.csv").stdout
 
 
@@ -301,15 +301,15 @@ def test_show_reads_a_sweep(here, tmp_path):
         return {"accuracy": 1 / max(0, 2 - config["rate"])}
 
     dl.sweep(run, {"rate": [1, 2], "seed": [42]}, out=tmp_path / "s.jsonl", verbose=0)
-    found = strict(here("show", "s.jsonl", "--json").stdout)["files"]["s.jsonl"]
-    assert (found["kind"], found["trials"], found["failed"]) == ("sweep", 2, 1)
-    assert {row["rate"]: row.get("accuracy") for row in found["rows"]} == {1: 1.0, 2: None}
-    assert [row["seed"] for row in found["rows"]] == [42, 42]  # as it is in the config
+    document = strict(here("show", "s.jsonl", "--json").stdout)["files"]["s.jsonl"]
+    assert (document["kind"], document["trials"], document["failed"]) == ("sweep", 2, 1)
+    assert {row["rate"]: row.get("accuracy") for row in document["rows"]} == {1: 1.0, 2: None}
+    assert [row["seed"] for row in document["rows"]] == [42, 42]  # as it is in the config
     lines = [line.split() for line in here("show", "s.jsonl").stdout.splitlines()]
     assert ["rate", "seed", "accuracy", "trial_seconds"] in lines
 
 
-def test_what_is_damaged_is_told_and_the_rest_is_shown(here, run_folder, tmp_path):
+def test_damaged_files_are_reported_and_the_others_shown(here, run_folder, tmp_path):
     content = bytearray((run_folder / "weights.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "weights.safetensors").write_bytes(content)
@@ -332,13 +332,13 @@ def test_a_file_cannot_steer_the_terminal(here, tmp_path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nowhere", "there is no such file"),
-        ("a.txt", "expected a file that a run writes"),
-        # A device could be read for ever.
-        ("/dev/zero", "expected a file that a run writes" if os.name == "posix" else "there is no such file"),
+        ("nowhere", "no such file"),
+        ("a.txt", "expected a file of a run"),
+        # Reading a device might never end.
+        ("/dev/zero", "expected a file of a run" if os.name == "posix" else "no such file"),
     ],
 )
-def test_show_refuses_what_it_does_not_know(here, name, words, tmp_path):
+def test_show_refuses_unsupported_files(here, name, words, tmp_path):
     (tmp_path / "a.txt").touch()
     done = here("show", name)
     assert (done.returncode, done.stdout) == (1, "")
@@ -346,7 +346,7 @@ def test_show_refuses_what_it_does_not_know(here, name, words, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes a pipe of POSIX")
-def test_a_reader_who_has_seen_enough_gets_no_traceback(tmp_path):
+def test_a_reader_that_closes_the_pipe_gets_no_traceback(tmp_path):
     rows = [{"loss": 1.0 / epoch} for epoch in range(1, 20_000)]
     dl.History(rows).to_csv(tmp_path / "history.csv")
     command = [*PROGRAM, "show", "history.csv", "--json"]
@@ -362,7 +362,7 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback(tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="closes a descriptor of POSIX")
 @pytest.mark.parametrize(("shell", "shown"), [('exec "$@"', "?: ?"), ('exec "$@" >&-', "")], ids=["ASCII", "closed"])
-def test_a_closed_output_or_one_without_greek_letters_is_no_reason_to_fail(tmp_path, shell, shown):
+def test_a_closed_output_or_one_without_greek_letters_is_no_error(tmp_path, shell, shown):
     (tmp_path / "x.json").write_text(json.dumps({"λ": "é"}))
     command = ["sh", "-c", shell, "sh", *PROGRAM, "show", "."]
     ascii_only = environment(tmp_path, PYTHONUTF8="0", PYTHONIOENCODING="ascii")

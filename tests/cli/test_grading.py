@@ -1,4 +1,4 @@
-"""``minidl checkgrad`` for teachers: a reference, several submissions, each in a process of its own."""
+"""``minidl checkgrad`` for teachers: a reference, and several submissions, each in its own process."""
 
 import json
 import re
@@ -112,7 +112,7 @@ returns_class = lambda: Affine
 )
 
 
-AGREES = "reference: right"
+AGREES = "reference: ok"
 
 
 @pytest.fixture
@@ -139,21 +139,21 @@ def here(capsys, monkeypatch, tmp_path):
         ("make", "given", AGREES),
         ("unseeded", "model", AGREES),
         ("foreign", "foreign", AGREES),
-        ("NoBias", "make", "forward[0, 0]: given shape (4, 5)"),
-        ("NoBias", "given", "forward[0, 0]: given shape (3, 5)"),
+        ("NoBias", "make", "forward[0, 0]: for input shape (4, 5)"),
+        ("NoBias", "given", "forward[0, 0]: for input shape (3, 5)"),
         ("Eight", "make", "ZeroDivisionError"),
         ("named", "make", "'W': (5, 3)"),
         ("shaped", "make", "'weight': (5, 4)"),
-        ("Twice", "cross", "forward: given shape (4, 5)"),
-        ("Half", "ridge", "forward: given shape (5,)"),
-        ("sigmoid", "model", "forward[0]: given shape (4, 5)"),
+        ("Twice", "cross", "forward: for input shape (4, 5)"),
+        ("Half", "ridge", "forward: for input shape (5,)"),
+        ("sigmoid", "model", "forward[0]: for input shape (4, 5)"),
         ("Slope", "make", "differentiates numerically: it calls forward"),
         ("Library", "make", "its backward runs minidl.gradcheck.numerical"),
         ("norm", "norm", "contains BatchNorm"),
         ("norm_class", "norm", "contains BatchNorm"),
         ("inside", "norm", "contains BatchNorm"),
         ("ridge_class", "ridge", "contains L2"),
-        ("Twice", "make", "expected a Layer, as the reference is, got a Loss"),
+        ("Twice", "make", "expected a Layer like the reference, got a Loss"),
         ("returns_class", "make", "got Affine; return such an object"),
     ],
 )
@@ -182,7 +182,7 @@ def test_a_rule_of_the_contract_alone_is_a_reason(here, monkeypatch):
 
 
 def test_several_submissions_do_not_disturb_each_other(here, tmp_path):
-    """Nor does the reference, whose helper has the name of theirs."""
+    """The reference does not disturb them either, although its helper has the same name as theirs."""
     (tmp_path / "solution.py").write_text("from helper import make")
     (tmp_path / "helper.py").write_text(REFERENCE)
     prints = "import os, atexit; os.write(1, b'x'); os.system('echo x'); atexit.register(print, 'x')"
@@ -196,7 +196,7 @@ def test_several_submissions_do_not_disturb_each_other(here, tmp_path):
     for name, source in sources.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "layer.v2.py").write_text(source)
-        # Files that a child must not take for those of Python.
+        # A child must not import these instead of the standard library.
         (tmp_path / name / "statistics.py").write_text("raise SystemExit")
         (tmp_path / name / "helper.py").write_text(SUBMISSIONS)
     status, out, err = here(
@@ -209,7 +209,7 @@ def test_several_submissions_do_not_disturb_each_other(here, tmp_path):
     assert points == ["111", "111", "000", "000", "110"]
     assert [row["ok"] for row in rows] == [point == "111" for point in points]
     reasons = [next(iter(row["reasons"].values()), "") for row in rows]
-    assert "ended the process, with status 0" in reasons[2]
+    assert "ended the process with exit status 0" in reasons[2]
     assert reasons[3].startswith("SyntaxError")
 
 
@@ -219,10 +219,10 @@ def test_an_endless_loop_is_stopped_and_the_others_are_graded(here, tmp_path):
     assert (status, err) == (1, "")
     rows = [line.split() for line in out.splitlines()[1:]]
     assert [row[:3] for row in rows] == [["endless.py:make", "0", "0"], ["hand_in.py:make", "1", "1"]]
-    assert "stopped after 10 s; if it is only slow, raise --max-seconds" in out
+    assert "stopped after 10 s; if the code is just slow, increase --max-seconds" in out
 
 
-def test_what_cannot_be_checked_is_a_document_in_json(here):
+def test_an_uncheckable_subject_gives_a_document_in_json(here):
     status, out, _ = here("hand_in.py:nothing", "--json")
     assert (status, json.loads(out)["points"]) == (1, {"gradient": 0, "contract": 0})
     assert json.loads(out)["reasons"]["run"].startswith("hand_in.py has no nothing")
@@ -242,6 +242,6 @@ def test_the_command_of_the_page_prints_its_table(here, tmp_path, capsys):
         r"^```sh\nminidl (.*?)```\n\n```text\n(.*?)^```$", page, re.DOTALL | re.MULTILINE
     ).groups()
     assert main(shlex.split(command)) == 1
-    # Not to the last digit, which is of the machine.
+    # The last digits depend on the machine.
     shown, expected = (re.sub(r"(\.\d{3})\d+", r"\1", text) for text in (capsys.readouterr().out, table))
     assert shown == expected

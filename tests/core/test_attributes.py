@@ -1,4 +1,4 @@
-"""Attributes that a class does not have cannot be assigned on minidl's own objects."""
+"""Undeclared attributes cannot be assigned on minidl's own objects."""
 
 import ast
 import copy
@@ -39,7 +39,7 @@ def test_every_public_attribute_that_a_class_sets_on_itself_is_declared(cls):
 
 
 def test_every_public_class_with_attributes_of_its_own_is_declared():
-    # Errors, enumerations, named tuples, texts and frozen dataclasses have their own ways.
+    # Errors, enumerations, named tuples, texts and frozen dataclasses follow their own rules.
     free = [
         cls.__name__
         for name in dl.__all__
@@ -57,7 +57,7 @@ FOREIGN = [
     (dl.Dense(3, 3, rng=0), "trainable", False, "Dense: .*freeze"),
     (dl.ReLU(), "training", True, "ReLU: .*train=True"),
     (dl.SGD(0.1), "momentun", 0.9, "SGD: .*did you mean 'momentum'"),
-    (TRAINER, "stop", True, r"Trainer: stop is a method: call it, stop\(\.\.\.\)"),
+    (TRAINER, "stop", True, r"Trainer: stop is a method; call it: stop\(\.\.\.\)"),
     (TRAINER, "stop_training", True, "Trainer: .*stop()"),
     (MODEL, "loss_fn", dl.SoftmaxCrossEntropy(), "Model: .*loss"),
     (MODEL, "optimizer", dl.SGD(0.1), "Model: .*Trainer"),
@@ -89,7 +89,7 @@ def test_a_foreign_attribute_is_refused_and_changes_nothing(owner, name, value, 
         assert pickle.dumps(owner) == before
 
 
-def test_what_a_class_has_can_be_assigned():
+def test_declared_attributes_can_be_assigned():
     optimizer, stopping = dl.SGD(0.1), dl.EarlyStopping("loss")
     optimizer.learning_rate, optimizer.steps, stopping.patience = 0.01, 3, 7
     assert (optimizer.learning_rate, optimizer.steps, stopping.patience) == (0.01, 3, 7)
@@ -102,7 +102,7 @@ def test_what_a_class_has_can_be_assigned():
 
 
 class Mine(dl.ReLU):
-    """A class that a user writes may set what it likes."""
+    """A user's class may set any attribute."""
 
 
 class Switched(dl.ReLU):
@@ -111,7 +111,7 @@ class Switched(dl.ReLU):
         self.trainable = trainable
 
 
-def test_a_users_class_may_set_what_it_likes():
+def test_a_users_class_may_set_any_attribute():
     layer = Mine()
     layer.anything, layer.weights = 1, 2
     assert layer.anything == 1
@@ -120,7 +120,7 @@ def test_a_users_class_may_set_what_it_likes():
 
 
 @pytest.mark.parametrize("name", ["trainable", "training", "requires_grad"])
-def test_a_users_layer_refuses_what_has_no_effect_here(name):
+def test_a_users_layer_refuses_attributes_without_effect(name):
     layer = Mine()
     for _ in range(2):
         with pytest.raises(dl.InputError, match=f"^Mine: {name} has no effect here; "):

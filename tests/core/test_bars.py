@@ -1,4 +1,4 @@
-"""bars: how much is said, where a bar can be drawn, and lines that do not spoil one."""
+"""Bars: how much is printed, where a bar can be drawn, and lines printed above bars."""
 
 import io
 import subprocess
@@ -11,7 +11,7 @@ from gone import KINDS, gone
 from screen import terminal
 
 from minidl import InputError
-from minidl._core.bars import Expendable, coloured, download_bar, new_bar, say, verbosity
+from minidl._core.bars import SafeStream, coloured, download_bar, new_bar, say, verbosity
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_a_wrong_argument_or_variable_is_refused(monkeypatch, verbose, words):
     assert len(str(caught.value)) < 200
 
 
-def test_no_bar_without_a_terminal_or_on_a_dumb_one_or_on_what_can_only_be_written_to(monkeypatch):
+def test_no_bar_without_a_terminal_or_on_a_dumb_one_or_on_a_bare_stream(monkeypatch):
     assert new_bar(3, io.StringIO()) is None
     assert new_bar(3, SimpleNamespace(write=print)) is None
     monkeypatch.setenv("TERM", "dumb")
@@ -58,13 +58,13 @@ def test_a_bar_on_a_terminal_is_as_wide_as_that():
 
 @contextmanager
 def on_standard_error(monkeypatch, columns=80):
-    """Make standard error a terminal, for the time of a with block that yields its screen."""
+    """Make standard error a terminal during a with block, and yield its screen."""
     with terminal(columns) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
         monkeypatch.setattr("sys.stderr", file)
         yield screen
 
 
-def test_a_line_is_said_above_the_bar(monkeypatch):
+def test_a_line_is_printed_above_the_bar(monkeypatch):
     with on_standard_error(monkeypatch) as screen:
         with new_bar(4, sys.stderr, desc="work") as bar:
             bar.update(2)
@@ -74,7 +74,7 @@ def test_a_line_is_said_above_the_bar(monkeypatch):
     assert [line[:10] for line in screen.lines()] == ["something ", "work: 100%", "the end"]
 
 
-def test_what_is_said_is_on_standard_error_unless_nothing_is_to_be_said(monkeypatch, capsys):
+def test_lines_go_to_standard_error_unless_verbose_is_0(monkeypatch, capsys):
     say("one")
     say("two", verbose=0)
     monkeypatch.setenv("MINIDL_VERBOSE", "0")
@@ -113,7 +113,7 @@ def test_without_standard_error_a_download_goes_on(monkeypatch):
 
 @pytest.mark.parametrize("tqdm", ["there", "not there"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_cannot_be_said_is_dropped(monkeypatch, kind, tqdm):
+def test_unwritable_lines_are_dropped(monkeypatch, kind, tqdm):
     if tqdm == "not there":
         monkeypatch.delitem(sys.modules, "tqdm", raising=False)
     with gone(kind) as file:
@@ -138,7 +138,7 @@ def test_a_bar_outlives_its_terminal(monkeypatch):
         bar = new_bar(4, file)
         bar.update()
         bar.refresh()
-        assert bar.fp == Expendable(file) == file
+        assert bar.fp == SafeStream(file) == file
         broken = SimpleNamespace(write=broken_write, flush=broken_write, encoding="utf-8", isatty=lambda: True)
         bar.fp._wrapped._stream = broken
         for _ in range(3):

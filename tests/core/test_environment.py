@@ -1,4 +1,4 @@
-"""environment: the same facts at every call, and nothing of who or when."""
+"""environment: the same facts at every call, without user and date."""
 
 import getpass
 import os

@@ -1,4 +1,4 @@
-"""What a beginner gets wrong, and what the error must say: where, what was expected, what came, and what to do."""
+"""Common mistakes of beginners, and the errors: where, what was expected, what it got, and what to do."""
 
 import inspect
 
@@ -70,7 +70,7 @@ def diverging():
 
 
 class Frame:
-    """A table of another library."""
+    """A table like that of another library."""
 
     def to_numpy(self): ...
 
@@ -79,26 +79,26 @@ class Tensor:
     def numpy(self): ...
 
 
-# Samples of whole sentences; " * " stands for anything between two parts.
+# Whole messages; " * " matches any text between two parts.
 SENTENCES = [
     (lambda: fit(of=model(hidden=7)), "layer 2: Dense(7, 3): expected x of shape (n, 7), got (1, 5); layer 1, ReLU"),
     (nested, "layer 1: body: layer 1: Dense(8, 4): * of shape (n, 8), got (20, 9); layer 0, Dense(4, 9), gives"),
     (lambda: model().predict(X[0]), "Dense(6, 5): * got (6,); x looks like one row: keep the batch axis"),
     (lambda: fit(dl.Dataset(IMAGES, Y)), "Dense(6, 5): * got (1, 8, 8, 3); put a Flatten"),
     (lambda: labelled(Y + 1), "labels in 0..2, got 3 in row 2; class labels count from 0: subtract 1"),
-    (lambda: labelled(Y[:, None]), "expected targets of shape (20,), got (20, 1); make it flat: targets.ravel()"),
-    (lambda: labelled(2 * Y), "labels in 0..2, got 4 in row 2; outputs that are 3 wide stand for 3 classes"),
-    (lambda: dl.Dataset(Frame(), [0]), "x: * numbers, got Frame; convert it by .to_numpy()"),
+    (lambda: labelled(Y[:, None]), "expected targets of shape (20,), got (20, 1); flatten it: targets.ravel()"),
+    (lambda: labelled(2 * Y), "labels in 0..2, got 4 in row 2; 3 outputs mean 3 classes"),
+    (lambda: dl.Dataset(Frame(), [0]), "x: * numbers, got Frame; convert it with .to_numpy()"),
     (lambda: dl.Model(mlp(), dl.Huber(), 0.1), "Regularizer, got 0.1; such as L2(0.1)"),
     (lambda: fit(callbacks=dl.ProgressBar()), "callbacks to be a Sequence, got ProgressBar(); write a list"),
     (lambda: dl.Sequential([dl.ReLU()]), "layer 0 to be a Layer, got a list; write Sequential(layer"),
     (lambda: fit(nonfinite="warn"), "nonfinite: expected 'raise', 'skip' or 'ignore', got 'warn'"),
     (lambda: model().predict(np.full((2, 6), np.nan)), "x: expected finite numbers, got 12 * (0, 0): nan"),
-    (lambda: fit()["acuracy"], "no column 'acuracy', there is * did you mean 'accuracy'?"),
+    (lambda: fit()["acuracy"], "no column 'acuracy'; available: * did you mean 'accuracy'?"),
     (frozen, "SGD(0.1): expected at least one parameter to train, got 4 frozen ones"),
     (diverging, "epoch 1, after step 1: batch 2: * training diverged? * layer 2, Dense(5, 3)"),
 ]
-# Of the others, what came or the argument's name, and the key word of what to do.
+# For the others, the argument's name or value, and the key word of the advice.
 SHAPES = [
     (lambda: fit(dl.Dataset(X[:, :4], Y)), "Trainer.fit: train, * layer 0: Dense(6, 5): * (n, 6) * (1, 4)"),
     (lambda: fit(validation=dl.Dataset(X[:, :4], Y)), "Trainer.fit: validation, * layer 0: Dense(6, 5)"),
@@ -161,7 +161,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("error", "call", "said"), CASES, ids=[said.replace(" * ", " ") for *_, said in CASES])
-def test_the_error_says_it(error, call, said, tmp_path, monkeypatch):
+def test_the_error_has_these_words(error, call, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error) as refusal:
         call()
@@ -187,12 +187,12 @@ def test_the_error_says_it(error, call, said, tmp_path, monkeypatch):
         (lambda: dl.Dense(3, 4, colour=1), "^Dense: got an unexpected keyword argument 'colour'$"),
     ],
 )
-def test_a_wrong_argument_of_a_constructor_is_answered_with_what_is_meant(call, said):
+def test_a_wrong_argument_of_a_constructor_gets_a_hint(call, said):
     with pytest.raises(TypeError, match=said):
         call()
 
 
-def test_what_fails_within_a_constructor_and_what_it_takes_stay_as_they_are():
+def test_errors_inside_a_constructor_and_its_signature_are_unchanged():
     class Mine(dl.Dense):
         def __init__(self, units):
             super().__init__(3, len(units))
@@ -210,7 +210,7 @@ def test_a_user_class_is_suggested_too():
         def __init__(self, gamma):
             super().__init__()
 
-    with pytest.raises(dl.InputError, match=r"such as FocalLoss\(\.\.\.\)"):
+    with pytest.raises(dl.InputError, match=r"not its name: FocalLoss\(\.\.\.\)"):
         dl.Model(mlp(), "focal_loss")
     with pytest.raises(dl.InputError, match=r"write FocalLoss\(\.\.\.\)"):
         dl.Model(mlp(), FocalLoss)

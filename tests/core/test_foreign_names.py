@@ -1,4 +1,4 @@
-"""Names of PyTorch, Keras and scikit-learn: each is answered with what minidl has in its place, or with nothing."""
+"""Names of PyTorch, Keras and scikit-learn: each gets a hint on what minidl has instead, or no hint."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
-from minidl._core import elsewhere
+from minidl._core import foreign_names
 
 X, Y = np.random.default_rng(0).normal(size=(20, 5)), np.arange(20) % 3
 DATA = dl.Dataset(X, Y)
@@ -17,21 +17,21 @@ HISTORY = dl.History([{"loss": 1.0}])
 SCALE = dl.Standardizer().fit(X)
 
 
-@pytest.mark.parametrize(("name", "answer"), elsewhere._PUBLIC.items())
-def test_a_public_name_of_another_library_is_answered(name, answer):
+@pytest.mark.parametrize(("name", "answer"), foreign_names._PUBLIC.items())
+def test_a_public_name_of_another_library_gets_a_hint(name, answer):
     with pytest.raises(AttributeError) as caught:
         getattr(dl, name)
     assert str(caught.value) == f"minidl has no {name!r}; {answer}"
 
 
-def test_an_answer_names_what_there_is():
-    for answer in {*elsewhere._PUBLIC.values(), *elsewhere._MEMBERS.values()}:
+def test_hints_name_existing_objects():
+    for answer in {*foreign_names._PUBLIC.values(), *foreign_names._MEMBERS.values()}:
         for name in re.findall(r"\b[A-Z]\w*[a-z]\w*\b", answer):
             assert name in {*dl.__all__, "Trainer", "NumPy", "True"}, answer
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "nearest"),
     [
         ("Conv2d", "Conv2D"),
         ("MaxPooling2D", "MaxPool2D"),
@@ -43,13 +43,13 @@ def test_an_answer_names_what_there_is():
         ("trainer", "Trainer"),
     ],
 )
-def test_a_near_misspelling_is_answered_with_the_name(name, meant):
-    with pytest.raises(AttributeError, match=f"did you mean '{meant}'"):
+def test_a_near_misspelling_is_answered_with_the_name(name, nearest):
+    with pytest.raises(AttributeError, match=f"did you mean '{nearest}'"):
         getattr(dl, name)
 
 
 @pytest.mark.parametrize("name", ["Kalman", "XGBoost", "Quaternion", "ViT", "pi", "KMeans", "attention"])
-def test_what_is_like_nothing_gets_no_guess(name):
+def test_a_name_unlike_all_others_gets_no_hint(name):
     with pytest.raises(AttributeError, match=f"^minidl has no '{name}'$"):
         getattr(dl, name)
 
@@ -77,7 +77,7 @@ def test_what_is_like_nothing_gets_no_guess(name):
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_an_attribute_of_another_library_is_answered(owner, name, answer):
+def test_an_attribute_of_another_library_gets_a_hint(owner, name, answer):
     assert not hasattr(owner, name)
     with pytest.raises(AttributeError, match=f"no attribute '{name}'; .*{re.escape(answer)}"):
         getattr(owner, name)
@@ -91,21 +91,21 @@ def test_an_attribute_of_another_library_is_answered(owner, name, answer):
         (lambda: TRAINER.optimizer.step(), "Optimizer.step: missing .*'parameters'$"),
         (lambda: MODEL.evaluate(DATA, verbose=0), "Model.evaluate: .*; .*ProgressBar"),
         (lambda: dl.check_layer(LAYER, X, eps=1e-6), "check_layer: .*; each derivative has its own step"),
-        (lambda: dl.Flatten(start_dim=1), "Flatten: .*; it keeps the axis of the rows"),
+        (lambda: dl.Flatten(start_dim=1), "Flatten: .*; Flatten always keeps axis 0"),
         (lambda: dl.MaxPool2D(kernel_size=2), "MaxPool2D: .*; it is called pool_size"),
-        (lambda: MODEL(X), r"Model: .*; write model.predict\(x\)"),
-        (lambda: LAYER(X), r"Dense: .*; write layer.forward\(x\)"),
-        (lambda: MODEL.loss(X, Y), "SoftmaxCrossEntropy: .*; write loss.forward"),
-        (lambda: dl.L2(0.1)(X), r"L2: .*; write regularizer.penalty\(w\)"),
+        (lambda: MODEL(X), r"Model cannot be called.*; write model.predict\(x\)"),
+        (lambda: LAYER(X), r"Dense cannot be called.*; write layer.forward\(x\)"),
+        (lambda: MODEL.loss(X, Y), "SoftmaxCrossEntropy cannot be called.*; write loss.forward"),
+        (lambda: dl.L2(0.1)(X), r"L2 cannot be called.*; write regularizer.penalty\(w\)"),
         (lambda: MODEL.parameters(), r"write model.parameters, without \(\)"),
     ],
 )
-def test_an_argument_or_a_call_of_another_library_is_answered(call, answer):
+def test_an_argument_or_a_call_of_another_library_gets_a_hint(call, answer):
     with pytest.raises(TypeError, match=f"^.*{answer}"):
         call()
 
 
-def test_what_fails_within_a_method_stays_as_it_is():
+def test_errors_inside_a_method_are_unchanged():
     def failing(x):
         return len(3)
 
@@ -134,5 +134,5 @@ def test_a_network_gives_its_layers_by_number():
 
 
 def test_a_data_set_that_is_not_there_is_answered_with_those_that_are():
-    with pytest.raises(AttributeError, match="there is load_cifar10"):
+    with pytest.raises(AttributeError, match="available: load_cifar10"):
         _ = dl.datasets.load_mnist

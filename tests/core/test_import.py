@@ -1,4 +1,4 @@
-"""import: minidl starts, trains and saves also where NumPy finds no instruction set to choose code for."""
+"""import: minidl starts, trains and saves even if NumPy finds no SIMD instruction set."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Masked arrays are refused wherever arrays come in: all else would compute with the numbers behind the mask."""
+"""Masked arrays are refused wherever arrays are passed in: NumPy would compute with the masked values."""
 
 import numpy as np
 import pytest

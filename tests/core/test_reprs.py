@@ -1,4 +1,4 @@
-"""How objects show themselves: one short line anywhere, and a table in a notebook."""
+"""Reprs: one short line anywhere, and a table in a notebook."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pages import Page
 
 import minidl as dl
-from minidl._core.reprs import constructor_call, told
+from minidl._core.reprs import constructor_call, oneline_repr
 
 X, Y = np.random.default_rng(0).standard_normal((12, 4)), np.arange(12) % 3
 
@@ -24,7 +24,8 @@ def trial(settings, seed):
     return {"loss": 1.0}
 
 
-CALLS = [  # evaluated, each of these shows itself just so
+# Evaluating each of these gives an object with the same repr.
+CALLS = [
     *("ELU()", "ELU(0.5)", "GELU()", "GELU('tanh')", "LeakyReLU()", "LeakyReLU(0.2)", "LogSoftmax()", "Softmax()"),
     *("Softplus()", "Tanh()", "Sigmoid()", "SiLU()", "ReLU()", "Dropout(0.5)", "Flatten()", "Reshape((2, -1))"),
     *("Dense(4, 3)", "Dense(4, 3, bias=False)", "Conv2D(3, 8, 5)", "Conv2D(4, 8, 3, stride=2, groups=2, bias=False)"),
@@ -51,7 +52,8 @@ CALLS = [  # evaluated, each of these shows itself just so
     "RandomSearch({'rate': LogUniform(1e-05, 0.1)}, 3)",
     "CoarseToFine({'rate': LogUniform(1, 100)}, 'loss', rounds=3, keep=5, mode='max')",
 ]
-OTHERS = [  # what is not worth or not able to be said in full
+# Reprs that leave out arguments.
+OTHERS = [
     lambda: dl.Dataset(X, Y, name="toy", class_names=["a", "b", "c"]),
     lambda: dl.Dataset(X, Y)[:0],
     lambda: dl.Ensemble([model(), model()]),
@@ -102,7 +104,7 @@ def test_every_class_has_its_sample_here():
 
 
 @pytest.mark.parametrize("text", CALLS)
-def test_what_can_be_made_anew_is_shown_as_the_call(text):
+def test_reprs_are_constructor_calls(text):
     names = {name: getattr(dl, name) for name in dl.__all__}
     assert repr(eval(text, names, {"float32": np.float32})) == text
 
@@ -116,7 +118,7 @@ def test_anything_else_is_shown_in_a_line_that_names_its_class(make):
     assert " at 0x" not in repr(thing)
 
 
-def test_what_is_shown():
+def test_short_reprs():
     assert repr(model().summary(4)) == "Summary(3 layers, 67 parameters)"
     assert repr(dl.Ensemble([model()], vote="majority")) == "Ensemble(1 model, vote='majority')"
     assert repr(dl.Trainer(dl.Model(dl.Dense(4, 3), dl.Huber()), dl.SGD(0.1), [dl.ProgressBar()], rng=3)) == (
@@ -144,7 +146,7 @@ def test_no_digit_is_lost(strength, momentum):
 
 
 class Mine:
-    """What a user's class may look like."""
+    """Examples of users' classes."""
 
     def __init__(self, size, *layers, scale=1.0, rng=None, then=None, **options):
         self.size, self.scale, self.rng, self.then = size, scale, rng, then
@@ -164,7 +166,7 @@ def test_classes_of_users_show_the_arguments_that_they_keep(monkeypatch):
     assert constructor_call(Mine.__new__(Mine)) == "Mine()"
     monkeypatch.setattr(Mine, "saved_attributes", ("scale",), raising=False)
     assert constructor_call(Mine(3, scale=0.5)) == "Mine(3)"
-    assert told("two\nlines") == "'two\\nlines'"
+    assert oneline_repr("two\nlines") == "'two\\nlines'"
 
 
 HOSTILE = "<script>alert('&')</script>"

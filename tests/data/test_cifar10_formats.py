@@ -1,4 +1,4 @@
-"""The formats that CIFAR-10 comes in: read as they were published, all else refused, and nothing of a file is run.
+"""The formats of CIFAR-10: published files are read, all others are refused, and no code in a file is run.
 
 Every flipped bit, every cut and fuzzed files: tests/storage/test_hostile_files.py.
 """
@@ -34,7 +34,7 @@ def read_batch(data, name="data_batch_1"):
 
 
 def with_items(**changes):
-    """Return data_batch_1 with other opcodes behind some of its keys."""
+    """Return data_batch_1 with other opcodes after some of its keys."""
     return files.dictionary(files.official_items("data_batch_1") | {k.encode(): v for k, v in changes.items()})
 
 
@@ -69,17 +69,17 @@ def test_another_order_large_memo_numbers_single_items_and_memo_look_ups_are_und
         (b"<!DOCTYPE html><html>", "HTML"),
         (PIXELS + b"\1\2\3", "the binary version"),
         (b"(dp1\n.", r"a file that starts with b'\(dp1"),
-        (GOOD[:5000], r"cut or damaged; .*fetch it again"),
+        (GOOD[:5000], r"incomplete or damaged: .*download it again"),
         (with_items(fine_labels=files.label_list([1, 2, 3])), "CIFAR-100"),
         (GOOD.replace(PIXELS, bytes([PIXELS[0] ^ 1]) + PIXELS[1:]), r"SHA-256 [0-9a-f]{64}, got [0-9a-f]{64}"),
-        (files.official("data_batch_3"), "expected data_batch_1, but what it holds is data_batch_3"),
+        (files.official("data_batch_3"), "expected data_batch_1, got the content of data_batch_3"),
         (with_items(labels=files.label_list([1, 10, 2])), r"row 1: expected an integer in 0..9, got 10"),
-        (with_items(labels=files.label_list([1, 2, 3, 4])), "expected 3 labels, one a row, got 4"),
-        (with_items(labels=b"](K\x01U\x01xK\x02e"), "expected 3 labels, one a row, got 2"),
-        (with_items(data=files.array(PIXELS[:-1])), "found no pixels in it, 9216 bytes"),
+        (with_items(labels=files.label_list([1, 2, 3, 4])), "expected 3 labels, one per row, got 4"),
+        (with_items(labels=b"](K\x01U\x01xK\x02e"), "expected 3 labels, one per row, got 2"),
+        (with_items(data=files.array(PIXELS[:-1])), "expected a text of 9216 pixel bytes, got none"),
     ],
 )
-def test_what_is_not_the_batch_is_refused_with_what_it_is(data, message):
+def test_files_other_than_the_batch_are_refused_and_named(data, message):
     with pytest.raises(DataError, match=message):
         read_batch(data)
 
@@ -116,18 +116,18 @@ def test_a_hostile_pickle_runs_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"T\xff\xff\xff\xff.", "cut or damaged"),
+        (b"T\xff\xff\xff\xff.", "incomplete or damaged"),
         (b"\x8e" + struct.pack("<Q", 1 << 60), "at byte 2: expected an opcode of a CIFAR-10 batch, got b.*8e"),
-        (b"}r" + struct.pack("<I", 1 << 31) + b".", "found no pixels"),
+        (b"}r" + struct.pack("<I", 1 << 31) + b".", "pixel bytes, got none"),
         (b"]q\x00" + b"]" * 200_000 + b".", "at most 1012 opcodes"),
-        # Tuples that hold the last one twice: their hash would take for ever.
-        (b"}" + b"K\x01\x85" + b"q\x00h\x00\x86" * 30 + b"K\x01s.", "found no pixels"),
+        # Each tuple has the previous one twice: hashing the last would take too long.
+        (b"}" + b"K\x01\x85" + b"q\x00h\x00\x86" * 30 + b"K\x01s.", "pixel bytes, got none"),
         (b"cnumpy\nndarray\n)\x81.", r"got b.\)"),
-        (b"}.x", "STOP as the end of the file"),
-        (b"c" + b"x" * 1000 + b"\nx\n.", "a pickle that names"),
+        (b"}.x", "STOP at the end of the file"),
+        (b"c" + b"x" * 1000 + b"\nx\n.", "a pickle with the name"),
     ],
 )
-def test_an_impossible_pickle_is_refused_where_it_goes_wrong(body, message):
+def test_an_invalid_pickle_is_refused_at_its_error(body, message):
     with peak_below(2_000_000), pytest.raises(DataError, match=message):
         read_batch(b"\x80\x02" + body)
 
@@ -167,15 +167,15 @@ def test_an_archive_cut_anywhere_is_refused():
         (b"", r"an empty file \(0 bytes\)"),
         (b"\n<html><head>", r"an HTML or XML page .*: a file that starts with b'\\n<html><head>'"),
         (files.tar({"data_batch_1": b""}), "expected a .tar.gz archive, got a file that starts with b'data_batch_1"),
-        (OFFICIAL[:20000], r"cut or damaged: reading stopped at byte 20000 .* fetch it again"),
+        (OFFICIAL[:20000], r"incomplete or damaged: reading stopped at byte 20000 .* download it again"),
         (OFFICIAL[:-8] + b"\0\0\0\0" + OFFICIAL[-4:], "CRC check failed"),
         (OFFICIAL[:-4] + b"\1\0\0\0", "Incorrect length"),
-        (files.tgz({}), "found no data_batch_1, .*, test_batch in it"),
+        (files.tgz({}), "data_batch_1, .*, test_batch missing in it"),
         (files.tgz({"cifar-10-batches-bin/data_batch_1.bin": b"x"}), "not the binary or MATLAB version, nor CIFAR-100"),
         (files.tgz({"d/data_batch_1": b""}), r"the archive: data_batch_1: .* an empty file \(0 bytes\)"),
     ],
 )
-def test_what_is_not_the_archive_is_named(data, message):
+def test_files_other_than_the_archive_are_named(data, message):
     with pytest.raises(DataError, match=message):
         read_archive(data)
 
@@ -198,9 +198,9 @@ GOOD_TAR = files.tar({f"d/{name}": files.official(name) for name in files.NAMES}
 @pytest.mark.parametrize(
     "tar",
     [
-        # A second member of a name is passed over.
+        # A second member of the same name is skipped.
         files.tar({f"{folder}/{name}": files.official(name) for folder in "ab" for name in files.NAMES}),
-        # What is behind the end of the tar is not read.
+        # Data after the end of the tar is not read.
         GOOD_TAR + special(b"0", "d/data_batch_1", b"%011o" % 4) + struct.pack("<512s", b"evil"),
         # No pax header changes what a member is.
         *(
@@ -209,14 +209,14 @@ GOOD_TAR = files.tar({f"d/{name}": files.official(name) for name in files.NAMES}
         ),
     ],
 )
-def test_what_a_tar_has_besides_changes_nothing(tar):
+def test_other_members_of_a_tar_are_ignored(tar):
     assert read_archive(gzip.compress(tar)) == files.CONTENTS
 
 
 @pytest.mark.parametrize("kind", [b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"S"])
 def test_a_link_device_pipe_or_folder_is_never_taken_for_a_batch(kind):
     assert read_archive(gzip.compress(special(kind) + GOOD_TAR)) == files.CONTENTS
-    with pytest.raises(DataError, match="found no data_batch_1"):
+    with pytest.raises(DataError, match=r"data_batch_1.* missing in it"):
         read_archive(gzip.compress(special(kind) + END), ONE)
 
 
@@ -258,7 +258,7 @@ def test_a_gzip_bomb_is_stopped_at_200_million_bytes():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_lables.json": None}, "expected 3 labels, one a row, got 0"),
+        ({"train_lables.json": None}, "expected 3 labels, one per row, got 0"),
         ({"train_lables.json": b"[1, 2"}, "train_lables.json: expected a list of labels in JSON, got JSON text"),
         ({"train_lables.json": b"[" * 100_000}, "expected a list of labels in JSON"),
         *(
@@ -270,7 +270,7 @@ def test_a_gzip_bomb_is_stopped_at_200_million_bytes():
         ({"test_lables.json": json.dumps([10**4000, 1, 2]).encode()}, r"got 10000000000000000000$"),
         ({"test_lables.json": b"[1, 2.0, 3]"}, "label of row 1: .* got float"),
         ({"test_lables.json": b"[1, 2, 3]"}, "test_batch.png: expected pixels and labels with SHA-256"),
-        ({"test_batch.png": None}, "found no test_batch in it"),
+        ({"test_batch.png": None}, "test_batch missing in it"),
         ({"data_batch_3.png": files.png(files.PIXELS["data_batch_2"])}, "data_batch_3.png: expected pixels and labels"),
     ],
 )
@@ -283,7 +283,7 @@ def test_a_faulty_npm_package_is_refused(changes, message):
 @pytest.mark.parametrize("header", [{"width": 1023}, {"height": 2**31 - 1}, {"depth": 16}, {"colour": 6}])
 def test_a_picture_of_another_size_or_kind_is_refused_before_it_is_decoded(header):
     data = files.png(files.PIXELS["data_batch_1"], **header)
-    with pytest.raises(DataError, match="expected a PNG picture of 1024 x 3 pixels, 8-bit RGB, got a PNG picture: "):
+    with pytest.raises(DataError, match="expected a PNG of 1024 x 3 pixels, 8-bit RGB, got a PNG image: "):
         read_png(data, "the picture")
 
 

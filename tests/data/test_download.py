@@ -1,4 +1,4 @@
-"""Downloads: what servers do wrong, one behaviour a row.
+"""Downloads: faults of servers, one behaviour per row.
 
 A step of a server puts the clock of the downloads forward: how fast this machine is changes nothing.
 """
@@ -23,7 +23,7 @@ from minidl._core.errors import DownloadError
 from minidl.data.datasets import cifar10, download, load_cifar10
 from minidl.data.datasets.download import Patience, WebFile, try_in_turn
 
-# The seconds of a clock that stands still until a server puts it forward.
+# The seconds of a clock that moves only when a server advances it.
 SECONDS = [0.0]
 PATIENCE = Patience(slow=1_000, stuck=1_000, window=1, clock=lambda: SECONDS[0])
 
@@ -38,14 +38,14 @@ HALF = SIZE // 2
 FLIPPED = ARCHIVE[:HALF] + bytes([ARCHIVE[HALF] ^ 1]) + ARCHIVE[HALF + 1 :]
 GOOD = answer(ARCHIVE)
 STALL = 5.0
-# A byte a second.
+# One byte per second.
 DRIP: Script = [tick, b"x", 0.01] * 500
 LINE = b"x" * 60_000
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a server does: `scripts`, one for each connection; and what is to come of it."""
+    """The behaviour of a server: `scripts`, one per connection; and the expected result."""
 
     name: str
     scripts: tuple[Script, ...]
@@ -55,7 +55,7 @@ class Behaviour:
 
 
 def does(name, *steps, then=None, asked=1, says):
-    """Return a behaviour that fails, with what the server does from the second connection on, if not the same."""
+    """Return a failing behaviour; `then` is that of later connections, if different."""
     return Behaviour(name, (list(steps),) if then is None else (list(steps), [then]), says, asked, asked)
 
 
@@ -70,25 +70,25 @@ def refuses(status, *headers, asked=1):
 
 
 GOT = f"expected {SIZE} bytes, got"
-HTTP = "no whole answer in HTTP: "
+HTTP = "incomplete or invalid HTTP answer: "
 TRANSFER = answer(b"", "Transfer-Encoding: chunked", length=None)
 
 BEHAVIOURS = [
-    # It arrives; so it does in chunks, or without a length: below, among what is put together by chance.
+    # The archive is received. Chunks and a missing length are among the random behaviours below.
     works("a plain answer", GOOD),
     works("100 Continue before the answer", b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + GOOD),
     works("a gzip file labelled as encoded", answer(ARCHIVE, "Content-Encoding: gzip")),
     works("a huge length announced", answer(ARCHIVE, length=10**15)),
     works("five redirects", *(redirect(f"/{k}") for k in range(5)), GOOD),
     works("an endless redirect", [redirect("/b").replace(b"Content-Length: 0\r\n", b""), STALL], GOOD),
-    # It arrives the second time.
+    # The archive is received at the second try.
     works("429, then the file", answer(b"", "Retry-After: 3600", status="429 Too Many Requests"), GOOD, tries=2),
     works("a reset, then the file", [GOOD[:HALF], 0.05, "reset"], GOOD, tries=2),
     works("a close before the status, then the file", [], GOOD, tries=2),
     works("half of the file, then all of it", GOOD[:HALF], GOOD, tries=2),
     works("a stall, then the file", [GOOD[:HALF], STALL], GOOD, tries=2),
     works("a drip, then the file", [GOOD[:HALF], *DRIP], GOOD, tries=2),
-    # Another file, or not all of it.
+    # Another file, or only a part.
     does("one byte too few", answer(ARCHIVE[:-1], length=SIZE), asked=2, says=f"{GOT} {SIZE - 1}"),
     does("too small a length announced", answer(ARCHIVE, length=5), asked=2, says=f"{GOT} 5"),
     does("204 No Content", answer(b"", status="204 No Content"), asked=2, says=f"{GOT} 0: an empty file"),
@@ -97,9 +97,9 @@ BEHAVIOURS = [
     does("one bit flipped", answer(FLIPPED), says="expected SHA-256 .{64}, got .{64}"),
     does("the rest alone, as the first part was there", GOOD[:HALF], asked=2, says=f"{GOT} {SIZE - HALF}",
          then=answer(ARCHIVE[HALF:], f"Content-Range: bytes {HALF}-{SIZE - 1}/{SIZE}", status="206 Partial Content")),
-    does("a login page", answer(b"<html>please log in"), asked=2, says="a login page of the network"),
+    does("a login page", answer(b"<html>please log in"), asked=2, says="perhaps a network login page"),
     does("gzip around the file", answer(gzip.compress(ARCHIVE), "Content-Encoding: gzip"), says=f"{GOT} more than"),
-    # No answer that could be read.
+    # An unreadable answer.
     does("a close before the status", asked=2, says=HTTP + ".*closed connection without response"),
     does("another protocol", b"SSH-2.0-OpenSSH_9.0\r\n", asked=2, says=HTTP + ".*SSH-2.0"),
     does("an endless status line", *[LINE] * 100, asked=2, says="more than 65536 bytes when reading status line"),
@@ -108,7 +108,7 @@ BEHAVIOURS = [
     does("a stall in the body", GOOD[:HALF], STALL, asked=2, says="timed out"),
     does("a body that drips", answer(b"", length=SIZE), *DRIP, asked=2, says="0 kB/s, less than 1"),
     does("chunks that drip", TRANSFER, *[tick, chunk(b"x"), 0.01] * 500, asked=2, says="0 kB/s, less than 1"),
-    # Broken off.
+    # Disconnected.
     does("a reset in the body", GOOD[:HALF], 0.05, "reset", asked=2, says="reset by peer"),
     does("a chunk that is cut", chunked(ARCHIVE)[:-100], asked=2, says=HTTP + "IncompleteRead"),
     does("an endless chunk size", TRANSFER, *[LINE] * 100, asked=2, says="more than 65536 bytes"),
@@ -120,7 +120,7 @@ BEHAVIOURS = [
         does(f"a redirect to {target}", redirect(target), says=rf"302 \(.*{target[:4]}.* (refused|not allowed)\)")
         for target in ("file:///etc/passwd", "ftp://user:secret@127.0.0.1/x", "data:,x", "gopher://127.0.0.1/x")
     ),
-    # The server says no.
+    # The server refuses.
     *map(refuses, ("401 Unauthorized", "403 Forbidden", "404 Not Found", "407 Proxy", "410 Gone", "416 Range")),
     refuses("304 Not Modified"),
     refuses("429 Too Many Requests", "Retry-After: 3600", asked=2),
@@ -133,7 +133,7 @@ BEHAVIOURS = [
 
 @pytest.fixture(autouse=True)
 def damaged_cache(cache, monkeypatch):
-    """Return a cache in which five batches are good, and the sixth makes a download necessary."""
+    """Return a cache with five good batches; the sixth makes a download necessary."""
     monkeypatch.setattr(download, "try_in_turn", partial(try_in_turn, pause=0.01))
     return files.fill(cache, data_batch_3=b"damaged")
 
@@ -148,18 +148,18 @@ def use_servers(patch, *urls, patience=PATIENCE):
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda behaviour: behaviour.name)
-def test_whatever_a_server_does(behaviour, cache, monkeypatch, capsys):
+def test_each_behaviour_of_a_server(behaviour, cache, monkeypatch, capsys):
     before = held(cache)
-    seen: list[bytes] = []
+    received: list[bytes] = []
     stalls = any(STALL in script for script in behaviour.scripts)
-    with serving(*behaviour.scripts, seen=seen) as url:
+    with serving(*behaviour.scripts, received=received) as url:
         use_servers(monkeypatch, url, patience=replace(PATIENCE, timeout=0.3 if stalls else 10))
         fails = pytest.raises(DownloadError, match=behaviour.message) if behaviour.message else nullcontext()
         with peak_below(8_000_000), fails as error:
             load_cifar10()
-    assert len(seen) == behaviour.asked
-    # Nothing is ever put together from two answers.
-    assert not any(b"range:" in request.lower() for request in seen)
+    assert len(received) == behaviour.asked
+    # Parts of two answers are never combined.
+    assert not any(b"range:" in request.lower() for request in received)
     assert held(cache) == (files.CACHED if behaviour.message is None else before)
     said = capsys.readouterr().err
     assert said.count("trying server") == behaviour.tries
@@ -181,7 +181,7 @@ def test_a_redirect_to_an_impossible_address_is_refused():
 @pytest.mark.parametrize("script", [[answer(FLIPPED)], [answer(b"x")], [], [GOOD[:HALF], *DRIP]])
 def test_a_password_in_the_address_is_never_shown(script, monkeypatch, capsys):
     with serving(script) as url:
-        # A proxy, for which the address is only a text that it is sent.
+        # A proxy, which receives the address as a text.
         monkeypatch.delenv("no_proxy")
         monkeypatch.setenv("http_proxy", url)
         use_servers(monkeypatch, "http://user:secret@example.invalid/file")
@@ -210,14 +210,14 @@ VALID, EXPIRED = CERTIFICATES / "valid.pem", CERTIFICATES / "expired.pem"
 
 
 def load_by_tls(patch, certificate, script, host="127.0.0.1"):
-    """Load from a server that has `certificate`; check that it sees a handshake of TLS and no plain text besides."""
-    seen: list[bytes] = []
-    with serving(script, seen=seen, certificate=certificate) as url:
+    """Load from a server with `certificate`; check that it receives a TLS handshake and no plain text."""
+    received: list[bytes] = []
+    with serving(script, received=received, certificate=certificate) as url:
         use_servers(patch, url.replace("127.0.0.1", host))
         try:
             load_cifar10()
         finally:
-            assert [first[0] for first in seen] == [22]
+            assert [first[0] for first in received] == [22]
 
 
 @pytest.mark.parametrize(
@@ -240,13 +240,13 @@ def test_only_a_trusted_and_valid_certificate_is_believed(certificate, host, tru
 
 def test_a_redirect_from_https_to_http_is_refused(monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(VALID))
-    seen: list[bytes] = []
+    received: list[bytes] = []
     with (
-        serving([GOOD], seen=seen) as plain,
+        serving([GOOD], received=received) as plain,
         pytest.raises(DownloadError, match=r"HTTP status 302 \(redirect to http://127.* refused"),
     ):
         load_by_tls(monkeypatch, VALID, [redirect(plain)])
-    assert seen == []
+    assert received == []
 
 
 def test_plain_text_where_tls_is_expected_is_refused(monkeypatch):
@@ -256,7 +256,7 @@ def test_plain_text_where_tls_is_expected_is_refused(monkeypatch):
             load_cifar10()
 
 
-# Behaviours put together by chance.
+# Random behaviours.
 
 BODY = bytes(range(256)) * 8
 WIRES = (
@@ -265,14 +265,14 @@ WIRES = (
     chunked(BODY),
     chunked(*(BODY[k : k + 300] for k in range(0, 2048, 300))),
 )
-# A cut, a hole, other bytes or more bytes: where, how many go, and what comes in their place.
+# A cut, a hole, other bytes or more bytes: the position, the number removed, and the replacement.
 DAMAGE = st.tuples(st.integers(0, 2500), st.sampled_from([0, 1, 1, 20, 2500]), st.binary(max_size=20))
 
 
 # 2,000 examples under `pytest -m nightly`.
 @settings(max_examples=2 * settings.default.max_examples)
 @given(st.sampled_from(WIRES), st.lists(DAMAGE, max_size=3), st.integers(0, 2500), st.booleans())
-def test_however_an_answer_is_damaged_the_file_arrives_as_it_was_or_is_refused(wire, damages, pause_at, reset):
+def test_a_damaged_answer_gives_the_correct_file_or_an_error(wire, damages, pause_at, reset):
     for place, length, text in damages:
         wire = wire[:place] + text + wire[place + length :]
     script: Script = [wire[:pause_at], 0.001, wire[pause_at:]]

@@ -1,4 +1,4 @@
-"""Flat rows as images and back, against loops over every pixel."""
+"""Conversion of flat rows to images and back, against loops over every pixel."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def by_loops(rows, shape):
 
 
 @given(SHAPES, st.integers(0, 3), DTYPES)
-def test_images_are_what_loops_over_planes_give(shape, n, dtype):
+def test_images_equal_loops_over_planes(shape, n, dtype):
     rows = (np.arange(n * np.prod(shape)) * 7 % 256).reshape(n, -1 if n else int(np.prod(shape))).astype(dtype)
     images = images_from_rows(rows, shape)
     np.testing.assert_array_equal(images, by_loops(rows, shape))
@@ -57,7 +57,7 @@ def test_a_single_row_is_a_single_image():
     ("rows", "shape", "words"),
     [
         (np.zeros((2, 3071)), (32, 32, 3), r"expected rows of shape \(n, 3072\) .* got \(2, 3071\)$"),
-        (np.zeros((2, 32, 32, 3)), (32, 32, 3), r"got \(2, 32, 32, 3\); these are images already"),
+        (np.zeros((2, 32, 32, 3)), (32, 32, 3), r"got \(2, 32, 32, 3\); they are images already"),
         (np.float64(1), (1, 1, 1), r"got \(\)"),
         (np.zeros((2, 12)), (2, 2), "shape: expected "),
         (np.zeros((2, 12)), (0, 2, 3), "height: expected an integer >= 1, got 0"),

@@ -1,4 +1,4 @@
-"""Making the next item while this one is used changes nothing but the time."""
+"""Prefetching changes only the running time."""
 
 import threading
 
@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minidl as dl
-from minidl.data.prefetch import one_ahead
+from minidl.data.prefetch import prefetched
 from minidl.training import work as work_module
 
 
 @given(st.lists(st.none() | st.integers()))
 def test_the_same_items_in_the_same_order(items):
-    assert list(one_ahead(iter(items))) == items
+    assert list(prefetched(iter(items))) == items
 
 
 def test_the_next_item_is_made_while_this_one_is_used():
@@ -25,24 +25,24 @@ def test_the_next_item_is_made_while_this_one_is_used():
             event.set()
             yield threading.get_ident()
 
-    for i, thread in enumerate(one_ahead(items())):
+    for i, thread in enumerate(prefetched(items())):
         assert thread != threading.get_ident()
         # Without asking for it.
         assert made[min(i + 1, 2)].wait(timeout=60)
 
 
-def test_an_exception_comes_in_its_turn():
+def test_an_exception_is_raised_in_its_turn():
     def items():
         yield 1
         raise dl.InputError("no more")
 
-    ahead = one_ahead(items())
+    ahead = prefetched(items())
     assert next(ahead) == 1
     with pytest.raises(dl.InputError, match="no more"):
         next(ahead)
 
 
-def test_stopping_early_makes_one_item_for_nothing_and_ends_the_thread():
+def test_stopping_early_makes_one_item_in_vain_and_ends_the_thread():
     made = []
 
     def items():
@@ -51,7 +51,7 @@ def test_stopping_early_makes_one_item_for_nothing_and_ends_the_thread():
             yield i
 
     before = threading.active_count()
-    ahead = one_ahead(items())
+    ahead = prefetched(items())
     assert next(ahead) == 0
     ahead.close()
     assert len(made) <= 2
@@ -61,7 +61,7 @@ def test_stopping_early_makes_one_item_for_nothing_and_ends_the_thread():
 def trained(monkeypatch, on_batch_end, worthwhile=0):
     """Return a trainer and its losses, after a fit that calls `on_batch_end` at every step."""
     monkeypatch.setattr(work_module, "IN_PIECES", True)
-    monkeypatch.setattr(work_module, "WORTHWHILE_BYTES", worthwhile)
+    monkeypatch.setattr(work_module, "MIN_BYTES", worthwhile)
     losses = []
 
     def note(trainer):

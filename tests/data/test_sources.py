@@ -1,4 +1,4 @@
-"""Where downloads come from: which source is tried next, how slow is too slow, and the npm client."""
+"""Download sources: their order, the limits of slowness, and the npm client."""
 
 import os
 import re
@@ -13,21 +13,21 @@ from cifar_files import FakeSource
 
 from minidl._core.errors import DataError, DownloadError
 from minidl.data.datasets import download
-from minidl.data.datasets.download import NpmPackage, PassingError, Patience, try_in_turn
+from minidl.data.datasets.download import NpmPackage, Patience, TransientError, try_in_turn
 
-GONE = DownloadError("gone")
-SLOW = PassingError("50 kB/s")
+MISSING = DownloadError("missing")
+SLOW = TransientError("50 kB/s")
 
 
 @pytest.mark.parametrize(
     ("errors", "tried", "used"),
     [
-        ({"a": GONE, "b": None, "c": None}, "ab", "b"),
+        ({"a": MISSING, "b": None, "c": None}, "ab", "b"),
         ({"a": SLOW, "b": None}, "ab", "b"),
         ({"a": SLOW}, "a", "a"),
-        ({"a": SLOW, "b": GONE, "c": SLOW}, "abca", "a"),
+        ({"a": SLOW, "b": MISSING, "c": SLOW}, "abca", "a"),
         ({"a": DownloadError("no name"), "b": DownloadError("no route")}, "ab", None),
-        # An archive that is no good.
+        # An invalid archive.
         ({"bad": None, "b": None}, ["bad", "b"], "b"),
     ],
 )
@@ -49,7 +49,7 @@ def test_the_next_source_is_tried_and_a_slow_one_again_when_the_others_have_fail
 
 
 @pytest.mark.parametrize(
-    # The rate is that of the last window alone.
+    # Only the rate of the last window counts.
     ("last", "counts", "slow"),
     [
         (False, [20_000, 40_000], False),
@@ -62,12 +62,12 @@ def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(last, co
     # The last check but one comes when no time has passed.
     times = iter([0, *range(1, len(counts)), len(counts) - 1, len(counts)])
     patience = Patience(slow=20_000, stuck=1_000, window=1, clock=lambda: next(times))
-    with download._watched("it", "it", 10**6, patience, last) as came:
+    with download._watched("it", "it", 10**6, patience, last) as report:
         for count in counts:
-            came(count)
-        words = f"it: [0-9]+ kB/s, less than {1 if last else 20}"
-        with pytest.raises(PassingError, match=words) if slow else nullcontext():
-            came(counts[-1])
+            report(count)
+        words = f"it: too slow: [0-9]+ kB/s, less than {1 if last else 20}"
+        with pytest.raises(TransientError, match=words) if slow else nullcontext():
+            report(counts[-1])
 
 
 # The npm client.
@@ -75,7 +75,7 @@ def test_how_slow_is_too_slow_depends_on_whether_another_source_is_left(last, co
 
 @pytest.fixture
 def npm(tmp_path, monkeypatch):
-    """Return a function that puts a shell script called npm on the PATH."""
+    """Return a function that puts a shell script named npm on the PATH."""
     if sys.platform == "win32":
         pytest.skip("the fake npm is a shell script")
 
@@ -92,7 +92,7 @@ def npm(tmp_path, monkeypatch):
     return install
 
 
-def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(npm, tmp_path):
+def test_npm_packs_the_package_into_a_temporary_folder(npm, tmp_path):
     package = npm('(echo "$1 $2 $3"; pwd; echo "$7") > some-package-1.0.0.tgz; pwd >&2')
     with package.open(last=True) as archive:
         command, folder, cache = archive.read().decode().splitlines()
@@ -108,8 +108,8 @@ def test_npm_packs_the_package_into_a_folder_that_is_gone_afterwards(npm, tmp_pa
     [
         ("echo npm error code E404 >&2; exit 1", "npm pack failed: npm error code E404"),
         ("echo 'GET http://user:secret@127.0.0.1/x' >&2; exit 1", r"GET http://\*\*\*@127.0.0.1/x"),
-        ("exit 0", "npm pack failed: no archive"),
-        ("exec sleep 30", "npm package some-package@1.0.0: 0 kB/s, less than 10"),
+        ("exit 0", "npm pack failed: it left no archive"),
+        ("exec sleep 30", "npm package some-package@1.0.0: too slow: 0 kB/s, less than 10"),
     ],
 )
 def test_an_npm_that_fails_is_reported_and_leaves_nothing(script, message, npm, tmp_path):
@@ -119,9 +119,9 @@ def test_an_npm_that_fails_is_reported_and_leaves_nothing(script, message, npm, 
     assert not list((tmp_path / "temporary").iterdir())
 
 
-def test_without_npm_the_source_says_so(monkeypatch, tmp_path):
+def test_a_missing_npm_is_reported(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DownloadError, match="there is no npm on the PATH"):
+    with pytest.raises(DownloadError, match="npm is not installed"):
         NpmPackage("some-package", 1000).open(last=True).__enter__()
 
 

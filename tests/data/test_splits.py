@@ -1,4 +1,4 @@
-"""Splitting and joining datasets: complete, disjoint, exact in number, fair to the classes."""
+"""Splitting and joining datasets: complete, disjoint, with exact numbers per class."""
 
 from fractions import Fraction
 
@@ -14,7 +14,7 @@ LABELS = st.lists(st.sampled_from([0, 1, 2, 7]), min_size=2, max_size=40)
 
 
 def numbered(y):
-    """Rows that can be told apart: each holds its own number."""
+    """Different rows: each is its own number."""
     return Dataset(np.arange(len(y)), np.array(y), name="numbered", source="here", class_names=NAMES)
 
 
@@ -114,7 +114,7 @@ def test_names_and_sources_that_differ_are_listed_once():
 )
 def test_datasets_that_differ_are_not_joined(other):
     first = Dataset(np.zeros((1, 2), np.float32), [0])
-    with pytest.raises(InputError, match=r"Dataset.concatenate: expected datasets alike .*datasets\[1\]"):
+    with pytest.raises(InputError, match=r"Dataset.concatenate: expected datasets with the same .*datasets\[1\]"):
         Dataset.concatenate([first, other])
 
 

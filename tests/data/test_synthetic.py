@@ -1,4 +1,4 @@
-"""The pictures drawn here."""
+"""Synthetic images."""
 
 import hashlib
 import subprocess
@@ -35,7 +35,7 @@ def test_two_seeds_share_no_picture():
     assert not one & two
 
 
-def test_colour_alone_does_not_tell_the_classes_of_shapes_apart():
+def test_colour_alone_does_not_separate_the_classes_of_shapes():
     data = synthetic_images(1000, rng=3)
     colours = data.x.reshape(1000, 3, 1024).mean(axis=2)
     means = np.array([colours[data.y == k].mean(axis=0) for k in range(10)])
@@ -59,6 +59,6 @@ def test_one_layer_learns_about_half_of_it():
     ("n", "rng", "message"),
     [*((n, 0, "n: expected an integer >= 1") for n in (0, -1, 2.5, True, "many")), (5, -1, "rng")],
 )
-def test_what_is_no_count_or_no_seed_is_refused(n, rng, message):
+def test_invalid_counts_and_seeds_are_refused(n, rng, message):
     with pytest.raises(InputError, match=message):
         synthetic_images(n, rng=rng)

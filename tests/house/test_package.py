@@ -70,7 +70,7 @@ def test_the_face_writes_each_name_once():
     text = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
     assert len(minidl.__all__) == len(set(minidl.__all__))
     assert len(text.splitlines()) <= 110
-    for home, names in minidl._LATER.items():
+    for home, names in minidl._LAZY.items():
         if home != "plotting":
             assert names == importlib.import_module(f"minidl.{home}").__all__
         for name in names:
@@ -91,13 +91,12 @@ def test_a_misspelt_name_is_an_error_for_type_checkers():
     assert callable(minidl.__getattr__)
 
 
-@pytest.mark.parametrize("home", minidl._LATER)
+@pytest.mark.parametrize("home", minidl._LAZY)
 def test_what_is_imported_later_comes_when_it_is_asked_for(home):
-    asked = [*minidl._LATER[home], home][0]
+    asked = [*minidl._LAZY[home], home][0]
     code = f"import minidl, sys; print('minidl.{home}' in sys.modules); minidl.{asked}"
     code += "".join(
-        f"; assert minidl.{name} is minidl.{home}.{name}; assert {name!r} in dir(minidl)"
-        for name in minidl._LATER[home]
+        f"; assert minidl.{name} is minidl.{home}.{name}; assert {name!r} in dir(minidl)" for name in minidl._LAZY[home]
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told == "False\n"

@@ -48,7 +48,7 @@ def test_the_four_settings_give_the_numbers_of_the_report_on_every_engine(tmp_pa
     assert "Traceback" not in done.stderr
     if engine == "serial":
         again = sweep(tmp_path, *options)
-        assert (again.stdout, again.stderr) == (done.stdout, "4 of 4 trials are known\n")
+        assert (again.stdout, again.stderr) == (done.stdout, "4 of 4 trials were done before\n")
 
 
 def test_without_workers_it_ends_in_a_sentence(tmp_path):

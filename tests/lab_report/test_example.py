@@ -163,15 +163,15 @@ def example(monkeypatch, tmp_path):
         ("--epochs 0", 2, "expected an integer >= 1, got 0"),
         ("--seed -1", 2, "expected an integer >= 0, got -1"),
         ("--quick --dataset synthetic --data-dir nowhere", 2, "--data-dir: the synthetic images are drawn"),
-        ("--quick --out file", 1, "expected a folder that can be written"),
+        ("--quick --out file", 1, "expected a writable folder"),
     ],
 )
 def test_wrong_arguments_end_in_a_sentence_and_write_nothing(example, capsys, arguments, code, words):
     module, _ = example
     Path("file").touch()
-    with pytest.raises(SystemExit) as ended:
-        sys.exit(module.ended(lambda: module.main(arguments.split())))
-    assert ended.value.code == code
+    with pytest.raises(SystemExit) as stopped:
+        sys.exit(module.exit_status(lambda: module.main(arguments.split())))
+    assert stopped.value.code == code
     assert words in capsys.readouterr().err
     assert [path.name for path in Path().rglob("*")] == ["file"]
 
@@ -209,7 +209,7 @@ def test_where_cifar10_cannot_be_had_the_run_goes_on_and_says_so(example, monkey
     module, _ = example
 
     def no_network(data_dir):
-        raise dl.DownloadError("no source delivered it")
+        raise dl.DownloadError("all sources failed")
 
     monkeypatch.setattr(dl.datasets, "load_cifar10_course_split", no_network)
     options = module.parse(["--quick", "--data-dir", "d"])

@@ -141,7 +141,7 @@ def test_penalties_of_huge_weights_are_those_of_float64():
 
 def test_a_standardizer_refuses_what_its_dtype_cannot_hold():
     scale = dl.Standardizer().fit(np.array([[1e-30], [2e-30]]))
-    with pytest.raises(dl.InputError, match=r"that float32 can hold once they are scaled, .* got 1e\+30 in row 0"):
+    with pytest.raises(dl.InputError, match=r"that float32 can hold after scaling, .* got 1e\+30 in row 0"):
         scale([[1e30]])
     # The largest number of a block may be harmless, in a feature of its own.
     two = dl.Standardizer().fit(np.array([[1e-30, 1e30], [2e-30, 2e30]]))

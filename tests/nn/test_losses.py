@@ -245,12 +245,12 @@ def test_the_predicted_class_is_the_first_of_the_largest(loss):
     ("targets", "error", "words"),
     [
         ([0, -1], InputError, r"labels in 0..2, got -1 in row 1$"),
-        ([3, 0], InputError, r"labels in 0..2, got 3 in row 0; outputs that are 3 wide stand for 3 classes$"),
+        ([3, 0], InputError, r"labels in 0..2, got 3 in row 0; 3 outputs mean 3 classes$"),
         ([1, 3], InputError, r"got 3 in row 1; class labels count from 0: subtract 1 from targets$"),
         ([0.0, 1.0], InputError, r"integer class labels as targets, got dtype float64; .*targets.astype\(int\)$"),
         ([True, False], InputError, "integer class labels"),
         (["a", "b"], InputError, "real numbers"),
-        ([[0], [1]], ShapeError, r"shape \(2,\), got \(2, 1\); make it flat: targets.ravel\(\)$"),
+        ([[0], [1]], ShapeError, r"shape \(2,\), got \(2, 1\); flatten it: targets.ravel\(\)$"),
         (np.eye(3)[:2], ShapeError, r"argmax"),
     ],
 )

@@ -119,7 +119,7 @@ def test_what_cannot_be_counted_is_refused(call, error, words):
     ("predictions", "targets", "message"),
     [
         ([0.9, 1.0], [1, 1], "integer class labels as predictions, got dtype float64$"),
-        ([1.0, 1.0], [1, 1], r"as predictions, got dtype float64; they are whole: predictions.astype\(int\)"),
+        ([1.0, 1.0], [1, 1], r"as predictions, got dtype float64; convert them: predictions.astype\(int\)"),
         ([1, 1], [0.5, 1.0], "as targets, got dtype float64"),
         ([True, False], [1, 0], "as predictions, got dtype bool"),
         ([np.nan, 1.0], [1, 1], "as predictions"),

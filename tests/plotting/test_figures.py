@@ -116,10 +116,10 @@ def test_templates_are_of_the_weight_that_sees_the_pictures(drawn, data, layers,
 @pytest.mark.parametrize(
     ("layers", "options", "error", "words"),
     [
-        ([dense(3)], {"parameter": "0.weigth"}, dl.InputError, "no parameter '0.weigth', there is 0.weight, 0.bias"),
+        ([dense(3)], {"parameter": "0.weigth"}, dl.InputError, "no parameter '0.weigth'; available: 0.weight, 0.bias"),
         ([dense(11), dense(3, 11)], {"parameter": "1.weight"}, dl.ShapeError, "11 features .*pass image_shape"),
         ([dl.Conv2D(3, 3, 1), dl.Flatten(), dense(3)], {}, dl.InputError, r"two axes, got '0.weight' .* of 0.weight, "),
-        ([dl.GlobalAvgPool2D()], {}, dl.InputError, "WeightTemplates: no parameter '', there is nothing"),
+        ([dl.GlobalAvgPool2D()], {}, dl.InputError, "WeightTemplates: no parameter ''; available: none"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_before_the_first_step(tmp_path, data, layers, options, error, words):

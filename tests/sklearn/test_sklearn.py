@@ -1,4 +1,4 @@
-"""The scikit-learn estimators: scikit-learn's own checks, its tools on top, and minidl's plain API below."""
+"""The scikit-learn estimators: scikit-learn's own checks, its tools, and equality with minidl's API."""
 
 import importlib
 import pickle
@@ -33,7 +33,7 @@ def same_models(a, b):
     return all(np.array_equal(a.weights()[name], array) for name, array in b.weights().items())
 
 
-# No check is expected to fail. Of the legacy ones some provoke warnings on purpose, which this project makes errors.
+# No check is expected to fail. Some legacy checks provoke warnings, which this project turns into errors.
 @pytest.mark.filterwarnings("default")
 @parametrize_with_checks(
     [
@@ -136,7 +136,7 @@ def test_random_state_decides_all(iris):
     assert not same_models(trained(None), trained(None))
 
 
-def test_a_second_fit_begins_anew_and_changes_no_setting(iris):
+def test_a_second_fit_starts_again_and_changes_no_setting(iris):
     X, y = iris
     stopping = dl.EarlyStopping("val_loss", patience=0)
     options = {"epochs": 200, "validation_fraction": 0.3, "callbacks": [stopping], "random_state": 0}
@@ -190,8 +190,8 @@ def test_regression():
     [
         ({"build": None}, "NeuralNetClassifier: expected build to be a function that returns a Model, got None"),
         ({"build_params": 3}, "NeuralNetClassifier: expected build_params to be a dict, got 3"),
-        ({"build": lambda f, k, rng: None}, "expected what build returns to be a Model, got None"),
-        ({"build": lambda f, k, rng: classifier(f, 2, rng)}, r"model with 3 outputs a row, got \(2,\)"),
+        ({"build": lambda f, k, rng: None}, "expected the result of build to be a Model, got None"),
+        ({"build": lambda f, k, rng: classifier(f, 2, rng)}, r"model from build with 3 outputs per row, got \(2,\)"),
         ({"build": lambda f, k, rng: classifier(f + 1, k, rng)}, r"expected x of shape \(n, 5\), got \(1, 4\)"),
         ({"optimizer": dl.Adam(0.1)}, "expected optimizer to be a class such as SGD, got Adam"),
         ({"optimizer": float}, "expected optimizer to be an Optimizer, got 0.01"),
@@ -199,7 +199,7 @@ def test_regression():
         ({"callbacks": [dl.EarlyStopping("val_loss")]}, "pass validation data"),
     ],
 )
-def test_a_wrong_setting_is_refused_in_words_by_fit(iris, settings, said):
+def test_a_wrong_setting_is_refused_by_fit(iris, settings, said):
     with pytest.raises(ValueError, match=said):
         NeuralNetClassifier(**{"build": classifier, **settings}).fit(*iris)
 
@@ -215,7 +215,7 @@ def test_a_factory_that_returns_the_same_optimizer_again_is_refused(iris):
     assert (net.predict(X) == before).all()
 
 
-def test_wrong_data_and_arguments_are_refused_in_the_words_of_scikit_learn_and_python(iris):
+def test_wrong_data_and_arguments_raise_the_errors_of_scikit_learn_and_python(iris):
     X, y = iris
     net = NeuralNetClassifier(classifier, epochs=1)
     with pytest.raises(TypeError, match="sample_weight"):
@@ -226,7 +226,7 @@ def test_wrong_data_and_arguments_are_refused_in_the_words_of_scikit_learn_and_p
         net.set_params(validation_fraction=0.5).fit(X[:1], y[:1])
 
 
-def test_a_loss_without_probabilities_says_so(iris):
+def test_a_loss_without_probabilities_is_named(iris):
     def hinge(n_features, n_classes, rng):
         return dl.Model(dl.Dense(n_features, n_classes, rng=rng), dl.MulticlassHinge())
 
@@ -241,5 +241,5 @@ def test_without_scikit_learn_the_import_names_the_extra(monkeypatch):
         if name.split(".")[0] == "sklearn":
             monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "minidl.sklearn")
-    with pytest.raises(ImportError, match=r'needs scikit-learn >= 1.6: pip install "minidl\[sklearn\]"'):
+    with pytest.raises(ImportError, match=r'needs scikit-learn >= 1.6; run: pip install "minidl\[sklearn\]"'):
         importlib.import_module("minidl.sklearn")

@@ -1,4 +1,4 @@
-"""Whatever fails or kills at any operation on the disk, a file is as it was before or as it should be after."""
+"""After a failure or kill at any disk operation, a file is the complete old one or the complete new one."""
 
 import ast
 import errno
@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from faulty_os import TAKES_SPACE, WATCHED, FaultyOs, in_child, standing_in
+from faulty_os import TAKES_SPACE, WATCHED, FaultyOs, in_child, replacing_os
 from places import ADDED, NEW, OLD, PLACES, append, content, descriptors, numbered_folders, old_file, parts, replace
 
 from minidl import InputError
@@ -35,9 +35,9 @@ def after(write, before):
 
 
 def fault(write, path, *arguments, **options):
-    """Write with one FaultyOs, which leaves no descriptor open; return it, and the error or None."""
+    """Write with one FaultyOs, check that no descriptor stays open, and return it with the error or None."""
     opened, raised = descriptors(), None
-    with standing_in(FaultyOs(*arguments, **options)) as faulty:
+    with replacing_os(FaultyOs(*arguments, **options)) as faulty:
         try:
             write(path)
         except OSError as error:
@@ -51,7 +51,7 @@ def done(faulty):
 
 
 def left_over(faulty):
-    """Return how many temporary files were made and could not be removed."""
+    """Return the number of temporary files that could not be removed."""
     made = {o.arguments[0] for o in done(faulty) if o.name == "open" and str(o.arguments[0]).endswith(".part")}
     return len(made - {o.arguments[0] for o in done(faulty) if o.name in ("unlink", "replace")})
 
@@ -70,7 +70,7 @@ def test_after_any_error_the_file_is_whole_and_the_next_attempt_succeeds(tmp_pat
             break
         assert raised is not None
         assert raised.errno == error
-        assert ("bytes are free" in str(raised)) == (error in (errno.ENOSPC, errno.EDQUOT))
+        assert ("bytes free" in str(raised)) == (error in (errno.ENOSPC, errno.EDQUOT))
         assert len(parts(folder)) == (left_over(faulty) if watched is WATCHED else 0)
         now = content(path)
         if write is replace and watched is WATCHED:
@@ -78,7 +78,7 @@ def test_after_any_error_the_file_is_whole_and_the_next_attempt_succeeds(tmp_pat
         elif write is replace:
             assert now in (before, NEW)
         elif sticky:
-            # What was written in part could not be taken back.
+            # The partial line could not be removed.
             assert (now or b"").startswith(before or b"")
         else:
             assert (now or b"") in (before or b"", after(write, before))
@@ -90,7 +90,7 @@ def test_after_any_error_the_file_is_whole_and_the_next_attempt_succeeds(tmp_pat
 
 @sticky_or_not
 @by_any_writer
-def test_what_was_written_short_is_written_on(tmp_path, write, sticky):
+def test_short_writes_are_continued(tmp_path, write, sticky):
     for number, folder in numbered_folders(tmp_path):
         faulty, raised = fault(write, old_file(folder), number, sticky=sticky, watched={"write"})
         assert raised is None
@@ -150,7 +150,7 @@ def test_a_process_killed_at_any_operation_leaves_the_file_as_it_was_or_as_it_sh
 
 
 @pytest.mark.parametrize("moment", ["before", "after", None])
-def test_whatever_fails_while_a_file_is_set_aside_it_is_there_under_one_of_the_names(tmp_path, moment):
+def test_a_failure_while_a_file_is_set_aside_leaves_it_under_one_name(tmp_path, moment):
     for number, folder in numbered_folders(tmp_path):
         (folder / "a-1").write_bytes(b"another")
         path = old_file(folder)
@@ -170,25 +170,25 @@ def test_whatever_fails_while_a_file_is_set_aside_it_is_there_under_one_of_the_n
 def test_a_folder_that_fails_at_any_operation_is_refused_in_a_sentence(tmp_path, error):
     for number, folder in numbered_folders(tmp_path):
         message, path = "all went well", folder / "x" / "y"
-        with standing_in(FaultyOs(number, error)) as faulty:
+        with replacing_os(FaultyOs(number, error)) as faulty:
             try:
                 files.make_folder(path)
             except InputError as raised:
                 message = str(raised)
         if not faulty.reached:
             break
-        assert message == f"{path}: expected a folder that can be written, but: {os.strerror(error)}"
+        assert message == f"{path}: expected a writable folder, got the error: {os.strerror(error)}"
         assert len(parts(folder)) == left_over(faulty)
     assert number > 10
 
 
 @sticky_or_not
-def test_sweeping_is_silent_about_what_fails(tmp_path, sticky):
+def test_failures_to_remove_temporary_files_are_silent(tmp_path, sticky):
     for number, folder in numbered_folders(tmp_path):
         left = [folder / f".minidl-{k:016x}.part" for k in range(3)]
         for path in left:
             path.touch()
-        with standing_in(FaultyOs(number, errno.EACCES, sticky=sticky)) as faulty:
+        with replacing_os(FaultyOs(number, errno.EACCES, sticky=sticky)) as faulty:
             assert files.sweep_parts(folder, older_than=-1.0) == [path for path in left if not path.exists()]
         if not faulty.reached:
             break
@@ -197,7 +197,7 @@ def test_sweeping_is_silent_about_what_fails(tmp_path, sticky):
 
 
 @pytest.mark.parametrize("module", [files, locks])
-def test_whatever_changes_the_disk_is_a_call_of_os_which_a_test_can_make_fail(module):
+def test_every_change_of_the_disk_is_a_call_of_os(module):
     calls = [node.func for node in ast.walk(ast.parse(Path(module.__file__).read_text())) if isinstance(node, ast.Call)]
     others = {call.attr for call in calls if isinstance(call, ast.Attribute) and ast.unparse(call.value) != "os"}
     assert not others & {"open", "touch", "mkdir", "unlink", "rmdir", "rename", "chmod", "write_text", "write_bytes"}

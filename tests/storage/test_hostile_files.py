@@ -1,4 +1,4 @@
-"""Hostile and damaged files: every flipped bit and cut of small ones, and thousands of fuzzed ones under watch."""
+"""Hostile and damaged files: every flipped bit and cut of small files, and thousands of fuzzed files."""
 
 import hashlib
 import os
@@ -68,7 +68,7 @@ def test_a_case_depends_on_its_seed_and_number_alone():
 
 @pytest.fixture
 def small(monkeypatch):
-    """Return a batch of three pictures of twelve bytes, which is taken for the official one meanwhile."""
+    """Return a batch of three images of twelve bytes, which is accepted as the official one during a test."""
     pixels, labels = bytes(range(100, 136)), [1, 9, 3]
     monkeypatch.setattr(cifar10_content, "PIXELS", 12)
     digest = hashlib.sha256(pixels + bytes(labels)).hexdigest()
@@ -79,7 +79,7 @@ def small(monkeypatch):
 
 
 def outcomes(content, read):
-    """Return what comes of each file that differs from `content` in one bit, or is the beginning of it."""
+    """Return the outcome for each file that differs from `content` in one bit or is cut short."""
     whole, counts = read(content).tobytes(), Counter[str]()
     flips = ((at, content[at] ^ 1 << bit) for at in range(len(content)) for bit in range(8))
     for kind, damaged in [
@@ -97,7 +97,7 @@ def outcomes(content, read):
 def test_every_flipped_bit_and_cut_of_a_small_batch_is_refused_or_changes_no_pixel_and_no_label(small):
     counts = outcomes(small, lambda data: read_pickled_batch(data, NAME, "the file"))
     assert counts["cut refused"] == len(small)
-    # The others lie in texts that are passed over, and in numbers of the memo.
+    # The other flips are in skipped texts and in memo numbers.
     assert counts["flip refused"] > 0.35 * 8 * len(small)
 
 
@@ -113,7 +113,7 @@ def test_every_flipped_bit_and_cut_of_a_small_cached_batch_is_refused(small, tmp
         read(content + b"\0")
 
 
-# What is no file, or claims more than there is.
+# Not a regular file, or larger claims than its content.
 
 
 @pytest.mark.parametrize("name", [NAME, "cifar-10/data_batch_1.u8", "cifar-10-python.tar.gz"])
@@ -140,7 +140,7 @@ def test_a_file_of_holes_takes_no_memory(name, start, message, tmp_path):
         read_place(tmp_path, [NAME])
 
 
-def test_memory_is_taken_for_what_is_there_and_not_for_what_could_be(tmp_path, monkeypatch):
+def test_memory_is_allocated_for_content_not_for_claims(tmp_path, monkeypatch):
     (tmp_path / NAME).write_bytes(files.official(NAME))
     with peak_below(1_000_000):
         assert read_place(tmp_path, [NAME])[0][NAME].tobytes() == files.CONTENTS[NAME]

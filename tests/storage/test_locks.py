@@ -1,4 +1,4 @@
-"""Locks: one process at a time, free again whatever ends it, and none where there can be none."""
+"""Locks: one process at a time, released however it ends, and no lock where the system has none."""
 
 import errno
 import itertools
@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
-from faulty_os import FaultyOs, ended, standing_in, start_child
+from faulty_os import FaultyOs, exit_status_of, replacing_os, start_child
 from hypothesis import settings
 from places import descriptors, numbered_folders
 
@@ -40,24 +40,24 @@ def test_a_folder_that_cannot_be_written_cannot_be_locked(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder" / ".lock").mkdir(parents=True)
     for name in ("file", "folder"):
-        refused(f"{name}: expected a folder that can be written", tmp_path / name)
+        refused(f"{name}: expected a writable folder", tmp_path / name)
 
 
 def test_a_name_that_is_too_long_is_blamed_itself(tmp_path):
     for name in ("f" * 250, "f" * 300):
-        refused(rf"/{name}: expected a file that can be written, .*too long; choose a shorter name$", tmp_path, name)
+        refused(rf"/{name}: expected a writable file, .*too long; choose a shorter name$", tmp_path, name)
     with locked(tmp_path, "f" * 249):
         pass
 
 
-def test_what_is_locked_is_not_locked_again_and_other_files_are(tmp_path):
+def test_a_lock_excludes_others_but_not_on_other_files(tmp_path):
     with locked(tmp_path), locked(tmp_path, "a"), locked(tmp_path, "b"):
         for _ in range(2):  # the first refusal does not free it
             refused(f"{tmp_path}: .*process {os.getpid()} does; .*another folder", tmp_path)
             refused(r"a: expected a file that no other process .*another file", tmp_path, "a")
 
 
-def test_where_the_platform_has_no_locks_there_is_none(tmp_path, monkeypatch):
+def test_a_platform_without_locks_is_no_error(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "fcntl", None)
     with locked(tmp_path), locked(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
@@ -78,9 +78,9 @@ def test_a_file_system_that_has_no_locks_is_no_error_and_a_broken_one_is(tmp_pat
 def test_a_lock_that_fails_at_any_operation_is_refused_or_holds_and_is_free_afterwards(tmp_path):
     for number, folder in numbered_folders(tmp_path):
         opened, message = descriptors(), ""
-        with standing_in(FaultyOs(number, errno.EIO)) as faulty:
+        with replacing_os(FaultyOs(number, errno.EIO)) as faulty:
             try:
-                with locked(folder), standing_in(os), pytest.raises(InputError, match="no other process"):
+                with locked(folder), replacing_os(os), pytest.raises(InputError, match="no other process"):
                     locked(folder).__enter__()
             except InputError as error:
                 message = str(error)
@@ -89,8 +89,8 @@ def test_a_lock_that_fails_at_any_operation_is_refused_or_holds_and_is_free_afte
             pass
         if not faulty.reached:
             break
-        refused = f"{folder}: expected a folder that can be written, but: {os.strerror(errno.EIO)}"
-        # The first four make the folder and open the lock's file; what the file says decides nothing.
+        refused = f"{folder}: expected a writable folder, got the error: {os.strerror(errno.EIO)}"
+        # The first four make the folder and open the lock's file; the file's content does not matter.
         assert message == (refused if number <= 4 else "")
     assert number > 5
 
@@ -103,11 +103,11 @@ def test_a_worker_that_was_forked_meanwhile_does_not_keep_the_lock(tmp_path):
             pass
     finally:
         os.kill(worker, signal.SIGKILL)
-        ended(worker)
+        exit_status_of(worker)
 
 
 @pytest.mark.parametrize("file", ["", "sweep.jsonl"])
-def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_lives(tmp_path, file):
+def test_a_lock_is_free_when_its_process_is_killed_even_if_a_forked_one_lives(tmp_path, file):
     reading, writing = os.pipe()
 
     def hold():
@@ -123,9 +123,9 @@ def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_liv
         try:
             refused(rf"process {child} does; wait", tmp_path, file)
             os.kill(child, signal.SIGKILL)
-            assert ended(child) == -signal.SIGKILL
+            assert exit_status_of(child) == -signal.SIGKILL
             with locked(tmp_path, file):
-                # The helper did not take the lock along.
+                # The helper process did not inherit the lock.
                 os.kill(helper, 0)
         finally:
             os.kill(helper, signal.SIGKILL)
@@ -134,7 +134,7 @@ def test_a_lock_is_free_when_its_process_is_killed_though_one_that_it_forked_liv
         os.close(writing)
 
 
-def test_a_forked_process_that_leaves_the_block_closes_nothing_else_and_frees_nothing_of_its_parent(tmp_path):
+def test_a_forked_process_that_leaves_the_block_does_not_release_the_lock(tmp_path):
     outside = os.open(tmp_path / "else", os.O_CREAT | os.O_RDWR)
 
     def leave():
@@ -152,7 +152,7 @@ def test_a_forked_process_that_leaves_the_block_closes_nothing_else_and_frees_no
     opened = descriptors()
     block = locked(tmp_path)
     block.__enter__()
-    assert ended(start_child(leave)) == 0
+    assert exit_status_of(start_child(leave)) == 0
     refused(rf"process {os.getpid()} does", tmp_path)
     block.__exit__(None, None, None)
     assert descriptors() == opened
@@ -173,7 +173,7 @@ def test_a_link_is_the_file_that_it_leads_to(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["alias", "another", "folder", "second"]
 
 
-def test_of_many_processes_one_at_a_time_has_the_lock(tmp_path):
+def test_only_one_of_many_processes_has_the_lock(tmp_path):
     def work():
         done = 0
         while done < ROUNDS:
@@ -186,4 +186,4 @@ def test_of_many_processes_one_at_a_time_has_the_lock(tmp_path):
             except InputError:
                 time.sleep(0.001)
 
-    assert [ended(child) for child in [start_child(work) for _ in range(4)]] == [0] * 4
+    assert [exit_status_of(child) for child in [start_child(work) for _ in range(4)]] == [0] * 4

@@ -1,11 +1,11 @@
-"""What a power cut may leave of a file that is being saved, by a model of the disk, and that each fsync is needed."""
+"""A file after a power cut while it is saved, by a model of the disk; and each fsync is necessary."""
 
 import copy
 import errno
 import os
 
 import pytest
-from faulty_os import Disk, FaultyOs, RecordingOs, standing_in
+from faulty_os import Disk, FaultyOs, RecordingOs, replacing_os
 from hypothesis import settings
 from places import PLACES, append, content, new_file, new_folders, numbered_folders, replace
 
@@ -18,7 +18,7 @@ NEW, NEWER = bytes(range(1, 90)), b"#" * 50
 
 
 class Saves:
-    """The disk before some writes to one file, the operations they took, and after how many each had returned."""
+    """The disk before some writes to one file, their operations, and the number of operations at each return."""
 
     def __init__(self, folder, place, write=replace):
         self.folder, self.path, self.write = folder, place(folder), write
@@ -26,7 +26,7 @@ class Saves:
         self.disk = Disk(folder, CUTS)
 
     def save(self, new):
-        with standing_in(RecordingOs()) as recording:
+        with replacing_os(RecordingOs()) as recording:
             self.write(self.path, new)
         self.note(recording)
 
@@ -39,7 +39,7 @@ class Saves:
         return [number for number, operation in enumerate(self.operations) if operation.name == "fsync"]
 
     def without(self, number):
-        """The same with one operation left out."""
+        """Return the same without one operation."""
         fewer = copy.copy(self)
         fewer.operations = self.operations[:number] + self.operations[number + 1 :]
         fewer.returned = [r - (number < r) for r in self.returned]
@@ -113,7 +113,7 @@ def test_a_power_cut_takes_no_line_that_was_added_and_without_an_fsync_it_could(
 def test_neither_a_failed_save_nor_the_one_after_it_can_lose_the_file(tmp_path, place, error):
     for number, folder in numbered_folders(tmp_path):
         saves = Saves(folder, place)
-        with standing_in(FaultyOs(number, error)) as faulty:
+        with replacing_os(FaultyOs(number, error)) as faulty:
             try:
                 replace(saves.path, NEW)
             except OSError:
@@ -130,7 +130,7 @@ def test_neither_a_failed_save_nor_the_one_after_it_can_lose_the_file(tmp_path, 
 def test_while_old_files_are_removed_the_newest_one_saved_can_never_be_lost(tmp_path):
     disk, newest, operations, counted = Disk(tmp_path, CUTS), {}, [], 0
     for number in range(6):
-        with standing_in(RecordingOs()) as recording:
+        with replacing_os(RecordingOs()) as recording:
             replace(tmp_path / str(number), bytes([number]) * 80)
             newest[len(operations) + len(recording.operations)] = str(number)
             if number >= 2:

@@ -1,4 +1,4 @@
-"""The tensor file: what it takes, what other tools read and write, and that no damage and no forgery is believed."""
+"""The tensor file: its content, exchange with other tools, and detection of damage and forgery."""
 
 import json
 import os
@@ -36,7 +36,7 @@ DTYPES = ["f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?"]
 
 @pytest.fixture(autouse=True)
 def _no_waiting():
-    """End a test that waits for a pipe or reads a device without end."""
+    """Stop a test that waits for a pipe or reads an endless device."""
     signal.alarm(60)
     yield
     signal.alarm(0)
@@ -62,12 +62,12 @@ def entry(name="a", dtype="F32", shape="[1]", offsets="[0, 4]"):
 
 
 def unsealed(header, data=b""):
-    """Return the file that `sealed` makes, with a text in the place of the digest."""
+    """Return the file that `sealed` makes, with a text instead of the digest."""
     header = OPENING.replace(b"minidl.sha256", b"another.words") + b"0" * 64 + b'"' + header
     return len(header).to_bytes(8, "little") + header + data
 
 
-# What is written is read again.
+# Written files are read back.
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
@@ -81,10 +81,10 @@ SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3)
 def test_arrays_and_texts_come_back_bit_for_bit(tmp_path_factory, arrays, texts, order):
     path = tmp_path_factory.getbasetemp() / "tensors"
     write_tensors(path, {name: a.astype(a.dtype.newbyteorder(order), order="F") for name, a in arrays.items()}, texts)
-    found, words = read_tensors(path)
+    result, words = read_tensors(path)
     assert words == texts
-    assert plain(found) == plain(arrays)
-    for array in found.values():
+    assert plain(result) == plain(arrays)
+    for array in result.values():
         assert array.flags.writeable
         assert array.flags.c_contiguous
 
@@ -95,9 +95,9 @@ def test_numbers_views_and_long_texts_come_back(tmp_path):
     arrays["large"] = np.zeros(1_000_000)
     texts |= dict.fromkeys(map(str, range(40_000)), "")  # so large a file has room for them
     write_tensors(tmp_path / "file", arrays, texts)
-    found, words = read_tensors(tmp_path / "file")
+    result, words = read_tensors(tmp_path / "file")
     assert words == texts
-    assert plain(found) == plain(arrays)
+    assert plain(result) == plain(arrays)
 
 
 def test_the_first_files_of_this_format_are_read_for_ever(tmp_path):
@@ -126,21 +126,21 @@ def test_arrays_that_change_while_they_are_written_give_the_file_of_before(tmp_p
     ("arrays", "texts", "message"),
     [
         *(
-            ({"a": np.zeros(2, kind)}, {}, "'a': its dtype is .* the format has .*float32")
+            ({"a": np.zeros(2, kind)}, {}, "'a': expected a dtype among .*float32")
             for kind in ("O", "c16", "U1", "S1", "M8[s]", "g", "V3", [("x", "f4")])
         ),
         ({"a": np.ma.masked_array([1.0, 2.0], [True, False])}, {}, "expected a NumPy array, got MaskedArray"),
         *(({"a": value}, {}, "expected a NumPy array") for value in ([1.0, 2.0], 3.0, None)),
-        ({3: np.zeros(2)}, {}, "names and texts have to be strings, got 3"),
-        ({"__metadata__": np.zeros(2)}, {}, "'__metadata__' are names that the format needs"),
-        ({}, {"minidl.sha256": "x"}, "'minidl.sha256' .* names that the format needs"),
-        *(({}, {"n": value}, "have to be strings, got") for value in (3, b"x", None)),
+        ({3: np.zeros(2)}, {}, "names and texts must be strings, got 3"),
+        ({"__metadata__": np.zeros(2)}, {}, "'__metadata__' are reserved"),
+        ({}, {"minidl.sha256": "x"}, "'minidl.sha256' .* are reserved"),
+        *(({}, {"n": value}, "must be strings, got") for value in (3, b"x", None)),
         ({}, {"n": "\udfff"}, "surrogates"),
         ({}, dict.fromkeys(map(str, range(40_000)), ""), "too many names"),
         ({}, {"n": "x" * (1 << 24)}, "expected at most 16777216 bytes of names and texts"),
     ],
 )
-def test_what_could_not_be_read_again_is_refused_before_the_disk_is_touched(arrays, texts, message, tmp_path, file):
+def test_unreadable_content_is_refused_before_writing(arrays, texts, message, tmp_path, file):
     for path in (file, tmp_path / "new folder" / "file"):
         with pytest.raises(CheckpointError, match=f"{path}: cannot be written: .*{message}"):
             write_tensors(path, {"good": np.zeros(3), **arrays}, texts)
@@ -148,7 +148,7 @@ def test_what_could_not_be_read_again_is_refused_before_the_disk_is_touched(arra
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_what_is_larger_than_the_largest_file_is_neither_written_nor_read(file, monkeypatch):
+def test_files_over_the_size_limit_are_neither_written_nor_read(file, monkeypatch):
     size = file.stat().st_size
     monkeypatch.setattr(tensors, "_LARGEST_FILE", size)
     write_tensors(file, ARRAYS, TEXTS)
@@ -163,7 +163,7 @@ def test_what_is_larger_than_the_largest_file_is_neither_written_nor_read(file, 
 # Other tools.
 
 
-def test_other_tools_read_what_is_written(file):
+def test_other_tools_read_the_file(file):
     safetensors = pytest.importorskip("safetensors", reason="needs the package safetensors")
     with safetensors.safe_open(file, "numpy") as opened:
         assert plain({name: opened.get_tensor(name) for name in ARRAYS}) == plain(ARRAYS)
@@ -172,18 +172,18 @@ def test_other_tools_read_what_is_written(file):
 
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("metadata", [None, {"format": "np"}])
-def test_what_other_tools_write_is_read(kind, metadata, tmp_path):
+def test_files_of_other_tools_are_read(kind, metadata, tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy", reason="needs the package safetensors")
     arrays = {"b": np.array([[0, 1, 1], [1, 0, 1]], kind), "a": np.ones(1, kind), "c": np.ones((), kind)}
     safetensors.save_file(arrays, tmp_path / "file", metadata)
-    found, texts = read_tensors(tmp_path / "file", require_digest=False)
+    result, texts = read_tensors(tmp_path / "file", require_digest=False)
     assert texts == (metadata or {})
-    assert sorted(plain(found)) == sorted(plain(arrays))
+    assert sorted(plain(result)) == sorted(plain(arrays))
     with pytest.raises(CheckpointError, match=r"no digest 'minidl.sha256'"):
         read_tensors(tmp_path / "file")
 
 
-def test_arrays_may_lie_in_another_order_than_their_names(tmp_path):
+def test_arrays_may_have_another_order_than_their_names(tmp_path):
     names = entry("b", "U8", "[2]", "[1, 3]") + entry("a", "U8", "[1]", "[0, 1]") + entry("c", "U8", "[0]", "[1, 1]")
     for content in (sealed(b"}" + names + b"}", b"xyz"), unsealed(b"}" + names + b"}", b"xyz")):
         (tmp_path / "file").write_bytes(content)
@@ -193,7 +193,7 @@ def test_arrays_may_lie_in_another_order_than_their_names(tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("kind", ["F16", "F32", "F64", "BF16"])
-def test_numbers_that_are_not_finite_are_damage_where_no_digest_says_otherwise(kind, value, tmp_path):
+def test_non_finite_numbers_are_damage_without_a_digest(kind, value, tmp_path):
     array = np.array([1, value, 2], "f4" if kind == "BF16" else f"f{int(kind[1:]) // 8}")
     data = array.tobytes() if kind != "BF16" else array.view("<u2")[1::2].tobytes()
     names = b"}" + entry("a", kind, "[3]", f"[0, {len(data)}]") + b"}"
@@ -221,20 +221,20 @@ def test_every_flipped_bit_and_every_cut_is_noticed(file):
     for damaged in [*(content[:end] for end in range(len(content))), content + b"\0", content + b" ", 2 * content]:
         file.write_bytes(damaged)
         for require_digest in (True, False):
-            with pytest.raises(CheckpointError, match=r"empty file|cut short|a file that starts with"):
+            with pytest.raises(CheckpointError, match=r"empty file|incomplete or damaged|a file that starts with"):
                 read_tensors(file, require_digest=require_digest)
 
 
-def test_a_digest_in_capitals_or_another_one_is_refused(file):
+def test_a_wrong_digest_or_one_in_capitals_is_refused(file):
     content = file.read_bytes()
     at = 8 + len(OPENING)
     digest = content[at : at + 64]
     for other in (digest.upper(), b"0" * 64, digest[::-1], b""):
         length = len(other) - 64 + int.from_bytes(content[:8], "little")
         file.write_bytes(length.to_bytes(8, "little") + content[8:at] + other + content[at + 64 :])
-        with pytest.raises(CheckpointError, match="does not have the digest"):
+        with pytest.raises(CheckpointError, match="does not match its digest"):
             read_tensors(file, require_digest=False)
-    # The digest's text once more: as the name of a text whose own zeros would give the same sum.
+    # The digest's text again, as the name of a text whose zeros would give the same digest.
     write_tensors(file, {}, {digest.decode(): "0" * 64})
     assert read_tensors(file)[1] == {digest.decode(): "0" * 64}
 
@@ -243,7 +243,7 @@ def test_a_digest_in_capitals_or_another_one_is_refused(file):
     ("change", "message"),
     [
         (lambda path: os.truncate(path, 400_000), "became shorter while it was read"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-9] + bytes([1]) * 9), "does not have the digest"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9] + bytes([1]) * 9), "does not match its digest"),
         (lambda path: write_tensors(path, {"other": np.arange(1000)}), None),
     ],
 )
@@ -262,13 +262,13 @@ def test_too_little_memory_is_a_checkpoint_error(file, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(tensors, "np", SimpleNamespace(**vars(np) | {"empty": full}))
-    with pytest.raises(CheckpointError, match="less free memory than its arrays take"):
+    with pytest.raises(CheckpointError, match="not enough free memory"):
         read_tensors(file)
 
 
-# Forgeries: the digest is true, or there is none.
+# Forgeries: the digest is correct or missing.
 
-TAKEN = "expected a dtype among .*BF16, a shape of at most 64 whole numbers and the two data_offsets"
+TAKEN = "expected a dtype among .*BF16, a shape of at most 64 integers, and two data_offsets"
 NO_HEADERS = {
     "delimiter": [b"", b"}" + entry(shape="[01]") + b"}"],
     "Extra data": [b"}}]"],
@@ -279,7 +279,7 @@ NO_HEADERS = {
     "control character": [b', "n": "\n"}}'],
     "Unterminated string": [b', "n": "never ended', b', "n": "' + b'\\"' * 300_000],
     "can't decode byte 0xff": [b', "n": "\xff\xfe"}}'],
-    "a name stands twice": [
+    "same name twice": [
         *(b', "n": "1", "%s": "2"}}' % name for name in (b"n", b"\\u006e")),
         *(b'}, "__metadata__": {}}', b"}" + entry() + entry(offsets="[4, 8]") + b"}"),
     ],
@@ -290,20 +290,20 @@ NO_HEADERS = {
 }
 SHAPES_OF_NONE = ["[true]", "[1.0]", "[-1, -1]", '"1"', "[[1]]", "1", "null", f"[{'1, ' * 64}1]", f"[{2**32}, {2**32}]"]
 OFFSETS_OF_NONE = ["[4, 0]", "[-4, 0]", "[0, 8]", "[0, 9999999999999999999]", "[0]", "[0, 4, 8]", "[false, 4]"]
-# Entries that say no array, or other arrays than there are, and how many bytes come behind them.
+# Invalid entries, or entries that do not fit the data, and the number of data bytes.
 NO_ARRAYS = [
     *((entry(dtype=code), 4, TAKEN) for code in ("O", "F8_E4M3", "C64", "S" * 1000, "bf16")),
     *((entry(shape=shape), 4, TAKEN) for shape in SHAPES_OF_NONE),
     *((entry(offsets=offsets), 8, TAKEN) for offsets in OFFSETS_OF_NONE),
     (entry(shape="[0, 9223372036854775807]", offsets="[0, 0]"), 0, TAKEN),
     (entry(shape="[0, 4294967296, 4294967296]", offsets="[0, 0]"), 0, "array is too big"),
-    (entry(offsets="[4, 8]"), 8, "'a': expected data_offsets from 0 on, .* got 4"),
-    (entry() + entry("b"), 4, "'b': expected data_offsets from 4 on, .* got 0"),
+    (entry(offsets="[4, 8]"), 8, "'a': expected data_offsets that start at 0, got 4"),
+    (entry() + entry("b"), 4, "'b': expected data_offsets that start at 4, got 0"),
     (entry() + entry("b", offsets="[5, 9]"), 9, "got 5"),
-    (entry("z", shape="[0]", offsets="[1, 1]") + entry(), 4, "'z': .* from 4 on, .* got 1"),
-    (entry(), 3, "3 bytes of arrays, and its header tells of 4: cut short"),
-    (entry(), 5, "5 bytes of arrays, and its header tells of 4"),
-    (entry(shape="[1000000000]", offsets="[0, 4000000000]"), 4, "tells of 4000000000"),
+    (entry("z", shape="[0]", offsets="[1, 1]") + entry(), 4, "'z': .* start at 4, got 1"),
+    (entry(), 3, "header lists 4 bytes of arrays, it has 3"),
+    (entry(), 5, "header lists 4 bytes of arrays, it has 5"),
+    (entry(shape="[1000000000]", offsets="[0, 4000000000]"), 4, "lists 4000000000"),
 ]
 FORGED = [
     *((header, b"", message) for message, headers in NO_HEADERS.items() for header in headers),
@@ -320,13 +320,13 @@ def test_a_forged_file_is_refused(seal, header, data, message, tmp_path):
     started = time.thread_time()
     with pytest.raises(CheckpointError, match=message) as caught:
         read_tensors(path, require_digest=False)
-    assert str(caught.value).startswith(f"{path}: expected a safetensors file, whole and unchanged; ")
+    assert str(caught.value).startswith(f"{path}: expected a complete, unchanged safetensors file; ")
     assert len(str(caught.value)) < len(str(path)) + 600
     assert time.thread_time() - started < 5
 
 
 @pytest.mark.parametrize("seal", [sealed, unsealed])
-def test_what_the_forgeries_are_made_of_is_otherwise_sound(seal, tmp_path):
+def test_the_base_of_the_forgeries_is_valid(seal, tmp_path):
     axes = "[" + ", ".join("1" * 64) + "]"
     names = entry() + entry("b", "U8", "[0]", "[4, 4]") + entry("c", "U8", axes, "[4, 5]")
     (tmp_path / "file").write_bytes(seal(b', "n": "x"}' + names + b"}  ", bytes(5)))
@@ -349,10 +349,10 @@ TRUE = sealed(b"}" + entry() + b"}", bytes(4))
         (b"\2" + bytes(7) + b"{}", 10, "no digest 'minidl.sha256'"),
         ((1 << 63).to_bytes(8, "little") + b"{}", 10, "at most 16777216 bytes of names .*, got 9223372036854775808"),
         (((1 << 24) + 1).to_bytes(8, "little") + b"{}", 10, "at most 16777216 bytes of names .*, got 16777217"),
-        ((1 << 24).to_bytes(8, "little") + b"{}", 10, "it ends at byte 10, and its header at byte 16777224"),
+        ((1 << 24).to_bytes(8, "little") + b"{}", 10, "it has 10 bytes, its header alone needs 16777224"),
         (b"\2" + bytes(7) + b"[]", 10, "it is a file that starts with"),
         (TRUE, 1 << 40, "a file of 4294967296, got .* in 1099511627776"),
-        (TRUE, 1 << 31, "bytes of arrays, and its header tells of 4"),
+        (TRUE, 1 << 31, "header lists 4 bytes of arrays"),
     ],
 )
 def test_a_length_that_cannot_be_is_refused_before_memory_is_taken(content, size, message, tmp_path):
@@ -399,7 +399,7 @@ def test_memory_stays_below_ten_files_and_eight_megabytes(kind, tmp_path):
 )
 def test_a_file_of_another_format_is_named(content, kind, tmp_path):
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(CheckpointError, match=f"whole and unchanged; it is {kind}"):
+    with pytest.raises(CheckpointError, match=f"safetensors file; it is {kind}"):
         read_tensors(tmp_path / "file")
 
 

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: where, with which permissions, over what, and where two write at once."""
+"""Files are written completely or not at all: permissions, replaced files, and concurrent writers."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faulty_os import FaultyOs, RecordingOs, standing_in, start_child
+from faulty_os import FaultyOs, RecordingOs, replacing_os, start_child
 from hypothesis import settings
 from places import ADDED, OLD, PLACES, append, content, linked_file, old_file, parts, replace
 
@@ -40,7 +40,7 @@ def test_after_an_error_of_the_block_the_old_file_is_whole_and_that_error_is_rai
 
     path = old_file(tmp_path)
     faulty = os if tidying else FaultyOs(1, errno.EIO, sticky=True, watched={"close", "unlink"})
-    with standing_in(faulty), pytest.raises(error):
+    with replacing_os(faulty), pytest.raises(error):
         write_half(path)
     assert content(path) == OLD
     assert len(parts(tmp_path)) == (not tidying)
@@ -55,10 +55,10 @@ def test_a_new_file_has_the_permissions_of_any_other_and_an_old_one_keeps_its_ow
     if mode is not None:
         path.touch()
         path.chmod(mode)
-    with standing_in(RecordingOs({"open"})) as recording:
+    with replacing_os(RecordingOs({"open"})) as recording:
         if mode != 0o444 or write is replace or os.geteuid() == 0:
             write(path)
-            # Nobody else can open it in between.
+            # No other user can open it in between.
             assert recording.operations[0].arguments[2] == ((mode if write is replace else None) or 0o666)
     assert stat.S_IMODE(path.stat().st_mode) == expected
 
@@ -77,7 +77,7 @@ def test_lines_are_added_one_below_the_other(tmp_path, place):
 @posix
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
 @pytest.mark.parametrize("write", [files.write_whole, files.append_line])
-def test_what_is_no_file_is_never_written(tmp_path, make, write):
+def test_only_regular_files_are_written(tmp_path, make, write):
     make(tmp_path / "a")
     before = (tmp_path / "a").lstat().st_mode
     with pytest.raises(OSError, match=r"this is a folder or a device|symbolic link"):
@@ -105,11 +105,11 @@ def test_the_file_goes_where_its_name_pointed_when_it_was_opened(tmp_path, monke
         file.write(b"new")
     assert (tmp_path / "a").read_text() == "new"
     assert os.listdir() == []
-    with pytest.raises(InputError, match="a/below: expected a folder that can be written, but: "):
+    with pytest.raises(InputError, match="a/below: expected a writable folder, got the error: "):
         files.make_folder(tmp_path / "a" / "below")
 
 
-def test_a_file_is_removed_and_one_that_is_gone_is_no_error(tmp_path):
+def test_a_file_is_removed_and_a_missing_one_is_no_error(tmp_path):
     path = old_file(tmp_path)
     for _ in range(2):
         files.remove(path)
@@ -137,7 +137,7 @@ def test_old_temporary_files_of_our_own_are_swept_and_nothing_else(tmp_path):
         assert files.sweep_parts(tmp_path / nowhere) == []
 
 
-def test_who_is_swept_while_paused_gets_an_error_and_the_old_file_stays(tmp_path):
+def test_a_paused_writer_gets_an_error_and_the_old_file_stays(tmp_path):
     def pause(path):
         with files.replacing(path) as file:
             file.write(b"new")
@@ -159,7 +159,7 @@ def test_a_file_is_set_aside_under_a_name_that_is_free(tmp_path):
 
 
 @posix
-def test_of_two_processes_that_write_one_file_each_leaves_it_whole(tmp_path):
+def test_two_processes_that_write_one_file_leave_it_complete(tmp_path):
     path, contents = tmp_path / "a", [bytes([k]) * (20_000 * k) for k in (1, 2, 3)]
     path.write_bytes(contents[0])
 
@@ -167,10 +167,10 @@ def test_of_two_processes_that_write_one_file_each_leaves_it_whole(tmp_path):
         for _ in range(ROUNDS):
             files.write_whole(path, content)
 
-    children, seen = [start_child(lambda c=c: write_often(c)) for c in contents[1:]], []
+    children, read = [start_child(lambda c=c: write_often(c)) for c in contents[1:]], []
     while children:
-        seen.append(path.read_bytes())
+        read.append(path.read_bytes())
         children = [child for child in children if os.waitpid(child, os.WNOHANG) == (0, 0)]
-    assert set(seen) | {path.read_bytes()} <= set(contents)
+    assert set(read) | {path.read_bytes()} <= set(contents)
     assert path.read_bytes() != contents[0]
     assert os.listdir(tmp_path) == ["a"]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from minidl.data.datasets import cifar10_content
-from minidl.data.datasets.download import PassingError
+from minidl.data.datasets.download import TransientError
 
 ROWS = 3
 NAMES = cifar10_content.NAMES
@@ -152,7 +152,7 @@ class FakeSource:
     @contextmanager
     def open(self, last):
         self.asked += 1
-        if self.error and not (last and isinstance(self.error, PassingError)):
+        if self.error and not (last and isinstance(self.error, TransientError)):
             raise self.error
         yield io.BytesIO(self.archive)
 

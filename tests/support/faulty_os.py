@@ -9,7 +9,7 @@ They take the place of `os` in the modules that write, so that nothing else noti
 To see every way in which some work can fail, let one operation after the other fail until none is left::
 
     for number in itertools.count(1):
-        with standing_in(FaultyOs(number, errno.ENOSPC)) as faulty:
+        with replacing_os(FaultyOs(number, errno.ENOSPC)) as faulty:
             ...                                                 # save a checkpoint, catch OSError
         if not faulty.reached:
             break                                               # it has fewer operations than `number`
@@ -134,7 +134,7 @@ class FaultyOs(RecordingOs):
 
 
 @contextmanager
-def standing_in(stand_in):
+def replacing_os(stand_in):
     """Put `stand_in` in the place of ``os`` in the modules that write while the block runs, and yield it."""
     before = files.os
     files.os = locks.os = stand_in
@@ -146,7 +146,7 @@ def standing_in(stand_in):
 
 def in_child(action, stand_in=os):
     """Run `action` in a forked child, with `stand_in` for ``os``: its exit status, or minus its signal."""
-    return ended(start_child(action, stand_in))
+    return exit_status_of(start_child(action, stand_in))
 
 
 def start_child(action, stand_in=os):
@@ -158,7 +158,7 @@ def start_child(action, stand_in=os):
         return child
     status = 1
     try:
-        with standing_in(stand_in):
+        with replacing_os(stand_in):
             action()
         status = 0
     except BaseException:
@@ -167,8 +167,8 @@ def start_child(action, stand_in=os):
         os._exit(status)
 
 
-def ended(child):
-    """Wait for a started child, and return its exit status, or minus the signal that ended it."""
+def exit_status_of(child):
+    """Wait for a started child, and return its exit status, or minus the signal that killed it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

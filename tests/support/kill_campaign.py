@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy.ma  # noqa: F401
-from faulty_os import WRITING, FaultyOs, ended, in_child, start_child
+from faulty_os import WRITING, FaultyOs, exit_status_of, in_child, start_child
 from training_runs import RUNS, everything, fit, seeded, undisturbed
 
 import minidl as dl
@@ -82,7 +82,7 @@ def at_random_instants(run, wanted, seed):
                 if after is not None:
                     time.sleep(after)
                     os.kill(child, signal.SIGKILL)
-                status = ended(child)
+                status = exit_status_of(child)
                 assert status in (0, -signal.SIGKILL), status
                 chain += status != 0
             kills, longest = kills + chain, max(longest, chain)

@@ -36,10 +36,10 @@ def chunk(piece):
 
 
 @contextmanager
-def serving(*scripts, seen=None, certificate=None):
+def serving(*scripts, received=None, certificate=None):
     """Serve each connection by the next script (the last one again and again), at the same time; yield the address.
 
-    What each connection starts with is appended to `seen`. Given the file of a certificate and its key, it
+    What each connection starts with is appended to `received`. Given the file of a certificate and its key, it
     speaks TLS.
     """
     stop, numbers = threading.Event(), itertools.count()
@@ -50,8 +50,8 @@ def serving(*scripts, seen=None, certificate=None):
 
     def play(connection):
         script = scripts[min(next(numbers), len(scripts) - 1)]
-        if seen is not None:
-            seen.append(connection.recv(65536, socket.MSG_PEEK))
+        if received is not None:
+            received.append(connection.recv(65536, socket.MSG_PEEK))
         if tls is not None:
             connection = tls.wrap_socket(connection, server_side=True)
         with connection:

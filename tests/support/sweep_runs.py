@@ -18,7 +18,7 @@ import numpy as np
 import minidl as dl
 
 
-def told(result):
+def trials_of(result):
     """Return what must not depend on who did the trials, and when."""
     return [(t.config, t.key, t.seed, t.metrics, t.ok) for t in result]
 

@@ -1,4 +1,4 @@
-"""Sweeps: every trial once, the same numbers whoever does them in whatever order, and nothing that is done is lost."""
+"""Sweeps: each trial runs once, results depend neither on workers nor on order, and no finished trial is lost."""
 
 import errno
 import itertools
@@ -15,9 +15,9 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 import sweep_runs
-from faulty_os import TAKES_SPACE, FaultyOs, standing_in
+from faulty_os import TAKES_SPACE, FaultyOs, replacing_os
 from screen import terminal
-from sweep_runs import rows, told
+from sweep_runs import rows, trials_of
 
 import minidl as dl
 from minidl._storage.locks import locked
@@ -38,7 +38,7 @@ def test_a_grid_is_tried_in_its_order_and_every_trial_is_a_line(sweep, out):
 
 
 class Shuffled:
-    """An executor that begins nothing until it has five tasks, and ends them in another order than they came in."""
+    """An executor that waits for five tasks, and finishes them in another order."""
 
     def __init__(self, order):
         self.order, self.waiting, self.sent = random.Random(order), [], 0
@@ -47,7 +47,7 @@ class Shuffled:
         future = Future()
         self.waiting.append((future, function, arguments))
         self.sent += 1
-        if self.sent == 1 or len(self.waiting) == 4:  # the first is alone: a sweep asks whether its function arrives
+        if self.sent == 1 or len(self.waiting) == 4:  # the first task checks that the function can be sent
             self.order.shuffle(self.waiting)
             for future_, function_, arguments_ in self.waiting:
                 future_.set_result(function_(*arguments_))
@@ -59,22 +59,22 @@ def test_the_numbers_depend_on_neither_workers_nor_order_nor_restarts(tmp_path):
     space = {"lam": [0, 0.1], "eta": np.logspace(-2, 0, 4)}
     sweep = partial(dl.sweep, sweep_runs.train, space, verbose=0)
     serial = sweep(out=tmp_path / "serial")
-    found = {"own": sweep(out=tmp_path / "own", workers=2)}
+    results = {"own": sweep(out=tmp_path / "own", workers=2)}
     with ThreadPoolExecutor(3) as threads:
-        found["threads"] = sweep(out=tmp_path / "threads", executor=threads)
+        results["threads"] = sweep(out=tmp_path / "threads", executor=threads)
     with ProcessPoolExecutor(2, get_context("spawn")) as processes:
-        found["processes"] = sweep(out=tmp_path / "processes", executor=processes)
+        results["processes"] = sweep(out=tmp_path / "processes", executor=processes)
     for order in range(5):
-        found[f"shuffled {order}"] = sweep(out=tmp_path / f"shuffled {order}", executor=Shuffled(order))
+        results[f"shuffled {order}"] = sweep(out=tmp_path / f"shuffled {order}", executor=Shuffled(order))
     lines = (tmp_path / "serial").read_text().splitlines(keepends=True)
     for number in range(len(lines) + 1):  # restarted, with any number of trials done before
         (tmp_path / f"{number}").write_text("".join(random.Random(number).sample(lines, number)))
-        found[f"restarted {number}"] = sweep(out=tmp_path / f"{number}")
-    for name, result in found.items():
-        assert told(result) == told(serial), name
+        results[f"restarted {number}"] = sweep(out=tmp_path / f"{number}")
+    for name, result in results.items():
+        assert trials_of(result) == trials_of(serial), name
     assert len({trial.metrics["val_loss"] for trial in serial}) == 8
     written = [[row["config"] for row in rows(tmp_path / name)] for name in ("serial", "shuffled 0")]
-    assert written[0] != written[1]  # in the file they stand as they ended
+    assert written[0] != written[1]  # the file has the order in which they finished
 
 
 def test_a_config_reaches_its_function_as_plain_values_that_are_its_own(sweep):
@@ -93,7 +93,7 @@ def test_a_config_reaches_its_function_as_plain_values_that_are_its_own(sweep):
     assert given["inner"] == (1, 2)
 
 
-def test_a_restarted_sweep_does_what_is_missing_and_keeps_what_is_of_another_space(sweep, tmp_path, out):
+def test_a_restarted_sweep_runs_missing_trials_and_keeps_those_of_another_space(sweep, tmp_path, out):
     def calls():
         return sorted(int(path.name.split("-")[0]) for path in (tmp_path / "calls").iterdir())
 
@@ -101,17 +101,17 @@ def test_a_restarted_sweep_does_what_is_missing_and_keeps_what_is_of_another_spa
     sweep = partial(sweep, sweep_runs.counted)
     space = {"x": [1, 2], "folder": [str(tmp_path / "calls")]}
     first = sweep(space)
-    assert told(sweep(space)) == told(first)
+    assert trials_of(sweep(space)) == trials_of(first)
     assert calls() == [1, 2]
     larger = sweep(space | {"x": [3, 2, 4]})
     assert calls() == [1, 2, 3, 4]
     assert [t.config["x"] for t in larger] == [3, 2, 4]
     assert [row["config"]["x"] for row in rows(out)] == [1, 2, 3, 4]
-    assert told(sweep(space)) == told(first)
+    assert trials_of(sweep(space)) == trials_of(first)
 
 
 @pytest.mark.parametrize("engine", [{}, {"workers": 2}], ids=["here", "workers"])
-def test_a_trial_that_raises_costs_itself_and_is_tried_again_on_request_alone(sweep, out, engine):
+def test_a_trial_that_raises_fails_alone_and_is_retried_only_on_request(sweep, out, engine):
     result = sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, **engine)
     assert [t.ok for t in result] == [True, False, True, False, True]
     assert [t.config["x"] for t in result.failed] == [1, 3]
@@ -122,7 +122,7 @@ def test_a_trial_that_raises_costs_itself_and_is_tried_again_on_request_alone(sw
     assert "in odd_ones_fail\n" in row["error"]
     assert row["error"].endswith("ValueError: x is 3")
     again = sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, **engine)
-    assert told(again) == told(result)
+    assert trials_of(again) == trials_of(result)
     assert [t.error for t in again] == [t.error for t in result]
     assert len(rows(out)) == 5
     sweep(sweep_runs.odd_ones_fail, {"x": range(5)}, retry_failed=True, **engine)
@@ -144,13 +144,13 @@ def test_of_a_trial_that_was_tried_again_the_last_line_counts(sweep, out):
 
 
 @pytest.mark.parametrize("returned", [None, 0.5, {"a": "0.5"}, {"a": True}, {1: 0.5}, {"a\n": 1}], ids=repr)
-def test_what_is_no_dict_of_numbers_is_a_failure(sweep, returned):
+def test_results_other_than_dicts_of_numbers_are_failures(sweep, returned):
     (trial,) = sweep(lambda config, seed: returned, [{}])
     assert "InputError: run: expected " in trial.error
 
 
 @pytest.mark.parametrize("engine", ["here", "workers", "threads", "processes"])
-def test_whatever_a_trial_returns_or_raises_costs_itself_on_every_engine(sweep, out, engine):
+def test_a_failed_trial_costs_no_other_on_every_engine(sweep, out, engine):
     space = {"x": list(sweep_runs.WHATEVER)}
     with ExitStack() as stack:
         engines = {
@@ -170,14 +170,14 @@ def test_whatever_a_trial_returns_or_raises_costs_itself_on_every_engine(sweep, 
     assert failed["OwnError"] == "sweep_runs.OwnError: planted"
     assert failed["CancelledError"] == "asyncio.exceptions.CancelledError: planted"
     lines = out.read_bytes()
-    assert told(sweep(sweep_runs.whatever, space)) == told(result)  # has nothing to do
+    assert trials_of(sweep(sweep_runs.whatever, space)) == trials_of(result)  # has nothing to do
     assert out.read_bytes() == lines
     assert len(dl.SweepResult.from_file(out).failed) == len(failed) == len(space["x"]) - 2
     assert "failed: 13 of 15" in str(result)
 
 
 def test_the_best_are_also_found_among_integers_that_no_float_can_hold():
-    """As files of older versions may have them."""
+    """Texts of older versions."""
     values = [1.5, 10**400, -(10**400), np.nan]
     result = dl.SweepResult(dl.sweeps.Trial({"x": i}, "", 0, {"a": a}, 0.0, "") for i, a in enumerate(values))
     assert [t.config["x"] for t in result.best("a", count=4)] == [2, 0, 1, 3]
@@ -197,7 +197,7 @@ def test_numbers_that_json_lacks_and_those_of_numpy_come_back_exactly(sweep, out
 def test_the_trials_of_another_function_are_refused_and_can_be_set_aside(sweep, out):
     sweep(sweep_runs.noisy, {"x": [1]})
     before = out.read_bytes()
-    with pytest.raises(dl.InputError, match=r"sweep_runs.odd_ones_fail, but .* of sweep_runs.noisy; .*resume=False"):
+    with pytest.raises(dl.InputError, match=r"sweep_runs.odd_ones_fail, got some of sweep_runs.noisy; .*resume=False"):
         sweep(sweep_runs.odd_ones_fail, {"x": [1]})
     assert out.read_bytes() == before
     (out.parent / "sweep-1.jsonl").write_text("somebody else's")
@@ -207,16 +207,16 @@ def test_the_trials_of_another_function_are_refused_and_can_be_set_aside(sweep, 
     assert [row["run"] for row in rows(out)] == ["sweep_runs.odd_ones_fail"]
 
 
-def test_what_is_given_by_a_partial_is_no_part_of_the_trial(sweep):
+def test_arguments_of_a_partial_are_not_part_of_the_trial(sweep):
     def run(config, seed, folder):
         return {"length": len(folder)}
 
     here = sweep(partial(run, folder="data"), {"x": [1]})
-    assert told(sweep(partial(run, folder="data/elsewhere"), {"x": [1]})) == told(here)
+    assert trials_of(sweep(partial(run, folder="data/elsewhere"), {"x": [1]})) == trials_of(here)
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, threads):
+def test_ctrl_c_stops_the_sweep_and_finished_trials_are_kept(sweep, out, threads):
     ran, gate = [], threading.Event()
 
     def run(config, seed):
@@ -238,7 +238,7 @@ def test_ctrl_c_goes_through_and_what_is_done_is_kept(sweep, out, threads):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal of POSIX")
 def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sweep, out):
-    """As a batch system sends it when the time is over: the trial has not failed, and the next job does it."""
+    """A batch system sends SIGTERM at its time limit: the trial has not failed, and the next job runs it."""
     sent = []
 
     def train(config, seed):
@@ -259,13 +259,13 @@ def test_sigterm_in_the_middle_of_training_ends_the_sweep_and_blames_no_trial(sw
 
 
 class Failing:
-    """An executor that does some tasks, and for the others raises, or returns a future that fails or is cancelled."""
+    """An executor that runs some tasks; for the others it raises, or returns a failed or cancelled future."""
 
     def __init__(self, fails, error, at_submit=False):
         self.sent, self.fails, self.error, self.at_submit = -1, fails, error, at_submit
 
     def submit(self, function, /, *arguments):
-        # The first asks whether the function arrives.
+        # The first task checks that the function can be sent.
         future, self.sent = Future(), self.sent + 1
         if not self.sent or not self.fails(self.sent):
             future.set_result(function(*arguments))
@@ -284,24 +284,24 @@ class Failing:
 )
 def test_an_executor_that_breaks_down_loses_nothing_and_blames_no_trial(sweep, out, error, at_submit):
     executor = Failing(lambda number: number > 3, error, at_submit)
-    with pytest.raises(dl.SweepError, match=r"Failing broke down .* 5 of 8 trials not done.* workers=N"):
+    with pytest.raises(dl.SweepError, match=r"Failing failed .* 5 of 8 trials missing.* workers=N"):
         sweep(sweep_runs.noisy, GRID, executor=executor)
     assert [row["status"] for row in rows(out)] == ["ok"] * 3
     assert [t.ok for t in sweep(sweep_runs.noisy, GRID)] == [True] * 8
 
 
-def test_what_goes_wrong_around_one_trial_is_its_failure(sweep):
+def test_a_worker_error_is_the_failure_of_its_trial(sweep):
     executor = Failing(lambda number: number == 3, OSError("the worker's answer was lost"))
     result = sweep(sweep_runs.noisy, {"x": range(4)}, executor=executor)
     assert [(t.config["x"], t.error) for t in result.failed] == [(2, "OSError: the worker's answer was lost")]
 
 
-def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
-    expected = told(sweep(sweep_runs.noisy, GRID))
+def test_a_full_disk_stops_the_sweep_and_a_restart_continues(sweep, out):
+    expected = trials_of(sweep(sweep_runs.noisy, GRID))
     for number in itertools.count(1):
         path = out.with_name(f"{number}")
         error = None
-        with standing_in(FaultyOs(number, errno.ENOSPC, watched=TAKES_SPACE, sticky=True)) as faulty:
+        with replacing_os(FaultyOs(number, errno.ENOSPC, watched=TAKES_SPACE, sticky=True)) as faulty:
             try:
                 sweep(sweep_runs.noisy, GRID, out=path)
             except (OSError, dl.InputError) as raised:
@@ -310,12 +310,12 @@ def test_a_full_disk_ends_the_sweep_and_a_restart_goes_on(sweep, out):
             break
         assert error is not None
         done = len(rows(path)) if path.exists() else 0
-        assert told(sweep(sweep_runs.noisy, GRID, out=path)) == expected
+        assert trials_of(sweep(sweep_runs.noisy, GRID, out=path)) == expected
         assert len(rows(path)) == 8 >= done
     assert number > 8 * 3
 
 
-def test_a_file_is_of_one_sweep_at_a_time_whatever_its_name(sweep, out):
+def test_a_file_belongs_to_one_sweep_at_a_time_under_any_name(sweep, out):
     pytest.importorskip("fcntl", reason="this platform has no such locks")
     alias = out.with_name("alias")
     alias.symlink_to(out.name)
@@ -349,10 +349,10 @@ def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out):
         ({"space": []}, r"space: .*at least one config, got \[\]"),
         ({"space": {"lam": 0.1}}, r"space\['lam'\]: .*a sequence of at least one value, got 0.1"),
         ({"space": {"loss": "hinge"}}, r"space\['loss'\]: .*a sequence .* got 'hinge'"),
-        ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: .* write RandomSearch"),
-        ({"space": [0.1, 1]}, "space: .*each config .* a dict whose keys are printable texts, got 0.1"),
+        ({"space": {"lam": dl.LogUniform(1, 2)}}, r"space\['lam'\]: .* use RandomSearch"),
+        ({"space": [0.1, 1]}, "space: .*each config .* a dict with printable names, got 0.1"),
         ({"space": [{"lam": float("nan")}]}, "space: .*configs of numbers, texts and lists of them"),
-        ({"space": {"x": [np.zeros(2)]}}, "JSON has no ndarray"),
+        ({"space": {"x": [np.zeros(2)]}}, "JSON cannot represent ndarray"),
         ({"seed": -1}, "seed: .* >= 0, got -1"),
         ({"out": ""}, "out: .*the name of a file"),
         ({"workers": 0}, "workers: .* >= 1, got 0"),
@@ -362,20 +362,20 @@ def test_a_second_name_of_the_file_keeps_what_it_has(sweep, out):
         ({"executor": Shuffled(0), "workers": 2}, "workers: an executor has its own"),
     ],
 )
-def test_wrong_arguments_are_refused_in_a_sentence(out, changed, message):
+def test_wrong_arguments_are_refused(out, changed, message):
     arguments = {"run": sweep_runs.noisy, "space": GRID, "out": out, "verbose": 0} | changed
     with pytest.raises(dl.InputError, match=message):
         dl.sweep(arguments.pop("run"), arguments.pop("space"), **arguments)
     assert not out.exists()
 
 
-def test_one_line_a_trial_where_there_is_no_terminal_and_nothing_when_told(sweep, capsys, monkeypatch):
+def test_one_line_per_trial_without_a_terminal_and_nothing_with_verbose_0(sweep, capsys, monkeypatch):
     sweep(sweep_runs.odd_ones_fail, {"x": [1, 2]}, verbose=None)
     sweep(sweep_runs.odd_ones_fail, {"x": [1, 2, 4]}, verbose=2)
     first, second, known, third = capsys.readouterr().err.splitlines()
     assert first.startswith("trial 1/2  x=1: ValueError: x is 1  0.0 s")
     assert second.startswith("trial 2/2  x=2: value ")
-    assert known == "2 of 3 trials are known"
+    assert known == "2 of 3 trials were done before"
     assert third.startswith("trial 3/3  x=4: value ")
     monkeypatch.setenv("MINIDL_VERBOSE", "0")
     sweep(sweep_runs.odd_ones_fail, {"x": [6]}, verbose=None)
@@ -384,7 +384,7 @@ def test_one_line_a_trial_where_there_is_no_terminal_and_nothing_when_told(sweep
 
 def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
     search = dl.CoarseToFine({"x": dl.LogUniform(1, 100)}, "value", trials=3, rounds=2)
-    # The second time all are known.
+    # The second time all trials are done already.
     for shown in (["0/3", "6/6"], ["6/6"]):
         with terminal(80) as (screen, descriptor), open(descriptor, "w", closefd=False) as file:
             monkeypatch.setattr(sys, "stderr", file)
@@ -396,7 +396,7 @@ def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_file_that_cannot_be_written_is_refused_before_any_trial(sweep, tmp_path, resume):
     for name, words in (("f" * 251, "choose a shorter name"), ("", "this is a folder or a device")):
-        with pytest.raises(dl.InputError, match=f"{name}: expected a file that can be written, but: .*{words}"):
+        with pytest.raises(dl.InputError, match=f"{name}: expected a writable file, got the error: .*{words}"):
             sweep(lambda config, seed: pytest.fail("tried"), {"x": [1]}, out=tmp_path / name, resume=resume)
     long = tmp_path / ("f" * 248)
     sweep(lambda config, seed: {"x": 1}, {"x": [1]}, out=long, resume=resume)

@@ -1,4 +1,4 @@
-"""Sweeps on real workers: processes, Dask, MPI and loky, with workers that are killed while they work."""
+"""Sweeps on real workers: processes, Dask, MPI and loky, with workers that are killed during trials."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="these signals are those o
 
 
 def start(tmp_path, program, *command):
-    """Start `program` as a script that can import the tests' functions, in a process group of its own."""
+    """Start `program` as a script that can import the tests' functions, in its own process group."""
     script = tmp_path / "script.py"
     script.write_text(program)
     return subprocess.Popen(
@@ -36,7 +36,7 @@ def start(tmp_path, program, *command):
     )
 
 
-def gone(pid):
+def is_gone(pid):
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -62,7 +62,7 @@ def wait_until(condition):
         (sweep_runs.leaves, "WorkerDiedError: the worker process ended with exit status 3"),
     ],
 )
-def test_a_worker_that_dies_costs_its_trial_alone(sweep, run, why, tmp_path):
+def test_a_worker_that_dies_fails_only_its_trial(sweep, run, why, tmp_path):
     result = sweep(run, {"x": range(6)}, workers=2)
     assert [(t.config["x"], t.error) for t in result.failed] == [(2, why)]
     alone = sweep(sweep_runs.noisy, {"x": range(6)}, out=tmp_path / "here")
@@ -81,7 +81,7 @@ def test_a_sweep_does_not_wait_for_what_its_workers_have_started(sweep, tmp_path
     finally:
         helper = int((tmp_path / "helper").read_text())
         # It lives for five minutes.
-        alive = not gone(helper)
+        alive = not is_gone(helper)
         os.kill(helper, signal.SIGKILL)
     assert alive
     why = "WorkerDiedError: the worker process was killed by signal 9"
@@ -89,7 +89,7 @@ def test_a_sweep_does_not_wait_for_what_its_workers_have_started(sweep, tmp_path
 
 
 @pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"blas_threads": 2}, 2), ({"blas_threads": None}, 2)])
-def test_a_worker_has_one_thread_for_linear_algebra_unless_told_otherwise(sweep, monkeypatch, asked, threads):
+def test_a_worker_has_one_thread_for_linear_algebra_by_default(sweep, monkeypatch, asked, threads):
     pytest.importorskip("threadpoolctl", reason="threadpoolctl counts the threads")
     if (os.cpu_count() or 1) < 2:
         pytest.skip("with one processor there is one thread anyway")
@@ -112,7 +112,7 @@ def test_a_worker_has_one_thread_for_linear_algebra_unless_told_otherwise(sweep,
 def test_a_function_that_cannot_be_sent_is_refused_before_anything_starts(sweep, out, run, own):
     with (
         ProcessPoolExecutor(1, get_context("spawn")) as pool,
-        pytest.raises(dl.InputError, match=r"cannot be sent to a worker \(.*\). Define it at the top level"),
+        pytest.raises(dl.InputError, match=r"cannot be sent to a worker process \(.*\). Define it at the top level"),
     ):
         sweep(run, {"x": [1]}, **({"workers": 1} if own else {"executor": pool}))
     assert not out.exists()
@@ -137,8 +137,10 @@ def test_a_function_of_a_notebook_is_refused_by_workers_and_runs_without_them(tm
     program = start(tmp_path, "", sys.executable, "-c", NOTEBOOK)
     shown, errors = program.communicate(timeout=100)
     message, *table = shown.splitlines()
-    assert message.startswith("run: __main__.run cannot be sent to a worker (RuntimeError: AttributeError: Can't get")
-    assert "not as a lambda, inside of a function or in a notebook" in message
+    assert message.startswith(
+        "run: __main__.run cannot be sent to a worker process (RuntimeError: AttributeError: Can't get"
+    )
+    assert "not as a lambda, inside a function or in a notebook" in message
     assert table == ["x  a", "1  1"]
     assert errors == ""
 
@@ -149,11 +151,11 @@ dl.sweep(sweep_runs.noisy, {"x": [1]}, workers=1)
 """
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path):
+def test_a_script_without_a_main_guard_gets_a_hint(tmp_path):
     program = start(tmp_path, UNGUARDED)
     _, errors = program.communicate(timeout=100)
     assert program.returncode == 1
-    assert errors.splitlines()[-1].endswith("a script's own work belongs under: if __name__ == '__main__':")
+    assert errors.splitlines()[-1].endswith("put the call of sweep under: if __name__ == '__main__':")
 
 
 WAITING = """
@@ -174,7 +176,7 @@ if __name__ == "__main__":
 @posix
 @pytest.mark.parametrize("whom", ["the group", "the parent"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_whoever_is_stopped_what_is_done_is_kept_and_no_worker_is_left(tmp_path, out, whom, number):
+def test_a_stop_keeps_finished_trials_and_leaves_no_worker(tmp_path, out, whom, number):
     program = start(tmp_path, WAITING)
     wait_until(lambda: (tmp_path / "helper").exists() and out.exists())
     workers = [int(path.name.split()[1]) for path in tmp_path.glob("waits *")]
@@ -182,11 +184,11 @@ def test_whoever_is_stopped_what_is_done_is_kept_and_no_worker_is_left(tmp_path,
     program.wait(timeout=30)
     assert program.returncode == -number
     assert [row["config"]["x"] for row in rows(out)] == [0]
-    # In the middle of their trials, which take a minute, and though a process lives that the program had forked.
-    wait_until(lambda: all(map(gone, workers)))
+    # They are in trials that take a minute, and a process that the program forked is still alive.
+    wait_until(lambda: all(map(is_gone, workers)))
     helper = int((tmp_path / "helper").read_text())
     if whom == "the parent":
-        assert not gone(helper)
+        assert not is_gone(helper)
         os.kill(helper, signal.SIGKILL)
     _, errors = program.communicate()
     assert "BrokenPipeError" not in errors
@@ -254,7 +256,7 @@ def check_against_here(sweep, out, trials):
 
 def dask(tmp_path, run):
     pytest.importorskip("distributed", reason="pip install 'minidl[dask]'")
-    # As a program of its own, since what it starts in the background warns about much when it is stopped.
+    # As a separate program, since its background processes print many warnings when stopped.
     program = start(tmp_path, DASK.replace("sys.argv[1]", repr(run)))
     printed, errors = program.communicate(timeout=200)
     assert program.returncode == 0, errors
@@ -291,7 +293,7 @@ if __name__ == "__main__":
 
 
 @posix
-def test_on_mpi_a_killed_worker_ends_the_job_and_the_next_one_does_what_is_missing(sweep, out, tmp_path):
+def test_on_mpi_a_killed_worker_ends_the_job_and_the_next_job_runs_missing_trials(sweep, out, tmp_path):
     pytest.importorskip("mpi4py", reason="pip install 'minidl[mpi]'")
     if shutil.which("mpirun") is None:
         pytest.skip("there is no mpirun")

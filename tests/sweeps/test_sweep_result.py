@@ -39,7 +39,7 @@ texts = st.text(max_size=8)
 
 
 @given(st.dictionaries(texts, texts | st.lists(st.integers())), st.dictionaries(texts, numbers), texts, st.floats(0, 9))
-def test_a_trial_comes_back_from_its_line_as_it_was(tmp_path_factory, config, metrics, error, seconds):
+def test_a_trial_is_read_back_unchanged(tmp_path_factory, config, metrics, error, seconds):
     path = tmp_path_factory.mktemp("line") / "a.jsonl"
     first = Trial(config, "k", 3, {} if error else metrics, seconds, "ho\nst", error)
     append_trial(path, "run", first)
@@ -53,7 +53,7 @@ def test_a_trial_comes_back_from_its_line_as_it_was(tmp_path_factory, config, me
     json.loads(path.read_text().splitlines()[0], parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-def test_a_line_cut_off_anywhere_costs_its_trial_alone_and_the_file_is_mended(sweep, out):
+def test_a_truncated_line_loses_only_its_trial_and_the_file_is_repaired(sweep, out):
     expected = sweep(sweep_runs.noisy, {"x": [1, 2]})
     content = out.read_bytes()
     start = content.index(b"\n") + 1
@@ -63,7 +63,7 @@ def test_a_line_cut_off_anywhere_costs_its_trial_alone_and_the_file_is_mended(sw
                 continue
             out.write_bytes(torn)
             assert len(dl.SweepResult.from_file(out)) == (2 if torn == content[:-1] else 1)
-            assert out.read_bytes() == torn  # looking mends nothing
+            assert out.read_bytes() == torn  # reading does not repair the file
             again = sweep(sweep_runs.noisy, {"x": [1, 2]})
             assert [t.metrics for t in again] == [t.metrics for t in expected]
             lines = out.read_bytes().splitlines(keepends=True)
@@ -103,11 +103,11 @@ def test_a_damaged_line_in_the_middle_is_named(sweep, out):
 
 
 def test_a_folder_or_a_missing_file_is_no_file_of_a_sweep(sweep, tmp_path):
-    with pytest.raises(dl.InputError, match=r"expected a file that can be written, but: .* this is a folder"):
+    with pytest.raises(dl.InputError, match=r"expected a writable file, got the error: .* this is a folder"):
         sweep(sweep_runs.noisy, {"x": [1]}, out=tmp_path)
     with pytest.raises(dl.DataError, match="expected a regular file, got a folder"):
         dl.SweepResult.from_file(tmp_path)
-    if Path("/dev/zero").is_char_device():  # which can be read for ever
+    if Path("/dev/zero").is_char_device():  # reading it would never end
         with pytest.raises(dl.DataError, match="expected a regular file, got a device"):
             dl.SweepResult.from_file("/dev/zero")
     with pytest.raises(dl.DataError, match="cannot be read: No such file"):
@@ -122,7 +122,7 @@ def test_the_best_are_by_the_metric_also_where_a_parameter_has_its_name():
     result = dl.SweepResult(trial(config, {"loss": config["n"] / 2}) for config in configs)
     assert [t.config["n"] for t in result.best("loss")] == [1, 2]
     assert result["loss"] == ["hinge", "softmax"]  # the column is the parameter's
-    with pytest.raises(dl.InputError, match="no metric 'n', there is loss"):
+    with pytest.raises(dl.InputError, match="no metric 'n'; available: loss"):
         result.best("n")
 
 
@@ -138,7 +138,7 @@ def test_the_best_come_first_without_those_that_failed_and_last_those_that_are_n
         RESULT.best("val_loss", count=0)
 
 
-def test_columns_are_parameters_and_metrics_of_what_did_not_fail():
+def test_columns_are_parameters_and_metrics_of_successful_trials():
     assert RESULT.header == ["lam", "eta", "val_loss", "val_accuracy"]
     assert RESULT["lam"] == [0.1, 1, 100]
     np.testing.assert_array_equal(RESULT["eta"], [1, 1, math.nan])
@@ -149,7 +149,7 @@ def test_columns_are_parameters_and_metrics_of_what_did_not_fail():
     assert both["learning_rate"] == [0.1]  # the config's
 
 
-def test_the_table_has_a_line_a_trial_and_names_what_failed():
+def test_the_table_has_a_line_per_trial_and_names_failed_trials():
     assert str(RESULT).splitlines() == [
         "lam  eta      val_loss  val_accuracy",
         "0.1    1             2           0.3",
@@ -170,7 +170,7 @@ def test_the_table_has_a_line_a_trial_and_names_what_failed():
     assert len(str(many).splitlines()) == 1 + 20 + 1 + 1 + 20 + 1
 
 
-def test_it_becomes_a_frame():
+def test_a_result_is_converted_to_a_data_frame():
     pytest.importorskip("pandas", reason="pip install 'minidl[pandas]'")
     frame = RESULT.to_frame()
     assert list(frame.columns[:4]) == RESULT.header
@@ -179,7 +179,7 @@ def test_it_becomes_a_frame():
     assert frame["trial_host"].tolist() == ["here"] * 4
 
 
-def test_without_pandas_the_frame_says_what_to_install(monkeypatch):
+def test_a_missing_pandas_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pip install 'minidl\[pandas\]'"):
         RESULT.to_frame()
@@ -219,7 +219,7 @@ def test_many_values_of_the_other_parameter_are_a_scale_of_colours():
     assert figure.axes[1].get_ylabel() == "eta"
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
     assert ax.get_ylabel().endswith(", log scale")
-    assert not ax.lines  # of so many values of x a line would be noise
+    assert not ax.lines  # with many values of x, lines would be unreadable
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_long_texts_stand_upright_and_shortened():
     ax = axes_of(plot_sweep({"kind": kinds, "loss": [1.0] * 5}, "kind", "loss", by="kind"))
     labels = [*ax.get_xticklabels(), *ax.get_legend().get_texts()]
     assert {text.get_rotation() for text in ax.get_xticklabels()} == {90}
-    # What all share is left out.
+    # Words that all share are left out.
     assert {text.get_text()[-2:] for text in labels} == {f" {i}" for i in range(5)}
 
 
@@ -255,5 +255,5 @@ def test_a_result_is_drawn_by_its_columns():
     by = axes_of(plot_sweep(RESULT, "lam", "val_accuracy", by="eta"))  # which one config lacks
     assert list(by.lines[0].get_xdata()) == [0.1, 1]
     assert by.get_xlabel().split()[-4:] == ["1", "of", "3", "trials"]
-    with pytest.raises(dl.InputError, match=r"no column 'lamda', .* did you mean 'lam'"):
+    with pytest.raises(dl.InputError, match=r"no column 'lamda'; .* did you mean 'lam'"):
         plot_sweep(RESULT, "lamda", "val_accuracy")

@@ -1,4 +1,4 @@
-"""What searches draw, where they look closer, and that both depend on nothing but seed and results."""
+"""Searches: draws and refinement, which depend only on seed and results."""
 
 import math
 from functools import partial
@@ -89,7 +89,7 @@ def test_coarse_to_fine_finds_its_way_again_after_any_interruption(tmp_path):
         assert [(t.config, t.metrics) for t in again] == [(t.config, t.metrics) for t in whole]
 
 
-def test_failed_trials_and_numbers_that_are_none_attract_no_search(tmp_path):
+def test_failed_trials_and_non_finite_numbers_attract_no_search(tmp_path):
     def mostly_fails(config, seed):
         if config["lam"] > 1e-3:
             raise ValueError("diverged")
@@ -105,11 +105,11 @@ def test_failed_trials_and_numbers_that_are_none_attract_no_search(tmp_path):
 
 def test_a_metric_that_the_trials_do_not_have_is_named(tmp_path):
     search = dl.CoarseToFine(RANGES, "val_acuracy", trials=2)
-    with pytest.raises(dl.InputError, match=r"no metric 'val_acuracy', .* did you mean 'val_accuracy'"):
+    with pytest.raises(dl.InputError, match=r"no metric 'val_acuracy'; .* did you mean 'val_accuracy'"):
         dl.sweep(bowl, search, out=tmp_path / "a", verbose=0)
 
 
-def test_configs_may_come_one_by_one(tmp_path):
+def test_configs_may_be_listed(tmp_path):
     class Two:
         def next_round(self, rounds, seed):
             return iter([{"x": 1}, {"x": 2}] if not rounds else [])
@@ -131,7 +131,7 @@ def test_configs_may_come_one_by_one(tmp_path):
         (lambda: dl.CoarseToFine(RANGES, "loss", rounds=0), "rounds: expected an integer >= 1, got 0"),
     ],
 )
-def test_wrong_arguments_are_refused_in_a_sentence(make, message):
+def test_wrong_arguments_are_refused(make, message):
     with pytest.raises(dl.InputError, match=message):
         make()
 
@@ -157,7 +157,7 @@ def test_the_key_of_a_config_knows_values_and_seed_but_no_order(config, seed, ra
 
 
 def test_the_key_and_seed_of_a_trial_are_the_same_for_good():
-    # Written down: with others, every restarted sweep of an earlier version would begin anew.
+    # Fixed values: if they changed, restarted sweeps of earlier versions would start from the beginning.
     assert plan({"lam": 0.1, "eta": 1, "act": "ReLU"}, 42) == (
         {"lam": 0.1, "eta": 1, "act": "ReLU"},
         "5ccb72a18b6106483fdc96d28410346f",

@@ -123,7 +123,7 @@ def test_each_moment_calls_its_function_with_the_trainer():
 
 @pytest.mark.parametrize(("name", "meant"), [("on_epoch_finish", "on_epoch_"), ("epoch_end", "on_epoch_end")])
 def test_a_wrong_moment_names_the_nearest(name, meant):
-    with pytest.raises(dl.InputError, match=rf"no moment '{name}', there is .*; did you mean '{meant}"):
+    with pytest.raises(dl.InputError, match=rf"no moment '{name}'; available: .*; did you mean '{meant}"):
         dl.LambdaCallback(**{name: print})
 
 

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 import pytest
-from faulty_os import TAKES_SPACE, WRITING, FaultyOs, standing_in
+from faulty_os import TAKES_SPACE, WRITING, FaultyOs, replacing_os
 from training_runs import Death, DieAt, Measures, at, ended_by, everything, fit, saved_steps, trained, usual_run
 
 import minidl as dl
@@ -225,7 +225,7 @@ def test_a_save_may_fail_at_any_operation(tmp_path, error, sticky):
         directory = tmp_path / str(number)
         trainer = trained(dl.Checkpoint(directory, keep=1), epochs=1)
         assert saved_steps(directory) == [3]
-        with standing_in(FaultyOs(number, error, sticky=sticky, watched=watched)) as faulty:
+        with replacing_os(FaultyOs(number, error, sticky=sticky, watched=watched)) as faulty:
             try:
                 fit(trainer, {}, 2)
                 outcome = "saved"

@@ -70,9 +70,9 @@ def test_a_run_without_epochs_and_epochs_that_lack_numbers():
         ({}, [], "expected at least one run, got none"),
         ([FIRST], [], r"expected runs to be a Mapping, got .*; pass a dict, \{name: history"),
         ({"a": {"loss": [1.0]}}, [], r"expected runs\['a'\] to be a History, got .* History.from_csv"),
-        ({"a": FIRST}, ["val_acuracy"], "no column 'val_acuracy', there is epoch, .*; did you mean 'val_accuracy'"),
+        ({"a": FIRST}, ["val_acuracy"], "no column 'val_acuracy'; available: epoch, .*; did you mean 'val_accuracy'"),
         ({"a": FIRST}, "loss", "expected quantities to be a list of columns, got 'loss'"),
-        ({"a": dl.History()}, ["loss"], "no column 'loss', there is nothing"),
+        ({"a": dl.History()}, ["loss"], "no column 'loss'; available: none"),
     ],
 )
 def test_invalid_arguments_are_refused(runs, quantities, words):

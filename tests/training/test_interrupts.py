@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from faulty_os import ended, start_child
+from faulty_os import exit_status_of, start_child
 from training_runs import RUNS, Death, DieAt, ended_by, everything, fit, saved_steps, trained, undisturbed, usual_run
 
 import minidl as dl
@@ -59,7 +59,7 @@ def test_a_process_that_was_forked_in_training_does_not_wait(number):
             helper = start_child(lambda: (os.write(writing, b"!"), time.sleep(120)))
             assert os.read(reading, 1) == b"!"
             os.kill(helper, number)
-            statuses.append(ended(helper))
+            statuses.append(exit_status_of(helper))
 
     with open(reading), open(writing, "w"):
         trainer = ended_by(EXITS[number], dl.LambdaCallback(on_batch_end=fork), SignalAt(5, number))

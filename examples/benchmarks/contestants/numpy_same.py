@@ -7,12 +7,12 @@ import numpy as np
 from tasks import BATCH, L2, LEARNING_RATE, Problem, Result, Run, repeated
 
 from minidl._core.types import Array
-from minidl.data.prefetch import one_ahead
+from minidl.data.prefetch import prefetched
 from minidl.nn.arithmetic import IN_PIECES, product
 
 
 def epoch(problem: Problem) -> Run:
-    return loop(problem, product, one_ahead if IN_PIECES else iter, np.asfortranarray, 2500)
+    return loop(problem, product, prefetched if IN_PIECES else iter, np.asfortranarray, 2500)
 
 
 def loop(

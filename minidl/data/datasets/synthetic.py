@@ -1,4 +1,4 @@
-"""Pictures drawn here: a ten-class problem for a machine without a network."""
+"""Synthetic images: a ten-class problem for machines without a network."""
 
 from collections.abc import Callable
 
@@ -10,28 +10,29 @@ from minidl._core.types import Array, Seed
 from minidl.data.dataset import Dataset
 
 _SIDE = 32
-_BLOCK = 500  # pictures drawn at a time: what one takes while it is drawn is many times what it takes in the end
+# Images drawn at a time: drawing an image takes many times the memory of the result.
+_BLOCK = 500
 
 
 def synthetic_images(n: int, rng: Seed = 0) -> Dataset:
-    """Return `n` pictures of ten shapes and textures, in the same form as CIFAR-10.
+    """Return `n` images of ten shapes and textures, in the same form as CIFAR-10.
 
-    Every picture shows one shape (disc, ring, square, triangle, cross) or texture (three directions of stripes,
-    a checkerboard, dots) in one colour on another, with position, size, angle, colours, contrast and noise of its own.
-    The same seed gives the same pictures, bit by bit; sets for training and testing take two seeds. One layer gets
-    about half of them right; the shapes are there for a convolutional net to find.
+    Every image shows one shape (disc, ring, square, triangle, cross) or texture (stripes in three directions, a
+    checkerboard, dots) in one colour on another, with random position, size, angle, colours, contrast and noise. The
+    same seed gives the same images, bit for bit; use different seeds for training and testing. A single layer
+    classifies about half of them correctly; a convolutional network does better.
 
     Parameters
     ----------
     n : int
-        How many; the classes are equally frequent (to one), in random order.
+        The number of images; class frequencies differ by at most one, and the order is random.
     rng : int, Generator or None
         Draws everything.
 
     Returns
     -------
     Dataset
-        x uint8 (n, 3072), a row being a 32x32 plane of red, one of green and one of blue; y int64 (n,) in 0..9.
+        x, uint8 (n, 3072), with a 32x32 plane of red, of green and of blue in each row; y, int64 (n,) in 0..9.
 
     Raises
     ------
@@ -49,13 +50,13 @@ def synthetic_images(n: int, rng: Seed = 0) -> Dataset:
 
 
 def _pictures(labels: Array, rng: np.random.Generator) -> Array:
-    """Return one picture (3, 32, 32) for each label, as float32 in 0..255."""
+    """Return one image (3, 32, 32) for each label, as float32 in 0..255."""
     n = len(labels)
     u, v = _coordinates(n, rng)
     ink = np.empty((n, _SIDE, _SIDE), np.float32)
     for label, draw in enumerate(_DRAWINGS.values()):
         rows = labels == label
-        # One pixel is about 1/8 of a unit: the edge of a shape is blurred over that much.
+        # One pixel is about 1/8 of a unit, so the edge of a shape is one pixel wide.
         ink[rows] = np.clip(0.5 + 8 * draw(u[rows], v[rows]), 0, 1)
     background = rng.uniform(40, 150, (n, 3, 1, 1)).astype(np.float32)
     contrast = rng.uniform(40, 110, (n, 3, 1, 1)).astype(np.float32)
@@ -64,13 +65,13 @@ def _pictures(labels: Array, rng: np.random.Generator) -> Array:
 
 
 def _coordinates(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return where each pixel of `n` pictures is, (n, 32, 32) to the right and downwards, in units of the shape."""
+    """Return the coordinates of each pixel of `n` images, (n, 32, 32) right and down, in units of the shape."""
     place = (np.arange(_SIDE, dtype=np.float32) - (_SIDE - 1) / 2) / 8
     low, high = zip((-0.7, 0.7), (-0.7, 0.7), (0.75, 1.25), (-0.25, 0.25), strict=True)
     x0, y0, size, turn = rng.uniform(low, high, (n, 4)).astype(np.float32).T[..., None, None]
     x, y = (place[None, None, :] - x0) / size, (place[None, :, None] - y0) / size
-    # (1, turn) scaled to length 1 is the cosine and sine of a small angle, without trigonometry, whose last bit depends
-    # on the machine.
+    # (1, turn) scaled to length 1 gives cosine and sine of a small angle. Trigonometric functions would differ between
+    # machines in the last bit.
     length = np.sqrt(1 + turn * turn)
     return (x + turn * y) / length, (y - turn * x) / length
 
@@ -80,7 +81,7 @@ def _wave(t: Array) -> Array:
     return np.abs(t - np.floor(t) - 0.5) - 0.25
 
 
-# What each class draws: for coordinates u (right) and v (down), how far inside the shape a point is, negative outside.
+# For each class, a function of u (right) and v (down): how far a point is inside the shape, negative outside.
 _DRAWINGS: dict[str, Callable[[Array, Array], Array]] = {
     "disc": lambda u, v: 1.1 - np.sqrt(u * u + v * v),
     "ring": lambda u, v: 0.25 - np.abs(np.sqrt(u * u + v * v) - 1),

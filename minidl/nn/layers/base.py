@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from minidl._core.checks import as_array, as_float_dtype, check_type
 from minidl._core.errors import InputError, ShapeError
-from minidl._core.nested import found_in
+from minidl._core.nested import instances_in
 from minidl._core.reprs import constructor_call
 from minidl._core.texts import check_text
 from minidl._core.types import Array
@@ -203,13 +203,13 @@ class Layer(ForwardMemory, ABC):
         books: tuple[dict[str, Any], ...] = self._parameters, self._buffers, self._layers
         registered = {id(item): path for book in books for path, item in book.items()}
         kinds = Parameter, Layer, np.ndarray
-        own = [item for _, item in found_in(held, *kinds) if id(item) in registered]
+        own = [item for _, item in instances_in(held, *kinds) if id(item) in registered]
         if not own:
             return
         # An attribute that chooses among registered layers may change.
         others = [other for key, other in vars(self).items() if key != name and key not in HELD_BY_ALL]
-        left = {id(item) for _, item in found_in([value, *others], *kinds)}
-        new = [part for _, part in found_in(value, Parameter, Layer) if id(part) not in registered]
+        left = {id(item) for _, item in instances_in([value, *others], *kinds)}
+        new = [part for _, part in instances_in(value, Parameter, Layer) if id(part) not in registered]
         if new or registered.get(id(held)) == name or any(id(item) not in left for item in own):
             way = "make a new layer, with the other parts in its constructor"
             if isinstance(held, Parameter | np.ndarray):

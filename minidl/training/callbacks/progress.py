@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any, TextIO
 
-from minidl._core.bars import Expendable, new_bar, verbosity
+from minidl._core.bars import SafeStream, new_bar, verbosity
 from minidl._core.errors import InputError
 from minidl.training.callback import Observer
 from minidl.training.history import metrics
@@ -58,7 +58,7 @@ class ProgressBar(Observer):
         self._done = 0
         self._bar: Any = None
         self._batches: Any = None
-        self._lines: Expendable | None = None
+        self._lines: SafeStream | None = None
         self._logs: Mapping[str, float] = {}
         self._shown = 0.0
         self._widths: dict[str, int] = {}
@@ -126,7 +126,7 @@ class ProgressBar(Observer):
             total = trainer.epochs * trainer.batches_per_epoch
             self._bar = new_bar(total, stream, initial=self._done, desc=_position(trainer), bar_format="{desc}")
         if self._bar is None:
-            self._lines = Expendable(stream)
+            self._lines = SafeStream(stream)
         elif self._bar.disable:
             # The environment variable TQDM_DISABLE is set.
             self._bar = None

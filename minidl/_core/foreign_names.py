@@ -1,4 +1,4 @@
-"""Elsewhere: what minidl has in place of the names that PyTorch, Keras and scikit-learn use."""
+"""Foreign names: hints for names of PyTorch, Keras and scikit-learn that minidl calls differently or does not have."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from minidl._core.spelling import nearest
 
 
 def _by_name(table: Mapping[str, str]) -> dict[str, str]:
-    """Return the answer to each of the names that stand beside it."""
+    """Return the table turned around: from each name to its answer."""
     return {name: answer for answer, names in table.items() for name in names.split()}
 
 
@@ -36,13 +36,13 @@ _PUBLIC = _by_name(
         "use Huber": "HuberLoss SmoothL1Loss",
         "use SiLU": "Swish",
         "use Sequential() without that layer": "Identity",
-        "an input is an array: give the first layer its size": "Input InputLayer",
+        "inputs are arrays; give the first layer its input size": "Input InputLayer",
         "use NumPy arrays": "Tensor tensor Variable",
         "use Dataset(x, y) and its batches": "DataLoader TensorDataset",
         "use Checkpoint": "ModelCheckpoint",
         "pass a schedule as the learning rate, such as StepDecay": "LearningRateScheduler LambdaLR StepLR MultiStepLR",
-        "a forward keeps something only if train=True": "no_grad inference_mode GradientTape",
-        "use the classes themselves, such as minidl.SGD and minidl.ReLU": "optim functional activations",
+        "forward stores values for backward only with train=True": "no_grad inference_mode GradientTape",
+        "use the classes directly, such as minidl.SGD and minidl.ReLU": "optim functional activations",
         "use Standardizer": "StandardScaler MinMaxScaler",
         "use train_validation_split": "train_test_split random_split",
         "use minidl.sklearn": "MLPClassifier MLPRegressor LogisticRegression",
@@ -50,12 +50,12 @@ _PUBLIC = _by_name(
         "use save_weights and load_weights of the Model": "save load save_model load_model",
         "use summary() of the Model": "summary",
         "pass rng= to each layer and to the Trainer": "seed set_seed manual_seed random",
-        "labels stay integers: a loss needs no one-hot rows": "to_categorical one_hot OneHotEncoder",
+        "pass integer labels; losses need no one-hot rows": "to_categorical one_hot OneHotEncoder",
         "use Xavier": "GlorotUniform GlorotNormal glorot_uniform glorot_normal xavier_uniform_ xavier_normal_",
         "use He": "HeNormal HeUniform he_normal he_uniform kaiming_normal kaiming_normal_ kaiming_uniform_",
         "use check_layer, check_loss, check_model or check_function": "check_gradient check_gradients check_grad",
         "use Trainer(model, optimizer).fit(...)": "fit compile train",
-        "minidl computes on the processor, with NumPy": "cuda device gpu backend",
+        "minidl runs on the CPU, with NumPy": "cuda device gpu backend",
     }
 )
 
@@ -65,34 +65,34 @@ _MEMBERS = _by_name(
         "write Trainer(model, optimizer).fit(data, epochs=..., batch_size=...)": "fit compile fit_generator minimize "
         "train_on_batch apply_gradients partial_fit",
         "it is called fit": "Trainer.train",
-        "it is a method of the model: trainer.model": (
+        "call it on the model, trainer.model": (
             "Trainer.evaluate Trainer.predict Trainer.predict_proba Trainer.score Trainer.test Trainer.save_weights"
         ),
         "pass train=True to forward, as Trainer.fit does; predict and evaluate never train": "training train eval",
         "pass batch_size= and epochs= to Trainer.fit": "batch_size epochs max_epochs",
         "it is called epochs": "nb_epoch n_epochs num_epochs",
-        "it is called validation; train_validation_split makes one": "validation_data validation_split eval_set",
+        "it is called validation; train_validation_split makes it": "validation_data validation_split eval_set",
         "it is called batch_size, an argument of Trainer.fit": "steps_per_epoch",
-        "put ProgressBar() into the callbacks of the Trainer": "Trainer.verbose",
+        "add ProgressBar() to the callbacks of the Trainer": "Trainer.verbose",
         "it is an argument of Trainer": "callbacks optimizer",
         "call stop() of the trainer": "stop_training should_stop",
         "read trainer.epoch": "current_epoch",
         "read trainer.step": "global_step",
         "read optimizer.current_learning_rate": "get_lr get_last_lr",
         # ---- optimizers
-        "it is called learning_rate, of the optimizer": "lr learning_rate eta",
+        "it is called learning_rate, an argument of the optimizer": "lr learning_rate eta",
         "pass L2(...) as the regularizer of the Model, or use AdamW": "weight_decay",
         "they are called beta1 and beta2": "betas",
         "it is called epsilon": "eps",
-        "call zero_grad() of each of model.parameters.values(); compute_gradients does": "zero_grad",
+        "call zero_grad() of each parameter; compute_gradients does it for you": "zero_grad",
         "learning_rate is an attribute of the optimizer": "param_groups",
-        "it is called every": "step_size",
-        "it is called factor": "gamma decay_rate",
+        "it is called 'every'": "step_size",
+        "it is called 'factor'": "gamma decay_rate",
         # ---- models
         "it is called loss, an argument of Model": "loss_fn loss_function criterion",
         "it is an argument of Model": "Trainer.loss Trainer.regularizer",
         "it is called regularizer, an argument of Model": "kernel_regularizer regularization penalty",
-        "accuracy is measured by itself; a callback measures more": "metrics",
+        "accuracy is measured automatically; a callback can measure more": "metrics",
         "write model.network": "Model.net Model.module",
         "write model.network.layers": "Model.layers Model.modules Model.children",
         "write model.parameters, a dict by path": "Model.named_parameters Model.trainable_variables "
@@ -107,8 +107,8 @@ _MEMBERS = _by_name(
         "decision_function",
         "use evaluate(Dataset(x, y))": "score",
         "use compute_gradients(x, y)": "Model.backward",
-        "minidl computes on the processor, with NumPy": "cuda to cpu device gpu",
-        "write all layers at once: Sequential(layer, layer)": "add append insert extend pop",
+        "minidl runs on the CPU, with NumPy": "cuda to cpu device gpu",
+        "pass all layers at once: Sequential(layer, layer)": "add append insert extend pop",
         # ---- layers
         "call freeze() or unfreeze(), or set trainable of one Parameter": "trainable requires_grad requires_grad_",
         "it is called weight": "kernel w W",
@@ -121,10 +121,10 @@ _MEMBERS = _by_name(
         "the first argument of a layer is its number of inputs": "input_shape input_dim input_size",
         "it is called features": "normalized_shape num_features",
         "it is called pool_size": "MaxPool2D.kernel_size AvgPool2D.kernel_size",
-        "it keeps the axis of the rows": "start_dim",
+        "Flatten always keeps axis 0": "start_dim",
         "it is called rate in Dropout, and probability in an augmentation": "p",
-        "it is a layer of its own, such as ReLU()": "activation",
-        "it is an argument of the constructor: make a new object": "rng weight_init dtype",
+        "add an activation layer after it, such as ReLU()": "activation",
+        "it is an argument of the constructor; make a new object": "rng weight_init dtype",
         "read its value, an array": "numpy item detach Parameter.shape Parameter.dtype Parameter.size",
         # ---- losses and regularizers
         "a loss is always the mean over the batch": "reduction",
@@ -138,36 +138,36 @@ _MEMBERS = _by_name(
         "it is called value in a Parameter, and x and y in a Dataset": "data",
         "it is called y": "labels targets target",
         "it is called x": "features inputs X",
-        "read the shapes of its x and y": "shape",
+        "read x.shape or y.shape": "shape",
         "use train_validation_split": "split",
         "it is called validation": "test_size validation_size",
         "use batches(batch_size)": "batch",
-        "Trainer.fit shuffles every epoch": "shuffle",
+        "Trainer.fit shuffles in every epoch": "shuffle",
         "call it: scale(x)": "Standardizer.transform",
         "write scale = Standardizer().fit(x), then scale(x)": "fit_transform",
         "compute x * scale.std + scale.mean": "inverse_transform",
         "it is called mean": "mean_",
         "it is called std": "scale_ var_",
-        "both are always done": "with_mean with_std",
-        "map(function) returns a dataset with other x": "transform",
+        "Standardizer always does both": "with_mean with_std",
+        "use map(function), which returns a Dataset with new x": "transform",
         "read a column, such as history['loss']": "history History.epoch History.loss History.params",
-        "minidl prints nothing there; the callback ProgressBar shows progress": "verbose",
+        "this prints nothing; the callback ProgressBar shows progress": "verbose",
     }
 )
 
 
 def public(name: str, known: Iterable[str]) -> str:
-    """Return the answer to a name that the package does not have, or ""."""
-    return _worded(_PUBLIC.get(name), name, known, 0.8)
+    """Return the hint for a name that the package does not have, or ""."""
+    return _hint(_PUBLIC.get(name), name, known, 0.8)
 
 
 def member(name: str, owner: Any, known: Iterable[str]) -> str:
-    """Return the answer to an attribute or argument that `owner`, a class or function, does not have, or ""."""
+    """Return the hint for an attribute or argument that `owner`, a class or function, does not have, or ""."""
     owned = [f"{one.__name__}.{name}" for one in getattr(owner, "__mro__", [owner])]
-    return _worded(next((_MEMBERS[key] for key in (*owned, name) if key in _MEMBERS), None), name, known, 0.65)
+    return _hint(next((_MEMBERS[key] for key in (*owned, name) if key in _MEMBERS), None), name, known, 0.65)
 
 
-def _worded(answer: str | None, name: str, known: Iterable[str], cutoff: float) -> str:
-    """Return an answer, or else a name that is nearly the same, as the end of an error."""
+def _hint(answer: str | None, name: str, known: Iterable[str], cutoff: float) -> str:
+    """Return the end of an error message: the answer, or a known name that is nearly the same."""
     answer = answer or "".join(f"did you mean {near!r}?" for near in nearest(name, known, 1, cutoff=cutoff))
     return f"; {answer}" if answer else ""
