@@ -1,7 +1,7 @@
-"""Fast and exact arithmetic: what layers, losses and optimizers need beyond the operations of NumPy.
+"""Fast and accurate arithmetic for layers, losses and optimizers, beyond the operations of NumPy.
 
-Products in pieces, work in blocks that stay in the cache, sums that stay accurate for any number of rows, and special
-functions. Each docstring gives the measured gain.
+It has products in pieces, work in blocks that stay in the cache, sums that stay accurate for any number of rows, and
+special functions. Each docstring gives the measured gain.
 """
 
 import math
@@ -17,40 +17,41 @@ from minidl._core.environment import simd_features
 from minidl._core.types import Array
 
 quietly = np.errstate(over="ignore", under="ignore", invalid="ignore")
-"""A decorator: what overflows becomes infinite or NaN, and what underflows 0, without a warning (0.6 us a call).
+"""Decorator that silences floating-point warnings: overflow gives infinity or NaN, underflow 0 (0.6 us per call).
 
-Whoever takes NaN or infinity refuses it by name. Under ``python -W error`` the warning would come first, and be the
-error.
+The code that receives NaN or infinity raises an error that names it. Under ``python -W error``, NumPy's warning would
+be raised first.
 """
 
 IN_PIECES = any(name.startswith(("AVX512", "X86_V4")) for name in simd_features())
-"""Whether narrow products go piece by piece. With AVX-512, OpenBLAS multiplies small matrices without first copying
-them into packed form. For 100 rows of 3072 and ten classes, y takes 155 us whole and 80 in pieces, the gradient of the
-weight 190 and 95, on one thread; whole on two threads 100 and 125. So pieces leave the other core free. Without AVX-512
-every piece is packed, and an epoch of the main job takes 159 ms in pieces, 99 without.
+"""Whether narrow products are computed in pieces. With AVX-512, OpenBLAS multiplies small matrices without copying them
+into packed form first. For 100 rows of 3072 features and ten classes, on one thread, y takes 155 us whole and 80 us in
+pieces; the weight gradient takes 190 us and 95 us. Whole products on two threads take 100 us and 125 us, so pieces also
+leave the other core free. Without AVX-512 every piece is packed: one epoch of the main job takes 159 ms in pieces and
+99 ms whole.
 """
 NARROW = 12
-"""The most rows or columns that a narrow matrix has."""
+"""Largest number of rows or columns of a narrow matrix."""
 PIECE = 10**6
-"""Multiplications of a piece: the most that OpenBLAS takes for small."""
+"""Multiplications per piece: the largest product that OpenBLAS treats as small."""
 FEWEST = 16
-"""Rows of a piece: with fewer it is the copying that is faster."""
+"""Smallest number of rows per piece: with fewer rows, packing is faster."""
 SHARED = 16
-"""With this number of pieces or more, half go to a second thread, which costs 50 us: 10,000 rows take 9 ms, not 13
-(11 as one product on two threads of BLAS)."""
+"""From this number of pieces on, a second thread computes half of them. The thread costs 50 us: 10,000 rows take 9 ms
+instead of 13 ms (11 ms as one product on two BLAS threads)."""
 
 
 def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """Return ``a @ b``, shape (m, n), of a's dtype.
 
-    If `b` is narrow, rows of `a` are taken piece by piece where that is faster (`IN_PIECES`); if `a` is narrow, columns
-    of `b`. Each number is the same sum as in one product; only its rounding may differ.
+    If `b` is narrow, the rows of `a` are multiplied in pieces where that is faster (`IN_PIECES`); if `a` is narrow, the
+    columns of `b`. Each number is the same sum as in one product; only the rounding may differ.
 
     Parameters
     ----------
     a, b : array, shapes (m, k) and (k, n)
     out : array, shape (m, n), optional
-        Where to write it.
+        Array for the result.
     """
     if out is None:
         out = np.empty((len(a), b.shape[1]), a.dtype)
@@ -66,7 +67,7 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
         _by_pieces(a, b, out, rows)
     else:
         half = pieces // 2 * rows
-        # In a thread of its own NumPy would warn again.
+        # A new thread needs a copy of the context, or NumPy would warn there.
         helper = Thread(target=copy_context().run, args=(_by_pieces, a[:half], b, out[:half], rows))
         helper.start()
         _by_pieces(a[half:], b, out[half:], rows)
@@ -83,16 +84,16 @@ def _by_pieces(a: Array, b: Array, out: Array, rows: int) -> None:
 
 
 BLOCK = 2**15
-"""Entries of a block. A rule of several operations takes half the time, and its temporaries are no larger."""
+"""Entries per block. An update of several operations takes half the time, and its temporaries are no larger."""
 
 
 def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield views of the same part of each array, one part after the other, to be changed in place.
+    """Yield views of the same part of each array, part by part; the caller changes them in place.
 
     Parameters
     ----------
     *arrays : array
-        Of one shape; in whatever memory order.
+        All of the same shape, in any memory order.
 
     Examples
     --------
@@ -106,21 +107,21 @@ def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     if first.size <= BLOCK:
         yield arrays
         return
-    # A part of this axis lies in one piece.
+    # A slice along this axis is contiguous in memory.
     axis = max(range(first.ndim), key=lambda i: first.strides[i] if first.shape[i] > 1 else 0)
-    turned = [np.moveaxis(array, axis, 0) for array in arrays]
-    rows = max(1, BLOCK * len(turned[0]) // first.size)
-    for start in range(0, len(turned[0]), rows):
+    outer = [np.moveaxis(array, axis, 0) for array in arrays]
+    rows = max(1, BLOCK * len(outer[0]) // first.size)
+    for start in range(0, len(outer[0]), rows):
         # One row may still be too large.
-        yield from blocks(*(array[start : start + rows] for array in turned))
+        yield from blocks(*(array[start : start + rows] for array in outer))
 
 
-# Those of an optimizer, in every step the same.
+# An optimizer asks for the same numbers in every step.
 @lru_cache(maxsize=256)
 def scalars(dtype: np.dtype[Any], *numbers: float) -> tuple[Array, ...]:
-    """Return each number as an array without axes, read-only.
+    """Return each number as a read-only array without axes.
 
-    An operation with it gives the same bits as one with Python's number, in 0.3 us instead of 0.55 for a small array.
+    An operation with it gives the same bits as with a Python number. For a small array it takes 0.3 us, not 0.55 us.
 
     Examples
     --------
@@ -134,18 +135,18 @@ def scalars(dtype: np.dtype[Any], *numbers: float) -> tuple[Array, ...]:
 
 
 SUM_BLOCK = 64
-"""So many rows are added up in the data's own precision; sums of blocks are added in float64."""
+"""Rows that are added in the data's own precision; the sums of these blocks are added in float64."""
 
 
 def column_sums(*tables: Array) -> Array:
-    """Return the sum over the rows of a table, or of the product of two, in float64: one pass, no temporaries.
+    """Return the column sums of a table, or of the product of two tables, in float64: one pass, no temporaries.
 
-    Where the sum of a block is too large for float32, all is summed in float64.
+    If the sum of a block overflows float32, everything is summed in float64.
 
     Parameters
     ----------
     *tables : array, shape (..., rows, columns)
-        One, or two of one shape.
+        One table, or two of the same shape.
 
     Returns
     -------
@@ -157,25 +158,25 @@ def column_sums(*tables: Array) -> Array:
     array([4., 6.])
     """
     terms = ",".join("...nd" for _ in tables) + "->...d"
-    # Sums in float16 would have next to no digits, and end at 65504.
+    # Sums in float16 would keep few digits, and overflow at 65504.
     tables = tuple(table if table.itemsize >= 4 else table.astype(np.float32) for table in tables)
     *stack, n, d = tables[0].shape
     whole = n - n % SUM_BLOCK
     sums = np.zeros((*stack, d))
-    # Most tables have no whole block, or nothing else: a call less is 8 us less.
+    # Most tables have either no whole block or no rest. Each einsum call costs 8 us, so skip the empty one.
     if whole < n:
         sums += np.einsum(terms, *(table[..., whole:, :] for table in tables))
     if whole:
         blocks = (table[..., :whole, :].reshape(*stack, whole // SUM_BLOCK, SUM_BLOCK, d) for table in tables)
         sums += np.einsum(terms, *blocks).sum(axis=-2, dtype=np.float64)
-    # One number to look at; vdot takes 0.4 us, and warns of nothing.
+    # One number shows whether all sums are finite; vdot takes 0.4 us, and does not warn.
     if tables[0].itemsize < 8 and not math.isfinite(np.vdot(sums, sums)):
         return column_sums(*(table.astype(np.float64) for table in tables))
     return sums
 
 
-# Cody's rational functions, coefficients from the highest power down. All of them are positive, and so is what they
-# are evaluated at: no digit is lost in a sum.
+# Cody's rational functions, coefficients from the highest power down. The coefficients and the arguments are positive,
+# so no sum loses digits.
 _CENTRE = (
     (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2, 3.20937758913846947e3),
     (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
@@ -217,7 +218,7 @@ def erf(x: Array) -> Array:
     >>> erf(np.array([-np.inf, 0.0, 0.5])).round(4)
     array([-1.    ,  0.    ,  0.5205])
     """
-    # In float16 the polynomials would overflow.
+    # The polynomials would overflow in float16.
     wide = x.astype(np.result_type(x, np.float32), copy=False)
     size = np.minimum(np.abs(wide), _ONE_FROM)
     square = size * size
@@ -229,7 +230,7 @@ def erf(x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """Return the logistic function of each entry, ``1 / (1 + exp(-x))``, in x's dtype.
 
-    Computed as ``exp(min(x, 0)) / (1 + exp(-|x|))``, in which no exponential overflows.
+    Computed as ``exp(min(x, 0)) / (1 + exp(-|x|))``, where no exponential overflows.
 
     Examples
     --------
@@ -242,7 +243,7 @@ def sigmoid(x: Array) -> Array:
 def _polynomial(coefficients: tuple[float, ...], t: Array) -> Array:
     """Return the polynomial at each entry, by Horner's scheme; coefficients from the highest power down."""
     value = np.full_like(t, coefficients[0])
-    # In place, which takes half the time: new memory for each step is dear.
+    # In place: new memory for each step would take twice the time.
     for coefficient in coefficients[1:]:
         value *= t
         value += coefficient

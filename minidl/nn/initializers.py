@@ -1,7 +1,7 @@
-"""Initializers: how a weight is drawn before training.
+"""Initializers: the random values that weights start with.
 
-Every one draws in float64; the parameter rounds to its own dtype, so that a float32 and a float64 network with the
-same seed start from the same numbers.
+Every initializer draws in float64, and the parameter rounds to its own dtype. So a float32 and a float64 network with
+the same seed start from the same numbers.
 """
 
 import math
@@ -29,10 +29,10 @@ class Initializer(Declared, ABC):
     __repr__ = constructor_call
 
 
-def drawn(where: str, init: Initializer | None, usual: Initializer, shape: tuple[int, ...], rng: Seed) -> Array:
-    """Return a weight of `shape` drawn by `init`, or as usual where that is None; errors blame `where`."""
-    init = usual if init is None else init
-    check_type(where, "weight_init", init, Initializer, "such as Normal(0.01)")
+def draw_weight(where: str, init: Initializer | None, default: Initializer, shape: tuple[int, ...], rng: Seed) -> Array:
+    """Return a weight of `shape` drawn by `init`, or by `default` if that is None; errors name `where`."""
+    init = default if init is None else init
+    check_type(where, "weight_init", init, Initializer, "for example Normal(0.01)")
     return check_returned(repr(init), init(shape, as_generator(rng)), shape)
 
 
@@ -107,7 +107,7 @@ class He(Initializer):
 
 
 class LeCun(Initializer):
-    """Normal with ``std = sqrt(1 / fan_in)``, so that y is spread as x is; for layers followed by a tanh or SELU.
+    """Normal with ``std = sqrt(1 / fan_in)``, so that y has the variance of x; for layers followed by a tanh or SELU.
 
     References
     ----------
@@ -120,15 +120,15 @@ class LeCun(Initializer):
 
 
 class Orthogonal(Initializer):
-    """`gain` times a random matrix with orthonormal columns (rows, where it is wider than tall): lengths are kept.
+    """`gain` times a random matrix with orthonormal columns (rows, if it is wider than tall): it keeps lengths.
 
-    A weight of more axes is taken as a matrix of shape (all others, out). The matrix is the Q of a Gaussian's QR
-    decomposition, with the signs that make R's diagonal positive: only then is every rotation equally likely.
+    A weight with more than two axes counts as a matrix of shape (all others, out). The matrix is the Q of the QR
+    decomposition of a Gaussian matrix, with signs that make R's diagonal positive, so every rotation is equally likely.
 
     Parameters
     ----------
     gain : float
-        At least 0; ``sqrt(2)`` makes up for what a ReLU takes away.
+        At least 0; ``sqrt(2)`` compensates for a ReLU.
 
     References
     ----------
@@ -141,7 +141,7 @@ class Orthogonal(Initializer):
         self.gain = as_number("gain", gain, 0)
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        # This refuses fewer than two axes.
+        # This raises an error for fewer than two axes.
         _fans(shape)
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
@@ -150,9 +150,9 @@ class Orthogonal(Initializer):
 
 
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return how many inputs feed one output and how many outputs one input feeds; the last two axes are in and out."""
+    """Return the inputs per output and the outputs per input; the last two axes are in and out."""
     if len(shape) < 2:
-        raise InputError(f"expected a weight of at least two axes (in, out), got shape {shape}")
+        raise InputError(f"expected a weight with at least two axes (in, out), got shape {shape}")
     # The height and width of a convolution's kernel; 1 for a dense layer.
     window = math.prod(shape[:-2])
     return window * shape[-2], window * shape[-1]

@@ -1,4 +1,4 @@
-"""Metrics: what to know about predictions besides the loss."""
+"""Metrics: measures of predictions, besides the loss."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def accuracy(predictions: Any, targets: Any) -> float:
-    """Return the share of rows whose predicted class is the target, in [0, 1].
+    """Return the share of rows that are classified correctly, in [0, 1].
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ def accuracy(predictions: Any, targets: Any) -> float:
     Raises
     ------
     ShapeError
-        If the two are not of one shape (n,), n >= 1: (n, 1) against (n,) would compare every pair.
+        If the two do not have the same shape (n,), n >= 1: (n, 1) and (n,) would compare every pair.
     InputError
-        If they are no integers: of probabilities, hardly one is the label.
+        If they are not integers, for example probabilities.
 
     Examples
     --------
@@ -51,9 +51,9 @@ def accuracy(predictions: Any, targets: Any) -> float:
 
 
 def top_k_accuracy(scores: Any, targets: Any, k: int = 5) -> float:
-    """Return the share of rows whose target is among the `k` classes of the largest scores, in [0, 1].
+    """Return the share of rows whose target is among the `k` classes with the largest scores, in [0, 1].
 
-    Equal scores rank by the number of the class, lowest first, as in `argmax`, so that k = 1 gives the accuracy.
+    Equal scores are ranked by class number, lowest first, as in `argmax`, so k = 1 gives the accuracy.
     scikit-learn ranks the highest number first, and Keras counts every class whose score equals the k-th.
 
     Parameters
@@ -81,9 +81,9 @@ def top_k_accuracy(scores: Any, targets: Any, k: int = 5) -> float:
     n, classes = scores.shape
     targets = as_labels("top_k_accuracy", "targets", targets, n, classes)
     if as_count("k", k) > classes:
-        raise InputError(f"top_k_accuracy: expected k of at most the {classes} classes, got {k}")
+        raise InputError(f"top_k_accuracy: expected k <= {classes}, the number of classes, got {k}")
     if np.isnan(scores).any():
-        raise NonFiniteError("top_k_accuracy: expected scores that can be ranked, got NaN; has training diverged?")
+        raise NonFiniteError("top_k_accuracy: expected scores without NaN, got NaN; has training diverged?")
     label = targets[:, np.newaxis]
     own = np.take_along_axis(scores, label.astype(np.intp), axis=1)
     ahead = (scores > own) | ((scores == own) & (np.arange(classes) < label))
@@ -91,7 +91,7 @@ def top_k_accuracy(scores: Any, targets: Any, k: int = 5) -> float:
 
 
 def true_class_probabilities(probabilities: Any, targets: Any) -> Array:
-    """Return for each row the probability that is given to its target, shape (n,).
+    """Return the predicted probability of the target of each row, shape (n,).
 
     Parameters
     ----------
@@ -120,13 +120,14 @@ def true_class_probabilities(probabilities: Any, targets: Any) -> Array:
 def mean_true_class_probability(probabilities: Any, targets: Any) -> float:
     """Return the mean over rows of `true_class_probabilities`, in [0, 1].
 
-    Unlike the accuracy it tells a narrow win from a clear one, and unlike the cross-entropy it bears one certain error.
+    Unlike the accuracy, it distinguishes a narrow win from a clear one. Unlike the cross-entropy, it stays finite for a
+    confident error.
     """
     return float(true_class_probabilities(probabilities, targets).mean(dtype=np.float64))
 
 
 def confusion_matrix(predictions: Any, targets: Any, classes: int) -> Array:
-    """Return how often each class was taken for each: entry [t, p] counts the rows of target t predicted as p.
+    """Return the confusion matrix: entry [t, p] counts the rows of target t that are predicted as p.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ def confusion_matrix(predictions: Any, targets: Any, classes: int) -> Array:
     Returns
     -------
     array of int64, shape (classes, classes)
-        A row for each target, a column for each prediction; right predictions are on the diagonal.
+        One row per target, one column per prediction; correct predictions are on the diagonal.
 
     Raises
     ------
@@ -153,8 +154,8 @@ def confusion_matrix(predictions: Any, targets: Any, classes: int) -> Array:
     classes = as_count("classes", classes)
     n = len(np.atleast_1d(as_array("targets", targets)))
     if n == 0:
-        raise ShapeError("confusion_matrix: expected predictions and targets of one shape (n,), n >= 1, got no rows")
-    # In uint8 the products below would wrap.
+        raise ShapeError("confusion_matrix: expected predictions and targets of shape (n,), n >= 1, got no rows")
+    # In uint8 the products below would wrap around.
     targets = as_labels("confusion_matrix", "targets", targets, n, classes).astype(np.int64)
     predictions = as_labels("confusion_matrix", "predictions", predictions, n, classes)
     pairs = np.bincount(targets * classes + predictions.astype(np.int64), minlength=classes * classes)
@@ -162,7 +163,7 @@ def confusion_matrix(predictions: Any, targets: Any, classes: int) -> Array:
 
 
 def per_class_accuracy(predictions: Any, targets: Any, classes: int) -> Array:
-    """Return, for each class, the share of its rows that are predicted right (its recall).
+    """Return, for each class, the share of its rows that are classified correctly (its recall).
 
     Parameters
     ----------
@@ -191,7 +192,7 @@ def per_class_accuracy(predictions: Any, targets: Any, classes: int) -> Array:
 
 
 class ConfusedPair(NamedTuple):
-    """How many `rows` of one class were taken for another, and which `share` of the target's rows they are."""
+    """The number of `rows` of one class predicted as another, and their `share` of the target's rows."""
 
     target: int | str
     predicted: int | str
@@ -200,16 +201,16 @@ class ConfusedPair(NamedTuple):
 
 
 def most_confused(matrix: Any, class_names: Sequence[str] = (), count: int = 10) -> list[ConfusedPair]:
-    """Return the pairs of classes that are confused most often, the commonest first.
+    """Return the pairs of classes that are confused most often, the most frequent first.
 
     Parameters
     ----------
     matrix : array_like of int, shape (classes, classes)
-        Of `confusion_matrix`: a row for each target, a column for each prediction.
+        From `confusion_matrix`: one row per target, one column per prediction.
     class_names : sequence of str
-        One a class; without them the pairs hold the classes' numbers.
+        One per class; without them the pairs contain class numbers.
     count : int
-        How many pairs at most; those that never happen are left out.
+        Largest number of pairs; pairs without rows are omitted.
 
     Raises
     ------
@@ -226,7 +227,7 @@ def most_confused(matrix: Any, class_names: Sequence[str] = (), count: int = 10)
         check_text("most_confused: class_names", name)
     names = list(class_names) or range(len(counts))
     if len(names) != len(counts):
-        raise ShapeError(f"most_confused: expected {len(counts)} class names, one a class, got {len(names)}")
+        raise ShapeError(f"most_confused: expected {len(counts)} class names, one per class, got {len(names)}")
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[: as_count("count", count)]
@@ -236,12 +237,12 @@ def most_confused(matrix: Any, class_names: Sequence[str] = (), count: int = 10)
 
 
 def as_confusion_matrix(where: str, matrix: Any) -> Array:
-    """Return `matrix` as an array of int64, shape (classes, classes), if it is one of counts; errors blame `where`."""
+    """Return `matrix` as an int64 array of counts, shape (classes, classes); errors name `where`."""
     counts = as_array("matrix", matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.size == 0:
         raise ShapeError(f"{where}: expected a matrix of shape (classes, classes), got {counts.shape}")
     if counts.dtype.kind not in "iu" or counts.min() < 0:
-        raise InputError(f"{where}: expected a matrix of counts, as of confusion_matrix, got {counts.dtype} numbers")
+        raise InputError(f"{where}: expected a matrix of counts from confusion_matrix, got {counts.dtype} numbers")
     return counts.astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Model: what is minimised, and its exact gradient."""
+"""Model: the cost to minimise, and its exact gradient."""
 
 import copy
 import warnings
@@ -26,12 +26,12 @@ from minidl._core.types import Array, PathLike
 from minidl._storage.tensors import read_tensors, write_tensors
 from minidl.data.dataset import Dataset, check_dataset
 from minidl.nn.arithmetic import quietly
-from minidl.nn.batches import of_outputs, rows_at_a_time
+from minidl.nn.batches import map_outputs, rows_at_a_time
 from minidl.nn.blueprint import BLUEPRINT, blueprint, differences
 from minidl.nn.ends import limited_outputs
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
-from minidl.nn.losses.base import said_of_pairs
+from minidl.nn.losses.base import pairs_message
 from minidl.nn.parameter import ByPath, Parameter
 from minidl.nn.registration import check_registered
 from minidl.nn.regularizers import Regularizer
@@ -42,12 +42,12 @@ class Model(Uncallable):
     """A network, a loss and a regularizer: the cost ``J = mean loss over the batch + penalty``.
 
     The penalty is the sum of the regularizer over the penalized parameters. ``loss`` always means the data term alone,
-    ``cost`` the loss with the penalty.
+    and ``cost`` the loss plus the penalty.
 
     Parameters
     ----------
     network : Layer
-        Maps a batch to the outputs that the loss takes.
+        Maps a batch to the outputs that the loss expects.
     loss : Loss
     regularizer : Regularizer or None
 
@@ -56,39 +56,40 @@ class Model(Uncallable):
     parameters : dict of str to Parameter
         By path, such as ``"0.weight"``.
     regularizer : Regularizer or None
-        May be assigned; another network, loss or dtype needs another Model.
+        Can be replaced. To change the network, the loss or the dtype, create a new Model.
     dtype : dtype
-        Of the first parameter; inputs are cast to it (a copy where it differs).
+        Of the first parameter; inputs of other dtypes are converted to it.
 
     Warns
     -----
     UserWarning
-        If the loss takes logits, and the last layer (`Softmax`, `Sigmoid`, `ReLU`, ...) limits the outputs.
+        If the loss expects logits, and the last layer (`Softmax`, `Sigmoid`, `ReLU`, ...) limits the outputs.
 
     Raises
     ------
     InputError
-        If an argument is not what its name says, a layer has two places in the network, or a layer keeps a parameter or
-        a layer as an attribute alone, so that it is never trained.
+        If an argument has the wrong type, the network uses one layer twice, or a layer has a parameter or a layer as an
+        attribute that is not registered, so it would not be trained.
     """
 
     dtype: np.dtype[Any]
     _replaceable = ("regularizer",)
     _written = "model.predict(x), or model.forward(x) for the outputs"
     _past: Any = None
-    """What training remembers of it, see `minidl.training.past`."""
+    """Training history of the model, see `minidl.training.past`."""
 
     def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
-        hint = "the order is Model(network, loss)" if isinstance(network, Loss) else "such as Sequential(layer, layer)"
+        hint = "write Model(network, loss)" if isinstance(network, Loss) else "for example Sequential(layer, layer)"
         check_type("Model", "network", network, Layer, hint)
-        check_type("Model", "loss", loss, Loss, "such as SoftmaxCrossEntropy()")
+        check_type("Model", "loss", loss, Loss, "for example SoftmaxCrossEntropy()")
         _check_regularizer(regularizer)
-        seen: dict[int, str] = {}
+        places: dict[int, str] = {}
         for path, layer in network.walk():
-            # A layer in two places could keep only one of its two inputs for backward.
-            if id(layer) in seen:
-                raise InputError(f"Model: {layer!r} stands at {seen[id(layer)]} and at {path[:-1]!r}; make two layers")
-            seen[id(layer)] = repr(path[:-1])
+            # A layer that is used twice could keep only one of its two inputs for backward.
+            if id(layer) in places:
+                both = f"{places[id(layer)]} and {path[:-1]!r}"
+                raise InputError(f"Model: {layer!r:.80} is used at {both}; create a separate layer for each place")
+            places[id(layer)] = repr(path[:-1])
         check_registered(network, loss, regularizer)
         if limits := limited_outputs(network, loss):
             warnings.warn(f"Model: {limits}", stacklevel=3)
@@ -100,7 +101,7 @@ class Model(Uncallable):
 
     @property
     def network(self) -> Layer:
-        """The network; another one needs a model of its own."""
+        """The network; to use another one, create a new Model."""
         return self._network
 
     @property
@@ -109,17 +110,17 @@ class Model(Uncallable):
         return ByPath(self._parameters)
 
     def check_parameters(self) -> None:
-        """Refuse a network whose parameters are not those that training would change.
+        """Raise an error if the network has parameters that training would not change.
 
-        The trainer asks this before the first step: a forward may have made parameters, attributes may have changed.
+        The trainer calls it before the first step: a forward may have created parameters, or attributes have changed.
         """
         _check_regularizer(self.regularizer)
         check_registered(self.network, self.loss, self.regularizer)
         now = self.network.named_parameters()
         for path in now | self._parameters:
             if now.get(path) is not self._parameters.get(path):
-                hint = "register it in a constructor, and make the Model after that"
-                raise InputError(f"Model: parameter {path!r} was made after the Model, so it is untrained; {hint}")
+                hint = "register it in a constructor, before the Model is created"
+                raise InputError(f"Model: parameter {path!r} is newer than the Model, so it is not trained; {hint}")
 
     @quietly
     def forward(self, x: Any, train: bool = False) -> Array:
@@ -127,14 +128,14 @@ class Model(Uncallable):
         return self._forward(x, train)
 
     def _forward(self, x: Any, train: bool) -> Array:
-        """Do what `forward` does, where it is quiet already: in every step."""
+        """Compute `forward` for callers that already silence warnings."""
         x = as_array("x", x)
         if x.dtype != self.dtype:
             x = as_dtype("x", x, self.dtype)
         return check_returned("forward", self._network.forward(x, train), of=self._network)
 
     def finite_outputs(self, x: Any, batch_size: int | None = None) -> Array:
-        """Return the outputs for all rows of `x`, or refuse NaN and infinity in x or in the outputs.
+        """Return the outputs for all rows of `x`; raise an error for NaN or infinity in x or the outputs.
 
         See `predict` for `batch_size`.
         """
@@ -157,17 +158,17 @@ class Model(Uncallable):
         Parameters
         ----------
         x : array_like, shape (n, ...)
-            Finite; without rows the result has none either.
+            Finite numbers. Without rows, the result has no rows.
         batch_size : int, optional
-            Rows at a time, which bounds the memory; as in a matrix product, it changes only the rounding. None is 2500
-            flat rows, or 250 where a layer makes or takes images; fewer where the output of a layer is very large.
+            Rows at a time, which limits the memory; as in a matrix product, it changes only the rounding. None is 2500
+            flat rows, or 250 if a layer receives or returns images; fewer if the output of a layer is very large.
         """
-        return of_outputs(self.loss.predict, self.finite_outputs(x, batch_size))
+        return map_outputs(self.loss.predict, self.finite_outputs(x, batch_size))
 
     @quietly
     def predict_proba(self, x: Any, batch_size: int | None = None) -> Array:
         """Return the probability of each class for each row of `x`, shape (n, classes); see `predict`."""
-        return of_outputs(self.loss.probabilities, self.finite_outputs(x, batch_size))
+        return map_outputs(self.loss.probabilities, self.finite_outputs(x, batch_size))
 
     @quietly
     def penalty(self) -> float:
@@ -203,8 +204,8 @@ class Model(Uncallable):
         try:
             d_outputs = check_returned("backward", self.loss.backward(), outputs.shape, of=self.loss)
         except ShapeError as error:
-            if np.shape(y) != outputs.shape and (said := said_of_pairs(np.shape(y), outputs.shape)):
-                raise ShapeError(f"{error}; {said}") from None
+            if np.shape(y) != outputs.shape and (message := pairs_message(np.shape(y), outputs.shape)):
+                raise ShapeError(f"{error}; {message}") from None
             raise
         self._network.backward_parameters(d_outputs)
         if self.regularizer is not None:
@@ -224,7 +225,7 @@ class Model(Uncallable):
         dataset : Dataset
             At least one row.
         batch_size : int, optional
-            Rows at a time, which bounds the memory; means are weighted by the rows, so it changes only the rounding.
+            Rows at a time, which limits the memory; means are weighted by the rows, so it changes only the rounding.
             None is as in `predict`.
         """
         check_dataset("Model.evaluate", dataset)
@@ -246,20 +247,20 @@ class Model(Uncallable):
         return twin
 
     def summary(self, input_shape: int | tuple[int, ...] | None = None) -> Summary:
-        """Return a table of the layers, for rows of x of `input_shape`, without running data; print it.
+        """Return a table of the layers, for rows of x of `input_shape`, without running data. Print it.
 
         Parameters
         ----------
         input_shape : tuple of int, int, or None
-            Of one row, without the batch axis; an int is that of flat rows. May be left out where the first layer is a
-            `Dense`, which has a fixed number of features.
+            Of one row, without the batch axis; an int for flat rows. Optional if the first layer is a `Dense`, which
+            has a fixed number of features.
         """
         return summarize(self.network, input_shape)
 
     def weights(self) -> dict[str, Array]:
-        """Return copies of every parameter's value and every buffer by its path, which `set_weights` puts back.
+        """Return copies of all parameter values and buffers by path; `set_weights` restores them.
 
-        They are read-only, as a change of a copy would not reach the model.
+        The copies are read-only, because changing them would not change the model.
         """
         copies = {path: array.copy() for path, array in self._arrays().items()}
         for array in copies.values():
@@ -267,16 +268,16 @@ class Model(Uncallable):
         return ByPath(copies)
 
     def set_weights(self, weights: Mapping[str, Array]) -> None:
-        """Set all parameters and buffers to these arrays; if they do not all fit, nothing changes.
+        """Set all parameters and buffers to these arrays; if one does not fit, nothing changes.
 
-        Whatever they have been trained on, training begins from them without a warning.
+        Training can continue from them with any optimizer, without a warning.
 
         Raises
         ------
         CheckpointError
-            If names or shapes are other ones than those of `weights`, or a dtype is wider.
+            If names or shapes differ from the model's, or a dtype is wider.
         """
-        check_type("Model.set_weights", "weights", weights, Mapping, "such as model.weights() returns")
+        check_type("Model.set_weights", "weights", weights, Mapping, "pass a dict such as model.weights()")
         new = {name: as_array(f"set_weights: {name}", array) for name, array in weights.items()}
         self.check_weights(new, "set_weights")
         for name, array in self._arrays().items():
@@ -285,68 +286,68 @@ class Model(Uncallable):
             parameter._past = None
 
     def save_weights(self, path: PathLike) -> None:
-        """Write all parameters and buffers to one safetensors file, whole or not at all.
+        """Write all parameters and buffers to one safetensors file, completely or not at all.
 
-        Beside them stands in words how each layer is made, so that `load_weights` can tell another network.
+        The file also describes each layer as text, so that `load_weights` recognises another network.
         """
         write_tensors(path, self._arrays(), {BLUEPRINT: blueprint(self.network)})
 
     def load_weights(self, path: PathLike) -> None:
-        """Set all parameters and buffers to those of a file, a checkpoint too; if they do not all fit, nothing changes.
+        """Set all parameters and buffers from a file or checkpoint; if one does not fit, nothing changes.
 
         Warns
         -----
         UserWarning
-            If `save_weights` wrote the file for another network, of the same shapes: a ReLU may be a Sigmoid here.
+            If `save_weights` wrote the file for another network with the same shapes: its ReLU may be a Sigmoid here.
 
         Raises
         ------
         CheckpointError
-            If the file is missing or damaged, or has other names, shapes or a wider dtype than this model.
+            If the file is missing or damaged, or its names or shapes differ from the model's, or a dtype is wider.
         """
         tensors, texts = read_tensors(path, require_digest=False)
-        # What begins with @ is the state that a checkpoint has besides.
-        found = {name: array for name, array in tensors.items() if not name.startswith("@")}
-        self.check_weights(found, path)
-        if BLUEPRINT in texts and (unlike := differences(texts[BLUEPRINT], self.network)):
-            more = f"; and {len(unlike) - 3} more" if len(unlike) > 3 else ""
+        # Names that begin with @ are other state of a checkpoint.
+        weights = {name: array for name, array in tensors.items() if not name.startswith("@")}
+        self.check_weights(weights, path)
+        if BLUEPRINT in texts and (changes := differences(texts[BLUEPRINT], self.network)):
+            more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
             warnings.warn(
-                f"{path}: these weights are of another network of the same shapes: {'; '.join(unlike[:3])}{more}. "
-                "Build the network as in the file; if you mean it, call save_weights again with this one",
+                f"{path}: these weights belong to another network of the same shapes: {'; '.join(changes[:3])}{more}. "
+                "Build the network as in the file, or, if this is intended, save the weights of this one",
                 stacklevel=2,
             )
-        self.set_weights(found)
+        self.set_weights(weights)
 
-    def check_weights(self, found: Mapping[str, Array], source: PathLike) -> None:
-        """Refuse arrays that are not those of `weights` in name, shape and dtype; the error blames `source`."""
-        weights = self._arrays()
-        faults = [f"no {name!r}" for name in weights if name not in found]
-        faults += [f"a {name!r} that the model has not" for name in found if name not in weights]
-        both = [(name, found[name], array) for name, array in weights.items() if name in found]
+    def check_weights(self, weights: Mapping[str, Array], source: PathLike) -> None:
+        """Raise an error that names `source` if names, shapes or dtypes of `weights` do not fit this model."""
+        arrays = self._arrays()
+        faults = [f"missing {name!r}" for name in arrays if name not in weights]
+        faults += [f"unexpected {name!r}" for name in weights if name not in arrays]
+        both = [(name, weights[name], array) for name, array in arrays.items() if name in weights]
         shapes_fit = not faults and all(new.shape == own.shape for _, new, own in both)
         faults += [
-            f"{name!r} of {new.shape} {new.dtype} where the model has {own.shape} {own.dtype}"
+            f"{name!r}: expected {own.shape} {own.dtype}, got {new.shape} {new.dtype}"
             for name, new, own in both
             if new.shape != own.shape or not np.can_cast(new.dtype, own.dtype)
         ]
         if faults:
-            hint = "; none is rounded: load them into model.astype(numpy.float64)" if shapes_fit else ""
-            raise CheckpointError(f"{source}: not the weights of {self!r:.80}: it has {'; '.join(faults[:8])}{hint}")
+            hint = "; values are never rounded on load: call model.astype(numpy.float64)" if shapes_fit else ""
+            raise CheckpointError(f"{source}: not the weights of {self!r:.80}: {'; '.join(faults[:8])}{hint}")
 
     def _arrays(self) -> dict[str, Array]:
-        """Return every parameter's value and every buffer by its path."""
+        """Return all parameter values and buffers by path."""
         return {path: p.value for path, p in self._parameters.items()} | self.network.named_buffers()
 
     def _outputs(self, x: Array, batch_size: int | None) -> Array:
         """Return the outputs for all rows of `x`, a batch at a time."""
         size = self._batch_size(x, batch_size)
         row = x.shape[1:]
-        # Not cut, so that the refusal names the shape that x has.
-        refused = not takes(self.network, row) and (not row or takes(self.network, x.shape))
-        if refused or len(x) <= size:
+        # Pass an x of the wrong shape whole, so that the error names its shape.
+        misfit = not takes(self.network, row) and (not row or takes(self.network, x.shape))
+        if misfit or len(x) <= size:
             return self.forward(x)
         first = self.forward(x[:size])
-        # Written to one array: an output may be a view of much more memory, which a list of them would keep.
+        # Copy into one array: an output may be a view of a much larger array, which a list would keep in memory.
         outputs = np.empty((len(x), *first.shape[1:]), first.dtype)
         for start in range(0, len(x), size):
             part = outputs[start : start + size]
@@ -363,7 +364,7 @@ class Model(Uncallable):
             loss = self.loss.forward(outputs, y)
             return loss if type(loss) is float else returned_float("forward", loss, of=self.loss)
         except NonFiniteError:
-            # If x is the reason, the error should say so.
+            # If x is the cause, the error must name x.
             check_finite("x", as_array("x", x))
             raise
 
@@ -373,12 +374,12 @@ class Model(Uncallable):
 
     def _repr_html_(self) -> str:
         sizes = [(p.value.size, p.trainable) for p in self.parameters.values()]
-        count = parameter_count(sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained))
+        count = parameter_count(sum(size for size, _ in sizes), sum(size for size, trainable in sizes if trainable))
         regularizer = f", regularizer {self.regularizer!r}" if self.regularizer else ""
-        text = f"{count}, loss {self.loss!r}{regularizer}; summary(input_shape) tells the shapes"
+        text = f"{count}, loss {self.loss!r}{regularizer}; call summary(input_shape) for the shapes"
         return f"{layers_as_html(self.network)}\n<p>{escape(text)}</p>"
 
 
 def _check_regularizer(regularizer: Any) -> None:
     if regularizer is not None:
-        check_type("Model", "regularizer", regularizer, Regularizer, "such as L2(0.1)")
+        check_type("Model", "regularizer", regularizer, Regularizer, "for example L2(0.1)")

@@ -1,4 +1,4 @@
-"""Parameter: an array that training changes, with its gradient; and what a forward keeps for its backward."""
+"""Parameter: an array that training changes, with its gradient. ForwardMemory: the values kept for backward."""
 
 import copy
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
@@ -15,29 +15,29 @@ from minidl.nn.arithmetic import product
 T = TypeVar("T")
 
 
-class NoArray:
-    """What is not to be computed with as if it were an array: NumPy would make an array of one object of it."""
+class NotArray:
+    """Base of objects that must not be used as arrays: NumPy would convert one to an array of one object."""
 
     __slots__ = ()
     _instead: ClassVar[str]
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise InputError(f"{self!r:.80} is no array; {self._instead}")
+        raise InputError(f"{self!r:.80} is not an array; {self._instead}")
 
     __array__ = __array_ufunc__ = __neg__ = __abs__ = __float__ = _refuse
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = _refuse
     __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
 
 
-class Parameter(NoArray, Declared):
-    """An array that training changes, its gradient, and whether a regularizer sees it.
+class Parameter(NotArray, Declared):
+    """An array that training changes, with its gradient.
 
     Parameters
     ----------
     value : array_like
-        The initial value, copied (its memory order is kept).
+        The initial value; it is copied, in the same memory order.
     name : str
-        How errors call it.
+        Name in error messages.
     penalized : bool
         Whether the model's regularizer applies; biases are not penalized.
     dtype : dtype
@@ -46,12 +46,12 @@ class Parameter(NoArray, Declared):
     Raises
     ------
     InputError, NonFiniteError
-        If the value is no array of finite numbers, or the dtype cannot hold one of them.
+        If the value is not an array of finite numbers, or the dtype cannot hold one of them.
 
     Attributes
     ----------
     trainable : bool
-        Whether optimizers change the value; True at first. The gradient is computed either way.
+        Whether optimizers change the value; initially True. The gradient is always computed.
 
     Examples
     --------
@@ -64,10 +64,10 @@ class Parameter(NoArray, Declared):
 
     trainable: bool
     _past: Any = None
-    """What training remembers of it, see `minidl.training.past`."""
+    """Training history of the parameter, see `minidl.training.past`."""
     _instead = "use its .value, and add_grad(g) for its gradient"
-    # An index would make it a sequence, which NumPy takes apart.
-    __getitem__ = __setitem__ = NoArray._refuse
+    # With __getitem__ it would be a sequence, which NumPy would convert entry by entry.
+    __getitem__ = __setitem__ = NotArray._refuse
 
     def __init__(
         self, value: Any, *, name: str = "parameter", penalized: bool = True, dtype: DTypeLike = np.float32
@@ -92,12 +92,12 @@ class Parameter(NoArray, Declared):
         if new is not self._value:
             check_unmasked(self.name, new)
             if np.shape(new) != self._value.shape:
-                raise misfit(self.name, "a value", self._value.shape, np.shape(new))
+                raise shape_error(self.name, "a value", self._value.shape, np.shape(new))
             self._value[...] = new
 
     @property
     def grad(self) -> Array:
-        """The sum of what was added since `zero_grad`; it may be changed in place, not replaced."""
+        """The sum of the gradients added since `zero_grad`; change it in place, do not replace it."""
         if self._stale:
             self._grad[...] = 0.0
             vars(self)["_stale"] = False
@@ -107,10 +107,10 @@ class Parameter(NoArray, Declared):
     def grad(self, new: Array) -> None:
         # `p.grad *= 0.5` has already changed the array in place.
         if new is not self._grad:
-            raise InputError(f"{self.name}: grad cannot be replaced; add to it by add_grad(g)")
+            raise InputError(f"{self.name}: grad cannot be replaced; add to it with add_grad(g)")
 
     def zero_grad(self) -> None:
-        """Forget the gradient; nothing is written until the next addition, which overwrites."""
+        """Set the gradient to 0; nothing is written until the next addition, which overwrites the old values."""
         vars(self)["_stale"] = True
 
     def add_grad(self, gradient: Array) -> None:
@@ -119,7 +119,7 @@ class Parameter(NoArray, Declared):
             check_unmasked(self.name, gradient)
             gradient = np.asarray(gradient)
         if gradient.shape != self._value.shape:
-            raise misfit(self.name, "a gradient", self._value.shape, gradient.shape)
+            raise shape_error(self.name, "a gradient", self._value.shape, gradient.shape)
         if self._stale:
             self._grad[...] = gradient
             vars(self)["_stale"] = False
@@ -130,9 +130,9 @@ class Parameter(NoArray, Declared):
         """Add ``a @ b`` to `grad`, computed in the value's dtype."""
         shape = len(a), b.shape[1]
         if shape != self._value.shape:
-            raise misfit(self.name, "a gradient", self._value.shape, shape)
-        # The first product after `zero_grad` is written to the gradient's own memory, which saves a copy: 2 % of a step
-        # of the main job, 3 to 7 % of one of a network 3072-256-128-10.
+            raise shape_error(self.name, "a gradient", self._value.shape, shape)
+        # The first product after `zero_grad` is written directly to the gradient, which saves a copy: 2 % of a step of
+        # the main job, 3 to 7 % for a network 3072-256-128-10.
         gradient = self._grad if self._stale else np.empty_like(self._grad)
         product(a, b, gradient)
         if not self._stale:
@@ -152,14 +152,14 @@ class Parameter(NoArray, Declared):
 
 
 class ByPath(dict[str, T]):
-    """What a network has, by path: nothing can be put in here, since no layer would have it. A copy is a plain dict."""
+    """Parts of a network by path. Items cannot be added or replaced: no layer would use them. Copies are dicts."""
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         way = "model.parameters[path].value[...] = array, or pass another dict to model.set_weights"
-        raise InputError(f"a model has what its layers have; change values in place: {way}")
+        raise InputError(f"parameters belong to the layers of a model; change values in place: {way}")
 
     def __call__(self) -> NoReturn:
-        raise TypeError("parameters and buffers are dicts by path: write model.parameters, without ()")
+        raise TypeError("parameters and weights are dicts, not methods: write model.parameters, without ()")
 
     __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
 
@@ -167,8 +167,8 @@ class ByPath(dict[str, T]):
         return dict, (dict(self),)
 
 
-class Kept(NoArray, tuple[Any, ...]):
-    """What a forward has kept: a tuple, also of one thing."""
+class Kept(NotArray, tuple[Any, ...]):
+    """The tuple of values that a forward has kept."""
 
     __slots__ = ()
     _instead = "kept() returns a tuple: write (x,) = self.kept(), with the comma"
@@ -179,11 +179,11 @@ class Kept(NoArray, tuple[Any, ...]):
         self._refuse()
 
     def __repr__(self) -> str:
-        return f"what was kept ({len(self)})"
+        return f"kept tuple of length {len(self)}"
 
 
 class ForwardMemory(Uncallable):
-    """One slot that `forward` fills and `backward` empties: stale values can never be used twice."""
+    """Memory that `forward` fills and `backward` empties, so that backward never uses old values."""
 
     _kept: tuple[Any, ...] | None = None
     _y_shape: tuple[int, ...] | None = None
@@ -202,25 +202,25 @@ class ForwardMemory(Uncallable):
         memory["_kept"], memory["_y_shape"] = Kept(values), y_shape
 
     def kept(self, dy: Array | None = None) -> tuple[Any, ...]:
-        """Return the tuple of values that the last forward kept, and forget them. Each forward allows one call.
+        """Return the tuple of values that the last forward kept, and release them. Each forward allows one call.
 
         Raises
         ------
         CallOrderError
-            If there was no such forward, or a backward has already used it.
+            If no forward kept values, or a backward has already used them.
         ShapeError
-            If `dy` is given, and does not have the `y_shape` that was kept, if any.
+            If `dy` is given, and its shape is not the `y_shape` passed to `keep`.
         """
         kept, y_shape = self._kept, self._y_shape
         if kept is None:
             hint = "each forward allows one backward"
-            raise CallOrderError(f"{self!r}: backward needs a forward before it (a layer's with train=True); {hint}")
+            raise CallOrderError(f"{self!r}: backward needs a forward before it (in a layer, with train=True); {hint}")
         vars(self)["_kept"] = None
         if dy is not None and y_shape is not None and dy.shape != y_shape:
-            raise misfit(self, "dy", y_shape, dy.shape)
+            raise shape_error(self, "dy", y_shape, dy.shape)
         return kept
 
 
-def misfit(where: object, what: str, expected: tuple[int, ...], got: tuple[int, ...]) -> ShapeError:
-    """Return the refusal of an array whose shape is not the expected one; it blames `where`."""
-    return ShapeError(f"{where!s:.80}: expected {what} of shape {expected}, got {got}")
+def shape_error(where: object, array: str, expected: tuple[int, ...], got: tuple[int, ...]) -> ShapeError:
+    """Return the error for an array of the wrong shape; it names `where`."""
+    return ShapeError(f"{where!s:.80}: expected {array} of shape {expected}, got {got}")

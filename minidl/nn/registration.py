@@ -1,4 +1,4 @@
-"""Registration: what a layer holds without having registered it is neither trained nor saved."""
+"""Registration: finds parts of a layer that are not registered, so neither trained nor saved."""
 
 import re
 from collections.abc import Iterator
@@ -15,10 +15,10 @@ Part = Parameter | Layer
 
 
 def unregistered(network: Layer) -> Iterator[tuple[str, Layer, str, Part]]:
-    """Yield (path, layer, attribute, part) for each part that is kept as an attribute of a layer alone.
+    """Yield (path, layer, attribute, part) for each part that is an attribute of a layer, but not registered.
 
-    A part is a parameter, or a layer with something to train or to save. It may be in lists, tuples, sets and dicts.
-    What another layer of the network has registered may be referred to.
+    A part is a parameter, or a layer with parameters or buffers, also within lists, tuples, sets and dicts. A reference
+    to a part that another layer of the network has registered is allowed.
     """
     todo = list(network.walk())
     known = {id(layer) for _, layer in todo} | {id(parameter) for parameter in network.named_parameters().values()}
@@ -30,12 +30,12 @@ def unregistered(network: Layer) -> Iterator[tuple[str, Layer, str, Part]]:
             if isinstance(part, Parameter) or part.named_parameters() or part.named_buffers():
                 yield path, layer, name, part
             else:
-                # A layer without parameters, such as a ReLU, need not be registered; what it holds must be.
+                # A layer without parameters, such as ReLU, need not be registered, but its own parts must be.
                 todo += part.walk(f"{path}{name}.")
 
 
 def _parts(layer: Layer) -> Iterator[tuple[str, Part]]:
-    """Yield each parameter and layer that is an attribute, or in one, of `layer` or of the classes that users write."""
+    """Yield each parameter and layer in the attributes of `layer`, and in those of its classes that users wrote."""
     written = [cls for cls in reversed(type(layer).__mro__) if not is_ours(cls)]
     attributes = {name: value for cls in written for name, value in vars(cls).items()} | vars(layer)
     for name, value in attributes.items():
@@ -52,15 +52,15 @@ def line_to_write(name: str, part: Part) -> str:
 
 
 def check_registered(network: Layer, loss: Loss, regularizer: Regularizer | None) -> None:
-    """Refuse a parameter or layer that looks as if it were trained and is not."""
+    """Raise an error for a parameter or layer that would not be trained because it is not registered."""
     for path, layer, name, part in unregistered(network):
         place = f", at {path[:-1]!r}," if path else ""
-        hint = f"so it is never trained nor saved; write in its constructor: {line_to_write(name, part)}"
-        raise InputError(f"Model: {layer!r:.80}{place} keeps {part!r:.80} as its attribute {name} alone, {hint}")
+        hint = f"so it is neither trained nor saved; write in the constructor: {line_to_write(name, part)}"
+        raise InputError(f"Model: {layer!r:.80}{place} has {part!r:.80} only as its attribute {name}, {hint}")
     known = {id(parameter) for parameter in network.named_parameters().values()}
     for owner in (loss, regularizer):
         for name, value in vars(owner).items() if owner is not None else ():
             for index, part in instances_in(value, Parameter):
                 if part.trainable and id(part) not in known:
-                    hint = "it is not trained: add_parameter it in a layer, or keep its .value"
-                    raise InputError(f"Model: {owner!r:.80} keeps {part!r:.80} as its attribute {name}{index}; {hint}")
+                    hint = "it is not trained; register it in a layer with add_parameter, or keep its .value"
+                    raise InputError(f"Model: {owner!r:.80} has {part!r:.80} as attribute {name}{index}; {hint}")

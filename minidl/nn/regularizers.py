@@ -1,4 +1,4 @@
-"""Regularizers: a penalty on weights, added to the loss to make the cost."""
+"""Regularizers: penalties on weights, added to the loss to give the cost."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ __all__ = ["L1", "L2", "ElasticNet", "Regularizer"]
 
 
 class Regularizer(Uncallable, ABC):
-    """A penalty on one parameter's value; the model adds it up over the penalized parameters."""
+    """A penalty on the value of a parameter; the model sums it over the penalized parameters."""
 
     _written = "regularizer.penalty(w)"
 
@@ -32,8 +32,8 @@ class Regularizer(Uncallable, ABC):
 class L2(Regularizer):
     """``strength * sum(w**2)``, with gradient ``2 * strength * w``.
 
-    There is no 1/2 in it: PyTorch's ``weight_decay`` equals ``2 * strength``. It also decays biases, ``gamma`` and
-    ``beta``, which are not penalized here. This line makes plain gradient descent the same::
+    There is no factor 1/2: PyTorch's ``weight_decay`` equals ``2 * strength``. PyTorch also decays biases, ``gamma``
+    and ``beta``, which are not penalized here. With this line, plain gradient descent is the same::
 
         for parameter in model.parameters.values(): parameter.penalized = True
 
@@ -47,7 +47,7 @@ class L2(Regularizer):
         self.strength = as_number("strength", strength, 0)
 
     def penalty(self, w: Array) -> float:
-        # A view in memory order: the default would copy a weight in column order.
+        # A view in memory order; the default order would copy a weight in column order.
         flat = w.ravel(order="K")
         squares = float(np.vdot(flat, flat))
         if squares == math.inf:

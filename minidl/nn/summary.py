@@ -1,4 +1,4 @@
-"""Summary: the layers of a network with their shapes and sizes, found without running data."""
+"""Summary: the layers of a network with their shapes and sizes, computed without running data."""
 
 import math
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Summary:
     rows : list of (path, kind, output shape, parameters)
         In the order of the forward pass.
     parameters, trainable : int
-        How many numbers the network's parameters hold, and how many of them an optimizer changes.
+        Number of entries of all parameters, and of those that an optimizer changes.
     parameter_bytes : int
         Memory of the parameters' values and gradients, and of the buffers.
     row_bytes : int
-        Memory of one row of x and of every layer's output for it. A guide to what a training forward holds for a row,
-        and no bound: a layer may keep less than its input and output, or work in more.
+        Memory of one row of x and of every layer's output for it. This estimates the memory of a training forward per
+        row; it is not a bound: a layer may keep less than its input and output, or need more while it computes.
     dtype : str
         Of the parameters.
     """
@@ -59,11 +59,11 @@ class Summary:
 
 
 def layers_as_html(network: Layer) -> str:
-    """Return a table of all that is known of the layers without a shape to begin with."""
+    """Return a table of the layers with all that is known without an input shape."""
     rows = []
     for path, layer in network.walk():
         own = {name: p.value for name, p in layer.named_parameters().items() if "." not in name}
-        # A mere container has no row.
+        # A container without own parameters gets no row.
         if own or len(list(layer.walk())) == 1:
             shapes = ", ".join(f"{name} {value.shape}" for name, value in own.items())
             count = f"{sum(value.size for value in own.values()):,}"
@@ -72,31 +72,31 @@ def layers_as_html(network: Layer) -> str:
 
 
 def summarize(network: Layer, input_shape: int | tuple[int, ...] | None) -> Summary:
-    """Return the summary of `network` for rows of `input_shape`: an int is that of flat rows, None the first layer's.
+    """Return the summary of `network` for rows of `input_shape`: an int for flat rows, None for the first layer's.
 
     Raises
     ------
     InputError
-        If `input_shape` is no shape, or is missing where the first layer takes rows of several shapes.
+        If `input_shape` is not a shape, or is missing although the first layer accepts several row shapes.
     ShapeError
-        If a layer does not take what comes to it.
+        If the input shape of a layer does not fit.
     """
     if input_shape is None:
         first = next(layer for _, layer in network.walk() if not isinstance(layer, Sequential))
         if not isinstance(first, Dense):
-            told = f"the first layer, {first!r:.80}, takes rows of several shapes"
-            raise InputError(f"input_shape: {told}; pass the shape of one row of x, such as (32, 32, 3)")
+            reason = f"the first layer, {first!r:.80}, accepts rows of several shapes"
+            raise InputError(f"input_shape: {reason}; pass the shape of one row of x, such as (32, 32, 3)")
         input_shape = first.in_features
     sizes = input_shape if isinstance(input_shape, tuple | list) else [input_shape]
     shape = tuple(as_count("input_shape", size) for size in sizes)
     try:
-        # This refuses what does not fit, with its place in the network.
+        # This raises an error that names the layer whose input does not fit.
         network.output_shape(shape)
     except ShapeError as error:
         if len(shape) < 2 or not takes(network, shape[1:]):
             raise
         raise ShapeError(
-            f"{error}; input_shape is of one row, without the batch axis: did you mean {shape[1:]}?"
+            f"{error}; input_shape is the shape of one row, without the batch axis: did you mean {shape[1:]}?"
         ) from error
     waiting = network.named_parameters()
     dtypes = (p.value.dtype for p in waiting.values())
@@ -117,17 +117,17 @@ def summarize(network: Layer, input_shape: int | tuple[int, ...] | None) -> Summ
 
 
 def takes(network: Layer, input_shape: tuple[int, ...]) -> bool:
-    """Return whether the network's layers take rows of `input_shape`."""
+    """Return whether the layers of the network accept rows of `input_shape`."""
     try:
         network.output_shape(input_shape)
-    # A user's layer may raise an error of another class.
+    # A user's layer may raise any error.
     except Exception:
         return False
     return True
 
 
 def parameter_count(total: int, trainable: int) -> str:
-    """Return in words how many numbers there are, and how many of them are trainable and frozen."""
+    """Return a text with the number of parameters, and how many of them are trainable and frozen."""
     split = f" ({trainable:,} trainable, {total - trainable:,} frozen)" if trainable < total else ""
     return f"{total:,} parameters{split}"
 

@@ -1,4 +1,4 @@
-"""Layers: differentiable functions with parameters, a file for each family."""
+"""Layers: differentiable functions with parameters, one file per family."""
 
 from minidl.nn.layers import activations
 from minidl.nn.layers.activations import *

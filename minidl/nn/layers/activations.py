@@ -1,4 +1,4 @@
-"""Activations: nonlinear functions of each entry alone."""
+"""Activations: nonlinear functions of each entry."""
 
 import math
 from abc import abstractmethod
@@ -17,7 +17,7 @@ _CUBIC = 0.044715
 
 
 class Activation(Layer):
-    """A function of each entry alone: subclass it, write the function and its derivative, side by side.
+    """A function of each entry: subclass it, and write the function and its derivative.
 
     Gradient: ``dx = derivative * dy``, for x of any shape.
 
@@ -42,7 +42,7 @@ class Activation(Layer):
 
     @abstractmethod
     def derivative(self, kept: Array, /) -> Array:
-        """Return dy/dx, a new array, from x; or from y where the class says `derivative_takes_y`."""
+        """Return dy/dx, a new array, from x; or from y if `derivative_takes_y` is True."""
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self.check_input(x)
@@ -77,14 +77,14 @@ class ReLU(Activation):
 
 
 class LeakyReLU(Activation):
-    """Rectified linear unit that leaks, ``y = x`` where ``x > 0``, else ``slope * x``.
+    """Leaky rectified linear unit, ``y = x`` where ``x > 0``, else ``slope * x``.
 
     Gradient: ``dx = dy`` where ``x > 0``, else ``slope * dy`` (at the kink x = 0 this is the left-hand slope).
 
     Parameters
     ----------
     slope : float
-        That of the negative side.
+        Slope of the negative side.
 
     References
     ----------
@@ -127,7 +127,7 @@ class ELU(Activation):
         self.output_range = (min(-self.alpha, 0.0), math.inf)
 
     def function(self, x: Array) -> Array:
-        # Of positive numbers the exponential could overflow.
+        # The exponential of a positive number could overflow.
         return self.alpha * np.expm1(np.minimum(x, 0)) + np.maximum(x, 0)
 
     def derivative(self, x: Array) -> Array:
@@ -137,7 +137,7 @@ class ELU(Activation):
 class Sigmoid(Activation):
     """Logistic function, ``y = 1 / (1 + exp(-x))``.
 
-    Gradient: ``dx = y * (1 - y) * dy``. No exponential overflows: only those of ``-|x|`` are taken.
+    Gradient: ``dx = y * (1 - y) * dy``. No exponential overflows: only ``exp(-|x|)`` is computed.
     """
 
     derivative_takes_y = True
@@ -169,7 +169,7 @@ class Tanh(Activation):
 class Softplus(Activation):
     """Smooth ReLU, ``y = log(1 + exp(x))``.
 
-    Computed as ``max(x, 0) + log(1 + exp(-|x|))``, which neither overflows nor loses what is left for negative x.
+    Computed as ``max(x, 0) + log(1 + exp(-|x|))``, which does not overflow, and stays accurate for negative x.
     Gradient: ``dx = sigmoid(x) * dy``.
 
     References
@@ -211,8 +211,8 @@ class GELU(Activation):
     """Gaussian error linear unit, ``y = x * P(x)``, where P is the distribution function of the standard normal.
 
     ``P(x) = (1 + erf(x / sqrt(2))) / 2``. With ``approximate="tanh"`` it is ``P(x) = (1 + tanh(u)) / 2``,
-    ``u = sqrt(2 / pi) * (x + 0.044715 * x**3)``: quicker, and y is off by at most 5e-4.
-    Gradient: ``dx = (P(x) + x * P'(x)) * dy``, of the same P.
+    ``u = sqrt(2 / pi) * (x + 0.044715 * x**3)``: faster, and y differs by at most 5e-4.
+    Gradient: ``dx = (P(x) + x * P'(x)) * dy``, with the same P.
 
     Parameters
     ----------
@@ -252,6 +252,6 @@ class GELU(Activation):
 
 
 def _one_or(left: float, x: Array) -> Array:
-    """Return 1 where x > 0, else `left`, in x's dtype, without the branch for each entry that makes np.where slow."""
+    """Return 1 where x > 0, else `left`, in x's dtype; faster than np.where, which branches for each entry."""
     positive = x > 0
     return positive + np.multiply(~positive, left, dtype=x.dtype)

@@ -1,4 +1,4 @@
-"""Containers: layers made of layers."""
+"""Containers: layers that combine other layers."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
 
 T = TypeVar("T")
-Refusal = InputError | NonFiniteError
+LayerError = InputError | NonFiniteError
 
 
 class Sequential(Layer):
-    """Layers in a row, each fed with the output of the one before: ``y = layer_k(... layer_1(layer_0(x)))``.
+    """Layers in a row, each of which receives the output of the previous one: ``y = layer_k(... layer_1(layer_0(x)))``.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ class Sequential(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         if train:
-            # Nothing but the fact that there was a forward: the layers keep the rest.
+            # Only records that a forward took place: the layers keep their own values.
             self.keep()
         for i, layer in enumerate(self.layers):
             try:
                 x = check_returned("forward", layer.forward(x, train), of=layer)
             except (InputError, NonFiniteError) as error:
-                raise self._refusal(error, i, np.shape(x)[1:]) from error
+                raise self._layer_error(error, i, np.shape(x)[1:]) from error
         return x
 
     def backward(self, dy: Array) -> Array:
@@ -69,7 +69,7 @@ class Sequential(Layer):
         self.kept()
         for layer in reversed(self.layers[1:]):
             dy = check_returned("backward", layer.backward(dy), of=layer)
-        # Not in an empty network.
+        # A loop over at most one layer: the network may be empty.
         for layer in self.layers[:1]:
             layer.backward_parameters(dy)
 
@@ -78,7 +78,7 @@ class Sequential(Layer):
             try:
                 input_shape = layer.output_shape(input_shape)
             except InputError as error:
-                raise self._refusal(error, i, input_shape) from error
+                raise self._layer_error(error, i, input_shape) from error
         return input_shape
 
     def output_shapes(self, input_shape: Shape, path: str = "") -> Iterator[tuple[str, Layer, Shape]]:
@@ -86,27 +86,27 @@ class Sequential(Layer):
             yield from layer.output_shapes(input_shape, f"{path}{name}.")
             input_shape = layer.output_shape(input_shape)
 
-    def _refusal(self, error: Refusal, i: int, input_shape: Shape) -> Refusal:
-        """Return the refusal of layer i with its place, and with where the refused shape comes from."""
-        placed = _placed(f"layer {i}", error)
-        # A container has said more already.
+    def _layer_error(self, error: LayerError, i: int, input_shape: Shape) -> LayerError:
+        """Return the error of layer i with its position, and with the layer that returned the wrong shape."""
+        located = _located(f"layer {i}", error)
+        # The error of a container already names its inner layers.
         if isinstance(error, ShapeError) and i > 0 and not self.layers[i]._layers:
-            return ShapeError(f"{placed}; layer {i - 1}, {self.layers[i - 1]!r:.80}, gives rows of shape {input_shape}")
-        return placed
+            return ShapeError(f"{located}; layer {i - 1}, {self.layers[i - 1]!r:.80}, returns shape {input_shape}")
+        return located
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.layers))})"
 
 
-class _Ways(Layer):
-    """What `Residual` and `Parallel` share: layers that all take the same x; dx is the sum of their dx."""
+class _Branches(Layer):
+    """Base of `Residual` and `Parallel`: layers that all receive the same x; dx is the sum of their dx."""
 
     @abstractmethod
     def _parts(self, dy: Array) -> list[Array]:
         """Return the gradient with respect to each layer's y."""
 
     def _places(self) -> list[tuple[str, Layer]]:
-        """Return each layer with its name in errors."""
+        """Return each layer with its name in error messages."""
         return list(self._layers.items())
 
     def _outputs(self, x: Array, train: bool) -> list[Array]:
@@ -130,7 +130,7 @@ class _Ways(Layer):
 
     def backward(self, dy: Array) -> Array:
         first, *others = self._terms(dy)
-        # Never the first itself: it may be a view of dy.
+        # Never return the first array itself: it may be a view of dy.
         return sum(others, first) if others else first.copy()
 
     def backward_parameters(self, dy: Array) -> None:
@@ -146,17 +146,17 @@ class _Ways(Layer):
         return f"{type(self).__name__}({', '.join(map(repr, self._layers.values()))})"
 
 
-class Residual(_Ways):
-    """A body and a way past it, ``y = body(x) + shortcut(x)``.
+class Residual(_Branches):
+    """A body and a shortcut around it, ``y = body(x) + shortcut(x)``.
 
-    Gradient: ``dx`` is the sum of both ways' dx.
+    Gradient: ``dx`` is the sum of the dx of body and shortcut.
 
     Parameters
     ----------
     body : Layer
         Named ``"body"`` in the paths of `named_parameters`.
     shortcut : Layer or None
-        Named ``"shortcut"``; with None the second way is x itself, for a body that keeps the shape.
+        Named ``"shortcut"``; with None the shortcut is x itself, for a body that keeps the shape.
 
     Attributes
     ----------
@@ -188,13 +188,13 @@ class Residual(_Ways):
         self.shortcut = None if shortcut is None else self.add_layer("shortcut", shortcut)
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        # Without a shortcut, x itself is the second way.
-        y, past = [*self._outputs(x, train), x][:2]
-        self._check_same(y.shape[1:], past.shape[1:])
+        # Without a shortcut, the second term is x itself.
+        y, bypass = [*self._outputs(x, train), x][:2]
+        self._check_same(y.shape[1:], bypass.shape[1:])
         if train:
             self.keep(y_shape=y.shape)
-        # Not in place: the body may keep its y, or hand on x.
-        return y + past
+        # Not in place: the body may keep its y, or return x itself.
+        return y + bypass
 
     def _parts(self, dy: Array) -> list[Array]:
         self.kept(dy)
@@ -204,21 +204,20 @@ class Residual(_Ways):
         return super()._terms(dy) + ([dy] if self.shortcut is None else [])
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        shape, past = [*self._row_shapes(input_shape), input_shape][:2]
-        self._check_same(shape, past)
+        shape, bypass = [*self._row_shapes(input_shape), input_shape][:2]
+        self._check_same(shape, bypass)
         return shape
 
-    def _check_same(self, body: Shape, past: Shape) -> None:
-        if body != past:
-            hint = "give a shortcut" if self.shortcut is None else "give another shortcut"
-            hint += f" that turns rows of x into {body}, such as a Dense or a 1x1 convolution"
-            raise ShapeError(f"{self!r:.80}: expected rows of one shape both ways, got {body} and {past}; {hint}")
+    def _check_same(self, body: Shape, bypass: Shape) -> None:
+        if body != bypass:
+            hint = f"pass a shortcut with output shape {body}, such as a Dense or a 1x1 convolution"
+            raise ShapeError(f"{self!r:.80}: expected body and shortcut of one shape, got {body} and {bypass}; {hint}")
 
 
-class Parallel(_Ways):
+class Parallel(_Branches):
     """Branches side by side, ``y = [branch_0(x), branch_1(x), ...]``, concatenated along the last axis.
 
-    Gradient: each branch gets its part of dy; ``dx`` is the sum of what they return.
+    Gradient: each branch gets its part of dy; ``dx`` is the sum of their dx.
 
     Parameters
     ----------
@@ -235,7 +234,7 @@ class Parallel(_Ways):
     InputError
         From the constructor, if there is no branch.
     ShapeError
-        From `forward` and `output_shape`, if the branches' shapes differ before the last axis, or have none;
+        From `forward` and `output_shape`, if the branches' shapes are empty, or differ before the last axis;
         from `backward`, if dy does not fit.
 
     References
@@ -273,15 +272,15 @@ class Parallel(_Ways):
         return self._joined(self._row_shapes(input_shape))
 
     def _joined(self, shapes: list[Shape]) -> Shape:
-        """Return the shape of the rows that are made of rows of `shapes`, or refuse them."""
+        """Return the shape of concatenated rows of `shapes`, or raise an error if they do not fit together."""
         if not all(shapes) or len({shape[:-1] for shape in shapes}) > 1:
             got = ", ".join(map(str, shapes))
-            raise ShapeError(f"{self!r:.80}: expected branches whose rows differ in the last axis alone, got {got}")
+            raise ShapeError(f"{self!r:.80}: expected branches whose rows differ only in the last axis, got {got}")
         return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 
 def _add_item(container: Layer, i: int, item: str, layer: Layer) -> Layer:
-    """Register `layer` as the i-th of `container`, or refuse it in the words of a call of the container."""
+    """Register `layer` as item i of `container`; an error shows how to call the container."""
     name = type(container).__name__
     if isinstance(layer, list | tuple):
         got = f"a {type(layer).__name__}; write {name}({item}, {item}, ...)"
@@ -291,14 +290,14 @@ def _add_item(container: Layer, i: int, item: str, layer: Layer) -> Layer:
 
 
 def _at(place: str, call: Callable[..., T], *arguments: Any) -> T:
-    """Return what `call` returns, or put the place before its refusal."""
+    """Return the result of ``call(*arguments)``; an error gets `place` in front."""
     try:
         return call(*arguments)
     except (InputError, NonFiniteError) as error:
-        raise _placed(place, error) from error
+        raise _located(place, error) from error
 
 
-def _placed(place: str, error: Refusal) -> Refusal:
-    """Return `error` with its place in front; containers within each other make a path."""
+def _located(place: str, error: LayerError) -> LayerError:
+    """Return `error` with its place in front; nested containers add up to a path."""
     kind = next(kind for kind in (ShapeError, InputError, NonFiniteError) if isinstance(error, kind))
     return kind(f"{place}: {error}")

@@ -1,4 +1,4 @@
-"""Dense: every output sees every input."""
+"""Dense: every output depends on every input."""
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -6,9 +6,9 @@ from numpy.typing import DTypeLike
 from minidl._core.checks import as_count
 from minidl._core.types import Array, Seed
 from minidl.nn.arithmetic import product
-from minidl.nn.initializers import Initializer, Xavier, drawn
+from minidl.nn.initializers import Initializer, Xavier, draw_weight
 from minidl.nn.layers.base import Layer, Shape
-from minidl.nn.parameter import Parameter, misfit
+from minidl.nn.parameter import Parameter, shape_error
 
 
 class Dense(Layer):
@@ -21,11 +21,11 @@ class Dense(Layer):
     in_features, out_features : int
         ``x`` is (n, in_features), ``y`` is (n, out_features).
     bias : bool
-        Whether to add a bias, shape (out_features,); it starts at 0 and is not penalized.
+        Whether to add a bias, shape (out_features,). It starts at 0 and is not penalized.
     weight_init : Initializer, default Xavier()
         Draws `weight`, shape (in_features, out_features).
     rng : int, Generator or None
-        For the draw.
+        Random state for the weights.
     dtype : dtype
         Of the parameters.
 
@@ -59,8 +59,8 @@ class Dense(Layer):
         super().__init__()
         self.in_features = as_count("in_features", in_features)
         self.out_features = as_count("out_features", out_features)
-        weight = drawn("Dense", weight_init, Xavier(), (in_features, out_features), rng)
-        # Column order: the products x @ weight and x.T @ dy then read and write memory in sequence.
+        weight = draw_weight("Dense", weight_init, Xavier(), (in_features, out_features), rng)
+        # In column order, the products x @ weight and x.T @ dy read and write memory in sequence.
         self.weight = self.add_parameter("weight", np.asfortranarray(weight), dtype=dtype)
         self.bias = self.add_parameter("bias", np.zeros(out_features), penalized=False, dtype=dtype) if bias else None
 
@@ -85,7 +85,7 @@ class Dense(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape != (self.in_features,):
-            raise misfit(self, "rows", (self.in_features,), input_shape)
+            raise shape_error(self, "rows", (self.in_features,), input_shape)
         return (self.out_features,)
 
     def __repr__(self) -> str:

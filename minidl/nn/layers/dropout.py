@@ -1,4 +1,4 @@
-"""Dropout: noise in training that keeps units from relying on each other."""
+"""Dropout: noise during training that stops units from relying on each other."""
 
 import numpy as np
 
@@ -14,16 +14,16 @@ class Dropout(Layer):
     Each entry of the mask is 0 with probability `rate`, else 1, so y is x on average. Gradient:
     ``dx = dy * mask / (1 - rate)``.
 
-    The mask of the k-th training forward depends on the seed, on k and on the shape of x alone. k is the buffer
-    `forwards`, an integer: with its value a run goes on exactly where it stopped.
+    The mask of training forward k depends only on the seed, k and the shape of x. The buffer `forwards` counts k, so a
+    resumed run draws exactly the same masks.
 
     Parameters
     ----------
     rate : float
-        The share that is dropped, at least 0 and below 1.
+        Share of entries to drop, at least 0 and below 1.
     rng : int, Generator or None
-        The seed; or a generator that one is drawn from, or None for fresh randomness. Layers in one network need
-        seeds of their own, or one generator between them: the same seed draws the same masks.
+        The seed; or a generator to draw the seed from, or None for a random seed. Give each layer of a network its own
+        seed, or pass one generator to all of them: the same seed draws the same masks.
 
     Raises
     ------
@@ -48,7 +48,7 @@ class Dropout(Layer):
 
     saved_attributes = ("seed",)
     keeps_values = True
-    # What is dropped in a row depends on its place in the batch.
+    # The mask of a row depends on the row's place in the batch.
     batch_independent = False
 
     def __init__(self, rate: float, *, rng: Seed = None) -> None:
@@ -66,7 +66,7 @@ class Dropout(Layer):
             return x
         rng = keyed_generator(self.seed, "dropout", int(self.forwards))
         self.forwards += 1
-        # In float32 whatever x is: a copy of the network in another dtype drops the same entries.
+        # Always draw in float32, so that a copy of the network in another dtype drops the same entries.
         mask = rng.random(x.shape, dtype=np.float32) >= self.rate
         scaled_mask = np.multiply(mask, 1.0 / (1.0 - self.rate), dtype=x.dtype)
         self.keep(scaled_mask, y_shape=x.shape)

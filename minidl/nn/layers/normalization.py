@@ -1,4 +1,4 @@
-"""Normalization: every feature, or every row, to mean 0 and variance 1."""
+"""Normalization: scale every feature, or every row, to mean 0 and variance 1."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from minidl.nn.parameter import Parameter
 
 
 class _Normalization(Layer):
-    """What both have: features on the last axis, each with a `gamma` and a `beta`."""
+    """Base of both: features on the last axis, each with a `gamma` and a `beta`."""
 
     gamma: Parameter
     beta: Parameter
@@ -28,13 +28,13 @@ class _Normalization(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape[-1:] != (self.features,):
-            turned = len(input_shape) == 3 and input_shape[0] == self.features
-            hint = "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
+            channels_first = len(input_shape) == 3 and input_shape[0] == self.features
+            hint = "; channels come last: np.moveaxis(x, 1, -1)" if channels_first else ""
             raise ShapeError(f"{self!r}: expected rows of shape (..., {self.features}), got {input_shape}{hint}")
         return input_shape
 
     def _table(self, x: Array) -> Array:
-        """Return x as a table, the features in its columns."""
+        """Return x as a table with one column per feature."""
         self.check_input(x)
         self.output_shape(x.shape[1:])
         return x.reshape(-1, self.features)
@@ -43,14 +43,14 @@ class _Normalization(Layer):
 class BatchNorm(_Normalization):
     """Batch normalization: each feature over the batch, ``y = gamma * (x - mean) / sqrt(variance + epsilon) + beta``.
 
-    In training, mean and (biased) variance are those of the batch: over all axes of x but the last, so for images of
-    each channel over rows, heights and widths. In prediction they are the running ones, which training gathers::
+    In training, mean and (biased) variance are computed over all axes of x except the last; for images this is each
+    channel over rows, height and width. Prediction uses the running statistics, which training updates::
 
         running_mean = momentum * running_mean + (1 - momentum) * mean
         running_variance = momentum * running_variance + (1 - momentum) * variance * m / (m - 1)
 
-    with m values per feature: the variance that enters is the unbiased one, as in the paper and in PyTorch. Keras and
-    ONNX take the biased one, without ``m / (m - 1)``: with ``unbiased=False`` it is the same here.
+    with m values per feature. The running variance uses the unbiased variance, as in the paper and in PyTorch. Keras
+    and ONNX use the biased one, without ``m / (m - 1)``; pass ``unbiased=False`` for the same.
 
     Gradients, with ``std = sqrt(variance + epsilon)``, ``normal = (x - mean) / std`` and means over the batch:
     ``dgamma = sum(dy * normal)``, ``dbeta = sum(dy)``,
@@ -61,12 +61,12 @@ class BatchNorm(_Normalization):
     features : int
         ``x`` is (n, features) or (n, height, width, features), any shape that ends with `features`.
     momentum : float
-        The share of the past in the running statistics, at least 0 and below 1; as in Keras. PyTorch gives this name to
-        ``1 - momentum``: its 0.1 is 0.9 here.
+        Weight of the old value in the running statistics, at least 0 and below 1, as in Keras. PyTorch calls
+        ``1 - momentum`` momentum: its 0.1 is 0.9 here.
     epsilon : float
         Greater than 0.
     unbiased : bool
-        Whether the running variance gathers the unbiased variance. Nothing else depends on it.
+        Whether the running variance uses the unbiased variance. Nothing else depends on it.
     dtype : dtype
         Of the parameters and running statistics.
 
@@ -87,7 +87,7 @@ class BatchNorm(_Normalization):
         From the constructor, if an argument is out of range; from a training `forward`, if there are fewer than two
         values per feature.
     NonFiniteError
-        From a training `forward`, if a variance is too large for the running statistics; they stay as they were.
+        From a training `forward`, if a variance is too large for the running statistics, which then stay unchanged.
     ShapeError
         From `forward` and `backward`, if x or dy does not fit.
 
@@ -130,18 +130,18 @@ class BatchNorm(_Normalization):
         table = self._table(x)
         n = len(table)
         if train and n < 2:
-            hint = "give more rows, or predict with train=False"
+            hint = "pass more rows, or predict with train=False"
             raise InputError(f"{self!r}: expected at least 2 values per feature, got x of shape {x.shape}; {hint}")
         mean = column_sums(table) / n if train else self.running_mean
-        # What overflows here has a variance that is refused.
+        # If this overflows, the variance check below raises an error.
         centred = table - mean.astype(x.dtype)
         variance = column_sums(centred, centred) / n if train else self.running_variance.astype(np.float64)
         inverse_std = 1.0 / np.sqrt(variance + self.epsilon)
         if train:
             self._check_variance(variance)
             self.keep(centred, inverse_std, y_shape=x.shape)
-            gathered = variance * (n / (n - 1)) if self.unbiased else variance
-            for running, batch in ((self.running_mean, mean), (self.running_variance, gathered)):
+            new_variance = variance * (n / (n - 1)) if self.unbiased else variance
+            for running, batch in ((self.running_mean, mean), (self.running_variance, new_variance)):
                 running *= self.momentum
                 running += (1.0 - self.momentum) * batch
         y = centred * (self.gamma.value * inverse_std).astype(x.dtype)
@@ -149,8 +149,8 @@ class BatchNorm(_Normalization):
         return y.reshape(x.shape)
 
     def _check_variance(self, variance: Array) -> None:
-        """Refuse a variance that `running_variance` cannot hold: it would be infinite for good."""
-        # Half of the largest number, since the unbiased variance of two values is twice the biased one.
+        """Raise an error for a variance that `running_variance` cannot hold: it would stay infinite."""
+        # Half of the largest number, because the unbiased variance of two values is twice the biased one.
         largest, dtype = variance.max(), self.running_variance.dtype
         if largest > np.finfo(dtype).max / 2:
             got = f"{largest:.4g} in feature {variance.argmax()}; scale x down, or compute in float64"
@@ -162,7 +162,7 @@ class BatchNorm(_Normalization):
         total, along = column_sums(table), column_sums(table, dx)
         self.gamma.add_grad(along * inverse_std)
         self.beta.add_grad(total)
-        # As a rule this is no copy: what was kept becomes dx, in place.
+        # Usually this does not copy: the kept array becomes dx, in place.
         dx = dx.astype(dy.dtype, copy=False)
         dx *= (-along / len(table) * inverse_std**2).astype(dy.dtype)
         dx += table
@@ -217,9 +217,9 @@ class LayerNorm(_Normalization):
     def forward(self, x: Array, train: bool = False) -> Array:
         table = self._table(x)
         with np.errstate(over="ignore", invalid="ignore"):
-            # A row without differences becomes exactly 0, however its sum is rounded.
+            # Subtract the first entry, so that a constant row becomes exactly 0 despite rounding.
             normal, inverse_std = _normalized(table - table[:, :1], self.epsilon)
-            # An overflow on the way makes it 0 or NaN.
+            # An overflow on the way makes inverse_std 0 or NaN.
             good = inverse_std > 0
             if np.count_nonzero(good) < len(table):
                 large = ~good[:, 0]
@@ -230,9 +230,9 @@ class LayerNorm(_Normalization):
         return (normal * gamma + beta).reshape(x.shape)
 
     def _from_large(self, table: Array) -> tuple[Array, Array]:
-        """Return the normal rows and their 1 / std from rows whose squares overflow.
+        """Return the normalized rows and 1 / std for rows whose squares overflow.
 
-        Their differences are divided by 4 and then by a power of 2, which is exact.
+        The differences are divided by 4 and then by a power of 2, which is exact.
         """
         differences = table / 4 - table[:, :1] / 4
         _, exponents = np.frexp(np.abs(differences).max(axis=1, keepdims=True))
@@ -255,7 +255,7 @@ class LayerNorm(_Normalization):
 
 
 def _normalized(differences: Array, epsilon: Any) -> tuple[Array, Array]:
-    """Return each row with mean 0 and variance 1, in place of `differences`, and its 1 / std."""
+    """Return each row with mean 0 and variance 1, computed in place, and its 1 / std."""
     differences -= _row_means(differences)
     inverse_std = 1.0 / np.sqrt(_row_means(differences, differences) + epsilon)
     differences *= inverse_std

@@ -1,4 +1,4 @@
-"""Pooling: one number for each window of an image, channel by channel."""
+"""Pooling: one number for each window of an image, in each channel."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from minidl.nn.layers.windows import Pair, Windows, check_image_shape, show_pair
 
 
 class _WindowPooling(Layer):
-    """A pooling over windows of one size."""
+    """Base of pooling layers with windows of a fixed size."""
 
     def __init__(self, pool_size: int | Pair, stride: int | Pair | None = None, padding: int | Pair = 0) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class _WindowPooling(Layer):
         self.stride = self.pool_size if stride is None else as_pair("stride", stride)
         self.padding = as_pair("padding", padding, 0)
         if any(pixels >= size for pixels, size in zip(self.padding, self.pool_size, strict=True)):
-            raise InputError(f"padding: expected less than the pool_size {self.pool_size}, got {self.padding}")
+            raise InputError(f"padding: expected less than pool_size {self.pool_size}, got {self.padding}")
         rows, columns = ((pixels, pixels) for pixels in self.padding)
         self._windows = Windows(self.pool_size, self.stride, (1, 1), (rows, columns))
 
@@ -31,13 +31,13 @@ class _WindowPooling(Layer):
         return (*self._windows.checked_size(self, input_shape), input_shape[2])
 
     def _taps(self, x: Array, value: float) -> list[Array]:
-        """Return what all windows of x see at each of their pixels, with `value` in the padding."""
+        """Return, for each pixel of a window, the entries of all windows there, with `value` in the padding."""
         self.check_input(x)
         self.output_shape(x.shape[1:])
         return list(self._windows.taps(self._windows.pad(x, value)))
 
     def _zeros(self, x_shape: Shape, dtype: np.dtype[Any]) -> tuple[Array, Iterator[Array]]:
-        """Return a dx of zeros for x of `x_shape`, and its taps, which are to be written to."""
+        """Return a dx of zeros for x of `x_shape`, and its taps, to write the gradient to."""
         n, height, width, channels = x_shape
         padded = np.zeros((n, *self._windows.padded_size(height, width), channels), dtype)
         return self._windows.interior(padded, height, width), self._windows.taps(padded)
@@ -51,17 +51,17 @@ class _WindowPooling(Layer):
 class MaxPool2D(_WindowPooling):
     """The largest entry of each window: ``y[n, i, j, c] = max over p, q of x[n, i * stride + p, j * stride + q, c]``.
 
-    Gradient: ``dy`` goes to that entry; of several equally large ones, to the first of the window, row by row. Windows
-    that overlap add up. A window with a NaN has the maximum NaN, and dy goes to the first one.
+    Gradient: ``dy`` goes to that entry; if several are equally large, to the first one in row order. Overlapping
+    windows add up. A window with NaN has the maximum NaN, and dy goes to the first NaN.
 
     Parameters
     ----------
     pool_size : int or (int, int)
         Height and width of the window.
     stride : int or (int, int), default pool_size
-        Pixels from one window to the next. Rows and columns left over at the end are not seen.
+        Pixels from one window to the next. Rows and columns left over at the end are ignored.
     padding : int or (int, int)
-        Pixels added on both sides of height and width, less than the window; none is ever the largest.
+        Pixels added on both sides of height and width, less than the window; they are never the maximum.
 
     Raises
     ------
@@ -77,8 +77,7 @@ class MaxPool2D(_WindowPooling):
     """
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        # One tap of all windows after another, each a comparison of two images: argmax over windows that were gathered
-        # takes five times as long.
+        # Compare one tap of all windows at a time. Gathering the windows and taking their argmax is five times slower.
         first, *others = self._taps(x, -np.inf)
         y = first.copy()
         which = np.zeros(y.shape, np.min_scalar_type(len(others)))
@@ -87,7 +86,7 @@ class MaxPool2D(_WindowPooling):
                 np.maximum(which, (tap > y) * which.dtype.type(k), out=which)
             np.maximum(y, tap, out=y)
         if train and np.isnan(y.max(initial=-np.inf)):
-            # No comparison finds a NaN. Backwards, so that the first of several stays.
+            # Comparisons do not find NaN. In reverse order, so that the first NaN stays.
             for k, tap in reversed(list(enumerate([first, *others]))):
                 which[np.isnan(tap)] = k
         if train:
@@ -102,7 +101,7 @@ class MaxPool2D(_WindowPooling):
             if overlap:
                 tap += dy * (which == k)
             else:
-                # Without overlap nothing needs to be added: half the time.
+                # Without overlap nothing needs to be added, which takes half the time.
                 np.multiply(dy, which == k, out=tap)
         return dx
 
@@ -110,7 +109,7 @@ class MaxPool2D(_WindowPooling):
 class AvgPool2D(_WindowPooling):
     """The mean of each window: ``y[n, i, j, c] = mean over p, q of x[n, i * stride + p, j * stride + q, c]``.
 
-    The zeros of the padding count in the mean, as PyTorch's default has it.
+    The zeros of the padding count in the mean, as in PyTorch by default.
     Gradient: each entry of a window gets ``dy`` divided by the size of the window.
 
     Parameters
@@ -118,7 +117,7 @@ class AvgPool2D(_WindowPooling):
     pool_size : int or (int, int)
         Height and width of the window.
     stride : int or (int, int), default pool_size
-        Pixels from one window to the next. Rows and columns left over at the end are not seen.
+        Pixels from one window to the next. Rows and columns left over at the end are ignored.
     padding : int or (int, int)
         Zeros added on both sides of height and width, less than the window.
 
@@ -142,7 +141,7 @@ class AvgPool2D(_WindowPooling):
                 y = _sum(taps)
                 y /= len(taps)
         except FloatingPointError:
-            # The sum is too large for x's dtype, where the mean is not.
+            # The sum is too large for x's dtype, but the mean is not.
             y = _sum([tap / len(taps) for tap in taps])
         if train:
             self.keep(x.shape, y_shape=y.shape)
@@ -167,7 +166,7 @@ def _sum(arrays: list[Array]) -> Array:
 class GlobalAvgPool2D(Layer):
     """The mean of each channel over the whole image: ``y[n, c] = mean over i, j of x[n, i, j, c]``.
 
-    It takes images of any size. Gradient: ``dx[n, i, j, c] = dy[n, c] / (height * width)``.
+    It accepts images of any size. Gradient: ``dx[n, i, j, c] = dy[n, c] / (height * width)``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Layers that give rows another shape and leave their entries alone."""
+"""Layers that change the shape of rows, but not their entries."""
 
 import math
 
@@ -9,9 +9,9 @@ from minidl.nn.layers.base import Layer, Shape
 
 
 class _Reshaping(Layer):
-    """The entries of each row, in the same order (the last axis runs fastest), in the shape that `output_shape` says.
+    """Base of both: the entries of each row in the same order (the last axis fastest), in the shape of `output_shape`.
 
-    y and dx are views of x and dy wherever NumPy can do without a copy.
+    y and dx are views of x and dy, unless NumPy has to copy.
     """
 
     keeps_values = True
@@ -51,14 +51,14 @@ class Reshape(_Reshaping):
     Parameters
     ----------
     shape : tuple of int
-        Of one row; one side may be -1, for what the others leave over.
+        Of one row; one side may be -1, which is computed from the others.
 
     Raises
     ------
     InputError
         From the constructor, if a side is not a positive integer, or more than one is -1.
     ShapeError
-        If a row of x has not the number of entries that `shape` needs, or dy does not fit.
+        If the number of entries of a row of x does not match `shape`, or dy does not fit.
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Reshape(_Reshaping):
         super().__init__()
         if not isinstance(shape, tuple | list):
             raise InputError(f"Reshape: expected shape to be a tuple of integers, got {shape!r:.80}")
-        self.shape = tuple(-1 if side == -1 else as_count("a side of shape", side) for side in shape)
+        self.shape = tuple(-1 if side == -1 else as_count("Reshape: a side of shape", side) for side in shape)
         if self.shape.count(-1) > 1:
             raise InputError(f"Reshape: expected at most one -1 in shape, got {self.shape}")
 

@@ -10,12 +10,12 @@ from minidl.nn.layers.base import Layer, Shape
 
 
 class _OverClasses(Layer):
-    """What both have: rows of (..., classes), from which their largest number is taken off first."""
+    """Base of both: rows of shape (..., classes), from which the maximum is subtracted first."""
 
     def _shifted(self, x: Array) -> Array:
         self.check_input(x)
         self.output_shape(x.shape[1:])
-        # What is too far below the largest for the dtype has a probability of 0 all the same.
+        # The shifted numbers may overflow to -infinity; their probability is 0 anyway.
         with np.errstate(over="ignore"):
             shifted: Array = x - x.max(axis=-1, keepdims=True)
         return shifted
@@ -27,11 +27,11 @@ class _OverClasses(Layer):
 
 
 class Softmax(_OverClasses):
-    """Probabilities out of scores, ``y = exp(x) / sum(exp(x))``, the sum over the last axis.
+    """Probabilities from scores, ``y = exp(x) / sum(exp(x))``, the sum over the last axis.
 
-    The maximum of each row is taken off first: y is the same, and no exponential overflows.
+    The maximum of each row is subtracted first: y is the same, and no exponential overflows.
     Gradient: ``dx = y * (dy - sum(dy * y))``.
-    Leave it out before a `SoftmaxCrossEntropy`, which takes x itself.
+    Do not use it before `SoftmaxCrossEntropy`, which expects x itself.
 
     ``x`` and ``y`` are (n, ..., classes), with at least one class.
 
@@ -70,7 +70,7 @@ class Softmax(_OverClasses):
 class LogSoftmax(_OverClasses):
     """Logarithms of probabilities, ``y = x - log(sum(exp(x)))``, the sum over the last axis.
 
-    The maximum of each row is taken off first: no exponential overflows, and no logarithm of 0 is taken.
+    The maximum of each row is subtracted first: no exponential overflows, and no logarithm of 0 occurs.
     Gradient: ``dx = dy - exp(y) * sum(dy)``.
 
     ``x`` and ``y`` are (n, ..., classes), with at least one class.

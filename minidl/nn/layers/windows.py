@@ -1,4 +1,4 @@
-"""Windows: where the kernel of a convolution, or a pool, lies on an image of (height, width, channels)."""
+"""Windows: the positions of a convolution kernel, or a pool, on an image of shape (height, width, channels)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from minidl._core.types import Array
 from minidl.nn.layers.base import Layer, Shape
 
 Pair = tuple[int, int]
-"""Something of the height and the same of the width."""
+"""A number for the height and one for the width."""
 
 
 def show_pair(pair: Pair | int | str) -> str:
-    """Return `pair` as a constructor takes it: one number where both are the same."""
+    """Return the text of `pair` for a constructor call: one number if both are equal."""
     return repr(pair[0] if pair[0] == pair[1] else pair) if isinstance(pair, tuple) else repr(pair)
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
-    """Return the zeros before and after an axis with which ``ceil(size / stride)`` windows fit, as in Keras.
+    """Return the zeros before and after an axis so that ``ceil(size / stride)`` windows fit, as in Keras.
 
-    With stride 1 they are ``dilation * (kernel - 1)`` in all, as in PyTorch too. An odd one goes after, that is to the
+    With stride 1 their sum is ``dilation * (kernel - 1)``, as in PyTorch too. If it is odd, the extra zero goes to the
     bottom or to the right.
     """
     outputs = -(-size // stride)
@@ -32,10 +32,10 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> Pair:
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of an image: each one sees ``kernel_size`` pixels that are `dilation` apart.
+    """The windows of an image: each one covers ``kernel_size`` pixels that are `dilation` apart.
 
     Along an axis of `size` pixels there are ``(size + padding - dilation * (kernel_size - 1) - 1) // stride + 1``;
-    what is left over at the end no window sees.
+    pixels left over at the end belong to no window.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Windows:
 
     @property
     def reach(self) -> Pair:
-        """How far the last pixel of a window lies from its first."""
+        """Distance from the first to the last pixel of a window."""
         (kh, kw), (dh, dw) = self.kernel_size, self.dilation
         return dh * (kh - 1), dw * (kw - 1)
 
@@ -67,18 +67,18 @@ class Windows:
         return top + height + bottom, left + width + right
 
     def output_size(self, height: int, width: int) -> Pair:
-        """Return how many windows lie below each other and side by side; less than 1 if none fits."""
+        """Return the number of windows in height and width; less than 1 if none fits."""
         (high, wide), (down, across), (sh, sw) = self.padded_size(height, width), self.reach, self.stride
         return (high - down - 1) // sh + 1, (wide - across - 1) // sw + 1
 
     def checked_size(self, layer: Layer, input_shape: Shape) -> Pair:
-        """Return `output_size`, or refuse in the name of `layer` an image of `input_shape` in which no window fits."""
+        """Return `output_size`; if no window fits into an image of `input_shape`, raise an error that names `layer`."""
         size = self.output_size(*input_shape[:2])
         if min(size) < 1:
             (down, across), (high, wide) = self.reach, self.padded_size(*input_shape[:2])
-            wanted = f"images of at least {down + 1} x {across + 1} pixels with their padding, the size of a window"
+            wanted = f"images of at least {down + 1} x {across + 1} pixels (the window size) with padding"
             hint = "use larger images, more padding or fewer layers that shrink them"
-            raise ShapeError(f"{layer!r}: expected {wanted}, got {high} x {wide}, from shape {input_shape}; {hint}")
+            raise ShapeError(f"{layer!r}: expected {wanted}, got {high} x {wide} from shape {input_shape}; {hint}")
         return size
 
     def interior(self, padded: Array, height: int, width: int) -> Array:
@@ -97,9 +97,9 @@ class Windows:
         return windows[:, ::sh, ::sw, :, ::dh, ::dw].transpose(0, 1, 2, 4, 5, 3)
 
     def taps(self, padded: Array) -> Iterator[Array]:
-        """Yield, for each pixel of a window in turn, what all windows see there.
+        """Yield, for each pixel of a window in turn, the entries of all windows there.
 
-        Each is a view, shape (n, output height, output width, channels), that may be written to.
+        Each is a writable view of shape (n, output height, output width, channels).
         """
         (kh, kw), (sh, sw), (dh, dw), (down, across) = self.kernel_size, self.stride, self.dilation, self.reach
         high, wide = padded.shape[1] - down, padded.shape[2] - across
@@ -109,13 +109,13 @@ class Windows:
 
 
 def check_image_shape(layer: Layer, input_shape: Shape, channels: int | None = None) -> None:
-    """Refuse an `input_shape` that is not (height, width, channels), all at least 1."""
+    """Raise an error if `input_shape` is not (height, width, channels), all at least 1."""
     if len(input_shape) != 3 or min(input_shape) < 1 or channels not in (None, input_shape[2]):
         wanted = "channels" if channels is None else channels
-        turned = len(input_shape) == 3 and input_shape[0] == channels
-        hint = "; channels come last: np.moveaxis(x, 1, -1)" if turned else ""
+        channels_first = len(input_shape) == 3 and input_shape[0] == channels
+        hint = "; channels come last: np.moveaxis(x, 1, -1)" if channels_first else ""
         if len(input_shape) == 1:
-            hint = "; images are not flattened: begin with a Reshape((height, width, channels)), or images_from_rows(x)"
+            hint = "; for flat rows, begin with Reshape((height, width, channels)), or pass images_from_rows(x)"
         elif len(input_shape) == 2:
             hint = "; grey images have one channel: x[..., np.newaxis]"
         raise ShapeError(f"{layer!r}: expected images of shape (height, width, {wanted}), got {input_shape}{hint}")

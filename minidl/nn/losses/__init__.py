@@ -1,4 +1,4 @@
-"""Losses: how wrong a batch of outputs is, as one number, and its gradient."""
+"""Losses: the error of a batch of outputs as one number, and its gradient."""
 
 from minidl.nn.losses.base import Loss
 from minidl.nn.losses.hinge import MulticlassHinge

@@ -1,4 +1,4 @@
-"""Loss: what every loss is, and what losses of numbers share."""
+"""Loss: the base class of all losses, and of losses with numbers as targets."""
 
 import copy
 import math
@@ -17,9 +17,9 @@ from minidl.nn.parameter import ForwardMemory
 class Loss(ForwardMemory, ABC):
     """The data term of the cost: the mean over the batch of each row's loss.
 
-    A loss that compares the rows of a batch with each other is no such mean; set its ``batch_independent = False``. Its
-    value depends on which rows share a batch: `Model.evaluate` and the history then hold the mean of the losses of
-    batches, weighted by their rows, which changes with the batch size.
+    A loss that compares rows of a batch with each other is not such a mean; set its ``batch_independent = False``. Its
+    value depends on which rows share a batch. `Model.evaluate` and the history then contain the mean of the batch
+    losses, weighted by their rows, which changes with the batch size.
     """
 
     _written = "loss.forward(outputs, targets)"
@@ -39,37 +39,37 @@ class Loss(ForwardMemory, ABC):
         """Return the gradient of the last `forward` with respect to its outputs, of their shape and dtype."""
 
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
-        """Return `targets` as an array, or refuse them if they cannot go with outputs of `output_shape`.
+        """Return `targets` as an array, or raise an error if they do not fit outputs of `output_shape`.
 
-        The trainer asks this of whole sets before the first step; any targets will do unless overridden.
+        The trainer calls it for whole datasets before the first step. By default, all targets are accepted.
         """
         return as_array("targets", targets)
 
     def predict(self, outputs: Array) -> Array:
-        """Return what the outputs predict: the outputs themselves, unless a loss means something else by them."""
+        """Return the predictions for these outputs: by default, the outputs themselves."""
         return outputs
 
     def probabilities(self, outputs: Array) -> Array:
-        """Return the probabilities that the outputs stand for."""
-        raise InputError(f"{self!r}: its outputs stand for no probabilities")
+        """Return the probabilities for these outputs."""
+        raise InputError(f"{self!r}: this loss has no probabilities; call predict")
 
     def metrics(self, outputs: Array, targets: Any) -> dict[str, float]:
-        """Return further means over the rows, by name, for the history; none unless overridden."""
+        """Return more means over the rows, by name, for the history; by default none."""
         return {}
 
     __repr__ = constructor_call
 
 
 def broadcast_by(loss: Loss, targets: Array, output_shape: tuple[int, ...]) -> str:
-    """Say whether `loss` compares each output with every target, as NumPy does with shapes (n, 1) and (n,).
+    """Return a message if `loss` compares each output with every target, as NumPy does with shapes (n, 1) and (n,).
 
-    Only the loss itself can tell. A few rows are put to a copy of it: each row alone, and all of them with targets of
-    both shapes.
+    Only a test shows this. A copy of the loss gets a few rows: each row alone, and all of them with targets of both
+    shapes.
     """
-    said = said_of_pairs(targets.shape, output_shape)
-    if not said:
+    message = pairs_message(targets.shape, output_shape)
+    if not message:
         return ""
-    # Rows of equal targets would hide it.
+    # Rows with equal targets would hide the fault.
     rows = np.unique(targets, return_index=True)[1][:4]
     z, flat = np.linspace(0.1, 0.9, len(rows)).reshape(len(rows), *output_shape[1:]), targets[rows].reshape(-1)
     given, other = (flat, flat[:, None]) if targets.ndim == 1 else (flat[:, None], flat)
@@ -78,24 +78,24 @@ def broadcast_by(loss: Loss, targets: Array, output_shape: tuple[int, ...]) -> s
         alone = [float(twin.forward(z[i : i + 1], given[i : i + 1])) for i in range(len(rows))]
         together, as_other = float(twin.forward(z, given)), float(twin.forward(z, other))
     except Exception:
-        # What the loss does not take, it refuses itself.
+        # The loss itself raises this error for targets that it does not accept.
         return ""
     totals = [total for total in (sum(alone), sum(alone) / len(alone)) if math.isclose(total, as_other, rel_tol=1e-6)]
-    return said if totals and not any(math.isclose(total, together, rel_tol=1e-6) for total in totals) else ""
+    return message if totals and not any(math.isclose(total, together, rel_tol=1e-6) for total in totals) else ""
 
 
-def said_of_pairs(targets: tuple[int, ...], outputs: tuple[int, ...]) -> str:
-    """Return what is wrong if arrays of these shapes, one number a row each, are broadcast; nothing of other shapes."""
+def pairs_message(targets: tuple[int, ...], outputs: tuple[int, ...]) -> str:
+    """Return a message if arrays of these shapes, one number per row, would be broadcast to pairs; else ""."""
     n = outputs[0]
     if not {targets, outputs} <= {(n,), (n, 1)}:
         return ""
     way = "targets[:, None]" if len(targets) == 1 else "targets[:, 0]"
     pairs = f"each output (shape {outputs}) with every target (shape {targets})"
-    return f"it compares {pairs}, as NumPy broadcasts them; pass {way}, or bring both to one shape in the loss"
+    return f"it compares {pairs}, as NumPy broadcasts them; pass {way}, or make both shapes equal in the loss"
 
 
 class NumberLoss(Loss):
-    """A loss of numbers, shape (n, ...), whose targets are numbers of the same shape."""
+    """A loss of numbers, shape (n, ...), with numbers of the same shape as targets."""
 
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
         """Return `targets` as an array of finite numbers, one for each output."""
@@ -104,7 +104,7 @@ class NumberLoss(Loss):
         if array.shape != output_shape:
             hint = ""
             if output_shape == (*array.shape, 1):
-                hint = f"; give each row its own: {'targets[:, None]' if array.ndim == 1 else 'targets[..., None]'}"
+                hint = f"; add the last axis: {'targets[:, None]' if array.ndim == 1 else 'targets[..., None]'}"
             elif array.ndim == 1 and len(output_shape) == 2 and len(array) == output_shape[0]:
                 hint = "; for one target per row, end the network with Dense(..., 1), and pass targets[:, None]"
             elif array.shape == (*output_shape, 1):

@@ -14,17 +14,16 @@ from minidl.nn.losses.softmax import ClassLoss
 class MulticlassHinge(ClassLoss):
     """Hinge loss of a multiclass support vector machine, ``sum(max(0, z[j] - z[y] + margin))``, mean over rows.
 
-    The sum is over the wrong classes j. Gradient, with ``violated = (z - z[y] + margin > 0)`` off the label:
-    ``violated / n``, and at the label minus their number, ``-sum(violated) / n`` (at a kink this is the slope from the
-    side of no violation). PyTorch's `MultiMarginLoss` also divides by the number of classes: this is that many times
-    larger.
+    The sum is over the wrong classes j. Gradient, with ``violated = (z - z[y] + margin > 0)`` for the wrong classes:
+    ``violated / n``, and for the label ``-sum(violated) / n`` (at a kink this is the slope from the side without
+    violation). PyTorch's `MultiMarginLoss` also divides by the number of classes.
 
     Outputs are scores z, shape (n, classes); targets are integer class labels y, shape (n,), in 0 .. classes - 1.
 
     Parameters
     ----------
     margin : float
-        By how much the right class has to win, greater than 0.
+        Margin by which the correct class must win, greater than 0.
 
     Raises
     ------
@@ -57,12 +56,12 @@ class MulticlassHinge(ClassLoss):
         self.keep(shortfalls, labels)
         total = float(shortfalls.sum(dtype=np.float64))
         if total == math.inf:
-            # Two scores may lie further apart than their dtype can tell.
+            # The difference of two scores may overflow their dtype.
             total = float(self._shortfalls(outputs.astype(np.float64), labels).sum())
         return total / len(labels)
 
     def _shortfalls(self, outputs: Array, labels: Array) -> Array:
-        """Return what each wrong class lacks to lose by the margin, shape (n, classes)."""
+        """Return by how much each wrong class violates the margin, shape (n, classes)."""
         rows = np.arange(len(labels))
         with np.errstate(over="ignore"):
             shortfalls: Array = np.maximum(outputs - outputs[rows, labels, np.newaxis] + self.margin, 0)

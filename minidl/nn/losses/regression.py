@@ -1,4 +1,4 @@
-"""Losses of regression: how far numbers are from the numbers they should be."""
+"""Losses for regression: the distance of outputs from their targets."""
 
 import math
 from abc import abstractmethod
@@ -32,7 +32,7 @@ class ResidualLoss(NumberLoss):
             self.keep(residuals)
             loss = float(self.values(residuals).mean(dtype=np.float64))
             if loss == math.inf:
-                # A residual, or a step on the way to its value, may be too large for the outputs' dtype.
+                # A residual, or its value, may overflow the dtype of the outputs.
                 loss = float(self.values(outputs.astype(np.float64) - targets).mean())
         return loss
 
@@ -67,7 +67,7 @@ class MeanSquaredError(ResidualLoss):
     """
 
     def values(self, residuals: Array) -> Array:
-        """Return ``r**2``, in float64: the square of a float32 may not be one."""
+        """Return ``r**2``, in float64: the square of a float32 may overflow float32."""
         return np.square(residuals, dtype=np.float64)
 
     def slopes(self, residuals: Array) -> Array:
@@ -108,7 +108,7 @@ class MeanAbsoluteError(ResidualLoss):
 
 
 class Huber(ResidualLoss):
-    """Squared error near 0 and absolute error beyond, so that outliers pull no harder than `delta`.
+    """Squared error near 0 and absolute error beyond, so that the gradient of an outlier is limited to `delta`.
 
     For ``r = outputs - targets``: ``r**2 / 2`` where ``|r| <= delta``, else ``delta * (|r| - delta / 2)``; the mean
     over the entries of a row, then over rows. Gradient: ``clip(r, -delta, delta) / r.size``.
@@ -118,7 +118,7 @@ class Huber(ResidualLoss):
     Parameters
     ----------
     delta : float
-        Where the parabola goes over into straight lines, greater than 0.
+        Size of the residual at which the parabola becomes a straight line, greater than 0.
 
     Raises
     ------
@@ -146,7 +146,7 @@ class Huber(ResidualLoss):
         self.delta = as_number("delta", delta, 0, above=True)
 
     def values(self, residuals: Array) -> Array:
-        """Return ``c * (|r| - c / 2)`` with ``c = min(|r|, delta)``, which is both branches in one."""
+        """Return ``c * (|r| - c / 2)`` with ``c = min(|r|, delta)``, which covers both cases."""
         sizes = np.abs(residuals)
         clipped = np.minimum(sizes, self.delta)
         sizes -= clipped / 2

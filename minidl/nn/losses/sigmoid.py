@@ -1,4 +1,4 @@
-"""Sigmoids with cross-entropy: questions that are answered yes or no, each by itself."""
+"""Sigmoids with cross-entropy: independent yes-or-no questions."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from minidl.nn.losses.softmax import ClassLoss
 
 
 class _SigmoidLoss(Loss):
-    """What both share: a logit z for each question, and a target t in [0, 1] for each logit."""
+    """Base of both: a logit z for each question, and a target t in [0, 1] for each logit."""
 
     takes_logits = True
 
@@ -21,7 +21,7 @@ class _SigmoidLoss(Loss):
     def _mean(self, z: Array, t: Array) -> float:
         """Return the mean over all logits, and keep what `backward` needs."""
         self.keep(z, t)
-        # Nothing cancels: for a large z and t = 1 the difference is exactly 0.
+        # No cancellation: for a large z and t = 1 the difference is exactly 0.
         losses = np.maximum(z, 0) - z * t + np.log1p(np.exp(-np.abs(z)))
         return float(losses.mean(dtype=np.float64))
 
@@ -42,8 +42,8 @@ class SigmoidCrossEntropy(_SigmoidLoss, ClassLoss):
     ``-sum(t * log(p) + (1 - t) * log(1 - p)) / K``, computed from the logits as in `BinaryCrossEntropy`.
     Gradient: ``(p - t) / (n * K)``.
 
-    Outputs are logits z, shape (n, classes): put no Sigmoid layer before it. Targets are integer class labels, shape
-    (n,), in 0 .. classes - 1. `probabilities` are the sigmoids, each class by itself, so a row need not sum to 1.
+    Outputs are logits z, shape (n, classes): use no Sigmoid layer before it. Targets are integer class labels, shape
+    (n,), in 0 .. classes - 1. `probabilities` returns the sigmoid of each class, so a row need not sum to 1.
 
     Raises
     ------
@@ -54,7 +54,7 @@ class SigmoidCrossEntropy(_SigmoidLoss, ClassLoss):
 
     References
     ----------
-    Bishop, "Pattern Recognition and Machine Learning", 2006, section 4.3.2, once for each class.
+    Bishop, "Pattern Recognition and Machine Learning", 2006, section 4.3.2, for each class.
 
     Examples
     --------
@@ -79,8 +79,8 @@ class BinaryCrossEntropy(_SigmoidLoss, NumberLoss):
     The mean over the outputs of a row, then over rows. Computed as ``max(z, 0) - z * t + log(1 + exp(-|z|))``, which
     neither overflows nor takes the logarithm of 0. Gradient: ``(p - t) / z.size``.
 
-    Outputs are logits z, shape (n,) or (n, ...): put no Sigmoid layer before it. Targets are numbers t in [0, 1], of
-    the same shape. `probabilities` are the sigmoids: the probability of a 1.
+    Outputs are logits z, shape (n,) or (n, ...): use no Sigmoid layer before it. Targets are numbers t in [0, 1], of
+    the same shape. `probabilities` returns the sigmoids: the probability of a 1.
 
     Raises
     ------
@@ -115,11 +115,11 @@ class BinaryCrossEntropy(_SigmoidLoss, NumberLoss):
         return array
 
     def predict(self, outputs: Array) -> Array:
-        """Return 1 where the logit is above 0, and so the probability above 1/2, else 0."""
+        """Return 1 where the logit is above 0 (a probability above 1/2), else 0."""
         check_outputs(outputs)
         return (outputs > 0).astype(np.int64)
 
     def metrics(self, outputs: Array, targets: Any) -> dict[str, float]:
-        """Return the accuracy: the share of outputs predicted right; a target strictly between 0 and 1 never is."""
+        """Return the accuracy: the share of outputs classified correctly; never so for targets between 0 and 1."""
         targets = self.check_targets(targets, outputs.shape)
         return {"accuracy": float((self.predict(outputs) == targets).mean())}

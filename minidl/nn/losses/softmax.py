@@ -1,4 +1,4 @@
-"""Losses of class labels: what they share, and the softmax with cross-entropy."""
+"""Losses for class labels: their base class, and softmax with cross-entropy."""
 
 import copy
 import math
@@ -14,18 +14,18 @@ from minidl.nn.losses.base import Loss
 from minidl.nn.metrics import accuracy
 
 SHORT_ROW = 32
-"""Up to so many numbers a row counts as short."""
+"""Largest number of entries in a short row."""
 
 
 class ClassLoss(Loss):
-    """A loss of scores, shape (n, classes), whose targets are integer class labels, shape (n,)."""
+    """A loss of scores, shape (n, classes), with integer class labels, shape (n,), as targets."""
 
     takes_logits = True
     class_weights: Array | None = None
-    """How much each class counts, in a loss that takes such weights."""
+    """Weight of each class, in a loss that supports class weights."""
 
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
-        """Return `targets` as an array of labels, one a row, each the number of an output."""
+        """Return `targets` as an array of labels, one per row, in 0 .. classes - 1."""
         if len(output_shape) != 2:
             raise ShapeError(f"{self!r}: expected outputs of shape (n, classes), got {output_shape}")
         if self.class_weights is not None and len(self.class_weights) != output_shape[1]:
@@ -33,7 +33,7 @@ class ClassLoss(Loss):
         return as_labels(self, "targets", targets, *output_shape)
 
     def predict(self, outputs: Array) -> Array:
-        """Return the class of the largest output of each row, shape (n,); the first of equal ones."""
+        """Return the class with the largest output of each row, shape (n,); the first if several are equal."""
         return shifted_logits(outputs).argmax(axis=1)
 
     def metrics(self, outputs: Array, targets: Any) -> dict[str, float]:
@@ -47,27 +47,27 @@ class SoftmaxCrossEntropy(ClassLoss):
     Computed as ``log(sum(exp(z - max))) - (z[y] - max)``, which neither overflows nor takes the logarithm of 0.
     Gradient: ``(p - onehot(y)) / n``.
 
-    Outputs are logits z, shape (n, classes): put no Softmax layer before it. Targets are integer class labels y, shape
+    Outputs are logits z, shape (n, classes): use no Softmax layer before it. Targets are integer class labels y, shape
     (n,), in 0 .. classes - 1.
 
-    With class weights w and a label smoothing of s, the loss of a row is ``-sum(q * log p)`` with
+    With class weights w and label smoothing s, the loss of a row is ``-sum(q * log p)`` with
     ``q = w * ((1 - s) * onehot(y) + s / classes)``. Gradient: ``(sum(q) * p - q) / n``.
 
     Parameters
     ----------
     label_smoothing : float
-        The share of each target that is spread over all classes, in [0, 1).
+        Share of each target that is spread over all classes, in [0, 1).
     class_weights : array_like, shape (classes,), optional
-        How much each class counts, at least 0; None is 1 for all. The loss stays the mean over the n rows, equal to the
-        mean of PyTorch's ``cross_entropy(..., reduction="none")``; PyTorch's own ``"mean"`` divides by the sum of the
-        weights of the rows' classes instead, so that a row's share would depend on the other rows in its batch.
+        Weight of each class, at least 0; None is 1 for all. The loss is still the mean over the n rows, equal to the
+        mean of PyTorch's ``cross_entropy(..., reduction="none")``. PyTorch's ``"mean"`` divides by the sum of the
+        weights of the rows' classes instead, so the weight of a row depends on the other rows in its batch.
 
     Raises
     ------
     ShapeError, InputError
         If labels are not integers of shape (n,) in range, there are no rows, or an option is not as above.
     NonFiniteError
-        If a row of logits holds NaN or +infinity, or nothing but -infinity (with label smoothing: any -infinity).
+        If a row of logits contains NaN or +infinity, or only -infinity (with label smoothing: any -infinity).
 
     References
     ----------
@@ -85,10 +85,10 @@ class SoftmaxCrossEntropy(ClassLoss):
     """
 
     def __init__(self, label_smoothing: float = 0.0, class_weights: Any = None) -> None:
-        # At a smoothing of 1 the labels would not matter.
+        # With a smoothing of 1 the labels would have no effect.
         self.label_smoothing = as_fraction("label_smoothing", label_smoothing)
         self.class_weights = None if class_weights is None else _as_class_weights(class_weights)
-        # Without options only the label's term of each sum is not 0. To leave out the others saves 4 % of a step of the
+        # Without options, only the label's term of each sum is not 0. Skipping the others saves 4 % of a step of the
         # main job.
         self._plain = self.label_smoothing == 0 and self.class_weights is None
 
@@ -102,34 +102,33 @@ class SoftmaxCrossEntropy(ClassLoss):
             self.keep(p, y)
             losses = np.log(sums[:, 0]) - z[np.arange(len(y)), y]
         else:
-            q = self._wanted(y, outputs)
+            q = self._soft_targets(y, outputs)
             self.keep(p, q)
             with np.errstate(over="ignore"):
                 losses = np.multiply(q, np.log(sums) - z, out=np.zeros_like(q), where=q > 0).sum(axis=1)
         loss = float(losses.sum(dtype=np.float64)) / len(y)
         if loss == math.inf and outputs.itemsize < 8:
-            # A logit may lie further below the largest one than its dtype can tell. A copy, since `backward` is to use
-            # what was kept here.
+            # The difference of two logits may overflow their dtype. Use a copy, because `backward` needs the kept values.
             return SoftmaxCrossEntropy.forward(copy.copy(self), outputs.astype(np.float64), y)
         return loss
 
     def backward(self) -> Array:
-        gradient, wanted = self.kept()
+        gradient, targets = self.kept()
         if self._plain:
-            gradient[np.arange(len(wanted)), wanted] -= 1.0
+            gradient[np.arange(len(targets)), targets] -= 1.0
         else:
-            gradient *= wanted.sum(axis=1, keepdims=True)
-            gradient -= wanted
-        return gradient / len(wanted)
+            gradient *= targets.sum(axis=1, keepdims=True)
+            gradient -= targets
+        return gradient / len(targets)
 
     def probabilities(self, outputs: Array) -> Array:
         """Return the softmax of each row, shape (n, classes)."""
         p = np.exp(shifted_logits(outputs))
         return p / p.sum(axis=1, keepdims=True)
 
-    def _wanted(self, labels: Array, outputs: Array) -> Array:
+    def _soft_targets(self, labels: Array, outputs: Array) -> Array:
         """Return q, the weighted and smoothed targets, shape (n, classes)."""
-        # Where every class is wanted a little, none may be impossible.
+        # With smoothing, every class has a positive target, so no class may have probability 0.
         if self.label_smoothing:
             check_finite("logits", outputs)
         q = np.full(outputs.shape, self.label_smoothing / outputs.shape[1], outputs.dtype)
@@ -154,20 +153,20 @@ def _as_class_weights(value: Any) -> Array:
 
 @quietly
 def shifted_logits(logits: Array) -> Array:
-    """Return a new array of each row less its largest logit, shape (n, classes).
+    """Return each row minus its largest logit, as a new array, shape (n, classes).
 
-    Refused is what no class can be chosen by: no batch of rows, or a row whose largest logit is not finite.
+    Raises an error if the shape is not (n, classes), or the largest logit of a row is not finite.
     """
     check_outputs(logits, classes=True, finite=False)
-    # Short rows in column order: NumPy starts anew for each row that it sums or takes the largest of. For 1000 rows of
-    # ten that is 50 us in row order, 3 in column order, and 5 for the copy.
+    # Short rows in column order: for a sum or a maximum, NumPy has a fixed cost per row. For 1000 rows of ten that is
+    # 50 us in row order, and 3 us in column order plus 5 us for the copy.
     if logits.shape[1] <= SHORT_ROW:
         logits = np.asfortranarray(logits)
     top = logits.max(axis=1, keepdims=True)
-    # One number to look at, which vdot has in half the time of isfinite and all; it may overflow, too.
+    # One number shows whether all are finite; vdot takes half the time of isfinite and all. It may overflow itself.
     if not math.isfinite(np.vdot(top, top)) and not np.isfinite(top).all():
         row = int(np.isfinite(top[:, 0]).argmin())
         raise NonFiniteError(f"logits: expected finite numbers, got {top[row, 0]} in row {row}; has training diverged?")
-    # What is too far below the largest for the dtype has a probability of 0 all the same.
+    # A difference may overflow to -infinity; its probability is 0 anyway.
     shifted: Array = logits - top
     return shifted
