@@ -108,7 +108,7 @@ class SoftmaxCrossEntropy(ClassLoss):
                 losses = np.multiply(q, np.log(sums) - z, out=np.zeros_like(q), where=q > 0).sum(axis=1)
         loss = float(losses.sum(dtype=np.float64)) / len(y)
         if loss == math.inf and outputs.itemsize < 8:
-            # The difference of two logits may overflow their dtype. Use a copy, because `backward` needs the kept values.
+            # The difference of two logits may overflow their dtype. Use a copy: `backward` needs the kept values.
             return SoftmaxCrossEntropy.forward(copy.copy(self), outputs.astype(np.float64), y)
         return loss
 
