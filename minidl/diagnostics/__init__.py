@@ -1,4 +1,4 @@
-"""Diagnostics: is anything wrong before the long training, which learning rate, which units do nothing?"""
+"""Diagnostics: sanity checks before training, a learning rate finder, and a search for dead units."""
 
 from minidl.diagnostics.items import SanityItem
 from minidl.diagnostics.overfit import OverfitResult, overfit_tiny

@@ -1,4 +1,4 @@
-"""Can a network memorise a few rows? If not, something is broken, and more data will not help."""
+"""Check whether a network can memorise a few rows. If not, it has a fault, and more data will not help."""
 
 import math
 from dataclasses import dataclass, field
@@ -17,34 +17,34 @@ from minidl.nn.model import Model
 from minidl.training.optimizers import Adam
 from minidl.training.optimizers.base import check_gradients
 
-# Steps without a lower loss (by 0.1 %) after which training has come to rest.
+# Training stops after this many steps in which the loss does not fall by 0.1 %.
 _PATIENCE = 100
-# Of the loss of knowing nothing: for ten classes 0.023, the right one has probability 0.977.
-_LEARNT = 0.01
+# Share of the loss of zero outputs. For ten classes it is 0.023: the correct class has probability 0.977.
+_MEMORISED = 0.01
 
-_NO_PARAMETER = "the model has no parameters, so that there is nothing to learn"
-_FROZEN = "every parameter is frozen: call unfreeze() on the layers that are to learn"
-_NOT_FELT = "every gradient is zero: are all hidden units dead (see dl.dead_units), or all weights zero?"
+_NO_PARAMETER = "the model has no parameters, so there is nothing to learn"
+_FROZEN = "every parameter is frozen: call unfreeze() on the layers to train"
+_NO_GRAD = "every gradient is zero: are all hidden units dead (see dl.dead_units), or are all weights zero?"
 
 
 @dataclass(frozen=True, eq=False)
 class OverfitResult:
-    """What `overfit_tiny` saw; print it.
+    """The result of `overfit_tiny`. Print it.
 
     Attributes
     ----------
     ok : bool
         Whether the rows were memorised.
     rows : array of int
-        Which rows of the data.
+        Indices of the rows in the data.
     losses : list of float
-        Before each step, and at the end.
+        Loss before each step, and at the end.
     goal : float
-        The loss that counts as memorised: a hundredth of the loss of outputs that are all zero.
+        Rows count as memorised below this loss: a hundredth of the loss of outputs that are all zero.
     accuracy : float or None
-        At the end; None if the loss has none.
+        Accuracy at the end; None if the loss does not define it.
     findings : list of str
-        What is wrong, a sentence each; empty if `ok`.
+        One sentence per fault; empty if `ok`.
     """
 
     ok: bool
@@ -56,7 +56,7 @@ class OverfitResult:
 
     @property
     def steps(self) -> int:
-        """How many steps were taken."""
+        """Number of training steps."""
         return len(self.losses) - 1
 
     @property
@@ -75,44 +75,44 @@ class OverfitResult:
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.0%}"
         memorised = "memorised" if self.ok else "not memorised"
-        told = f"{len(self.rows)} rows {memorised} in {self.steps} steps: loss {self.first_loss:.4g} -> "
-        return "\n".join([f"{told}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])
+        result = f"{len(self.rows)} rows {memorised} in {self.steps} steps: loss {self.first_loss:.4g} -> "
+        return "\n".join([f"{result}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])
 
 
 def overfit_tiny(
     model: Model, data: Dataset, *, rows: int = 20, steps: int = 1000, learning_rate: float = 0.001, rng: Seed = 0
 ) -> OverfitResult:
-    """Train a copy of the model on a few rows, which it should memorise; nothing of the caller's changes.
+    """Train a copy of the model on a few rows, which it should memorise; the model itself does not change.
 
-    All that keeps a network from memorising is off in the copy: the regularizer, the label smoothing, and the
-    dropping of `Dropout` (a layer of your own that adds noise goes on doing so). Each step of `Adam` takes all the
-    rows, until the loss is a hundredth of that of outputs that are all zero, or has come to rest. If it only came down
-    a part of the way, all is tried once more from the beginning, with ten times the learning rate.
+    The copy is trained without a regularizer, label smoothing and `Dropout`, which hinder memorising (noise in your own
+    layers stays on). Each step of `Adam` uses all rows, until the loss is a hundredth of the loss of outputs that are
+    all zero, or stops falling. If the loss fell, but not far enough, a second trial starts from the beginning with ten
+    times the learning rate.
 
     Parameters
     ----------
     model : Model
-        Fresh or trained.
+        Untrained or trained.
     data : Dataset
-        Of which the rows are drawn, from all classes in turn.
+        The rows are drawn from it, evenly from all classes.
     rows : int
-        How many at most. A single layer of d inputs cannot be asked for more than d + 1.
+        Largest number of rows. A single layer with d inputs cannot memorise more than d + 1.
     steps : int
-        At most, in each of the two trials.
+        Largest number of steps in each of the two trials.
     learning_rate : float
-        Of `Adam`.
+        Learning rate of `Adam`.
     rng : int, Generator or None
-        Draws the rows.
+        Random state for drawing the rows.
 
     Returns
     -------
     OverfitResult
-        Nothing is raised if the rows are not memorised: print the result, which says why.
+        Print it: it says why rows were not memorised. This raises no error.
 
     Raises
     ------
     InputError
-        If an argument is not as above, or model and data do not go together.
+        If an argument is not as above, or the data does not fit the model.
     NonFiniteError
         If the loss is not finite before the first step.
 
@@ -137,12 +137,12 @@ def overfit_tiny(
     if isinstance(twin.loss, SoftmaxCrossEntropy) and twin.loss.label_smoothing:
         twin = Model(twin.network, SoftmaxCrossEntropy(class_weights=twin.loss.class_weights))
     x, y = data.x[chosen], data.y[chosen]
-    # What overflows shows in the loss.
+    # An overflow shows in the loss.
     with np.errstate(all="ignore"):
         for rate in (learning_rate, 10 * learning_rate):
             result = _train(copied("overfit_tiny", twin), Adam(rate), x, y, chosen, steps)
             if result.ok or abs(result.last_loss - result.first_loss) < 0.1 * result.first_loss:
-                # What does not move at all is no matter of the rate.
+                # If the loss does not move at all, another rate will not help.
                 break
     return result
 
@@ -152,10 +152,10 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
     outputs = model.forward(x)
     reference = uninformed_loss(model.loss, outputs, y)
     losses = [model.compute_gradients(x, y)[1]]
-    goal = _LEARNT * (reference if reference > 0 else losses[0])
-    felt, broken = any(p.grad.any() for p in trainable), ""
+    goal = _MEMORISED * (reference if reference > 0 else losses[0])
+    has_grad, breakdown = any(p.grad.any() for p in trainable), ""
     try:
-        while trainable and felt and losses[-1] > goal and len(losses) <= steps:
+        while trainable and has_grad and losses[-1] > goal and len(losses) <= steps:
             check_gradients(model.parameters)
             optimizer.step(model.parameters)
             losses.append(model.compute_gradients(x, y)[1])
@@ -163,35 +163,37 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
                 break
         outputs = model.forward(x, train=True)
     except NonFiniteError as error:
-        broken = f"after {len(losses) - 1} steps training broke down: {error}; is x too large, or the learning rate?"
-    metrics = {} if broken else model.loss.metrics(outputs, y)
+        breakdown = f"training failed after {len(losses) - 1} steps: {error}; is x or the learning rate too large?"
+    metrics = {} if breakdown else model.loss.metrics(outputs, y)
     memorised = losses[-1] <= goal
     findings = _faults_of_rows(x, y, rows, memorised=memorised)
-    if broken:
-        findings.append(broken)
+    if breakdown:
+        findings.append(breakdown)
     elif not memorised:
-        nothing = _NO_PARAMETER if not model.parameters else _FROZEN if not trainable else "" if felt else _NOT_FELT
-        if nothing or not findings:
-            findings.append(nothing or _why(model.loss, outputs, y, losses, goal))
+        cause = _NO_PARAMETER if not model.parameters else _FROZEN if not trainable else "" if has_grad else _NO_GRAD
+        if cause or not findings:
+            findings.append(cause or _why(model.loss, outputs, y, losses, goal))
     return OverfitResult(not findings, rows, losses, goal, metrics.get("accuracy"), findings)
 
 
 def _faults_of_rows(x: Array, y: Array, rows: Array, *, memorised: bool) -> list[str]:
-    """Return what makes it impossible, or worthless, to memorise these rows."""
+    """Return why it is impossible, or meaningless, to memorise these rows."""
     if len(rows) > 1 and (y == y[0]).all():
-        return [f"all {len(rows)} rows have the same target, {y[0]}: to learn that proves nothing; take other rows"]
+        return [
+            f"all {len(rows)} rows have the same target, {y[0]}, so memorising them proves nothing; choose other rows"
+        ]
     if len(rows) > 1 and (x == x[0]).all():
-        return ["all rows of x are the same, so nothing can tell them apart: was the data read right?"]
-    if not memorised and (told := contradiction(x, y, rows)):
-        return [f"{told}: no network can learn both"]
+        return ["all rows of x are the same, so no network can distinguish them: was the data read correctly?"]
+    if not memorised and (pair := contradiction(x, y, rows)):
+        return [f"{pair}: no network can learn both"]
     return []
 
 
 def contradiction(x: Array, y: Array, rows: Array) -> str:
-    """Return in words which two of `rows` are the same in x and differ in y, the first pair; "" if there is none."""
-    seen: dict[bytes, int] = {}
+    """Return a text that names the first two of `rows` with equal x and different y; "" if there are none."""
+    first_index: dict[bytes, int] = {}
     for i, row in enumerate(x):
-        first = seen.setdefault(row.tobytes(), i)
+        first = first_index.setdefault(row.tobytes(), i)
         if (y[first] != y[i]).any():
             return f"rows {rows[first]} and {rows[i]} are the same, but their targets are {y[first]} and {y[i]}"
     return ""
@@ -200,14 +202,14 @@ def contradiction(x: Array, y: Array, rows: Array) -> str:
 def _why(loss: Loss, outputs: Array, targets: Array, losses: list[float], goal: float) -> str:
     first, last = losses[0], losses[-1]
     if np.ptp(outputs, axis=0).max() <= 1e-4 * max(1.0, float(np.abs(outputs).max())):
-        told = f"the outputs are the same for every row, and the loss stays at {last:.4g}: nothing of x gets through"
-        return f"{told}; look for dead units (dl.dead_units), or weights that are all zero"
-    came = f"the loss came from {first:.4g} to {last:.4g}, not below {goal:.2g}"
+        symptom = f"the outputs are the same for every row, and the loss stays at {last:.4g}: x has no effect on them"
+        return f"{symptom}; look for dead units (dl.dead_units), or weights that are all zero"
+    change = f"the loss went from {first:.4g} to {last:.4g}, not below {goal:.2g}"
     if isinstance(loss, NumberLoss) and (largest := float(np.abs(targets).max())) > 10:
         advice = "subtract their mean and divide by their standard deviation"
-        return f"{came}, and targets go up to {largest:.4g} in size: {advice}"
+        return f"{change}, and targets are as large as {largest:.4g}: {advice}"
     if not math.isfinite(last) or last > 1.05 * first:
-        rose = f"the loss rose from {first:.4g} to {last:.4g}"
-        return f"{rose}: is a gradient wrong (dl.check_model tells), or the learning rate too high?"
-    asked = "is the network too small for these rows, or a gradient wrong (dl.check_model tells)?"
-    return f"{came}: {asked} Else try fewer rows, more steps, or another learning rate"
+        change = f"the loss rose from {first:.4g} to {last:.4g}"
+        return f"{change}: is a gradient wrong (run dl.check_model), or is the learning rate too high?"
+    question = "is the network too small for these rows, or is a gradient wrong (run dl.check_model)?"
+    return f"{change}: {question} Otherwise try fewer rows, more steps, or another learning rate"

@@ -1,4 +1,4 @@
-"""Which learning rate? Raise it step by step, and look where the loss falls and where it blows up."""
+"""Learning rate finder: raise the rate step by step, and see where the loss falls and where it diverges."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from minidl.plotting import plot_learning_rates
 from minidl.training.optimizers.base import check_gradients
 from minidl.training.trainer import Trainer
 
-# Rows that are held out, at most, and their share of small sets.
+# Largest number of held-out rows; of small datasets, one row in _SHARE is held out.
 _HELD_OUT, _SHARE = 400, 4
-# Times the lowest loss so far.
+# The sweep stops if the loss exceeds the lowest loss so far by this factor.
 _DIVERGED = 4.0
-# Of the loss at the beginning.
+# The loss must fall by this share of its initial value.
 _FALLEN = 0.01
-# In how many other orders the targets are tried, and how many standard deviations the true one must stand out.
+# Number of other target orders to compare with, and standard deviations by which the true order must be better.
 _ORDERS, _SIGNIFICANT = 30, 3.5
 
 
@@ -34,15 +34,15 @@ class LearningRateResult:
     Attributes
     ----------
     rates : array
-        Of each step, ascending.
+        Learning rate of each step, ascending.
     losses : array
-        Of each step's batch, before its update.
+        Loss of each step's batch, before its update.
     held_out : array
-        Before each step, of rows that no step is taken on: always the same rows, so that batches add no noise.
+        Loss of the held-out rows before each step: always the same rows, so batches add no noise.
     suggestion : float or None
-        The rate to begin with; None if no rate made the loss fall.
+        Suggested learning rate; None if the loss fell at no rate.
     diverged : bool
-        Whether the sweep ended because the loss blew up.
+        Whether the sweep ended because the loss diverged.
     """
 
     rates: Array
@@ -52,7 +52,7 @@ class LearningRateResult:
     diverged: bool
 
     def plot(self, ax: "Axes | None" = None) -> "Figure":
-        """Draw the losses over the rates, with the suggestion marked."""
+        """Plot the losses against the rates, and mark the suggestion."""
         return plot_learning_rates(self.rates, self.losses, self.held_out, self.suggestion, ax=ax)
 
     def __repr__(self) -> str:
@@ -60,16 +60,16 @@ class LearningRateResult:
         return f"LearningRateResult(suggestion={suggestion}, {len(self.rates)} steps to {self.rates[-1]:.3g})"
 
     def __str__(self) -> str:
-        end = "where the loss blew up" if self.diverged else "without a blow-up"
+        end = "where the loss diverged" if self.diverged else "without divergence"
         swept = f"{len(self.rates)} steps from {self.rates[0]:.2g} to {self.rates[-1]:.2g}, {end}"
         if self.suggestion is None:
-            return f"no suggestion: at no learning rate did the loss fall ({swept}); sanity_check may tell why"
+            return f"no suggestion: the loss fell at no learning rate ({swept}); run sanity_check to find the cause"
         lowest_at = int(self.held_out.argmin())
         where = f"is lowest at {self.rates[lowest_at]:.2g}"
         if lowest_at == len(self.rates) - 1:
-            where = "is still falling: raise highest"
+            where = "is still falling: increase highest"
         elif self.suggestion == self.rates[0]:
-            where += ": lower lowest"
+            where += ": decrease lowest"
         return f"learning rate {self.suggestion:.2g} ({swept}; the loss of held-out rows {where})"
 
 
@@ -82,27 +82,27 @@ def find_learning_rate(
     steps: int = 100,
     batch_size: int = 100,
 ) -> LearningRateResult:
-    """Train a copy with a rate that grows from step to step, and suggest a learning rate; the trainer does not change.
+    """Train a copy with a rate that grows in every step, and suggest a learning rate; the trainer does not change.
 
-    Step i of n takes the rate ``lowest * (highest / lowest)**(i / (n - 1))``, in place of the optimizer's own rate or
-    schedule; everything else of the optimizer, its momentum and clipping too, is as in training. Before each step the
-    loss of some rows is measured that no step is taken on: a quarter of the data, at most 400 rows (of fewer than 40
-    rows, all serve for both). The sweep ends early once this loss is over 4 times its lowest so far, or a loss or a
-    gradient is NaN or infinite (whatever `fit` is to do about these).
+    Step i of n uses the rate ``lowest * (highest / lowest)**(i / (n - 1))`` instead of the optimizer's own rate or
+    schedule. The rest of the optimizer, such as momentum and clipping, works as in training. Before each step, the loss
+    of held-out rows is measured: a quarter of the data, at most 400 rows (with fewer than 40 rows, all rows are used
+    for both). The sweep stops early if this loss exceeds 4 times its lowest value so far, or if a loss or a gradient is
+    NaN or infinite (for any value of `nonfinite` in `fit`).
 
-    The suggestion is a tenth of the rate at which the loss of the held-out rows is lowest, but at least `lowest`:
-    there it is about to rise, and a tenth is the usual margin. There is no suggestion if this loss has not fallen by
-    1 %, or if the targets of the held-out rows in other orders would have fared about as well, so that nothing was
-    learned about which row has which target.
+    The suggestion is a tenth of the rate at which the loss of the held-out rows is lowest, but at least `lowest`: at
+    that rate the loss is about to rise, and a tenth is the usual margin. There is no suggestion if this loss has not
+    fallen by 1 %, or if it has fallen about as much for the same targets in other orders: then the model has not
+    learned which row has which target.
 
     Parameters
     ----------
     trainer : Trainer
-        Its model and optimizer are copied as they are, fresh or in the middle of training.
+        Its model and optimizer are copied in their current state, before or during training.
     data : Dataset
-        What it is to be trained on; shuffled, and repeated as often as the steps need it. More rows are better.
+        Training data; it is shuffled, and repeated as often as necessary. More rows are better.
     lowest, highest : float
-        Rates of the first and the last step, 0 < lowest < highest.
+        Learning rates of the first and the last step, 0 < lowest < highest.
     steps : int
         At least 10.
     batch_size : int
@@ -111,9 +111,9 @@ def find_learning_rate(
     Raises
     ------
     InputError
-        If an argument is not as above, model and data do not go together, or the optimizer has trained another model.
+        If an argument is not as above, the data does not fit the model, or the optimizer has trained another model.
     NonFiniteError
-        If x holds NaN or infinity, or the loss is not finite before the first step.
+        If x contains NaN or infinity, or the loss is not finite before the first step.
 
     References
     ----------
@@ -145,7 +145,7 @@ def find_learning_rate(
     first = best = np.empty(0)
     diverged = True
     batches = _endless(rest, batch_size, trainer.seed)
-    # What overflows shows in the loss.
+    # An overflow shows in the loss.
     with np.errstate(all="ignore"):
         for i, rate in enumerate(rates.tolist()):
             optimizer.learning_rate = rate
@@ -178,15 +178,15 @@ def _split(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     """Return the rows to measure and the rows to train on."""
     order = keyed_generator(seed, "find_learning_rate: held out").permutation(len(data))
     count = min(_HELD_OUT, len(data) // _SHARE)
-    # Too few would say nothing.
+    # Fewer held-out rows would be too noisy.
     return (data[order[:count]], data[order[count:]]) if count >= 10 else (data, data)
 
 
 def _training_outputs(model: Model, x: Array, batch_size: int) -> Array:
-    """Return the outputs as in training, where a BatchNorm uses the batch; running statistics stay as they are."""
+    """Return the outputs as in training, where BatchNorm uses the batch; running statistics do not change."""
     buffers = model.network.named_buffers().values()
     before = [buffer.copy() for buffer in buffers]
-    # No part is smaller than a batch, let alone one row.
+    # No part is smaller than a batch, so none has a single row.
     parts = np.array_split(x, max(1, len(x) // batch_size))
     outputs = np.concatenate([model.forward(part, train=True) for part in parts])
     for buffer, values in zip(buffers, before, strict=True):
@@ -195,9 +195,9 @@ def _training_outputs(model: Model, x: Array, batch_size: int) -> Array:
 
 
 def _learned(loss: Loss, first: Array, best: Array, targets: Array) -> bool:
-    """Return whether the loss fell from the outputs `first` to `best`, and for these targets more than for others.
+    """Return whether the loss fell from the outputs `first` to `best`, and more for these targets than for others.
 
-    The others are the same targets in other orders: confident outputs that become cautious lower the loss of them all.
+    The others are the same targets in other orders: outputs that become less confident lower the loss for all orders.
     """
 
     def fall(targets: Array) -> float:
@@ -211,5 +211,5 @@ def _learned(loss: Loss, first: Array, best: Array, targets: Array) -> bool:
 
 def _endless(data: Dataset, batch_size: int, seed: int) -> Iterator[tuple[Array, Array]]:
     for epoch in count():
-        # A single row could be too few for a layer that mixes rows.
+        # A layer that mixes rows may not accept a single row.
         yield from data.batches(batch_size, keyed_generator(seed, "find_learning_rate", epoch), drop_last="merge")

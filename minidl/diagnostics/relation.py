@@ -1,4 +1,4 @@
-"""Have the labels anything to do with x? Two simple rules guess them, and are compared with chance."""
+"""Test whether labels are related to x: two simple rules predict them, and are compared with chance."""
 
 import math
 
@@ -7,19 +7,19 @@ import numpy as np
 from minidl._core.types import Array
 from minidl.data.dataset import Dataset
 
-# Rows that are compared with each other, about: 0.1 s for 3072 features.
+# Approximate number of rows to compare with each other: 0.1 s for 3072 features.
 _COMPARED = 1000
-# Rows that a class must have.
+# Fewest rows of a class.
 _LEAST = 10
-# Standard deviations above chance, as if rows were guessed independently. At 3.5, one shuffled set in 250 passes.
+# Standard deviations above chance, if rows were independent. At 3.5, one shuffled dataset in 250 passes.
 _SIGNIFICANT = 3.5
 
 
 def relation(data: Dataset, rng: np.random.Generator) -> tuple[str, bool] | None:
-    """Return how often a rule tells the label from x, and whether that is more than chance; None if rows are too few.
+    """Return how often a rule predicts the label from x, and whether this is above chance; None if rows are too few.
 
-    About as many rows are drawn of each class, and what counts is the mean share of right guesses over the classes:
-    where one class has nearly all rows, always naming it would be right nearly always, and 1/K by this measure.
+    About the same number of rows is drawn from each class, and the measure is the accuracy within each class, averaged
+    over the K classes. So always predicting the most frequent class gives only 1/K.
     """
     labels, counts = np.unique(data.y, return_counts=True)
     labels, counts = labels[counts >= _LEAST], counts[counts >= _LEAST]
@@ -36,24 +36,24 @@ def relation(data: Dataset, rng: np.random.Generator) -> tuple[str, bool] | None
     from_rows = _distances(x, x)
     np.fill_diagonal(from_rows, np.inf)
     from_means = _distances(x, np.array([x[y == label].mean(axis=0) for label in labels]))
-    # So far is each row from the mean of the other rows of its class.
+    # Turn this into the distance from the mean of the other rows of its class.
     from_means *= np.where(own, (sizes / (sizes - 1)) ** 2, 1)
     rules = {
         "the nearest row": y[from_rows.argmin(axis=1)],
         "the nearest class mean": labels[from_means.argmin(axis=1)],
     }
-    best, found, chance = -math.inf, "", 1 / len(labels)
+    best, finding, chance = -math.inf, "", 1 / len(labels)
     for rule, guesses in rules.items():
         guessed = guesses[:, np.newaxis] == labels
         right = float(((guessed & own).sum(axis=0) / sizes).mean())
-        # By chance, a label is guessed as often for rows of its class as for all.
+        # By chance, a label is predicted equally often for rows of its class and for all rows.
         shares = guessed.mean(axis=0)
         deviation = chance * math.sqrt((shares * (1 - shares) / sizes).sum())
         above = (right - chance) / max(deviation, 1e-6)
         if above > best:
-            best, found = above, f"{rule} tells the label in {right:.0%}"
-    alike = ", each class counted alike" if sizes.min() < each else ""
-    return f"{found} of {len(y)} rows{alike}, by chance {chance:.0%}", best > _SIGNIFICANT
+            best, finding = above, f"{rule} predicts the label of {right:.0%}"
+    weighting = ", averaged over the classes" if sizes.min() < each else ""
+    return f"{finding} of {len(y)} rows{weighting}; chance is {chance:.0%}", best > _SIGNIFICANT
 
 
 def _distances(a: Array, b: Array) -> Array:

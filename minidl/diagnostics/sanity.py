@@ -1,4 +1,4 @@
-"""Before a long training: what is most often wrong with data, labels, initial weights and gradients."""
+"""Sanity check before training: common faults of data, labels, initial weights and gradients."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ from minidl.diagnostics.common import working_copy
 from minidl.diagnostics.items import SanityItem, data_items, last_layer, model_items, near_one
 from minidl.training.trainer import Trainer
 
-_HEADER = ("what", "verdict", "what was found, and what to do")
+_HEADER = ("item", "verdict", "finding and advice")
 
 
 @dataclass(frozen=True)
 class SanityReport:
-    """What `sanity_check` found; print it.
+    """The result of `sanity_check`. Print it.
 
     Attributes
     ----------
     items : list of SanityItem
-        One for each thing that was looked at: its ``name``, ``verdict`` ("ok", "warning" or "fault") and ``sentence``.
+        One for each check: its ``name``, ``verdict`` ("ok", "warning" or "fault") and ``sentence``.
     """
 
     items: list[SanityItem]
@@ -34,20 +34,20 @@ class SanityReport:
 
     @property
     def faults(self) -> list[SanityItem]:
-        """What cannot be right."""
+        """Items that are certainly wrong."""
         return [item for item in self.items if item.verdict == "fault"]
 
     @property
     def warnings(self) -> list[SanityItem]:
-        """What may be intended, but is usually a mistake."""
+        """Items that may be intended, but are usually mistakes."""
         return [item for item in self.items if item.verdict == "warning"]
 
     @property
     def sentence(self) -> str:
-        """How many faults and warnings there are."""
-        bad = [found for found in (self.faults, self.warnings) if found]
-        told = [counted(len(found), found[0].verdict) for found in bad]
-        return f"sanity check: {' and '.join(told) or 'nothing looks wrong'}"
+        """The numbers of faults and warnings."""
+        bad = [items for items in (self.faults, self.warnings) if items]
+        counts = [counted(len(items), items[0].verdict) for items in bad]
+        return f"sanity check: {' and '.join(counts) or 'nothing looks wrong'}"
 
     def __bool__(self) -> bool:
         return self.ok
@@ -62,30 +62,30 @@ class SanityReport:
 
 
 def sanity_check(trainer: Trainer, data: Dataset) -> SanityReport:
-    """Look for what is most often wrong before a long training; nothing of the trainer's or the data's changes.
+    """Look for common faults before a long training; the trainer and the data do not change.
 
-    It looks at whether the loss takes what the last layer gives, the scale of x, the labels, equal rows with different
-    labels, whether labels have anything to do with x, the initial loss (of a classifier that knows nothing: ln K), the
-    gradient on four rows, hidden units that are dead or saturated, and whether 20 rows can be memorised. Large
-    sets are judged by some thousand of their rows. It takes seconds (a large convolutional network some ten);
-    `check_model`, `dead_units` and `overfit_tiny` look closer.
+    It checks whether the last layer fits the loss, the scale of x, the labels, equal rows with different labels,
+    whether the labels are related to x, the initial loss (ln K for an untrained classifier), the gradient on four rows,
+    dead and saturated hidden units, and whether the model can memorise 20 rows. It uses at most some thousand
+    rows. It takes seconds (about ten for a large convolutional network); `check_model`, `dead_units` and `overfit_tiny`
+    give more details.
 
     Parameters
     ----------
     trainer : Trainer
-        Before its first `fit`, or later. Its model is copied.
+        Before or after its first `fit`. Its model is copied.
     data : Dataset
-        What it is to be trained on, just as `fit` gets it.
+        The training data, exactly as for `fit`.
 
     Returns
     -------
     SanityReport
-        What is wrong raises nothing: print the report.
+        Print it. Faults are reported, not raised.
 
     Raises
     ------
     InputError
-        If it is no trainer, the data is no `Dataset` with at least one row, or the model cannot be copied.
+        If `trainer` is not a Trainer, `data` is not a `Dataset` with at least one row, or the model cannot be copied.
 
     References
     ----------
@@ -104,7 +104,7 @@ from targets
     check_type("sanity_check", "trainer", trainer, Trainer)
     check_dataset("sanity_check", data)
     model = working_copy("sanity_check", trainer.model)
-    # What overflows shows in what is measured.
+    # An overflow shows in the measured values.
     with np.errstate(all="ignore"):
         items = last_layer(model, data)
         for item in data_items(model, data):
@@ -112,6 +112,6 @@ from targets
             if item.verdict == "fault":
                 break
         if all(item.verdict != "fault" for item in items):
-            # After a fault the network would only be blamed for the last layer, or for the data.
+            # After a fault of the last layer or the data, the items about the model would only repeat it.
             items += model_items(model, near_one(data, items), trained=trainer.step > 0)
     return SanityReport(items)

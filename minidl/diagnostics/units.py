@@ -1,4 +1,4 @@
-"""Units that do nothing: dead ones, which say the same about every row, and saturated ones, whose slope is nearly 0."""
+"""Idle units: dead ones, whose output is the same for every row, and saturated ones, whose slope is almost 0."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from minidl.nn.layers import Layer
 from minidl.nn.model import Model
 
 _HEADER = ("layer", "kind", "units", "dead", "saturated")
-# Of an activation's steepest slope: below it a unit hardly passes a gradient on.
+# Share of an activation's steepest slope below which a unit passes on almost no gradient.
 _FLAT = 0.01
-# The share of a layer's units from which on it is a fault.
+# Share of idle units from which a layer is faulty.
 _MANY = 0.5
 
 
@@ -40,14 +40,14 @@ class LayerUnits(NamedTuple):
 
 @dataclass(frozen=True)
 class UnitReport:
-    """How many units of each activation layer are dead or saturated; print it.
+    """The numbers of dead and saturated units in each activation layer. Print it.
 
     Attributes
     ----------
     layers : list of LayerUnits
         In the order of the forward pass.
     rows : int
-        How many rows of x were looked at.
+        Number of rows of x.
     """
 
     layers: list[LayerUnits]
@@ -60,7 +60,7 @@ class UnitReport:
 
     @property
     def sentence(self) -> str:
-        """What it comes to, and what to do about the first bad layer."""
+        """The result, with advice for the first bad layer."""
         if not self.layers:
             return "the network has no activation layer, so no hidden unit can be dead or saturated"
         bad = next((layer for layer in self.layers if layer.idle), None)
@@ -70,12 +70,12 @@ class UnitReport:
             return f"{dead} of {units} hidden units are dead and {saturated} saturated for {self.rows} rows"
         where = f"layer {bad.path}, {bad.kind}" if bad.path else bad.kind
         if bad.dead >= bad.saturated:
-            advice = "look at the weights and biases before it (all zero? far below 0?)"
-            told = f"in {where}, {bad.dead} of {bad.units} units say the same about every row"
-            return f"{told}: {advice}; if training did it, lower the learning rate"
-        advice = "smaller initial weights, standardized inputs, or a BatchNorm before it help"
-        told = f"in {where}, {bad.saturated} of {bad.units} units are saturated and pass hardly a gradient on"
-        return f"{told}: {advice}"
+            advice = "check the weights and biases before it (all zero? far below 0?)"
+            finding = f"in {where}, {bad.dead} of {bad.units} units have the same output for every row"
+            return f"{finding}: {advice}; if training caused it, lower the learning rate"
+        advice = "try smaller initial weights, standardized inputs, or a BatchNorm before it"
+        finding = f"in {where}, {bad.saturated} of {bad.units} units are saturated and pass on almost no gradient"
+        return f"{finding}: {advice}"
 
     def __bool__(self) -> bool:
         return self.ok
@@ -95,25 +95,25 @@ class UnitReport:
 def dead_units(model: Model, x: Any) -> UnitReport:
     """Count the dead and the saturated units of every activation layer; the model does not change.
 
-    A unit is a position of the last axis: a feature, or a channel over all its places. It is *dead* if its output is
-    the same for every row (a ReLU whose input is never positive gives 0). It is *saturated* if in 95 % of the rows and
-    places its slope is at most 1 % of the steepest that the activation has (a tanh near -1 or 1); where the output of
-    an activation without an upper bound is 0, that does not count: there a ReLU rests.
+    A unit is an index of the last axis: a feature, or a channel with all its pixels. It is *dead* if its output is the
+    same for every row (a ReLU whose input is never positive returns 0). It is *saturated* if its slope is at most 1 %
+    of the activation's steepest slope in 95 % of the rows and pixels (a tanh near -1 or 1). For an activation without
+    an upper bound, entries with output 0 do not count: a ReLU is 0 there without harm.
 
-    What is an activation is measured, not looked up by name: a layer whose every output depends on its own input alone,
-    with a slope that varies. So an activation of your own counts too; a softmax, a pooling or a normalization does not.
+    Activations are recognised by measurement, not by name: each output depends only on its own input, with a slope that
+    varies. So your own activations count too; a softmax, a pooling or a normalization does not.
 
     Parameters
     ----------
     model : Model
-        A copy is run, as for prediction.
+        A copy of it runs as in prediction.
     x : array_like, shape (n, ...)
-        At least 2 rows that differ, such as the model is trained on; a few hundred are enough.
+        At least 2 different rows, for example from the training data; a few hundred are enough.
 
     Raises
     ------
     InputError
-        If x is not as above, or the model does not take it.
+        If x is not as above, or does not fit the model.
 
     Examples
     --------
@@ -123,39 +123,39 @@ def dead_units(model: Model, x: Any) -> UnitReport:
     >>> print(dead_units(Model(network, SoftmaxCrossEntropy()), [[0.5, 1.0], [-1.0, 2.0]]))
     layer  kind  units      dead  saturated
         1  ReLU      3  3 (100%)     0 (0%)
-    in layer 1, ReLU, 3 of 3 units say the same about every row: look at the weights and biases before it (all zero? \
-far below 0?); if training did it, lower the learning rate
+    in layer 1, ReLU, 3 of 3 units have the same output for every row: check the weights and biases before it (all \
+zero? far below 0?); if training caused it, lower the learning rate
     """
     twin = working_copy("dead_units", model)
     x = as_array("x", x)
     if x.ndim == 0 or len(x) < 2 or (x == x[:1]).all():
-        raise InputError(f"dead_units: expected x to have at least 2 rows that differ, got shape {x.shape}")
+        raise InputError(f"dead_units: expected x to have at least 2 different rows, got shape {x.shape}")
     check_finite("x", x)
     size = rows_at_a_time(twin.network, x.shape)
     batches = [x[start : start + size] for start in range(0, len(x), size)]
     with np.errstate(all="ignore"):
         measures = [_Units(*call) if _is_activation(*call[1:]) else None for call in _recorded(twin, batches[0])]
-        # Twice through the rows: how large a layer's outputs become has to be known before its slopes are judged.
-        for look in (_Units.see, _Units.judge):
+        # Two passes over the rows: the largest outputs of a layer must be known before its slopes are compared.
+        for measure in (_Units.note_range, _Units.count_flat):
             for batch in batches:
                 for units, call in zip(measures, _recorded(twin, batch), strict=True):
                     if units:
-                        look(units, *call[2:])
+                        measure(units, *call[2:])
     return UnitReport([units.counted() for units in measures if units], len(x))
 
 
 def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
-    """Return (path, layer, its input, its output) for every layer without layers of its own, in the order of calls."""
+    """Return (path, layer, input, output) for every layer without inner layers, in the order of the calls."""
     calls: list[tuple[str, Layer, Array, Array]] = []
 
-    def record(path: str, layer: Layer, forward: Callable[..., Array], taken: Array, train: bool = False) -> Array:
-        given = forward(taken, train)
-        calls.append((path, layer, taken, given))
-        return given
+    def record(path: str, layer: Layer, forward: Callable[..., Array], x: Array, train: bool = False) -> Array:
+        y = forward(x, train)
+        calls.append((path, layer, x, y))
+        return y
 
     leaves = [(path.rstrip("."), layer) for path, layer in model.network.walk() if not layer._layers]
     for path, layer in leaves:
-        # Of this copy alone; the class stays as it is.
+        # This changes only the copy, not the class.
         vars(layer)["forward"] = partial(record, path, layer, layer.forward)
     model.forward(x)
     for _, layer in leaves:
@@ -164,13 +164,13 @@ def _recorded(model: Model, x: Array) -> list[tuple[str, Layer, Array, Array]]:
 
 
 class _Units:
-    """The units of one call of an activation, measured batch by batch: first `see` all of them, then `judge` them."""
+    """The units of one activation call, measured in batches: first `note_range` of all, then `count_flat` of all."""
 
-    def __init__(self, path: str, layer: Layer, taken: Array, given: Array) -> None:
+    def __init__(self, path: str, layer: Layer, x: Array, y: Array) -> None:
         self.path, self.layer = path, layer
-        self.lowest, self.highest = given[0].copy(), given[0].copy()
-        self.flat, self.seen = np.zeros(given.shape[-1], int), 0
-        row = given[0]
+        self.lowest, self.highest = y[0].copy(), y[0].copy()
+        self.flat, self.entries = np.zeros(y.shape[-1], int), 0
+        row = y[0]
         slopes = _slopes(layer, np.linspace(-30.0, 30.0, -(-1000 // row.size) * row.size).reshape(-1, *row.shape))
         self.least = _FLAT * slopes.max()
         self.bounded = max(slopes.flat[0], slopes.flat[-1]) <= self.least
@@ -180,45 +180,45 @@ class _Units:
         """The size of the largest output."""
         return float(np.maximum(np.abs(self.lowest), np.abs(self.highest)).max())
 
-    def see(self, taken: Array, given: Array) -> None:
-        """Note between which numbers the outputs of the batch are."""
-        np.minimum(self.lowest, given.min(axis=0), out=self.lowest)
-        np.maximum(self.highest, given.max(axis=0), out=self.highest)
+    def note_range(self, x: Array, y: Array) -> None:
+        """Update the lowest and the highest outputs with this batch."""
+        np.minimum(self.lowest, y.min(axis=0), out=self.lowest)
+        np.maximum(self.highest, y.max(axis=0), out=self.highest)
 
-    def judge(self, taken: Array, given: Array) -> None:
-        """Count where the layer is flat at the inputs of the batch."""
-        # Where a ReLU is 0 it is flat as well, but rests there for most rows without harm.
-        active = self.bounded | (np.abs(given) > 1e-3 * self.largest)
-        flat = (_slopes(self.layer, taken.astype(np.float64)) <= self.least) & active
+    def count_flat(self, x: Array, y: Array) -> None:
+        """Count the inputs of this batch where the layer is flat."""
+        # A ReLU is flat where its output is 0, which is harmless for most rows.
+        active = self.bounded | (np.abs(y) > 1e-3 * self.largest)
+        flat = (_slopes(self.layer, x.astype(np.float64)) <= self.least) & active
         self.flat += flat.sum(axis=tuple(range(flat.ndim - 1)))
-        self.seen += flat[..., 0].size
+        self.entries += flat[..., 0].size
 
     def counted(self) -> LayerUnits:
-        """Return how many units are dead, and how many saturated."""
-        saturated = self.flat / self.seen >= 0.95
+        """Return the numbers of dead and saturated units."""
+        saturated = self.flat / self.entries >= 0.95
         same = self.highest - self.lowest <= 1e-6 * self.largest
         dead = same.all(axis=tuple(range(same.ndim - 1))) & ~saturated
         return LayerUnits(self.path, type(self.layer).__name__, len(dead), int(dead.sum()), int(saturated.sum()))
 
 
-def _is_activation(layer: Layer, taken: Array, given: Array) -> bool:
-    """Return whether every output depends on its own input alone, with a slope that varies."""
+def _is_activation(layer: Layer, layer_input: Array, output: Array) -> bool:
+    """Return whether every output depends only on its own input, with a slope that varies."""
     rng = np.random.default_rng(0)
-    x, other = rng.uniform(-4.0, 4.0, (2, 4, *taken.shape[1:]))
+    x, other = rng.uniform(-4.0, 4.0, (2, 4, *layer_input.shape[1:]))
     kept = rng.random(x.shape) < 0.5
     try:
         with_other = np.asarray(layer.forward(np.where(kept, x, other)))
         alone = np.allclose(with_other[kept], layer.forward(x)[kept], rtol=1e-9, atol=1e-9)
         slopes = _slopes(layer, np.linspace(-4.0, 4.0, x.size).reshape(x.shape))
     except Exception:
-        # A user's layer that does not take such numbers cannot be asked.
+        # A user's layer that does not accept such numbers cannot be measured.
         return False
     varies = float(np.ptp(slopes)) > 0.01 * float(np.abs(slopes).max())
-    return given.shape == taken.shape and given.ndim > 1 and alone and varies
+    return output.shape == layer_input.shape and output.ndim > 1 and alone and varies
 
 
 def _slopes(layer: Layer, x: Array) -> Array:
-    """Return the slope of every output by its own input."""
+    """Return the absolute derivative of every output with respect to its own input."""
     step = 1e-4 * np.maximum(1.0, np.abs(x))
     rise: Array = layer.forward(x + step) - layer.forward(x - step)
     return np.abs(rise) / (2 * step)
