@@ -75,8 +75,8 @@ class OverfitResult:
     def __str__(self) -> str:
         accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.0%}"
         memorised = "memorised" if self.ok else "not memorised"
-        result = f"{len(self.rows)} rows {memorised} in {self.steps} steps: loss {self.first_loss:.4g} -> "
-        return "\n".join([f"{result}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])
+        line = f"{len(self.rows)} rows {memorised} in {self.steps} steps: loss {self.first_loss:.4g} -> "
+        return "\n".join([f"{line}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])
 
 
 def overfit_tiny(

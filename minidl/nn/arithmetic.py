@@ -24,11 +24,10 @@ be raised first.
 """
 
 IN_PIECES = any(name.startswith(("AVX512", "X86_V4")) for name in simd_features())
-"""Whether narrow products are computed in pieces. With AVX-512, OpenBLAS multiplies small matrices without copying them
-into packed form first. For 100 rows of 3072 features and ten classes, on one thread, y takes 155 us whole and 80 us in
-pieces; the weight gradient takes 190 us and 95 us. Whole products on two threads take 100 us and 125 us, so pieces also
-leave the other core free. Without AVX-512 every piece is packed: one epoch of the main job takes 159 ms in pieces and
-99 ms whole.
+"""Whether to compute narrow products in pieces. With AVX-512, OpenBLAS multiplies small matrices without packing them.
+For 100 rows of 3072 features and ten classes, on one thread, y takes 155 us whole and 80 us in pieces; the weight
+gradient 190 us and 95 us. On two threads they take 100 us and 125 us whole, so pieces also leave one core free. Without
+AVX-512 every piece is packed: one epoch of the main job takes 159 ms in pieces and 99 ms whole.
 """
 NARROW = 12
 """Largest number of rows or columns of a narrow matrix."""

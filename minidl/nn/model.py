@@ -83,13 +83,12 @@ class Model(Uncallable):
         check_type("Model", "network", network, Layer, hint)
         check_type("Model", "loss", loss, Loss, "for example SoftmaxCrossEntropy()")
         _check_regularizer(regularizer)
-        places: dict[int, str] = {}
+        paths: dict[int, str] = {}
         for path, layer in network.walk():
             # A layer that is used twice could keep only one of its two inputs for backward.
-            if id(layer) in places:
-                both = f"{places[id(layer)]} and {path[:-1]!r}"
-                raise InputError(f"Model: {layer!r:.80} is used at {both}; create a separate layer for each place")
-            places[id(layer)] = repr(path[:-1])
+            if id(layer) in paths:
+                raise InputError(f"Model: {layer!r} is used at {paths[id(layer)]} and {path[:-1]!r}; create two layers")
+            paths[id(layer)] = repr(path[:-1])
         check_registered(network, loss, regularizer)
         if limits := limited_outputs(network, loss):
             warnings.warn(f"Model: {limits}", stacklevel=3)

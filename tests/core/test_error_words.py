@@ -89,7 +89,7 @@ SENTENCES = [
     (lambda: labelled(Y[:, None]), "expected targets of shape (20,), got (20, 1); flatten it: targets.ravel()"),
     (lambda: labelled(2 * Y), "labels in 0..2, got 4 in row 2; 3 outputs mean 3 classes"),
     (lambda: dl.Dataset(Frame(), [0]), "x: * numbers, got Frame; convert it with .to_numpy()"),
-    (lambda: dl.Model(mlp(), dl.Huber(), 0.1), "Regularizer, got 0.1; such as L2(0.1)"),
+    (lambda: dl.Model(mlp(), dl.Huber(), 0.1), "Regularizer, got 0.1; for example L2(0.1)"),
     (lambda: fit(callbacks=dl.ProgressBar()), "callbacks to be a Sequence, got ProgressBar(); write a list"),
     (lambda: dl.Sequential([dl.ReLU()]), "layer 0 to be a Layer, got a list; write Sequential(layer"),
     (lambda: fit(nonfinite="warn"), "nonfinite: expected 'raise', 'skip' or 'ignore', got 'warn'"),

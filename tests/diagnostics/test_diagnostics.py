@@ -120,7 +120,7 @@ FAULTS = {
     "too many outputs": (dense(6), blobs, "labels", "warning", "too many outputs"),
     "labels of one kind": (mlp, of_y(lambda y: 0 * y + 2), "labels", "fault", "all 240 labels are 2"),
     "labels as fractions": (mlp, of_y(lambda y: y + 0.0), "labels", "fault", "targets.astype(int)"),
-    "shuffled labels": (mlp, of_y(np.random.default_rng(1).permutation), "labels and x", "warning", "shuffled apart?"),
+    "shuffled labels": (mlp, of_y(np.random.default_rng(1).permutation), "labels and x", "warning", "separately?"),
     "rows with two labels": (mlp, labelled_twice, "equal rows", "warning", "rows 0 and 240 are the same"),
     "pixels": (mlp, PIXELS, "inputs", "warning", "x is uint8 from 6 to 235"),
     "tiny inputs": (mlp, of_x(lambda x: 1e-4 * x), "inputs", "warning", "x is tiny"),
@@ -129,8 +129,8 @@ FAULTS = {
     "NaN in the inputs": (mlp, entry(np.nan), "inputs", "fault", "the first at index (17, 3)"),
     "constant features": (mlp, of_x(lambda x: x * (np.arange(12) > 8)), "inputs", "warning", "9 of 12 features"),
     "a wrong gradient": (partial(mlp, HalfGradient()), blobs, "gradient", "fault", "0.weight"),
-    "a wrong gradient of a large layer": (LARGE, blobs, "gradient", "fault", "0.weight, along a direction through all"),
-    "zero weights before a ReLU": (ZEROS, blobs, "hidden units", "fault", "24 of 24 units say the same about every"),
+    "a wrong gradient of a large layer": (LARGE, blobs, "gradient", "fault", "0.weight, along one random direction"),
+    "zero weights before a ReLU": (ZEROS, blobs, "hidden units", "fault", "24 of 24 units have the same output"),
     "zero weights everywhere": (ZEROS, blobs, "overfitting", "fault", "the outputs are the same for every row"),
     "dead ReLUs": (DEAD, blobs, "hidden units", "fault", "in layer 1, ReLU, 24 of 24 units"),
     "saturated": (partial(mlp, dl.Tanh(), 20.0), blobs, "hidden units", "warning", "24 of 24 units are saturated"),
@@ -217,7 +217,7 @@ def test_every_loss_can_be_checked(name):
 def test_targets_of_a_regression_are_looked_at():
     trainer = trainer_of(dl.Dense(12, 1, rng=0), dl.MeanSquaredError())
     report = dl.sanity_check(trainer, of_y(lambda y: 1000.0 + y[:, None])())
-    assert "targets go from 1000 to 1003" in report.warnings[0].sentence
+    assert "targets range from 1000 to 1003" in report.warnings[0].sentence
     report = dl.sanity_check(trainer, of_y(lambda y: 0 * y[:, None] + 3.0)())
     assert report.faults[0].sentence == "all targets are 3: there is nothing to learn"
 
@@ -227,7 +227,7 @@ def test_a_trained_model_is_not_blamed_for_knowing_something():
     trainer.fit(blobs(), epochs=3, batch_size=20)
     report = dl.sanity_check(trainer, blobs())
     assert report.ok, str(report)
-    assert "the model knows something already" in next(i for i in report.items if i.name == "loss so far").sentence
+    assert "the model is already trained" in next(i for i in report.items if i.name == "loss so far").sentence
 
 
 class Raising(dl.Layer):
@@ -270,7 +270,7 @@ def test_what_a_users_own_class_raises_is_a_fault(network, loss, faults):
 
 def test_a_model_without_parameters_is_told_so():
     trainer, data = trainer_of(dl.Sequential(dl.LeakyReLU())), blobs(features=4)
-    words = "no, so that there is nothing to learn"
+    words = "no, so there is nothing to learn"
     (item,) = dl.sanity_check(trainer, data).warnings
     assert item == ("parameters", "warning", words.replace("no,", "there are none,"))
     assert dl.overfit_tiny(trainer.model, data).findings == [words.replace("no,", "the model has no parameters,")]
@@ -298,7 +298,7 @@ def model():
         (lambda: dl.sanity_check(trainer_of(mlp()), blobs().x), dl.InputError, "put x and y into one"),
         (lambda: dl.overfit_tiny(model(), blobs(), rows=0), dl.InputError, "rows: .* integer >= 1"),
         (lambda: dl.overfit_tiny(model(), of_x(lambda x: x[:, :5])()), dl.ShapeError, "12"),
-        (lambda: dl.dead_units(model(), blobs().x[:1]), dl.InputError, "at least 2 rows that differ"),
+        (lambda: dl.dead_units(model(), blobs().x[:1]), dl.InputError, "at least 2 different rows"),
         (lambda: find_rate(lowest=1.0, highest=0.1), dl.InputError, "expected lowest < highest, got 1 and 0.1"),
         (lambda: find_rate(lowest=0.0), dl.InputError, "lowest: expected a finite number > 0"),
         (lambda: find_rate(steps=5), dl.InputError, "steps: expected an integer >= 10"),
@@ -311,7 +311,7 @@ def test_wrong_use_is_refused(call, error, words):
         call()
 
 
-# -- learning a few rows by heart
+# -- memorising a few rows
 
 
 def test_rows_are_memorised():
@@ -332,7 +332,7 @@ def test_the_rows_are_of_all_classes_in_turn_even_of_a_sorted_and_uneven_set():
     assert np.bincount(data[few].y[result.rows], minlength=4).tolist() == [3, 3, 3, 3]
 
 
-def test_what_is_known_by_heart_already_needs_no_step():
+def test_memorised_rows_need_no_step():
     layer = dl.Dense(3, 3, weight_init=dl.Constant(0.0))
     layer.weight.value[...] = 10 * np.eye(3)
     layer.freeze()
@@ -360,7 +360,7 @@ def linear(layer):
 FINDINGS = {
     "frozen": (frozen, blobs, {}, "every parameter is frozen"),
     "no gradient": (partial(linear, NoGradient()), blobs, {}, "every gradient is zero"),
-    "dead": (DEAD, blobs, {}, "the loss stays at 1.386: nothing of x gets through"),
+    "dead": (DEAD, blobs, {}, "the loss stays at 1.386: x has no effect"),
     "constant x": (mlp, of_x(lambda x: 0 * x + 2), {}, "all rows of x are the same"),
     "constant y": (mlp, of_y(lambda y: 0 * y + 2), {}, "all 20 rows have the same target, 2"),
     "two labels": (mlp, both_labels, {"steps": 100}, "no network can learn both"),
@@ -435,13 +435,13 @@ def test_the_suggestion_is_a_tenth_of_the_rate_where_the_loss_of_held_out_rows_i
 def test_without_a_falling_loss_there_is_no_suggestion():
     found = dl.find_learning_rate(trainer_of(mlp(bias=-100.0)), blobs(), steps=30)
     assert found.suggestion is None
-    assert str(found).startswith("no suggestion: at no learning rate did the loss fall")
+    assert str(found).startswith("no suggestion: the loss fell at no learning rate")
 
 
 def test_a_sweep_that_ends_too_early_says_so():
     found = find_rate(highest=0.01)
     assert not found.diverged
-    assert "is still falling: raise highest" in str(found)
+    assert "is still falling: increase highest" in str(found)
 
 
 def test_infinity_ends_the_sweep_and_raises_nothing():

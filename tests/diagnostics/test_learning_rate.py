@@ -53,7 +53,7 @@ def test_labels_that_have_nothing_to_do_with_x_give_no_suggestion(seed, weight_i
     trainer = dl.Trainer(main_job(seed, weight_init), dl.SGD(0.001), rng=seed)
     found = dl.find_learning_rate(trainer, data, batch_size=5)
     assert found.suggestion is None
-    assert str(found).startswith("no suggestion: at no learning rate")
+    assert str(found).startswith("no suggestion: the loss fell at no learning rate")
 
 
 def mlp_data(seed):
@@ -84,7 +84,7 @@ def test_after_training_there_is_no_rate_below_the_sweep(seed):
 def test_a_suggestion_is_never_below_the_sweep():
     found = dl.find_learning_rate(mlp(0), mlp_data(0), lowest=0.05, batch_size=32)
     assert found.suggestion == 0.05
-    assert "lower lowest" in str(found)
+    assert "decrease lowest" in str(found)
 
 
 @pytest.mark.parametrize("layer", [dl.BatchNorm(16), dl.Dropout(0.3, rng=1), dl.LayerNorm(16)], ids=repr)

@@ -34,10 +34,10 @@ def test_rare_classes_are_named_and_not_taken_for_shuffled_labels(rows, times, s
     report = check(rare(rows, times, seed))
     (warning,) = report.warnings
     assert warning.name == "labels"
-    assert f"{rows} rows of label 1, but {rows * times} of 0" in warning.sentence
+    assert f"{rows} rows of label 1, but {rows * times} of label 0" in warning.sentence
     assert "class_weights" in warning.sentence
     assert report.faults == []
-    assert "each class counted alike" in str(report) or rows == 100
+    assert "averaged over the classes" in str(report) or rows == 100
     assert check(rare(100, 10, seed)).ok
 
 
@@ -122,7 +122,7 @@ def test_a_softmax_of_the_users_own_shows_in_the_outputs():
     report = check(data, OwnSoftmax(dl.Dense(5, 2, rng=0)))
     assert report.faults == [report.items[0]]
     assert report.items[0].name == "last layer"
-    assert "leave the softmax out" in report.items[0].sentence
+    assert "remove the softmax" in report.items[0].sentence
     assert check(data, OwnSoftmax(dl.Dense(5, 2, rng=0)), dl.MulticlassHinge()).items[0].name == "last layer"
 
 
@@ -132,8 +132,8 @@ def test_class_names_of_the_wrong_number_are_a_fault():
     assert "one for each of the network's 2 outputs, got 3" in fault.sentence
 
 
-def test_learning_by_heart_blames_large_targets_and_not_the_network():
-    for scale, words in ((1e6, "targets go up to"), (1.0, "")):
+def test_memorising_blames_large_targets_and_not_the_network():
+    for scale, words in ((1e6, "targets are as large as"), (1.0, "")):
         model = dl.Model(network(), dl.MeanSquaredError())
         result = dl.overfit_tiny(model, regression(scale), steps=300, learning_rate=0.01)
         assert words in str(result)

@@ -21,7 +21,7 @@ def test_dense_is_the_affine_map_it_says(rng):
 def test_dense_refuses_rows_of_another_width(shape):
     with pytest.raises(ShapeError, match=r"Dense\(3, 2\): expected x of shape \(n, 3\), got") as refusal:
         Dense(3, 2).forward(np.zeros(shape))
-    assert ("transpose an x that has them in columns" in str(refusal.value)) == (shape == (3, 5))
+    assert ("transpose x" in str(refusal.value)) == (shape == (3, 5))
     with pytest.raises(ShapeError, match=r"Dense\(3, 2\): expected rows of shape \(3,\), got"):
         Dense(3, 2).output_shape((4,))
 

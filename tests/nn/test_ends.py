@@ -50,7 +50,7 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 def test_a_last_layer_that_limits_logits_is_warned_of_each_time(place, layer, loss):
     for _ in range(2):
-        with pytest.warns(UserWarning, match="but .* takes logits.* leave this layer out") as caught:
+        with pytest.warns(UserWarning, match="but .* expects logits.* remove this layer") as caught:
             dl.Model(PLACES[place](copy.deepcopy(layer)), loss)
         (warning,) = caught
         assert repr(layer) in str(warning.message)
@@ -81,7 +81,7 @@ def test_what_a_loss_takes_is_not_warned_of(network, loss):
 
 
 def test_copies_of_a_model_are_not_warned_of_again_and_sanity_check_names_the_softmax_first():
-    with pytest.warns(UserWarning, match="takes logits"):
+    with pytest.warns(UserWarning, match="expects logits"):
         model = dl.Model(dl.Sequential(dense(), dl.Softmax()), dl.SoftmaxCrossEntropy())
     copy.deepcopy(model)
     pickle.loads(pickle.dumps(model))
@@ -166,4 +166,4 @@ def test_other_numbers_and_other_first_layers_are_not_warned_of(network, x):
 def test_a_user_may_state_the_range_of_an_own_layer():
     layer = OwnActivation()
     layer.output_range = (0.0, np.inf)
-    assert "never below 0" in limited_outputs(layer, dl.SoftmaxCrossEntropy())
+    assert "at least 0" in limited_outputs(layer, dl.SoftmaxCrossEntropy())

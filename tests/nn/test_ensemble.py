@@ -39,7 +39,7 @@ def test_accuracy_is_measured_in_batches():
 
 @pytest.mark.parametrize(("models", "vote"), [([], "mean"), (MODELS, "median")])
 def test_wrong_use_is_refused(models, vote):
-    with pytest.raises(dl.InputError, match="expected models, vote 'mean' or 'majority'"):
+    with pytest.raises(dl.InputError, match="expected models, and vote 'mean' or 'majority'"):
         dl.Ensemble(models, vote=vote)
     with pytest.raises(dl.InputError, match=r"models\[1\] to be a Model"):
         dl.Ensemble([MODELS[0], "model"])
@@ -65,7 +65,7 @@ def test_sigmoids_are_averaged_as_they_are():
 @pytest.mark.parametrize("columns", [1, 2])
 def test_what_chooses_no_single_class_is_refused(columns, vote):
     binary = model(*[9.0] * columns, loss=dl.BinaryCrossEntropy)
-    words = rf"models\[0\]: .* one class a row, .*int64 \(4, {columns}\) from outputs .* BinaryCrossEntropy"
+    words = rf"models\[0\]: .* one class per row, .*int64 \(4, {columns}\) from outputs .* BinaryCrossEntropy"
     with pytest.raises(dl.InputError, match=words):
         dl.Ensemble([binary], vote=vote).predict(X)
     with pytest.raises(dl.InputError, match=r"models\[0\]: (.* one class.*SquaredError|its loss)"):
@@ -85,7 +85,7 @@ def test_a_measurement_is_no_class():
 
 @pytest.mark.parametrize("vote", ["mean", "majority"])
 def test_different_numbers_of_classes_are_refused(vote):
-    with pytest.raises(dl.ShapeError, match=r"models of the same classes, got outputs of shapes \(4, 3\), \(4, 2\)"):
+    with pytest.raises(dl.ShapeError, match=r"models with the same classes, got outputs of shapes \(4, 3\), \(4, 2\)"):
         dl.Ensemble([MODELS[0], model(0.5, 0.5)], vote=vote).predict(X)
 
 

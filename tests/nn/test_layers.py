@@ -152,7 +152,7 @@ def test_freezing_reaches_every_parameter_within():
 
 @pytest.mark.parametrize("name", ["weight", "", "a.b", "@a"])
 def test_a_name_is_new_and_has_no_dot(name):
-    with pytest.raises(InputError, match="expected a new name without a dot"):
+    with pytest.raises(InputError, match="expected an unused name without a dot"):
         dl.Dense(2, 2).add_parameter(name, np.ones(2))
 
 

@@ -218,7 +218,7 @@ def test_probabilities_are_sigmoids_or_refused():
         assert loss.probabilities(z).tolist() == [[0.5, 0, 1]]
         assert loss.probabilities(z.astype(np.float32)).dtype == np.float32
     for loss in (dl.MulticlassHinge(), dl.MeanSquaredError()):
-        with pytest.raises(InputError, match="stand for no probabilities"):
+        with pytest.raises(InputError, match="has no probabilities; call predict"):
             loss.probabilities(z)
 
 
@@ -269,7 +269,7 @@ def test_labels_need_outputs_for_each_class(loss):
 @pytest.mark.parametrize(
     ("outputs", "targets", "words"),
     [
-        ((3, 1), (3,), r"shape \(3, 1\), got \(3,\); give each row its own: targets\[:, None\]"),
+        ((3, 1), (3,), r"shape \(3, 1\), got \(3,\); add the last axis: targets\[:, None\]"),
         ((3, 2), (3,), r"Dense\(..., 1\), and pass targets\[:, None\]"),
         ((3,), (3, 1), r"shape \(3,\), got \(3, 1\); drop the last axis: targets\[..., 0\]"),
         ((3, 2), (2, 3), r"shape \(3, 2\), got \(2, 3\)$"),

@@ -45,7 +45,7 @@ COMPUTATIONS = {
 def test_a_parameter_taken_for_an_array_says_use_value(compute):
     parameter, before = gain(), X.copy()
     for _ in range(2):
-        with pytest.raises(dl.InputError, match=r"^Parameter\('Scale.gain', .*\) is no array; use its .value"):
+        with pytest.raises(dl.InputError, match=r"^Parameter\('Scale.gain', .*\) is not an array; use its .value"):
             compute(parameter)
     assert (parameter.value == 1).all()
     assert (before == X).all()

@@ -50,7 +50,7 @@ def fit(model):
         (Way(ws=[dl.Parameter([1.0])]), r'self.ws\[0\] = self.add_parameter\("ws_0", self.ws\[0\].value\)'),
         (Way(inner=Way(d=dense())), r"at '0.inner', .*self.add_layer\(\"d\", self.d\)"),
         (dl.Residual(Way(d=dense())), r"at '0.body', "),
-        (Way(drop=dl.Dropout(0.5, rng=0)), r"never trained nor saved; .*\"drop\""),
+        (Way(drop=dl.Dropout(0.5, rng=0)), r"neither trained nor saved; .*\"drop\""),
         (type("Shared", (Way,), {"d": dense()})(), r'self.add_layer\("d", self.d\)'),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_loss_with_a_parameter_of_its_own_is_refused():
     loss._center = layer.weight
     assert dl.Model(layer, loss).parameters
     loss._center = dl.Parameter([1.0])
-    with pytest.raises(dl.InputError, match=r"keeps Parameter.* as its attribute _center; it is not trained"):
+    with pytest.raises(dl.InputError, match=r"has Parameter.* as attribute _center; it is not trained"):
         dl.Model(dense(), loss)
 
 

@@ -90,7 +90,7 @@ def test_a_shape_that_the_first_layer_does_not_fix_is_asked_for():
 
 
 def test_a_batch_axis_is_recognised():
-    hint = r"input_shape is of one row, without the batch axis: did you mean \(6,\)\?"
+    hint = r"input_shape is the shape of one row, without the batch axis: did you mean \(6,\)\?"
     for first in ([], [dl.Flatten()]):
         model = dl.Model(dl.Sequential(*first, *network().layers), dl.MeanSquaredError())
         with pytest.raises(dl.ShapeError, match=r"Dense\(6, 4\): expected rows of shape \(6,\).*" + hint):

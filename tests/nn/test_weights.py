@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_told_in_one_go_and_changes_nothing(saved):
     _, path = saved
     other = dl.Model(dl.Sequential(dl.Dense(4, 5, rng=1), dl.Dense(5, 3, rng=1)), dl.SoftmaxCrossEntropy())
     before = {name: p.value.copy() for name, p in other.parameters.items()}
-    with pytest.raises(dl.CheckpointError, match=r"no '1.weight'.*a '1.gamma' that the model has not"):
+    with pytest.raises(dl.CheckpointError, match=r"missing '1.weight'.*unexpected '1.gamma'"):
         other.load_weights(path)
     assert all(np.array_equal(p.value, before[name]) for name, p in other.parameters.items())
     with pytest.raises(dl.CheckpointError, match="cannot be read: No such file"):
@@ -114,7 +114,7 @@ def test_a_file_of_another_tool_is_loaded_where_names_shapes_and_numbers_are_rig
     for name, array in arrays_of(model).items():
         assert arrays_of(other)[name].tobytes() == array.tobytes()
     for changes, message in [
-        ({"5.weight": np.ones(3, np.float32)}, "a '5.weight' that the model has not"),
+        ({"5.weight": np.ones(3, np.float32)}, "unexpected '5.weight'"),
         ({"0.weight": np.ones((5, 4), np.float32)}, r"'0.weight' of \(5, 4\) float32"),
         ({"0.bias": np.ones(5)}, "'0.bias' of .* float64"),
         ({"0.bias": np.full(5, np.nan, np.float32)}, "'0.bias': expected finite numbers"),
@@ -173,7 +173,7 @@ def test_what_weights_returns_stays_as_it_is_and_comes_back():
         (lambda new: list(new.values()), dl.InputError, "expected weights to be a Mapping"),
         (lambda new: {name: new[name] for name in list(new)[1:]}, dl.CheckpointError, "set_weights: .*no '0.weight'"),
         (lambda new: new | {"0.weight": new["0.weight"].T}, dl.CheckpointError, r"'0.weight' of \(5, 4\)"),
-        (lambda new: new | {"0.weight": new["0.weight"].astype(float)}, dl.CheckpointError, "none is rounded"),
+        (lambda new: new | {"0.weight": new["0.weight"].astype(float)}, dl.CheckpointError, "never rounded on load"),
         (lambda new: new | {"0.weight": "a"}, dl.InputError, "set_weights: 0.weight"),
     ],
 )

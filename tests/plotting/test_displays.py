@@ -166,7 +166,7 @@ def test_of_many_classes_a_bar_tells_the_shades_and_every_few_names_one_is_writt
     ("matrix", "names", "error", "words"),
     [
         ([[1, 2]], (), dl.ShapeError, r"shape \(classes, classes\), got \(1, 2\)"),
-        ([[0.5, 0.5], [0, 1]], (), dl.InputError, "matrix of counts, as of confusion_matrix, got float64"),
+        ([[0.5, 0.5], [0, 1]], (), dl.InputError, "matrix of counts from confusion_matrix, got float64"),
         (MATRIX, ["a", "b"], dl.ShapeError, "expected 3 class names, .*got 2"),
     ],
 )

@@ -232,7 +232,7 @@ def test_a_loss_without_probabilities_is_named(iris):
 
     net = NeuralNetClassifier(hinge, random_state=0).fit(*iris)
     assert net.score(*iris) > 0.6
-    with pytest.raises(dl.InputError, match=r"MulticlassHinge\(\): its outputs stand for no probabilities"):
+    with pytest.raises(dl.InputError, match=r"MulticlassHinge\(\): this loss has no probabilities"):
         net.predict_proba(iris[0])
 
 
