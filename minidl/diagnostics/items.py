@@ -180,7 +180,7 @@ def _size(targets: Array) -> float:
 def _labels(labels: Array, classes: int) -> SanityItem:
     # A user's loss may not have checked this.
     if labels.min() < 0 or labels.max() >= classes:
-        fault = f"labels range from {labels.min()} to {labels.max()}, but {classes} outputs mean 0 to {classes - 1}"
+        fault = f"labels range from {labels.min()} to {labels.max()}, but {classes} outputs need 0 to {classes - 1}"
         return SanityItem("labels", "fault", fault)
     counts = np.bincount(labels, minlength=classes)
     common, n = int(counts.argmax()), len(labels)
@@ -192,12 +192,12 @@ def _labels(labels: Array, classes: int) -> SanityItem:
     present = np.flatnonzero(counts)
     rare = int(present[counts[present].argmin()])
     least = int(counts[rare])
-    share = f"always predicting {common} would be correct for {most / n:.1%}"
+    share = f"always predicting {common} would be correct for {most / n:.1%} of rows"
     advice = f"{share}; pass class_weights to the loss, and check each class with per_class_accuracy"
     return judged(
         "labels",
         ("fault", 1 < n == most, f"all {n} labels are {labels[0]}: there is nothing to learn"),
-        ("warning", missing and n >= 10 * classes, f"no row has label {named} of {classes} classes: {hint}"),
+        ("warning", missing and n >= 10 * classes, f"{classes} classes, but no row has label {named}: {hint}"),
         ("warning", most >= _RATIO * least, f"{least} rows of label {rare}, but {most} of label {common}: {advice}"),
         otherwise=f"{classes} classes of {sizes} rows each; {share}",
     )

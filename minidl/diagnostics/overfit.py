@@ -179,11 +179,9 @@ def _train(model: Model, optimizer: Adam, x: Array, y: Array, rows: Array, steps
 def _faults_of_rows(x: Array, y: Array, rows: Array, *, memorised: bool) -> list[str]:
     """Return why it is impossible, or meaningless, to memorise these rows."""
     if len(rows) > 1 and (y == y[0]).all():
-        return [
-            f"all {len(rows)} rows have the same target, {y[0]}, so memorising them proves nothing; choose other rows"
-        ]
+        return [f"all {len(rows)} rows have the same target, {y[0]}: memorising them proves nothing; choose other rows"]
     if len(rows) > 1 and (x == x[0]).all():
-        return ["all rows of x are the same, so no network can distinguish them: was the data read correctly?"]
+        return ["all rows of x are the same, so no network can separate them: was the data read correctly?"]
     if not memorised and (pair := contradiction(x, y, rows)):
         return [f"{pair}: no network can learn both"]
     return []
@@ -204,7 +202,7 @@ def _why(loss: Loss, outputs: Array, targets: Array, losses: list[float], goal: 
     if np.ptp(outputs, axis=0).max() <= 1e-4 * max(1.0, float(np.abs(outputs).max())):
         symptom = f"the outputs are the same for every row, and the loss stays at {last:.4g}: x has no effect on them"
         return f"{symptom}; look for dead units (dl.dead_units), or weights that are all zero"
-    change = f"the loss went from {first:.4g} to {last:.4g}, not below {goal:.2g}"
+    change = f"the loss went from {first:.4g} to {last:.4g}, and did not fall below {goal:.2g}"
     if isinstance(loss, NumberLoss) and (largest := float(np.abs(targets).max())) > 10:
         advice = "subtract their mean and divide by their standard deviation"
         return f"{change}, and targets are as large as {largest:.4g}: {advice}"

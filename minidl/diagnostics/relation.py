@@ -51,9 +51,9 @@ def relation(data: Dataset, rng: np.random.Generator) -> tuple[str, bool] | None
         deviation = chance * math.sqrt((shares * (1 - shares) / sizes).sum())
         above = (right - chance) / max(deviation, 1e-6)
         if above > best:
-            best, finding = above, f"{rule} predicts the label of {right:.0%}"
+            best, finding = above, f"{rule} classifies {right:.0%}"
     weighting = ", averaged over the classes" if sizes.min() < each else ""
-    return f"{finding} of {len(y)} rows{weighting}; chance is {chance:.0%}", best > _SIGNIFICANT
+    return f"{finding} of {len(y)} rows correctly{weighting}; chance is {chance:.0%}", best > _SIGNIFICANT
 
 
 def _distances(a: Array, b: Array) -> Array:

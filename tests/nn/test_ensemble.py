@@ -39,7 +39,7 @@ def test_accuracy_is_measured_in_batches():
 
 @pytest.mark.parametrize(("models", "vote"), [([], "mean"), (MODELS, "median")])
 def test_wrong_use_is_refused(models, vote):
-    with pytest.raises(dl.InputError, match="expected models, and vote 'mean' or 'majority'"):
+    with pytest.raises(dl.InputError, match="expected models, vote 'mean' or 'majority'"):
         dl.Ensemble(models, vote=vote)
     with pytest.raises(dl.InputError, match=r"models\[1\] to be a Model"):
         dl.Ensemble([MODELS[0], "model"])

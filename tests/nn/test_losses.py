@@ -269,7 +269,7 @@ def test_labels_need_outputs_for_each_class(loss):
 @pytest.mark.parametrize(
     ("outputs", "targets", "words"),
     [
-        ((3, 1), (3,), r"shape \(3, 1\), got \(3,\); add the last axis: targets\[:, None\]"),
+        ((3, 1), (3,), r"shape \(3, 1\), got \(3,\); add a last axis: targets\[:, None\]"),
         ((3, 2), (3,), r"Dense\(..., 1\), and pass targets\[:, None\]"),
         ((3,), (3, 1), r"shape \(3,\), got \(3, 1\); drop the last axis: targets\[..., 0\]"),
         ((3, 2), (2, 3), r"shape \(3, 2\), got \(2, 3\)$"),

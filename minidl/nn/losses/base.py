@@ -104,7 +104,7 @@ class NumberLoss(Loss):
         if array.shape != output_shape:
             hint = ""
             if output_shape == (*array.shape, 1):
-                hint = f"; add the last axis: {'targets[:, None]' if array.ndim == 1 else 'targets[..., None]'}"
+                hint = f"; add a last axis: {'targets[:, None]' if array.ndim == 1 else 'targets[..., None]'}"
             elif array.ndim == 1 and len(output_shape) == 2 and len(array) == output_shape[0]:
                 hint = "; for one target per row, end the network with Dense(..., 1), and pass targets[:, None]"
             elif array.shape == (*output_shape, 1):
