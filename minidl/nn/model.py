@@ -312,7 +312,7 @@ class Model(Uncallable):
             more = f"; and {len(changes) - 3} more" if len(changes) > 3 else ""
             warnings.warn(
                 f"{path}: these weights belong to another network of the same shapes: {'; '.join(changes[:3])}{more}. "
-                "Build the network as in the file, or, if this is intended, save the weights of this one",
+                "Build the network as in the file. If the change is intended, call save_weights again",
                 stacklevel=2,
             )
         self.set_weights(weights)

@@ -1,4 +1,4 @@
-"""Diagnostics: planted faults are found and named, healthy models are left in peace, and nothing is changed."""
+"""Diagnostics: planted faults are reported, healthy models give no warning, and nothing changes."""
 
 import copy
 from functools import partial
@@ -13,7 +13,7 @@ import minidl as dl
 
 
 def blobs(n=240, features=12, classes=4, spread=1.0, seed=0):
-    """Classes around centres of their own, standardized."""
+    """Classes around different centres, standardized."""
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.arange(n) % classes)
     x = 2.0 * rng.normal(size=(classes, features))[y] + spread * rng.normal(size=(n, features))
@@ -41,7 +41,7 @@ def find_rate(**options):
 
 
 def spoiled(factor, right=dl.ReLU):
-    """Return a class of layers whose dx is off by a factor."""
+    """Return a class of layers whose dx is wrong by a factor."""
     return type("Spoiled", (right,), {"backward": lambda self, dy: factor * right.backward(self, dy)})
 
 
@@ -49,7 +49,7 @@ HalfGradient, NoGradient, WrongSign = spoiled(0.5), spoiled(0.0, dl.LeakyReLU), 
 
 
 class Explosion(dl.Layer):
-    """Fine at first; overflows after a few training steps."""
+    """Works at first, but overflows after a few training steps."""
 
     def __init__(self):
         super().__init__()
@@ -64,7 +64,7 @@ class Explosion(dl.Layer):
 
 
 class SoftStep(dl.Layer):
-    """An activation that nobody has heard of, written as a layer."""
+    """A new activation, written as a layer."""
 
     def forward(self, x, train=False):
         if train:
@@ -168,7 +168,7 @@ def in_unit_range(seed):
     return blobs(seed=seed).map(lambda x: np.clip(0.5 + 0.2 * x, 0, 1))
 
 
-# Of a seed: a network, and data if not blobs.
+# Functions of a seed: a network, and data if not blobs.
 HEALTHY = {
     "softmax": (lambda s: dl.Dense(12, 4, weight_init=dl.Normal(0.01), rng=s),),
     "he": (lambda s: mlp(seed=s),),
@@ -214,7 +214,7 @@ def test_every_loss_can_be_checked(name):
     assert words in next(item for item in report.items if item.name == "initial loss").sentence
 
 
-def test_targets_of_a_regression_are_looked_at():
+def test_targets_of_a_regression_are_checked():
     trainer = trainer_of(dl.Dense(12, 1, rng=0), dl.MeanSquaredError())
     report = dl.sanity_check(trainer, of_y(lambda y: 1000.0 + y[:, None])())
     assert "targets range from 1000 to 1003" in report.warnings[0].sentence
@@ -222,7 +222,7 @@ def test_targets_of_a_regression_are_looked_at():
     assert report.faults[0].sentence == "all targets are 3: there is nothing to learn"
 
 
-def test_a_trained_model_is_not_blamed_for_knowing_something():
+def test_a_trained_model_gives_no_warning():
     trainer = trainer_of(mlp())
     trainer.fit(blobs(), epochs=3, batch_size=20)
     report = dl.sanity_check(trainer, blobs())
@@ -231,7 +231,7 @@ def test_a_trained_model_is_not_blamed_for_knowing_something():
 
 
 class Raising(dl.Layer):
-    """A user's layer with a mistake, in the method that is named."""
+    """A user's layer with a mistake in the given method."""
 
     def __init__(self, method):
         super().__init__()
@@ -260,7 +260,7 @@ ROWS = "ZeroDivisionError: no rows"
         (dl.ReLU(), RaisingLoss(), {"initial loss": ROWS, "gradient": ROWS, "overfitting": ROWS}),
     ],
 )
-def test_what_a_users_own_class_raises_is_a_fault(network, loss, faults):
+def test_an_error_in_a_users_class_is_a_fault(network, loss, faults):
     data = dl.Dataset(blobs().x, blobs().x[:, :4])
     report = dl.sanity_check(trainer_of(dl.Sequential(dl.Dense(12, 4, rng=0), network), loss), data)
     assert {item.name for item in report.faults} == set(faults)
@@ -268,7 +268,7 @@ def test_what_a_users_own_class_raises_is_a_fault(network, loss, faults):
         assert faults[item.name] in item.sentence
 
 
-def test_a_model_without_parameters_is_told_so():
+def test_a_model_without_parameters_gives_a_warning():
     trainer, data = trainer_of(dl.Sequential(dl.LeakyReLU())), blobs(features=4)
     words = "no, so there is nothing to learn"
     (item,) = dl.sanity_check(trainer, data).warnings
@@ -324,7 +324,7 @@ def test_rows_are_memorised():
     assert str(result).startswith(f"20 rows memorised in {result.steps} steps: loss ")
 
 
-def test_the_rows_are_of_all_classes_in_turn_even_of_a_sorted_and_uneven_set():
+def test_rows_are_drawn_evenly_from_all_classes_of_a_sorted_and_unbalanced_dataset():
     data = blobs(400)
     order = np.argsort(data.y, kind="stable")
     few = order[np.concatenate([np.arange(320), np.arange(320, 323)])]
@@ -371,7 +371,7 @@ FINDINGS = {
 
 
 @pytest.mark.parametrize("name", FINDINGS)
-def test_what_keeps_a_network_from_learning_is_named(name):
+def test_the_reason_why_a_network_does_not_learn_is_named(name):
     network, data, options, words = FINDINGS[name]
     result = dl.overfit_tiny(trainer_of(network()).model, data(), **options)
     assert not result
@@ -407,13 +407,13 @@ def test_a_unit_of_a_convolution_is_a_channel():
     "layer",
     [dl.Dense(12, 12), dl.BatchNorm(12), dl.Dropout(0.5), dl.Softmax(), Scale(12), dl.Residual(dl.Dense(12, 12))],
 )
-def test_only_what_is_a_function_of_each_entry_alone_is_an_activation(layer):
+def test_only_a_function_of_each_entry_is_an_activation(layer):
     model = dl.Model(dl.Sequential(layer, dl.Dense(12, 4, rng=0)), dl.SoftmaxCrossEntropy())
     assert dl.dead_units(model, blobs().x).layers == []
 
 
 @pytest.mark.parametrize("layer", [dl.ReLU, dl.LeakyReLU, dl.Sigmoid, dl.GELU, dl.Softplus, SoftStep, HalfGradient])
-def test_activations_are_found_wherever_they_stand(layer):
+def test_activations_are_recognised_in_any_container(layer):
     branch = dl.Sequential(dl.Dense(12, 6, rng=0), layer())
     network = dl.Sequential(dl.Parallel(branch, dl.Residual(dl.Sequential(layer()))), dl.Dense(18, 4, rng=1))
     report = dl.dead_units(dl.Model(network, dl.SoftmaxCrossEntropy()), blobs().x)
@@ -438,16 +438,16 @@ def test_without_a_falling_loss_there_is_no_suggestion():
     assert str(found).startswith("no suggestion: the loss fell at no learning rate")
 
 
-def test_a_sweep_that_ends_too_early_says_so():
+def test_a_sweep_that_ends_too_early_gives_advice():
     found = find_rate(highest=0.01)
     assert not found.diverged
     assert "is still falling: increase highest" in str(found)
 
 
-def test_infinity_ends_the_sweep_and_raises_nothing():
+def test_infinity_ends_the_sweep_without_an_error():
     found = dl.find_learning_rate(trainer_of(dl.Sequential(*mlp().layers, Explosion())), blobs())
     assert found.diverged
-    # Each step has two forwards: of the held-out rows, and of its batch.
+    # Each step has two forwards: for the held-out rows, and for its batch.
     assert len(found.losses) == 2
 
 
@@ -463,7 +463,7 @@ def test_the_figure_shows_both_curves_and_the_suggestion():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 4e5])
-def test_what_is_not_finite_is_a_gap_of_the_figure_and_a_blow_up_leaves_it(bad):
+def test_nonfinite_losses_are_gaps_in_the_figure_and_divergence_exceeds_its_limits(bad):
     smoothed = np.array([2.3, 2.4, 1.6, bad])
     (ax,) = dl.plotting.plot_learning_rates(np.geomspace(1e-3, 1, 4), smoothed, smoothed).axes
     low, high = ax.get_ylim()
@@ -489,7 +489,7 @@ OPTIMIZERS = [
 
 
 def everything(trainer):
-    """All that later training depends on, as bytes and texts."""
+    """The complete training state, as bytes and texts."""
     parameters = trainer.model.parameters.values()
     return (
         {path: array.tobytes() for path, array in trainer.model.weights().items()},
@@ -509,7 +509,7 @@ CHECKS = [
 ]
 
 
-# Half as many examples as elsewhere: each runs up to two checks, which train.
+# Half the usual number of examples: each runs up to two checks, which train.
 @settings(max_examples=settings.default.max_examples // 2)
 @given(
     st.sampled_from(NETWORKS[:-1]),

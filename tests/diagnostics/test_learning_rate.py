@@ -1,4 +1,4 @@
-"""find_learning_rate: a rate that trains where something can be learned, and none out of the noise of batches."""
+"""find_learning_rate: it suggests a rate that trains if something can be learned, and no rate for noise."""
 
 from functools import cache
 
@@ -31,7 +31,7 @@ def loss_after(rate, batch_size):
 
 @cache
 def goal(batch_size):
-    """Return half of the way that the best of some rates takes the loss in two epochs."""
+    """Return the loss after half of the best improvement in two epochs."""
     best = min(loss_after(rate, batch_size) for rate in (1e-3, 3e-3, 1e-2))
     return (main_job(0).evaluate(pictures())["loss"] + best) / 2
 
@@ -48,7 +48,7 @@ def test_a_fresh_network_gets_a_rate_that_trains(seed, batch_size, weight_init):
 
 @pytest.mark.parametrize("weight_init", [None, dl.Normal(0.01)], ids=["Xavier", "small"])
 @pytest.mark.parametrize("seed", seeds(4))
-def test_labels_that_have_nothing_to_do_with_x_give_no_suggestion(seed, weight_init):
+def test_labels_unrelated_to_x_give_no_suggestion(seed, weight_init):
     data = dl.Dataset(pictures().x, np.random.default_rng(seed).permutation(pictures().y))
     trainer = dl.Trainer(main_job(seed, weight_init), dl.SGD(0.001), rng=seed)
     found = dl.find_learning_rate(trainer, data, batch_size=5)
@@ -96,7 +96,7 @@ def test_running_statistics_and_dropout_do_not_count_as_learning(layer):
 
 
 @pytest.mark.parametrize("loss", [dl.MeanSquaredError(), dl.Huber(), dl.MeanAbsoluteError()], ids=repr)
-def test_a_regression_gets_a_rate_too_whatever_the_mean_of_its_targets(loss):
+def test_a_regression_gets_a_rate_for_any_mean_of_its_targets(loss):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(500, 5))
     trainer = dl.Trainer(dl.Model(dl.Dense(5, 1, rng=0), loss), dl.SGD(0.1), rng=0)
@@ -107,7 +107,7 @@ def test_a_regression_gets_a_rate_too_whatever_the_mean_of_its_targets(loss):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 9, 39, 40, 45])
-def test_of_few_rows_all_serve_for_both(rows):
+def test_few_rows_are_used_for_training_and_measuring(rows):
     found = dl.find_learning_rate(mlp(0, dl.LayerNorm(16)), mlp_data(0)[:rows])
     assert found.suggestion is None or 1e-6 <= found.suggestion <= 10
     assert np.isfinite(found.held_out[0])

@@ -1,4 +1,4 @@
-"""sanity_check tells the truth: no alarm on right data with rare classes, and the right thing is blamed."""
+"""sanity_check: no false alarm for correct data with rare classes, and the true cause is reported."""
 
 import numpy as np
 import pytest
@@ -24,13 +24,13 @@ def check(data, network=None, loss=None):
 
 
 def relation_of(data):
-    """Return what is said of labels and x."""
+    """Return the item about labels and x."""
     return next(item for item in check(data).items if item.name == "labels and x")
 
 
 @pytest.mark.parametrize("seed", seeds(1, 20))
 @pytest.mark.parametrize(("rows", "times"), [(100, 100), (40, 100), (40, 500)])
-def test_rare_classes_are_named_and_not_taken_for_shuffled_labels(rows, times, seed):
+def test_rare_classes_are_reported_and_not_mistaken_for_shuffled_labels(rows, times, seed):
     report = check(rare(rows, times, seed))
     (warning,) = report.warnings
     assert warning.name == "labels"
@@ -42,20 +42,20 @@ def test_rare_classes_are_named_and_not_taken_for_shuffled_labels(rows, times, s
 
 
 @pytest.mark.parametrize(("rows", "times"), [(100, 1), (100, 10), (100, 100), (40, 500)])
-def test_shuffled_labels_are_found_whatever_the_shares_of_the_classes(rows, times):
+def test_shuffled_labels_are_reported_for_any_class_shares(rows, times):
     found = 0
     for seed in range(20):
         data = rare(rows, times, seed, shift=2.0)
         assert relation(data, np.random.default_rng(0))[1], seed
         data.y[:] = np.random.default_rng(seed + 100).permutation(data.y)
         found += not relation(data, np.random.default_rng(0))[1]
-    # By its threshold, one of some hundred shuffled sets passes.
+    # At this threshold, about one shuffled dataset in 250 passes.
     assert found >= 19
     assert relation_of(data).verdict == "warning"
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_a_long_tail_of_classes_is_judged_too(shuffled):
+def test_a_long_tail_of_classes_is_checked(shuffled):
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(30), 620 // (1 + np.arange(30)))
     data = dl.Dataset(2 * rng.normal(size=(30, 8))[y] + rng.normal(size=(len(y), 8)), y)
@@ -64,7 +64,7 @@ def test_a_long_tail_of_classes_is_judged_too(shuffled):
     assert relation_of(data).verdict == ("warning" if shuffled else "ok")
 
 
-def test_of_a_handful_of_rare_rows_nothing_is_said():
+def test_a_few_rare_rows_give_no_item():
     assert "labels and x" not in [item.name for item in check(rare(5, 200, 0)).items]
 
 
@@ -82,7 +82,7 @@ def network():
     ("loss", "scale", "offset"),
     [(dl.MeanSquaredError(), 1e6, 3.0), (dl.Huber(), -1e5, 1.0), (dl.MeanAbsoluteError(), 1e6, 0.0)],
 )
-def test_large_targets_are_blamed_alone(loss, scale, offset):
+def test_only_large_targets_are_reported(loss, scale, offset):
     report = check(regression(scale, offset), network(), loss)
     assert [item.name for item in report.items if item.verdict != "ok"] == ["targets"], str(report)
     assert "divide by their standard deviation" in report.warnings[0].sentence
@@ -90,7 +90,7 @@ def test_large_targets_are_blamed_alone(loss, scale, offset):
         assert words not in str(report)
 
 
-def test_a_network_that_cannot_learn_is_blamed_beside_the_targets():
+def test_a_network_that_cannot_learn_is_reported_in_addition_to_the_targets():
     frozen = network()
     frozen.freeze()
     report = check(regression(1e6), frozen, dl.MeanSquaredError())
@@ -99,7 +99,7 @@ def test_a_network_that_cannot_learn_is_blamed_beside_the_targets():
 
 
 class OwnSoftmax(dl.Layer):
-    """A softmax of the user's own, hidden in a layer that holds another one."""
+    """A user's softmax, hidden in a layer that contains another layer."""
 
     def __init__(self, inner):
         super().__init__()
@@ -117,7 +117,7 @@ class OwnSoftmax(dl.Layer):
         return self.inner.backward(p * (dy - (dy * p).sum(axis=1, keepdims=True)))
 
 
-def test_a_softmax_of_the_users_own_shows_in_the_outputs():
+def test_a_users_softmax_is_recognised_by_its_outputs():
     data = rare(100, 1, 0)
     report = check(data, OwnSoftmax(dl.Dense(5, 2, rng=0)))
     assert report.faults == [report.items[0]]
@@ -132,7 +132,7 @@ def test_class_names_of_the_wrong_number_are_a_fault():
     assert "one for each of the network's 2 outputs, got 3" in fault.sentence
 
 
-def test_memorising_blames_large_targets_and_not_the_network():
+def test_memorising_reports_large_targets_and_not_the_network():
     for scale, words in ((1e6, "targets are as large as"), (1.0, "")):
         model = dl.Model(network(), dl.MeanSquaredError())
         result = dl.overfit_tiny(model, regression(scale), steps=300, learning_rate=0.01)

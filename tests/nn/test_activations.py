@@ -1,4 +1,4 @@
-"""Activations and the special functions below them, against the formulas for one number that the math module has."""
+"""Activations and their special functions, against scalar formulas with the math module."""
 
 import math
 import weakref
@@ -30,7 +30,7 @@ def sech_squared(x):
     return 0.0 if abs(x) > 300 else 1 / math.cosh(x) ** 2
 
 
-# What a right y and a right derivative are, for one number, by formulas that differ from those of the layers.
+# The correct y and derivative of one number, by formulas that differ from those of the layers.
 REFERENCES = {
     LeakyReLU(0.25): (lambda x: max(x, x / 4), lambda x: 1.0 if x > 0 else 0.25),
     LeakyReLU(3.0): (lambda x: min(x, 3 * x), lambda x: 1.0 if x > 0 else 3.0),
@@ -54,7 +54,7 @@ every_layer = pytest.mark.parametrize("layer", LAYERS, ids=repr)
 
 
 def fresh(layer):
-    """Another layer like `layer`: its representation is the code for it."""
+    """A new layer like `layer`: its repr is the code that creates it."""
     return eval(repr(layer), vars(dl))
 
 
@@ -72,7 +72,7 @@ def numbers(dtype):
 @every_entrywise
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("part", [0, 1], ids=["y", "dx"])
-def test_each_entry_is_what_the_formula_says(layer, dtype, part):
+def test_each_entry_equals_the_formula(layer, dtype, part):
     layer, reference = fresh(layer), REFERENCES[layer][part]
 
     @settings(max_examples=40)
@@ -90,7 +90,7 @@ def test_each_entry_is_what_the_formula_says(layer, dtype, part):
 
 @every_layer
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_large_numbers_give_finite_ones_and_no_warning(layer, dtype):
+def test_large_numbers_give_finite_results_without_a_warning(layer, dtype):
     x = np.array([[0.0, 1e4, -1e4, 89.0], [-0.0, 710.0, -746.0, 104.0]], dtype)
     if dtype == np.float16:
         x = np.clip(x, -30, 30)  # the square of 1e4 is infinite there
@@ -102,7 +102,7 @@ def test_large_numbers_give_finite_ones_and_no_warning(layer, dtype):
     assert y.dtype == dx.dtype == dtype
 
 
-def test_what_is_left_on_the_far_side_is_not_lost():
+def test_small_results_for_large_negative_x_stay_accurate():
     x = np.array([[-40.0, -80.0]], np.float32)
     for layer, wanted in ((Sigmoid(), np.exp(x)), (Softplus(), np.exp(x)), (SiLU(), x * np.exp(x))):
         np.testing.assert_allclose(layer.forward(x), wanted, rtol=1e-6)
@@ -112,7 +112,7 @@ def test_what_is_left_on_the_far_side_is_not_lost():
 
 
 @pytest.mark.parametrize(("layer", "slope"), [(LeakyReLU(0.25), 0.25), (ELU(), 1.0), (ELU(0.5), 0.5)], ids=repr)
-def test_the_slope_at_the_kink_is_the_left_hand_one(layer, slope):
+def test_the_slope_at_the_kink_is_the_left_hand_slope(layer, slope):
     assert slope_of(layer, np.array([[0.0, -0.0]])).tolist() == [[slope, slope]]
 
 
@@ -125,7 +125,7 @@ def test_a_derivative_of_y_does_not_hold_x_in_memory(layer):
     assert watched() is None
 
 
-def test_two_methods_make_an_activation():
+def test_two_methods_define_an_activation():
     class Sine(Activation):
         def function(self, x):
             return np.sin(x)
@@ -158,7 +158,7 @@ SCORES = arrays(np.float64, st.tuples(st.integers(0, 3), st.integers(1, 4)), ele
 
 
 @given(SCORES, st.floats(-1e3, 1e3))
-def test_softmax_gives_probabilities_that_a_shift_leaves_alone(x, shift):
+def test_softmax_gives_probabilities_that_a_shift_does_not_change(x, shift):
     p = Softmax().forward(x)
     assert p.shape == x.shape
     assert (p >= 0).all()
@@ -179,7 +179,7 @@ def test_log_softmax_is_the_logarithm_of_softmax(x):
 # ---- special functions
 
 
-def test_erf_is_that_of_the_math_module_on_a_fine_grid():
+def test_erf_equals_the_math_module_on_a_fine_grid():
     x = np.concatenate([np.linspace(-6.5, 6.5, 20_001), np.logspace(-307, 5, 10_001), -np.logspace(-307, 5, 1001)])
     wanted = np.array([math.erf(value) for value in x])
     before = x.copy()
@@ -189,7 +189,7 @@ def test_erf_is_that_of_the_math_module_on_a_fine_grid():
     np.testing.assert_allclose(erf(x[normal].astype(np.float32)), wanted[normal], rtol=5e-7)
 
 
-def test_erf_at_the_ends_of_the_number_line():
+def test_erf_of_infinite_and_extreme_numbers():
     y = erf(np.array([np.nan, np.inf, -np.inf, 0.0, -0.0]))
     np.testing.assert_array_equal(y, [np.nan, 1.0, -1.0, 0.0, -0.0])
     assert np.signbit(y[4])
@@ -205,7 +205,7 @@ def test_special_functions_keep_dtype_and_shape(function, dtype):
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 @pytest.mark.parametrize(("dtype", "largest"), [("float32", 3e38), ("float64", 1e308)])
-def test_gelu_is_a_relu_far_out(approximate, dtype, largest):
+def test_gelu_equals_relu_far_from_zero(approximate, dtype, largest):
     layer, x = dl.GELU(approximate), np.array([[-largest, -1e20, 1e20, largest]], dtype)
     assert layer.forward(x, train=True).tolist() == [[0, 0, *x[0, 2:].tolist()]]
     assert layer.backward(np.ones_like(x)).tolist() == [[0, 0, 1, 1]]

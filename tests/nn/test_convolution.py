@@ -15,7 +15,7 @@ from minidl.nn.layers.windows import Windows
 
 
 def by_loops(layer, x, y_shape):
-    """Return y, each product written out by itself."""
+    """Return y, computed product by product."""
     (kh, kw), (sh, sw), (dh, dw) = layer.kernel_size, layer.stride, layer.dilation
     weight, (n, height, width, channels), (rows, columns) = layer.weight.value, x.shape, y_shape[1:3]
     if layer.padding == "same":
@@ -35,7 +35,7 @@ def by_loops(layer, x, y_shape):
 
 @settings(max_examples=40)
 @given(strategy_for(dl.Conv2D))
-def test_conv2d_is_the_sum_that_it_says(case):
+def test_conv2d_equals_its_definition(case):
     layer, x = case[0].astype(np.float64), case[1].astype(np.float64)
     if layer.bias is not None:
         layer.bias.value = np.arange(1.0, layer.out_channels + 1)
@@ -72,14 +72,14 @@ def test_same_keeps_the_size_or_divides_it_by_the_stride(size, kernel, stride, d
     assert layer.output_shape((size, size + 1, 1)) == (math.ceil(size / stride), math.ceil((size + 1) / stride), 1)
 
 
-def test_the_odd_row_of_same_is_at_the_bottom_and_right():
+def test_the_extra_zero_of_same_is_at_the_bottom_and_right():
     layer = dl.Conv2D(1, 1, 2, padding="same", bias=False)
     layer.weight.value = np.array([[1.0, 10.0], [100.0, 1000.0]])[:, :, None, None]
     x = np.array([[1.0, 2.0], [3.0, 4.0]])[None, :, :, None]
     assert layer.forward(x)[0, :, :, 0].tolist() == [[4321, 402], [43, 4]]
 
 
-def test_the_initializers_see_the_kernel_of_a_group():
+def test_initializers_use_the_fan_in_of_a_group():
     weight = dl.Conv2D(8, 64, 3, groups=4, rng=0).weight.value
     assert weight.std() == pytest.approx(math.sqrt(2 / 18), rel=0.05)
     np.testing.assert_array_equal(weight, dl.Conv2D(8, 64, 3, groups=4, weight_init=dl.He(), rng=0).weight.value)
@@ -98,7 +98,7 @@ def test_shapes_and_penalties_of_the_parameters():
 
 
 @given(st.tuples(*[st.integers(1, 3)] * 6), st.tuples(*[st.integers(0, 2)] * 4))
-def test_all_windows_and_their_taps_are_two_views_of_one_thing(sizes, pads):
+def test_windows_and_taps_are_views_of_the_same_data(sizes, pads):
     windows = Windows(sizes[:2], sizes[2:4], sizes[4:], (pads[:2], pads[2:]))
     padded = windows.pad(np.arange(1.0, 2 * 7 * 8 * 2 + 1).reshape(2, 7, 8, 2), 0.0)
     view = windows.view(padded)

@@ -1,4 +1,4 @@
-"""Dense and ReLU: what they compute, and what they refuse."""
+"""Dense and ReLU: results and errors."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from minidl import Dense, InputError, Normal, ReLU, ShapeError
 
 
-def test_dense_is_the_affine_map_it_says(rng):
+def test_dense_equals_its_definition(rng):
     layer, x = Dense(3, 2, rng=0, dtype=np.float64), rng.normal(size=(5, 3))
     layer.bias.value = [1.0, -1.0]
     w = layer.weight.value
@@ -26,13 +26,13 @@ def test_dense_refuses_rows_of_another_width(shape):
         Dense(3, 2).output_shape((4,))
 
 
-def test_foreign_byte_order_is_turned_around_or_refused():
+def test_foreign_byte_order_is_converted_or_refused():
     assert Dense(3, 2, dtype=">f8").weight.value.dtype == np.float64
     with pytest.raises(InputError, match="native byte order, got dtype >f4"):
         Dense(3, 2).forward(np.zeros((1, 3), ">f4"))
 
 
-def test_an_initializer_of_ones_own_must_keep_to_the_shape():
+def test_a_users_initializer_must_return_the_shape():
     class Turned(Normal):
         def __call__(self, shape, rng):
             return super().__call__(shape[::-1], rng)
@@ -56,5 +56,5 @@ def test_relu_is_the_larger_of_x_and_zero_and_so_is_its_slope(x):
     layer = ReLU()
     y = layer.forward(x, train=True)
     assert all(b == max(a, 0.0) for a, b in zip(x.flat, y.flat, strict=True))
-    # At the kink the slope is 0; a dy of 1e30 would show what leaks.
+    # At the kink the slope is 0; a dy of 1e30 would show any other slope.
     np.testing.assert_array_equal(layer.backward(np.full_like(x, 1e30)), np.where(x > 0, np.float32(1e30), 0))

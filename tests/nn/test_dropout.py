@@ -16,7 +16,7 @@ def masks(layer, forwards, x=ONES):
     return [layer.forward(x, train=True) != 0 for _ in range(forwards)]
 
 
-# ---- what it computes
+# ---- results
 
 
 @given(
@@ -39,7 +39,7 @@ def test_an_entry_is_dropped_or_scaled_and_so_is_its_gradient(seed, rate, dtype,
 
 
 @RATES
-def test_every_place_is_dropped_as_often(rate):
+def test_every_entry_is_dropped_equally_often(rate):
     layer, forwards = dl.Dropout(rate, rng=7), 2000
     kept = np.sum(masks(layer, forwards, np.ones((5, 4), np.float32)), axis=0)
     assert np.abs(kept - forwards * (1 - rate)).max() <= 5 * np.sqrt(forwards * rate * (1 - rate))
@@ -54,7 +54,7 @@ def test_consecutive_masks_are_independent():
 # ---- runs
 
 
-def test_a_generator_gives_each_layer_a_seed_of_its_own():
+def test_a_generator_gives_each_layer_its_own_seed():
     generators = np.random.default_rng(3), np.random.default_rng(3)
     (a, b), (c, d) = ([dl.Dropout(0.5, rng=g) for _ in range(2)] for g in generators)
     np.testing.assert_array_equal(masks(a, 2), masks(c, 2))
@@ -62,8 +62,8 @@ def test_a_generator_gives_each_layer_a_seed_of_its_own():
     assert a.seed != b.seed
 
 
-def test_no_seed_is_fresh_randomness_and_the_global_state_is_left_alone():
-    before = np.random.get_state()[1].tolist()  # noqa: NPY002 - it is to be seen that nobody uses it
+def test_no_seed_gives_a_random_seed_without_using_the_global_state():
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002 - the test shows that it is not used
     assert not np.array_equal(masks(dl.Dropout(0.5), 1), masks(dl.Dropout(0.5), 1))
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
@@ -86,9 +86,9 @@ def test_prediction_and_backward_draw_nothing():
 
 
 @pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda layer: layer.astype(np.float64)])
-def test_a_copy_goes_on_with_the_same_sequence_even_in_another_dtype(twin_of):
+def test_a_copy_continues_the_same_sequence_even_in_another_dtype(twin_of):
     layer = dl.Dropout(0.3, rng=4)
-    # A counter of float64 would stop there.
+    # A float64 counter could not count beyond this.
     layer.forwards[...] = 2**53
     twin = twin_of(layer)
     one, other = masks(layer, 2)

@@ -1,4 +1,4 @@
-"""What stands at the two ends of a network: a last layer that the loss does not take, pixels that nobody scaled."""
+"""Both ends of a network: a last layer that does not fit the loss, and pixels that are not scaled."""
 
 import copy
 import pickle
@@ -20,7 +20,7 @@ class OwnSoftmax(dl.Softmax):
 
 
 class OwnActivation(dl.Activation):
-    """What a user has written: nobody knows between which numbers it lies."""
+    """A user's activation, which states no output range."""
 
     def function(self, x):
         return x * x
@@ -48,7 +48,7 @@ PLACES = {
 @pytest.mark.parametrize("loss", LOGITS, ids=repr)
 @pytest.mark.parametrize("layer", LIMITING, ids=repr)
 @pytest.mark.parametrize("place", PLACES)
-def test_a_last_layer_that_limits_logits_is_warned_of_each_time(place, layer, loss):
+def test_a_last_layer_that_limits_logits_warns_each_time(place, layer, loss):
     for _ in range(2):
         with pytest.warns(UserWarning, match="but .* expects logits.* remove this layer") as caught:
             dl.Model(PLACES[place](copy.deepcopy(layer)), loss)
@@ -76,11 +76,11 @@ def test_a_last_layer_that_limits_logits_is_warned_of_each_time(place, layer, lo
     ],
     ids=repr,
 )
-def test_what_a_loss_takes_is_not_warned_of(network, loss):
+def test_a_last_layer_that_fits_the_loss_gives_no_warning(network, loss):
     dl.Model(network, loss)
 
 
-def test_copies_of_a_model_are_not_warned_of_again_and_sanity_check_names_the_softmax_first():
+def test_copies_of_a_model_do_not_warn_again_and_sanity_check_names_the_softmax_first():
     with pytest.warns(UserWarning, match="expects logits"):
         model = dl.Model(dl.Sequential(dense(), dl.Softmax()), dl.SoftmaxCrossEntropy())
     copy.deepcopy(model)
@@ -99,12 +99,12 @@ def test_copies_of_a_model_are_not_warned_of_again_and_sanity_check_names_the_so
 
 
 @pytest.mark.parametrize("layer", [layer for layer in LIMITING if layer.output_range[0] > -10], ids=repr)
-def test_outputs_lie_in_the_range_that_a_layer_states(layer):
+def test_outputs_are_within_the_output_range(layer):
     low, high = layer.output_range
     y = layer.forward(np.linspace(-100, 100, 3003).reshape(3, -1).T)
     assert low <= y.min()
     assert y.max() <= high
-    # Nor is the range wider than it need be, but for rounding.
+    # The range is not wider than necessary, except for rounding.
     assert y.min() < low + 0.01
 
 
@@ -129,7 +129,7 @@ def fit(trainer, *sets):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_raw_pixels_are_warned_of_each_time_with_what_to_do(name):
+def test_raw_pixels_warn_each_time_with_the_remedy(name):
     for sets in ([PIXELS], [PIXELS], [PIXELS / 255, PIXELS]):
         with pytest.warns(UserWarning, match=r"raw pixels \(uint8, up to 25.*Standardizer\(\).*255") as caught:
             fit(trainer_of(NETWORKS[name]()), *sets)
@@ -137,7 +137,7 @@ def test_raw_pixels_are_warned_of_each_time_with_what_to_do(name):
         assert ("validation" in str(caught[0].message)) == (len(sets) == 2)
 
 
-def test_as_an_error_it_comes_before_anything_changes():
+def test_a_warning_as_an_error_is_raised_before_anything_changes():
     trainer = trainer_of(NETWORKS["flat"]())
     fit(trainer, PIXELS.astype(np.float32))
     before = trainer.model.network.layers[1].weight.value.copy()
@@ -159,11 +159,11 @@ def test_as_an_error_it_comes_before_anything_changes():
         (lambda: dl.Sequential(OwnActivation(), dl.Flatten(), dl.Dense(12, 2, rng=0)), PIXELS // 16),
     ],
 )
-def test_other_numbers_and_other_first_layers_are_not_warned_of(network, x):
+def test_other_numbers_and_other_first_layers_give_no_warning(network, x):
     fit(trainer_of(network()), x)
 
 
-def test_a_user_may_state_the_range_of_an_own_layer():
+def test_a_user_may_set_the_output_range_of_a_layer():
     layer = OwnActivation()
     layer.output_range = (0.0, np.inf)
     assert "at least 0" in limited_outputs(layer, dl.SoftmaxCrossEntropy())

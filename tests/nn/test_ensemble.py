@@ -11,7 +11,7 @@ import minidl as dl
 
 
 def model(*probabilities, loss=dl.SoftmaxCrossEntropy):
-    """Return a model that gives the same logits for every row."""
+    """Return a model with the same logits for every row."""
     logits = np.log(probabilities)
     rows = function_layer(lambda x: np.tile(logits.astype(x.dtype), (len(x), 1)), lambda dy, x: 0 * x)
     return dl.Model(rows, loss())
@@ -55,7 +55,7 @@ def test_a_majority_needs_no_probabilities_and_a_mean_does():
         dl.Ensemble([MODELS[0], models[0]])
 
 
-def test_sigmoids_are_averaged_as_they_are():
+def test_sigmoids_are_averaged_without_scaling():
     models = [model(*p, loss=dl.SigmoidCrossEntropy) for p in ([1.0, 3.0], [1.0, 1.0])]  # p / (1 + p)
     assert np.allclose(dl.Ensemble(models).predict_proba(X)[0], [0.5, 0.625])
     assert dl.Ensemble(models).predict(X).tolist() == [1] * 4
@@ -63,7 +63,7 @@ def test_sigmoids_are_averaged_as_they_are():
 
 @pytest.mark.parametrize("vote", ["mean", "majority"])
 @pytest.mark.parametrize("columns", [1, 2])
-def test_what_chooses_no_single_class_is_refused(columns, vote):
+def test_a_model_that_predicts_no_single_class_is_refused(columns, vote):
     binary = model(*[9.0] * columns, loss=dl.BinaryCrossEntropy)
     words = rf"models\[0\]: .* one class per row, .*int64 \(4, {columns}\) from outputs .* BinaryCrossEntropy"
     with pytest.raises(dl.InputError, match=words):
@@ -74,7 +74,7 @@ def test_what_chooses_no_single_class_is_refused(columns, vote):
         dl.Ensemble([model(1.0)], vote=vote).predict(X)
 
 
-def test_a_measurement_is_no_class():
+def test_a_regression_is_no_class():
     class RowError(SquaredError):
         def predict(self, outputs):
             return outputs.mean(axis=1)
@@ -90,9 +90,9 @@ def test_different_numbers_of_classes_are_refused(vote):
 
 
 @pytest.mark.parametrize("twin", [lambda m: m, copy.copy, lambda m: dl.Model(m.network, dl.MulticlassHinge())])
-def test_one_model_twice_and_two_of_one_network_are_refused(twin):
+def test_the_same_model_or_network_twice_is_refused(twin):
     for _ in range(2):
-        with pytest.raises(dl.InputError, match=r"keep snapshots by copy.deepcopy\(model\)"):
+        with pytest.raises(dl.InputError, match=r"take snapshots with copy.deepcopy\(model\)"):
             dl.Ensemble([MODELS[0], twin(MODELS[0])], vote="majority")
     assert dl.Ensemble([MODELS[0], copy.deepcopy(MODELS[0])]).predict(X).tolist() == [0] * 4
 
@@ -100,7 +100,7 @@ def test_one_model_twice_and_two_of_one_network_are_refused(twin):
 def test_two_networks_of_the_same_layers_are_refused_and_those_of_one_body_are_not():
     body, loss = dl.Dense(1, 3, rng=0), dl.SoftmaxCrossEntropy()
     once, again = (dl.Model(dl.Sequential(body, dl.Flatten()), loss) for _ in range(2))
-    with pytest.raises(dl.InputError, match="two of one network"):
+    with pytest.raises(dl.InputError, match="same model or network twice"):
         dl.Ensemble([once, again])
     heads = [dl.Model(dl.Sequential(body, dl.Dense(3, 3, rng=seed)), loss) for seed in (1, 2)]
     assert dl.Ensemble(heads).predict(X).shape == (4,)

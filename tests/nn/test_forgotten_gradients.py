@@ -1,4 +1,4 @@
-"""What a layer of one's own forgets: fit tries a gradient on a copy, and tells it before the first step."""
+"""Mistakes in a user's layer: fit computes a gradient on a copy, and reports them before the first step."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import minidl as dl
 
 
 class Affine(dl.Layer):
-    """Right, unless an attribute of a subclass says what is forgotten."""
+    """Correct, unless an attribute of a subclass leaves something out."""
 
     keeps_in = (True,)
     adds = ("gain", "shift")
@@ -31,7 +31,7 @@ class Affine(dl.Layer):
 
 
 class Halves(dl.Layer):
-    """Two layers side by side, of which the gradient reaches those that are in `reached`."""
+    """Two parallel layers; the gradient reaches only those in `reached`."""
 
     reached = ("a", "b")
 
@@ -48,7 +48,7 @@ class Halves(dl.Layer):
 
 
 class ForPrediction(Halves):
-    """Hands on the wrong `train`."""
+    """Passes the wrong `train` on."""
 
     reached = ("a",)
 
@@ -71,33 +71,33 @@ def train_one(layer):
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        # The regularizer adds to what is penalized.
+        # The regularizer adds a gradient to penalized parameters.
         (lambda: made(Affine, adds=("shift",)), r"Mine\(\), at '0': gain gets no gradient.*call gain.add_grad"),
         (lambda: made(Affine, adds=("gain",)), r"Mine\(\), at '0': shift gets no gradient.*call shift.add_grad"),
         (lambda: made(Halves, reached=("b",)), r"Dense\(5, 5\), at '0.a': weight gets no gradient.*call its backward"),
     ],
 )
-def test_a_parameter_that_backward_forgets_is_told_once_and_not_where_it_is_frozen(layer, words):
-    with pytest.warns(UserWarning, match=words) as met:
+def test_a_parameter_without_gradient_warns_once_unless_it_is_frozen(layer, words):
+    with pytest.warns(UserWarning, match=words) as caught:
         train_one(layer())
-    assert [w.filename for w in met] == [__file__]
+    assert [w.filename for w in caught] == [__file__]
     frozen = layer()
     frozen.freeze()
     train_one(frozen)
 
 
 @pytest.mark.parametrize("layer", [lambda: made(Affine, keeps_in=(False,)), ForPrediction])
-def test_a_layer_that_keeps_in_prediction_alone_is_refused_before_the_first_step(layer):
+def test_a_layer_that_keeps_only_in_prediction_is_refused_before_the_first_step(layer):
     layer = layer()
     for _ in range(2):
         with pytest.raises(dl.InputError, match=r"(Mine\(\)|Dense\(5, 5\)): backward needs .*if train: self.keep"):
             train_one(layer)
 
 
-def test_right_layers_stay_silent():
+def test_correct_layers_give_no_warning():
     train_one(made(Affine, keeps_in=(True, False)))
     train_one(made(Halves))
     layer = Affine()
-    # A forward that nobody goes back from leaves something too.
+    # A forward without backward also leaves kept values.
     layer.forward(np.ones((2, 5), np.float32), train=True)
     assert train_one(layer).step == 6

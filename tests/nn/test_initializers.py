@@ -1,4 +1,4 @@
-"""Initializers: their statistics, and what is exact about them."""
+"""Initializers: their statistics and exact properties."""
 
 import math
 
@@ -23,7 +23,7 @@ SPREADS = {
 
 
 @pytest.mark.parametrize("text", SPREADS)
-def test_draws_have_the_promised_mean_and_spread(text, rng):
+def test_draws_have_the_expected_mean_and_deviation(text, rng):
     initializer, mean, std, of_kernel = SPREADS[text]
     assert repr(initializer) == text
     w = initializer((300, 200), rng)
@@ -40,7 +40,7 @@ def test_uniform_draws_end_at_their_limits_and_normal_ones_have_tails(rng):
     assert 0.99 * limit < abs(Xavier()((300, 200), rng)).max() <= limit
     for initializer, std in ((LeCun(), math.sqrt(1 / 300)), (He(), math.sqrt(2 / 300)), (Normal(1), 1)):
         w = initializer((300, 200), rng) / std
-        # The fourth moment would be 1.8 if it were uniform, and less than 3 if it were truncated.
+        # The fourth moment is 1.8 for a uniform distribution, and below 3 for a truncated one.
         assert (w**4).mean() == pytest.approx(3, rel=0.05)
         assert abs(w).max() > 3
 
@@ -58,7 +58,7 @@ def test_the_shorter_side_of_an_orthogonal_draw_is_orthonormal(shape, gain, seed
 
 
 def test_all_rotations_and_reflections_are_equally_likely(rng):
-    """Of Haar's measure: mean 0, variance 1 / n, E[trace] = 0, E[trace**2] = 1; without the signs the trace is off."""
+    """Haar measure: mean 0, variance 1 / n, E[trace] = 0, E[trace**2] = 1; without the signs the trace is wrong."""
     draws = np.array([Orthogonal()((4, 4), rng) for _ in range(4000)])
     traces = draws.trace(axis1=1, axis2=2)
     assert np.abs(draws.mean(axis=0)).max() < 5 * 0.5 / math.sqrt(4000)

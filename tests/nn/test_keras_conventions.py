@@ -1,4 +1,4 @@
-"""Where conventions differ from Keras's, what docs/weights-from-keras.md says of it."""
+"""Conventions that differ from Keras, as described in docs/weights-from-keras.md."""
 
 import os
 
@@ -26,7 +26,7 @@ def test_the_running_statistics_of_batch_normalization(rng):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_boundary_of_a_piecewise_constant_is_one_step_later_there():
+def test_keras_boundaries_of_a_piecewise_constant_are_one_step_later():
     theirs = keras.optimizers.schedules.PiecewiseConstantDecay([10, 30], [0.5, 0.25, 0.125])
     ours = dl.PiecewiseConstant([11, 31], [0.5, 0.25, 0.125])
     assert [ours(step) for step in range(40)] == [float(theirs(step)) for step in range(40)]
@@ -44,7 +44,7 @@ def test_nadam_with_a_momentum_decay_of_1(rng):
     np.testing.assert_allclose(weight.value, keras.ops.convert_to_numpy(variable.value), rtol=1e-5)
 
 
-def test_all_that_tie_with_the_kth_count_there():
+def test_keras_counts_all_ties_with_the_kth():
     scores, targets = [[0.5, 0.5, 0.1]] * 3, [0, 1, 2]
     assert keras.ops.in_top_k(targets, np.array(scores, np.float32), k=1).tolist() == [True, True, False]
     assert dl.top_k_accuracy(scores, targets, 1) == pytest.approx(1 / 3)

@@ -1,4 +1,4 @@
-"""What holds for every layer, one row of the table for each; and what `Layer` itself does."""
+"""Tests for every layer, one table row each, and for `Layer` itself."""
 
 import copy
 import pickle
@@ -9,7 +9,7 @@ import pytest
 import minidl as dl
 from minidl import CallOrderError, InputError, Layer, ReLU, Sequential, ShapeError, testing
 
-# The code of a layer, which is also its representation, and the shape of its rows.
+# The code of a layer, which is also its repr, and the shape of its rows.
 LAYERS = {
     "Dense(4, 3)": (4,),
     "ReLU()": (2, 3),
@@ -49,7 +49,7 @@ every_layer = pytest.mark.parametrize(("code", "shape"), LAYERS.items(), ids=str
 
 
 def drawn(layer, seed=0):
-    """Return `layer` with the numbers that its parameters and masks are drawn from decided by `seed`."""
+    """Return `layer` with parameters and masks drawn from `seed`."""
     rng = np.random.default_rng(seed)
     for path, parameter in layer.named_parameters().items():
         offset = 1.0 if path.endswith("gamma") else 0.0
@@ -90,7 +90,7 @@ def test_y_has_the_dtype_of_x_and_dx_that_of_dy(code, shape, own, dtype, rng):
 
 
 @every_layer
-def test_the_gradients_of_parameters_alone_want_one_train_forward_each(code, shape, rng):
+def test_backward_parameters_needs_one_training_forward_each(code, shape, rng):
     layer, x = make(code), rng.normal(size=(3, *shape)).astype(np.float32)
     dy = np.ones_like(layer.forward(x, train=True))
     layer.backward_parameters(dy)
@@ -112,7 +112,7 @@ def test_a_wrong_dy_is_refused(code, shape, rng):
 
 @every_layer
 @pytest.mark.parametrize("x", ["int", "complex", ">f4", None, [[0.0]]], ids=str)
-def test_only_floating_point_arrays_are_taken(code, shape, x):
+def test_only_floating_point_arrays_are_accepted(code, shape, x):
     if code != "Sequential()":
         with pytest.raises(InputError, match="floating-point array"):
             make(code).forward(np.zeros((2, *shape), x) if isinstance(x, str) else x)
@@ -122,7 +122,7 @@ def test_only_floating_point_arrays_are_taken(code, shape, x):
 
 
 class Counting(ReLU):
-    # It forgets the base constructor, which does no harm.
+    # It does not call the base constructor, which does no harm.
     def __init__(self):
         self.gain = self.add_parameter("gain", np.ones(1))
         self.count = self.add_buffer("count", 2**53 + 1, dtype=np.int64)
@@ -142,7 +142,7 @@ def test_copies_share_nothing_and_a_counter_stays_an_integer(twin):
     assert network.astype("f8").layers[0].mean.dtype == np.float64
 
 
-def test_freezing_reaches_every_parameter_within():
+def test_freeze_applies_to_all_inner_parameters():
     network = Sequential(dl.Dense(2, 2), Sequential(dl.Dense(2, 2)))
     network.freeze()
     assert not any(p.trainable for p in network.named_parameters().values())
@@ -151,13 +151,13 @@ def test_freezing_reaches_every_parameter_within():
 
 
 @pytest.mark.parametrize("name", ["weight", "", "a.b", "@a"])
-def test_a_name_is_new_and_has_no_dot(name):
+def test_a_name_must_be_new_and_without_a_dot(name):
     with pytest.raises(InputError, match="expected an unused name without a dot"):
         dl.Dense(2, 2).add_parameter(name, np.ones(2))
 
 
 @pytest.mark.parametrize("dtype", [bool, complex, str, None, object])
-def test_parameters_and_buffers_are_numbers(dtype):
+def test_parameters_and_buffers_must_be_numbers(dtype):
     with pytest.raises(InputError, match="dtype: expected a floating-point dtype"):
         ReLU().add_parameter("p", 0, dtype=dtype)
     with pytest.raises(InputError, match="dtype: expected a floating-point or integer dtype"):

@@ -1,4 +1,4 @@
-"""Losses: their values, gradients, refusals, and how they relate to each other."""
+"""Losses: values, gradients, errors, and relations between losses."""
 
 import math
 
@@ -32,7 +32,7 @@ def takes_labels(loss):
 
 
 def fresh(loss):
-    """A new one of the same options."""
+    """A new loss with the same options."""
     return eval(repr(loss), vars(dl))
 
 
@@ -51,7 +51,7 @@ def batches(draw, loss, dtype=np.float32, bound=1e4):
 
 
 def mean_of(rows, z, y):
-    """The mean over rows of a row's loss, written for lists of Python floats."""
+    """The mean loss over rows, computed with Python floats."""
     return math.fsum(rows(*row) for row in zip(z.tolist(), y.tolist(), strict=True)) / len(z)
 
 
@@ -93,7 +93,7 @@ DEFINITIONS = {
 }
 
 
-# ---- what holds for every loss
+# ---- all losses
 
 
 @each_loss
@@ -108,7 +108,7 @@ def test_the_loss_is_the_mean_of_its_definition(loss):
 
 
 @each_loss
-def test_the_contract_is_kept_and_the_representation_makes_the_loss_again(loss, rng):
+def test_the_contract_is_kept_and_the_repr_creates_the_loss_again(loss, rng):
     testing.check_loss_contract(lambda: fresh(loss), rng.normal(size=(4, 3)) * 2, targets_for(loss, rng))
     assert repr(fresh(loss)) == repr(loss)
 
@@ -131,7 +131,7 @@ def test_loss_and_gradient_are_finite_up_to_outputs_of_ten_thousand(loss, dtype)
 
 @pytest.mark.parametrize("target_dtype", [np.float64, np.float32, np.int64, np.uint8, bool])
 @each_number_loss
-def test_targets_of_any_dtype_leave_the_gradient_in_that_of_the_outputs(loss, target_dtype, rng):
+def test_the_gradient_has_the_dtype_of_the_outputs_for_targets_of_any_dtype(loss, target_dtype, rng):
     targets = rng.integers(0, 2, (4, 3))
     for dtype in (np.float16, np.float32, np.float64):
         z = rng.normal(size=(4, 3)).astype(dtype)
@@ -145,7 +145,7 @@ def test_outputs_that_are_not_finite_are_refused(loss, bad):
     z = np.array([[0.0, 1.0, 2.0], [bad, 0.0, 1.0]])
     targets = [0, 1] if takes_labels(loss) else np.zeros((2, 3))
     if bad == -np.inf and isinstance(loss, dl.SoftmaxCrossEntropy) and not loss.label_smoothing:
-        assert math.isfinite(loss.forward(z, targets))  # a certain no
+        assert math.isfinite(loss.forward(z, targets))  # probability 0
         return
     with pytest.raises(NonFiniteError, match=f"expected finite numbers, .*{bad}"):
         loss.forward(z, targets)
@@ -153,7 +153,7 @@ def test_outputs_that_are_not_finite_are_refused(loss, bad):
 
 @pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros((2, 0)), np.zeros((2, 3), int), [[0.0, 1.0, 2.0]], 1.5])
 @each_loss
-def test_outputs_that_are_no_batch_are_refused(loss, bad):
+def test_outputs_that_are_not_a_batch_are_refused(loss, bad):
     with pytest.raises(ShapeError, match="expected a floating-point array of shape"):
         loss.forward(bad, np.zeros(np.shape(bad)[: 1 if takes_labels(loss) else None], int))
 
@@ -165,7 +165,7 @@ def test_equal_logits_cost_the_logarithm_of_the_number_of_classes():
     assert dl.SoftmaxCrossEntropy().forward(np.full((3, 10), 1e4, np.float32), [0, 5, 9]) == pytest.approx(math.log(10))
 
 
-def test_minus_infinity_off_the_label_is_a_certain_no():
+def test_minus_infinity_for_a_wrong_class_is_probability_0():
     loss = dl.SoftmaxCrossEntropy()
     assert loss.forward(np.array([[0.0, -np.inf]]), [0]) == 0.0
     assert loss.backward().tolist() == [[0.0, 0.0]]
@@ -183,7 +183,7 @@ def test_small_unsigned_labels_do_not_wrap():
     assert loss.backward()[0, 255] < 0
 
 
-# ---- what one loss says of another
+# ---- relations between losses
 
 
 def test_a_class_of_weight_0_has_no_gradient_and_may_be_impossible():
@@ -194,7 +194,7 @@ def test_a_class_of_weight_0_has_no_gradient_and_may_be_impossible():
     assert loss.backward().tolist() == [[0, 0]]
 
 
-def test_nothing_cancels_in_float32_where_the_answer_is_nearly_certain():
+def test_no_cancellation_in_float32_for_confident_outputs():
     z = np.array([20.0, -20.0, 100.0, -80.0], np.float32)
     t = [1, 0, 1, 0]
     exact = math.fsum(math.log1p(math.exp(-v)) for v in (20, 20, 100, 80)) / 4
@@ -204,7 +204,7 @@ def test_nothing_cancels_in_float32_where_the_answer_is_nearly_certain():
 # ---- kinks, predictions, probabilities
 
 
-def test_the_slope_at_a_kink_is_the_one_that_is_documented():
+def test_the_slope_at_a_kink_is_the_documented_slope():
     absolute, hinge = dl.MeanAbsoluteError(), dl.MulticlassHinge()
     absolute.forward(np.array([1.0, 2.0]), [1, 1])
     assert absolute.backward().tolist() == [0, 0.5]
@@ -227,7 +227,7 @@ def test_binary_predictions_are_ones_above_a_half():
     z = np.array([[-0.5, 0.0], [0.25, 3.0]])
     assert loss.predict(z).tolist() == [[0, 0], [1, 1]]
     assert loss.metrics(z, [[0, 1], [1, 1]]) == {"accuracy": 0.75}
-    assert loss.metrics(z, [[0.0, 0.5], [1.0, 0.5]]) == {"accuracy": 0.5}  # a half is never predicted
+    assert loss.metrics(z, [[0.0, 0.5], [1.0, 0.5]]) == {"accuracy": 0.5}  # 0.5 is never predicted
     assert loss.metrics(z, np.array([[False, True], [True, True]])) == {"accuracy": 0.75}
 
 
@@ -238,7 +238,7 @@ def test_the_predicted_class_is_the_first_of_the_largest(loss):
     assert loss.metrics(z, [1, 1]) == {"accuracy": 0.5}
 
 
-# ---- what is refused
+# ---- errors
 
 
 @pytest.mark.parametrize(
@@ -289,12 +289,12 @@ def test_targets_that_are_not_finite_are_refused(loss):
 
 
 @pytest.mark.parametrize("targets", [[0.0, 1.5], [-0.25, 1.0]])
-def test_binary_targets_are_shares(targets):
+def test_binary_targets_are_between_0_and_1(targets):
     with pytest.raises(InputError, match=r"BinaryCrossEntropy\(\): expected targets in \[0, 1\], got"):
         dl.BinaryCrossEntropy().forward(np.zeros(2), targets)
 
 
-def test_class_weights_are_copied_finite_and_as_many_as_classes():
+def test_class_weights_are_copied_and_must_be_finite_and_one_per_class():
     weights = np.array([1.0, 2.0])
     loss = dl.SoftmaxCrossEntropy(class_weights=weights)
     weights[:] = 0

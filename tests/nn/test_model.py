@@ -24,7 +24,7 @@ def test_cost_is_loss_plus_the_penalty_of_the_weights_and_not_of_the_biases(data
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7, 100])
-def test_evaluate_is_the_mean_over_all_rows_however_they_are_cut(batch_size, data):
+def test_evaluate_is_the_mean_over_all_rows_for_any_batch_size(batch_size, data):
     model = two_layers(dl.L2(0.1))
     result = model.evaluate(data, batch_size)
     assert set(result) == {"cost", "loss", "accuracy"}
@@ -52,7 +52,7 @@ def test_inputs_are_cast_to_the_models_dtype_and_never_changed():
     assert {p.grad.dtype for p in model.parameters.values()} == {np.dtype(np.float32)}
 
 
-def test_measuring_changes_no_weight_and_no_gradient(data):
+def test_evaluate_changes_no_weight_and_no_gradient(data):
     model = two_layers(dl.L2(0.1))
     model.compute_gradients(data.x, data.y)
     before = {path: (p.value.copy(), p.grad.copy()) for path, p in model.parameters.items()}
@@ -65,7 +65,7 @@ def test_measuring_changes_no_weight_and_no_gradient(data):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_inputs_that_are_not_finite_are_blamed_and_not_the_training(bad):
+def test_an_error_names_inputs_that_are_not_finite(bad):
     model, x = two_layers(), np.full((1, 4), bad)
     for measure in (model.compute_loss, model.compute_gradients, lambda x, y: model.evaluate(dl.Dataset(x, y))):
         with pytest.raises(dl.NonFiniteError, match=r"x: expected finite"), np.errstate(all="ignore"):
@@ -73,7 +73,7 @@ def test_inputs_that_are_not_finite_are_blamed_and_not_the_training(bad):
 
 
 class Wrong(dl.Dense):
-    """A layer in which a return was forgotten, or all the shapes of a loss confused."""
+    """A layer or loss whose methods return nothing, or wrong shapes."""
 
     def __init__(self, method):
         super().__init__(4, 3)
@@ -94,12 +94,12 @@ class Wrong(dl.Dense):
         (lambda: dl.Sequential(dl.Dense(4, 4), Wrong("backward")), r"Wrong\(4, 3\).backward: .* an array"),
     ],
 )
-def test_a_forgotten_return_is_blamed_on_the_layer_that_forgot_it(network, words):
+def test_a_missing_return_is_reported_with_its_layer(network, words):
     with pytest.raises(dl.InputError, match=words):
         dl.Model(network(), dl.SoftmaxCrossEntropy()).compute_gradients(np.zeros((2, 4)), [0, 1])
 
 
-def test_a_loss_that_returns_no_number_is_blamed_itself():
+def test_a_loss_that_returns_no_number_is_reported():
     class RowsError(SquaredError):
         def forward(self, outputs, targets):
             return (outputs - targets) ** 2
@@ -109,7 +109,7 @@ def test_a_loss_that_returns_no_number_is_blamed_itself():
 
 
 @pytest.mark.parametrize("measured", [two_layers(), dl.Ensemble([two_layers()])], ids=["Model", "Ensemble"])
-def test_evaluate_wants_a_dataset_with_rows(measured):
+def test_evaluate_needs_a_dataset_with_rows(measured):
     words = f"{type(measured).__name__}.evaluate: expected a Dataset with at least one row, "
     for data, got in [
         (dl.Dataset(np.zeros((0, 4)), []), r"got Dataset\(x \(0, 4\)"),
@@ -120,7 +120,7 @@ def test_evaluate_wants_a_dataset_with_rows(measured):
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
-def test_a_single_row_is_told_from_a_batch(method):
+def test_a_single_row_is_distinguished_from_a_batch(method):
     dense = two_layers()
     flat = dl.Model(dl.Sequential(dl.Flatten(), *dense.network.layers), dl.SoftmaxCrossEntropy())
     for model, x in [(dense, np.ones((3, 4))), (flat, np.ones((3, 2, 2)))]:
@@ -134,7 +134,7 @@ def test_a_single_row_is_told_from_a_batch(method):
         assert "one row" not in str(refusal.value)
 
 
-def test_a_users_layer_that_cannot_say_its_shape_keeps_the_refusal_as_it_is():
+def test_a_users_layer_without_output_shape_does_not_change_the_error():
     class Pictures(dl.ReLU):
         def output_shape(self, input_shape):
             _, _, channels = input_shape
@@ -144,6 +144,6 @@ def test_a_users_layer_that_cannot_say_its_shape_keeps_the_refusal_as_it_is():
         dl.Model(dl.Sequential(Pictures(), dl.Dense(4, 5)), dl.MeanSquaredError()).predict(np.ones((3, 5)))
 
 
-def test_a_loss_without_metrics_is_evaluated_too(rng):
+def test_a_loss_without_metrics_can_be_evaluated(rng):
     x, t = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
     assert set(dl.Model(dl.Dense(2, 1), SquaredError()).evaluate(dl.Dataset(x, t))) == {"cost", "loss"}

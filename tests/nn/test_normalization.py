@@ -11,7 +11,7 @@ def normalised(x, axis, epsilon=1e-5):
     return (x - x.mean(axis=axis, keepdims=True)) / np.sqrt(x.var(axis=axis, keepdims=True) + epsilon)
 
 
-# ---- what they compute
+# ---- results
 
 
 @pytest.mark.parametrize("shape", [(7, 3), (5, 2, 3), (4, 3, 2, 3)])
@@ -33,7 +33,7 @@ def test_batch_norm_predicts_with_running_statistics(rng):
 
 
 @pytest.mark.parametrize("unbiased", [True, False])
-def test_running_statistics_are_what_the_docstring_says(unbiased, rng):
+def test_running_statistics_follow_the_docstring(unbiased, rng):
     layer = dl.BatchNorm(2, momentum=0.75, unbiased=unbiased, dtype=np.float64)
     mean, variance = np.zeros(2), np.ones(2)
     for n in (2, 5, 3):
@@ -45,7 +45,7 @@ def test_running_statistics_are_what_the_docstring_says(unbiased, rng):
     np.testing.assert_allclose(layer.running_variance, variance)
 
 
-def test_what_is_gathered_changes_nothing_in_training_and_is_shown(rng):
+def test_unbiased_changes_only_the_running_variance_and_is_in_the_repr(rng):
     x, dy = rng.normal(size=(2, 5, 3))
     ends = []
     for layer in (dl.BatchNorm(3), dl.BatchNorm(3, unbiased=False)):
@@ -61,7 +61,7 @@ def test_what_is_gathered_changes_nothing_in_training_and_is_shown(rng):
 
 
 def offset_data(rng, rows, features):
-    """Means a thousand times the deviations, each column another; the float32 numbers themselves as float64 too."""
+    """Columns whose means are a thousand times their deviations, in float32, and the same numbers in float64."""
     x = (1000.0 * np.arange(1, features + 1) + np.arange(1, features + 1) * rng.normal(size=(rows, features))).astype(
         np.float32
     )
@@ -75,7 +75,7 @@ def test_single_precision_statistics_of_100_000_offset_rows_are_accurate(shape, 
     y = layer.forward(x.reshape(shape), train=True)
     np.testing.assert_allclose(layer.running_mean, exact.mean(axis=0), rtol=2e-7)
     np.testing.assert_allclose(layer.running_variance, exact.var(axis=0, ddof=1), rtol=2e-6)
-    # A mean is known to half a unit in the last place of the data: 3e-5 of the deviation here.
+    # The mean has an error of half a unit in the last place of the data: here 3e-5 of the deviation.
     np.testing.assert_allclose(y.reshape(x.shape), normalised(exact, 0), atol=1e-4)
 
 
@@ -107,7 +107,7 @@ def test_column_sums_of_a_stack_and_of_half_precision():
 # ---- dtypes, memory, wrong use
 
 
-def test_one_value_per_feature_is_refused_in_training_alone_and_leaves_no_trace():
+def test_one_value_per_feature_is_refused_only_in_training_and_changes_nothing():
     for shape in ((1, 3), (1, 1, 1, 3), (0, 3), (0, 4, 4, 3)):
         layer = dl.BatchNorm(3)
         with pytest.raises(dl.InputError, match=r"BatchNorm\(3.*at least 2 values per feature.*more rows"):
@@ -120,6 +120,6 @@ def test_one_value_per_feature_is_refused_in_training_alone_and_leaves_no_trace(
 
 
 @pytest.mark.parametrize("value", [3333.333, 3e4, 1e-3, 1e8])
-def test_a_row_without_differences_is_zero_however_long(value):
+def test_a_constant_row_becomes_zero_for_any_length(value):
     x = np.full((2, 1000), value, np.float32)
     assert not dl.LayerNorm(1000).forward(x).any()

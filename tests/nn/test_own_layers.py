@@ -1,4 +1,4 @@
-"""The slips of a first layer or loss of one's own: each is named by what it is."""
+"""Common mistakes in a first layer or loss: the error names each of them."""
 
 import copy
 import functools
@@ -42,7 +42,7 @@ COMPUTATIONS = {
 
 
 @pytest.mark.parametrize("compute", COMPUTATIONS.values(), ids=COMPUTATIONS)
-def test_a_parameter_taken_for_an_array_says_use_value(compute):
+def test_a_parameter_used_as_an_array_says_use_value(compute):
     parameter, before = gain(), X.copy()
     for _ in range(2):
         with pytest.raises(dl.InputError, match=r"^Parameter\('Scale.gain', .*\) is not an array; use its .value"):
@@ -51,7 +51,7 @@ def test_a_parameter_taken_for_an_array_says_use_value(compute):
     assert (before == X).all()
 
 
-def test_a_parameter_stays_an_object_like_others():
+def test_a_parameter_is_an_ordinary_object():
     parameter = gain()
     assert parameter
     assert parameter in [1, parameter]
@@ -84,7 +84,7 @@ WITHOUT_COMMA = {
 
 
 @pytest.mark.parametrize("use", WITHOUT_COMMA.values(), ids=WITHOUT_COMMA)
-def test_kept_without_its_comma_is_named(use):
+def test_kept_without_the_comma_is_reported(use):
     class Forgot(Scale):
         def backward(self, dy):
             x = self.kept()
@@ -99,7 +99,7 @@ def test_kept_without_its_comma_is_named(use):
     assert "with the comma" in str(dl.check_layer(Forgot(3), X.astype(float)))
 
 
-def test_what_was_kept_is_a_tuple():
+def test_kept_returns_a_tuple():
     layer = dl.ReLU()
     layer.keep(1, X)
     kept = layer.kept()
@@ -109,7 +109,7 @@ def test_what_was_kept_is_a_tuple():
     assert (pickle.loads(pickle.dumps(layer)).kept()[0] == X).all()
 
 
-# Losses of a user's: what they do with outputs and targets, and the shape of targets that goes wrong.
+# Users' losses: how they compare outputs and targets, and the shape of targets that is wrong.
 
 
 class Squares(dl.Loss):
@@ -127,7 +127,7 @@ class Squares(dl.Loss):
 
 
 class Summed(Squares):
-    """Of which the gradient's shape shows nothing."""
+    """A loss whose gradient has the correct shape all the same."""
 
     def forward(self, outputs, targets):
         return super().forward(outputs, targets) * outputs.size
@@ -145,7 +145,7 @@ class Flat(Squares):
 
 
 class Ranked(Flat):
-    """Compares rows with each other, as it is meant to."""
+    """Compares rows with each other intentionally."""
 
     def difference(self, outputs, targets):
         self.signs = np.sign(targets[:, None] - targets)
@@ -179,7 +179,7 @@ def test_a_loss_that_compares_each_output_with_every_target_is_refused(loss, y, 
 
 
 @pytest.mark.parametrize(("loss", "y"), [(Squares(), COLUMN), (Flat(), FLAT), (Ranked(), FLAT)])
-def test_a_loss_that_does_not_is_trained(loss, y):
+def test_a_loss_that_compares_row_by_row_is_trained(loss, y):
     _, train = fit(loss, y)
     history = train()
     assert history["loss"][1] < history["loss"][0]
@@ -214,7 +214,7 @@ def test_fit_refuses_a_layer_that_would_change_the_data_in_place(before):
             trainer.fit(data, data, epochs=1, batch_size=10)
         assert (data.x == kept).all()
         assert trainer.step == 0
-    # Behind a Dense it is the layer's own output, and harms nobody.
+    # After a Dense it changes only the output of that layer, which does no harm.
     model = dl.Model(dl.Sequential(dl.Dense(5, 2, rng=0), in_place()), dl.SoftmaxCrossEntropy())
     dl.Trainer(model, dl.SGD(0.1), rng=0).fit(data, data, epochs=1, batch_size=10)
     assert (data.x == kept).all()
@@ -268,15 +268,15 @@ def test_a_method_that_minidl_could_not_call_is_refused_with_its_class(base, nam
         property(lambda self: lambda x, train=False: 2 * x),
     ],
 )
-def test_a_method_that_minidl_can_call_is_taken(forward):
+def test_a_method_that_minidl_can_call_is_accepted(forward):
     layer = type("Mine", (dl.Layer,), {"forward": forward, "backward": lambda self, dy: 2 * dy})()
     model = dl.Model(dl.Sequential(layer, dl.Dense(3, 3, rng=0)), dl.SoftmaxCrossEntropy())
     assert np.isfinite(model.compute_gradients(X, [0, 1, 2, 0])).all()
     assert (layer.forward(X) == 2 * X).all()
 
 
-def test_a_class_may_leave_methods_to_those_below_it():
-    # What is abstract in a class of the user's is the user's alone.
+def test_a_class_may_leave_methods_to_its_subclasses():
+    # A user's abstract methods are not checked.
     methods = {"output_shape": lambda self, shape, /, times=1: shape, "scale": abstractmethod(lambda self, x: x)}
     base = type("Base", (dl.Layer,), methods)
     methods = {"forward": lambda self, x, train=False: x, "backward": lambda self, dy: dy, "scale": lambda self: 1}

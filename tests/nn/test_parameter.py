@@ -6,7 +6,7 @@ import pytest
 from minidl import Parameter, ShapeError
 
 
-def test_the_value_is_a_copy_of_what_came_in():
+def test_the_value_is_a_copy_of_the_argument():
     given = np.ones(3, np.float32)
     parameter = Parameter(given)
     parameter.value -= 1.0
@@ -14,12 +14,12 @@ def test_the_value_is_a_copy_of_what_came_in():
     assert parameter.value.tolist() == [0, 0, 0]
 
 
-def test_float32_unless_said_otherwise():
+def test_float32_is_the_default():
     assert Parameter([1.0]).value.dtype == np.float32
     assert Parameter([1.0], dtype=np.float64).grad.dtype == np.float64
 
 
-def test_gradients_add_up_and_zero_grad_forgets_even_a_nan():
+def test_gradients_add_up_and_zero_grad_clears_even_a_nan():
     parameter, given = Parameter(np.zeros(2)), np.array([1.0, 2.0])
     parameter.add_grad(given)
     parameter.add_grad(given)

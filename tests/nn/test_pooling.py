@@ -1,4 +1,4 @@
-"""What poolings give; their contract and wrong use are in `test_layers` and `test_convolution`."""
+"""Results of poolings; contract and errors are in `test_layers` and `test_convolution`."""
 
 import numpy as np
 import pytest
@@ -20,13 +20,13 @@ def pooled_by_loops(layer, x, y_shape):
 
 
 @given(strategy_for(MaxPool2D) | strategy_for(AvgPool2D))
-def test_pooling_is_what_it_says(case):
+def test_pooling_equals_its_definition(case):
     layer, x = case[0], case[1].astype(np.float64)
     y = layer.forward(x)
     np.testing.assert_allclose(y, pooled_by_loops(layer, x, y.shape), rtol=1e-12, atol=1e-14)
 
 
-def test_of_equal_entries_the_first_gets_the_gradient():
+def test_the_first_of_equal_entries_gets_the_gradient():
     layer = MaxPool2D(2)
     layer.forward(np.array([[1.0, 2.0], [2.0, 2.0]])[None, :, :, None], train=True)
     assert layer.backward(np.ones((1, 1, 1, 1))).ravel().tolist() == [0, 1, 0, 0]
@@ -53,7 +53,7 @@ def test_nan_passes_through(layer, train, rng):
 
 
 @pytest.mark.parametrize("shape", [(4, 500, 500, 2), (2, 1, 20_000, 3), (20, 16, 16, 8), (2, 7, 9, 3), (0, 3, 3, 2)])
-def test_a_global_mean_of_single_precision_loses_nothing(shape, rng):
+def test_a_global_mean_in_single_precision_is_accurate(shape, rng):
     x = (rng.normal(size=shape) + 10).astype(np.float32)
     y = GlobalAvgPool2D().forward(x)
     assert y.dtype == np.float32

@@ -1,4 +1,4 @@
-"""Whole sets go through a network a batch at a time: memory does not grow with the rows, and nothing else changes."""
+"""Datasets go through a network in batches: memory does not grow with the rows, and nothing else changes."""
 
 import copy
 import gc
@@ -19,7 +19,7 @@ def convolutions(*before):
 
 
 def peak(call):
-    """The most memory that a call takes at one time, in bytes."""
+    """The peak memory of a call, in bytes."""
     gc.collect()
     tracemalloc.start()
     call()
@@ -29,7 +29,7 @@ def peak(call):
 
 
 def bytes_a_row(call, x):
-    """How much the peak of memory grows with each row of x."""
+    """The growth of the peak memory per row of x."""
     few, many = (peak(lambda rows=rows: call(rows)) for rows in (x[: len(x) // 4], x))
     return (many - few) / (0.75 * len(x))
 
@@ -46,7 +46,7 @@ CALLS = {
 
 @pytest.mark.parametrize("flat", [False, True], ids=["images", "reshaped"])
 @pytest.mark.parametrize("call", CALLS)
-def test_the_peak_of_memory_grows_by_the_outputs_alone(call, flat):
+def test_the_peak_memory_grows_only_with_the_outputs(call, flat):
     model = convolutions(*[dl.Reshape((16, 16, 3))] * flat)
     x = np.random.default_rng(0).integers(0, 256, (4000, 16, 16, 3), np.uint8)
     x = x.reshape(len(x), -1) if flat else x
@@ -64,9 +64,9 @@ def test_a_file_of_numbers_is_cast_batch_by_batch(tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100, None])
-def test_the_results_are_those_of_one_piece(batch_size):
+def test_batches_give_the_same_results_as_one_piece(batch_size):
     x = np.random.default_rng(0).normal(size=(7, 4)).round()
-    # Whole numbers are exact, however a product sums them.
+    # Sums of whole numbers are exact in any order.
     dense = dl.Dense(4, 3, dtype=np.float64)
     dense.weight.value[...] = np.arange(12).reshape(4, 3) % 5
     model = dl.Model(dl.Sequential(dl.ReLU(), dense), dl.SoftmaxCrossEntropy())
@@ -76,7 +76,7 @@ def test_the_results_are_those_of_one_piece(batch_size):
         model.predict(x, 0)
 
 
-def test_up_to_the_usual_batch_nothing_is_cut():
+def test_up_to_the_default_batch_size_x_stays_in_one_piece():
     network = dl.Sequential(dl.Dense(6, 5, rng=0), dl.Tanh(), dl.Dense(5, 3, rng=1))
     x = np.random.default_rng(0).normal(size=(2500, 6)).astype("f")
     model = dl.Model(network, dl.MeanSquaredError())
@@ -116,7 +116,7 @@ def test_no_rows_have_no_votes(vote):
 
 
 @pytest.mark.parametrize("batch_size", [None, 5])
-def test_a_refusal_names_the_shape_and_the_place_in_all_of_x(batch_size):
+def test_an_error_names_the_shape_of_x_and_the_place_in_x(batch_size):
     wide = dl.Model(dl.Dense(4000, 2, rng=0), dl.SoftmaxCrossEntropy())
     for x, words in [
         (np.zeros(4000), r"got \(4000,\); x looks like one row: .* x\[:1\]"),
@@ -136,11 +136,11 @@ def test_a_refusal_names_the_shape_and_the_place_in_all_of_x(batch_size):
 
 
 class Last(dl.Layer):
-    """The last of several steps: a view of a larger array, with an output_shape that is not told, or not right."""
+    """Returns a view of a larger array; its output_shape is missing or wrong."""
 
-    def __init__(self, told=None):
+    def __init__(self, shape=None):
         super().__init__()
-        self.told = told
+        self.shape = shape
 
     def forward(self, x, train=False):
         return (x + np.zeros(50, x.dtype))[:, -1, :1]
@@ -149,19 +149,19 @@ class Last(dl.Layer):
         return dy
 
     def output_shape(self, input_shape):
-        if self.told == "raises":
+        if self.shape == "raises":
             raise KeyError("steps")
-        return input_shape if self.told is None else self.told
+        return input_shape if self.shape is None else self.shape
 
 
-def test_a_batch_that_loses_rows_is_refused_and_not_spread_over_all():
+def test_a_batch_that_loses_rows_is_refused_and_not_broadcast():
     model = dl.Model(function_layer(lambda x: x[:1], lambda dy, x: dy), dl.MeanSquaredError())
     with pytest.raises(dl.ShapeError, match=r"forward: expected it to return an array of shape \(3, 2\)"):
         model.predict(np.zeros((7, 2)), batch_size=3)
 
 
 class Block(dl.Layer):
-    """A network of a user's own, of which nobody outside sees that it makes images of flat rows."""
+    """A user's network that computes images from flat rows internally."""
 
     def __init__(self):
         super().__init__()
@@ -179,25 +179,25 @@ class Block(dl.Layer):
 
 @pytest.mark.parametrize(
     ("layer", "row"),
-    [(Block(), (256,)), *((Last(told), (20, 50)) for told in (None, "raises", (1,), (1, 2, -1)))],
+    [(Block(), (256,)), *((Last(shape), (20, 50)) for shape in (None, "raises", (1,), (1, 2, -1)))],
     ids=repr,
 )
-def test_what_a_layer_of_ones_own_makes_within_it_is_not_kept_whatever_it_tells_of_its_shape(layer, row):
+def test_inner_arrays_of_a_users_layer_are_released_whatever_its_output_shape(layer, row):
     model = dl.Model(dl.Sequential(layer, dl.Dense(1, 2, rng=0)), dl.SoftmaxCrossEntropy())
     assert bytes_a_row(model.predict, np.zeros((4000, *row), np.uint8)) < 200
     assert model.predict(np.zeros((0, *row))).shape == (0,)
 
 
-def test_the_usual_batch_goes_by_what_the_network_makes_of_a_row():
+def test_the_default_batch_size_depends_on_the_output_shapes():
     flat, images = dl.Dense(3072, 10), dl.Conv2D(3, 16, 3)
     assert rows_at_a_time(flat, (10, 3072)) == 2500
     assert rows_at_a_time(images, (10, 32, 32, 3)) == 250
     assert rows_at_a_time(dl.Sequential(dl.Reshape((32, 32, 3)), images), (10, 3072)) == 250
     assert rows_at_a_time(dl.Sequential(dl.Residual(dl.Sequential(dl.Reshape((3, 4)), dl.Flatten()))), (10, 12)) == 250
-    # Wide layers and large images are bounded by their numbers.
+    # For wide layers and large images, the number of entries is limited.
     assert rows_at_a_time(dl.Dense(10, 100_000), (10, 10)) == 167
     assert rows_at_a_time(dl.Conv2D(3, 64, 3, padding="same"), (1, 512, 512, 3)) == 1
-    # Rows that the network refuses, of whatever kind, are judged by themselves.
+    # For rows that the network refuses, only the shape of x counts.
     assert rows_at_a_time(flat, (10, 5, 5)) == 250
     assert rows_at_a_time(dl.ReLU(), (10,)) == 2500
     assert rows_at_a_time(dl.Sequential(), (10, 0)) == 2500

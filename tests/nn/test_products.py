@@ -1,4 +1,4 @@
-"""Products in pieces are the same products."""
+"""Products in pieces equal whole products."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ EDGES = [1, products.NARROW, products.NARROW + 1, products.FEWEST, 100, 101]
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["in pieces", "whole"])
 def in_pieces(request, monkeypatch):
-    """Both ways, whatever this machine would choose."""
+    """Test with and without pieces on every machine."""
     monkeypatch.setattr(products, "IN_PIECES", request.param)
 
 
@@ -29,7 +29,7 @@ def assert_same_product(got, a, b):
     assert (np.abs(got - exact) <= a.shape[1] * np.finfo(a.dtype).eps * bound).all()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it is the same for every example
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the fixture is the same for every example
 @given(
     m=st.sampled_from(EDGES) | st.integers(1, 300),
     k=st.integers(1, 40),

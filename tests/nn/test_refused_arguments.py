@@ -1,4 +1,4 @@
-"""What constructors of layers, losses, regularizers and initializers refuse, and what rows layers refuse."""
+"""Arguments that constructors refuse, and row shapes that layers refuse."""
 
 import math
 import re
@@ -14,7 +14,7 @@ NO_SHARE = ("-0.1", "1", "1.0", "1.5", "nan", "inf", "'0.5'", "None", "True")
 NO_INITIALIZER = ("'xavier'", "Normal", "0.01", "np.zeros((3, 2))")
 NO_SHAPE = ("4", "None", "'ab'", "(0, 2)", "(2.0,)", "(-2,)", "(-1, -1)", "(True,)")
 
-# A call with a place for values, the values that are wrong there, and words of the refusal.
+# A call with a place for values, wrong values, and words of the error.
 REFUSED = [
     ("Dense({}, 2)", NO_COUNT, "in_features: expected an integer >= 1"),
     ("Dense(2, {})", NO_COUNT, "out_features: expected an integer >= 1"),
@@ -69,12 +69,12 @@ def test_a_wrong_argument_is_refused_by_its_name(call, words):
 OTHER_WIDTHS = [(4,), (), (3, 1), (5,)]
 OTHER_SIZES = [(5,), (2, 3), (11, 1), ()]
 
-# A layer, shapes of rows that do not fit it, and words of the refusal, a pattern.
+# A layer, row shapes that do not fit it, and a pattern of the error.
 ROWS = [
     ("Conv2D(3, 2, 3)", [(8, 8, 2)], r"Conv2D\(3, 2, 3\): expected images of shape \(height, width, 3\), got"),
     ("Conv2D(3, 2, 3)", [(3, 8, 8)], "channels come last"),
     ("Conv2D(3, 2, 3)", [(8, 8), (0, 8, 3)], "expected images of shape"),
-    ("Conv2D(3, 2, (3, 1))", [(2, 8, 3)], "at least 3 x 1 pixels .the window size. with padding.* got 2 x 8, from"),
+    ("Conv2D(3, 2, (3, 1))", [(2, 8, 3)], "at least 3 x 1 pixels .the window size. with padding.* got 2 x 8 from"),
     ("Conv2D(3, 2, 3, dilation=3, padding=1)", [(4, 8, 3)], "at least 7 x 7 pixels .* got 6 x 10"),
     ("MaxPool2D(4)", [(3, 8, 3)], "at least 4 x 4 pixels"),
     ("AvgPool2D(2)", [(8, 8)], r"expected images of shape \(height, width, channels\), got \(8, 8\)"),

@@ -1,4 +1,4 @@
-"""What is never registered is never trained: refused when the model is made, or before the first step."""
+"""Parts that are not registered would not be trained: an error when the Model is created, or before the first step."""
 
 import copy
 import pickle
@@ -11,7 +11,7 @@ from minidl.nn.layers.base import HELD_BY_ALL
 
 
 class Way(dl.Layer):
-    """Hands x on, and keeps as attributes what it is given."""
+    """Returns x, and stores its arguments as attributes."""
 
     def __init__(self, **attributes):
         super().__init__()
@@ -54,19 +54,19 @@ def fit(model):
         (type("Shared", (Way,), {"d": dense()})(), r'self.add_layer\("d", self.d\)'),
     ],
 )
-def test_a_part_that_is_kept_as_an_attribute_alone_is_refused(layer, line):
+def test_a_part_that_is_only_an_attribute_is_refused(layer, line):
     held = set(vars(layer)) - HELD_BY_ALL
     for _ in range(2):
         with pytest.raises(dl.InputError, match=f"^Model: .*{line}"):
             model_of(layer)
-        # The books of what is registered are made when they are first asked for.
+        # The registries are created on first use.
         assert set(vars(layer)) - HELD_BY_ALL == held
         assert not layer.named_parameters()
     if isinstance(layer, Way):
         assert not dl.check_layer(layer, DATA.x[:3]).ok
 
 
-def test_references_layers_without_parameters_and_cycles_are_no_fault():
+def test_references_cycles_and_layers_without_parameters_are_allowed():
     shared, loop, one, two = dense(), [], Way(act=dl.ReLU()), Way()
     loop.append(loop)
     one.loop, one.me, one.friends, two.one, one.two = loop, one, {"me": [one]}, one, two
@@ -76,7 +76,7 @@ def test_references_layers_without_parameters_and_cycles_are_no_fault():
 
 
 class Memory(Way):
-    """Keeps a cache, and what it registered under more names than one."""
+    """Has a cache, and registered parts with several names."""
 
     def __init__(self):
         super().__init__()
@@ -94,14 +94,14 @@ class Memory(Way):
         return way.backward(dy)
 
 
-def test_caches_and_choices_among_registered_layers_are_no_fault():
+def test_caches_and_selections_of_registered_layers_are_allowed():
     model = model_of(Memory())
     fit(model)
     fit(model.astype(np.float64))
     fit(pickle.loads(pickle.dumps(model)))
 
 
-def test_a_loss_with_a_parameter_of_its_own_is_refused():
+def test_a_loss_with_its_own_parameter_is_refused():
     layer, loss = dense(), dl.MeanSquaredError()
     loss._center = layer.weight
     assert dl.Model(layer, loss).parameters
@@ -111,7 +111,7 @@ def test_a_loss_with_a_parameter_of_its_own_is_refused():
 
 
 class Lazy(Way):
-    """Registers its parameter in the first forward, as a Keras layer does in `build`."""
+    """Registers its parameter in the first forward, like `build` in Keras."""
 
     w = None
 
@@ -121,9 +121,9 @@ class Lazy(Way):
         return x * self.w.value
 
 
-def test_what_appears_after_the_model_is_refused_before_the_first_step():
+def test_a_parameter_newer_than_the_model_is_refused_before_the_first_step():
     growing = Way(blocks=[])
-    for layer, words in [(Lazy(), "'0.w' .*after the Model"), (growing, r"blocks\[0\] alone")]:
+    for layer, words in [(Lazy(), "'0.w' is newer than the Model"), (growing, r"only as its attribute blocks\[0\],")]:
         model = model_of(layer)
         growing.blocks.append(dense())
         before = model.weights()["1.weight"].copy()
@@ -144,14 +144,14 @@ NORM = dl.BatchNorm(3)
         (dense(), "bias", None, r"layer.bias.value\[...\] = ..."),
         (NORM, "gamma", NORM.beta, r"layer.gamma.value\[...\] = ..."),
         (NORM, "running_mean", np.zeros(3), r"layer.running_mean\[...\] = ..."),
-        (dl.Sequential(dense(), dl.ReLU()), "layers", (dense(),), "make a new layer"),
-        (dl.Residual(dense()), "body", dl.ReLU(), "make a new layer"),
-        (dl.Parallel(dense(), dense()), "branches", [], "make a new layer"),
+        (dl.Sequential(dense(), dl.ReLU()), "layers", (dense(),), "create a new layer"),
+        (dl.Residual(dense()), "body", dl.ReLU(), "create a new layer"),
+        (dl.Parallel(dense(), dense()), "branches", [], "create a new layer"),
         (pickle.loads(pickle.dumps(dense())), "weight", np.zeros((3, 3)), "in place"),
-        (Memory(), "ways", [dense()], "make a new layer"),
+        (Memory(), "ways", [dense()], "create a new layer"),
     ],
 )
-def test_an_assignment_over_what_is_registered_is_refused(layer, name, value, way):
+def test_replacing_a_registered_part_is_refused(layer, name, value, way):
     before, held = {**layer.named_parameters(), **layer.named_buffers()}, getattr(layer, name)
     for _ in range(2):
         with pytest.raises(dl.InputError, match=f"{name} is registered.*{way}"):
@@ -170,14 +170,14 @@ def test_values_and_buffers_change_in_place():
     assert norm.named_buffers()["running_mean"].tolist() == [1, 1, 1]
 
 
-def test_another_network_needs_a_model_of_its_own():
+def test_another_network_needs_a_new_model():
     model = model_of(dl.ReLU())
     for name in ("network", "parameters"):
         with pytest.raises(AttributeError, match=name):
             setattr(model, name, getattr(model_of(dl.Tanh()), name))
 
 
-def test_weights_go_from_model_to_model_in_place():
+def test_weights_are_copied_between_models_in_place():
     model = model_of(dl.ReLU())
     for of_model in (model.parameters, model.weights()):
         for change in (lambda d: d.update(d), lambda d: d.__setitem__("1.weight", d), lambda d: d.pop("1.weight")):

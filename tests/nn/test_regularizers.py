@@ -1,4 +1,4 @@
-"""Regularizers: their formulas, and what they refuse; `check_regularizer` tests the rest."""
+"""Regularizers: formulas and errors; `check_regularizer` tests the rest."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import minidl as dl
 from minidl import L1, L2, ElasticNet
 
 
-def test_the_formulas_carry_no_half():
+def test_the_formulas_have_no_factor_one_half():
     w = np.array([[1.0, -2.0], [0.0, 3.0]])
     assert L2(0.5).penalty(w) == 7.0
     assert L1(0.5).penalty(w) == 3.0
@@ -31,7 +31,7 @@ def test_a_numpy_number_does_not_widen_the_gradient():
         ("gradient", np.ones(2), r"an array of shape \(2, 2\), got \(2,\)"),
     ],
 )
-def test_what_an_own_regularizer_returns_is_refused_in_its_name(method, value, words):
+def test_an_error_names_the_users_regularizer_that_returns_a_wrong_value(method, value, words):
     own = type("Mine", (L2,), {method: lambda self, w: value})(0.1)
     model = dl.Model(dl.Dense(2, 2, rng=0), dl.SoftmaxCrossEntropy(), own)
     trainer, before = dl.Trainer(model, dl.SGD(0.1)), model.network.weight.value.tobytes()

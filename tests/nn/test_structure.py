@@ -1,4 +1,4 @@
-"""Layers that shape and join: Flatten, Reshape, Residual, Parallel; and what containers say about wrong shapes."""
+"""Flatten, Reshape, Residual and Parallel; and the errors of containers for wrong shapes."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from minidl import Dense, Flatten, InputError, Layer, Parallel, ReLU, Reshape, R
 @pytest.mark.parametrize(
     ("layer", "row"), [(Flatten(), (16,)), (Reshape((4, -1)), (4, 4)), (Reshape((-1,)), (16,))], ids=repr
 )
-def test_entries_keep_their_order_whatever_the_memory(layer, row, rng):
+def test_entries_keep_their_order_for_any_memory_layout(layer, row, rng):
     x = rng.normal(size=(3, 2, 4, 2))
     for same in (x, np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2]):
         y = layer.forward(same, train=True)
@@ -21,14 +21,14 @@ def test_entries_keep_their_order_whatever_the_memory(layer, row, rng):
         np.testing.assert_array_equal(layer.backward(y.copy()), x)
 
 
-def test_what_need_not_be_copied_is_not():
+def test_reshaping_returns_views_where_possible():
     x, dy = np.ones((2, 3, 4)), np.ones((2, 12))
     for layer in (Flatten(), Reshape((12,))):
         assert np.shares_memory(layer.forward(x, train=True), x)
         assert np.shares_memory(layer.backward(dy), dy)
 
 
-def test_one_number_a_row_becomes_a_column():
+def test_one_number_per_row_becomes_a_column():
     assert Flatten().forward(np.zeros(3)).shape == (3, 1)
     assert Flatten().output_shape(()) == (1,)
 
@@ -36,14 +36,14 @@ def test_one_number_a_row_becomes_a_column():
 # ---- Residual and Parallel
 
 
-def test_residual_is_the_sum_of_its_two_ways(rng):
+def test_residual_is_the_sum_of_body_and_shortcut(rng):
     body, shortcut, x = Dense(4, 3, rng=0), Dense(4, 3, rng=1), rng.normal(size=(2, 4))
     np.testing.assert_allclose(Residual(body, shortcut).forward(x), body.forward(x) + shortcut.forward(x))
     square = Dense(4, 4, rng=2)
     np.testing.assert_allclose(Residual(square).forward(x), square.forward(x) + x)
 
 
-def test_parallel_puts_its_branches_side_by_side(rng):
+def test_parallel_concatenates_its_branches(rng):
     one, other, x = Dense(4, 3, rng=0), Dense(4, 1, rng=1), rng.normal(size=(2, 4))
     np.testing.assert_allclose(Parallel(one, other).forward(x), np.hstack([one.forward(x), other.forward(x)]))
     images = rng.normal(size=(2, 3, 3, 2))
@@ -59,10 +59,10 @@ def test_parameters_are_named_by_place():
 
 
 @pytest.mark.parametrize("shortcut", [None, Dense(4, 5)], ids=["identity", "shortcut"])
-def test_residual_refuses_ways_of_different_shapes(shortcut):
+def test_residual_refuses_body_and_shortcut_of_different_shapes(shortcut):
     network = Sequential(ReLU(), Residual(Dense(4, 3), shortcut))
     width = 4 if shortcut is None else 5
-    wanted = rf"layer 1: Residual\(.*: expected rows of one shape .* got \(3,\) and \({width},\); give a.* shortcut"
+    wanted = rf"layer 1: Residual\(.*: expected .* of one shape, got \(3,\) and \({width},\); pass a shortcut"
     with pytest.raises(ShapeError, match=wanted):
         network.output_shape((4,))
     with pytest.raises(ShapeError, match=wanted):
@@ -78,7 +78,7 @@ def test_residual_refuses_ways_of_different_shapes(shortcut):
         (lambda: Parallel((ReLU(), ReLU())), r"branch 0 to be a Layer, got a tuple; write Parallel\(branch"),
     ],
 )
-def test_containers_take_layers_alone(make, words):
+def test_containers_accept_only_layers(make, words):
     with pytest.raises(InputError, match=words):
         make()
 
@@ -86,7 +86,7 @@ def test_containers_take_layers_alone(make, words):
 # ---- places in errors
 
 
-def test_a_refusal_names_the_place_in_containers_within_each_other():
+def test_an_error_names_the_place_in_nested_containers():
     network = Sequential(ReLU(), Residual(Sequential(Dense(4, 3), Parallel(ReLU(), Dense(5, 2)))))
     place = r"^layer 1: body: layer 1: branch 1: Dense\(5, 2\): expected "
     with pytest.raises(ShapeError, match=place + r"x of shape \(n, 5\), got \(2, 3\)$"):
@@ -100,13 +100,13 @@ def test_a_refusal_names_the_place_in_containers_within_each_other():
 def test_sequential_says_where_a_wrong_shape_comes_from():
     network = Sequential(Dense(4, 3), ReLU(), Dense(5, 2))
     for call in (lambda: network.forward(np.zeros((2, 4))), lambda: network.output_shape((4,))):
-        with pytest.raises(ShapeError, match=r"^layer 2: Dense\(5, 2\): .*; layer 1, ReLU\(\), .*of shape \(3,\)$"):
+        with pytest.raises(ShapeError, match=r"^layer 2: Dense\(5, 2\): .*; layer 1, ReLU\(\), returns shape \(3,\)$"):
             call()
     with pytest.raises(ShapeError, match=r"^layer 0: Dense\(4, 3\): expected x of shape \(n, 4\), got \(2, 5\)$"):
         network.forward(np.zeros((2, 5)))
 
 
-def test_an_input_error_that_is_not_about_shapes_stays_one():
+def test_an_error_that_is_not_about_shapes_stays_an_input_error():
     class Choosy(ReLU):
         def forward(self, x, train=False):
             raise InputError("not today")
@@ -126,13 +126,13 @@ def test_a_body_that_returns_nothing_is_named():
             make(Mute()).forward(np.zeros((1, 2)))
 
 
-# ---- a thousand of them
+# ---- a thousand layers
 
 
 @pytest.mark.parametrize(
     "block", [lambda: Residual(Dense(3, 3)), lambda: Parallel(Dense(3, 2), Dense(3, 1)), lambda: Dense(3, 3)]
 )
-def test_a_thousand_in_a_row_work(block):
+def test_a_thousand_layers_in_sequence_work(block):
     network: Layer = Sequential(*(block() for _ in range(1000)))
     parameters = network.named_parameters()
     assert len(parameters) == 1000 * len(block().named_parameters())
@@ -144,7 +144,7 @@ def test_a_thousand_in_a_row_work(block):
     assert len(list(network.astype(np.float64).walk())) == len(list(network.walk()))
 
 
-def test_a_summary_lists_both_ways():
+def test_a_summary_lists_body_and_shortcut():
     network = Sequential(Residual(Dense(4, 3), Dense(4, 3)), Parallel(ReLU(), Flatten()))
     assert [(path, shape) for path, _, shape in network.output_shapes((4,))] == [
         *(("0.body.", (3,)), ("0.shortcut.", (3,)), ("0.", (3,))),

@@ -1,4 +1,4 @@
-"""A network's summary: what it counts, found without running data."""
+"""Summary of a network: shapes and sizes without running data."""
 
 import numpy as np
 import pytest
@@ -27,11 +27,11 @@ def test_every_layer_has_a_row_with_its_path_shape_and_parameters():
     assert "51 parameters, float32" in text
 
 
-def test_a_single_layer_is_a_summary_of_one_row():
+def test_the_summary_of_a_single_layer_has_one_row():
     assert dl.Model(dl.Dense(6, 4, rng=0), dl.MeanSquaredError()).summary((6,)).rows == [("-", "Dense", (4,), 28)]
 
 
-def test_frozen_parameters_are_counted_and_told():
+def test_frozen_parameters_are_counted_and_shown():
     model = dl.Model(network(), dl.MeanSquaredError())
     model.network.layers[0].freeze()
     summary = model.summary((6,))
@@ -39,13 +39,13 @@ def test_frozen_parameters_are_counted_and_told():
     assert "51 parameters (23 trainable, 28 frozen), float32" in str(summary)
 
 
-def test_memory_is_that_of_the_parameters_dtype():
+def test_memory_depends_on_the_dtype_of_the_parameters():
     double = dl.Model(network(), dl.MeanSquaredError()).astype(np.float64).summary((6,))
     assert (double.row_bytes, double.parameter_bytes) == (8 * 24, 8 * 110)
     assert "880 bytes with gradients and buffers; x and all outputs take 192 bytes per row" in str(double)
 
 
-def test_a_users_container_counts_what_is_in_it():
+def test_a_users_container_counts_its_layers():
     class Twice(dl.Layer):
         def __init__(self):
             super().__init__()
@@ -78,12 +78,12 @@ def test_flat_rows_may_be_given_by_their_length():
 
 
 @pytest.mark.parametrize("shape", ["6", 6.0, (None, 6), (0,), (-6,), True, np.ones(2)])
-def test_what_is_no_shape_is_refused(shape):
+def test_an_invalid_shape_is_refused(shape):
     with pytest.raises(dl.InputError, match="input_shape: expected an integer >= 1, got"):
         dl.Model(network(), dl.MeanSquaredError()).summary(shape)
 
 
-def test_a_shape_that_the_first_layer_does_not_fix_is_asked_for():
+def test_a_shape_is_required_if_the_first_layer_does_not_fix_it():
     network = dl.Sequential(dl.Sequential(dl.Conv2D(3, 4, kernel_size=3, rng=0)), dl.Flatten())
     with pytest.raises(dl.InputError, match=r"input_shape: the first layer, Conv2D\(.*; pass the shape of one row"):
         dl.Model(network, dl.MeanSquaredError()).summary()

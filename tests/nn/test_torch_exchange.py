@@ -1,4 +1,4 @@
-"""The table of docs/weights-from-pytorch.md, layer by layer: the same outputs there, and the same bits back again."""
+"""The table of docs/weights-from-pytorch.md, layer by layer: the same outputs in PyTorch, and the same bits back."""
 
 import numpy as np
 import pytest
@@ -27,12 +27,12 @@ TO_MINIDL = {2: (1, 0), 4: (2, 3, 1, 0)}  # the axes of a weight, by how many it
 TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
 
 
-def turned(array, axes):
+def transposed(array, axes):
     return np.ascontiguousarray(array.transpose(axes.get(array.ndim, range(array.ndim))))
 
 
 def outputs_of(theirs, x):
-    """Return what a PyTorch layer makes of rows or images whose channels come last."""
+    """Return the outputs of a PyTorch layer for rows, or for images with channels last."""
     x = torch.from_numpy(x)
     with torch.no_grad():
         y = theirs(x.permute(0, 3, 1, 2) if x.ndim == 4 else x)
@@ -40,18 +40,18 @@ def outputs_of(theirs, x):
 
 
 @pytest.mark.parametrize(("make_theirs", "make_ours", "names", "shape"), CASES.values(), ids=CASES)
-def test_a_layer_goes_over_and_comes_back(make_theirs, make_ours, names, shape, tmp_path, rng):
+def test_a_layer_is_exported_and_imported_again(make_theirs, make_ours, names, shape, tmp_path, rng):
     torch.manual_seed(0)
     theirs, ours = make_theirs(), make_ours()
     with torch.no_grad():
         for tensor in theirs.parameters():
-            tensor.add_(torch.randn(tensor.shape))  # a norm begins with ones and zeros, which show nothing
+            tensor.add_(torch.randn(tensor.shape))  # initial ones and zeros would hide mistakes
     outputs_of(theirs, rng.normal(1.0, 2.0, shape).astype(np.float32))  # running statistics too
     theirs.eval()
     before = {name: tensor.numpy().copy() for name, tensor in theirs.state_dict().items()}
 
     model = dl.Model(ours, dl.MeanSquaredError())
-    arrays = {name: turned(before[other], TO_MINIDL) for name, other in names.items()}
+    arrays = {name: transposed(before[other], TO_MINIDL) for name, other in names.items()}
     model.check_weights(arrays, "PyTorch")
     model.set_weights(arrays)
     x = rng.normal(size=shape).astype(np.float32)
@@ -60,14 +60,14 @@ def test_a_layer_goes_over_and_comes_back(make_theirs, make_ours, names, shape, 
     model.save_weights(tmp_path / "weights.safetensors")
     file = safetensors.load_file(tmp_path / "weights.safetensors")  # the official reader
     again = make_theirs()
-    state = {other: torch.from_numpy(turned(file[name], TO_TORCH)) for name, other in names.items()}
+    state = {other: torch.from_numpy(transposed(file[name], TO_TORCH)) for name, other in names.items()}
     again.load_state_dict(again.state_dict() | state)
     for name, tensor in again.state_dict().items():
         assert name == "num_batches_tracked" or np.array_equal(tensor.numpy(), before[name]), name
 
 
 def test_flattened_images_need_the_rows_of_their_weight_in_another_order(rng):
-    """What the page warns of: without the step the shapes fit and the outputs are wrong."""
+    """The warning of the page: without this step the shapes fit, but the outputs are wrong."""
     theirs = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2 * 3 * 4, 5))
     x = rng.normal(size=(6, 3, 4, 2)).astype(np.float32)  # height 3, width 4, 2 channels
     plain = theirs[1].weight.detach().numpy().T

@@ -17,7 +17,7 @@ functional = torch.nn.functional
 
 
 def same_pads(size, kernel, stride, dilation):
-    """As Keras documents its padding same."""
+    """Padding "same" as documented by Keras."""
     extent = (kernel - 1) * dilation + 1
     total = max((extent - stride) if size % stride == 0 else (extent - size % stride), 0)
     return total // 2, total - total // 2
@@ -40,7 +40,7 @@ def convolution(layer, x, state, train):
 
 def batch_norm(layer, x, state, train):
     statistics, scales = ([state[name] for name in names] for names in (layer.named_buffers(), ("gamma", "beta")))
-    # PyTorch's momentum is the share of the new batch.
+    # PyTorch's momentum is the weight of the new batch.
     return functional.batch_norm(x, *statistics, *scales, train, 1 - layer.momentum, layer.epsilon)
 
 
@@ -68,12 +68,12 @@ def within(state, name):
 
 
 def channels_first(f):
-    """Return a twin that works on channels first, for rows whose channels come last."""
+    """Return a PyTorch twin for rows with channels last."""
     return lambda layer, x, state, train: f(layer, x.movedim(-1, 1), state, train).movedim(1, -1)
 
 
 def of_x(f):
-    """Return a twin that has no parameters and options."""
+    """Return a PyTorch twin without parameters and options."""
     return lambda layer, x, state, train: f(x)
 
 
@@ -105,14 +105,14 @@ TWINS = {
     dl.Residual: residual,
     dl.Parallel: parallel,
 }
-# Dropout draws other masks; a foreign layer is that of a user.
+# Dropout draws other masks; a Foreign layer comes from the user.
 WITHOUT_TWIN = {dl.Dropout, dl.ForeignLayer}
-# Where a feature hardly varies, what is divided by next to nothing is all rounding.
+# If a feature hardly varies, the division by a tiny number amplifies rounding.
 NORMS = {dl.BatchNorm, dl.LayerNorm}
 
 
 def twin(layer, x, state, train):
-    """Return what PyTorch makes of the tensor x with the parameters and buffers of `layer` that are in `state`."""
+    """Return the PyTorch outputs for the tensor x, with the parameters and buffers of `layer` in `state`."""
     return TWINS[type(layer)](layer, x, state, train)
 
 
@@ -120,7 +120,7 @@ def compare(layer, x, dy_of, steps=2):
     """Raise AssertionError unless PyTorch agrees, to 1e-5 in float32 and 1e-10 in float64, of the largest number."""
     layer, parameters = layer.astype(x.dtype), {}
     for path, p in layer.named_parameters().items():
-        # A norm begins with ones and zeros, which show nothing.
+        # Initial ones and zeros would hide mistakes.
         p.value += np.cos(np.arange(p.value.size)).reshape(p.value.shape) / 2
         parameters[path] = torch.tensor(p.value.copy(), requires_grad=True)
     buffers = {path: torch.tensor(buffer.copy()) for path, buffer in layer.named_buffers().items()}
@@ -146,7 +146,7 @@ def test_every_layer_has_a_twin():
 
 
 @pytest.mark.parametrize("cls", TWINS, ids=lambda cls: cls.__name__)
-def test_values_and_gradients_are_those_of_torch(cls):
+def test_values_and_gradients_equal_those_of_torch(cls):
     kinds = [testing.off_kinks] if cls in NORMS else [testing.off_kinks, testing.ties, testing.extremes]
 
     @settings(max_examples=30)
@@ -175,15 +175,15 @@ def nested():
     ("layer", "shape"),
     [
         (nested(), (5, 3, 2)),
-        # Norms of batches as large as those of a convolutional network.
+        # Normalization of batches as large as in a convolutional network.
         (dl.BatchNorm(8), (20, 32, 32, 8)),
         (dl.LayerNorm(8), (20, 32, 32, 8)),
-        # Beyond the columns of one block: many images, large images.
+        # More columns than one block: many images, large images.
         (dl.Conv2D(8, 6, 5, padding=2, rng=0), (24, 9, 7, 8)),
         (dl.Conv2D(8, 6, 5, padding=2, stride=2, rng=0), (2, 64, 48, 8)),
         (dl.Conv2D(8, 6, 5, padding=2, dilation=2, groups=2, rng=0), (2, 64, 48, 8)),
     ],
 )
-def test_large_batches_and_deep_networks_are_those_of_torch(layer, shape, dtype, rng):
+def test_large_batches_and_deep_networks_equal_those_of_torch(layer, shape, dtype, rng):
     x = rng.normal(3.0, 1.0, shape).astype(dtype)
     compare(layer, x, lambda shape: rng.normal(size=shape).astype(dtype), steps=1)

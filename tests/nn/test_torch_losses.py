@@ -16,7 +16,7 @@ binary = functional.binary_cross_entropy_with_logits
 
 def cross_entropy(loss, z, y):
     weights = None if loss.class_weights is None else torch.tensor(loss.class_weights, dtype=z.dtype)
-    # PyTorch's own mean with class weights is another number.
+    # PyTorch's own mean with class weights differs.
     rows = functional.cross_entropy(z, y, weights, label_smoothing=loss.label_smoothing, reduction="none")
     return rows.mean()
 
@@ -24,7 +24,7 @@ def cross_entropy(loss, z, y):
 PEERS = {
     dl.SoftmaxCrossEntropy: cross_entropy,
     dl.SigmoidCrossEntropy: lambda loss, z, y: binary(z, functional.one_hot(y, z.shape[1]).to(z.dtype)),
-    # PyTorch's is divided by the number of classes.
+    # PyTorch divides by the number of classes.
     dl.MulticlassHinge: lambda loss, z, y: z.shape[1] * functional.multi_margin_loss(z, y, margin=loss.margin),
     dl.BinaryCrossEntropy: lambda loss, z, t: binary(z, t.to(z.dtype)),
     dl.MeanSquaredError: lambda loss, z, t: functional.mse_loss(z, t.to(z.dtype)),
@@ -34,7 +34,7 @@ PEERS = {
 
 
 @pytest.mark.parametrize("cls", PEERS, ids=lambda cls: cls.__name__)
-def test_values_and_gradients_are_those_of_torch(cls):
+def test_values_and_gradients_equal_those_of_torch(cls):
     @settings(max_examples=50)
     @given(st.data())
     def agree(data):
@@ -52,8 +52,8 @@ def test_values_and_gradients_are_those_of_torch(cls):
     agree()
 
 
-def test_pytorchs_own_weighted_mean_is_another_number(rng):
-    """The difference that the docstring tells of."""
+def test_pytorchs_own_weighted_mean_differs(rng):
+    """The difference described in the docstring."""
     z, y, w = rng.normal(size=(5, 3)), np.array([2, 0, 1, 2, 2]), np.array([0.5, 1.0, 3.0])
     theirs = functional.cross_entropy(torch.tensor(z), torch.tensor(y), weight=torch.tensor(w)).item()
     ours = dl.SoftmaxCrossEntropy(class_weights=w).forward(z, y)
