@@ -251,7 +251,7 @@ def _zero_output_meaning(model: Model, outputs: Array) -> str:
 
 def _gradient(model: Model, data: Dataset) -> SanityItem:
     model = model.astype(np.float64)
-    # Near several kinks the check cannot decide, but this rarely happens for other rows too.
+    # Near several kinks the check cannot decide. Other rows usually avoid them.
     for seed in range(4):
         few = data[spread_rows("sanity_check", data, 4, np.random.default_rng(seed))]
         x = few.x.astype(np.float64)

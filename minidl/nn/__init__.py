@@ -1,4 +1,4 @@
-"""What is minimised: layers, losses and regularizers, joined to a model."""
+"""Layers, losses and regularizers, and models that combine them."""
 
 from minidl.nn import initializers, metrics, regularizers
 from minidl.nn.ensemble import Ensemble

@@ -82,7 +82,7 @@ class Tensor:
 # Whole messages; " * " matches any text between two parts.
 SENTENCES = [
     (lambda: fit(of=model(hidden=7)), "layer 2: Dense(7, 3): expected x of shape (n, 7), got (1, 5); layer 1, ReLU"),
-    (nested, "layer 1: body: layer 1: Dense(8, 4): * of shape (n, 8), got (20, 9); layer 0, Dense(4, 9), gives"),
+    (nested, "layer 1: body: layer 1: Dense(8, 4): * of shape (n, 8), got (20, 9); layer 0, Dense(4, 9), returns"),
     (lambda: model().predict(X[0]), "Dense(6, 5): * got (6,); x looks like one row: keep the batch axis"),
     (lambda: fit(dl.Dataset(IMAGES, Y)), "Dense(6, 5): * got (1, 8, 8, 3); put a Flatten"),
     (lambda: labelled(Y + 1), "labels in 0..2, got 3 in row 2; class labels count from 0: subtract 1"),
