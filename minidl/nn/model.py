@@ -79,9 +79,7 @@ class Model(Uncallable):
     """Training history of the model, see `minidl.training.past`."""
 
     def __init__(self, network: Layer, loss: Loss, regularizer: Regularizer | None = None) -> None:
-        hint = (
-            "the order is Model(network, loss)" if isinstance(network, Loss) else "for example Sequential(layer, layer)"
-        )
+        hint = "the order is Model(network, loss)" if isinstance(network, Loss) else "for example Sequential(layer)"
         check_type("Model", "network", network, Layer, hint)
         check_type("Model", "loss", loss, Loss, "for example SoftmaxCrossEntropy()")
         _check_regularizer(regularizer)
