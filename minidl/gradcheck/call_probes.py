@@ -18,14 +18,14 @@ from minidl.gradcheck.probing import (
     ALONE,
     SHARED,
     Arrays,
+    Calls,
     Errors,
     Probes,
     Snapshot,
-    Turns,
     attempt,
     fail,
-    turn_of,
-    turns_of,
+    one_call,
+    one_pass,
 )
 from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.losses import Loss
@@ -48,7 +48,7 @@ def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
     subject = _LossProbes(loss, outputs, targets)
     return [
         subject.consumes,
-        subject.last_forward_counts,
+        subject.last_forward_wins,
         subject.predictions_between,
         subject.memory_layouts,
         *([subject.empty_batch] * subject.has_rows),
@@ -63,7 +63,7 @@ def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
     subject.plain_use()
     if (penalty := subject.plain["the penalty"]) < 0:
         fail(f"penalty must be at least 0 and is {penalty:.12g}")
-    subject.gives_plain("with the penalty of another w between", turn_of(lambda: regularizer.penalty(0.75 * w)))
+    subject.check_plain("with the penalty of another w between", one_call(lambda: regularizer.penalty(0.75 * w)))
     if np.shares_memory(regularizer.gradient(w), regularizer.gradient(w)):
         fail("gradient must return a new array, and returned memory that it returned before")
     exactness(subject.results)
@@ -75,12 +75,12 @@ def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
     return [subject.memory_layouts, subject.empty_batch, subject.in_float32] if w.ndim else [subject.in_float32]
 
 
-def _float(what: str, value: Any) -> Array:
+def _float(label: str, value: Any) -> Array:
     """Return `value` as an array without axes, or end the probe unless it is a finite float."""
     if not isinstance(value, float):
-        fail(f"{what} must return a float and returned {type(value).__name__}")
+        fail(f"{label} must return a float and returned {type(value).__name__}")
     if not np.isfinite(value):
-        fail(f"{what} returned {value} for finite numbers")
+        fail(f"{label} returned {value} for finite numbers")
     return np.array(float(value))
 
 
@@ -99,7 +99,7 @@ class _LossProbes:
             self.targets = as_array("targets", targets)
         self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
 
-    def run(self, when: str, let_through: Errors = (), others: Turns = ALONE, **given: Any) -> Arrays:
+    def run(self, when: str, let_through: Errors = (), others: Calls = ALONE, **given: Any) -> Arrays:
         """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
         inputs = {"outputs": self.outputs.copy(), "targets": self.targets} | given
         value = attempt(f"{when}, {self.forward}", lambda: self.loss.forward(*inputs.values()), let_through)
@@ -112,7 +112,7 @@ class _LossProbes:
     def plain(self) -> Arrays:
         return self.run("in plain use")
 
-    def gives_plain(self, when: str, others: Turns = ALONE, **given: Any) -> None:
+    def check_plain(self, when: str, others: Calls = ALONE, **given: Any) -> None:
         """Compare with plain use while others take turns, or while inputs lie otherwise in memory."""
         self.compare(when, self.run(when, others=others, **given), self.plain)
 
@@ -147,15 +147,15 @@ class _LossProbes:
     def beside_another(self, outputs: Array, targets: Any) -> None:
         """Compare with plain use while a copy of the loss takes other outputs."""
         other = copy.deepcopy(self.loss)
-        self.gives_plain(SHARED, turns_of(partial(other.forward, outputs, targets), other.backward))
+        self.check_plain(SHARED, one_pass(partial(other.forward, outputs, targets), other.backward))
 
     def consumes(self) -> None:
         self.run("in plain use")
         expect.refused("a second backward after one forward", self.loss.backward)
 
-    def last_forward_counts(self) -> None:
+    def last_forward_wins(self) -> None:
         attempt("forward", lambda: self.loss.forward(np.flip(self.outputs).copy(), self.targets))
-        self.gives_plain("after two forwards, of which the second counts")
+        self.check_plain("after two forwards, of which the second counts")
 
     def predictions_between(self) -> None:
         given = self.outputs.copy()
@@ -168,13 +168,13 @@ class _LossProbes:
                 attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
 
         calls = partial(expect.untouched, "predict, metrics or probabilities", predict, {"outputs": given})
-        self.gives_plain("with predictions between forward and backward", turn_of(calls), outputs=given)
+        self.check_plain("with predictions between forward and backward", one_call(calls), outputs=given)
 
     def memory_layouts(self) -> None:
         for layout, laid in layouts(self.outputs).items():
-            self.gives_plain(f"with {self.inputs} {layout}", outputs=laid)
+            self.check_plain(f"with {self.inputs} {layout}", outputs=laid)
         for layout, laid in layouts(self.targets).items() if self.has_rows else ():
-            self.gives_plain(f"with targets {layout}", targets=laid)
+            self.check_plain(f"with targets {layout}", targets=laid)
 
     def empty_batch(self) -> None:
         """The gradient of nothing is of the shape of nothing."""
@@ -300,11 +300,11 @@ def purity_of_function(f: Function, vjp: Function, points: Arrays, rng: np.rando
     exactness(results)
 
 
-def _gradients(what: str, vjp: Function, dy: Array, points: Arrays) -> Arrays:
+def _gradients(label: str, vjp: Function, dy: Array, points: Arrays) -> Arrays:
     found = gradients_of(vjp, dy, [*points.values()])
     if len(found) != len(points):
-        fail(f"{what} returned {len(found)} gradients for {len(points)} arguments")
-    return {name: numbers(f"{what}, for {name},", value) for name, value in zip(points, found, strict=True)}
+        fail(f"{label} returned {len(found)} gradients for {len(points)} arguments")
+    return {name: numbers(f"{label}, for {name},", value) for name, value in zip(points, found, strict=True)}
 
 
 def named(name: str, function: Function, given: Arrays) -> Arrays:
@@ -312,23 +312,23 @@ def named(name: str, function: Function, given: Arrays) -> Arrays:
     return {name: numbers(name, function(*given.values()))}
 
 
-def numbers(what: str, value: Any) -> Array:
+def numbers(label: str, value: Any) -> Array:
     """Return a copy of what a user's function returned as an array, or end the check if it is none of real numbers."""
-    array = attempt(what, lambda: np.asarray(value))
+    array = attempt(label, lambda: np.asarray(value))
     if array.dtype.kind not in "biuf":
         hint = "; is a return missing?" if value is None else ""
         kind = type(value).__name__ if array.dtype.kind == "O" else f"an array of dtype {array.dtype}"
-        fail(f"{what} must return real numbers and returned {kind}{hint}")
+        fail(f"{label} must return real numbers and returned {kind}{hint}")
     return array.astype(np.float64)
 
 
 def behaviour_of_function(
-    f: Function, vjp: Function, points: Arrays, rng: np.random.Generator, what: str = "vjp", by: str = "dy"
+    f: Function, vjp: Function, points: Arrays, rng: np.random.Generator, label: str = "vjp", by: str = "dy"
 ) -> Probes:
-    """The gradient is linear in dy; `what` and `by` are the user's words."""
+    """The gradient is linear in dy; `label` and `by` are the user's words."""
 
     def of(dy: Array) -> Arrays:
         copies = {name: point.copy() for name, point in points.items()}
-        return attempt(what, partial(_gradients, what, vjp, dy.copy(), copies))
+        return attempt(label, partial(_gradients, label, vjp, dy.copy(), copies))
 
-    return [lambda: expect.linear(what, of, np.asarray(f(*points.values())), points, rng, by)]
+    return [lambda: expect.linear(label, of, np.asarray(f(*points.values())), points, rng, by)]

@@ -13,7 +13,7 @@ from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.subjects import Subject
 
 # Wrong entries that get a finding each.
-_SHOWN = 4
+_MAX_FINDINGS = 4
 
 
 def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) -> Iterator[Finding]:
@@ -34,7 +34,7 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) ->
     excess = np.abs(entries.analytic - entries.numeric) / np.maximum(1e-300, entries.bar + entries.rounding)
     order = np.argsort(-np.where(entries.wrong, excess, -1.0), kind="stable")
     worst = order[entries.wrong[order]]
-    shown, ratio, where = entries.at(worst[:_SHOWN]), _ratio(entries), ""
+    shown, ratio, where = entries.at(worst[:_MAX_FINDINGS]), _ratio(entries), ""
     if subject.given:
         moved = subject.place(subject.given)
         claimed = project(subject.gradients()[name], shown.lines)
@@ -52,7 +52,7 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) ->
         cause = f" ({cause})" if cause else ""
         yield shown.finding(name, i, f"the gradient is {shown.analytic[i]:.10g}, {slope}{cause}")
         cause = ""
-    if len(worst) > _SHOWN:
+    if len(worst) > _MAX_FINDINGS:
         yield Finding(Verdict.FAIL_VALUE, f"{len(worst)} of the {len(order)} entries examined are wrong", name)
 
 
@@ -74,7 +74,7 @@ def _cause(subject: Subject, gradient: Array, entries: Compared, ratio: float | 
     tensor = entries.lines[0].array
     at = np.array([line.entry for line in entries.lines]).reshape(len(wrong), tensor.ndim)
     axes = [axis for axis in range(tensor.ndim) if tensor.shape[axis] > 1]
-    if not entries.seen.any():
+    if not entries.significant.any():
         return "forward is flat here; if it rounds, and the gradient is intended, see surrogate-gradients.md"
     if ratio is not None:
         return _factor(ratio, subject)

@@ -18,7 +18,7 @@ from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import call_probes, layer_probes, subjects
 from minidl.gradcheck.arrays import array_source
-from minidl.gradcheck.compare import FEW, Comparison
+from minidl.gradcheck.compare import MAX_ENTRIES, Comparison
 from minidl.gradcheck.probing import Broken, Probes, collect
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.nn.layers import Layer
@@ -161,19 +161,19 @@ def check_model(
     given = subjects.move_parameters(twin.parameters, run.rng)
 
     # Of a larger model, directions through each parameter show as much, and single entries would take long.
-    small = sum(p.value.size for p in twin.parameters.values()) <= FEW
+    small = sum(p.value.size for p in twin.parameters.values()) <= MAX_ENTRIES
     few = run.few if small or every_entry else 0
 
-    def as_predicted() -> bool:
+    def is_deterministic() -> bool:
         """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
-        terms = [partial(call_probes.cost_and_loss_of_model, twin, x, y)] * as_predicted()
+        terms = [partial(call_probes.cost_and_loss_of_model, twin, x, y)] * is_deterministic()
         return [*terms, partial(call_probes.precision_of_model, twin, x, y)]
 
     def whole(twin: Model, x: Array, y: Any) -> subjects.Subject | None:
-        return subjects.CostSubject(twin, x, y, given) if as_predicted() else None
+        return subjects.CostSubject(twin, x, y, given) if is_deterministic() else None
 
     report = run.through(call_probes.purity_of_model, whole, behaviour, twin, x, y, few=0)
     if not report.ok:
@@ -195,7 +195,7 @@ class _Run:
         self.seed = as_count("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
         check_type(name, "every_entry", every_entry, bool)
-        self.few = math.inf if every_entry else FEW
+        self.few = math.inf if every_entry else MAX_ENTRIES
         sources = {key: _source(key, value) for key, value in inputs.items()}
         same = " and ".join(key for key, source in sources.items() if source == key)
         keywords = [f"seed={seed}"] + ["every_entry=True"] * every_entry

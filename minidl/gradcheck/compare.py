@@ -11,7 +11,7 @@ from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import first, index_of
 from minidl.gradcheck.cause import diagnose
-from minidl.gradcheck.disagreement import Kind, gradient_noise, judge, moved, smallness
+from minidl.gradcheck.disagreement import Kind, gradient_noise, judge, moved, unit_of_small
 from minidl.gradcheck.grid import Grid, find_grid
 from minidl.gradcheck.measured import Compared, joined, measure, measure_entries, project
 from minidl.gradcheck.probing import Broken
@@ -20,21 +20,21 @@ from minidl.gradcheck.slopes import FIRST_STEP, Line, unit_of
 from minidl.gradcheck.subjects import OutOfTime, Subject
 
 # Lines along which a tensor is checked entry by entry unless the caller says otherwise.
-FEW = 256
+MAX_ENTRIES = 256
 # Of the largest slope: lines whose bars are below it take no further steps.
-_WANTED = 1e-9
+_WANTED_BAR = 1e-9
 # Of a tensor's largest entry: an error in one entry that must not go unseen.
 _RESOLUTION = 1e-3
 # Of the upstream gradient: what a gradient that is zero within its bars must not hide.
-_NOTHING = 1e-8
+_ZERO_SLOPE = 1e-8
 # Entries that bisection looks for.
-_SUSPECTS = 3
+_MAX_SUSPECTS = 3
 # Entries around them that are measured for the diagnosis; and of those that may be at a kink.
-_EXAMINED = 64
+_MAX_EXAMINED = 64
 # Of the steps of the ladder: those with which is measured again what decides.
-_SHARES = (0.75, 0.6)
+_STEP_FACTORS = (0.75, 0.6)
 # How far away the point beside is, in turn, at which is compared what is too uncertain at the point itself.
-_BESIDE = (2.0**-10, 2.0**-10, 2.0**-7, 2.0**-7)
+_NEARBY_DISTANCES = (2.0**-10, 2.0**-10, 2.0**-7, 2.0**-7)
 
 
 class Comparison:
@@ -48,59 +48,59 @@ class Comparison:
         The tensors for which the time did not suffice.
     """
 
-    def __init__(self, subject: Subject, rng: np.random.Generator, few: float) -> None:
+    def __init__(self, subject: Subject, rng: np.random.Generator, limit: float) -> None:
         self.subject = subject
         self.rng = rng
-        self.few = few
+        self.limit = limit
         self.findings: list[Finding] = []
         # By tensor: all that was compared; and of it single entries, where all were.
         self._measured: dict[str, Compared] = {}
         self._entries: dict[str, Compared] = {}
         # By tensor: the smallest error of an entry, relative to the largest, that would have been refused.
         self._resolution: dict[str, float] = {}
-        self._beside: list[str] = []
+        self._nearby: list[str] = []
         self._notes: list[str] = []
         self._kinds: Counter[Kind] = Counter()
         self.unreached = [name for name, tensor in subject.tensors.items() if tensor.size]
         try:
             gradients = subject.gradients()
             for name in list(self.unreached):
-                self._at_the_point(name, subject.tensors[name], gradients[name])
+                self._compare_at_point(name, subject.tensors[name], gradients[name])
                 self.unreached.remove(name)
             if not self.findings:
-                self._look_beside()
+                self._check_nearby()
         except OutOfTime:
             self.unreached += [name for name in self._undecided() if name not in self.unreached]
 
-    def _at_the_point(self, name: str, tensor: Array, gradient: Array) -> None:
+    def _compare_at_point(self, name: str, tensor: Array, gradient: Array) -> None:
         if (index := first(~np.isfinite(gradient))) is not None:
             reason = f"the gradient is {gradient[index]}, not finite"
             self.findings.append(Finding(Verdict.FAIL_VALUE, reason, name, index, float(gradient[index])))
             return
-        line = Line(tensor, None, step=FIRST_STEP * smallness(tensor))
-        along, entries = self._along(name, gradient, line), joined([])
+        line = Line(tensor, None, step=FIRST_STEP * unit_of_small(tensor))
+        along, entries = self._compare_directions(name, gradient, line), joined([])
         parts = self.subject.parts()
-        grids = [find_grid(part.outputs, tensor, line.step, self.few) if self.few else Grid() for part in parts]
-        exhaustive = tensor.size <= self.few * int(np.prod(grids[0].sides))
+        grids = [find_grid(part.outputs, tensor, line.step, self.limit) if self.limit else Grid() for part in parts]
+        exhaustive = tensor.size <= self.limit * int(np.prod(grids[0].sides))
         if exhaustive:
             claims = self._claims([line._replace(entry=index) for index in np.ndindex(tensor.shape)], gradient)
-            entries = self._believed(name, measure_entries(self.subject, line, *claims[1:], grids))
+            entries = self._remeasured(name, measure_entries(self.subject, line, *claims[1:], grids))
         elif along.wrong.any():
             entries = self._suspects(name, gradient, along)
         elif along.kinked.any():
-            entries = self._some(name, gradient, line, _alike(tensor, self.rng))
-        self._judged(name, gradient, along, entries)
+            entries = self._compare_entries(name, gradient, line, _tied_entries(tensor, self.rng))
+        self._report(name, gradient, along, entries)
         if exhaustive:
             self._entries[name] = entries
         self._measured[name] = joined([along, entries])
-        self._resolution[name] = self._reached(name, gradient, along, entries if exhaustive else None)
+        self._resolution[name] = self._detectable(name, gradient, along, entries if exhaustive else None)
 
-    def _along(self, name: str, gradient: Array, line: Line) -> Compared:
+    def _compare_directions(self, name: str, gradient: Array, line: Line) -> Compared:
         drawn = _directions(line.array, self.rng, self.subject.directions)
         lines = [line._replace(direction=direction) for direction in drawn]
         return self._compare(name, lines, gradient)
 
-    def _judged(self, name: str, gradient: Array, along: Compared, entries: Compared) -> None:
+    def _report(self, name: str, gradient: Array, along: Compared, entries: Compared) -> None:
         """Turn what is wrong into findings."""
         if entries.wrong.any():
             self.findings += diagnose(self.subject, name, gradient, entries)
@@ -111,9 +111,9 @@ class Comparison:
             reason = f"along a direction through all entries {claim}, {slope}"
             self.findings.append(along.finding(name, alarm, reason))
 
-    def _look_beside(self) -> None:
+    def _check_nearby(self) -> None:
         """Compare what is at a kink, or too near one to be decided, at a point beside: there, a kink hides nothing."""
-        for trial, far in enumerate(_BESIDE):
+        for trial, far in enumerate(_NEARBY_DISTANCES):
             waiting = self._undecided()
             if not waiting:
                 return
@@ -121,7 +121,7 @@ class Comparison:
                 with moved(self.subject, self.rng, far, absolute=trial % 2 == 0):
                     gradients = self.subject.gradients()
                     for name in waiting:
-                        self._at_one_side(name, self.subject.tensors[name], gradients[name])
+                        self._compare_nearby(name, self.subject.tensors[name], gradients[name])
             except (Broken, MinidlError):
                 # This point is beyond what the function takes.
                 continue
@@ -129,22 +129,22 @@ class Comparison:
                 self._notes.append("numbers are those at a point beside, where no kink hides them")
                 return
 
-    def _at_one_side(self, name: str, tensor: Array, gradient: Array) -> None:
+    def _compare_nearby(self, name: str, tensor: Array, gradient: Array) -> None:
         if not np.isfinite(gradient).all():
             return
-        line = Line(tensor, None, step=FIRST_STEP * smallness(tensor))
-        along = self._along(name, gradient, line)
-        self._judged(name, gradient, along, self._suspects(name, gradient, along) if along.wrong.any() else joined([]))
-        reached = self._reached(name, gradient, along, None)
+        line = Line(tensor, None, step=FIRST_STEP * unit_of_small(tensor))
+        along = self._compare_directions(name, gradient, line)
+        self._report(name, gradient, along, self._suspects(name, gradient, along) if along.wrong.any() else joined([]))
+        reached = self._detectable(name, gradient, along, None)
         if reached <= _RESOLUTION:
             self._resolution[name] = reached
             self._measured[name] = joined([self._measured[name], along])
-            self._beside.append(name)
+            self._nearby.append(name)
 
     def _undecided(self) -> list[str]:
         return [name for name, reached in self._resolution.items() if not reached <= _RESOLUTION]
 
-    def _reached(self, name: str, gradient: Array, along: Compared, entries: Compared | None) -> float:
+    def _detectable(self, name: str, gradient: Array, along: Compared, entries: Compared | None) -> float:
         """Return the smallest error of one entry, relative to the largest, that would have been refused.
 
         The sharpest direction sees it, or the least sharp entry, where all were measured. What decides is measured
@@ -152,8 +152,8 @@ class Comparison:
         small.
         """
         every = joined([along] if entries is None else [along, entries])
-        if not every.seen.any():
-            flat = every.bar.max() <= _NOTHING * self._upstream and not every.kinked.any()
+        if not every.significant.any():
+            flat = every.bar.max() <= _ZERO_SLOPE * self._upstream and not every.kinked.any()
             return 0.0 if flat else np.inf
         largest = float(max(np.abs(gradient).max(), 0.0 if entries is None else np.abs(entries.numeric).max()))
         # An error in one entry is to be seen, and one in all of them by the same factor.
@@ -162,25 +162,25 @@ class Comparison:
             hidden = np.where(along.kinked, np.inf, along.hidden) / least
         reached = np.inf
         for i in np.argsort(hidden):
-            reached = min(reached, self._confirmed(name, along, int(i), float(hidden[i])))
+            reached = min(reached, self._confirm_detectable(name, along, int(i), float(hidden[i])))
             if reached <= _RESOLUTION:
                 break
-        if entries is not None and not entries.settled.all():
+        if entries is not None and not entries.at_clear_kink.all():
             # Between one-sided slopes that differ, it matters little how sharp they are, if that is not all there is.
-            hidden = np.where(entries.settled, 0.0, entries.hidden) / largest
+            hidden = np.where(entries.at_clear_kink, 0.0, entries.hidden) / largest
             i = int(hidden.argmax())
             if hidden[i] < reached:
-                reached = min(reached, self._confirmed(name, entries, i, float(hidden[i])))
+                reached = min(reached, self._confirm_detectable(name, entries, i, float(hidden[i])))
         return reached
 
-    def _confirmed(self, name: str, compared: Compared, i: int, hidden: float) -> float:
+    def _confirm_detectable(self, name: str, compared: Compared, i: int, hidden: float) -> float:
         """Return what may be hidden along line `i` by the least sharp of three measurements."""
         if not 0 < hidden <= _RESOLUTION:
             return hidden
         once = compared.at(np.array([i]))
         # Both at once, which saves most of the work.
-        twice = once.at(np.zeros(len(_SHARES), int))
-        lines = np.concatenate([_with_steps(once.lines, share) for share in _SHARES])
+        twice = once.at(np.zeros(len(_STEP_FACTORS), int))
+        lines = np.concatenate([_with_steps(once.lines, share) for share in _STEP_FACTORS])
         rounding = np.maximum(twice.rounding, self._noise[name] * _sizes(lines))
         wanted = self._wanted(compared.lines, compared.analytic)
         again = measure(self.subject, lines, twice.analytic, rounding, wanted)
@@ -190,26 +190,26 @@ class Comparison:
         """Return entries that make the first wrong line wrong, and others around them, compared."""
         line = along.lines[int(along.wrong.argmax())]
         tensor = line.array
-        others = self.rng.choice(tensor.size, min(tensor.size, _EXAMINED), replace=False)
+        others = self.rng.choice(tensor.size, min(tensor.size, _MAX_EXAMINED), replace=False)
         indices = [*self._bisect(gradient, line), *(index_of(i, tensor.shape) for i in others)]
-        return self._some(name, gradient, line, list(dict.fromkeys(indices)))
+        return self._compare_entries(name, gradient, line, list(dict.fromkeys(indices)))
 
-    def _some(self, name: str, gradient: Array, line: Line, indices: list[tuple[int, ...]]) -> Compared:
+    def _compare_entries(self, name: str, gradient: Array, line: Line, indices: list[tuple[int, ...]]) -> Compared:
         lines = [line._replace(entry=index, direction=1.0) for index in indices]
         return self._compare(name, lines, gradient) if lines else joined([])
 
     def _compare(self, name: str, lines: list[Line], gradient: Array) -> Compared:
         """Return the slopes along `lines` beside those that `gradient` claims."""
-        return self._believed(name, measure(self.subject, *self._claims(lines, gradient)))
+        return self._remeasured(name, measure(self.subject, *self._claims(lines, gradient)))
 
-    def _believed(self, name: str, compared: Compared) -> Compared:
+    def _remeasured(self, name: str, compared: Compared) -> Compared:
         """Return `compared`, with what looks wrong looked at again.
 
         With other steps, since the noise of an output that is the small rest of large numbers may by luck not show in
         one ladder; down to the smallest, since a kink may hide behind a curvature until then; with the gradient's own
         rounding, which may be large for the same reason; and at the neighbours of the point.
         """
-        self._again(compared, self._wanted(compared.lines, compared.analytic))
+        self._remeasure(compared, self._wanted(compared.lines, compared.analytic))
         if compared.wrong.any():
             compared.rounding[...] = np.maximum(compared.rounding, self._noise[name] * _sizes(compared.lines))
         if compared.wrong.any():
@@ -228,27 +228,27 @@ class Comparison:
         """Return the bar that is small enough for these slopes."""
         scale = float(np.abs(analytic[np.isfinite(analytic)]).max(initial=0.0))
         # What cancels to nothing but rounding needs no sharper bars than nothing does.
-        wanted = _WANTED * scale if scale > 1e-13 * self._upstream else _NOTHING / 10 * self._upstream
+        wanted = _WANTED_BAR * scale if scale > 1e-13 * self._upstream else _ZERO_SLOPE / 10 * self._upstream
         if len(lines) and lines[0].entry is None:
             # Along a direction through many entries, an error in one of them is a small part of the slope.
             wanted *= min(1.0, 100 / np.sqrt(lines[0].array.size))
         return wanted
 
-    def _measure_again(self, lines: Array, analytic: Array, rounding: Array) -> Compared:
+    def _measure_twice(self, lines: Array, analytic: Array, rounding: Array) -> Compared:
         """Measure the slopes along `lines`, and those that look wrong again."""
         compared = measure(self.subject, lines, analytic, rounding, 0.0)
-        self._again(compared, 0.0)
+        self._remeasure(compared, 0.0)
         return compared
 
-    def _again(self, compared: Compared, wanted: float) -> None:
+    def _remeasure(self, compared: Compared, wanted: float) -> None:
         """Measure what looks wrong three times more, and put what is right there in its place.
 
         Where some of many are wrong each time, the others are taken for wrong too.
         """
         every = np.flatnonzero(compared.wrong)
-        for batch in np.array_split(every, -(-len(every) // _EXAMINED)) if len(every) else ():
+        for batch in np.array_split(every, -(-len(every) // _MAX_EXAMINED)) if len(every) else ():
             wrong = batch
-            for share, deepest in (*((share, wanted) for share in _SHARES), (_SHARES[0], -1.0)):
+            for share, deepest in (*((share, wanted) for share in _STEP_FACTORS), (_STEP_FACTORS[0], -1.0)):
                 once = compared.at(wrong)
                 again = measure(self.subject, _with_steps(once.lines, share), once.analytic, once.rounding, deepest)
                 right = ~again.wrong & (again.kinked if deepest < 0 else True)
@@ -262,7 +262,7 @@ class Comparison:
     def _judge(self, name: str, compared: Compared) -> None:
         """Ask the neighbours of the point about what is wrong at it."""
         wrong = np.flatnonzero(compared.wrong)
-        kinds = judge(self.subject, name, compared.at(wrong), self._measure_again, self.rng)
+        kinds = judge(self.subject, name, compared.at(wrong), self._measure_twice, self.rng)
         for i, kind in zip(wrong, kinds, strict=True):
             if kind is Kind.CHOICE:
                 compared.low[i] = min(compared.low[i], compared.analytic[i])
@@ -285,7 +285,7 @@ class Comparison:
         found: list[tuple[int, ...]] = []
         waiting = [np.arange(tensor.size)]
         signs = (np.sign(alarm.direction) * unit_of(tensor)).reshape(-1)
-        while waiting and len(found) < _SUSPECTS:
+        while waiting and len(found) < _MAX_SUSPECTS:
             entries = waiting.pop()
             if len(entries) == 1:
                 found.append(index_of(int(entries[0]), tensor.shape))
@@ -311,20 +311,20 @@ class Comparison:
         unclear = self._kinds[Kind.UNCLEAR]
         notes = self.subject.notes() + self._notes
         if undecided:
-            notes.append(f"the bars are too large to decide about {_names(undecided)}")
-        seen = [name for name, part in self._measured.items() if part.seen.any()]
+            notes.append(f"the bars are too large to decide about {_listed(undecided)}")
+        seen = [name for name, part in self._measured.items() if part.significant.any()]
         if still := [name for name in self._measured if name not in seen]:
-            notes.append(f"no slope above its error bar in {_names(still)}: unused, idle here, or too small to see?")
+            notes.append(f"no slope above its error bar in {_listed(still)}: unused, idle here, or too small to see?")
         if self._kinds[Kind.WRONG_HERE]:
             notes.append("the gradient is right beside this point: is the choice at the kink or tie wrong?")
         if unclear:
             notes.append("several kinks may meet here: check another point")
-        if self._beside:
-            notes.append(f"at a kink or near one, so compared at a point beside it too: {_names(self._beside)}")
+        if self._nearby:
+            notes.append(f"at or near a kink, so also compared at a nearby point: {_listed(self._nearby)}")
         if self.unreached:
             sizes = {name: tensor.size for name, tensor in self.subject.tensors.items()}
             advice = f"make {max(sizes, key=lambda name: sizes[name])} smaller, the largest"
-            notes.append(f"no time was left for {_names(self.unreached)}: {advice}")
+            notes.append(f"no time was left for {_listed(self.unreached)}: {advice}")
         in_doubt = bool(undecided or unclear)
         return self._verdict(measured, in_doubt), errors | {
             "tensors": {name: entries.summary() for name, entries in self._entries.items()},
@@ -345,7 +345,7 @@ class Comparison:
             return Verdict.INCONCLUSIVE
         if measured.kinked.any():
             return Verdict.PASS_SUBGRADIENT
-        return Verdict.PASS if measured.seen.any() else Verdict.VACUOUS
+        return Verdict.PASS if measured.significant.any() else Verdict.VACUOUS
 
 
 def _directions(tensor: Array, rng: np.random.Generator, count: int) -> Iterator[Array]:
@@ -357,11 +357,11 @@ def _directions(tensor: Array, rng: np.random.Generator, count: int) -> Iterator
     yield sizes
 
 
-def _alike(tensor: Array, rng: np.random.Generator) -> list[tuple[int, ...]]:
+def _tied_entries(tensor: Array, rng: np.random.Generator) -> list[tuple[int, ...]]:
     """Return some indices of entries that are zero, or equal to others: these may be at a kink, or tied."""
     _, inverse, counts = np.unique(tensor, return_inverse=True, return_counts=True)
     alike = np.flatnonzero((counts[inverse.reshape(-1)] > 1) | (tensor.reshape(-1) == 0))
-    some = rng.choice(alike, min(len(alike), _EXAMINED), replace=False)
+    some = rng.choice(alike, min(len(alike), _MAX_EXAMINED), replace=False)
     return [index_of(int(i), tensor.shape) for i in some]
 
 
@@ -383,5 +383,5 @@ def _with_steps(lines: Array, share: float) -> Array:
     return np.fromiter((line._replace(step=share * line.step) for line in lines), object)
 
 
-def _names(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

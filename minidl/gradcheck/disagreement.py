@@ -20,7 +20,7 @@ from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.measured import Compared, project
 from minidl.gradcheck.probing import Broken
-from minidl.gradcheck.slopes import few_digits, unit_of
+from minidl.gradcheck.slopes import round_to_30_bits, unit_of
 from minidl.gradcheck.subjects import Subject
 
 _NEIGHBOURS = 8
@@ -82,10 +82,10 @@ def judge(subject: Subject, name: str, compared: Compared, measure: Measure, rng
         if ((found.margin < 0.5 * off[some]) & ~found.kinked).any():
             claims.append(claimed)
     if not claims:
-        return [Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR] * count
+        return [Kind.WRONG if subject.single_kinks else Kind.UNCLEAR] * count
     near = np.array(claims)
     kinds = [_kind(subject, near[:, i], compared, i) for i in range(count)]
-    if set(kinds) != {Kind.CHOICE} and _is_found_beside(subject, rng):
+    if set(kinds) != {Kind.CHOICE} and _has_equal_neighbour(subject, rng):
         return [Kind.CHOICE] * count
     return kinds
 
@@ -98,10 +98,10 @@ def _kind(subject: Subject, near: Array, compared: Compared, i: int) -> Kind:
     # Where every neighbour has one of the two slopes measured at the point, only two pieces meet, and it is neither.
     off = max(low - claimed, claimed - high)
     two_pieces = np.minimum(np.abs(near - low), np.abs(near - high)).max() <= 0.25 * off
-    return Kind.WRONG_HERE if two_pieces and subject.simple_kinks else Kind.UNCLEAR
+    return Kind.WRONG_HERE if two_pieces and subject.single_kinks else Kind.UNCLEAR
 
 
-def _is_found_beside(subject: Subject, rng: np.random.Generator) -> bool:
+def _has_equal_neighbour(subject: Subject, rng: np.random.Generator) -> bool:
     """Return whether a neighbour has the gradient of the point: then this is a limit of gradients nearby.
 
     Of the many ways to break ties, one at random is hardly ever the one that was chosen. So the best step is kept, and
@@ -132,7 +132,7 @@ def _is_found_beside(subject: Subject, rng: np.random.Generator) -> bool:
 def _step(tensor: Array, rng: np.random.Generator, far: float) -> Array:
     """Return a step of half `far` to `far` for each entry, in units of the number that moves."""
     share: Array = rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape)
-    return few_digits(share * unit_of(tensor) * smallness(tensor) * far)
+    return round_to_30_bits(share * unit_of(tensor) * unit_of_small(tensor) * far)
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def moved(subject: Subject, rng: np.random.Generator, far: float, *, absolute: b
     steps = []
     for tensor in subject.tensors.values():
         step = _step(tensor, rng, far)
-        steps.append(step if absolute else np.where(tensor == 0, step, few_digits(step * np.abs(tensor))))
+        steps.append(step if absolute else np.where(tensor == 0, step, round_to_30_bits(step * np.abs(tensor))))
     upstream = subject.upstream, subject.upstream_bar
     try:
         with _stepped(subject, steps):
@@ -164,7 +164,7 @@ def _stepped(subject: Subject, steps: list[Array]) -> Iterator[None]:
             tensor[...] = original
 
 
-def smallness(tensor: Array) -> float:
+def unit_of_small(tensor: Array) -> float:
     """Return a power of two near the largest entry where all are below 1/1000: such an x is likely in small units."""
     largest = float(np.abs(tensor).max(initial=0.0))
     return 1.0 if largest == 0.0 or largest >= 2.0**-10 else float(2.0 ** np.floor(np.log2(largest)))
@@ -181,7 +181,7 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
     most = {name: 1e-6 * float(np.abs(at).max(initial=0.0)) for name, at in center.items()}
     for _ in range(7):
         steps = [
-            unit_of(t) * smallness(t) * rng.choice([-1.0, 1.0], t.shape) * rng.uniform(2.0**-23, 2.0**-22, t.shape)
+            unit_of(t) * unit_of_small(t) * rng.choice([-1.0, 1.0], t.shape) * rng.uniform(2.0**-23, 2.0**-22, t.shape)
             for t in subject.tensors.values()
         ]
         sides = []

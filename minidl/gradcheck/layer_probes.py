@@ -11,7 +11,7 @@ from minidl._core.types import Array
 from minidl.gradcheck import expect
 from minidl.gradcheck.arrays import PARTS, first_difference, largest, layouts, random_upstream, take_rows
 from minidl.gradcheck.precision import agreement_in_float32, exactness, results_of_layer
-from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Probes, Snapshot, Turns, attempt, fail, turn_of, turns_of
+from minidl.gradcheck.probing import ALONE, SHARED, Arrays, Calls, Probes, Snapshot, attempt, fail, one_call, one_pass
 from minidl.gradcheck.report import Verdict
 from minidl.nn.layers import Layer
 from minidl.nn.registration import line_to_write, unregistered
@@ -42,7 +42,7 @@ def instances_share_nothing(layer: Layer, x: Array) -> None:
     # Other shapes; and the same with other signs, for what is kept by its shape.
     for other_x in (take_rows(x, len(x) + 1), -0.75 * x[::-1]):
         dy = 0.75 * take_rows(subject.dy, len(other_x))
-        subject.gives_plain(SHARED, turns_of(partial(other.forward, other_x, train=True), partial(other.backward, dy)))
+        subject.check_plain(SHARED, one_pass(partial(other.forward, other_x, train=True), partial(other.backward, dy)))
 
 
 def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Probes:
@@ -50,9 +50,9 @@ def behaviour_of_layer(layer: Layer, x: Array, rng: np.random.Generator) -> Prob
     subject = _Behaviour(layer, x, rng)
     return [
         subject.linear,
-        subject.adds_up,
+        subject.accumulates,
         subject.consumes,
-        subject.last_forward_counts,
+        subject.last_forward_wins,
         subject.prediction_between,
         subject.parameters_alone,
         *(partial(subject.memory_layout, layout) for layout in layouts(x)),
@@ -69,7 +69,7 @@ class _Purity(Snapshot):
     def plain_use(self, x: Array, dy: Array) -> None:
         predicted = self.forward(x, False)
         kept = predicted.copy()
-        self.stir()
+        self.advance_generators()
         again = self.forward(x, False)
         expect.same(EVAL, "y", kept, again, "; a prediction draws nothing at random")
         self.own_memory(EVAL, "y", predicted, self.buffers)
@@ -97,7 +97,7 @@ class _Purity(Snapshot):
         drawn = "its random generators were put back"
         hint = drawn if self.generators else "it has no numpy.random.Generator to put back"
         expect.same(TRAIN, "y", forwarded, self.forward(x_given, True), f"; {hint}")
-        self.stir()
+        self.advance_generators()
         second = {"dx": self.backward(dy.copy(), x_given)} | self.gradients()
         for name, value in first.items():
             expect.same("backward", name, value, second[name], "; it must use what its forward drew and kept")
@@ -110,14 +110,14 @@ class _Purity(Snapshot):
 
     def forward(self, x: Array, train: bool) -> Array:
         """Return y, if nothing was changed on the way but, in training, buffers."""
-        what, given = TRAIN if train else EVAL, x if train else x.copy()
+        label, given = TRAIN if train else EVAL, x if train else x.copy()
         watched = (self.values, {} if train else self.buffers, self.gradients(), {"x": given})
         forward = partial(self.layer.forward, given, train)
         # An InputError is the layer's own word about x, and so for the caller.
-        y = expect.untouched(what, forward, *watched, let_through=(InputError,), state=self.buffers)
-        expect.array(what, "y", y, None, x.dtype)
+        y = expect.untouched(label, forward, *watched, let_through=(InputError,), state=self.buffers)
+        expect.array(label, "y", y, None, x.dtype)
         if y.shape[:1] != x.shape[:1]:
-            fail(f"{what} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
+            fail(f"{label} must return a row for each of the {len(x)} rows of x and returned shape {y.shape}", "y")
         return y
 
     def backward(self, dy: Array, x: Array, **returned: Array) -> Array:
@@ -132,15 +132,15 @@ class _Purity(Snapshot):
             expect.array("backward", f"{path}.grad", parameter.grad, parameter.value.shape, parameter.value.dtype)
         return dx
 
-    def stir(self) -> None:
+    def advance_generators(self) -> None:
         """Let the layer's random generators move on."""
         for generator in self.generators:
             generator.random()
 
-    def own_memory(self, what: str, name: str, result: Array, others: Arrays | None = None) -> None:
+    def own_memory(self, label: str, name: str, result: Array, others: Arrays | None = None) -> None:
         for part, array in (self.values | self.gradients() | (others or {})).items():
             if np.shares_memory(result, array):
-                fail(f"{what} returned a view of {part}, which training writes; return a new array", name)
+                fail(f"{label} returned a view of {part}, which training writes; return a new array", name)
 
 
 class _Behaviour(Snapshot):
@@ -177,7 +177,7 @@ class _Behaviour(Snapshot):
         for name, value in want.items():
             expect.close(when, name, got[name], value, scale, hint)
 
-    def gives_plain(self, when: str, others: Turns = ALONE) -> None:
+    def check_plain(self, when: str, others: Calls = ALONE) -> None:
         self.compare(when, self.run(when, self.x.copy(), self.dy.copy(), others=others), self.plain)
 
     def check_shapes(self, when: str, got: Arrays, rows: int) -> None:
@@ -190,7 +190,7 @@ class _Behaviour(Snapshot):
         of = partial(self.run, "in plain use", self.x)
         expect.linear("backward", of, self.plain["y"], tensors, self.rng)
 
-    def adds_up(self) -> None:
+    def accumulates(self) -> None:
         gathered = {path: random_upstream(p.value.shape, self.rng) for path, p in self.parameters.items()}
         want = {f"{path}.grad": before + self.plain[f"{path}.grad"] for path, before in gathered.items()}
         self.reset()
@@ -206,13 +206,13 @@ class _Behaviour(Snapshot):
         self.forward(self.x, False)
         expect.refused(f"a backward after only {EVAL}", lambda: self.layer.backward(self.dy.copy()))
 
-    def last_forward_counts(self) -> None:
+    def last_forward_wins(self) -> None:
         self.forward(self.other_x)
-        self.gives_plain("after two forwards, of which the second counts")
+        self.check_plain("after two forwards, of which the second counts")
 
     def prediction_between(self) -> None:
-        turn = turn_of(lambda: self.forward(self.other_x, False))
-        self.gives_plain(f"with a {EVAL} between forward and backward", turn)
+        turn = one_call(lambda: self.forward(self.other_x, False))
+        self.check_plain(f"with a {EVAL} between forward and backward", turn)
 
     def parameters_alone(self) -> None:
         self.reset()

@@ -60,13 +60,13 @@ class Compared(NamedTuple):
         return self.low < self.high
 
     @property
-    def settled(self) -> Array:
+    def at_clear_kink(self) -> Array:
         """Where the gradient is between one-sided slopes that differ clearly: it matters little how sharp they are."""
         clear = self.kinked & (self.high - self.low > 4 * self.bar)
         return clear & ~self.wrong & np.isfinite(self.bar)
 
     @property
-    def seen(self) -> Array:
+    def significant(self) -> Array:
         """Where there is a slope that stands out of its bar."""
         return np.abs(self.numeric) > self.margin
 

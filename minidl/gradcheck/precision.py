@@ -90,8 +90,8 @@ def agreement_in_float32(results: Results, size: float | None = None) -> None:
 
     `size` is that of the numbers on the way, whose rounding is in the results; None is that of the largest result.
     """
-    what = "in float32, forward or backward"
-    exact, value = (attempt(what, partial(results, _cast(t))) for t in (np.float64, np.float32))
+    label = "in float32, forward or backward"
+    exact, value = (attempt(label, partial(results, _cast(t))) for t in (np.float64, np.float32))
     # What is drawn in the dtype of the input is another noise.
     if not np.array_equal(exact.pop(DRAWS, 0), value.pop(DRAWS, 0)):
         return

@@ -20,9 +20,9 @@ Errors = tuple[type[Exception], ...]
 Arrays = dict[str, Array]
 Call = Callable[[], object]
 Probes = Iterable[Call]
-Turns = Iterator[object]
+Calls = Iterator[object]
 """Calls of something else, each made by `next`."""
-ALONE: Turns = iter(())
+ALONE: Calls = iter(())
 
 SHARED = "state is shared by instances, as in a class attribute: with another instance called in turn"
 
@@ -55,29 +55,29 @@ def collect(probes: Probes) -> list[Finding]:
     return found
 
 
-def attempt(what: str, call: Callable[[], T], let_through: Errors = ()) -> T:
+def attempt(label: str, call: Callable[[], T], let_through: Errors = ()) -> T:
     """Return what `call` returns; an exception that is not to be let through ends the probe in its own words."""
     try:
         return call()
     except Exception as error:
         if isinstance(error, (Broken, *let_through)):
             raise
-        fail(f"{what} raised {words_of(error)}")
+        fail(f"{label} raised {describe_error(error)}")
 
 
-def turn_of(call: Call) -> Turns:
+def one_call(call: Call) -> Calls:
     """Make one call, between a forward and its backward."""
     yield call()
 
 
-def turns_of(forward: Call, backward: Call) -> Turns:
+def one_pass(forward: Call, backward: Call) -> Calls:
     """Call one and then the other; how a copy takes its batch is for other probes."""
     with suppress(Exception):
         yield forward()
         yield backward()
 
 
-def words_of(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return the kind of an error and the beginning of what it says."""
     words = " ".join(str(error).split())
     return f"{type(error).__name__}: {words:.120}" if words else type(error).__name__
@@ -113,7 +113,7 @@ class Snapshot:
         for parameter in self.parameters.values():
             parameter.zero_grad()
 
-    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), others: Turns = ALONE) -> Arrays:
+    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), others: Calls = ALONE) -> Arrays:
         """Return copies of y, dx and gradients, from the state as it was found; the others take turns with it."""
         self.reset()
         y = attempt(f"{when}, forward", lambda: self.layer.forward(x, train=True), let_through)

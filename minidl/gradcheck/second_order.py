@@ -26,7 +26,7 @@ Calls = Mapping[str, tuple[Function, Arrays, tuple[int, ...]]]
 class _Composed(FunctionSubject):
     """A function of several steps, as most are that have a Hessian."""
 
-    simple_kinks = False
+    single_kinks = False
 
 
 def check_hessian_product(

@@ -20,15 +20,15 @@ from minidl._core.types import Array
 
 _EPS = float(np.finfo(np.float64).eps)
 FIRST_STEP = 0.25
-# A power of two, like the first step: x + h is then exact for an x of few digits (see `few_digits`).
+# A power of two, like the first step: x + h is then exact for an x of few digits (see `round_to_30_bits`).
 _RATIO = 4.0
 _LEVELS = 11
 # How many of them are taken before it is asked whether a line is clean.
-_ENDS = (2, 3, 4, 6, _LEVELS)
+_STAGES = (2, 3, 4, 6, _LEVELS)
 # Where to begin on the ladder once most lines have needed its small steps: kinks are then nearer than the large ones.
-_LATER = 5
+_LATE_START = 5
 # Numbers of one step's outputs that are held at once, for all lines of a chunk.
-_CHUNK = 4096
+_MAX_CHUNK = 4096
 
 
 class Line(NamedTuple):
@@ -88,7 +88,7 @@ def never(found: Slopes) -> Array:
     return np.zeros(len(found.value), dtype=bool)
 
 
-def few_digits(x: Array) -> Array:
+def round_to_30_bits(x: Array) -> Array:
     """Return `x` as float64 rounded to 30 binary digits, so that adding a step of the ladder is exact.
 
     Zeros, signs and ties stay as they are; so does every float32.
@@ -123,7 +123,7 @@ def slopes_by_chunks(
         start = perf_counter()
         center = np.array(outputs(), dtype=np.float64).reshape(-1)
         # No more than some seconds in one go, so that progress shows.
-        size = max(1, min(_CHUNK // max(1, center.size), int(0.1 / max(1e-9, perf_counter() - start))))
+        size = max(1, min(_MAX_CHUNK // max(1, center.size), int(0.1 / max(1e-9, perf_counter() - start))))
         every = np.fromiter(lines, object)
         for i in range(0, len(every), size):
             yield _chunk(outputs, center, every[i : i + size], enough, least, ladder)
@@ -134,9 +134,9 @@ def _chunk(
 ) -> Slopes:
     result = Slopes(*(np.empty((len(lines), center.size)) for _ in range(4)))
     waiting, taken = np.arange(len(lines)), {}
-    rungs = [(0, end) for end in _ENDS]
+    rungs = [(0, end) for end in _STAGES]
     if ladder.later:
-        rungs = [*((_LATER, _LATER + end) for end in _ENDS[1:-1]), (0, _LEVELS)]
+        rungs = [*((_LATE_START, _LATE_START + end) for end in _STAGES[1:-1]), (0, _LEVELS)]
     for begin, end in rungs:
         for level in [level for level in range(begin, end) if level not in taken]:
             each = [_evaluate(outputs, line, level, center.size) for line in lines[waiting]]
@@ -191,9 +191,9 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     """
     # Its errors are in h**2, h**4, ...: each extrapolation takes one of them away.
     rough = (plus - minus) / (2 * steps)
-    fine = _richer(rough, 2)
+    fine = _richardson(rough, 2)
     if len(steps) > 2:
-        rough, fine = fine, _richer(fine, 4)
+        rough, fine = fine, _richardson(fine, 4)
     # The largest of those that are numbers.
     size = np.fmax.reduce([*np.abs(plus), *np.abs(minus), np.abs(center) + 0 * steps[0]])
     # Rounding of an output, at least; where it is the result of larger numbers that cancel, the finest steps show it.
@@ -256,6 +256,6 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     return Slopes(value, np.where(kink, spread, bar), low, high)
 
 
-def _richer(rough: Array, order: int) -> Array:
+def _richardson(rough: Array, order: int) -> Array:
     """Return estimates without the error of `order` in the step, one fewer than there were (Richardson)."""
     return rough[1:] + (rough[1:] - rough[:-1]) / (_RATIO**order - 1)

@@ -12,8 +12,8 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import largest, random_upstream
-from minidl.gradcheck.probing import Arrays, Snapshot, attempt, fail, words_of
-from minidl.gradcheck.slopes import Ladder, Line, few_digits, slopes
+from minidl.gradcheck.probing import Arrays, Snapshot, attempt, describe_error, fail
+from minidl.gradcheck.slopes import Ladder, Line, round_to_30_bits, slopes
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -45,7 +45,7 @@ class Subject(ABC):
         What the outputs depend on, by name: float64, and moved in place by the check.
     upstream, upstream_bar : array, flat
         The weight of each output in the one number whose gradient is checked, and how uncertain it is.
-    simple_kinks : bool
+    single_kinks : bool
         Whether a right gradient lies between the one-sided slopes at a kink. Where kinks follow upon each other it need
         not: the chain rule multiplies a choice at one kink with a choice at another.
     directions : int
@@ -61,7 +61,7 @@ class Subject(ABC):
     tensors: dict[str, Array]
     upstream: Array
     upstream_bar: Array | float = 0.0
-    simple_kinks = True
+    single_kinks = True
     directions = 3
     deadline = math.inf
     tick: Callable[[int], object] = staticmethod(lambda count: None)
@@ -92,7 +92,7 @@ class Subject(ABC):
         try:
             outputs = self._outputs()
         except Exception as error:
-            self.refused = words_of(error)
+            self.refused = describe_error(error)
             return np.full(self._shape, np.nan)
         if outputs.shape != self._shape:
             fail(f"a small step changes the shape of the outputs from {self._shape} to {outputs.shape}")
@@ -110,7 +110,7 @@ class Subject(ABC):
         """Return what the slopes of the weighted outputs are the sum of."""
         return [Part(self.outputs, self.upstream, self.upstream_bar, self.ladder)]
 
-    def keep_hits(self, given: Mapping[str, Array]) -> None:
+    def keep_kinks(self, given: Mapping[str, Array]) -> None:
         """Take entries as given whose gradient changes where digits are cut: these hit a kink at a decimal number."""
         rounded = {name: self.tensors[name].copy() for name in given}
         if all(np.array_equal(rounded[name], given[name]) for name in given):
@@ -160,10 +160,10 @@ def move_parameters(parameters: Mapping[str, Parameter], rng: np.random.Generato
     A copy of a weight that somebody made earlier then shows; and so does what a bias of 0 would hide, such as a penalty
     on it. A gradient that is right is right here too.
     """
-    given = {path: few_digits(parameter.value) for path, parameter in parameters.items()}
+    given = {path: round_to_30_bits(parameter.value) for path, parameter in parameters.items()}
     for parameter in parameters.values():
         moved = parameter.value * (1 + 2.0**-6)
-        parameter.value = few_digits(moved if moved.any() else random_upstream(moved.shape, rng) / 64)
+        parameter.value = round_to_30_bits(moved if moved.any() else random_upstream(moved.shape, rng) / 64)
     return given
 
 
@@ -173,15 +173,15 @@ class LayerSubject(Subject):
     def __init__(self, layer: Layer, x: Array, rng: np.random.Generator) -> None:
         self.layer = layer
         paths = [path for path, _ in layer.walk()]
-        self.simple_kinks = sum(not any(p != path and p.startswith(path) for p in paths) for path in paths) <= 1
-        self.x = few_digits(x)
+        self.single_kinks = sum(not any(p != path and p.startswith(path) for p in paths) for path in paths) <= 1
+        self.x = round_to_30_bits(x)
         self.given = move_parameters(layer.named_parameters(), rng)
         self.tensors = {"x": self.x} | {path: p.value for path, p in layer.named_parameters().items()}
         self._snapshot = Snapshot(layer, parameters=False)
         self.dy = random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
         self._idle = self._snapshot.unchanged()
-        self.keep_hits({"x": x})
+        self.keep_kinks({"x": x})
 
     def notes(self) -> list[str]:
         notes = super().notes()
@@ -209,10 +209,10 @@ class FunctionSubject(Subject):
     ) -> None:
         self.f = f
         self.vjp = vjp
-        self.tensors = {name: few_digits(argument) for name, argument in arguments.items()}
+        self.tensors = {name: round_to_30_bits(argument) for name, argument in arguments.items()}
         self.dy = np.ones(()) if rng is None else random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
-        self.keep_hits(arguments)
+        self.keep_kinks(arguments)
 
     def _outputs(self) -> Array:
         return np.array(self.f(*(argument.copy() for argument in self.tensors.values())), dtype=np.float64)
@@ -248,7 +248,7 @@ class CostSubject(Subject):
     """A model's cost, as one number: every parameter against `compute_cost`."""
 
     upstream = np.ones(1)
-    simple_kinks = False
+    single_kinks = False
     # Its parts are compared along more.
     directions = 1
 
