@@ -61,7 +61,7 @@ class Compared(NamedTuple):
 
     @property
     def at_clear_kink(self) -> Array:
-        """Where the gradient is between one-sided slopes that clearly differ: then the size of the bars matters little."""
+        """Where the gradient is between one-sided slopes that clearly differ, so that the bars matter little."""
         clear = self.kinked & (self.high - self.low > 4 * self.bar)
         return clear & ~self.wrong & np.isfinite(self.bar)
 
