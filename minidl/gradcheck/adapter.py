@@ -222,9 +222,7 @@ class ForeignLayer(Layer):
         gradients = gradients if isinstance(gradients, tuple | list) else [gradients]
         if len(gradients) != len(names) or any(gradient is None for gradient in gradients):
             got = ", ".join(type(gradient).__name__ for gradient in gradients)
-            raise InputError(
-                f"{self!r}: expected backward to return a gradient for each of {', '.join(names)}; got {got}"
-            )
+            raise InputError(f"{self!r}: expected backward to return gradients of {', '.join(names)}; got {got}")
         for parameter, gradient in zip(self._parameters.values(), gradients[1:], strict=True):
             parameter.add_grad(np.asarray(gradient))
         # Other libraries may return dy itself.

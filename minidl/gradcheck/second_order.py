@@ -41,8 +41,8 @@ def check_hessian_product(
 ) -> GradientReport:
     """Check the product of a Hessian and a vector, ``hvp(x, v) = H(x) v``, and the gradient.
 
-    First compare ``gradient`` with numerical derivatives of ``f``, at x and near it. Then compare ``hvp`` with numerical
-    derivatives of ``gradient``, ``(H v)_i = d(v . gradient(x)) / dx_i``, and check that it is linear in v.
+    First compare ``gradient`` with numerical derivatives of ``f``, at x and near it. Then compare ``hvp`` with
+    numerical derivatives of ``gradient``, ``(H v)_i = d(v . gradient(x)) / dx_i``, and check that it is linear in v.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def check_hessian_product(
     Returns
     -------
     GradientReport
-        The report on the gradient if it is wrong, otherwise on the product. Findings name the entry of ``gradient(x)`` or
-        ``hvp(x, v)``.
+        The report on the gradient if it is wrong, otherwise on the product. Findings name the entry of
+        ``gradient(x)`` or ``hvp(x, v)``.
 
     See Also
     --------
@@ -148,7 +148,7 @@ def check_row_gradients(
     counts = {part.shape[:1] for part in rows}
     if len(counts) != 1 or counts <= {(), (0,)}:
         raise InputError(
-            f"check_row_gradients: expected data arrays with the same number of rows, got shapes {[*map(np.shape, rows)]}"
+            f"check_row_gradients: expected data with equally many rows, got shapes {[*map(np.shape, rows)]}"
         )
     ((n,),) = counts
     given = {"w": w} | {f"data_{i}": part for i, part in enumerate(rows)}

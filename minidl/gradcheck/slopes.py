@@ -205,7 +205,7 @@ def _extrapolate(plus: Array, minus: Array, center: Array, steps: Array, least: 
     noise = np.maximum(rounding, factor * scatter)
     ahead, back = (plus - center) / steps, (center - minus) / steps
     gap = np.abs(ahead - back)
-    # If steps are so small that outputs change only by rounding of intermediate numbers, an equal output proves nothing.
+    # If steps are so small that outputs change only by rounding, an equal output proves nothing.
     move = np.abs(plus - minus)
     tiny = move <= 100 * _EPS * least
     drowned = tiny & (tiny & (move > 0)).any(axis=0)
