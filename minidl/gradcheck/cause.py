@@ -91,7 +91,7 @@ def _cause(subject: Subject, gradient: Array, entries: Compared, ratio: float | 
                 return f"it is reversed along axis {axis}"
             if np.allclose(difference, difference.mean(axis, keepdims=True), 0, near):
                 centered = min(np.abs(g.mean(axis)).max() for g in (gradient, numeric)) < near
-                also = ": is there one mean over this axis too few or too many?" if centered else ""
+                also = ": is a mean over this axis missing or doubled?" if centered else ""
                 return f"it is off by the same amount everywhere along axis {axis}{also}"
     if wrong.sum() == 1 and len(wrong) > 2:
         return "no other entry examined is wrong"

@@ -182,7 +182,7 @@ def test_the_report_names_the_rule_that_a_vjp_breaks(vjp, words, rng):
         (lambda g: g - g.mean(axis=0), "off by the same amount everywhere along axis 0"),
         (lambda g: g * (np.arange(4) < 3)[:, None], "only the last index of axis 0 is wrong"),
         (lambda g: g * np.where(X44 < 0, 1.5, 1.0), "wrong exactly where x is negative"),
-        (lambda g: np.where(np.isfinite(g), np.nan, g), "not finite"),
+        (lambda g: np.where(np.isfinite(g), np.nan, g), "a finite gradient"),
     ],
 )
 def test_the_cause_is_guessed(spoil, words):
