@@ -119,7 +119,7 @@ def _factor(ratio: float, subject: Subject) -> str:
     if ratio < 0:
         also = f", and there is a factor {number}; if this is intended, see surrogate-gradients.md"
         return "the sign is wrong" + (also if abs(size - 1) > 1e-6 else "")
-    guesses = [(2.0, "a factor 2 or the whole gradient counted twice"), (0.5, "a factor 2, as of a square, missing")]
+    guesses = [(2.0, "a factor 2 or the whole gradient counted twice"), (0.5, "a factor 2 of a square missing")]
     arrays = [array for array in (*vars(subject).values(), *subject.tensors.values()) if isinstance(array, np.ndarray)]
     for n in {prod(axes) for a in arrays for r in range(a.ndim) for axes in combinations(a.shape, r + 1)} - {0, 1}:
         guesses += [(float(n), "a mean missing"), (1 / n, "a mean used instead of a sum")]
