@@ -21,19 +21,19 @@ State = dict[str, Any]
 class ForeignLayer(Layer):
     """A layer made of other code, such as a function of PyTorch, so that it can be checked.
 
-    The constructor takes any object with a forward and a backward method; for other interfaces there are `from_torch`,
-    `from_functions` and `from_numpy_ml`. They copy what they are given, and never change it.
+    The constructor takes any object with a forward and a backward method; `from_torch`, `from_functions` and
+    `from_numpy_ml` take other interfaces. All of them copy their arguments and never change them.
 
     Parameters
     ----------
     target : object
         Its forward takes x and returns y; its backward takes dy and returns dx.
     parameters : mapping of str to str
-        The attribute that holds each parameter, and the one in which backward leaves that parameter's gradient.
+        The name of each parameter's attribute, and of the attribute where backward stores its gradient.
     forward, backward : str
-        The methods' names.
+        The names of the methods.
     batch_independent : bool
-        False for a layer that mixes its rows, such as a batch normalization.
+        False for a layer whose rows affect each other, such as a batch normalization.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class ForeignLayer(Layer):
     def from_torch(cls, function: Any, *arguments: Any, batch_independent: bool = True) -> Self:
         """Wrap a function or module of PyTorch; it runs on the CPU, and PyTorch's engine calls its backward.
 
-        It must take float64 as well as float32, and return one tensor. A forward that draws random numbers is found
+        It must accept float64 and float32, and return one tensor. A forward that draws random numbers gets the verdict
         NONDETERMINISTIC: pass a mask as an argument, or set the rate of a dropout to 0.
 
         Parameters
@@ -87,16 +87,16 @@ class ForeignLayer(Layer):
         function : subclass of torch.autograd.Function, or torch.nn.Module
             A function is called as ``function.apply(x, *arguments)``.
         *arguments
-            What the function's forward takes after x. Arrays of floating-point numbers, and tensors with
-            ``requires_grad``, are parameters; anything else is passed on. The report calls a parameter by its name in
+            The arguments of the function's forward after x. Arrays of floating-point numbers, and tensors with
+            ``requires_grad``, are parameters; everything else is passed on. The report calls a parameter by its name in
             the signature of the function's forward, or by its path in the module.
         batch_independent : bool
-            False for a layer that mixes its rows.
+            False for a layer whose rows affect each other.
 
         Raises
         ------
         InputError
-            If `function` is neither.
+            If `function` is neither a Function class nor a Module.
         """
         torch: Any = sys.modules.get("torch")
         if not torch or not isinstance(function, torch.nn.Module | type(torch.autograd.Function)):
@@ -119,7 +119,7 @@ class ForeignLayer(Layer):
             leaves = [given, *(tensors[name].requires_grad_() for name in layer._parameters)]
             call = torch.func.functional_call
             y = call(target.train(train), tensors, given) if is_module else target.apply(given, *tensors.values())
-            # What a module does not use has a gradient of zero.
+            # A parameter that a module does not use has a gradient of zero.
             options = {"allow_unused": True, "materialize_grads": is_module}
             return y.detach().numpy(), lambda dy: torch.autograd.grad(y, leaves, tensor(dy), **options)
 
@@ -137,10 +137,10 @@ class ForeignLayer(Layer):
         backward : callable
             ``backward(dy, cache)``: the gradients of x and of every parameter, as a tuple in the order of `arguments`.
         *arguments
-            What `forward` takes after x. Arrays of floating-point numbers are parameters; anything else is passed on.
+            The arguments of `forward` after x. Floating-point arrays are parameters; everything else is passed on.
             The report calls a parameter by its name in the signature of `forward`.
         batch_independent : bool
-            False for a layer that mixes its rows.
+            False for a layer whose rows affect each other.
 
         Examples
         --------
@@ -171,11 +171,11 @@ class ForeignLayer(Layer):
         ----------
         layer : object
             Has ``forward(x, retain_derived)``, ``backward(dy)``, ``flush_gradients()``, and dicts ``parameters`` and
-            ``gradients``. What is in the first alone, such as a running mean, is a buffer.
+            ``gradients``. An entry of `parameters` without a gradient, such as a running mean, is a buffer.
         x : array_like
-            A batch, from which the layer makes its parameters if it has not yet.
+            A batch; a layer without parameters creates them from it.
         batch_independent : bool
-            False for a layer that mixes its rows.
+            False for a layer whose rows affect each other.
         """
         target = copy.deepcopy(layer)
         target.forward(np.array(x, float), retain_derived=False)
@@ -193,23 +193,23 @@ class ForeignLayer(Layer):
         return cls.__new__(cls)._wrap(run, target, parameters, batch_independent, buffers)
 
     def _wrap(self, run: Call, target: Any, state: State, independent: bool, buffers: State | None = None) -> Self:
-        """Take `target` and the `state` to run it with, in which arrays of floats are parameters.
+        """Store `target` and its `state`; floating-point arrays in `state` are parameters.
 
         ``run(target, x, state, train)`` returns y and the function from dy to the gradients of x and every parameter.
         """
         self._run, self._target, self.batch_independent = run, copy.deepcopy(target), independent
         self._buffers.update({name: np.asarray(buffer).copy() for name, buffer in (buffers or {}).items()})
         arrays = {name: v for name, v in state.items() if isinstance(v, np.ndarray) and v.dtype.kind == "f"}
-        # Not by `add_parameter`: the name may be a path, and findings are to call it as the user does.
+        # Not by `add_parameter`: the name may be a path, and findings must use the name that the user knows.
         self._parameters.update({name: Parameter(v, name=name, dtype=np.float64) for name, v in arrays.items()})
         self._state = copy.deepcopy(state) | {name: p.value for name, p in self._parameters.items()} | self._buffers
         return self
 
     def forward(self, x: Array, train: bool = False) -> Array:
-        # Other libraries need not take an empty batch, nor a single row where rows mix.
+        # Other libraries may fail on an empty batch, or on a single row if rows affect each other.
         if len(x) < (least := 1 if self.batch_independent else 2):
             raise InputError(f"{self!r}: expected at least {least} rows, got {len(x)}")
-        # An object without a train flag keeps what its backward needs on every forward: only those of training may.
+        # An object without a train flag stores values in every forward. Only a training forward may, so copy it.
         target = self._target if train else copy.deepcopy(self._target)
         y, pullback = self._run(target, x, self._state, train)
         if train:
@@ -222,7 +222,7 @@ class ForeignLayer(Layer):
         gradients = gradients if isinstance(gradients, tuple | list) else [gradients]
         if len(gradients) != len(names) or any(gradient is None for gradient in gradients):
             got = ", ".join(type(gradient).__name__ for gradient in gradients)
-            raise InputError(f"{self!r}: expected an array as the gradient of each of {', '.join(names)}; got {got}")
+            raise InputError(f"{self!r}: expected backward to return gradients of {', '.join(names)}; got {got}")
         for parameter, gradient in zip(self._parameters.values(), gradients[1:], strict=True):
             parameter.add_grad(np.asarray(gradient))
         # Other libraries may return dy itself.
@@ -233,14 +233,14 @@ class ForeignLayer(Layer):
 
 
 def _by_name(forward: Call, before: int, arguments: tuple[Any, ...]) -> State:
-    """Return `arguments` by their names in the signature of `forward`, which takes `before` others before them."""
+    """Return `arguments` by their names in the signature of `forward`, after its first `before` parameters."""
     names = list(inspect.signature(forward).parameters)
-    # Of *weights, the second is weights2.
+    # The second of *weights is called weights2.
     names += [f"{names[-1]}{i}" for i in range(2, before + len(arguments))]
     return dict(zip(names[before:], arguments, strict=False))
 
 
 def _at_most(x: Array, result: Any) -> Array:
-    """Return a result as an array, a float64 one in x's dtype: many scripts compute in float64 whatever they get."""
+    """Return a result as an array, float64 in the dtype of x: many scripts always compute in float64."""
     array = np.asarray(result)
     return array.astype(x.dtype) if array.dtype == np.float64 else array

@@ -1,4 +1,4 @@
-"""Arrays to check with: numbers that hide nothing, other layouts in memory, other rows; and places in them."""
+"""Arrays for checks: numbers that hide no error, memory layouts, other rows, and indices."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def first(mask: Array) -> tuple[int, ...] | None:
 
 
 def index_of(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the index of the entry that is number `flat` in an array of this shape."""
+    """Return the index in an array of this shape that belongs to the flat index `flat`."""
     return tuple(int(i) for i in np.unravel_index(flat, shape))
 
 
@@ -24,16 +24,16 @@ def first_difference(a: Array, b: Array) -> tuple[int, ...] | None:
 
 
 def random_upstream(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Return signed numbers of a few digits that rarely have the same size: the errors of two equal ones can cancel.
+    """Return signed numbers of few digits and mostly different sizes, because errors of equal ones can cancel.
 
-    Ones would hide errors in whatever sums to a constant, such as a softmax.
+    Ones would hide errors in everything that sums to a constant, such as a softmax.
     """
     upstream: Array = rng.integers(2048, 8192, shape) / 4096.0 * rng.choice([-1.0, 1.0], shape)
     return upstream
 
 
 def layouts(a: Array) -> dict[str, Array]:
-    """Return copies of `a`, which has an axis, that differ from it only in how they lie in memory."""
+    """Return copies of `a`, which has at least one axis, in other memory layouts."""
     flipped = (slice(None, None, -1),) * a.ndim
     locked = a.copy()
     locked.flags.writeable = False
@@ -65,7 +65,7 @@ def array_source(array: Array) -> str:
 
 
 def take_rows(a: Array, rows: int) -> Array:
-    """Return the first `rows` rows of `a` as a new array, over again where it has fewer."""
+    """Return the first `rows` rows of `a` as a new array; if it has fewer, repeat them."""
     return a.take(range(rows), axis=0, mode="wrap")
 
 
@@ -75,5 +75,5 @@ def largest(*arrays: Array) -> float:
 
 
 def size_of(array: Array) -> float:
-    """Return the largest absolute entry, 0 if there is none."""
+    """Return the largest absolute entry, 0 for an empty array."""
     return float(np.abs(array).max(initial=0.0))

@@ -1,4 +1,4 @@
-"""Contract probes of what is called once a step: losses, penalties, a model's compute_gradients, a function's vjp."""
+"""Contract probes of losses, penalties, the compute_gradients of a model and the vjp of a function."""
 
 import copy
 from contextlib import suppress
@@ -18,14 +18,14 @@ from minidl.gradcheck.probing import (
     ALONE,
     SHARED,
     Arrays,
+    Calls,
     Errors,
     Probes,
     Snapshot,
-    Turns,
     attempt,
     fail,
-    turn_of,
-    turns_of,
+    one_call,
+    one_pass,
 )
 from minidl.gradcheck.subjects import Function, gradients_of
 from minidl.nn.losses import Loss
@@ -33,22 +33,22 @@ from minidl.nn.losses.base import broadcast_by
 from minidl.nn.model import Model
 from minidl.nn.regularizers import Regularizer
 
-_NO_MEAN = "if the loss is no mean over its rows, set batch_independent = False"
+_NO_MEAN = "if the loss is not a mean over its rows, set batch_independent = False"
 
 
 def purity_of_loss(loss: Loss, outputs: Array, targets: Any) -> None:
-    """In plain use calls agree, change nothing of the caller's, and return new and finite numbers."""
+    """Check in normal use: calls agree, change no array of the caller, and return new arrays and finite numbers."""
     subject = _LossProbes(loss, outputs, targets)
     subject.plain_use()
     exactness(subject.results)
 
 
 def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
-    """Return what `loss` is put to out of the ordinary."""
+    """Return the probes of unusual uses of `loss`."""
     subject = _LossProbes(loss, outputs, targets)
     return [
         subject.consumes,
-        subject.last_forward_counts,
+        subject.last_forward_wins,
         subject.predictions_between,
         subject.memory_layouts,
         *([subject.empty_batch] * subject.has_rows),
@@ -58,49 +58,49 @@ def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
 
 
 def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
-    """In plain use calls agree, leave w alone, and return a penalty of at least 0 and a new gradient."""
+    """Check in normal use: calls agree, do not change w, and return a penalty of at least 0 and a new gradient."""
     subject = _PenaltyProbes(regularizer, w)
     subject.plain_use()
     if (penalty := subject.plain["the penalty"]) < 0:
-        fail(f"penalty must be at least 0 and is {penalty:.12g}")
-    subject.gives_plain("with the penalty of another w between", turn_of(lambda: regularizer.penalty(0.75 * w)))
+        fail(f"penalty must be at least 0, but is {penalty:.12g}")
+    subject.check_plain("with the penalty of another w in between", one_call(lambda: regularizer.penalty(0.75 * w)))
     if np.shares_memory(regularizer.gradient(w), regularizer.gradient(w)):
-        fail("gradient must return a new array, and returned memory that it returned before")
+        fail("gradient must return a new array, but returned the memory of an earlier result")
     exactness(subject.results)
 
 
 def behaviour_of_regularizer(regularizer: Regularizer, w: Array) -> Probes:
-    """Return what `regularizer` is put to out of the ordinary."""
+    """Return the probes of unusual uses of `regularizer`."""
     subject = _PenaltyProbes(regularizer, w)
     return [subject.memory_layouts, subject.empty_batch, subject.in_float32] if w.ndim else [subject.in_float32]
 
 
-def _float(what: str, value: Any) -> Array:
-    """Return `value` as an array without axes, or end the probe unless it is a finite float."""
+def _float(label: str, value: Any) -> Array:
+    """Return `value` as an array without axes; end the probe unless it is a finite float."""
     if not isinstance(value, float):
-        fail(f"{what} must return a float and returned {type(value).__name__}")
+        fail(f"{label} must return a float, but returned {type(value).__name__}")
     if not np.isfinite(value):
-        fail(f"{what} returned {value} for finite numbers")
+        fail(f"{label} returned {value} for finite inputs")
     return np.array(float(value))
 
 
 class _LossProbes:
-    # What is called, with what, and what it returns.
+    # The names of the methods, their input and their results.
     forward, backward, inputs, value, gradient = "forward", "backward", "outputs", "the loss", "d outputs"
-    # Of the numbers on the way: a probability near 1 is rounded as 1 is.
+    # The size of intermediate numbers: a probability near 1 has the rounding of 1.
     size = 1.0
 
     def __init__(self, loss: Any, outputs: Array, targets: Any) -> None:
         self.loss = loss
         self.outputs = outputs
         self.targets = targets
-        # A loss may take targets that are no array; they are not taken apart then.
+        # Targets that are not an array are not split into rows.
         with suppress(InputError):
             self.targets = as_array("targets", targets)
         self.has_rows = isinstance(self.targets, np.ndarray) and np.shape(self.targets)[:1] == outputs.shape[:1]
 
-    def run(self, when: str, let_through: Errors = (), others: Turns = ALONE, **given: Any) -> Arrays:
-        """Return the loss as an array, and a copy of its gradient; the others take turns with it."""
+    def run(self, when: str, let_through: Errors = (), others: Calls = ALONE, **given: Any) -> Arrays:
+        """Return the loss as an array and a copy of its gradient, with calls to others in between."""
         inputs = {"outputs": self.outputs.copy(), "targets": self.targets} | given
         value = attempt(f"{when}, {self.forward}", lambda: self.loss.forward(*inputs.values()), let_through)
         next(others, None)
@@ -110,10 +110,10 @@ class _LossProbes:
 
     @cached_property
     def plain(self) -> Arrays:
-        return self.run("in plain use")
+        return self.run("in normal use")
 
-    def gives_plain(self, when: str, others: Turns = ALONE, **given: Any) -> None:
-        """Compare with plain use while others take turns, or while inputs lie otherwise in memory."""
+    def check_plain(self, when: str, others: Calls = ALONE, **given: Any) -> None:
+        """Compare with normal use: with calls to others in between, or with another memory layout."""
         self.compare(when, self.run(when, others=others, **given), self.plain)
 
     def compare(self, when: str, got: Arrays, want: Arrays, hint: str = "") -> None:
@@ -130,7 +130,7 @@ class _LossProbes:
             watched["targets"] = targets = targets.copy()
         results, forward = [], partial(self.loss.forward, given, targets)
         for _ in range(2):
-            # A MinidlError is the loss's own word about outputs and targets, and so for the caller.
+            # A MinidlError is about outputs or targets, so the caller must see it.
             number = _float(self.forward, expect.untouched(self.forward, forward, watched, let_through=(MinidlError,)))
             gradient = expect.untouched(self.backward, self.loss.backward, watched)
             expect.array(self.backward, self.gradient, gradient, given.shape, given.dtype)
@@ -145,17 +145,17 @@ class _LossProbes:
             self.beside_another(*(take_rows(a, len(given) + 1) for a in (given, targets)))
 
     def beside_another(self, outputs: Array, targets: Any) -> None:
-        """Compare with plain use while a copy of the loss takes other outputs."""
+        """Compare with normal use, with calls to a copy of the loss in between."""
         other = copy.deepcopy(self.loss)
-        self.gives_plain(SHARED, turns_of(partial(other.forward, outputs, targets), other.backward))
+        self.check_plain(SHARED, one_pass(partial(other.forward, outputs, targets), other.backward))
 
     def consumes(self) -> None:
-        self.run("in plain use")
+        self.run("in normal use")
         expect.refused("a second backward after one forward", self.loss.backward)
 
-    def last_forward_counts(self) -> None:
+    def last_forward_wins(self) -> None:
         attempt("forward", lambda: self.loss.forward(np.flip(self.outputs).copy(), self.targets))
-        self.gives_plain("after two forwards, of which the second counts")
+        self.check_plain("after two forwards and one backward, which belongs to the second")
 
     def predictions_between(self) -> None:
         given = self.outputs.copy()
@@ -168,28 +168,28 @@ class _LossProbes:
                 attempt("probabilities", lambda: self.loss.probabilities(given), (MinidlError,))
 
         calls = partial(expect.untouched, "predict, metrics or probabilities", predict, {"outputs": given})
-        self.gives_plain("with predictions between forward and backward", turn_of(calls), outputs=given)
+        self.check_plain("with predictions between forward and backward", one_call(calls), outputs=given)
 
     def memory_layouts(self) -> None:
         for layout, laid in layouts(self.outputs).items():
-            self.gives_plain(f"with {self.inputs} {layout}", outputs=laid)
+            self.check_plain(f"with {self.inputs} {layout}", outputs=laid)
         for layout, laid in layouts(self.targets).items() if self.has_rows else ():
-            self.gives_plain(f"with targets {layout}", targets=laid)
+            self.check_plain(f"with targets {layout}", targets=laid)
 
     def empty_batch(self) -> None:
-        """The gradient of nothing is of the shape of nothing."""
+        """Check that the gradient for an empty batch is empty too."""
         empty, targets = self.outputs[:0], self.targets[:0] if self.has_rows else None
         try:
             shape = self.run("", outputs=empty, targets=targets)[self.gradient].shape
         except Exception:
-            # There is no mean or largest of nothing: it is refused loudly, however that is called.
+            # An empty batch has no mean or maximum. Any error is fine: nothing goes wrong silently.
             return
         if shape != empty.shape:
             fail(f"with empty {self.inputs} of shape {empty.shape}, {self.gradient} has shape {shape}")
 
     def results(self, cast: Cast) -> Arrays:
         z = cast(self.outputs)
-        # A loss is a float of Python, whatever the outputs are.
+        # A loss is a Python float, whatever the dtype of the outputs.
         value = np.array(self.loss.forward(z, self.targets), z.dtype)
         return {self.value: value, self.gradient: np.asarray(self.loss.backward())}
 
@@ -197,25 +197,25 @@ class _LossProbes:
         agreement_in_float32(self.results, self.size)
 
     def mean_of_parts(self) -> None:
-        """The loss is a mean over rows, so parts weigh as many rows as they have."""
-        # Two and three as well: a slip in a loss may be one of small batches.
+        """Check that the loss is a mean over rows: each part counts by its number of rows."""
+        # Also try two and three rows: a bug may concern only small batches.
         for rows in sorted({2, 3, max(2, len(self.outputs))}):
             with suppress(MinidlError):
                 self._mean_of_parts(*(take_rows(a, rows) for a in (self.outputs, self.targets)))
 
     def _mean_of_parts(self, z: Array, t: Array) -> None:
         when, rows = f"with part of a batch ({_NO_MEAN})", len(z)
-        # The whole in reverse order, of which nothing is kept by the number of rows.
+        # Reverse the whole batch, so that a cache by its number of rows does not help.
         parts = (slice(None, None, -1), *PARTS[1:])
         whole, head, tail = (self.run(when, (MinidlError,), outputs=z[p].copy(), targets=t[p]) for p in parts)
-        # Of the loss, the parts are added; of its gradient, they are rows.
+        # The losses of the parts are added; their gradients are joined.
         want = {name: np.r_[head[name] / rows, tail[name] * (1 - 1 / rows)][::-1] for name in whole}
         want[self.value] = want[self.value].sum()
-        self.compare("against the mean of its rows", whole, want, f"; {_NO_MEAN}")
+        self.compare("as a mean over its rows", whole, want, f"; {_NO_MEAN}")
 
 
 class _Penalty:
-    """A regularizer, called as a loss of the weight is."""
+    """A regularizer with the interface of a loss; its outputs are the weight."""
 
     def __init__(self, regularizer: Regularizer) -> None:
         self.regularizer = regularizer
@@ -226,13 +226,13 @@ class _Penalty:
 
     def backward(self) -> Array:
         gradient = self.regularizer.gradient(self.w)
-        # Of a weight without axes, NumPy makes a scalar.
+        # For a weight without axes, NumPy returns a scalar.
         return np.asarray(gradient) if np.isscalar(gradient) else gradient
 
 
 class _PenaltyProbes(_LossProbes):
     forward, backward, inputs, value, gradient = "penalty", "gradient", "w", "the penalty", "the gradient"
-    # A penalty or gradient may be of any size.
+    # A penalty or gradient may have any size.
     size = 0.0
 
     def __init__(self, regularizer: Regularizer, w: Array) -> None:
@@ -240,8 +240,8 @@ class _PenaltyProbes(_LossProbes):
 
 
 def purity_of_model(model: Model, x: Array, y: Any) -> None:
-    """Two calls agree, and nothing but gradients changes."""
-    # What is wrong with x or y, the model says itself.
+    """Check that two calls agree, and that only gradients change."""
+    # If x or y is invalid, the model itself raises the error.
     attempt("compute_loss", lambda: model.compute_loss(x, y), (MinidlError,))
     snapshot, given = Snapshot(model.network), x.copy()
 
@@ -263,29 +263,29 @@ def _results_of_model(model: Model, x: Array, y: Any, cast: Cast) -> Arrays:
     for parameter in twin.parameters.values():
         parameter.value = cast(parameter.value)
     cost, _ = twin.compute_gradients(x, y)
-    # A cost is a float of Python, whatever x is.
+    # A cost is a Python float, whatever the dtype of x.
     results = {"the cost": np.array(cost, x.dtype), DRAWS: draws_after(twin.network)}
     return results | {path: p.grad for path, p in twin.parameters.items()}
 
 
 def cost_and_loss_of_model(model: Model, x: Array, y: Any) -> None:
-    """What compute_gradients returns is the cost and the loss, in this order."""
+    """Check that compute_gradients returns the cost and the loss, in this order."""
     snapshot = Snapshot(model.network)
     terms = attempt("compute_gradients", lambda: model.compute_gradients(x.copy(), y))
     snapshot.restore()
     for name, got, compute in zip(("cost", "loss"), terms, (model.compute_cost, model.compute_loss), strict=True):
         if not np.isclose(got, wanted := compute(x, y), rtol=1e-9, atol=1e-15):
-            fail(f"compute_gradients returned {got:.10g} as the {name}, compute_{name} returns {wanted:.10g}")
+            fail(f"compute_gradients returned the {name} {got:.10g}, but compute_{name} returned {wanted:.10g}")
 
 
 def precision_of_model(model: Model, x: Array, y: Any) -> None:
-    """Cost and gradients in float32 are near those in float64."""
-    # A probability near 1 is rounded as 1 is.
+    """Check that cost and gradients in float32 are near those in float64."""
+    # A probability near 1 has the rounding of 1.
     agreement_in_float32(partial(_results_of_model, model, x, y), 1.0)
 
 
 def purity_of_function(f: Function, vjp: Function, points: Arrays, rng: np.random.Generator) -> None:
-    """Two calls agree, nothing handed in is changed, and there is one gradient of the right shape for each argument."""
+    """Check that two calls agree, change no input, and give each argument a gradient of the right shape."""
     given = {name: point.copy() for name, point in points.items()}
     y = expect.twice("f", partial(named, "f", f, given), given)["f"]
     dy = random_upstream(y.shape, rng)
@@ -300,35 +300,35 @@ def purity_of_function(f: Function, vjp: Function, points: Arrays, rng: np.rando
     exactness(results)
 
 
-def _gradients(what: str, vjp: Function, dy: Array, points: Arrays) -> Arrays:
-    found = gradients_of(vjp, dy, [*points.values()])
-    if len(found) != len(points):
-        fail(f"{what} returned {len(found)} gradients for {len(points)} arguments")
-    return {name: numbers(f"{what}, for {name},", value) for name, value in zip(points, found, strict=True)}
+def _gradients(label: str, vjp: Function, dy: Array, points: Arrays) -> Arrays:
+    gradients = gradients_of(vjp, dy, [*points.values()])
+    if len(gradients) != len(points):
+        fail(f"{label} returned {len(gradients)} gradients for {len(points)} arguments")
+    return {name: numbers(f"{label}, for {name},", value) for name, value in zip(points, gradients, strict=True)}
 
 
 def named(name: str, function: Function, given: Arrays) -> Arrays:
-    """Return what a user's function returns, by its name."""
+    """Return the result of a user's function, by its name."""
     return {name: numbers(name, function(*given.values()))}
 
 
-def numbers(what: str, value: Any) -> Array:
-    """Return a copy of what a user's function returned as an array, or end the check if it is none of real numbers."""
-    array = attempt(what, lambda: np.asarray(value))
+def numbers(label: str, value: Any) -> Array:
+    """Return a copy of the result of a user's function; end the check unless it is an array of real numbers."""
+    array = attempt(label, lambda: np.asarray(value))
     if array.dtype.kind not in "biuf":
         hint = "; is a return missing?" if value is None else ""
         kind = type(value).__name__ if array.dtype.kind == "O" else f"an array of dtype {array.dtype}"
-        fail(f"{what} must return real numbers and returned {kind}{hint}")
+        fail(f"{label} must return real numbers, but returned {kind}{hint}")
     return array.astype(np.float64)
 
 
 def behaviour_of_function(
-    f: Function, vjp: Function, points: Arrays, rng: np.random.Generator, what: str = "vjp", by: str = "dy"
+    f: Function, vjp: Function, points: Arrays, rng: np.random.Generator, label: str = "vjp", by: str = "dy"
 ) -> Probes:
-    """The gradient is linear in dy; `what` and `by` are the user's words."""
+    """Return the probe that the gradient is linear in dy; `label` and `by` are the names that the user knows."""
 
     def of(dy: Array) -> Arrays:
         copies = {name: point.copy() for name, point in points.items()}
-        return attempt(what, partial(_gradients, what, vjp, dy.copy(), copies))
+        return attempt(label, partial(_gradients, label, vjp, dy.copy(), copies))
 
-    return [lambda: expect.linear(what, of, np.asarray(f(*points.values())), points, rng, by)]
+    return [lambda: expect.linear(label, of, np.asarray(f(*points.values())), points, rng, by)]

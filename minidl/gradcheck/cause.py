@@ -1,4 +1,4 @@
-"""What may be the cause of a wrong gradient: a factor, a transpose, a missing mean, rows or signs that it concerns."""
+"""Guess the cause of a wrong gradient: a factor, a transpose, a missing mean, certain rows or signs."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -12,29 +12,29 @@ from minidl.gradcheck.measured import Compared, measure, project
 from minidl.gradcheck.report import Finding, Verdict
 from minidl.gradcheck.subjects import Subject
 
-# Wrong entries that get a finding each.
-_SHOWN = 4
+# The number of wrong entries that each get a finding.
+_MAX_FINDINGS = 4
 
 
 def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) -> Iterator[Finding]:
-    """Yield a finding for each of the worst entries, the first with a guess at the cause.
+    """Yield a finding for each of the worst entries; the first one has a guess at the cause.
 
-    Where parameters were moved before the check, the numbers are those at the values that the caller gave, if the
-    gradient is wrong there too.
+    The check moves parameters before it compares. If the gradient is also wrong at the caller's values, the findings
+    show the numbers for these.
 
     Parameters
     ----------
     subject : Subject
     name : str
-        The tensor's.
+        Name of the tensor.
     gradient : array
-        What was checked.
+        The gradient that was checked.
     entries : Compared
     """
     excess = np.abs(entries.analytic - entries.numeric) / np.maximum(1e-300, entries.bar + entries.rounding)
     order = np.argsort(-np.where(entries.wrong, excess, -1.0), kind="stable")
     worst = order[entries.wrong[order]]
-    shown, ratio, where = entries.at(worst[:_SHOWN]), _ratio(entries), ""
+    shown, ratio, where = entries.at(worst[:_MAX_FINDINGS]), _ratio(entries), ""
     if subject.given:
         moved = subject.place(subject.given)
         claimed = project(subject.gradients()[name], shown.lines)
@@ -43,22 +43,22 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) ->
         if given.wrong.any():
             shown, ratio = given.at(given.wrong), ratio and _ratio(given)
         else:
-            where = "right at the parameters given, wrong where moved by 1/64: is one left out, or an old copy used?"
+            where = "right for these parameters, wrong after a change of 1/64: is one unused, or an old copy used?"
     cause = " ".join(filter(None, (where, _cause(subject, gradient, entries, ratio))))
     for i, bar in enumerate(shown.bar):
-        slope = f"the slope is {shown.numeric[i]:.10g} ± {bar:.1g}"
+        slope = f"expected {shown.numeric[i]:.10g} ± {bar:.1g}"
         if shown.kinked[i]:
-            slope = f"at this kink the slopes are {shown.low[i]:.6g} and {shown.high[i]:.6g}"
+            slope = f"expected {shown.low[i]:.6g} to {shown.high[i]:.6g}, the slopes of both sides of this kink"
         cause = f" ({cause})" if cause else ""
         yield shown.finding(name, i, f"the gradient is {shown.analytic[i]:.10g}, {slope}{cause}")
         cause = ""
-    if len(worst) > _SHOWN:
+    if len(worst) > _MAX_FINDINGS:
         yield Finding(Verdict.FAIL_VALUE, f"{len(worst)} of the {len(order)} entries examined are wrong", name)
 
 
 def _ratio(c: Compared) -> float | None:
-    """Return the factor that all of the gradient is off by, None if there is no such factor."""
-    # At a kink there are two slopes, and no factor.
+    """Return the common factor of all wrong entries, None if there is none."""
+    # A kink has two slopes, and so no factor.
     clear = (np.abs(c.numeric) > 100 * c.bar + 1e-9 * np.abs(c.numeric).max()) & ~c.kinked
     if not clear.any() or (c.wrong != clear).any():
         return None
@@ -68,61 +68,61 @@ def _ratio(c: Compared) -> float | None:
 
 
 def _cause(subject: Subject, gradient: Array, entries: Compared, ratio: float | None) -> str:
-    """Return the first explanation that fits every wrong entry, or "" if none does."""
+    """Return the first explanation that fits every wrong entry, "" if none does."""
     wrong = entries.wrong
     a, n, bar = entries.analytic, entries.numeric, entries.bar
     tensor = entries.lines[0].array
     at = np.array([line.entry for line in entries.lines]).reshape(len(wrong), tensor.ndim)
     axes = [axis for axis in range(tensor.ndim) if tensor.shape[axis] > 1]
-    if not entries.seen.any():
-        return "forward is flat here; if it rounds, and the gradient is intended, see surrogate-gradients.md"
+    if not entries.significant.any():
+        return "forward is constant here; if it rounds and this gradient is intended, see surrogate-gradients.md"
     if ratio is not None:
         return _factor(ratio, subject)
-    # With larger bars anything would fit.
+    # With larger bars, every pattern would fit.
     sharp = 10 * bar.max() < 0.1 * np.abs(a - n).max()
     if len(wrong) == tensor.size and sharp:
         numeric = n.reshape(tensor.shape)
         near = 1e-3 * np.abs(a - n).max() + 10 * bar.max()
         if tensor.ndim == 2 and tensor.shape == tensor.shape[::-1] and np.allclose(gradient, numeric.T, 0, near):
-            return "it is the transpose of the right one"
+            return "it is the transpose of the right gradient"
         difference = gradient - numeric
         for axis in axes:
             if np.allclose(gradient, np.flip(numeric, axis), 0, near):
                 return f"it is reversed along axis {axis}"
             if np.allclose(difference, difference.mean(axis, keepdims=True), 0, near):
                 centered = min(np.abs(g.mean(axis)).max() for g in (gradient, numeric)) < near
-                also = ": is a mean over it missing, or one too many?" if centered else ""
-                return f"it is off by the same amount all along axis {axis}{also}"
+                also = ": is a mean over this axis missing or doubled?" if centered else ""
+                return f"it is off by the same amount everywhere along axis {axis}{also}"
     if wrong.sum() == 1 and len(wrong) > 2:
         return "no other entry examined is wrong"
     if not wrong.all():
         point = tensor[tuple(at.T)]
-        for condition, words in [(point < 0, "negative"), (point > 0, "positive"), (point == 0, "zero")]:
+        for condition, sign in [(point < 0, "negative"), (point > 0, "positive"), (point == 0, "zero")]:
             if condition.any() and (wrong == condition).all():
-                return f"it is wrong exactly where x is {words}"
+                return f"it is wrong exactly where x is {sign}"
         for axis in axes:
             rows = np.unique(at[wrong, axis])
             if len(rows) == 1:
-                which = {0: "first", tensor.shape[axis] - 1: "last"}.get(int(rows[0]), f"number {rows[0]}")
-                return f"only the {which} of axis {axis} is wrong"
+                ends = {0: "the first index", tensor.shape[axis] - 1: "the last index"}
+                return f"only {ends.get(int(rows[0]), f'index {rows[0]}')} of axis {axis} is wrong"
     return ""
 
 
 def _factor(ratio: float, subject: Subject) -> str:
     size = abs(ratio)
     if size < 1e-9:
-        return "it is zero: is a term, or the whole gradient, missing?"
+        return "it is zero: is a term or the whole gradient missing?"
     near = Fraction(size).limit_denominator(1000)
     number = str(near) if abs(near - size) < 1e-8 * size and near.numerator <= 1000 else f"{size:.9g}"
     if abs(size - 1) < 1e-3:
         number = f"1 {'+' if size > 1 else '-'} {abs(size - 1):.2g}"
     if ratio < 0:
-        also = f", and a factor {number}: if that is intended, see surrogate-gradients.md"
+        also = f", and there is a factor {number}; if this is intended, see surrogate-gradients.md"
         return "the sign is wrong" + (also if abs(size - 1) > 1e-6 else "")
-    guesses = [(2.0, "a factor 2 (or all of it) counted twice"), (0.5, "a factor 2 (of a square) missing")]
+    guesses = [(2.0, "a factor 2 or the whole gradient counted twice"), (0.5, "a factor 2 of a square missing")]
     arrays = [array for array in (*vars(subject).values(), *subject.tensors.values()) if isinstance(array, np.ndarray)]
     for n in {prod(axes) for a in arrays for r in range(a.ndim) for axes in combinations(a.shape, r + 1)} - {0, 1}:
-        guesses += [(float(n), "a mean missing"), (1 / n, "a mean taken where a sum is meant")]
-        guesses += [((1 - 1 / n) ** p, "n taken for n - 1, or n - 1 for n (ddof)") for p in (1, -1, 0.5, -0.5) if n > 2]
-    words = dict.fromkeys(words for value, words in guesses if abs(size - value) < 1e-6 * min(value, abs(value - 1)))
-    return f"all of it by the factor {number}" + (f": is {' or '.join(words)}?" if words else "")
+        guesses += [(float(n), "a mean missing"), (1 / n, "a mean used instead of a sum")]
+        guesses += [((1 - 1 / n) ** p, "n used for n - 1, or n - 1 for n (ddof)") for p in (1, -1, 0.5, -0.5) if n > 2]
+    causes = dict.fromkeys(cause for value, cause in guesses if abs(size - value) < 1e-6 * min(value, abs(value - 1)))
+    return f"every entry is off by the factor {number}" + (f": is {' or '.join(causes)}?" if causes else "")

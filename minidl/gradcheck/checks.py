@@ -1,4 +1,4 @@
-"""The checks: exact rules first, then values against numerical derivatives, then the rules of use."""
+"""The checks: exact rules first, then values against numerical derivatives, then unusual uses."""
 
 import inspect
 import math
@@ -18,7 +18,7 @@ from minidl._core.errors import InputError
 from minidl._core.types import Array
 from minidl.gradcheck import call_probes, layer_probes, subjects
 from minidl.gradcheck.arrays import array_source
-from minidl.gradcheck.compare import FEW, Comparison
+from minidl.gradcheck.compare import MAX_ENTRIES, Comparison
 from minidl.gradcheck.probing import Broken, Probes, collect
 from minidl.gradcheck.report import Finding, GradientReport, Verdict
 from minidl.nn.layers import Layer
@@ -31,31 +31,31 @@ from minidl.nn.regularizers import Regularizer
 def check_layer(
     layer: Layer, x: Any, *, seed: int = 0, every_entry: bool = False, max_seconds: float | None = None
 ) -> GradientReport:
-    """Check a layer's gradients with respect to x and every parameter, and its contract.
+    """Check the gradients of a layer with respect to x and every parameter, and its contract.
 
-    A float64 copy is checked; the layer itself is not touched. Its single-precision copy is then held against it.
+    The check works on a float64 copy and does not change the layer. It compares a float32 copy with it.
 
     Parameters
     ----------
     layer : Layer
     x : array_like of float, shape (n, ...)
-        A batch, a few rows are enough; signed and uneven, unless kinks and ties are what you want to see.
+        A batch; a few rows are enough. Use uneven numbers of both signs, unless you want to test kinks and ties.
     seed : int
-        Of the upstream gradient and the directions.
+        Seed of the upstream gradient and the directions.
     every_entry : bool
-        Compare every entry of every tensor; else only those of small tensors, and directions through large ones.
+        Compare every entry of every tensor; otherwise every entry of small tensors, and directions through large ones.
     max_seconds : float, optional
-        When to end with what is decided by then; a tensor that was not reached makes it INCONCLUSIVE, and is named.
+        Time limit of the check. If it ends before all tensors are compared, the verdict is INCONCLUSIVE.
 
     Returns
     -------
     GradientReport
-        A wrong gradient raises nothing: print the report, or call its `assert_ok`.
+        A wrong gradient does not raise an error: print the report, or call its `assert_ok`.
 
     Raises
     ------
     InputError
-        If x is no batch that this layer takes: not floating-point numbers, empty, not finite, of another shape.
+        If x is not a valid batch for this layer: not floating-point, empty, not finite, or of another shape.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def check_loss(
     every_entry: bool = False,
     max_seconds: float | None = None,
 ) -> GradientReport:
-    """Check a loss's gradient with respect to its outputs, and its contract, also in float32; see `check_layer`."""
+    """Check the gradient of a loss with respect to its outputs, and its contract; see `check_layer`."""
     check_type("check_loss", "loss", loss, Loss)
     z = _batch("outputs", outputs)
     run = _Run("check_loss", {"loss": loss, "outputs": z, "targets": targets}, (seed, every_entry, max_seconds))
@@ -92,7 +92,7 @@ def check_loss(
 def check_regularizer(
     regularizer: Regularizer, w: Any, *, seed: int = 0, every_entry: bool = False, max_seconds: float | None = None
 ) -> GradientReport:
-    """Check a regularizer's gradient with respect to the weight `w`, and its contract; see `check_layer`."""
+    """Check the gradient of a regularizer with respect to the weight `w`, and its contract; see `check_layer`."""
     check_type("check_regularizer", "regularizer", regularizer, Regularizer)
     w = _point("w", w)
     run = _Run("check_regularizer", {"regularizer": regularizer, "w": w}, (seed, every_entry, max_seconds))
@@ -114,15 +114,15 @@ def check_function(
     Parameters
     ----------
     f : callable
-        ``f(*arguments) -> y``, an array or a number, computed in float64 as the arguments are.
+        ``f(*arguments) -> y``, an array or a number, computed in float64 like the arguments.
     vjp : callable
         ``vjp(dy, *arguments)``: the gradient of ``sum(dy * y)`` with respect to each argument, as a tuple in their
-        order, or alone if there is one.
+        order, or as an array if there is only one.
     *arguments : array_like of float
 
     See Also
     --------
-    check_layer : the other parameters, the report, the errors.
+    check_layer : The other parameters, the report, the errors.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def check_function(
             raise InputError(f"check_function: expected {name} to be callable, got {value!r:.80}")
     points = {f"argument {i}": _point(f"argument {i}", argument) for i, argument in enumerate(arguments)}
     if not points:
-        raise InputError("check_function: expected at least one argument to differentiate by")
+        raise InputError("check_function: expected at least one argument; pass the arrays to differentiate by")
     inputs = {"f": f, "vjp": vjp} | {name.replace(" ", "_"): point for name, point in points.items()}
     run = _Run("check_function", inputs, (seed, every_entry, max_seconds))
     probes = call_probes.purity_of_function, subjects.FunctionSubject, call_probes.behaviour_of_function
@@ -149,31 +149,32 @@ def check_model(
 ) -> GradientReport:
     """Check the gradient of a model's whole cost, loss and penalty, with respect to every parameter.
 
-    First the cost itself along directions through each parameter; then single entries by the chain rule on numerical
-    derivatives of the parts (network, loss, penalty), which sees smaller errors. See `check_layer` for the rest.
+    First compare the cost itself along directions through each parameter. Then compare single entries with the chain
+    rule on numerical derivatives of the parts (network, loss, penalty), which detects smaller errors. See `check_layer`
+    for the other arguments.
     """
     check_type("check_model", "model", model, Model)
-    # As `Model.forward` casts it: of a model only parameters are moved, so x may be whole numbers.
+    # Cast x like `Model.forward`: only parameters are moved, so x may be integers.
     x = as_array("x", x)
     x = _batch("x", x if x.dtype.kind == "f" else x.astype(np.float64))
     run = _Run("check_model", {"model": model, "x": x, "y": y}, (seed, every_entry, max_seconds))
     twin = copied("check_model: model", model).astype(np.float64)
     given = subjects.move_parameters(twin.parameters, run.rng)
 
-    # Of a larger model, directions through each parameter show as much, and single entries would take long.
-    small = sum(p.value.size for p in twin.parameters.values()) <= FEW
+    # For a larger model, directions through each parameter detect as much; single entries would take long.
+    small = sum(p.value.size for p in twin.parameters.values()) <= MAX_ENTRIES
     few = run.few if small or every_entry else 0
 
-    def as_predicted() -> bool:
-        """Whether the cost that is reported is the one that is trained on: not so with a dropout."""
+    def is_deterministic() -> bool:
+        """Whether prediction and training give the same outputs, unlike with a dropout."""
         return np.array_equal(twin.forward(x), twin.forward(x, train=True))
 
     def behaviour(twin: Model, x: Array, y: Any) -> Probes:
-        terms = [partial(call_probes.cost_and_loss_of_model, twin, x, y)] * as_predicted()
+        terms = [partial(call_probes.cost_and_loss_of_model, twin, x, y)] * is_deterministic()
         return [*terms, partial(call_probes.precision_of_model, twin, x, y)]
 
     def whole(twin: Model, x: Array, y: Any) -> subjects.Subject | None:
-        return subjects.CostSubject(twin, x, y, given) if as_predicted() else None
+        return subjects.CostSubject(twin, x, y, given) if is_deterministic() else None
 
     report = run.through(call_probes.purity_of_model, whole, behaviour, twin, x, y, few=0)
     if not report.ok:
@@ -188,14 +189,14 @@ Options = tuple[int, bool, float | None]
 
 
 class _Run:
-    """One check on its way: what it is called, and what it has cost so far."""
+    """One running check: its name, arguments and cost so far."""
 
     def __init__(self, name: str, inputs: dict[str, Any], options: Options) -> None:
         seed, every_entry, max_seconds = options
         self.seed = as_count("seed", seed, 0)
         self.rng = np.random.default_rng(seed)
         check_type(name, "every_entry", every_entry, bool)
-        self.few = math.inf if every_entry else FEW
+        self.few = math.inf if every_entry else MAX_ENTRIES
         sources = {key: _source(key, value) for key, value in inputs.items()}
         same = " and ".join(key for key, source in sources.items() if source == key)
         keywords = [f"seed={seed}"] + ["every_entry=True"] * every_entry
@@ -219,11 +220,11 @@ class _Run:
         *given: Any,
         few: float | None = None,
     ) -> GradientReport:
-        """Return the report of the first stage that finds something in what is `given`, or of all three.
+        """Return the report of the first stage with findings, or of all three stages.
 
-        Tensors of up to `few` entries are compared entry by entry; with 0, slopes along directions alone.
+        Tensors of up to `few` entries are compared entry by entry; with 0, only slopes along directions.
         """
-        # What is not finite is looked for in the results; an overflow on the way to a right one is no fault.
+        # The checks look for NaN in the results; an overflow before a right result is not a fault.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -242,7 +243,7 @@ class _Run:
                 return self.report([broken.finding])
 
     def compared(self, subject: subjects.Subject, few: float) -> Comparison:
-        """Compare a subject's gradients; what takes seconds shows its progress on a terminal."""
+        """Compare the gradients of a subject; after some seconds, show the progress on a terminal."""
         subject.deadline = self.deadline
         total = sum(4 + (tensor.size if tensor.size <= few else 0) for tensor in subject.tensors.values())
         bar = new_bar(total, sys.stderr, desc="gradient check", leave=False, delay=DELAY) if verbosity(None) else None
@@ -269,9 +270,9 @@ def _nothing(*given: Any) -> Probes:
 def _point(name: str, value: Any) -> Array:
     array = as_array(name, value)
     if array.dtype.kind != "f":
-        raise InputError(f"{name}: expected floating-point numbers, got {array.dtype}: integers have no small steps")
+        raise InputError(f"{name}: expected floating-point numbers, got {array.dtype}; convert it with astype(float)")
     if array.size == 0:
-        raise InputError(f"{name}: expected at least one number, got shape {array.shape}: nothing would be compared")
+        raise InputError(f"{name}: expected at least one number, got shape {array.shape}")
     check_finite(name, array)
     return array.astype(np.float64)
 
@@ -279,14 +280,14 @@ def _point(name: str, value: Any) -> Array:
 def _batch(name: str, value: Any) -> Array:
     array = _point(name, value)
     if array.ndim == 0:
-        raise InputError(f"{name}: expected a batch, an array with a row for each sample; got a single number")
+        raise InputError(f"{name}: expected a batch with one row per sample, got a single number")
     return array
 
 
 def _source(name: str, value: Any) -> str:
-    """Return Python that makes `value` again: of a short array, a function by its own name. Else return `name`.
+    """Return Python code for a short array or a function; for any other value, return `name`.
 
-    A repr that looks like a call of a constructor may make another object, or none.
+    A repr that looks like a constructor call may make another object, or fail.
     """
     if isinstance(value, np.ufunc):
         return f"np.{value.__name__}"
@@ -297,7 +298,7 @@ def _source(name: str, value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a function's name, or any other value's repr; one that fails is the least of the user's worries."""
+    """Return the name of a function, or the repr of any other value; a repr that fails must not stop the check."""
     try:
         return str(getattr(value, "__name__", None) or repr(value))
     except Exception:

@@ -1,8 +1,8 @@
-"""Where a gradient disagrees with its slopes: is it a fault, or a choice where pieces meet?
+"""If a gradient disagrees with its slopes: is it wrong, or a valid choice where pieces meet?
 
-A function may have several kinks at one point: a row of zeros in a two-layer network, ties in a sort. What the chain
-rule gives there need not lie between the one-sided slopes along a line. It is judged by its neighbours: a right
-gradient is right at points beside, and at the point it is among the slopes that these have.
+A function may have several kinks at one point: a row of zeros in a two-layer network, ties in a sort. There, the chain
+rule may give a value that is not between the one-sided slopes along a line. So nearby points decide: a right gradient
+is right at nearby points, and at the point itself it is one of the slopes found nearby.
 
 References
 ----------
@@ -20,41 +20,42 @@ from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.measured import Compared, project
 from minidl.gradcheck.probing import Broken
-from minidl.gradcheck.slopes import few_digits, unit_of
+from minidl.gradcheck.slopes import round_to_30_bits, unit_of
 from minidl.gradcheck.subjects import Subject
 
+# The number of nearby points.
 _NEIGHBOURS = 8
-# Lines that are measured at each neighbour.
+# The number of lines that are measured at each nearby point.
 _LINES = 8
-# How far away a neighbour is at most, in units of the number that moves.
+# The largest distance of a nearby point, in units of the number that moves.
 _MOVE = 2.0**-10
-# Neighbours that are asked for the very gradient of the point, and how near these are.
+# The search for a nearby point with exactly the same gradient: number of trials, and distance.
 _TRIALS, _NEAREST = 400, 2.0**-20
 
 Measure = Callable[[Array, Array, Array], Compared]
 
 
 class Kind(Enum):
-    """What a disagreement at a point is."""
+    """The kinds of disagreement at a point."""
 
-    WRONG = "a fault, beside the point too"
-    WRONG_HERE = "right beside the point, where two pieces meet; at it, the slope of neither"
-    CHOICE = "right beside the point, and at it one of the slopes that are found beside"
-    UNCLEAR = "right beside the point, but at it no slope that is found beside"
+    WRONG = "wrong at nearby points too"
+    WRONG_HERE = "right nearby; at the point, two pieces meet, and it is the slope of neither"
+    CHOICE = "right nearby; at the point, one of the slopes found nearby"
+    UNCLEAR = "right nearby; at the point, none of the slopes found nearby"
 
 
 def judge(subject: Subject, name: str, compared: Compared, measure: Measure, rng: np.random.Generator) -> list[Kind]:
-    """Return what the disagreement along each line is; all of them are taken for wrong in `compared`.
+    """Return the kind of disagreement along each line; `compared` holds only lines that look wrong.
 
     Parameters
     ----------
     subject : Subject
     name : str
-        The tensor that the lines go through.
+        The tensor that the lines belong to.
     compared : Compared
-        Where the gradient disagrees, and by how much.
+        The lines where the gradient disagrees with its slope.
     measure : callable
-        ``measure(lines, analytic, rounding) -> Compared``, at the subject's present point.
+        ``measure(lines, analytic, rounding) -> Compared``, at the current point of the subject.
     """
     claims: list[Array] = []
     count, wrong_beside = len(compared.lines), 0
@@ -62,30 +63,30 @@ def judge(subject: Subject, name: str, compared: Compared, measure: Measure, rng
     for trial in range(2 * _NEIGHBOURS):
         if trial >= _NEIGHBOURS and claims:
             break
-        # Where kinks are so dense that none of these is a witness, go further.
+        # If kinks are so dense that none of these points is usable, go further away.
         far = _MOVE * (1 if trial < _NEIGHBOURS else 32)
         try:
             with moved(subject, rng, far, absolute=trial % 2 == 0):
                 claimed = project(subject.gradients()[name], compared.lines)
                 some = rng.permutation(count)[:_LINES]
-                found = measure(compared.lines[some], claimed[some], compared.rounding[some])
+                nearby = measure(compared.lines[some], claimed[some], compared.rounding[some])
         except (Broken, MinidlError):
-            # The neighbour is beyond what the function takes.
+            # The nearby point is outside the domain of the function.
             continue
-        if (found.wrong & ~found.kinked).any():
-            # By bad luck one neighbour may itself be within the smallest step of a kink.
+        if (nearby.wrong & ~nearby.kinked).any():
+            # One nearby point may by chance be within the smallest step of a kink.
             wrong_beside += 1
             if wrong_beside == 2:
                 return [Kind.WRONG] * count
             continue
-        # A neighbour is a witness where it would have shown as large a disagreement.
-        if ((found.margin < 0.5 * off[some]) & ~found.kinked).any():
+        # A nearby point is usable if it would have shown a disagreement of this size.
+        if ((nearby.margin < 0.5 * off[some]) & ~nearby.kinked).any():
             claims.append(claimed)
     if not claims:
-        return [Kind.WRONG if subject.simple_kinks else Kind.UNCLEAR] * count
+        return [Kind.WRONG if subject.single_kinks else Kind.UNCLEAR] * count
     near = np.array(claims)
     kinds = [_kind(subject, near[:, i], compared, i) for i in range(count)]
-    if set(kinds) != {Kind.CHOICE} and _is_found_beside(subject, rng):
+    if set(kinds) != {Kind.CHOICE} and _has_equal_neighbour(subject, rng):
         return [Kind.CHOICE] * count
     return kinds
 
@@ -95,17 +96,17 @@ def _kind(subject: Subject, near: Array, compared: Compared, i: int) -> Kind:
     slack = compared.rounding[i] + 1e-9 * np.abs(near).max()
     if near.min() - slack <= claimed <= near.max() + slack:
         return Kind.CHOICE
-    # Where every neighbour has one of the two slopes measured at the point, only two pieces meet, and it is neither.
+    # If every nearby point has one of the two slopes measured at the point, only two pieces meet, and it is neither.
     off = max(low - claimed, claimed - high)
     two_pieces = np.minimum(np.abs(near - low), np.abs(near - high)).max() <= 0.25 * off
-    return Kind.WRONG_HERE if two_pieces and subject.simple_kinks else Kind.UNCLEAR
+    return Kind.WRONG_HERE if two_pieces and subject.single_kinks else Kind.UNCLEAR
 
 
-def _is_found_beside(subject: Subject, rng: np.random.Generator) -> bool:
-    """Return whether a neighbour has the gradient of the point: then this is a limit of gradients nearby.
+def _has_equal_neighbour(subject: Subject, rng: np.random.Generator) -> bool:
+    """Return whether a nearby point has the same gradient: then the gradient is a limit of gradients nearby.
 
-    Of the many ways to break ties, one at random is hardly ever the one that was chosen. So the best step is kept, and
-    the entries of it whose gradients differ are drawn anew.
+    Ties can be broken in many ways; a random one is almost never the chosen one. So keep the best step, and draw only
+    those of its entries again whose gradients differ.
     """
     center, tensors = subject.gradients(), subject.tensors
     slack = {name: 1e-4 * np.abs(gradient).max(initial=0.0) for name, gradient in center.items()}
@@ -123,25 +124,25 @@ def _is_found_beside(subject: Subject, rng: np.random.Generator) -> bool:
             best, wrong, fewest = step, differ, count
         if not fewest:
             return True
-        # Some of what differs; now and then something else, as an entry may be right and yet in the way of others.
+        # Draw some entries that differ, sometimes others too: a right entry may prevent others from being right.
         share = 0.5 if trial % 3 else 0.1
         anew = {name: (wrong[name] | (trial % 3 == 0)) & (rng.random(wrong[name].shape) < share) for name in tensors}
     return False
 
 
 def _step(tensor: Array, rng: np.random.Generator, far: float) -> Array:
-    """Return a step of half `far` to `far` for each entry, in units of the number that moves."""
+    """Return a step of half `far` to `far` for each entry, in units of that entry."""
     share: Array = rng.uniform(0.5, 1.0, tensor.shape) * rng.choice([-1.0, 1.0], tensor.shape)
-    return few_digits(share * unit_of(tensor) * smallness(tensor) * far)
+    return round_to_30_bits(share * unit_of(tensor) * unit_of_small(tensor) * far)
 
 
 @contextmanager
 def moved(subject: Subject, rng: np.random.Generator, far: float, *, absolute: bool) -> Iterator[None]:
-    """Move all tensors by up to `far`: as much everywhere, or in proportion, which stays within most domains."""
+    """Move all tensors by up to `far`: equally everywhere, or in proportion, which stays inside most domains."""
     steps = []
     for tensor in subject.tensors.values():
         step = _step(tensor, rng, far)
-        steps.append(step if absolute else np.where(tensor == 0, step, few_digits(step * np.abs(tensor))))
+        steps.append(step if absolute else np.where(tensor == 0, step, round_to_30_bits(step * np.abs(tensor))))
     upstream = subject.upstream, subject.upstream_bar
     try:
         with _stepped(subject, steps):
@@ -153,7 +154,7 @@ def moved(subject: Subject, rng: np.random.Generator, far: float, *, absolute: b
 
 @contextmanager
 def _stepped(subject: Subject, steps: list[Array]) -> Iterator[None]:
-    """Add a step to each tensor, and put all of them back."""
+    """Add a step to each tensor, and restore all of them afterwards."""
     saved = [(tensor, tensor.copy()) for tensor in subject.tensors.values()]
     try:
         for (tensor, _), step in zip(saved, steps, strict=True):
@@ -164,24 +165,24 @@ def _stepped(subject: Subject, steps: list[Array]) -> Iterator[None]:
             tensor[...] = original
 
 
-def smallness(tensor: Array) -> float:
-    """Return a power of two near the largest entry where all are below 1/1000: such an x is likely in small units."""
+def unit_of_small(tensor: Array) -> float:
+    """Return a power of two near the largest entry if all are below 1/1000: such an x likely has a small unit."""
     largest = float(np.abs(tensor).max(initial=0.0))
     return 1.0 if largest == 0.0 or largest >= 2.0**-10 else float(2.0 ** np.floor(np.log2(largest)))
 
 
 def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, float]:
-    """Return how far rounding moves the gradient of each tensor, up to a millionth of its largest entry.
+    """Return the rounding error of the gradient of each tensor, at most a millionth of its largest entry.
 
-    Along a tiny step the gradient is a straight line, and what is left of its second difference is rounding (8 times it
-    is returned). More than a millionth is rather a jump at a kink.
+    Along a tiny step the gradient is a straight line, so its second difference consists of rounding. The result is 8
+    times this difference. More than a millionth is probably a jump at a kink.
     """
     center = subject.gradients()
-    found: dict[str, list[float]] = {name: [] for name in subject.tensors}
+    noise: dict[str, list[float]] = {name: [] for name in subject.tensors}
     most = {name: 1e-6 * float(np.abs(at).max(initial=0.0)) for name, at in center.items()}
     for _ in range(7):
         steps = [
-            unit_of(t) * smallness(t) * rng.choice([-1.0, 1.0], t.shape) * rng.uniform(2.0**-23, 2.0**-22, t.shape)
+            unit_of(t) * unit_of_small(t) * rng.choice([-1.0, 1.0], t.shape) * rng.uniform(2.0**-23, 2.0**-22, t.shape)
             for t in subject.tensors.values()
         ]
         sides = []
@@ -189,12 +190,12 @@ def gradient_noise(subject: Subject, rng: np.random.Generator) -> dict[str, floa
             with _stepped(subject, [sign * step for step in steps]):
                 sides.append(subject.gradients())
         for name, at in center.items():
-            found[name].append(8 * float(np.abs(sides[0][name] + sides[1][name] - 2 * at).max(initial=0.0)))
-    return {name: _without_jumps(found[name], most[name]) for name in found}
+            noise[name].append(8 * float(np.abs(sides[0][name] + sides[1][name] - 2 * at).max(initial=0.0)))
+    return {name: _without_jumps(noise[name], most[name]) for name in noise}
 
 
 def _without_jumps(noise: list[float], most: float) -> float:
-    """Return the largest of what is rounding: up to `most`, and without what is far larger than the others."""
+    """Return the largest rounding error: at most `most`, and without values far larger than the others."""
     small = [value for value in noise if value <= most]
     if len(small) == len(noise) or (len(small) > 1 and max(small) < 1e-3 * most):
         return max(small)

@@ -1,4 +1,4 @@
-"""Exact rules about what a call did and returned; each ends the probe where it is broken."""
+"""Exact rules for the effects and the result of a call; a broken rule ends the probe."""
 
 from collections.abc import Callable, Collection
 from functools import cache
@@ -9,67 +9,67 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import first, first_difference, largest, random_upstream, size_of
-from minidl.gradcheck.probing import Arrays, Errors, T, attempt, fail, words_of
+from minidl.gradcheck.probing import Arrays, Errors, T, attempt, describe_error, fail
 from minidl.gradcheck.report import Verdict
 
 
 def untouched(
-    what: str, call: Callable[[], T], *watched: Arrays, let_through: Errors = (), state: Collection[str] = ()
+    label: str, call: Callable[[], T], *watched: Arrays, let_through: Errors = (), state: Collection[str] = ()
 ) -> T:
-    """Return what `call` returns, or end the probe if it changes a `watched` array; of `state` are the buffers."""
+    """Return the result of `call`; end the probe if it changes a `watched` array. `state` has names of buffers."""
     before = [(name, array, array.copy()) for arrays in watched for name, array in arrays.items()]
-    result = attempt(what, call, let_through)
+    result = attempt(label, call, let_through)
     for name, now, was in before:
         verdict = Verdict.STATE_CHANGED if name in state else Verdict.FAIL_CONTRACT
-        unchanged(what, name, now, was, verdict)
+        unchanged(label, name, now, was, verdict)
     return result
 
 
 def twice(
-    what: str, call: Callable[[], Arrays], watched: Arrays, hint: str = "", state: Collection[str] = ()
+    label: str, call: Callable[[], Arrays], watched: Arrays, hint: str = "", state: Collection[str] = ()
 ) -> Arrays:
-    """Return what `call` returns, if it does so twice and leaves `watched` arrays alone."""
-    found, again = (untouched(what, call, watched, state=state) for _ in range(2))
-    for name, value in found.items():
-        same(what, name, value, again[name], hint)
-    return found
+    """Return the result of `call`; end the probe if a second call differs, or changes a `watched` array."""
+    first_results, again = (untouched(label, call, watched, state=state) for _ in range(2))
+    for name, value in first_results.items():
+        same(label, name, value, again[name], hint)
+    return first_results
 
 
-def unchanged(what: str, name: str, now: Array, before: Array, verdict: Verdict = Verdict.FAIL_CONTRACT) -> None:
-    """End the probe if the array `name` is no longer what it was."""
+def unchanged(label: str, name: str, now: Array, before: Array, verdict: Verdict = Verdict.FAIL_CONTRACT) -> None:
+    """End the probe if the array `name` has changed."""
     if now.shape != before.shape:
-        fail(f"{what} changed the shape of {name} from {before.shape} to {now.shape}", name, None, verdict)
+        fail(f"{label} changed the shape of {name} from {before.shape} to {now.shape}", name, None, verdict)
     if (index := first_difference(now, before)) is not None:
-        fail(f"{what} changed {name}: {before[index]:.12g} became {now[index]:.12g}", name, index, verdict)
+        fail(f"{label} changed {name}: {before[index]:.12g} became {now[index]:.12g}", name, index, verdict)
 
 
-def same(what: str, name: str, a: Array, b: Array, hint: str = "") -> None:
-    """End the probe if two calls of `what` from the same state were not exactly the same."""
+def same(label: str, name: str, a: Array, b: Array, hint: str = "") -> None:
+    """End the probe if two calls of `label` from the same state did not return exactly the same."""
     verdict = Verdict.NONDETERMINISTIC
     if a.shape != b.shape:
-        fail(f"two calls of {what} differ: {name} has shape {a.shape}, then {b.shape}{hint}", name, None, verdict)
+        fail(f"two calls of {label} differ: {name} has shape {a.shape}, then {b.shape}{hint}", name, None, verdict)
     if (index := first_difference(a, b)) is not None:
-        reason = f"two calls of {what} from the same state differ, in {name} by up to {np.abs(a - b).max():.3g}{hint}"
+        reason = f"two calls of {label} from the same state differ in {name}, by up to {np.abs(a - b).max():.3g}{hint}"
         fail(reason, name, index, verdict)
 
 
-def close(what: str, name: str, got: Any, want: Array, scale: float, hint: str = "") -> None:
-    """End the probe if `got` is further from `want` than rounding explains; `scale` is of what went into them."""
+def close(label: str, name: str, got: Any, want: Array, scale: float, hint: str = "") -> None:
+    """End the probe if `got` differs from `want` by more than rounding; `scale` is the size of the inputs."""
     got = np.asarray(got)
     if got.shape != want.shape:
-        fail(f"{what}, {name} has shape {got.shape} and should have {want.shape}{hint}", name)
-    # "Not close" rather than "far", so that NaN is bad.
+        fail(f"{label}, {name} has shape {got.shape} and should have shape {want.shape}{hint}", name)
+    # "Not close" instead of "far", so that NaN counts as bad.
     bad = ~(np.abs(got - want) <= 1e-10 * np.abs(want).max(initial=0.0) + 1e-12 * scale)
     if (index := first(bad)) is not None:
-        fail(f"{what}, {name} is {got[index]:.12g} and should be {want[index]:.12g}{hint}", name, index)
+        fail(f"{label}, {name} is {got[index]:.12g} and should be {want[index]:.12g}{hint}", name, index)
 
 
 def linear(
-    what: str, of: Callable[[Array], Arrays], y: Array, tensors: Arrays, rng: np.random.Generator, by: str = "dy"
+    label: str, of: Callable[[Array], Arrays], y: Array, tensors: Arrays, rng: np.random.Generator, by: str = "dy"
 ) -> None:
-    """End the probe unless the gradients with respect to `tensors`, by their names, are linear in dy, of y's shape.
+    """End the probe unless the gradients with respect to `tensors` are linear in dy, also for very large dy.
 
-    Also far out, where a clipping would show; `what` and `by` are the user's words.
+    Clipping shows there. `label` and `by` are the names that the user knows.
     """
     u, v = (random_upstream(y.shape, rng) for _ in range(2))
     of_u, of_v = of(u), of(v)
@@ -79,46 +79,46 @@ def linear(
         return [of(u * (1 + 2.0**-40 * rng.uniform(-1.0, 1.0, u.shape))) for _ in range(8)]
 
     def rounding(name: str) -> float:
-        # Where a gradient cancels, all of it is rounding, which the last digits of dy change; that of a typical slope
-        # is allowed too, as a single number may by luck stay.
+        # If a gradient cancels, it is all rounding, which changes with the last digits of dy. Also allow the rounding
+        # of a typical slope, because a single number may by chance stay the same.
         typical = 2e-15 * largest(y, *tensors.values()) / (size_of(tensors[name]) or 1.0)
         return 100 * max(size_of(near[name] - of_u[name]) for near in nudged()) + typical
 
-    # Powers of two change no digit.
+    # Multiplying by a power of two is exact.
     for a, b in [(1.0, 1.0), (2.0**40, 0.0), (2.0**-40, 0.0), (0.0, 0.0)]:
         dy = a * u + b * v
-        found = of(dy)
+        result = of(dy)
         for name in tensors:
             of_parts = a * of_u[name], b * of_v[name]
-            off = size_of(found[name] - sum(of_parts))
+            off = size_of(result[name] - sum(of_parts))
             allowed = 1e-9 * sum(map(size_of, of_parts)) + 1e-12 * size_of(dy)
             if not off <= allowed and not off <= allowed + a * rounding(name):
-                rule = f"{a:g} times {by} does not give {a:g} times the result"
+                rule = f"{a:g} times {by} must give {a:g} times the result"
                 if b:
-                    rule = f"a sum of two {by} does not give the sum of their results"
-                fail(f"{what} is not linear in {by}: {rule}; if it clips on purpose, see surrogate-gradients.md", name)
+                    rule = f"the sum of two {by} must give the sum of their results"
+                fail(f"{label} is not linear in {by}: {rule}; if it clips on purpose, see surrogate-gradients.md", name)
 
 
-def refused(what: str, call: Callable[[], Any]) -> None:
-    """End the probe unless `call` is refused on purpose."""
-    came = "was silently accepted"
+def refused(label: str, call: Callable[[], Any]) -> None:
+    """End the probe unless `call` raises an error on purpose."""
+    outcome = "raised nothing"
     try:
         call()
     except (MinidlError, RuntimeError):
         return
     except Exception as error:
-        came = f"raised {words_of(error)}"
-    fail(f"{what} must raise CallOrderError, as kept() does, and {came}")
+        outcome = f"raised {describe_error(error)}"
+    fail(f"{label} must raise CallOrderError, as kept() does, but {outcome}")
 
 
-def array(what: str, name: str, value: Any, shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> None:
-    """End the probe unless `value` is a finite array of `shape` and `dtype`; `what` is said to have returned it."""
+def array(label: str, name: str, value: Any, shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> None:
+    """End the probe unless `value`, the result of `label`, is a finite array of `shape` and `dtype`."""
     if not isinstance(value, np.ndarray):
         hint = "; is a return missing?" if value is None else ""
-        fail(f"{what} must return an array and returned {type(value).__name__}{hint}", name)
+        fail(f"{label} must return an array, but returned {type(value).__name__}{hint}", name)
     if shape is not None and value.shape != shape:
-        fail(f"{what} must return {name} of shape {shape} and returned shape {value.shape}", name)
+        fail(f"{label} must return {name} of shape {shape}, but returned shape {value.shape}", name)
     if value.dtype != dtype:
-        fail(f"{what} must keep dtype {dtype} and returned {value.dtype}", name)
+        fail(f"{label} must keep dtype {dtype}, but returned {value.dtype}", name)
     if (index := first(~np.isfinite(value))) is not None:
-        fail(f"{what} returned {value[index]} for finite numbers", name, index)
+        fail(f"{label} returned {value[index]} for finite inputs", name, index)

@@ -1,7 +1,7 @@
-"""Which entries of a tensor move no output in common, so that their slopes can be measured together?
+"""Find entries of a tensor that affect no common output, so that their slopes can be measured together.
 
-The rows of a batch move their own rows of y, the columns of a dense weight their own columns. Where each output is
-differenced by itself, a step along all of them at once shows the slope of each.
+Each row of a batch affects only its own row of y, each column of a dense weight only its own column. Each output is
+differenced on its own, so one step along all of them measures the slope of each.
 
 References
 ----------
@@ -17,21 +17,21 @@ import numpy as np
 from minidl._core.types import Array
 from minidl.gradcheck.slopes import unit_of
 
-# Below it, nothing is gained.
+# Smaller tensors gain nothing.
 _LEAST_SIZE = 8
-# Of an axis, that are tried before all of them.
+# The number of slices of an axis that are tried first.
 _SAMPLE = 3
 
 
 class Grid(NamedTuple):
-    """Axes of a tensor along which no two slices move an output in common.
+    """Axes of a tensor along which no two slices affect a common output.
 
     Attributes
     ----------
     axes, sides : tuple of int
-        Which axes, and how long they are; none if every entry is to be moved by itself.
+        The axes and their lengths; none if every entry must be moved on its own.
     owner : array, flat
-        For each output, the number of the cell of these axes that moves it; of one that nothing moves, the last + 1.
+        For each output, the index of the cell of these axes that affects it; the number of cells if none does.
     """
 
     axes: tuple[int, ...] = ()
@@ -39,7 +39,7 @@ class Grid(NamedTuple):
     owner: Array = np.zeros(0, int)
 
     def places(self, shape: tuple[int, ...]) -> Iterator[tuple[int | slice, ...]]:
-        """Yield where to move a tensor of this shape: all along the axes, and one index of each other axis."""
+        """Yield the indices at which to move a tensor of this shape: all of the axes, one index of each other axis."""
         return product(*([slice(None)] if axis in self.axes else range(n) for axis, n in enumerate(shape)))
 
     def summed(self, contributions: Array) -> Array:
@@ -48,7 +48,7 @@ class Grid(NamedTuple):
             return np.asarray(contributions.sum(axis=1, keepdims=True))
         cells = int(np.prod(self.sides))
         sums = np.array([np.bincount(self.owner, row, cells + 1) for row in contributions])
-        # What no cell was seen to move belongs to none, so it counts with each.
+        # Outputs that no cell affects count for every cell.
         return np.asarray(sums[:, :-1] + sums[:, -1:])
 
     def in_place(self, sums: Array, shape: tuple[int, ...]) -> Array:
@@ -64,7 +64,7 @@ def find_grid(outputs: Callable[[], Array], tensor: Array, step: float, most: fl
     if tensor.size < _LEAST_SIZE:
         return Grid()
     center = outputs().reshape(-1)
-    # Uneven and in no order, so that slices are not alike, nor moves of one even in their sum.
+    # Uneven moves, so that no two slices are equal, and moves within a slice do not cancel.
     by = step * unit_of(tensor) * (1 + np.arange(tensor.size) ** 2 % 7 / 8).reshape(tensor.shape)
 
     def moved(axis: int, i: int) -> Array:
@@ -88,7 +88,7 @@ def find_grid(outputs: Callable[[], Array], tensor: Array, step: float, most: fl
             owner[mask] = i
         return owner
 
-    # A few slices tell which axes cannot be; the rest is worth while only if few lines would be left.
+    # A few slices exclude most axes. The others are worth the work only if few lines are left.
     axes = [a for a, n in enumerate(tensor.shape) if n > 1 and owners(a, range(min(n, _SAMPLE))) is not None]
     sides = [tensor.shape[axis] for axis in axes]
     lines = tensor.size // int(np.prod(sides))

@@ -1,4 +1,4 @@
-"""A gradient beside the slopes that were measured: what agrees, what is wrong, what is at a kink."""
+"""A gradient and the slopes that were measured: which agree, which are wrong, which are at a kink."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -15,18 +15,18 @@ from minidl.gradcheck.subjects import Part, Subject
 
 
 class Compared(NamedTuple):
-    """What was compared with what, flat arrays of one length.
+    """Gradients and measured slopes along lines: flat arrays of the same length.
 
     Attributes
     ----------
     lines : array of Line
-        Where.
+        The lines.
     analytic, rounding : array
-        The gradient that is checked, and how far rounding may have moved it.
+        The gradient that is checked, and its rounding error.
     numeric, bar : array
         The measured slope, and its error bar.
     low, high : array
-        The one-sided slopes in order where they differ, else both `numeric`.
+        The smaller and the larger one-sided slope if they differ, else both `numeric`.
     """
 
     lines: Array
@@ -39,18 +39,18 @@ class Compared(NamedTuple):
 
     @property
     def margin(self) -> Array:
-        """How far apart the two may be."""
+        """The difference that is allowed between gradient and slope."""
         return 4 * self.bar + self.rounding
 
     @property
     def wrong(self) -> Array:
         """Where the gradient is outside four bars around the slope, or around the one-sided slopes at a kink."""
-        # "Not inside", so that NaN counts as wrong.
+        # "Not inside" instead of "outside", so that NaN counts as wrong.
         return ~((self.analytic >= self.low - self.margin) & (self.analytic <= self.high + self.margin))
 
     @property
     def hidden(self) -> Array:
-        """How large a further error would be that could still go unseen, six times that where noise may add luck."""
+        """The largest further error that could stay undetected, with a factor 6 for noise."""
         apart = np.where(self.kinked, self.high - self.low, np.abs(self.analytic - self.numeric))
         return np.asarray(self.rounding + 6 * (4 * self.bar + apart))
 
@@ -60,32 +60,32 @@ class Compared(NamedTuple):
         return self.low < self.high
 
     @property
-    def settled(self) -> Array:
-        """Where the gradient is between one-sided slopes that differ clearly: it matters little how sharp they are."""
+    def at_clear_kink(self) -> Array:
+        """Where the gradient is between one-sided slopes that clearly differ, so that the bars matter little."""
         clear = self.kinked & (self.high - self.low > 4 * self.bar)
         return clear & ~self.wrong & np.isfinite(self.bar)
 
     @property
-    def seen(self) -> Array:
-        """Where there is a slope that stands out of its bar."""
+    def significant(self) -> Array:
+        """Where the slope exceeds its error bar."""
         return np.abs(self.numeric) > self.margin
 
     def at(self, places: Array) -> "Compared":
-        """Return the part of it at these indices, as copies."""
+        """Return the part at these indices, as copies."""
         return Compared(*(part[places] for part in self))
 
     def put(self, places: Array, other: "Compared", chosen: Array) -> None:
-        """Take the slopes, and what belongs to them, of the chosen ones of `other` at these indices."""
+        """Replace the slopes and bars at these indices by the chosen ones of `other`."""
         for own, others in zip(self[3:], other[3:], strict=True):
             own[places] = others[chosen]
 
     def finding(self, name: str, i: int, reason: str) -> Finding:
-        """Return what is wrong with number `i`, which is of the tensor of this name."""
+        """Return the finding for line `i`, which belongs to the tensor of this name."""
         numbers = (float(part[i]) for part in (self.analytic, self.numeric, self.bar))
         return Finding(Verdict.FAIL_VALUE, reason, name, self.lines[i].entry, *numbers)
 
     def summary(self) -> dict[str, float]:
-        """Return at how many entries there is one right number, known well, and the relative errors there."""
+        """Return the number of entries with a unique and accurate slope, and the relative errors there."""
         smooth = ~self.kinked & (self.bar <= 1e-3 * np.abs(self.analytic).max(initial=0.0))
         errors = relative_error(self.analytic[smooth], self.numeric[smooth])
         mean, worst = (errors.mean(), errors.max()) if len(errors) else (np.nan, np.nan)
@@ -93,19 +93,19 @@ class Compared(NamedTuple):
 
 
 def joined(parts: Iterable[Compared]) -> Compared:
-    """Return all parts as one, in their order."""
+    """Return all parts joined, in their order."""
     return Compared(*map(np.concatenate, zip([np.zeros(0)] * len(Compared._fields), *parts, strict=True)))
 
 
 def project(gradient: Array, lines: Lines) -> Array:
-    """Return the slope along each line that `gradient` claims."""
+    """Return the slope along each line that follows from `gradient`."""
     return np.array([(gradient * d).sum() if entry is None else gradient[entry] * d for _, entry, d, _ in lines])
 
 
 def measure(subject: Subject, lines: Array, analytic: Array, rounding: Array, wanted: float) -> Compared:
-    """Return the slopes of the weighted outputs along `lines` beside `analytic`.
+    """Return the slopes of the weighted outputs along `lines`, together with `analytic`.
 
-    Lines whose bars are at most `wanted` take no further steps.
+    Lines whose bars are at most `wanted` need no further steps.
     """
     found = np.sum([_measured(part, lines, Grid(), wanted, subject) for part in subject.parts()], axis=0)
     subject.tick(len(lines))
@@ -134,7 +134,7 @@ def _measured(part: Part, lines: Array, grid: Grid, wanted: float, subject: Subj
     weights = np.abs(part.weights)
 
     def bars(found: Slopes) -> Array:
-        # An output without weight does not count: 0 times an infinite bar is no number.
+        # Ignore an output of weight 0: 0 times an infinite bar is NaN.
         bar = np.where(weights != 0, found.bar, 0.0) * weights
         return grid.summed(
             bar + (np.abs(found.value) + found.bar) * part.weights_bar if np.any(part.weights_bar) else bar
@@ -144,7 +144,7 @@ def _measured(part: Part, lines: Array, grid: Grid, wanted: float, subject: Subj
         return np.asarray((bars(found) <= wanted).all(axis=1))
 
     measured = []
-    # What the outputs are made of may be larger than they.
+    # The numbers behind the outputs may be larger than the outputs.
     for found in slopes_by_chunks(part.outputs, lines, enough, largest(*subject.tensors.values()), part.ladder):
         # At a kink each output may take any slope between its one-sided ones, whatever the others take.
         ends = found.low * part.weights, found.high * part.weights

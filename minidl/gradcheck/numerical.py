@@ -1,4 +1,4 @@
-"""Numerical derivatives, and how far an analytic gradient is from them."""
+"""Numerical derivatives, and the relative error of a gradient."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +18,12 @@ def numerical_gradient(f: Callable[[Array], float], x: Any, step: float = 3e-5) 
     Parameters
     ----------
     f : callable
-        Takes an array of x's shape, float64, and returns a number. It is called twice for every entry, each time with
+        Takes a float64 array of the shape of x and returns a number. It is called twice for every entry, always with
         the same array, which it must not change.
     x : array_like
-        Where; not changed.
+        The point; not changed.
     step : float
-        h, greater than 0.
+        The step h, greater than 0.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def numerical_gradient(f: Callable[[Array], float], x: Any, step: float = 3e-5) 
         point[index] = below
         value_below = float(f(point))
         point[index] = original
-        # Dividing by the step really taken, not the one asked for: above - below differs from 2 h by rounding.
+        # Divide by the actual step: above - below differs from 2 h by rounding.
         gradient[index] = (value_above - value_below) / (above - below)
     if not np.isfinite(gradient).all():
         raise NonFiniteError("numerical_gradient: expected f to return finite numbers near x, got NaN or infinity")
@@ -63,7 +63,7 @@ def numerical_gradient(f: Callable[[Array], float], x: Any, step: float = 3e-5) 
 
 
 def relative_error(analytic: Any, numeric: Any, eps: float = 1e-6) -> Array:
-    """Return ``|a - n| / max(eps, |a| + |n|)`` for each entry of two gradients of one shape.
+    """Return ``|a - n| / max(eps, |a| + |n|)`` for each entry of two gradients of the same shape.
 
     Examples
     --------
@@ -72,6 +72,6 @@ def relative_error(analytic: Any, numeric: Any, eps: float = 1e-6) -> Array:
     """
     a, n = (as_array(k, v).astype(np.float64) for k, v in (("analytic", analytic), ("numeric", numeric)))
     if a.shape != n.shape:
-        raise ShapeError(f"relative_error: expected two gradients of one shape, got {a.shape} and {n.shape}")
+        raise ShapeError(f"relative_error: expected two gradients of the same shape, got {a.shape} and {n.shape}")
     error: Array = np.abs(a - n) / np.maximum(eps, np.abs(a) + np.abs(n))
     return error

@@ -1,8 +1,8 @@
-"""What all probes share: calls into the code under test, their findings, the state that is put back.
+"""Helpers for all probes: calls into the code under test, their findings, and the state to restore.
 
-*Purity* is what numerical derivatives rest on: calls agree, change nothing that is not theirs, return finite arrays.
-It ends at the first finding. *Behaviour* is how a subject answers other uses than one forward and one backward: each
-probe gives at most one finding. What is handed in is a float64 array, and left as it was found.
+*Purity* probes check what numerical derivatives need: calls agree, change only their own arrays and return finite
+arrays. They stop at the first finding. *Behaviour* probes check other uses than one forward and one backward; each
+gives at most one finding. Inputs are float64 arrays, and stay unchanged.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,14 +20,14 @@ Errors = tuple[type[Exception], ...]
 Arrays = dict[str, Array]
 Call = Callable[[], object]
 Probes = Iterable[Call]
-Turns = Iterator[object]
-"""Calls of something else, each made by `next`."""
-ALONE: Turns = iter(())
+Calls = Iterator[object]
+"""Calls to other code between a forward and a backward; `next` makes the next one."""
+ALONE: Calls = iter(())
 
-SHARED = "state is shared by instances, as in a class attribute: with another instance called in turn"
+SHARED = "instances share state, such as a class attribute: with calls to another instance in between"
 
 
-class Broken(Exception):  # noqa: N818 - a rule is broken, no call went wrong
+class Broken(Exception):  # noqa: N818 - reports a broken rule, not an error of a call
     """Ends a probe with its finding."""
 
     def __init__(self, finding: Finding) -> None:
@@ -43,50 +43,50 @@ def fail(
 
 
 def collect(probes: Probes) -> list[Finding]:
-    """Run every probe, and return the finding of each that ends with one."""
-    found: list[Finding] = []
+    """Run every probe, and return their findings."""
+    findings: list[Finding] = []
     for probe in probes:
         try:
             probe()
         except Broken as broken:
-            # Several probes start with the same call.
-            if broken.finding not in found:
-                found.append(broken.finding)
-    return found
+            # Several probes start with the same call, so the same finding may come again.
+            if broken.finding not in findings:
+                findings.append(broken.finding)
+    return findings
 
 
-def attempt(what: str, call: Callable[[], T], let_through: Errors = ()) -> T:
-    """Return what `call` returns; an exception that is not to be let through ends the probe in its own words."""
+def attempt(label: str, call: Callable[[], T], let_through: Errors = ()) -> T:
+    """Return the result of `call`; an exception ends the probe with a finding, unless it is in `let_through`."""
     try:
         return call()
     except Exception as error:
         if isinstance(error, (Broken, *let_through)):
             raise
-        fail(f"{what} raised {words_of(error)}")
+        fail(f"{label} raised {describe_error(error)}")
 
 
-def turn_of(call: Call) -> Turns:
+def one_call(call: Call) -> Calls:
     """Make one call, between a forward and its backward."""
     yield call()
 
 
-def turns_of(forward: Call, backward: Call) -> Turns:
-    """Call one and then the other; how a copy takes its batch is for other probes."""
+def one_pass(forward: Call, backward: Call) -> Calls:
+    """Call forward, then backward, and ignore their errors; other probes report these."""
     with suppress(Exception):
         yield forward()
         yield backward()
 
 
-def words_of(error: Exception) -> str:
-    """Return the kind of an error and the beginning of what it says."""
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words:.120}" if words else type(error).__name__
+def describe_error(error: Exception) -> str:
+    """Return the class of an error and the beginning of its message."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message:.120}" if message else type(error).__name__
 
 
 class Snapshot:
-    """The state of a layer that a check must put back: parameters, buffers, random generators.
+    """The state of a layer that a check must restore: parameters, buffers, random generators.
 
-    Without `parameters`, only buffers and generators are put back: what a forward may change.
+    Without `parameters`, only buffers and generators are restored: the state that a forward may change.
     """
 
     def __init__(self, layer: Layer, *, parameters: bool = True) -> None:
@@ -101,32 +101,32 @@ class Snapshot:
         self.states = [generator.bit_generator.state for generator in self.generators]
 
     def restore(self) -> None:
-        """Put everything back, by copying into the same memory."""
+        """Restore everything, by copying into the same memory."""
         for array, saved in self._arrays.values():
             array[...] = saved
         for generator, state in zip(self.generators, self.states, strict=True):
             generator.bit_generator.state = state
 
     def reset(self) -> None:
-        """Put everything back, and start with gradients of zero."""
+        """Restore everything, and set all gradients to zero."""
         self.restore()
         for parameter in self.parameters.values():
             parameter.zero_grad()
 
-    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), others: Turns = ALONE) -> Arrays:
-        """Return copies of y, dx and gradients, from the state as it was found; the others take turns with it."""
+    def run(self, when: str, x: Array, dy: Array, let_through: Errors = (), others: Calls = ALONE) -> Arrays:
+        """Return copies of y, dx and gradients, computed from the saved state, with calls to others in between."""
         self.reset()
         y = attempt(f"{when}, forward", lambda: self.layer.forward(x, train=True), let_through)
         next(others, None)
         dx = attempt(f"{when}, backward", lambda: self.layer.backward(dy), let_through)
         next(others, None)
-        # They are valid until the layer's next training forward and its next backward.
+        # The layer may overwrite these arrays in its next training forward or backward.
         return {name: np.array(value) for name, value in ({"y": y, "dx": dx} | self.gradients()).items()}
 
     def gradients(self) -> Arrays:
-        """Return the arrays that gradients are added to, by the names that findings give them."""
+        """Return the gradient arrays, by the names that findings use."""
         return {f"{path}.grad": parameter.grad for path, parameter in self.parameters.items()}
 
     def unchanged(self) -> list[str]:
-        """Return the paths of what still has the bits that it had."""
+        """Return the paths of the arrays that are unchanged to the bit."""
         return [path for path, (array, saved) in self._arrays.items() if array.tobytes() == saved.tobytes()]

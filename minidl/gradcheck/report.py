@@ -1,4 +1,4 @@
-"""What a gradient check found: verdicts, findings, and the report."""
+"""The result of a gradient check: verdict, findings and report."""
 
 import json
 import math
@@ -12,16 +12,16 @@ from minidl._core.tables import escape, html_table
 
 
 class Verdict(Enum):
-    """What a gradient check concludes; only the first two are ok."""
+    """The conclusion of a gradient check; only the first two are a pass."""
 
-    PASS = "every gradient agrees with its numerical derivative, within the error bars"
-    PASS_SUBGRADIENT = "as PASS; at kinks the gradient lies between the one-sided slopes"
+    PASS = "every gradient agrees with its numerical derivative within the error bars"
+    PASS_SUBGRADIENT = "like PASS; at kinks, the gradient lies between the slopes of both sides"
     FAIL_VALUE = "a gradient is wrong"
-    FAIL_CONTRACT = "a rule of the contract is broken, whatever the values"
-    NONDETERMINISTIC = "two calls at the same point differ"
-    STATE_CHANGED = "a call changed state that it must leave alone"
-    INCONCLUSIVE = "too much is uncertain, or was not reached, to decide"
-    VACUOUS = "no numerical derivative exceeds its error bar, so a pass would mean nothing"
+    FAIL_CONTRACT = "a rule of the contract is broken"
+    NONDETERMINISTIC = "two calls with the same input return different results"
+    STATE_CHANGED = "a call changed state that it must not change"
+    INCONCLUSIVE = "no decision is possible: some derivatives are too uncertain, or were not computed in time"
+    VACUOUS = "no numerical derivative exceeds its error bar, so nothing was tested"
 
     @property
     def ok(self) -> bool:
@@ -29,7 +29,7 @@ class Verdict(Enum):
         return self in (Verdict.PASS, Verdict.PASS_SUBGRADIENT)
 
 
-# A class for each: whoever groups failures by their class, as Hypothesis does, keeps the verdicts apart.
+# One class per verdict: Hypothesis groups failures by their class, and must keep the verdicts apart.
 _ERRORS = {
     Verdict.FAIL_VALUE: errors.WrongGradientError,
     Verdict.FAIL_CONTRACT: errors.BrokenContractError,
@@ -41,7 +41,7 @@ _ERRORS = {
 
 
 _UNDECIDED = (Verdict.INCONCLUSIVE, Verdict.VACUOUS)
-# White text on each has a contrast of more than 5:1.
+# White text on each of these has a contrast of more than 5:1.
 _GREEN, _AMBER, _RED = "#17743a", "#8a5a00", "#b3261e"
 
 
@@ -52,15 +52,15 @@ class Finding:
     Attributes
     ----------
     verdict : Verdict
-        What it is evidence for.
+        The verdict that it supports.
     reason : str
-        One sentence: what was expected and what came.
+        One sentence: what was expected, and what the check got.
     tensor : str
-        Path of the parameter, or the input's name; "" where it concerns none.
+        Path of the parameter, or name of the input; "" if the finding concerns neither.
     index : tuple of int or None
-        The entry.
+        Index of the entry.
     analytic, numeric, bar : float or None
-        The gradient that was checked, its numerical derivative, and the error bar of that.
+        The gradient that was checked, its numerical derivative, and the error bar of the derivative.
     """
 
     verdict: Verdict
@@ -78,36 +78,36 @@ class Finding:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The outcome of a gradient check; print it, or call `assert_ok` in a test.
+    """The result of a gradient check; print it, or call `assert_ok` in a test.
 
     Attributes
     ----------
     subject : str
-        What was checked.
+        Description of what was checked.
     findings : list of Finding
-        The evidence, most telling first; empty for a plain pass.
+        The evidence, clearest first; empty for a plain pass.
     compared : int
-        How many derivatives were compared: entries, and directions through whole tensors.
+        Number of derivatives that were compared: single entries, and directions through whole tensors.
     nonzero : int
-        How many of them were not zero.
+        Number of these that were not zero.
     max_relative_error, mean_relative_error : float
-        Of ``|ga - gn| / max(1e-6, |ga| + |gn|)`` over what was compared; for comparison with other checkers, the
-        verdict rests on the error bars. NaN if all of it was at kinks.
+        Of ``|ga - gn| / max(1e-6, |ga| + |gn|)`` over everything that was compared. These allow a comparison with
+        other checkers; the verdict depends on the error bars. NaN if everything was at kinks.
     tensors : dict of str to dict
         For each tensor that was compared entry by entry: ``entries``, ``mean_relative_error``, ``max_relative_error``.
     resolution : float
-        The smallest error of one entry, relative to the largest of its tensor, that would have been refused; a pass
-        has at most 1e-3.
+        The smallest error of one entry, relative to the largest of its tensor, that the check would have detected; at
+        most 1e-3 for a pass.
     notes : list of str
-        What a reader should know that is no fault, such as a tensor without any slope.
+        Remarks that are not faults, such as a tensor whose slopes are all zero.
     seed : int
-        Of the directions and upstream gradients.
+        Seed of the directions and upstream gradients.
     forwards, backwards : int
-        What the check cost.
+        Number of calls that the check made.
     seconds : float
     reproduce : str
-        One line of Python that does the same check again. Short arrays are written out; all else has the
-        argument's name, and is named in a comment.
+        One line of Python that repeats the check. It contains short arrays in full. Other arguments appear by their
+        name, and a comment lists them.
     """
 
     subject: str
@@ -132,15 +132,15 @@ class GradientReport:
         return self.verdict.ok
 
     def assert_ok(self, *, vacuous: bool = False) -> None:
-        """Raise the verdict's kind of GradientCheckError, with the report's text, unless it is ok.
+        """Raise the GradientCheckError of the verdict, with the text of the report, unless the check passed.
 
-        With `vacuous`, VACUOUS is accepted too: at ties, zeros and extremes every gradient may be zero.
+        With `vacuous`, also accept VACUOUS: at ties, zeros and extremes, every gradient may be zero.
         """
         if not (self.ok or (vacuous and self.verdict is Verdict.VACUOUS)):
             raise _ERRORS[self.verdict](str(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain numbers, texts, lists and dicts; what JSON has no number for is a text."""
+        """Return everything as plain numbers, strings, lists and dicts; NaN and infinity become strings."""
         text = json.dumps(asdict(self) | {"ok": self.ok}, default=lambda verdict: verdict.name)
         plain: dict[str, Any] = json.loads(text, parse_constant=lambda number: str(float(number)))
         return plain
@@ -173,33 +173,33 @@ class GradientReport:
         return "\n".join(lines)
 
     def _headline(self) -> str:
-        """Return the verdict, after what is wrong if something is."""
+        """Return the verdict; if the check failed, its meaning comes first."""
         return self.verdict.name if self.ok else f"{self.verdict.value} ({self.verdict.name})"
 
     def _first_findings(self) -> list[str]:
         first = [str(finding) for finding in self.findings[:6]]
         more = len(self.findings) - len(first)
-        return first + ([f"and {more} more findings (to_dict() has them all)"] if more else [])
+        return first + ([f"and {more} more findings; to_dict() has all of them"] if more else [])
 
     def _remarks(self) -> list[str]:
-        """Return what there is to say besides verdict and findings, line by line."""
+        """Return the lines below the verdict and the findings."""
         lines = []
         if self.compared:
             entries = int(sum(row["entries"] for row in self.tensors.values()))
-            others = "along directions" + ("" if self.verdict is Verdict.PASS else ", at kinks or unclear")
+            others = "along directions" + ("" if self.verdict is Verdict.PASS else ", at kinks or uncertain")
             kinds = {"of single entries": entries, others: self.compared - entries}
             parts = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
             lines.append(f"compared {self.compared} derivatives: {parts} ({self.nonzero} not zero)")
             errors = f"{self.mean_relative_error:.1e} (mean), {self.max_relative_error:.1e} (max)"
             unknown = math.isnan(self.max_relative_error)
-            lines.append(f"relative error {'unknown: all at kinks or too small' if unknown else errors}")
+            lines.append(f"relative error {'unknown: every entry is at a kink or too small' if unknown else errors}")
         if self.ok:
             lines.append(
-                f"resolution: an error in one entry of {self.resolution:.0e} of the largest would have been refused"
+                f"resolution: an error in one entry of {self.resolution:.0e} times the largest would have been detected"
             )
         lines += [f"note: {note}"[:198] for note in self.notes[:3]]
         cost = f"{self.forwards} forwards, {self.backwards} backwards, {1000 * self.seconds:.0f} ms"
         lines.append(f"seed {self.seed}; {cost}")
         if self.reproduce and not self.ok:
-            lines.append(f"again: {self.reproduce}")
+            lines.append(f"repeat with: {self.reproduce}")
         return lines

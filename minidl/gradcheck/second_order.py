@@ -24,9 +24,9 @@ Calls = Mapping[str, tuple[Function, Arrays, tuple[int, ...]]]
 
 
 class _Composed(FunctionSubject):
-    """A function of several steps, as most are that have a Hessian."""
+    """A function of several steps, as most functions with a Hessian."""
 
-    simple_kinks = False
+    single_kinks = False
 
 
 def check_hessian_product(
@@ -39,10 +39,10 @@ def check_hessian_product(
     every_entry: bool = False,
     max_seconds: float | None = None,
 ) -> GradientReport:
-    """Check the product of a Hessian with a vector, ``hvp(x, v) = H(x) v``, and the gradient that it belongs to.
+    """Check the product of a Hessian and a vector, ``hvp(x, v) = H(x) v``, and the gradient.
 
-    First ``gradient`` against numerical derivatives of ``f``, at x and near it; then ``hvp`` against numerical
-    derivatives of ``gradient``, ``(H v)_i = d(v . gradient(x)) / dx_i``, and that it is linear in v.
+    First compare ``gradient`` with numerical derivatives of ``f``, at x and near it. Then compare ``hvp`` with
+    numerical derivatives of ``gradient``, ``(H v)_i = d(v . gradient(x)) / dx_i``, and check that it is linear in v.
 
     Parameters
     ----------
@@ -54,17 +54,17 @@ def check_hessian_product(
         ``hvp(x, v)``, an array of x's shape for a v of x's shape. It must be exact: a difference of two gradients is
         reported as wrong.
     x : array_like of float
-        The point. Where f has a kink there is no Hessian: it is compared beside, if at all.
+        The point. At a kink of f there is no Hessian; the product is then compared at a nearby point, if possible.
 
     Returns
     -------
     GradientReport
-        Of the gradient if that is not ok, else of the product. Findings name the entry of ``gradient(x)`` or
-        ``hvp(x, v)``.
+        The report on the gradient if it is wrong, otherwise on the product. Findings name the entry of
+        ``gradient(x)`` or ``hvp(x, v)``.
 
     See Also
     --------
-    check_layer : the other parameters, the errors.
+    check_layer : The other parameters, the errors.
 
     References
     ----------
@@ -92,9 +92,9 @@ def check_hessian_product(
         return _Composed(f, lambda dy, x: gradient(x), {f"gradient({place})": x})
 
     at = run.through(partial(_purity, calls, run.rng), partial(slope, "x", x), _nothing)
-    # At a minimum any multiple of a gradient is zero, and one that lacks a term may be right at a single point.
+    # At a minimum every multiple of the gradient is zero, and a missing term may be zero at a single point.
     near = at if at.findings else run.through(_nothing, partial(slope, "near x", _near(x, run.rng)), _nothing, few=0)
-    # A finding without a bar is of a point outside of the domain.
+    # A finding without an error bar means that the point is outside the domain.
     if near.findings and near.findings[0].bar is not None:
         return near
     if at.findings or not (at.ok or near.ok):
@@ -114,7 +114,7 @@ def check_row_gradients(
 ) -> GradientReport:
     """Check the gradient of each row's loss with respect to the weight w (per-example gradients).
 
-    Each row's gradient against numerical derivatives of its loss, and the batch against its rows one at a time.
+    Compare each row's gradient with numerical derivatives of its loss, and the batch with its rows one at a time.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def check_row_gradients(
 
     See Also
     --------
-    check_layer : the other parameters, the errors.
+    check_layer : The other parameters, the errors.
 
     Examples
     --------
@@ -147,7 +147,9 @@ def check_row_gradients(
     rows = [as_array(f"data {i}", part).copy() for i, part in enumerate(data)]
     counts = {part.shape[:1] for part in rows}
     if len(counts) != 1 or counts <= {(), (0,)}:
-        raise InputError(f"check_row_gradients: expected data with n rows each, got shapes {[*map(np.shape, rows)]}")
+        raise InputError(
+            f"check_row_gradients: expected data with equally many rows, got shapes {[*map(np.shape, rows)]}"
+        )
     ((n,),) = counts
     given = {"w": w} | {f"data_{i}": part for i, part in enumerate(rows)}
     inputs = {"f": f, "row_gradients": row_gradients} | given
@@ -166,39 +168,39 @@ def check_row_gradients(
             scale = 1e3 * largest(batch, w, *rows)
             for i in range(n):
                 call = partial(function, w, *(part[[i]] for part in rows))
-                found = numbers(name, attempt(f"{name}, with row {i} alone,", call))
-                expect.close(f"with row {i} alone", name, found, batch[[i]], scale, " as in the batch")
+                single = numbers(name, attempt(f"{name}, with row {i} alone,", call))
+                expect.close(f"with row {i} alone", name, single, batch[[i]], scale, ", as in the batch")
 
     report = run.through(partial(_purity, calls, run.rng), partial(subject, "row_gradients", range(n)), lambda: [alone])
     if report.verdict is not Verdict.FAIL_VALUE:
         return report
     each = (run.through(_nothing, partial(subject, f"row_gradients[{i}]", [i]), _nothing) for i in range(n))
-    return next((found for found in each if found.verdict is Verdict.FAIL_VALUE), report)
+    return next((one for one in each if one.verdict is Verdict.FAIL_VALUE), report)
 
 
 def _purity(calls: Calls, rng: np.random.Generator) -> None:
-    """Two calls agree whatever was called between, nothing handed in is changed, and shapes are right."""
+    """Check that two calls agree despite other calls in between, change no input, and return the right shapes."""
     for name, (function, arguments, shape) in calls.items():
         if not is_function(function):
             raise InputError(f"expected {name} to be callable, got {function!r:.80}")
         given = {key: argument.copy() for key, argument in arguments.items()}
         call = partial(_after_others, calls, rng, name, given)
-        first = expect.twice(name, call, given, "; other points were visited between")[name]
-        # A number may be an array of one.
+        first = expect.twice(name, call, given, "; the check called it at other points in between")[name]
+        # A number may be an array with one entry.
         if first.shape != shape and (shape or first.size != 1):
             fail(f"expected {name} to return {f'shape {shape}' if shape else 'a number'}, got shape {first.shape}")
 
 
 def _after_others(calls: Calls, rng: np.random.Generator, name: str, given: Arrays) -> Arrays:
-    """Call everything at another point, so that what is remembered from there shows, and then one at the given."""
+    """Call all functions at another point, to reveal stale caches, and then one of them at the given point."""
     for function, arguments, _ in calls.values():
         point, *others = (argument.copy() for argument in arguments.values())
-        # It may be outside of the domain.
+        # It may be outside the domain.
         with suppress(Exception):
             function(_near(point, rng), *others)
     return named(name, calls[name][0], given)
 
 
 def _near(x: Array, rng: np.random.Generator) -> Array:
-    """Return a point where each number has another size by a few percent, and what is zero is no longer."""
+    """Return a nearby point: each number changes by a few percent, and zeros become nonzero."""
     return x + np.where(x == 0, 1.0, np.abs(x)) * random_upstream(x.shape, rng) / 64

@@ -1,4 +1,4 @@
-"""What can be checked: a layer, loss, regularizer, model or function, each as outputs that depend on tensors."""
+"""The subjects of a check: a layer, loss, regularizer, model or function, each as outputs that depend on tensors."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,8 +12,8 @@ import numpy as np
 from minidl._core.errors import MinidlError
 from minidl._core.types import Array
 from minidl.gradcheck.arrays import largest, random_upstream
-from minidl.gradcheck.probing import Arrays, Snapshot, attempt, fail, words_of
-from minidl.gradcheck.slopes import Ladder, Line, few_digits, slopes
+from minidl.gradcheck.probing import Arrays, Snapshot, attempt, describe_error, fail
+from minidl.gradcheck.slopes import Ladder, Line, round_to_30_bits, slopes
 from minidl.nn.layers import Layer
 from minidl.nn.losses import Loss
 from minidl.nn.model import Model
@@ -23,12 +23,12 @@ from minidl.nn.regularizers import Regularizer
 Function = Callable[..., Any]
 
 
-class OutOfTime(Exception):  # noqa: N818 - nothing went wrong, a limit was reached
-    """Ends a check that was given `max_seconds`."""
+class OutOfTime(Exception):  # noqa: N818 - a limit was reached; this is not an error
+    """Ends a check after `max_seconds`."""
 
 
 class Part(NamedTuple):
-    """Outputs that are computed together, the weight of each, how uncertain that is, and what is known of the steps."""
+    """Outputs that are computed together, the weight of each with its error bar, and the state of the step ladder."""
 
     outputs: Callable[[], Array]
     weights: Array
@@ -37,44 +37,44 @@ class Part(NamedTuple):
 
 
 class Subject(ABC):
-    """Outputs that depend on tensors, and the gradient that claims to say how.
+    """Outputs that depend on tensors, and the gradient to check.
 
     Attributes
     ----------
     tensors : dict of str to array
-        What the outputs depend on, by name: float64, and moved in place by the check.
+        The tensors that the outputs depend on, by name: float64, and moved in place by the check.
     upstream, upstream_bar : array, flat
-        The weight of each output in the one number whose gradient is checked, and how uncertain it is.
-    simple_kinks : bool
-        Whether a right gradient lies between the one-sided slopes at a kink. Where kinks follow upon each other it need
-        not: the chain rule multiplies a choice at one kink with a choice at another.
+        The weight of each output in the number whose gradient is checked, and its error bar.
+    single_kinks : bool
+        Whether a right gradient lies between the one-sided slopes at a kink. If several kinks follow each other, it may
+        not: the chain rule multiplies a choice at one kink by a choice at another.
     directions : int
-        How many random directions through each tensor are compared.
+        Number of random directions through each tensor that are compared.
     forwards, backwards : int
-        How often either was called.
+        Number of calls.
     deadline : float
-        When, by ``perf_counter``, the check is to end.
+        Time, as by ``perf_counter``, when the check must end.
     tick : callable
-        Called with the number of slopes that were measured.
+        Called with the number of slopes that were just measured.
     """
 
     tensors: dict[str, Array]
     upstream: Array
     upstream_bar: Array | float = 0.0
-    simple_kinks = True
+    single_kinks = True
     directions = 3
     deadline = math.inf
     tick: Callable[[int], object] = staticmethod(lambda count: None)
     forwards = 0
     backwards = 0
     given: Arrays | None = None
-    """Where the caller gave those tensors that were moved before the check."""
+    """The caller's values of the tensors that were moved before the check."""
     refused = ""
-    """What a forward raised at a point a step away, in words."""
+    """The error that a forward raised at a nearby point, as text."""
     _shape: tuple[int, ...] | None = None
 
     def outputs(self) -> Array:
-        """Return the outputs at the present tensors; once they are known, NaN where they are refused.
+        """Return the outputs for the current tensors; after the first call, NaN if they cannot be computed.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class Subject(ABC):
         try:
             outputs = self._outputs()
         except Exception as error:
-            self.refused = words_of(error)
+            self.refused = describe_error(error)
             return np.full(self._shape, np.nan)
         if outputs.shape != self._shape:
             fail(f"a small step changes the shape of the outputs from {self._shape} to {outputs.shape}")
@@ -107,11 +107,11 @@ class Subject(ABC):
         return {name: np.array(gradient, np.float64) for name, gradient in found.items()}
 
     def parts(self) -> list[Part]:
-        """Return what the slopes of the weighted outputs are the sum of."""
+        """Return the parts whose slopes add up to the slope of the weighted outputs."""
         return [Part(self.outputs, self.upstream, self.upstream_bar, self.ladder)]
 
-    def keep_hits(self, given: Mapping[str, Array]) -> None:
-        """Take entries as given whose gradient changes where digits are cut: these hit a kink at a decimal number."""
+    def keep_kinks(self, given: Mapping[str, Array]) -> None:
+        """Keep all digits of entries whose gradient changes by rounding: these are at a kink such as 0.1."""
         rounded = {name: self.tensors[name].copy() for name in given}
         if all(np.array_equal(rounded[name], given[name]) for name in given):
             return
@@ -124,10 +124,10 @@ class Subject(ABC):
                 self.tensors[name][...] = np.where(jumps, given[name], rounded[name])
 
     def renew(self) -> None:  # noqa: B027 - most have nothing to do
-        """Bring `upstream` up to date after the tensors were moved, where it depends on them."""
+        """Update `upstream` after the tensors were moved, if it depends on them."""
 
     def place(self, tensors: Arrays) -> Arrays:
-        """Put tensors elsewhere, and return where they were."""
+        """Set tensors to other values, and return the old ones."""
         before = {name: self.tensors[name].copy() for name in tensors}
         for name, value in tensors.items():
             self.tensors[name][...] = value
@@ -135,12 +135,12 @@ class Subject(ABC):
         return before
 
     def notes(self) -> list[str]:
-        """Return what a reader should know, whatever the verdict."""
-        return [f"a small step away, forward raised {self.refused}"] if self.refused else []
+        """Return remarks for the report, whatever the verdict."""
+        return [f"after a small step, forward raised {self.refused}"] if self.refused else []
 
     @cached_property
     def ladder(self) -> Ladder:
-        """What the lines so far have shown of the steps that the outputs need."""
+        """The steps that the outputs need, as far as the lines so far have shown."""
         return Ladder()
 
     def _check_time(self) -> None:
@@ -155,15 +155,15 @@ class Subject(ABC):
 
 
 def move_parameters(parameters: Mapping[str, Parameter], rng: np.random.Generator) -> Arrays:
-    """Move parameters a little from where they start, in place, and return their values there.
+    """Move parameters a little, in place, and return their old values.
 
-    A copy of a weight that somebody made earlier then shows; and so does what a bias of 0 would hide, such as a penalty
-    on it. A gradient that is right is right here too.
+    This reveals a stale copy of a weight, and everything that a bias of 0 would hide, such as a penalty on it. A right
+    gradient is right after the move too.
     """
-    given = {path: few_digits(parameter.value) for path, parameter in parameters.items()}
+    given = {path: round_to_30_bits(parameter.value) for path, parameter in parameters.items()}
     for parameter in parameters.values():
         moved = parameter.value * (1 + 2.0**-6)
-        parameter.value = few_digits(moved if moved.any() else random_upstream(moved.shape, rng) / 64)
+        parameter.value = round_to_30_bits(moved if moved.any() else random_upstream(moved.shape, rng) / 64)
     return given
 
 
@@ -173,24 +173,24 @@ class LayerSubject(Subject):
     def __init__(self, layer: Layer, x: Array, rng: np.random.Generator) -> None:
         self.layer = layer
         paths = [path for path, _ in layer.walk()]
-        self.simple_kinks = sum(not any(p != path and p.startswith(path) for p in paths) for path in paths) <= 1
-        self.x = few_digits(x)
+        self.single_kinks = sum(not any(p != path and p.startswith(path) for p in paths) for path in paths) <= 1
+        self.x = round_to_30_bits(x)
         self.given = move_parameters(layer.named_parameters(), rng)
         self.tensors = {"x": self.x} | {path: p.value for path, p in layer.named_parameters().items()}
         self._snapshot = Snapshot(layer, parameters=False)
         self.dy = random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
-        self._idle = self._snapshot.unchanged()
-        self.keep_hits({"x": x})
+        self._unchanged = self._snapshot.unchanged()
+        self.keep_kinks({"x": x})
 
     def notes(self) -> list[str]:
         notes = super().notes()
-        if self._idle and not all(part.batch_independent for _, part in self.layer.walk()):
-            notes.append(f"forward(train=True) leaves {', '.join(self._idle[:3])} as before: should it be updated?")
+        if self._unchanged and not all(part.batch_independent for _, part in self.layer.walk()):
+            notes.append(f"forward(train=True) does not change {', '.join(self._unchanged[:3])}: should it be updated?")
         return notes
 
     def _outputs(self) -> Array:
-        # A dropout draws the same mask each time, and running statistics do not wander.
+        # So that a dropout draws the same mask each time, and running statistics do not change.
         self._snapshot.restore()
         return np.array(self.layer.forward(self.x.copy(), train=True))
 
@@ -209,10 +209,10 @@ class FunctionSubject(Subject):
     ) -> None:
         self.f = f
         self.vjp = vjp
-        self.tensors = {name: few_digits(argument) for name, argument in arguments.items()}
+        self.tensors = {name: round_to_30_bits(argument) for name, argument in arguments.items()}
         self.dy = np.ones(()) if rng is None else random_upstream(self.outputs().shape, rng)
         self.upstream = self.dy.reshape(-1)
-        self.keep_hits(arguments)
+        self.keep_kinks(arguments)
 
     def _outputs(self) -> Array:
         return np.array(self.f(*(argument.copy() for argument in self.tensors.values())), dtype=np.float64)
@@ -223,7 +223,7 @@ class FunctionSubject(Subject):
 
 
 def gradients_of(vjp: Function, dy: Array, arguments: Sequence[Array]) -> tuple[Any, ...]:
-    """Return what a vjp returns as a tuple; a gradient that is alone may be a list of numbers."""
+    """Return the result of a vjp as a tuple; a single gradient may be a list of numbers."""
     found = vjp(dy, *arguments)
     alone = len(arguments) == 1 and not isinstance(found, tuple) and np.shape(found) == arguments[0].shape
     return tuple(found) if isinstance(found, tuple | list) and not alone else (found,)
@@ -248,8 +248,8 @@ class CostSubject(Subject):
     """A model's cost, as one number: every parameter against `compute_cost`."""
 
     upstream = np.ones(1)
-    simple_kinks = False
-    # Its parts are compared along more.
+    single_kinks = False
+    # PartedCostSubject compares more.
     directions = 1
 
     def __init__(self, model: Model, x: Array, y: Any, given: Arrays | None = None) -> None:
@@ -274,7 +274,7 @@ class PartedCostSubject(CostSubject):
     """A model's cost in parts, for small bars: the network's outputs, with their slopes in the loss, and the penalty.
 
     A cost is one number of order 1, so its rounding hides small slopes. The chain rule, on numerical derivatives alone,
-    does not: each output of the network is differenced by itself, and so are the loss at these outputs and the penalty.
+    does not: each output of the network is differenced on its own, as are the loss at these outputs and the penalty.
     """
 
     directions = 3

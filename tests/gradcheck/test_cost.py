@@ -88,7 +88,7 @@ def test_a_check_ends_in_time_and_says_what_it_did_not_reach():
     report = dl.check_layer(Slow(0.005), x, max_seconds=0.5)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.seconds < 10
-    assert "no time was left for" in str(report)
+    assert "no time left to check" in str(report)
     assert "v" in report.notes[0]
     with pytest.raises(InputError, match="max_seconds"):
         dl.check_layer(Slow(), x, max_seconds=0)

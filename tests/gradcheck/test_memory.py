@@ -45,7 +45,7 @@ def test_a_loss_with_a_fault_of_memory_is_named_for_any_batch(name):
         assert any(re.search(BY_NAME[name].says, str(finding)) for finding in report.findings), report
 
 
-def test_a_model_whose_layers_share_a_cache_is_told_so():
+def test_layers_that_share_a_cache_are_reported():
     for seed in SEEDS:
         x = signed(3, 4, seed=seed)
         model = dl.Model(contracts.SharedInNetwork(), SquaredError())

@@ -317,7 +317,7 @@ def test_a_loss_that_is_no_mean_over_its_rows_says_so_by_an_attribute(loss, targ
 
     found, report = check(loss)
     assert found == {Verdict.FAIL_CONTRACT}
-    assert "if the loss is no mean over its rows, set batch_independent = False" in str(report)
+    assert "if the loss is not a mean over its rows, set batch_independent = False" in str(report)
     assert check(says)[0] == {Verdict.PASS}
     wrong = type("Wrong", (says,), {"backward": lambda self: 1.01 * says.backward(self)})
     assert check(wrong)[0] == {Verdict.FAIL_VALUE}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl.gradcheck.slopes import Line, few_digits, slopes
+from minidl.gradcheck.slopes import Line, round_to_30_bits, slopes
 
 SMOOTH = {
     "exp": (np.exp, np.exp),
@@ -27,7 +27,7 @@ def at_entries(f, x):
 @given(values=st.lists(st.floats(-2, 2), min_size=1, max_size=5))
 def test_the_bar_covers_the_true_error(name, values):
     f, df = SMOOTH[name]
-    x = few_digits(np.array([v if abs(v) > 1e-3 else 0.5 for v in values]))  # log|x| has a kink at 0
+    x = round_to_30_bits(np.array([v if abs(v) > 1e-3 else 0.5 for v in values]))  # log|x| has a kink at 0
     found = at_entries(f, x)
     assert (np.abs(found["value"] - df(x)) <= found["bar"]).all()
 
@@ -35,7 +35,7 @@ def test_the_bar_covers_the_true_error(name, values):
 @pytest.mark.parametrize("name", ["exp", "tanh"])
 def test_the_bar_is_small_where_the_function_is_tame(name, rng):
     f, _ = SMOOTH[name]
-    found = at_entries(f, few_digits(rng.uniform(-2, 2, 50)))
+    found = at_entries(f, round_to_30_bits(rng.uniform(-2, 2, 50)))
     assert found["bar"].max() < 1e-10
     assert not found["kink"].any()
 
@@ -43,7 +43,7 @@ def test_the_bar_is_small_where_the_function_is_tame(name, rng):
 @pytest.mark.parametrize("size", [1e6, 1e9])
 def test_noise_that_no_output_shows_is_guessed_from_the_finest_steps(size, rng):
     """Outputs of size 1 with the rounding of `size`: by luck it may not show, so misses are rare, not absent."""
-    x = few_digits(rng.uniform(-2, 2, 300))
+    x = round_to_30_bits(rng.uniform(-2, 2, 300))
     found = at_entries(lambda x: (np.sin(x) + size) - size, x)
     assert (np.abs(found["value"] - np.cos(x)) <= 4 * found["bar"]).mean() >= 0.95
     assert (found["bar"] < 0.01).mean() >= 0.9
@@ -69,7 +69,7 @@ def test_a_kink_at_the_point_shows_both_slopes():
 
 @pytest.mark.parametrize("distance", [1.0, 0.1, 1e-2, 1e-3])
 def test_a_kink_nearby_is_walked_around_with_smaller_steps(distance):
-    x = few_digits(np.array([distance, -distance]))
+    x = round_to_30_bits(np.array([distance, -distance]))
     found = at_entries(relu, x)
     np.testing.assert_allclose(found["value"], [1, 0], atol=1e-7)
     assert not found["kink"].any()
@@ -126,14 +126,14 @@ def test_the_point_is_put_back_bit_by_bit_also_after_an_error(rng):
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=5))
-def test_few_digits_keep_single_precision_zeros_and_signs(values):
+def test_numbers_of_30_bits_keep_single_precision_zeros_and_signs(values):
     x = np.array(values, np.float32)
-    np.testing.assert_array_equal(few_digits(x), x)
+    np.testing.assert_array_equal(round_to_30_bits(x), x)
 
 
-def test_few_digits_make_steps_exact(rng):
-    x = few_digits(rng.normal(size=1000))
+def test_numbers_of_30_bits_make_steps_exact(rng):
+    x = round_to_30_bits(rng.normal(size=1000))
     for k in range(10):
         h = 0.25 / 4.0**k
         np.testing.assert_array_equal((x + h) - x, h)
-    np.testing.assert_allclose(x, few_digits(x), rtol=0)
+    np.testing.assert_allclose(x, round_to_30_bits(x), rtol=0)

@@ -137,11 +137,11 @@ def overwrite(self, dy):
 # fmt: off
 fault("factor 2", "Co", "by the factor 2", b=edit(gradient=lambda g, x: 2 * g))
 fault("no gradient", "Co", "p0", b=edit(gradient=lambda g, x: 0 * g))
-fault("gradient overwritten", "CoM", "added to what was there before", backward=overwrite)
+fault("gradient overwritten", "CoM", "gradients must add up", backward=overwrite)
 fault("shared by class", "Co", "shared by instances", Cached, __init__=Gain.__init__, cache={})
 fault("shared by instances", "C", "calls of another instance", Cached, __init__=with_one_cache)
-fault("output shape", "Co", "output_shape promises", output_shape=lambda self, shape: (shape[0] + 1,))
-fault("float64", "Co", "float64, not float32", forward=After(lambda self, y, *_: y.astype(np.float64)))
+fault("output shape", "Co", "output_shape returned", output_shape=lambda self, shape: (shape[0] + 1,))
+fault("float64", "Co", "expected float32, got float64", forward=After(lambda self, y, *_: y.astype(np.float64)))
 fault("dy in place", "Co", "changed dy", backward=After(lambda self, dx, dy: spoil(dx, self, dy)))
 fault("keeps without kept", "Co", "a second backward", kept=lambda self: self._kept)
 fault("cache set by eval", "CoM", "after only forward", forward=lambda self, x, train=False:
@@ -150,7 +150,7 @@ fault("rows mix", "Co", "batch of 1", f=lambda self, x, train: (x - x.mean(axis=
       b=lambda self, dy, x: (dy - dy.mean(axis=0) if len(x) else dy, 0 * self.p[0]))
 fault("wrong in prediction", "C", "between training and prediction", f=After(lambda self, y, x, train:
       y if train else (2 * y[0], y[1])))
-fault("dropout in prediction", "Co", "a prediction draws nothing", GaussianDropout, f=lambda self, x, train:
+fault("dropout in prediction", "Co", "a prediction must not draw", GaussianDropout, f=lambda self, x, train:
       GaussianDropout.f(self, x, True))
 fault("a new generator", "CoM", "two calls", f=lambda self, x, train:
       (Gain.f(self, x, train)[0] + (np.random.default_rng().random() if train else 0), x))
@@ -177,7 +177,7 @@ fault("wrong from 2nd backward", "CoM", "two calls of backward", Counting)
 fault("wrong from 4th backward", "M", "p0", Counting, wrong_from=4)
 fault("only a memory order", "CoM", "in column order", forward=After(lambda self, y, x, *_:
       y if x.flags.c_contiguous else 2 * y))
-fault("y in a reused buffer", "Co", "the caller's to keep", Reusing)
+fault("y in a reused buffer", "Co", "belongs to the caller", Reusing)
 fault("convolution: dx overwritten", "Co", r"is wrong .*\n  - x", Conv, (5, 3), PAIRS, put=lambda self, dx, i, part:
       dx.__setitem__((slice(None), slice(i, i + part.shape[1])), part))
 fault("RNN: last step only", "Co", r"is wrong .*\n  - p1", SimpleRNN, (4, 3), PAIRS, add=lambda self, total, part, last:

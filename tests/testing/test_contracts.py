@@ -411,7 +411,7 @@ FOUND = [
     ((Falls,), "rates_are_finite_and_not_negative", "step 101, got -0.001"),
     ((loss(backward=After(lambda self, g: 3 * g)), *SQUARED), "loss_gradient_is_right", "is a mean missing"),
     ((loss(forward=After(lambda self, value, *_: 3 * value)), *SQUARED), "loss_gradient_is_right", "factor"),
-    ((loss(backward=After(lambda self, g: g.astype(float))), *SQUARED), "loss_gradient_is_right", "not float32"),
+    ((loss(backward=After(lambda self, g: g.astype(float))), *SQUARED), "loss_gradient_is_right", "got float64"),
     ((loss(forward=After(lambda self, value, *_: np.float32(value))), *SQUARED), "loss_gradient_is_right", "a float"),
     ((SquaredError, *SQUARED), "shapes_are_not_broadcast", "with every target"),
     ((loss(backward=After(lambda self, g: np.clip(g, -5, 5))), *SQUARED), "loss_gradient_is_right_far_out", "is wrong"),

@@ -76,7 +76,7 @@ def test_each_verdict_raises_its_own_error_which_can_be_pickled(verdict):
 @pytest.mark.parametrize(
     ("make", "error", "cause"),
     [
-        (lambda features: MeanScale(features), dl.WrongGradientError, "a mean taken where a sum is meant?"),
+        (lambda features: MeanScale(features), dl.WrongGradientError, "a mean used instead of a sum?"),
         (lambda features: Center(), dl.BrokenContractError, "set batch_independent = False"),
     ],
     ids=["MeanScale", "Center"],

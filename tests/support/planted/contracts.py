@@ -22,7 +22,7 @@ class CountsTrainingCalls(Scale):
         return super().forward(x, train) + self.calls * train
 
 
-@own(53, "one of two generators is out of reach", NONDETERMINISTIC, says="^y.*; its random generators were put back")
+@own(53, "one of two generators is out of reach", NONDETERMINISTIC, says="^y.*; its random generators were reset")
 class OtherRandomness(Dropout):
     def __init__(self):
         super().__init__()
@@ -41,7 +41,7 @@ class ChangesXInTraining(Scale):
         return y
 
 
-@own(66, "dx is written into the first prediction", FAIL_CONTRACT, says="^y: backward wrote into what forward")
+@own(66, "dx is written into the first prediction", FAIL_CONTRACT, says="^y: backward changed an array that forward")
 class BackwardIntoPrediction(Scale):
     predicted = None
 
@@ -130,7 +130,7 @@ class StaleMean(Scale):
         return super().forward(x, train) + (0.0 if self.mean is None else self.mean)
 
 
-@own(65, "without a forward, backward takes ones for x", FAIL_CONTRACT, says="silently accepted")
+@own(65, "without a forward, backward takes ones for x", FAIL_CONTRACT, says="raised nothing")
 class Immortal(Scale):
     def backward(self, dy):
         if self._kept is None:
@@ -182,7 +182,7 @@ class Cached(Scale):
         return dy * self.gain.value
 
 
-SHARED = "state is shared by instances, as in a class attribute: with another instance"
+SHARED = "instances share state, such as a class attribute: with calls to another instance"
 
 
 @own(64, "x is kept in a class attribute", FAIL_CONTRACT, says=SHARED)
@@ -264,7 +264,7 @@ class PredictsIntoOutput(Workspaces):
 # ---- shapes, batches and memory
 
 
-@own(68, "output_shape is that of the input", FAIL_CONTRACT, says=r"^y.*: output_shape promises \(4,\) for a row")
+@own(68, "output_shape is that of the input", FAIL_CONTRACT, says=r"^y.*: output_shape returned \(4,\) for one row")
 class NoOutputShape(Scale):
     def forward(self, x, train=False):
         return np.repeat(super().forward(x, train), 2, axis=1)
@@ -276,7 +276,12 @@ class NoOutputShape(Scale):
         return input_shape
 
 
-@own(18, "the gain's gradient is a mean for few rows", FAIL_CONTRACT, says="^gain.grad.*of a batch in two parts")
+@own(
+    18,
+    "the gain's gradient is a mean for few rows",
+    FAIL_CONTRACT,
+    says="^gain.grad.*as a sum over two parts of the batch",
+)
 class MeanOfSmallBatches(Scale):
     def backward(self, dy):
         kept = self._kept
@@ -435,10 +440,10 @@ own.row(68, "OtherShapeInTraining", "y has another shape in training", Scale,
     {"forward": After(lambda self, y, x, train=False: y[..., np.newaxis] if train else y)}, FAIL_CONTRACT,
     says=r"^y: .*y of shape \(5, 4\) and .* shape \(5, 4, 1\)")
 own.row(68, "SumsRows", "forward sums over the rows", Scale, {"forward": After(lambda self, y, *_: y.sum(axis=0))},
-    FAIL_CONTRACT, says="^y: .*a row for each of the 5 rows of x and returned shape")
+    FAIL_CONTRACT, says="^y: .*one row for each of the 5 rows of x, but returned shape")
 own.row(67, "Downcasts", "y is float32 for a float64 x", Scale,
     {"forward": After(lambda self, y, *_: y.astype(np.float32))}, FAIL_CONTRACT,
-    says="^y: .*must keep dtype float64 and returned float32")
+    says="^y: .*must keep dtype float64, but returned float32")
 own.row(69, "NeedsContiguous", "x must be contiguous", Scale,
     {"forward": After(lambda self, y, x, *_: y if x.flags.forc else refuse(ValueError("not contiguous")))},
     FAIL_CONTRACT, says="with x and dy strided .*, forward raised ValueError")
@@ -453,7 +458,7 @@ own.row(49, "Picky", "a layer that mixes rows may refuse small batches", Scale,
      y if not train or len(x) != 1 else refuse(ShapeError("Picky: expected at least two rows")))}, PASS)
 own.row(53, "RandomPrediction", "a prediction draws from the layer's generator", Dropout,
     {"forward": lambda self, x, train=False: Dropout.forward(self, x, train=True)}, NONDETERMINISTIC,
-    says="a prediction draws nothing at random")
+    says="a prediction must not draw random numbers")
 own.row(74, "DropsSmallGradients", "gradients below 1e-6 are dropped", Scale,
     {"backward": lambda self, dy: Scale.backward(self, np.where(abs(dy) > 1e-6, dy, 0))}, FAIL_CONTRACT,
     says="^dx: backward is not linear in dy: 9.09495e-13 times")
@@ -474,10 +479,10 @@ own.row(49, "InfiniteForOneRow", "a batch of one gives infinity", Scale,
     FAIL_CONTRACT, says="^y.*: with a batch of 1 the layer returned inf")
 squares.row(68, "OneLossARow", "forward returns a loss for each row", Squares,
     {"forward": After(lambda self, loss, outputs, targets: ((outputs - targets) ** 2).sum(axis=1))}, FAIL_CONTRACT,
-    says="must return a float and returned ndarray")
+    says="must return a float, but returned ndarray")
 squares.row(67, "SingleLoss", "the loss is a float32", Squares,
     {"forward": After(lambda self, loss, outputs, targets: np.float32(loss))}, FAIL_CONTRACT,
-    says="^forward must return a float and returned float32")
+    says="^forward must return a float, but returned float32")
 squares.row(66, "ReturnsOutputs", "the gradient is a view of the outputs", Squares,
     {"backward": on_kept(lambda outputs, targets: outputs[:])}, FAIL_CONTRACT,
     says="backward returned a view of outputs")
@@ -500,7 +505,7 @@ squares.row(69, "MemoryOrderLoss", "outputs are read in memory order", Squares,
      Squares.forward(self, outputs.ravel(order="K").reshape(outputs.shape), targets)}, FAIL_CONTRACT,
     says="with outputs in column order, the loss is")
 sums.row(68, "PenaltyOfColumns", "a penalty for each column", Sum, {"penalty": lambda self, w: (w**2).sum(axis=0)},
-    FAIL_CONTRACT, says="penalty must return a float and returned ndarray")
+    FAIL_CONTRACT, says="penalty must return a float, but returned ndarray")
 sums.row(64, "StaleWeight", "the gradient is that of the w of the last penalty", Sum,
     {"penalty": lambda self, w: (vars(self).update(w=w.copy()), Sum.penalty(self, w))[1],
      "gradient": lambda self, w: 2 * self.w}, FAIL_CONTRACT, says="with the penalty of another w between")

@@ -61,7 +61,7 @@ class BorrowsDy(Dense):
         return dx
 
 
-@dense(62, "backward overwrites the gradient instead of adding to it", FAIL_CONTRACT, says="added to what was there")
+@dense(62, "backward overwrites the gradient instead of adding to it", FAIL_CONTRACT, says="gradients must add up")
 class Overwrites(Dense):
     def backward_parameters(self, dy):
         self.weight.zero_grad()
@@ -69,7 +69,7 @@ class Overwrites(Dense):
         super().backward_parameters(dy)
 
 
-@dense(62, "a forward forgets the gradient gathered so far", FAIL_CONTRACT, says="added to what was there before")
+@dense(62, "a forward forgets the gradient gathered so far", FAIL_CONTRACT, says="gradients must add up")
 class ForgetsInForward(Dense):
     def forward(self, x, train=False):
         if train:
@@ -117,7 +117,12 @@ class FirstOfTwo(Dense):
             super().keep(x, **shape)
 
 
-@dense(66, "predictions live in memory of the next one", FAIL_CONTRACT, says=r"wrote into .*\(train=False\) had")
+@dense(
+    66,
+    "predictions live in memory of the next one",
+    FAIL_CONTRACT,
+    says=r"changed an array that .*\(train=False\) returned",
+)
 class Workspace(Dense):
     always = True
     work = None
@@ -196,7 +201,7 @@ dense.row(49, "MixesRowsOpenly", "the same is right in a layer that does not say
     {"batch_independent": False}, PASS)
 dense.row(53, "NoisyForward", "forward is noisy", Dense,
     {"forward": After(lambda self, y, *_: y + 1e-6 * NOISE.normal())}, NONDETERMINISTIC,
-    says="in y .*; a prediction draws nothing")
+    says="in y.*; a prediction must not draw random numbers")
 dense.row(53, "NoisyBackward", "backward is noisy", Dense,
     {"backward": After(lambda self, dx, dy: dx * (1 + 1e-8 * NOISE.normal()))}, NONDETERMINISTIC)
 # fmt: on

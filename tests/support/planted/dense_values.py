@@ -92,7 +92,7 @@ dense(62, "dense-offset", "dx has an offset that does not come from dy", dx=lamb
 dense(67, "dense-float32-sum", "the weight's gradient is computed in float32", FAIL_CONTRACT,
     dweight=lambda g: g.x.astype(np.float32).T @ g.dy.astype(np.float32), x=signed(50, 4))
 dense(67, "dense-float32-dx", "dx is float32 for a float64 dy", FAIL_CONTRACT, dx=lambda g: g.dx.astype(np.float32),
-    says="^dx: backward must keep dtype float64 and")
+    says="^dx: backward must keep dtype float64, but")
 dense(67, "dense-float64-dx", "dx is float64 for float32 arrays", FAIL_CONTRACT, dx=lambda g: g.dx.astype(np.float64),
     x=X.astype(np.float32))
 dense(67, "dense-wrong-in-float32", "the weight's gradient is off by 1e-3, in float32 alone",
@@ -101,7 +101,7 @@ dense(67, "dense-wrong-in-float32", "the weight's gradient is off by 1e-3, in fl
 dense(68, "dense-no-dx", "backward returns nothing", FAIL_CONTRACT, dx=lambda g: None,
     says="backward .*returned NoneType; is a return missing")
 dense(68, "dense-list-dx", "backward returns lists", FAIL_CONTRACT, dx=lambda g: g.dx.tolist(),
-    says="^dx: backward must return an array and returned list")
+    says="^dx: backward must return an array, but returned list")
 dense(68, "dense-dx-summed", "dx is summed over the rows", FAIL_CONTRACT, dx=lambda g: g.dx.sum(axis=0),
     says="backward must return dx of shape")
 dense(68, "dense-no-bias-gradient", "the bias gets no gradient", dbias=lambda g: 0 * g.dbias)

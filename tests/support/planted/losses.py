@@ -95,5 +95,5 @@ loss.row(65, "BackwardTwiceLoss", "a second backward gives something else instea
     {"kept": lambda self, *dy: self._kept}, FAIL_CONTRACT, says="a second backward after")
 loss.row(76, "NoisyLoss", "forward is noisy", SoftmaxCrossEntropy,
     {"forward": After(lambda self, loss, z, y: loss + 1e-6 * float(NOISE.normal()))}, NONDETERMINISTIC,
-    says="two calls of forward .* differ, in the loss")
+    says="two calls of forward .* differ in the loss")
 # fmt: on
