@@ -160,7 +160,7 @@ def refusing(path: PathLike, kind: str) -> Iterator[None]:
         yield
     except OSError as error:
         hint = "; choose a shorter name" if error.errno == errno.ENAMETOOLONG else ""
-        raise InputError(f"{path}: expected a writable {kind}, got the error: {error.strerror}{hint}") from error
+        raise InputError(f"{path}: expected a {kind} that can be written, but: {error.strerror}{hint}") from error
 
 
 def remove(path: PathLike) -> None:

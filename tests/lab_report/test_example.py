@@ -163,7 +163,7 @@ def example(monkeypatch, tmp_path):
         ("--epochs 0", 2, "expected an integer >= 1, got 0"),
         ("--seed -1", 2, "expected an integer >= 0, got -1"),
         ("--quick --dataset synthetic --data-dir nowhere", 2, "--data-dir: the synthetic images are drawn"),
-        ("--quick --out file", 1, "expected a writable folder"),
+        ("--quick --out file", 1, "expected a folder that can be written"),
     ],
 )
 def test_wrong_arguments_end_in_a_sentence_and_write_nothing(example, capsys, arguments, code, words):

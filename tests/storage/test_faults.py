@@ -177,7 +177,7 @@ def test_a_folder_that_fails_at_any_operation_is_refused_in_a_sentence(tmp_path,
                 message = str(raised)
         if not faulty.reached:
             break
-        assert message == f"{path}: expected a writable folder, got the error: {os.strerror(error)}"
+        assert message == f"{path}: expected a folder that can be written, but: {os.strerror(error)}"
         assert len(parts(folder)) == left_over(faulty)
     assert number > 10
 

@@ -40,12 +40,12 @@ def test_a_folder_that_cannot_be_written_cannot_be_locked(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder" / ".lock").mkdir(parents=True)
     for name in ("file", "folder"):
-        refused(f"{name}: expected a writable folder", tmp_path / name)
+        refused(f"{name}: expected a folder that can be written", tmp_path / name)
 
 
 def test_a_name_that_is_too_long_is_blamed_itself(tmp_path):
     for name in ("f" * 250, "f" * 300):
-        refused(rf"/{name}: expected a writable file, .*too long; choose a shorter name$", tmp_path, name)
+        refused(rf"/{name}: expected a file that can be written, .*too long; choose a shorter name$", tmp_path, name)
     with locked(tmp_path, "f" * 249):
         pass
 
@@ -89,7 +89,7 @@ def test_a_lock_that_fails_at_any_operation_is_refused_or_holds_and_is_free_afte
             pass
         if not faulty.reached:
             break
-        refused = f"{folder}: expected a writable folder, got the error: {os.strerror(errno.EIO)}"
+        refused = f"{folder}: expected a folder that can be written, but: {os.strerror(errno.EIO)}"
         # The first four make the folder and open the lock's file; the file's content does not matter.
         assert message == (refused if number <= 4 else "")
     assert number > 5

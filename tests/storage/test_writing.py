@@ -105,7 +105,7 @@ def test_the_file_goes_where_its_name_pointed_when_it_was_opened(tmp_path, monke
         file.write(b"new")
     assert (tmp_path / "a").read_text() == "new"
     assert os.listdir() == []
-    with pytest.raises(InputError, match="a/below: expected a writable folder, got the error: "):
+    with pytest.raises(InputError, match="a/below: expected a folder that can be written, but: "):
         files.make_folder(tmp_path / "a" / "below")
 
 

@@ -396,7 +396,7 @@ def test_one_bar_for_all_rounds_on_a_terminal(sweep, monkeypatch):
 @pytest.mark.parametrize("resume", [True, False])
 def test_a_file_that_cannot_be_written_is_refused_before_any_trial(sweep, tmp_path, resume):
     for name, words in (("f" * 251, "choose a shorter name"), ("", "this is a folder or a device")):
-        with pytest.raises(dl.InputError, match=f"{name}: expected a writable file, got the error: .*{words}"):
+        with pytest.raises(dl.InputError, match=f"{name}: expected a file that can be written, but: .*{words}"):
             sweep(lambda config, seed: pytest.fail("tried"), {"x": [1]}, out=tmp_path / name, resume=resume)
     long = tmp_path / ("f" * 248)
     sweep(lambda config, seed: {"x": 1}, {"x": [1]}, out=long, resume=resume)

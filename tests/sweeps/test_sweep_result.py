@@ -103,7 +103,7 @@ def test_a_damaged_line_in_the_middle_is_named(sweep, out):
 
 
 def test_a_folder_or_a_missing_file_is_no_file_of_a_sweep(sweep, tmp_path):
-    with pytest.raises(dl.InputError, match=r"expected a writable file, got the error: .* this is a folder"):
+    with pytest.raises(dl.InputError, match=r"expected a file that can be written, but: .* this is a folder"):
         sweep(sweep_runs.noisy, {"x": [1]}, out=tmp_path)
     with pytest.raises(dl.DataError, match="expected a regular file, got a folder"):
         dl.SweepResult.from_file(tmp_path)
