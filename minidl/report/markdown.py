@@ -46,7 +46,7 @@ def _table(table: Table) -> str:
 
 
 def _figures(block: Figures, folder: Path) -> str:
-    """Return figures below each other; as a table of so many columns, if they are one figure."""
+    """Return figures below each other; or side by side in a table, if they are one figure."""
     count = block.columns
     if not block.caption or count == 1:
         shown = (part for figure in block.figures for part in (_image(figure, folder), _caption(figure)))
