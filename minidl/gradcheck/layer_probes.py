@@ -198,7 +198,7 @@ class _Behaviour(Snapshot):
             parameter.add_grad(gathered[path])
         self.forward(self.x)
         attempt("backward", lambda: self.layer.backward(self.dy.copy()))
-        self.compare("after two backwards, whose gradients must add up", self.gradients(), want)
+        self.compare("added to an earlier gradient", self.gradients(), want)
 
     def consumes(self) -> None:
         self.run("in normal use", self.x, self.dy)

@@ -110,7 +110,7 @@ def test_what_cannot_be_copied_is_refused():
             super().__init__()
             self.lock = threading.Lock()
 
-    with pytest.raises(dl.InputError, match=r"layer: expected what copy.deepcopy can copy, .* cannot pickle"):
+    with pytest.raises(dl.InputError, match=r"layer: expected an object that copy.deepcopy can copy; .* cannot pickle"):
         dl.check_layer(Locked(), X)
 
 

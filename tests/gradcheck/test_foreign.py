@@ -65,8 +65,8 @@ def test_pairs_of_functions_pass_and_what_they_were_given_is_untouched():
             Verdict.FAIL_CONTRACT,
             "w: expected a gradient of shape",
         ),
-        (lambda d, c: affine_backward(d, c)[:2], Verdict.FAIL_CONTRACT, "each of x, w, b; got ndarray, ndarray"),
-        (lambda d, c: d @ c[1].T, Verdict.FAIL_CONTRACT, "each of x, w, b; got ndarray"),
+        (lambda d, c: affine_backward(d, c)[:2], Verdict.FAIL_CONTRACT, "gradients of x, w, b; got ndarray, ndarray"),
+        (lambda d, c: d @ c[1].T, Verdict.FAIL_CONTRACT, "gradients of x, w, b; got ndarray"),
         (lambda d, c: (*affine_backward(d, c)[:2], None), Verdict.FAIL_CONTRACT, "got ndarray, ndarray, NoneType"),
         (lambda d, c: affine_backward(np.multiply(d, 2, out=d) / 2, c), Verdict.FAIL_CONTRACT, "backward changed dy"),
         (

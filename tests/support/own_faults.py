@@ -137,7 +137,7 @@ def overwrite(self, dy):
 # fmt: off
 fault("factor 2", "Co", "by the factor 2", b=edit(gradient=lambda g, x: 2 * g))
 fault("no gradient", "Co", "p0", b=edit(gradient=lambda g, x: 0 * g))
-fault("gradient overwritten", "CoM", "gradients must add up", backward=overwrite)
+fault("gradient overwritten", "CoM", "added to an earlier gradient", backward=overwrite)
 fault("shared by class", "Co", "shared by instances", Cached, __init__=Gain.__init__, cache={})
 fault("shared by instances", "C", "calls of another instance", Cached, __init__=with_one_cache)
 fault("output shape", "Co", "output_shape returned", output_shape=lambda self, shape: (shape[0] + 1,))

@@ -17,7 +17,7 @@ labelled = Family("loss", lambda c, logits=LOGITS: (c(), logits, LABELS), "outpu
 shared = Family("loss", lambda c, logits=LOGITS: (c(), logits, SHARES), "outputs")
 
 
-@softmax(2, "both divide by the sum of the rows' class weights, not rows", FAIL_CONTRACT, says="mean of its rows")
+@softmax(2, "both divide by the sum of the rows' class weights, not rows", FAIL_CONTRACT, says="mean over its rows")
 class WeightedMean(SoftmaxCrossEntropy):
     def forward(self, outputs, targets):
         self.share = len(targets) / self.class_weights[np.asarray(targets)].sum()

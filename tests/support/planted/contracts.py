@@ -71,7 +71,7 @@ class WritesIntoPrediction(Scale):
         return y
 
 
-@own(63, "the gradient's array is replaced", FAIL_CONTRACT, says="^gain: .*another array in place of gain.grad")
+@own(63, "the gradient's array is replaced", FAIL_CONTRACT, says="^gain: .*replaced gain.grad")
 class ReplacesGradient(Scale):
     def backward(self, dy):
         (x,) = self.kept()
@@ -438,7 +438,7 @@ own.row(68, "ForgetsReturn", "forward forgets its return", Scale, {"forward": Af
     FAIL_CONTRACT, says="^y: .*returned NoneType; is a return missing")
 own.row(68, "OtherShapeInTraining", "y has another shape in training", Scale,
     {"forward": After(lambda self, y, x, train=False: y[..., np.newaxis] if train else y)}, FAIL_CONTRACT,
-    says=r"^y: .*y of shape \(5, 4\) and .* shape \(5, 4, 1\)")
+    says=r"^y: .*y of shape \(5, 4\), but .* shape \(5, 4, 1\)")
 own.row(68, "SumsRows", "forward sums over the rows", Scale, {"forward": After(lambda self, y, *_: y.sum(axis=0))},
     FAIL_CONTRACT, says="^y: .*one row for each of the 5 rows of x, but returned shape")
 own.row(67, "Downcasts", "y is float32 for a float64 x", Scale,
@@ -476,7 +476,7 @@ own.row(69, "MistakesBroadcast", "wrong for a broadcast dy", Scale,
     says="^dx.*: with a broadcast dy, whose strides are 0, dx is")
 own.row(49, "InfiniteForOneRow", "a batch of one gives infinity", Scale,
     {"batch_independent": False, "forward": After(lambda self, y, *_: y + (0 if len(y) != 1 else np.inf))},
-    FAIL_CONTRACT, says="^y.*: with a batch of 1 the layer returned inf")
+    FAIL_CONTRACT, says="^y.*: with a batch of 1, the layer returned inf")
 squares.row(68, "OneLossARow", "forward returns a loss for each row", Squares,
     {"forward": After(lambda self, loss, outputs, targets: ((outputs - targets) ** 2).sum(axis=1))}, FAIL_CONTRACT,
     says="must return a float, but returned ndarray")
@@ -508,11 +508,11 @@ sums.row(68, "PenaltyOfColumns", "a penalty for each column", Sum, {"penalty": l
     FAIL_CONTRACT, says="penalty must return a float, but returned ndarray")
 sums.row(64, "StaleWeight", "the gradient is that of the w of the last penalty", Sum,
     {"penalty": lambda self, w: (vars(self).update(w=w.copy()), Sum.penalty(self, w))[1],
-     "gradient": lambda self, w: 2 * self.w}, FAIL_CONTRACT, says="with the penalty of another w between")
+     "gradient": lambda self, w: 2 * self.w}, FAIL_CONTRACT, says="with the penalty of another w in between")
 sums.row(31, "InfinitePenalty", "the penalty is infinite", Sum, {"penalty": lambda self, w: np.inf}, FAIL_CONTRACT,
     says="^penalty returned inf")
 sums.row(71, "NegativePenalty", "the penalty is negative", Sum, {"penalty": lambda self, w: -1.0}, FAIL_CONTRACT,
-    says="^penalty must be at least 0 and is -1")
+    says="^penalty must be at least 0, but is -1")
 sums.row(68, "RaisingPenalty", "penalty raises", Sum, {"penalty": lambda self, w: None + w}, FAIL_CONTRACT,
     says="^penalty raised TypeError: ")
 sums.row(53, "NoisyPenalty", "the penalty draws at random", Sum, {"penalty": lambda self, w: NOISE.random()},

@@ -61,7 +61,9 @@ class BorrowsDy(Dense):
         return dx
 
 
-@dense(62, "backward overwrites the gradient instead of adding to it", FAIL_CONTRACT, says="gradients must add up")
+@dense(
+    62, "backward overwrites the gradient instead of adding to it", FAIL_CONTRACT, says="added to an earlier gradient"
+)
 class Overwrites(Dense):
     def backward_parameters(self, dy):
         self.weight.zero_grad()
@@ -69,7 +71,7 @@ class Overwrites(Dense):
         super().backward_parameters(dy)
 
 
-@dense(62, "a forward forgets the gradient gathered so far", FAIL_CONTRACT, says="gradients must add up")
+@dense(62, "a forward forgets the gradient gathered so far", FAIL_CONTRACT, says="added to an earlier gradient")
 class ForgetsInForward(Dense):
     def forward(self, x, train=False):
         if train:
@@ -110,7 +112,7 @@ class FirstForward(Dense):
         super().keep(self.first.setdefault(len(x), x.copy()), **shape)
 
 
-@dense(64, "a second forward does not take the place of the first", FAIL_CONTRACT, says="after two forwards, of which")
+@dense(64, "a second forward does not take the place of the first", FAIL_CONTRACT, says="after two forwards")
 class FirstOfTwo(Dense):
     def keep(self, x, **shape):
         if self._kept is None or self._kept[0].shape != x.shape:
@@ -187,7 +189,7 @@ dense.row(70, "StacksRows", "an empty batch is refused, if only by NumPy: nothin
     {"forward": After(lambda self, y, *_: np.stack(list(y)))}, PASS)
 dense.row(70, "ListOfRows", "an empty batch gives y of shape (0,)", Dense,
     {"forward": After(lambda self, y, *_: np.array(list(y), dtype=y.dtype))}, FAIL_CONTRACT,
-    says="with an empty batch the layer must")
+    says="with an empty batch, the layer must")
 dense.row(53, "NoisyWeightGradient", "the weight's gradient is noisy", Dense,
     {"backward_parameters": lambda self, dy: Dense.backward_parameters(self, dy * (1 + 1e-8 * NOISE.normal()))},
     NONDETERMINISTIC)

@@ -67,7 +67,7 @@ class ShiftsInPlace(SoftmaxCrossEntropy):
         return super().forward(outputs, targets)
 
 
-@loss(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT, says="the mean of its rows")
+@loss(64, "backward uses the first forward's probabilities for ever", FAIL_CONTRACT, says="a mean over its rows")
 class FirstBatchLoss(SoftmaxCrossEntropy):
     first = None
 
