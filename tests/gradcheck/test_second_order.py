@@ -263,7 +263,7 @@ WRONG_PRODUCTS = {
     "term left out": (altered(lambda p, x, v: p.gauss_newton(x, v, whole=False) + 0.2 * v), WRONG, "hvp(x, v)["),
     "of x, not v": (altered(lambda p, x, v: p.hvp(x, x)), WRONG, "hvp(x, v)["),
     "clipped v": (altered(lambda p, x, v: p.hvp(x, np.clip(v, -99, 99))), BROKEN, "not linear in v"),
-    "NaN": (altered(lambda p, x, v: np.nan * v), WRONG, "not finite"),
+    "NaN": (altered(lambda p, x, v: np.nan * v), WRONG, "a finite gradient"),
     "not symmetric": (not_symmetric, WRONG, "hvp(x, v)["),
     "Gauss-Newton": (altered(lambda p, x, v: p.hvp(x, v, exact=False), problem=TwoLayers), WRONG, "hvp(x, v)["),
     "both twice": (lambda seed: at_a_minimum(seed, 2), WRONG, "gradient(near x)["),
@@ -396,13 +396,13 @@ def test_wrong_gradients_of_rows_are_caught_and_named(f, gradients, verdicts, wo
     [
         (dl.check_hessian_product, (np.sum, None, np.multiply, [1.0]), "expected gradient to be callable"),
         (dl.check_hessian_product, (np.sum, np.ones_like, np.multiply, [1]), "x: expected floating-point numbers"),
-        (dl.check_row_gradients, (losses, row_gradients, [[1.0]]), "expected data with n rows each"),
+        (dl.check_row_gradients, (losses, row_gradients, [[1.0]]), "expected data with equally many rows"),
         (
             dl.check_row_gradients,
             (losses, row_gradients, [[1.0]], [[1.0], [2.0]], [0]),
-            "expected data with n rows each",
+            "expected data with equally many rows",
         ),
-        (dl.check_row_gradients, (losses, row_gradients, [[1.0]], 3.0), "expected data with n rows each"),
+        (dl.check_row_gradients, (losses, row_gradients, [[1.0]], 3.0), "expected data with equally many rows"),
         (dl.check_row_gradients, (losses, row_gradients, [[1.0]], [[1.0]], ["a"]), "data 1: expected"),
     ],
 )

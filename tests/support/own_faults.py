@@ -138,7 +138,7 @@ def overwrite(self, dy):
 fault("factor 2", "Co", "by the factor 2", b=edit(gradient=lambda g, x: 2 * g))
 fault("no gradient", "Co", "p0", b=edit(gradient=lambda g, x: 0 * g))
 fault("gradient overwritten", "CoM", "added to an earlier gradient", backward=overwrite)
-fault("shared by class", "Co", "shared by instances", Cached, __init__=Gain.__init__, cache={})
+fault("shared by class", "Co", "instances share", Cached, __init__=Gain.__init__, cache={})
 fault("shared by instances", "C", "calls of another instance", Cached, __init__=with_one_cache)
 fault("output shape", "Co", "output_shape returned", output_shape=lambda self, shape: (shape[0] + 1,))
 fault("float64", "Co", "expected float32, got float64", forward=After(lambda self, y, *_: y.astype(np.float64)))
@@ -156,7 +156,7 @@ fault("a new generator", "CoM", "two calls", f=lambda self, x, train:
       (Gain.f(self, x, train)[0] + (np.random.default_rng().random() if train else 0), x))
 fault("global generator", "CoM", "two calls", f=lambda self, x, train:
       (Gain.f(self, x, train)[0] + (np.random.rand() if train else 0), x))  # noqa: NPY002
-fault("deep copy shares state", "Co", "shared by instances", Cached, __deepcopy__=sharing("cache"))
+fault("deep copy shares state", "Co", "instances share", Cached, __deepcopy__=sharing("cache"))
 fault("deep copy shares generator", "C", "a deep copy", GaussianDropout, __deepcopy__=sharing("rng"))
 fault("only a batch of 1", "Co", "batch of 1", b=wrong_where(lambda x: len(x) == 1))
 fault("only 1 feature", "o", "is wrong", b=wrong_where(lambda x: x.shape[1] == 1))
@@ -171,7 +171,7 @@ fault("only > 4 features", "oC", "is wrong", b=wrong_where(lambda x: x.shape[1] 
 fault("only > 4 rows", "oC", "is wrong", b=wrong_where(lambda x: len(x) > 4))
 fault("only at ties", "t", "is wrong", b=wrong_where(lambda x:
       np.array([len({*row}) < len(row) for row in x.tolist()], bool)[:, None]))
-fault("running mean, no buffer", "CoM", "state is kept elsewhere", RunningCentre, add_buffer=lambda self, name, mean:
+fault("running mean, no buffer", "CoM", "has other state", RunningCentre, add_buffer=lambda self, name, mean:
       mean)
 fault("wrong from 2nd backward", "CoM", "two calls of backward", Counting)
 fault("wrong from 4th backward", "M", "p0", Counting, wrong_from=4)
