@@ -126,7 +126,7 @@ FAULTS = {
     "tiny inputs": (mlp, of_x(lambda x: 1e-4 * x), "inputs", "warning", "x is tiny"),
     "an outlier": (mlp, entry(2000.0), "inputs", "warning", "1 of 12 features are far larger than 1"),
     "nothing but 0": (mlp, of_x(lambda x: 0 * x), "inputs", "fault", "all numbers are 0"),
-    "NaN in the inputs": (mlp, entry(np.nan), "inputs", "fault", "the first at index (17, 3)"),
+    "NaN in the inputs": (mlp, entry(np.nan), "inputs", "fault", "first at index (17, 3)"),
     "constant features": (mlp, of_x(lambda x: x * (np.arange(12) > 8)), "inputs", "warning", "9 of 12 features"),
     "a wrong gradient": (partial(mlp, HalfGradient()), blobs, "gradient", "fault", "0.weight"),
     "a wrong gradient of a large layer": (LARGE, blobs, "gradient", "fault", "0.weight, along one random direction"),
