@@ -168,17 +168,16 @@ def _line_chart(
         bounds, chance = [100 * bound for bound in bounds], chance and 100 * chance
         lines, pale = ([line._replace(values=100 * line.values) for line in some] for some in (lines, pale))
         label = label or f"{quantity_label(quantity).partition(' (')[0]} in %"
-    drawing = Drawing(label or quantity_label(quantity, log=log), title=title)
+    drawing = Drawing(label + ", log scale" * log if label else quantity_label(quantity, log=log), title=title)
     key = [([("M0 0H22", "", line.style)], line.name) for line in lines if names is None]
     if chance is not None:
         key.append(([("M0 0H22", "chance", "")], f"chance {chance:g}{unit}"))
     drawing.key(key)
 
     ended = sorted((line for line in lines if not math.isnan(line.end[1])), key=lambda line: line.end[1])
-    texts = value_texts([line.end[1] for line in ended])
-    ends = [
-        (line, _rows(names[line.name] if names else "", text + unit)) for line, text in zip(ended, texts, strict=True)
-    ]
+    texts = [text + unit for text in value_texts([line.end[1] for line in ended])]
+    called = [names[line.name] if names else "" for line in ended]
+    ends = [*zip(ended, map(_rows, called, texts), strict=True)]
     widths = [text_width(text) for _, rows in ends for text in rows]
     right, height = WIDTH - 22 - max([0.0, *widths]), max(170.0, LEADING * len(widths))
     at = [1.0, float(epochs), *(float(epoch) for line in [*lines, *pale] for epoch in line.epochs)]
@@ -244,7 +243,6 @@ def _add_hover(drawing: Drawing, plane: Plane, lines: Sequence[_Line], unit: str
     values = {line.name: dict(zip(line.epochs.tolist(), line.values.tolist(), strict=True)) for line in lines}
     strips = []
     for epoch in shown:
-        numbers = [f"{name}: {cell(of[epoch])}{unit}" for name, of in values.items() if epoch in of]
-        strip = f"M{plane.x(epoch):.1f} {plane.top:.1f}V{plane.bottom:.1f}"
-        strips.append((strip, "\n".join([f"epoch {epoch:,}", *numbers])))
+        rows = [f"epoch {epoch:,}", *(f"{name}: {cell(of[epoch])}{unit}" for name, of in values.items() if epoch in of)]
+        strips.append((f"M{plane.x(epoch):.1f} {plane.top:.1f}V{plane.bottom:.1f}", "\n".join(rows)))
     drawing.hover(strips, (plane.right - plane.left) / len(shown))

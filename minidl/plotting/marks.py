@@ -74,9 +74,8 @@ def dot_chart(rows: Sequence[Dot], *, label: str, chance: float | None = None) -
     key: list[Any] = [([("M1 0h20", "", _OURS)] * barred + [("M11 0h0", "point", _OURS)], ours)]
     key += [([(f"M11 0{_DIAMOND}", "", _THEIRS)], "published")] * bool(published)
     guess = "" if chance is None else f"chance {chance:g}{' %' * label.endswith('%')}"
-    key += [([("M11 -8v16", "chance")], guess)] * bool(guess and not far)
+    key += [([("M11 -8v16", "chance")] * (not far), guess + ", left of this axis" * far)] * bool(guess)
     drawing.key(key if len(key) > 1 or barred else [])
-    drawing.write(f"{guess}, left of this axis" * far)
     drawing.bottom += 6
     for row in rows:
         (text, other), y = row.texts, drawing.bottom + 1.5 * LEADING
@@ -135,10 +134,7 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = ()) -> str:
     counted = max(map(text_width, texts)) + 6 <= cell
     texts = texts if counted else [f"{100 * share:.0f}" for share in shares.ravel().tolist()]
     drawing = Drawing("rows: true class, columns: predicted class")
-    written, every = (
-        cell >= max(LEADING - 2, *(6 + text_width(text) for text in texts)),
-        math.ceil((LEADING - 2) / cell),
-    )
+    written = cell >= (LEADING - 2 if counted else text_width("100"))
     notes = ["cells: % of the row"] * (written and not counted)
     for note in notes + [f"the {len(kept)} of {len(counts):,} classes confused most"] * (len(kept) < len(counts)):
         drawing.write(note)
@@ -146,17 +142,17 @@ def matrix_chart(matrix: Any, class_names: Sequence[str] = ()) -> str:
     top, side = drawing.bottom + above + 8, cell * len(kept)
     drawing.path(f"M{left:.1f} {top:.1f}h{side:.1f}v{high * len(kept):.1f}h-{side:.1f}z", "grid")
     for row, t in enumerate(kept):
-        y, parts = top + row * high, labels[row].split("\n") * (row % every == 0)
+        named = row % math.ceil((LEADING - 2) / cell) == 0
+        y, parts = top + row * high, labels[row].split("\n") * named
         for k, part in enumerate(parts):
             drawing.text(left - 5, y + high / 2 + 13 * (k - (len(parts) - 1) / 2), part, "", "end")
-        drawing.text(left + (row + 0.5) * cell, top - 5, columns[row] * (row % every == 0), turned=True)
+        drawing.text(left + (row + 0.5) * cell, top - 5, columns[row] * named, turned=True)
         for column in np.flatnonzero(drawn[row]).tolist():
             x, count, p = left + column * cell, drawn[row, column], kept[column]
             hover = f"{names[t]} as {names[p]}: {count:,} of {totals[row]:,} ({100 * shares[row, column]:.1f} %)"
-            square = f"M{x:.1f} {y:.1f}h{cell:.1f}v{high:.1f}h-{cell:.1f}z"
             # Darker cells would make their texts hard to read.
             style = f"fill:{BLUE if t == p else VERMILLION};fill-opacity:{0.6 * depths[row, column]:.2f}"
-            drawing.path(square, "", f"stroke:none;{style}", hover)
+            drawing.path(f"M{x:.1f} {y:.1f}h{cell:.1f}v{high:.1f}h-{cell:.1f}z", "", f"stroke:none;{style}", hover)
             drawing.text(x + cell / 2, y + high / 2, texts[row * len(kept) + column] * written, "", "middle")
     drawing.bottom = top + high * len(kept) + 4
     return str(drawing)
@@ -197,9 +193,8 @@ def scatter_chart(truth: Any, prediction: Any, *, residuals: bool = False, name:
     suffix = f", {name}" * bool(name)
     drawing = Drawing(("prediction \N{MINUS SIGN} truth" if residuals else "prediction") + suffix)
     bounds = [*up.tolist(), 0.0] if residuals else [*across.tolist(), *up.tolist()]
-    label = ("prediction" if residuals else "truth") + suffix
-    beside = across.tolist() if residuals else bounds
-    plane = Plane(drawing, beside, Axis(bounds, 240, upright=True), WIDTH - 24, 240, label)
+    beside, label = (across.tolist(), "prediction") if residuals else (bounds, "truth")
+    plane = Plane(drawing, beside, Axis(bounds, 240, upright=True), WIDTH - 24, 240, label + suffix)
     ends = max(plane.x_axis.low, plane.y_axis.low), min(plane.x_axis.high, plane.y_axis.high)
     equal = [(plane.x_axis.low, 0.0), (plane.x_axis.high, 0.0)] if residuals else [(end, end) for end in ends]
     drawing.path(plane.path(equal), "chance")

@@ -17,7 +17,7 @@ from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
 from minidl.training.callback import Observer
 from minidl.training.describe import percent
-from minidl.training.history import Monitor, metrics
+from minidl.training.history import History, Monitor, metrics
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class LiveCurves(Observer):
         measured = {name.removeprefix("val_") for name in trainer.history.columns}
         names = [name for name in self.quantities or ("cost", "loss", "accuracy") if name in measured]
         drawn = [(name, learning_chart(trainer.history, name).encode()) for name in names]
-        charts = [Figure(Path(f"{name}.svg"), svg, _alt(name, trainer), "") for name, svg in drawn]
+        charts = [Figure(Path(f"{name}.svg"), svg, _alt(name, trainer.history), "") for name, svg in drawn]
         if self.path is not None:
             self._write(trainer, charts, status, ended)
         self._display(charts, f"{status}; {self._time(trainer)}")
@@ -176,8 +176,8 @@ class LiveCurves(Observer):
         written = f"{self._time(trainer)}; written {time.strftime('%Y-%m-%d %H:%M:%S')}"
         blocks: list[Block] = [Heading(status, 2), Paragraph([written]), Paragraph([setting])]
         if len(trainer.history):
-            blocks += [Figures(charts, columns=min(3, len(charts)))] if charts else []
-            blocks += [_numbers(trainer.history.rows[-1])]
+            drawn = [Figures(charts, columns=min(3, len(charts)))] if charts else []
+            blocks += [*drawn, _numbers(trainer.history.rows[-1])]
         else:
             blocks += [Paragraph([f"No epoch {'was finished' if ended else 'is finished yet'}."])]
         page = to_html(f"{_position(trainer)} · {name}", blocks, heading=name, script="" if ended else _SCRIPT)
@@ -209,10 +209,9 @@ def _position(trainer: Trainer) -> str:
     return f"epoch {trainer.epoch} of {trainer.last_epoch}"
 
 
-def _alt(name: str, trainer: Trainer) -> str:
+def _alt(name: str, history: History) -> str:
     """Return what the chart of a quantity shows."""
-    last = ", ".join(map(" ".join, _texts(trainer.history.rows[-1], name).items()))
-    return f"{name} over {len(trainer.history)} epochs, last {last}"
+    return f"{name} over {len(history)} epochs, last {', '.join(map(' '.join, _texts(history.rows[-1], name).items()))}"
 
 
 def _texts(row: dict[str, int | float], name: str) -> dict[str, str]:
