@@ -60,10 +60,10 @@ def dot_chart(rows: Sequence[Dot], *, label: str, chance: float | None = None) -
     values = [x for row in rows for x in (*row.bar, row.other) if x is not None and math.isfinite(x)]
     # The values should not crowd at one end of the axis.
     far = chance is not None and len(rows) > 1 and bool(values and chance < 2 * min(values) - max(values))
-    values += [] if chance is None or far else [chance]
+    unit = " %" * label.endswith("%")
     published = {row: f"published {row.texts[1]}" for row in rows if row.other is not None}
     left, right = 24.0, WIDTH - max([30.0, *(20 + text_width(text) for text in published.values())])
-    axis = Axis(values, right - left)
+    axis = Axis([*values, *([] if chance is None or far else [chance])], right - left)
 
     def place(value: float) -> float:
         return left + (right - left) * axis.at(value)
@@ -73,23 +73,25 @@ def dot_chart(rows: Sequence[Dot], *, label: str, chance: float | None = None) -
     ours = "this run" + " ± standard error" * barred
     key: list[Any] = [([("M1 0h20", "", _OURS)] * barred + [("M11 0h0", "point", _OURS)], ours)]
     key += [([(f"M11 0{_DIAMOND}", "", _THEIRS)], "published")] * bool(published)
-    guess = "" if chance is None else f"chance {chance:g}{' %' * label.endswith('%')}"
+    guess = "" if chance is None else f"chance {chance:g}{unit}"
     key += [([("M11 -8v16", "chance")] * (not far), guess + ", left of this axis" * far)] * bool(guess)
     drawing.key(key if len(key) > 1 or barred else [])
     drawing.bottom += 6
     for row in rows:
-        (text, other), y = row.texts, drawing.bottom + 1.5 * LEADING
+        text, y = row.texts[0], drawing.bottom + 1.5 * LEADING
         drawing.text(4, y - LEADING, cut(row.name, WIDTH - 24 - text_width(text), text_width))
         drawing.text(WIDTH - 4, y - LEADING, text, "", "end")
         drawing.path(f"M{left} {y:.1f}H{right:.1f}", "grid")
         drawing.path("" if chance is None or far else f"M{place(chance):.1f} {y - 6:.1f}v14", "chance")
         drawing.text(WIDTH - 4, y, published.get(row, ""), "quiet", "end")
         if row.other is not None and math.isfinite(row.other):
-            drawing.path(f"M{place(row.other):.1f} {y:.1f}{_DIAMOND}", "", _THEIRS, f"{row.name}, published: {other}")
+            drawing.path(
+                f"M{place(row.other):.1f} {y:.1f}{_DIAMOND}", "", _THEIRS, f"{row.name}, {published[row]}{unit}"
+            )
         if math.isfinite(row.value):
             low, high = map(place, row.bar)
             drawing.path(f"M{low:.1f} {y - 4:.1f}v8m0 -4H{high:.1f}m0 -4v8" if low < high else "", "", _OURS)
-            drawing.path(f"M{place(row.value):.1f} {y:.1f}h0", "point", _OURS, f"{row.name}, this run: {text}")
+            drawing.path(f"M{place(row.value):.1f} {y:.1f}h0", "point", _OURS, f"{row.name}, this run: {text}{unit}")
         drawing.bottom += 2 * LEADING + 4
     mark_ticks(drawing, axis, place, label)
     return str(drawing)
