@@ -16,7 +16,7 @@ from minidl.plotting.style import BLUE, VERMILLION, class_labels
 from minidl.plotting.svg import LEADING, SIZE, WIDTH, Drawing, text_width
 from minidl.plotting.texts import fold, magnitude, number_text, value_texts
 
-_OURS, _THEIRS, _DIAMOND = f"stroke:{BLUE}", f"stroke:{VERMILLION}", "m0 -5l5 5l-5 5l-5 -5z"
+_OURS, _THEIRS, _RHOMB = f"stroke:{BLUE}", f"stroke:{VERMILLION}", "m0 -5l5 5l-5 5l-5 -5z"
 
 
 class Dot(NamedTuple):
@@ -70,9 +70,9 @@ def dot_chart(rows: Sequence[Dot], *, label: str, chance: float | None = None) -
 
     drawing = Drawing()
     barred = any(row.error for row in rows)
-    ours = "this run" + " ± standard error" * barred
-    key: list[Any] = [([("M1 0h20", "", _OURS)] * barred + [("M11 0h0", "point", _OURS)], ours)]
-    key += [([(f"M11 0{_DIAMOND}", "", _THEIRS)], "published")] * bool(published)
+    bar = [("M1 0h20", "", _OURS)] * barred
+    key: list[Any] = [([*bar, ("M11 0h0", "point", _OURS)], "this run" + " ± standard error" * barred)]
+    key += [([(f"M11 0{_RHOMB}", "", _THEIRS)], "published")] * bool(published)
     guess = "" if chance is None else f"chance {chance:g}{unit}"
     key += [([("M11 -8v16", "chance")] * (not far), guess + ", left of this axis" * far)] * bool(guess)
     drawing.key(key if len(key) > 1 or barred else [])
@@ -85,9 +85,7 @@ def dot_chart(rows: Sequence[Dot], *, label: str, chance: float | None = None) -
         drawing.path("" if chance is None or far else f"M{place(chance):.1f} {y - 6:.1f}v14", "chance")
         drawing.text(WIDTH - 4, y, published.get(row, ""), "quiet", "end")
         if row.other is not None and math.isfinite(row.other):
-            drawing.path(
-                f"M{place(row.other):.1f} {y:.1f}{_DIAMOND}", "", _THEIRS, f"{row.name}, {published[row]}{unit}"
-            )
+            drawing.path(f"M{place(row.other):.1f} {y:.1f}{_RHOMB}", "", _THEIRS, f"{row.name}, {published[row]}{unit}")
         if math.isfinite(row.value):
             low, high = map(place, row.bar)
             drawing.path(f"M{low:.1f} {y - 4:.1f}v8m0 -4H{high:.1f}m0 -4v8" if low < high else "", "", _OURS)
