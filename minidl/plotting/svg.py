@@ -26,7 +26,7 @@ _STYLES = {
     ".chance": "stroke:#595959;stroke-dasharray:2 4",
     ".lead": "stroke-width:1",
     ".point": "stroke-width:6;stroke-linecap:round",
-    ".pale": "stroke-opacity:.5",
+    ".pale": "stroke-opacity:.75",
     ".area": "stroke:none;fill-opacity:.14",
     ".hover path": "stroke:none;pointer-events:stroke",
 }

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from unicodedata import east_asian_width
 
 from minidl._core.tables import cell
@@ -68,6 +68,11 @@ def value_texts(values: Sequence[float]) -> list[str]:
     places = max(0, 3 - magnitude(max(sizes, default=0.0)))
     own = [places if size == 0 or size >= 10.0**-places else 1 - magnitude(size) for size in sizes]
     return [number_text(value, decimals) for value, decimals in zip(values, own, strict=True)]
+
+
+def is_share(quantity: str, values: Iterable[float]) -> bool:
+    """Return whether these are shares, shown in per cent: by the end of the name, and all values are from 0 to 1."""
+    return quantity.endswith(("accuracy", "acc", "precision", "recall")) and all(0 <= value <= 1 for value in values)
 
 
 def magnitude(value: float) -> int:

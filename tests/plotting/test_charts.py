@@ -134,6 +134,28 @@ def test_a_learning_chart_says_its_numbers_and_where_they_are_missing():
     assert "<title>epoch 2\ntraining: 1.5\nvalidation: 1.75</title>" in svg
 
 
+def test_shares_are_drawn_in_per_cent_unless_some_are_no_shares():
+    history = {"accuracy": [0.2, 0.4], "val_accuracy": [0.1, 0.391]}
+    svg = learning_chart(history, "accuracy", chance=0.1)
+    assert {"accuracy in %", "chance 10 %", "40.00 %", "39.10 %", "30"} < set(check(svg))
+    assert "<title>epoch 2\ntraining: 40 %\nvalidation: 39.1 %</title>" in svg
+    assert {"accuracy (share correct)", "40.00"} < set(check(learning_chart({"accuracy": [20, 40]}, "accuracy")))
+
+
+def test_names_of_runs_are_whole_and_a_chart_can_have_its_own_label():
+    names = ["λ = 0.1, η = 0.001", "+ all training rows", "augmentation_schedule", "+ step decay", *map(str, range(6))]
+    runs = {name: {"epoch": [1, 2], "gap": [-0.1, k / 8]} for k, name in enumerate(names)}
+    texts = check(run_chart(runs, "gap", label="validation loss − training loss"))
+    assert texts[0] == "validation loss − training loss"
+    assert all(name in " ".join(texts).replace("_ ", "_") for name in names)
+
+
+def test_the_axis_of_dots_is_not_stretched_to_a_distant_chance():
+    rows = [Dot("a", 27.6, 0.4), Dot("b", 39.0, 0.4)]
+    assert "chance 10 %, left of this axis" in check(dot_chart(rows, label="accuracy in %", chance=10))
+    assert {"chance 20 %", "20"} < set(check(dot_chart(rows, label="accuracy in %", chance=20)))
+
+
 def test_panels_with_the_same_limits_have_the_same_axis():
     histories = [{"loss": [2.0, 1.5], "val_loss": [2.1, 1.6]}, {"loss": [8.0, 5.0], "val_loss": [9.0, 3.0]}]
     limits = shared_limits(histories, ["loss"])
@@ -164,7 +186,7 @@ def test_of_many_runs_the_best_ten_have_names_and_the_same_colour_everywhere():
     charts = [run_chart(runs, quantity) for quantity in ("loss", "accuracy")]
     for svg, best in zip(charts, [range(10), range(1, 11)], strict=True):
         texts = check(svg)
-        assert {text.rpartition(" ")[0] for text in texts if text.startswith("run ")} == {f"run {k}" for k in best}
+        assert {" ".join(text.split()[:2]) for text in texts if text.startswith("run ")} == {f"run {k}" for k in best}
         assert "in colour: the 10 best of 1,000 runs" in texts
         assert len(svg) < 300_000
         assert set(re.findall(r'class="point" style="([^"]*)"', svg)) == {stroke(k) for k in best}
@@ -185,15 +207,18 @@ def test_short_names_keep_what_differs():
 
 def test_a_dot_chart_shows_numbers_as_exact_as_their_error():
     texts = check(dot_chart([Dot("λ = 0", 27.614, 0.447, 27.77), Dot("λ = 1", 37.5)], label="test accuracy in %"))
-    assert {"27.61 ± 0.45", "27.77", "37.5", "published", "this run ± error"} < set(texts)
+    assert {"27.61 ± 0.45", "published 27.77", "37.5", "published", "this run ± standard error"} < set(texts)
 
 
-@pytest.mark.parametrize(("factor", "shown"), [(1, "500"), (1000, "50")])
+@pytest.mark.parametrize(("factor", "shown"), [(1, "5"), (100, "25")])
 def test_a_matrix_shows_counts_or_per_cent_where_these_have_no_room(factor, shown):
-    matrix = factor * (np.eye(10, dtype=int) * 500 + np.eye(10, k=1, dtype=int) * 500)
-    svg = matrix_chart(matrix, [*"abcdefghi", "automobile"])
-    assert {shown, "automobile"} < set(check(svg))
-    assert f"<title>a as b: {500 * factor:,} of {1000 * factor:,} (50.0 %)</title>" in svg
+    matrix = factor * (np.eye(10, dtype=int) * 15 + np.eye(10, k=1, dtype=int) * 5)[:9]
+    svg = matrix_chart(np.vstack([matrix, matrix[0]]), [*"abcdefghi", "horizontal stripes"])
+    # On two lines in front of its row, on one above its column.
+    assert {shown, "horizontal", "stripes", "horizontal stripes"} < set(check(svg))
+    assert f"<title>a as b: {5 * factor:,} of {20 * factor:,} (25.0 %)</title>" in svg
+    # The largest mistakes have the strongest colour, though they are few.
+    assert "fill:#d55e00;fill-opacity:0.60" in svg
 
 
 def test_of_many_classes_those_confused_most_are_shown():

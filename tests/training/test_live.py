@@ -103,7 +103,8 @@ def test_the_page_follows_training_and_comes_to_rest(path):
     last = path.read_text("utf-8")
     assert SCRIPT not in last
     assert "epoch 3 of 3: training is finished" in last
-    assert [row[0] for row in rows(last)] == ["cost", "loss", "accuracy", "learning rate", "seconds"]
+    assert [row[0] for row in rows(last)] == ["cost", "loss", "accuracy", "learning rate", "seconds per epoch"]
+    assert all(text.endswith("%") for text in rows(last)[2][1:])
     name, *values = rows(last)[1]
     measured = [t.history[key][-1] for key in ("loss", "val_loss")]
     assert (name, [*map(float, values)]) == ("loss", pytest.approx(measured, rel=1e-3))
@@ -165,7 +166,7 @@ def test_what_is_not_measured_is_not_drawn(path):
     fit(dl.LiveCurves(path), validation=None, train_metrics=False)
     page = path.read_text("utf-8")
     assert pictures(page) == []
-    assert [row[0] for row in rows(page)] == ["learning rate", "seconds"]
+    assert [row[0] for row in rows(page)] == ["learning rate", "seconds per epoch"]
 
 
 # ---- how it ends

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from minidl._core.bars import in_notebook
 from minidl._core.checks import as_path
 from minidl._core.errors import InputError
-from minidl._core.tables import cell, escape
+from minidl._core.tables import escape
 from minidl._core.types import PathLike
 from minidl._storage.files import write_whole
 from minidl.training.callback import Observer
-from minidl.training.history import NOT_METRICS, Monitor, metrics
+from minidl.training.describe import percent
+from minidl.training.history import History, Monitor, metrics
 from minidl.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ class LiveCurves(Observer):
     """Draw the learning curves during training, into one HTML file, and in a notebook also below the cell.
 
     Open the file in a browser: it shows each epoch within three seconds and needs no other file. It shows the
-    optimizer, the regularizer and the learning rate, the elapsed and the remaining time, the curves, and the numbers of
-    the last epoch. When training ends, the page says how, and stops updating. If it was written long ago and does not
+    optimizer and the regularizer, the elapsed and the remaining time, the curves, and the last epoch's numbers and
+    learning rate. When training ends, the page says how, and stops updating. If it was written long ago and does not
     say so, the process was killed.
 
     Writing the page takes less than 2 % of the time, without matplotlib. Several short epochs share one update.
@@ -151,7 +152,7 @@ class LiveCurves(Observer):
         measured = {name.removeprefix("val_") for name in trainer.history.columns}
         names = [name for name in self.quantities or ("cost", "loss", "accuracy") if name in measured]
         drawn = [(name, learning_chart(trainer.history, name).encode()) for name in names]
-        charts = [Figure(Path(f"{name}.svg"), svg, _alt(name, trainer), "") for name, svg in drawn]
+        charts = [Figure(Path(f"{name}.svg"), svg, _alt(name, trainer.history), "") for name, svg in drawn]
         if self.path is not None:
             self._write(trainer, charts, status, ended)
         self._display(charts, f"{status}; {self._time(trainer)}")
@@ -171,13 +172,12 @@ class LiveCurves(Observer):
         from minidl.report.html import to_html
 
         name = getattr(trainer.train_data, "name", "") or "Training"
-        rate = trainer.history.rows[-1]["learning_rate"] if len(trainer.history) else trainer.optimizer.learning_rate
-        setting = f"{trainer.optimizer}, {trainer.model.regularizer or 'no regularizer'}, learning rate {cell(rate)}"
+        setting = f"{trainer.optimizer}, {trainer.model.regularizer or 'no regularizer'}"
         written = f"{self._time(trainer)}; written {time.strftime('%Y-%m-%d %H:%M:%S')}"
         blocks: list[Block] = [Heading(status, 2), Paragraph([written]), Paragraph([setting])]
         if len(trainer.history):
-            blocks += [Figures(charts, columns=min(3, len(charts)))] if charts else []
-            blocks += [_numbers(trainer.history.rows[-1])]
+            drawn = [Figures(charts, columns=min(3, len(charts)))] if charts else []
+            blocks += [*drawn, _numbers(trainer.history.rows[-1])]
         else:
             blocks += [Paragraph([f"No epoch {'was finished' if ended else 'is finished yet'}."])]
         page = to_html(f"{_position(trainer)} · {name}", blocks, heading=name, script="" if ended else _SCRIPT)
@@ -209,18 +209,25 @@ def _position(trainer: Trainer) -> str:
     return f"epoch {trainer.epoch} of {trainer.last_epoch}"
 
 
-def _alt(name: str, trainer: Trainer) -> str:
+def _alt(name: str, history: History) -> str:
     """Return what the chart of a quantity shows."""
-    row = trainer.history.rows[-1]
-    kinds = {"training": name, "validation": f"val_{name}"}
-    last = ", ".join(f"{kind} {cell(row[key])}" for kind, key in kinds.items() if key in row)
-    return f"{name} over {len(trainer.history)} epochs, last {last}"
+    return f"{name} over {len(history)} epochs, last {', '.join(map(' '.join, _texts(history.rows[-1], name).items()))}"
+
+
+def _texts(row: dict[str, int | float], name: str) -> dict[str, str]:
+    """Return a metric in training and validation as texts, shares in per cent; those that were measured."""
+    from minidl.plotting.texts import is_share, value_texts
+
+    values = {kind: row[p + name] for kind, p in [("training", ""), ("validation", "val_")] if p + name in row}
+    if is_share(name, values.values()):
+        return {kind: percent(value) for kind, value in values.items()}
+    return dict(zip(values, value_texts([*values.values()]), strict=True))
 
 
 def _numbers(row: dict[str, int | float]) -> "Table":
     """Return the numbers of an epoch as a table: each metric in training and validation, then the rest."""
     from minidl.report.blocks import Table
 
-    rows = [[name, row.get(name), row.get(f"val_{name}")] for name in metrics(row)]
-    rows += [[name.replace("_", " "), row[name], None] for name in NOT_METRICS[1:] if name in row]
-    return Table([f"epoch {row['epoch']}", "training", "validation"], rows, "last numbers")
+    rows: list[list[Any]] = [[name, *map(_texts(row, name).get, ("training", "validation"))] for name in metrics(row)]
+    rows += [["learning rate", row["learning_rate"], None], ["seconds per epoch", row["seconds"], None]]
+    return Table([f"epoch {row['epoch']}", "training", "validation"], rows, "Numbers of the latest epoch")
