@@ -42,7 +42,7 @@ def main() -> None:
         once = saves.seconds[0] - statistics.median(saves.seconds[2:])
     epoch, save = (statistics.median(seconds[2:]) for seconds in (history["seconds"], saves.seconds))
     print(machine(["minidl", "numpy"]))
-    print(f"an epoch {1e3 * epoch:.1f} ms, a checkpoint {1e3 * save:.2f} ms: {save / epoch:.1%} of it")
+    print(f"an epoch {1e3 * epoch:.1f} ms, a checkpoint {1e3 * save:.2f} ms: {100 * save / epoch:.1f} % of it")
     print(f"the first one {1e3 * once:.1f} ms more, once per run: it computes a digest of the data")
 
 

@@ -22,7 +22,7 @@ def times(scores: Mapping[str, Score], titles: Mapping[str, str], ours: str) -> 
     with_memory = any(score.megabytes for score in scores.values())
     accuracies = [name for name in ("val_accuracy", "accuracy", "loss") if name in scores[ours].result]
     what = {"val_accuracy": "validation accuracy", "accuracy": "accuracy", "loss": "loss after it"}[accuracies[0]]
-    header = ["", f"median ({unit})", "min to max", "minidl / it", *["peak memory (MB)"] * with_memory, what]
+    header = ["", f"median ({unit})", "min to max", "minidl / other", *["peak memory (MB)"] * with_memory, what]
     rows = []
     for name in shown:
         score = scores[name]
@@ -31,7 +31,7 @@ def times(scores: Mapping[str, Score], titles: Mapping[str, str], ours: str) -> 
         title = f"**{titles[name]}**" if name == ours else titles[name]
         seconds = [f"{factor * score.median:.3g}", f"{factor * low:.3g} to {factor * high:.3g}"]
         memory = [f"{max(score.megabytes):.0f}"] if with_memory else []
-        last = f"{value:.1%}" if accuracies[0] != "loss" else f"{value:.4f}"
+        last = f"{100 * value:.1f} %" if accuracies[0] != "loss" else f"{value:.4f}"
         rows.append([title, *seconds, f"{ratio(scores[ours], score):.2f}", *memory, last])
     return table(header, rows)
 

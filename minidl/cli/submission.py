@@ -65,7 +65,7 @@ def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]
     reasons = {}
     if not report.ok:
         finding = f"{report.verdict.name}: {[*report.findings, report.verdict.value][0]}"
-        reasons = {"gradient": finding, "contract": "not decided, because the gradient did not pass"}
+        reasons = {"gradient": finding, "contract": "not checked, because the gradient check failed"}
         # Some rules of the contract are checked before the values, the others after all values are correct.
         if report.compared and report.verdict in (dl.Verdict.FAIL_CONTRACT, dl.Verdict.STATE_CHANGED):
             reasons = {"contract": finding}

@@ -13,13 +13,13 @@ TABLE = Path(__file__).parent.parent.parent / "docs" / "gradcheck-mutants.md"
 
 
 def kill_matrix(reports):
-    """Return the tables of mutants and lookalikes with what became of them, as Markdown."""
+    """Return the tables of mutants and lookalikes with their verdicts, as Markdown."""
     parts = [
-        "# What the gradient checker makes of known bugs",
+        "# The gradient checker's verdicts on known bugs",
         "",
-        "Each row is a right class with one bug, checked with the arguments that its author would choose. The numbers "
-        "are those of a list of classic backward bugs. Written by `python tests/support/mutants.py`; "
-        "`tests/gradcheck/test_mutants.py` keeps it true.",
+        "Each row is a correct class with one bug, checked with the arguments that its author would choose. Column # "
+        "is the number of the bug in our list of classic bugs. Written by `python tests/support/mutants.py`. A test "
+        "keeps this page up to date.",
     ]
     for title, rows in (("Bugs", MUTANTS), ("Not bugs, though they look like it", LOOKALIKES)):
         counts = Counter(reports[m.name].verdict.name for m in rows).most_common()

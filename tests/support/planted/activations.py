@@ -68,7 +68,7 @@ spoiled(26, "sigmoid-overflows", "exp(-x) / (1 + exp(-x))**2 is inf / inf for ve
         lambda x: np.exp(-x) / (1 + np.exp(-x)) ** 2, FAIL_CONTRACT, x=FAR)
 spoiled(27, "sigmoid-of-x", "x * (1 - x) in place of y * (1 - y)", Sigmoid(), lambda x: x * (1 - x))
 spoiled(27, "tanh-of-x", "1 - x**2 in place of 1 - y**2", Tanh(), lambda x: 1 - x * x)
-spoiled(27, "tanh-near-0", "1 - x**2, which is nearly right near 0", Tanh(), lambda x: 1 - x * x, x=0.1 * X)
+spoiled(27, "tanh-near-0", "1 - x**2, which is nearly correct near 0", Tanh(), lambda x: 1 - x * x, x=0.1 * X)
 spoiled(28, "softplus-overflows", "exp(x) / (1 + exp(x)) is inf / inf for large x", Softplus(),
         lambda x: np.exp(x) / (1 + np.exp(x)), FAIL_CONTRACT, x=FAR)
 spoiled(28, "softplus-mirrored", "sigmoid(-x)", Softplus(), lambda x: sigmoid(-x))
@@ -79,9 +79,9 @@ spoiled(21, "relu-1-at-0", "the mask is x >= 0", ReLU(), lambda x: x >= 0, PASS_
 spoiled(21, "relu-half-at-0", "the slope at an exact 0 is 1/2", ReLU(), lambda x: 0.5 * (x >= 0) + 0.5 * (x > 0),
         PASS_SUBGRADIENT, x=WITH_ZEROS)
 spoiled(21, "relu-0-at-0", "the mask is x > 0", ReLU(), lambda x: x > 0, PASS_SUBGRADIENT, x=WITH_ZEROS)
-spoiled(21, "relu-near-0", "right, with x as near to the kink as 1e-4", ReLU(), lambda x: x > 0, PASS,
+spoiled(21, "relu-near-0", "correct, with x as near to the kink as 1e-4", ReLU(), lambda x: x > 0, PASS,
         x=WITH_ZEROS + 1e-4)
-spoiled(21, "leaky-1-at-0", "the slope at an exact 0 is that of the right", LeakyReLU(0.25),
+spoiled(21, "leaky-1-at-0", "the slope at an exact 0 is that of the right side", LeakyReLU(0.25),
         lambda x: np.where(x >= 0, 1.0, 0.25), PASS_SUBGRADIENT, x=WITH_ZEROS)
 spoiled(27, "sigmoid-by-x", "the derivative as a formula in x", Sigmoid(), lambda x: sigmoid(x) * sigmoid(-x), PASS)
 right(21, "leaky-at-0", "LeakyReLU at an exact 0", lambda: LeakyReLU(0.25), WITH_ZEROS, PASS_SUBGRADIENT)
@@ -116,7 +116,7 @@ class ColumnSoftmax(Softmax):
         return super().backward(dy.T).T.copy()
 
 
-@activation(7, "exp without taking the maximum off: inf / inf", FAIL_CONTRACT, x=FAR)
+@activation(7, "exp without subtracting the maximum: inf / inf", FAIL_CONTRACT, x=FAR)
 class UnshiftedSoftmax(Softmax):
     def forward(self, x, train=False):
         y = np.exp(x)

@@ -68,7 +68,7 @@ softmax.row(9, "SmoothsForwardOnly", "backward forgets the smoothing", SoftmaxCr
     {"backward": lambda self: self.class_weights[LABELS, None] * (self.kept()[0] - np.eye(3)[LABELS]) / len(LABELS)})
 softmax.row(2, "WeightedMeanBackward", "backward divides by the sum of the rows' class weights, forward by the rows",
     SoftmaxCrossEntropy, {"backward": After(lambda self, g: g * len(LABELS) / self.class_weights[LABELS].sum())})
-softmax.row(9, "SmoothedAndWeighted", "right, with smoothing and class weights", SoftmaxCrossEntropy, {}, PASS)
+softmax.row(9, "SmoothedAndWeighted", "correct, with smoothing and class weights", SoftmaxCrossEntropy, {}, PASS)
 labelled.row(1, "SumOfSigmoids", "the gradient of the K binary losses is not divided by K", SigmoidCrossEntropy,
     {"backward": After(lambda self, g: g * g.shape[1])})
 labelled.row(3, "SigmoidAsSoftmax", "the softmax's gradient for the sigmoids' loss", SigmoidCrossEntropy,
@@ -89,8 +89,8 @@ shared.row(11, "WrongSoftplus", "forward lacks max(z, 0) where z is negative and
 shared.row(28, "OverflowingSoftplus", "log(1 + exp(z)): infinite at logits of 1000", BinaryCrossEntropy,
     {"forward": After(lambda self, loss, z, t: float((np.log(1 + np.exp(z)) - z * t).mean()))}, FAIL_CONTRACT,
     logits=signed(5, 3) * 1000)
-shared.row(76, "SaturatedSigmoid", "right, on logits of hundreds: most gradients are zero or tiny", BinaryCrossEntropy,
-    {}, PASS, logits=LOGITS * 300)
+shared.row(76, "SaturatedSigmoid", "correct, on logits of hundreds: most gradients are zero or tiny",
+    BinaryCrossEntropy, {}, PASS, logits=LOGITS * 300)
 labelled.row(1, "HingeByClasses", "backward divides by the classes, as PyTorch's hinge does, forward does not",
     MulticlassHinge, {"backward": After(lambda self, g: g / g.shape[1])})
 labelled.row(2, "HingeCountsOnce", "the label gets -1, however many classes are within the margin", MulticlassHinge,
@@ -99,6 +99,6 @@ labelled.row(30, "HingeWithoutMargin", "backward forgets the margin: only classe
     {"backward": on_kept(lambda short, labels: counted(short, labels, lambda g: -g.sum(axis=1), 1.0))})
 labelled.row(30, "HingeWithOwnTerm", "the sum is over the label too: a constant more, the same slopes", MulticlassHinge,
     {"forward": After(lambda self, loss, z, y: loss + self.margin)}, PASS)
-labelled.row(21, "HingeAtTheKink", "right, and scores exactly a margin apart", MulticlassHinge, {}, PASS_SUBGRADIENT,
+labelled.row(21, "HingeAtTheKink", "correct, and scores exactly a margin apart", MulticlassHinge, {}, PASS_SUBGRADIENT,
     logits=KINK)
 # fmt: on

@@ -82,7 +82,12 @@ class ReplacesGradient(Scale):
 # ---- other orders of calls
 
 
-@own(65, "a cache of one's own is missing by accident", FAIL_CONTRACT, says="CallOrderError, .*raised AttributeError")
+@own(
+    65,
+    "the layer's own cache is missing, so backward raises AttributeError",
+    FAIL_CONTRACT,
+    says="CallOrderError, .*raised AttributeError",
+)
 class OwnCache(Scale):
     def forward(self, x, train=False):
         if train:

@@ -97,7 +97,7 @@ class PastAddGrad(Dense):
         self.bias._grad += dy.sum(axis=0)
 
 
-@dense(63, "adding in place to `grad` is right", PASS)
+@dense(63, "adding in place to `grad` is correct", PASS)
 class IntoGrad(Dense):
     def backward_parameters(self, dy):
         (x,) = self.kept()
@@ -165,7 +165,9 @@ class NoParameters(Dense):
         pass
 
 
-@dense(49, "rows see each other, in a layer that says batch_independent", FAIL_CONTRACT, says="with a batch of 1, y is")
+@dense(
+    49, "rows affect each other, in a layer that says batch_independent", FAIL_CONTRACT, says="with a batch of 1, y is"
+)
 class MixesRows(Dense):
     def forward(self, x, train=False):
         return super().forward(x - x.sum(axis=0) / max(len(x), 1), train)
@@ -199,7 +201,7 @@ dense.row(64, "KeepsInEval", "a forward for prediction, between the two, takes t
 dense.row(69, "MemoryOrder", "x is read in memory order: wrong unless C-contiguous", Dense,
     {"forward": lambda self, x, train=False: Dense.forward(self, x.ravel(order="K").reshape(x.shape), train)},
     FAIL_CONTRACT, says="with x and dy in column order, y is")
-dense.row(49, "MixesRowsOpenly", "the same is right in a layer that does not say so", MixesRows,
+dense.row(49, "MixesRowsOpenly", "the same is correct with batch_independent = False", MixesRows,
     {"batch_independent": False}, PASS)
 dense.row(53, "NoisyForward", "forward is noisy", Dense,
     {"forward": After(lambda self, y, *_: y + 1e-6 * NOISE.normal())}, NONDETERMINISTIC,

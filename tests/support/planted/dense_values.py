@@ -115,6 +115,6 @@ dense(74, "dense-clip-norm", "the weight's gradient is clipped to norm 1",
 dense(74, "dense-clip-far", "dx is clipped to -1000 .. 1000", FAIL_CONTRACT, dx=lambda g: np.clip(g.dx, -1e3, 1e3),
     says=r"^dx.*: backward is not linear in dy: 1.09951e\+12 times")
 dense(76, "dense-right", "the same without a bug", PASS)
-dense(76, "dense-right-one-sample", "right, at batch 1 with one output", PASS, x=X[:1], outputs=1)
-dense(76, "dense-right-column-order", "right, with dx in column order", PASS, dx=lambda g: np.asfortranarray(g.dx))
+dense(76, "dense-right-one-sample", "correct, at batch 1 with one output", PASS, x=X[:1], outputs=1)
+dense(76, "dense-right-column-order", "correct, with dx in column order", PASS, dx=lambda g: np.asfortranarray(g.dx))
 # fmt: on

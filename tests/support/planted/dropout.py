@@ -53,5 +53,5 @@ dropout.row(52, "ScaledTwice", "backward divides by the rate of what is kept twi
 dropout.row(52, "InvertedMask", "backward lets through what was dropped", Dropout,
     {"backward": After(lambda self, dx, dy: dy / (1 - self.rate) - dx)})
 dropout.row(52, "NothingDropped", "a rate of 0: x and dy are handed on", Dropout, {}, PASS, rate=0.0)
-dropout.row(54, "ZerosAndDropout", "right, with zeros in x", Dropout, {}, PASS, x=WITH_ZEROS)
+dropout.row(54, "ZerosAndDropout", "correct, with zeros in x", Dropout, {}, PASS, x=WITH_ZEROS)
 # fmt: on

@@ -47,7 +47,7 @@ function(20, "function-unbroadcast", "x + row: the row's gradient is not summed"
     lambda dy, x, row: (dy, dy), FAIL_CONTRACT, at=(X, X[:1]), tensor="argument 1")
 function(20, "function-missing", "x * row: the row has no gradient", lambda x, row: x * row,
     lambda dy, x, row: dy * row, FAIL_CONTRACT, at=(X, X[:1]))
-function(22, "function-halves-dy", "sin: the right gradient, but dy is halved in place", np.sin, halving_vjp,
+function(22, "function-halves-dy", "sin: the correct gradient, but dy is halved in place", np.sin, halving_vjp,
     FAIL_CONTRACT)
 function(25, "function-gelu", "GELU: erf forward, tanh backward", GELU().forward,
     lambda dy, x: dy * GELU("tanh").derivative(x))

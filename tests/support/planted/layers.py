@@ -148,5 +148,5 @@ own_layer.row(66, "ReturnsGradient", "dx is a view of the parameter's gradient",
 own_layer.row(53, "RedrawnMask", "dropout draws another mask in backward", Dropout,
     {"backward": After(lambda self, dx, dy: dy * self.mask(dy))}, NONDETERMINISTIC,
     says="^dx.*calls of backward .*forward drew")
-own_layer.row(53, "Dropout", "dropout with its own generator is right", Dropout, {}, PASS)
+own_layer.row(53, "Dropout", "dropout with its own generator is correct", Dropout, {}, PASS)
 # fmt: on

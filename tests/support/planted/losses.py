@@ -48,7 +48,7 @@ loss_mutant(68, "loss-none", "backward returns nothing", lambda p, t, n: None, F
 loss_mutant(68, "loss-one-row", "the gradient is averaged over the rows", lambda p, t, n: (p - t).mean(axis=0),
             FAIL_CONTRACT)
 loss_mutant(76, "loss-right", "the same without a bug", lambda p, t, n: (p - t) / n, PASS)
-loss_mutant(76, "loss-right-saturated", "right, on logits of hundreds: most gradients are zero or tiny",
+loss_mutant(76, "loss-right-saturated", "correct, on logits of hundreds: most gradients are zero or tiny",
             lambda p, t, n: (p - t) / n, PASS, logits=np.round(LOGITS * 300))
 # fmt: on
 

@@ -124,14 +124,14 @@ class HiddenStatistics(BatchNorm):
         return (y - self.mean).astype(x.dtype)
 
 
-@batch_norm(49, "a feature without variance: 0 / 0, for want of an epsilon", FAIL_CONTRACT, x=FLAT_COLUMN)
+@batch_norm(49, "a feature without variance: 0 / 0, because epsilon is missing", FAIL_CONTRACT, x=FLAT_COLUMN)
 class NoEpsilon(BatchNorm):
     def __init__(self, features, epsilon):
         super().__init__(features)
         self.epsilon = 0.0
 
 
-@step_by_step(49, "the unbiased variance, which one row has not", FAIL_CONTRACT)
+@step_by_step(49, "the unbiased variance, undefined for one row", FAIL_CONTRACT)
 class UnbiasedOneRow(SpoiledBatchNorm):
     def __init__(self):
         super().__init__(unbiased_dx)

@@ -42,7 +42,7 @@ numbers.row(12, "SquareTurned", "the gradient has the wrong sign", SquaredLoss,
     {"slopes": lambda self, residuals: -2 * residuals})
 numbers.row(20, "PairsGradient", "every pair is compared, and the gradient has their shape", Pairs, {}, FAIL_CONTRACT,
     outputs=signed(5, 1), targets=signed(5))
-numbers.row(20, "PairsSummed", "every pair is compared, with the right gradient of that", Pairs,
+numbers.row(20, "PairsSummed", "every pair is compared, with the correct gradient of that", Pairs,
     {"backward": After(lambda self, g: g.sum(axis=1, keepdims=True))}, FAIL_CONTRACT, outputs=signed(5, 1),
     targets=signed(5))
 numbers.row(67, "WidenedByTargets", "float64 targets make the gradient of float32 outputs float64", SquaredLoss,
@@ -51,8 +51,8 @@ numbers.row(24, "SignByDivision", "r / |r|: NaN where r is 0", AbsoluteLoss,
     {"slopes": lambda self, residuals: residuals / np.abs(residuals)}, FAIL_CONTRACT, targets=SOME_EQUAL)
 numbers.row(24, "SlopeOfTwo", "the slope at r = 0 is 2, which is none of its slopes", AbsoluteLoss,
     {"slopes": lambda self, residuals: np.where(residuals == 0, 2, np.sign(residuals))}, targets=SOME_EQUAL)
-numbers.row(24, "AbsoluteAtTheKink", "right, where r is 0: the slope 0 lies between those of both sides", AbsoluteLoss,
-    {}, PASS_SUBGRADIENT, targets=SOME_EQUAL)
+numbers.row(24, "AbsoluteAtTheKink", "correct, where r is 0: the slope 0 lies between those of both sides",
+    AbsoluteLoss, {}, PASS_SUBGRADIENT, targets=SOME_EQUAL)
 numbers.row(24, "SignOfZeroIsOne", "sign(0) = 1: one of the slopes of |r| at 0", AbsoluteLoss,
     {"slopes": lambda self, residuals: np.where(residuals >= 0, 1, -1).astype(residuals.dtype)}, PASS_SUBGRADIENT,
     targets=SOME_EQUAL)
@@ -62,6 +62,6 @@ numbers.row(30, "HuberFlat", "beyond delta the slope is 0, as if clipping were f
     {"slopes": lambda self, residuals: np.where(np.abs(residuals) <= self.delta, residuals, 0)})
 numbers.row(30, "HuberOneSided", "the lower bound of the clip has the wrong sign", Huber,
     {"slopes": lambda self, residuals: np.where(np.abs(residuals) <= self.delta, residuals, self.delta)})
-numbers.row(30, "HuberAtDelta", "right, exactly at delta, where both pieces have one slope", Huber, {}, PASS,
+numbers.row(30, "HuberAtDelta", "correct, exactly at delta, where both pieces have one slope", Huber, {}, PASS,
     outputs=TARGETS.round() + np.sign(OUTPUTS), targets=TARGETS.round())
 # fmt: on
