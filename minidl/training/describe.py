@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from minidl.training.history import History
 
 
+# With fewer epochs a curve is too short to be judged.
+ENOUGH_EPOCHS = 8
+
+
 def describe_run(history: History) -> str:
     """Return a short paragraph on one run; it leaves out each statement whose numbers the history lacks.
 
-    - The first and the last training cost, and how smoothly it changed. A step is a pair of successive epochs with
-      finite costs. The paragraph counts the steps that raised the cost by 1 % or more, and names the largest. The cost
-      is called spiky if they are at least a quarter of all steps, and the largest raised it by 10 % or more.
+    - The first and the last training cost, and how smoothly it changed. A step leads from one epoch to the next, if both
+      costs are finite. The paragraph counts the steps that raised the cost by 1 % or more, and names the largest. The
+      cost is called not stable if they are at least a quarter of all steps, the largest raised it by 10 % or more, and
+      the run has at least eight epochs.
     - Loss and accuracy after the last epoch, in training and in validation.
     - The epoch with the lowest validation loss, and the last validation loss.
     - The share of the penalty (cost - loss) in the final training cost.
@@ -48,7 +53,7 @@ def accuracy_error(share: float, rows: int) -> float:
 def compare_accuracies(a: float, a_error: float, b: float, b_error: float) -> tuple[float, str]:
     """Return how far `a` is above `b` in standard errors, and the size of the difference as a text."""
     errors = (a - b) / (math.hypot(a_error, b_error) or 1)
-    return errors, f"{100 * abs(a - b):.2f} points ({abs(errors):.1f} standard errors)"
+    return errors, f"{100 * abs(a - b):.2f} percentage points ({abs(errors):.1f} standard errors)"
 
 
 def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
@@ -66,15 +71,15 @@ def _smoothness(epochs: Sequence[float], costs: Sequence[float]) -> list[str]:
     rises = [
         (after - before, before, after, epoch) for before, after, epoch in steps if after > before + 0.01 * abs(before)
     ]
-    if not steps or not rises:
-        return [change, "No step from one epoch to the next raised it by 1 % or more."][: 1 + bool(steps)]
+    if not steps:
+        return [change]
+    if not rises:
+        slightly = any(after > before for before, after, _ in steps)
+        return [change, "It sometimes rose, but always by less than 1 %." if slightly else "It never rose."]
     rise, before, after, epoch = max(rises)
-    spiky = len(rises) >= len(steps) / 4 and rise >= 0.1 * abs(before)
-    rose = f"rose by 1 % or more in {len(rises)} of {len(steps)} steps from one epoch to the next"
-    return [
-        change,
-        f"It {'was spiky: it ' if spiky else ''}{rose}, most in epoch {epoch} (from {_from_to(before, after)}).",
-    ]
+    unstable = len(costs) >= ENOUGH_EPOCHS and len(rises) >= len(steps) / 4 and rise >= 0.1 * abs(before)
+    rose = f"rose by 1 % or more in {len(rises)} of {len(steps)} steps, most in epoch {epoch}"
+    return [change, f"{'The cost was not stable: it' if unstable else 'It'} {rose}, from {_from_to(before, after)}."]
 
 
 def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) -> str:
@@ -84,8 +89,8 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
     a, b = training[-1], validation[-1]
     if not (math.isfinite(a) and math.isfinite(b)):
         return f"At the end the {'validation' if math.isfinite(a) else 'training'} {quantity} is not finite."
-    texts = map(percent if quantity == "accuracy" else number, (a, b))
-    return f"At the end the {quantity} was {' in training and '.join(texts)} in validation."
+    training_text, validation_text = map(percent if quantity == "accuracy" else number, (a, b))
+    return f"At the end the training {quantity} was {training_text} and the validation {quantity} was {validation_text}."
 
 
 def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:
@@ -106,7 +111,7 @@ def _penalty(costs: Sequence[float], losses: Sequence[float]) -> str:
     if not costs or not losses:
         return ""
     if costs == losses and all(map(math.isfinite, costs)):
-        return "Cost and loss are equal throughout: the penalty is zero."
+        return "The penalty is zero, so the cost equals the loss."
     penalty = costs[-1] - losses[-1]
     if not 0 < penalty < costs[-1]:
         return ""
