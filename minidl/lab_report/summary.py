@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl.lab_report.runs import Outcome, Setting
-from minidl.training.describe import accuracy_error, compare_accuracies, minus, number, percent
+from minidl.training.describe import ENOUGH_EPOCHS, accuracy_error, compare_accuracies, minus, number, percent
 from minidl.training.history import History
 
 CLASSES = 10
 # Each published accuracy was measured on as many images.
 PUBLISHED_IMAGES = 10_000
-# With fewer epochs the second half of a curve is too short to be judged.
-_ENOUGH_EPOCHS = 8
+# In standard errors: a smaller difference may be chance.
+_REAL = 2
 
 
 class Result(NamedTuple):
@@ -78,11 +78,19 @@ def chosen(results: Iterable[Result]) -> Result:
     return max(results, key=lambda result: result.val_accuracy)
 
 
+def penalty_group(results: Sequence[Result]) -> list[Result]:
+    """Return the settings that differ in λ alone, from the smallest to the largest."""
+    etas = [r.setting.eta for r in results]
+    eta = max(etas, key=etas.count)
+    return sorted((r for r in results if r.setting.eta == eta), key=lambda r: r.setting.lam)
+
+
 def summarize(results: Sequence[Result], test_images: int, published: bool) -> list[str]:
     """Return short texts: the best setting, what η and λ do, the distance from the published report, the uncertainty.
 
-    A difference of two accuracies counts as real from two standard errors on, and one from the published report from
-    three on. The error is that of independent test images, which for the same images is on the safe side.
+    A difference of two accuracies counts as real from two standard errors on; of the differences from the published
+    report, the largest one from three on. The error is that of independent test images, which for the same images is
+    on the safe side.
 
     Parameters
     ----------
@@ -92,96 +100,101 @@ def summarize(results: Sequence[Result], test_images: int, published: bool) -> l
     published : bool
         Whether the images are those of the published report.
     """
-    texts = [*_best(results), *_learning_rate(results), _penalty(results)]
+    texts = [_best(results), _learning_rate(results), _penalty(penalty_group(results))]
     return [*texts, *([_published(results)] if published else []), _uncertainty(results, test_images)]
 
 
-def _best(results: Sequence[Result]) -> list[str]:
-    """Say which setting is best, or that the run does not decide."""
-    best, second, *_ = sorted(results, key=lambda r: -r.accuracy)
-    text = (
-        f"{best.setting.title} has the highest test accuracy: {percent(best.accuracy)} (guessing: {100 / CLASSES:g} %)."
-    )
-    if best.accuracy - 1 / CLASSES < 2 * best.error:
-        return [f"{text} No setting is measurably better than guessing."]
-    texts = [f"{text} {second.setting.title} is second, {best.above(second)[1]} lower."]
-    if (close := sum(best.above(r)[0] < 2 for r in results)) > 1:
-        texts.append(f"This run cannot tell the best {close} apart: they lie within 2 standard errors.")
-    if (choice := chosen(results)) != best:
-        texts.append(f"Validation accuracy would choose {choice.setting.title}.")
-    return texts
+def _best(results: Sequence[Result]) -> str:
+    """Say which setting validation chooses, and whether the test images agree."""
+    choice, seeds = chosen(results), len(results[0].runs)
+    best, second, *_ = sorted(results, key=lambda r: (-r.accuracy, r is not choice))
+    means = f", means over {seeds} seeds" if seeds > 1 else ""
+    texts = [
+        f"We choose by validation accuracy: {choice.setting.title} ({percent(choice.val_accuracy)}; test accuracy "
+        f"{percent(choice.accuracy)}{means}). Random guessing gives {100 / CLASSES:g} %."
+    ]
+    if best.accuracy - 1 / CLASSES < _REAL * best.error:
+        return f"{texts[0]} No setting is measurably better than random guessing."
+    errors, difference = best.above(second if choice is best else choice)
+    if choice is best:
+        texts.append(f"It also has the highest test accuracy; {second.setting.title} is second, {difference} lower.")
+    else:
+        verdict = "That is more than chance explains" if errors >= _REAL else "This difference is too small to matter"
+        texts.append(f"On the test images, {best.setting.title} is {difference} higher. {verdict}.")
+    if (close := sum(best.above(r)[0] < _REAL for r in results)) > 1:
+        texts.append(f"The best {close} settings differ by less than 2 standard errors: we cannot say which is better.")
+    return " ".join(texts)
 
 
-def _learning_rate(results: Sequence[Result]) -> list[str]:
+def _learning_rate(results: Sequence[Result]) -> str:
     """Say what the largest learning rate does, next to a smaller one with the same λ."""
     lam = max(results, key=lambda r: r.setting.eta).setting.lam
     large, small, *_ = sorted((r for r in results if r.setting.lam == lam), key=lambda r: -r.setting.eta)
-    seed = f", seed {large.runs[0].seed}" if len(large.runs) > 1 else ""
-    courses = [_course(r.runs[0].history) for r in (large, small)]
+    seed = f" (seed {large.runs[0].seed})" if len(large.runs) > 1 else ""
     names = [f"η = {r.setting.eta:g}" for r in (large, small)]
-    texts = [f"{name} (λ = {lam:g}{seed}) {course}." for name, course in zip(names, courses, strict=True)]
     effect = _effect(large, small, *names)
-    if large.above(small)[0] <= -2 and courses[0].startswith(("never", "diverges")):
-        effect += " This learning rate is too large."
-    return [*texts, effect]
+    if len(large.runs[0].history) < ENOUGH_EPOCHS:
+        return f"{effect} There are too few epochs ({len(large.runs[0].history)}) to judge the curves."
+    courses = [_course(r.runs[0].history) for r in (large, small)]
+    if large.above(small)[0] <= -_REAL and courses[0].startswith(("never", "diverges")):
+        effect += f" The learning rate {names[0]} is too large."
+    texts = [f"At λ = {lam:g}, training with {name}{seed} {it}" for name, it in zip(names, courses, strict=True)]
+    return " ".join([*texts, effect])
 
 
 def _effect(a: Result, b: Result, a_name: str, b_name: str) -> str:
     """Compare two test accuracies."""
     errors, difference = a.above(b)
-    if abs(errors) < 2:
-        return f"The test accuracies with {a_name} and {b_name} differ by {difference}, which is within chance."
-    return f"With {a_name} the test accuracy is {difference} {'higher' if errors > 0 else 'lower'} than with {b_name}."
+    if abs(errors) < _REAL:
+        return f"The test accuracies with {a_name} and {b_name} differ by {difference}, which may be chance."
+    more = "higher" if errors > 0 else "lower"
+    return f"With {a_name} the test accuracy is {difference} {more} than with {b_name}: more than chance explains."
 
 
 def _course(history: History) -> str:
-    """Return what the curves do in the second half of the training."""
+    """Return what the curves do in the second half of the training, as the end of a sentence and more sentences."""
     training, validation = history["loss"], history["val_loss"]
     half = len(training) // 2
     early, late, last = training[:half], training[half:], validation[half:]
     if not all(map(math.isfinite, [*training, *validation])):
-        return "diverges: the loss does not stay finite"
-    if len(training) < _ENOUGH_EPOCHS:
-        return f"ran for too few epochs ({len(training)}) to judge its curve"
+        return "diverges: the loss does not stay finite."
     if np.mean(late) > 1.5 * np.mean(early):
         means = [number(float(np.mean(losses))) for losses in (early, late)]
-        return f"diverges: the mean training loss rises from {means[0]} in the first half to {means[1]} in the second"
+        return f"diverges: the mean training loss rises from {means[0]} in the first half to {means[1]} in the second."
     rises = sum(after >= 1.01 * before for before, after in pairwise(late))
-    course = "is still falling at the end" if late[-1] < 0.98 * late[0] else "settles"
+    course = "settles"
     if rises >= (len(late) - 1) / 4 and max(last) >= 1.1 * min(last):
         course = "never settles"
-    jumps = f"rises by 1 % or more {rises} times" if rises else "never rises by 1 % or more"
+    elif late[-1] < 0.98 * late[0]:
+        course = f"is still improving at the end: the training loss falls from {number(late[0])} to {number(late[-1])}"
+    jumps = f"rises by 1 % or more in {rises} of {len(late) - 1} steps" if rises else "never rises by 1 % or more"
     span = f"the validation loss is between {number(min(last))} and {number(max(last))}"
-    return f"{course}: in the last {len(late)} epochs the training loss {jumps}, and {span}"
+    return f"{course}. In the last {len(late)} epochs, the training loss {jumps}, and {span}."
 
 
-def _penalty(results: Sequence[Result]) -> str:
+def _penalty(group: Sequence[Result]) -> str:
     """Say what λ does at equal η, from the smallest to the largest."""
-    etas = [r.setting.eta for r in results]
-    eta = max(etas, key=etas.count)
-    group = sorted((r for r in results if r.setting.eta == eta), key=lambda r: r.setting.lam)
-    first, *_, last = group
+    first, last = group[0], group[-1]
     change = last.gap - first.gap
-    # A loss over 10,000 images has about this standard error.
     verdict = "hardly changes"
     if not math.isfinite(change):
         verdict = "is not finite"
+    # A loss over 10,000 images has about this standard error.
     elif abs(change) >= max(0.01, 0.1 * abs(first.gap)):
         verdict = "shrinks" if change < 0 else "grows, against the purpose of a penalty"
-    lams = " to ".join(f"{r.setting.lam:g}" for r in group)
-    norms = " to ".join(number(r.weight_norm) for r in group)
-    gaps = ", ".join(minus(f"{r.gap:.3f}") for r in group)
+    gaps, norms = ([minus(f"{value:,.3f}") for value in pair] for pair in zip(*((r.gap, r.weight_norm) for r in group)))
+    names = [f"λ = {r.setting.lam:g}" for r in (last, first)]
     return (
-        f"As λ goes from {lams} (η = {eta:g}), the gap between validation and training loss {verdict}: {gaps}. "
-        f"The norm of the weights goes from {norms}. "
-        f"{_effect(last, first, *(f'λ = {r.setting.lam:g}' for r in (last, first)))}"
+        f"We compare λ = {' and '.join(f'{r.setting.lam:g}' for r in group)} at η = {first.setting.eta:g}. With a larger λ "
+        f"the gap between validation and training loss {verdict} ({', '.join(gaps)}). "
+        f"The norm of the weights goes from {norms[0]} to {norms[-1]}. {_effect(last, first, *names)}"
     )
 
 
 def _published(results: Sequence[Result]) -> str:
     """Say how far the test accuracies are from the published ones."""
     off = [r.setting.title for r in results if abs(r.above_published[0]) > 3]
-    text = f"All {len(results)} test accuracies are within 3 standard errors of the published ones."
+    text = "Our test accuracies agree with the published ones."
     if off:
         text = f"More than 3 standard errors from the published test accuracy: {'; '.join(off)}."
     largest = max(results, key=lambda r: abs(r.above_published[0]))
@@ -190,8 +203,15 @@ def _published(results: Sequence[Result]) -> str:
 
 def _uncertainty(results: Sequence[Result], images: int) -> str:
     error = 100 * max(r.image_error for r in results)
-    text = f"A test accuracy over {images:,} images has a standard error of up to {error:.2f} points."
-    if all(len(r.runs) == 1 for r in results):
-        return f"{text} There is one seed, so the effect of other start weights is unknown."
+    text = (
+        f"Each test accuracy has a standard error of at most {error:.2f} percentage points, because there are only "
+        f"{images:,} test images."
+    )
+    if len(results[0].runs) == 1:
+        return (
+            f"{text} We used one random seed. Another one gives other initial weights and another order of images; we did "
+            "not measure how much this changes the results."
+        )
     spreads = [100 * r.spread for r in results]
-    return f"{text} Over the seeds its standard deviation is {min(spreads):.2f} to {max(spreads):.2f} points."
+    spread = f"{min(spreads):.2f} to {max(spreads):.2f} percentage points"
+    return f"{text} Over {len(results[0].runs)} seeds, the standard deviation of a setting is {spread}."
