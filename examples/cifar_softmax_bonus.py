@@ -72,7 +72,10 @@ def main(arguments: list[str] | None = None) -> None:
         runs,
         options.out,
         title=f"One layer on {splits[2].name}, improved",
-        text=["Each run has all improvements of earlier runs. The ensembles combine three seeds of the last two runs."],
+        text=[
+            "Runs with a + add one change to the run before. The last run uses sigmoid losses; its λ and η come from a "
+            "grid search of its own. The ensembles combine three seeds of the last two runs."
+        ],
         settings=settings,
         models=models,
         test=splits[2],

@@ -182,12 +182,14 @@ def _penalty(group: Sequence[Result]) -> str:
     # A loss over 10,000 images has about this standard error.
     elif abs(change) >= max(0.01, 0.1 * abs(first.gap)):
         verdict = "shrinks" if change < 0 else "grows, against the purpose of a penalty"
-    gaps, norms = ([minus(f"{value:,.3f}") for value in pair] for pair in zip(*((r.gap, r.weight_norm) for r in group)))
+    lams, gaps = (
+        ", ".join(texts) for texts in ([f"{r.setting.lam:g}" for r in group], [minus(f"{r.gap:.3f}") for r in group])
+    )
     names = [f"λ = {r.setting.lam:g}" for r in (last, first)]
     return (
-        f"We compare λ = {' and '.join(f'{r.setting.lam:g}' for r in group)} at η = {first.setting.eta:g}. With a larger λ "
-        f"the gap between validation and training loss {verdict} ({', '.join(gaps)}). "
-        f"The norm of the weights goes from {norms[0]} to {norms[-1]}. {_effect(last, first, *names)}"
+        f"We compare λ = {lams} at η = {first.setting.eta:g}. With a larger λ the gap between validation and training "
+        f"loss {verdict}: {gaps}. The norm of the weights goes from {first.weight_norm:,.3f} to "
+        f"{last.weight_norm:,.3f}. {_effect(last, first, *names)}"
     )
 
 
@@ -202,16 +204,10 @@ def _published(results: Sequence[Result]) -> str:
 
 
 def _uncertainty(results: Sequence[Result], images: int) -> str:
-    error = 100 * max(r.image_error for r in results)
+    error, spreads = 100 * max(r.image_error for r in results), [100 * r.spread for r in results]
     text = (
-        f"Each test accuracy has a standard error of at most {error:.2f} percentage points, because there are only "
-        f"{images:,} test images."
+        f"With {images:,} test images, a test accuracy has a standard error of at most {error:.2f} percentage points."
     )
-    if len(results[0].runs) == 1:
-        return (
-            f"{text} We used one random seed. Another one gives other initial weights and another order of images; we did "
-            "not measure how much this changes the results."
-        )
-    spreads = [100 * r.spread for r in results]
-    spread = f"{min(spreads):.2f} to {max(spreads):.2f} percentage points"
-    return f"{text} Over {len(results[0].runs)} seeds, the standard deviation of a setting is {spread}."
+    if len(results[0].runs) > 1:
+        return f"{text} Its standard deviation over the seeds is {min(spreads):.2f} to {max(spreads):.2f} percentage points."
+    return f"{text} We used one random seed; we did not measure how other initial weights change the results."

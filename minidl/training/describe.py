@@ -5,16 +5,15 @@ from collections.abc import Sequence
 
 from minidl.training.history import History
 
-
-# With fewer epochs a curve is too short to be judged.
+# A curve of fewer epochs is too short to be judged.
 ENOUGH_EPOCHS = 8
 
 
 def describe_run(history: History) -> str:
     """Return a short paragraph on one run; it leaves out each statement whose numbers the history lacks.
 
-    - The first and the last training cost, and how smoothly it changed. A step leads from one epoch to the next, if both
-      costs are finite. The paragraph counts the steps that raised the cost by 1 % or more, and names the largest. The
+    - The first and the last training cost, and how smoothly it changed. A step leads from one epoch to the next, if
+      both costs are finite. The paragraph counts the steps that raised the cost by 1 % or more, and names the largest. The
       cost is called not stable if they are at least a quarter of all steps, the largest raised it by 10 % or more, and
       the run has at least eight epochs.
     - Loss and accuracy after the last epoch, in training and in validation.
@@ -90,7 +89,9 @@ def _gap(quantity: str, training: Sequence[float], validation: Sequence[float]) 
     if not (math.isfinite(a) and math.isfinite(b)):
         return f"At the end the {'validation' if math.isfinite(a) else 'training'} {quantity} is not finite."
     training_text, validation_text = map(percent if quantity == "accuracy" else number, (a, b))
-    return f"At the end the training {quantity} was {training_text} and the validation {quantity} was {validation_text}."
+    return (
+        f"At the end the training {quantity} was {training_text} and the validation {quantity} was {validation_text}."
+    )
 
 
 def _lowest(epochs: Sequence[float], losses: Sequence[float]) -> str:

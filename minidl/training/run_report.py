@@ -19,7 +19,7 @@ from minidl.report import Link, Report
 from minidl.training.compare import compare_runs
 from minidl.training.describe import accuracy_error, compare_accuracies, percent
 from minidl.training.history import NOT_METRICS, History, Monitor
-from minidl.training.run_sections import RunSections, classes_of, scores
+from minidl.training.run_sections import RunSections, classes_of, scores, value_text
 
 __all__ = ["report_runs"]
 
@@ -49,7 +49,7 @@ def report_runs(
     The best run is the one with the best last validation accuracy, or else validation loss, accuracy or loss. Of more
     than eight runs, only the eight best have curves of their own. The test set gives a classifier's accuracy with
     its standard error, and for the best run the confusion matrix, the accuracy of each class and the ten surest
-    mistakes; for a regression R2, the mean absolute error, prediction against truth, and residuals.
+    mistakes; for a regression R², the mean absolute error, prediction against truth, and residuals.
 
     Parameters
     ----------
@@ -99,13 +99,16 @@ def report_runs(
         report.paragraph(paragraph)
     sections = RunSections(report, out, tested.classes if tested else 0)
     shown = {name: runs[name] for name in ranked[:_MOST_RUNS]}
-    report.heading("Comparison").table(comparison.header, comparison.rows, "All runs")
+    report.heading("Comparison").paragraph(f"Table {report.table_number} has the last and the best values of all runs.")
+    report.table([*map(_words, comparison.header)], comparison.rows, "All runs")
     if len(runs) > 1 and any(column in run for run in runs.values()):
         figure = report.figure_number
-        report.paragraph(f"Figure {figure} compares all runs, Figure {figure + 1} training and validation in each.")
+        report.paragraph(f"Figure {figure} compares all runs, Figure {figure + 1} shows each of them alone.")
         sections.all_runs(runs, column)
-        losses = any({"loss", "val_loss"} & {*run.columns} for run in shown.values())
-        sections.panels(shown, "loss" if losses else column)
+        # Values of different losses are not on one scale, and accuracies are.
+        losses = {repr(getattr(models.get(name), "loss", None)) for name in shown}
+        known = any({"loss", "val_loss"} & {*run.columns} for run in shown.values())
+        sections.panels(shown, "loss" if known and len(losses) == 1 else column)
     if tested:
         tested.add_to(sections, pictures)
     report.heading("Each run" if len(runs) > 1 else "The run")
@@ -138,7 +141,7 @@ def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
 
 def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> str:
     """Return which run is best, as a sentence."""
-    what = column.replace("val_", "validation ").replace("_", " ")
+    what = _words(column)
     values = [_value(runs[name], column) for name in ranked[:2]]
     if len(runs) == 1:
         return f"{ranked[0]} ends with a {what} of {values[0]}."
@@ -146,16 +149,22 @@ def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> s
     return f"{best} {ranked[1]} is second with {values[1]}."
 
 
+def _words(column: str) -> str:
+    """Return what a column is called in a sentence."""
+    return re.sub("^val_", "validation ", column).replace("_", " ")
+
+
 def _value(run: History, column: str) -> str:
     """Return the last value of a column as a text."""
     if column not in run:
         return "not measured"
-    return percent(run[column][-1]) if column.endswith("accuracy") else f"{run[column][-1]:.4g}"
+    return value_text(column, run[column][-1])
 
 
 def _slug(name: str) -> str:
-    """Return a part of a file's name."""
-    return re.sub(r"[^\w.=]+", "-", name).strip("-.+=")[:60] or "run"
+    """Return a part of a file's name, in letters that every file system takes."""
+    name = name.replace("λ", "lambda").replace("η", "eta")
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60] or "run"
 
 
 class _Tested:
@@ -170,35 +179,47 @@ class _Tested:
         self.dots = {name: Dot(name, share, accuracy_error(share, len(test))) for name, share in shares.items()}
         self.classes = classes_of(test) if self.dots else 0
         self.targets = test.y.reshape(len(test), -1)
-        self.predictions = np.asarray(self.model.predict(test.x)).reshape(len(test), -1)
+        guessed = {name: np.asarray(model.predict(test.x)).reshape(len(test), -1) for name, model in models.items()}
+        self.predictions = guessed[best]
+        for name, guess in guessed.items():
+            if not self.dots and guess.shape == self.targets.shape:
+                pairs = zip(self.targets.T, guess.T, strict=True)
+                r2, mae = np.mean([scores(*pair) for pair in pairs], axis=0).tolist()
+                self.measured[name] = {**self.measured[name], "R²": r2, "mean absolute error": mae}
 
     def summary(self) -> list[str]:
         """Return what came out, in sentences."""
         rows, first = f"{len(self.test):,} test rows", self.dots.get(self.best)
         if first is None:
-            if self.targets.shape != self.predictions.shape:
-                return [f"On {rows}, {self.best} has a loss of {self.measured[self.best]['loss']:.4g}."]
-            r2, mae = np.mean([scores(*pair) for pair in zip(self.targets.T, self.predictions.T, strict=True)], axis=0)
-            return [f"On {rows}, {self.best} has R2 {r2:.3f} and a mean absolute error of {mae:.4g}."]
-        guess = f" (guessing: {percent(1 / self.classes, digits=1)})" if self.classes else ""
-        texts = [f"{self.best} classifies {percent(first.value, first.error)} of the {rows} correctly{guess}."]
+            measured = self.measured[self.best]
+            if "R²" not in measured:
+                return [f"On {rows}, {self.best} has a loss of {measured['loss']:.4g}."]
+            r2, mae = measured["R²"], measured["mean absolute error"]
+            return [f"On {rows}, {self.best} has R² {r2:.3f} and a mean absolute error of {mae:.4g}."]
+        guess = f" (random guessing: {percent(1 / self.classes, digits=1)})" if self.classes else ""
+        share = f"({percent(first.value, first.error).removesuffix(' %')}) %"
+        texts = [f"{self.best} classifies {share} of the {rows} correctly{guess}."]
         if others := [dot for dot in self.dots.values() if dot is not first]:
             other = max(others, key=lambda dot: dot.value)
             errors, size = compare_accuracies(first.value, first.error or 0, other.value, other.error or 0)
-            verdict = "within chance" if abs(errors) < 2 else "more than chance explains"
-            texts.append(f"{other.name} has {percent(other.value)}: a difference of {size}, which is {verdict}.")
+            verdict = "which may be chance" if abs(errors) < 2 else "more than chance explains"
+            way = "lower" if errors > 0 else "higher"
+            texts.append(f"{other.name} has {percent(other.value)}: {size} {way} than {self.best}, {verdict}.")
         return texts
 
     def add_to(self, sections: RunSections, pictures: Any) -> None:
         """Add the numbers of all models, and what the best of them gets wrong."""
+        equal = all(row.get("cost") == row.get("loss") for row in self.measured.values())
         columns = list(dict.fromkeys(column for row in self.measured.values() for column in row))
+        columns = [column for column in columns if not (equal and column == "cost")]
         rows = []
         for name, row in self.measured.items():
             dot = self.dots.get(name)
             shown = row | {"accuracy": percent(dot.value, dot.error)} if dot else row
             rows.append([name, *map(shown.get, columns)])
-        caption = f"Test set: {len(self.test):,} rows"
-        report = sections.report.heading("Test set").table(["run", *columns], rows, caption)
+        report = sections.report.heading("Test set")
+        report.paragraph(f"Table {report.table_number} has the results of {len(self.test):,} test rows.")
+        report.table(["run", *columns], rows, f"Results of {len(self.test):,} test rows")
         if not self.dots:
             if self.targets.shape == self.predictions.shape:
                 report.paragraph(f"Figure {report.figure_number} shows the predictions of {self.best}.")
@@ -206,7 +227,7 @@ class _Tested:
             return
         if len(self.dots) > 1:
             sections.accuracies(
-                [*self.dots.values()], "Test accuracy; bars are one standard error, sqrt(p (1 − p) / n)"
+                [*self.dots.values()], "Test accuracy. Bars show ± one standard error, sqrt(p (1 − p) / n)"
             )
         if self.targets.shape[1] > 1 or self.predictions.shape[1] > 1:
             return

@@ -15,7 +15,7 @@ from minidl.plotting.charts import Dot, dot_chart, learning_chart, matrix_chart,
 from minidl.plotting.gallery import images_to_show
 from minidl.plotting.lines import quantity_label
 from minidl.report import Report
-from minidl.training.describe import accuracy_error, describe_run, percent
+from minidl.training.describe import accuracy_error, describe_run, number, percent
 from minidl.training.history import History, metrics
 
 _MISTAKES = 10
@@ -59,16 +59,18 @@ class RunSections:
         charts = [
             self._curve(name, run, quantity, title=name, limits=limits, epochs=epochs) for name, run in shown.items()
         ]
-        self.figure(
-            charts, f"{quantity_label(quantity)} over the epochs; all panels have the same axes, the gap is shaded"
-        )
+        both = any({quantity, f"val_{quantity}"} <= {*run.columns} for run in shown.values())
+        gap = f" The shaded area is the gap between training and validation {quantity}." if both else ""
+        self.figure(charts, f"{quantity_label(quantity)} over the epochs. All plots have the same scale.{gap}")
 
-    def all_runs(self, runs: Mapping[str, History], quantity: str) -> None:
+    def all_runs(self, runs: Mapping[str, History], quantity: str, caption: str = "") -> None:
         """Add one chart with a line for each run."""
-        ends = {name: run[quantity][-1] for name, run in runs.items() if quantity in run}
-        listed = "; ".join(f"{name} ends at {end:.4g}" for name, end in list(ends.items())[:10])
-        caption = f"{quantity_label(quantity)} of all runs over the epochs"
-        self.figure([(run_chart(runs, quantity, chance=self._chance(quantity)), f"{caption}: {listed}")], caption)
+        ends = [
+            f"{name} ends at {value_text(quantity, run[quantity][-1])}" for name, run in runs.items() if quantity in run
+        ]
+        caption = caption or f"{quantity_label(quantity)} of all runs over the epochs"
+        chart = run_chart(runs, quantity, chance=self._chance(quantity))
+        self.figure([(chart, f"{caption}: {'; '.join(ends[:10])}")], caption)
 
     def _chance(self, quantity: str) -> float | None:
         return self.chance if quantity.endswith("accuracy") else None
@@ -90,12 +92,18 @@ class RunSections:
             title = "cost and loss are equal" if equal and quantity == "loss" else ""
             charts.append(self._curve(name, run, quantity, title=title, limits=limits))
         if charts:
-            self.figure(charts, f"{name}: {', '.join(chosen)} over the epochs")
+            words = [quantity.replace("_", " ") for quantity in chosen]
+            listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+            self.figure(charts, f"{name}: {listed} over the epochs")
 
     def _curve(self, name: str, run: History, quantity: str, **options: Any) -> tuple[str, str]:
         """Return a learning chart, and what is to be seen in it."""
         columns = {"training": quantity, "validation": f"val_{quantity}"}
-        ways = [f"{what} from {run[c][0]:.4g} to {run[c][-1]:.4g}" for what, c in columns.items() if c in run]
+        ways = [
+            f"{what} from {value_text(c, run[c][0])} to {value_text(c, run[c][-1])}"
+            for what, c in columns.items()
+            if c in run
+        ]
         alt = f"{quantity_label(quantity)} of {name} over {len(run)} epochs: {', '.join(ways)}"
         return learning_chart(run, quantity, chance=self._chance(quantity), **options), alt
 
@@ -119,15 +127,15 @@ class RunSections:
         ]
         lowest = sorted(dots, key=lambda dot: dot.value)[:_MOST_DOTS]
         some = f" (the {_MOST_DOTS} lowest of {len(dots):,})" if len(dots) > _MOST_DOTS else ""
-        confused = [f"{p.target} as {p.predicted}, {p.rows:,} rows" for p in most_confused(counts, class_names, 1)]
+        confused = [f"{p.target} as {p.predicted}, {p.rows:,} times" for p in most_confused(counts, class_names, 1)]
         shares = self._dots(lowest if some else dots, "accuracy within the class in %")
         least = f"{lowest[0].name}, {percent(lowest[0].value, digits=1)}"
         charts = [
             (matrix_chart(counts, class_names), f"Confusion matrix, most often confused: {[*confused, 'none'][0]}")
         ]
         charts += [(shares, f"Accuracy of each class, the lowest: {least}")]
-        what = f"which class is taken for which, and the accuracy within each class{some}"
-        self.figure(charts, f"{of}: {what}; bars are one standard error, sqrt(p (1 − p) / n)")
+        what = f"confusion matrix and accuracy for each class{some}"
+        self.figure(charts, f"{of}: {what}. Bars show ± one standard error, sqrt(p (1 − p) / n)")
 
     def mistakes(
         self, pictures: Any, targets: Array, probabilities: Array, class_names: Sequence[str], of: str
@@ -142,24 +150,31 @@ class RunSections:
         for row, pixels in zip(rows, images_to_show(np.asarray(pictures)[rows]), strict=True):
             truth, guess = class_names[targets[row]], class_names[guesses[row]]
             alt = f"{truth}, classified as {guess} with probability {sureness[row]:.2f}"
-            shown.append((pixels, alt, f"{truth}, not {guess} ({sureness[row]:.2f})"))
-        said = "the true class, the predicted class and its probability"
-        caption = f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes, with {said}"
+            shown.append((pixels, alt, f"true: {truth}, predicted: {guess} ({sureness[row]:.2f})"))
+        caption = (
+            f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes, with the probability of the predicted class"
+        )
         self.report.pictures([("", shown)], _capital(caption))
 
     def regression(self, targets: Array, predictions: Array, of: str) -> None:
-        """Add R2 and the mean absolute error of each output, prediction against truth, and the residuals."""
+        """Add prediction against truth, the residuals, and of several outputs R² and the mean absolute error."""
         rows, charts = [], []
         for k, (truth, prediction) in enumerate(zip(targets.T, predictions.T, strict=True), 1):
             name = f"output {k}" if targets.shape[1] > 1 else ""
-            rows.append([name or of, *scores(truth, prediction)])
+            rows.append([name, *scores(truth, prediction)])
             if k <= _MOST_OUTPUTS:
                 for residuals, what in ((False, "Prediction against truth"), (True, "Residuals against prediction")):
                     r2, mae = rows[-1][1:]
-                    alt = f"{what}{f' of {name}' if name else ''}: R2 {r2:.3f}, mean absolute error {mae:.4g}"
+                    alt = f"{what}{f' of {name}' if name else ''}: R² {r2:.3f}, mean absolute error {mae:.4g}"
                     charts.append((scatter_chart(truth, prediction, residuals=residuals, name=name), alt))
-        self.report.table(["output" if len(rows) > 1 else "run", "R2", "mean absolute error"], rows, caption=of)
+        if len(rows) > 1:
+            self.report.table(["output", "R²", "mean absolute error"], rows, f"{of}: each output")
         self.figure(charts, f"{of}: prediction against truth, and residuals (prediction − truth)")
+
+
+def value_text(column: str, value: float) -> str:
+    """Return a value of a column of the history as a text."""
+    return percent(value) if column.endswith("accuracy") else number(value)
 
 
 def classes_of(data: Dataset) -> int:
@@ -169,7 +184,7 @@ def classes_of(data: Dataset) -> int:
 
 
 def scores(truth: Array, prediction: Array) -> tuple[float, float]:
-    """Return R2 (NaN if the truth is constant) and the mean absolute error."""
+    """Return R² (NaN if the truth is constant) and the mean absolute error."""
     truth, prediction = truth.astype(np.float64), prediction.astype(np.float64)
     total = np.sum((truth - truth.mean()) ** 2)
     r2 = 1 - np.sum((truth - prediction) ** 2) / total if total else math.nan

@@ -39,7 +39,12 @@ def says(text, *words):
     ("accuracies", "images", "words", "absent"),
     [
         ([0.2, 0.45, 0.40, 0.35], 10_000, ["choose", "λ = 0, η = 0.001", "45.00 %", "highest"], "cannot say"),
-        ([0.2, 0.45, 0.40, 0.35], 10_000, ["λ = 0.1, η = 0.001", "5.00 percentage points", "7.2", "lower"], "cannot say"),
+        (
+            [0.2, 0.45, 0.40, 0.35],
+            10_000,
+            ["λ = 0.1, η = 0.001", "5.00 percentage points", "7.2", "lower"],
+            "cannot say",
+        ),
         ([0.2, 0.35, 0.40, 0.45], 10_000, ["choose", "λ = 1, η = 0.001", "45.00 %", "highest"], "cannot say"),
         ([0.2, 0.391, 0.389, 0.3], 10_000, ["0.20 percentage points", "0.3", "best 2", "cannot say"], "measurably"),
         ([0.2, 0.45, 0.40, 0.35], 100, ["best 3", "cannot say"], "measurably"),
@@ -140,7 +145,7 @@ def test_curves_of_few_epochs_are_not_judged():
 
 
 def test_the_uncertainty():
-    assert says(summary([0.5] * 4), "0.50 percentage points", "10,000", "one random seed")
-    assert says(summary([0.1] * 4, images=100), "3.00 percentage points", "100")
+    assert says(summary([0.5] * 4), "10,000", "0.50 percentage points", "one random seed")
+    assert says(summary([0.1] * 4, images=100), "100", "3.00 percentage points")
     seeds = summary([[0.3, 0.32], [0.4, 0.4], [0.4, 0.41], [0.4, 0.4]])
     assert says(seeds, "standard deviation", "0.00 to 1.41 percentage points")

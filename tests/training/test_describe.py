@@ -64,7 +64,10 @@ def test_definition_of_an_unstable_cost(costs: list[float], rises: int, unstable
         ({"cost": [-1.0, 2.0]}, "from \N{MINUS SIGN}1.000 to 2.000."),
         ({"epoch": [41, 42], "cost": [2.0, 3.0]}, "most in epoch 42"),
         ({"val_loss": [1.0, 1.0]}, "after epoch 2 (1.000), the last one"),
-        ({"accuracy": [0.5], "val_accuracy": [0.5]}, "training accuracy was 50.00 % and the validation accuracy was 50.00 %."),
+        (
+            {"accuracy": [0.5], "val_accuracy": [0.5]},
+            "training accuracy was 50.00 % and the validation accuracy was 50.00 %.",
+        ),
     ],
 )
 def test_descriptions_of_edge_cases(columns: dict[str, list[float]], words: str) -> None:

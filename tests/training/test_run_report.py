@@ -50,13 +50,13 @@ def test_a_classifier_of_images(tmp_path):
     _, (best, other) = rank_runs(runs)
     shares = {name: 100 * model.evaluate(data)["accuracy"] for name, model in models.items()}
     error = math.sqrt(shares[best] * (100 - shares[best]) / 200)
-    assert f"{best} classifies {shares[best]:.2f} ± {error:.2f} % of the 200 test rows" in text
+    assert f"{best} classifies ({shares[best]:.2f} ± {error:.2f}) % of the 200 test rows" in text
     for words in (
         "Ada · 2026-01-02",
         "My own words.",
         "batch size 20",
         f"{shares['both']:.2f}",
-        "guessing: 10.0",
+        "random guessing: 10.0",
         other,
     ):
         assert words in text
@@ -82,7 +82,7 @@ def test_a_regression_has_residuals_and_no_accuracy(tmp_path, outputs):
     assert "accuracy" not in text
     guess, truth = model.predict(x), data.y
     r2 = np.mean(1 - np.sum((truth - guess) ** 2, axis=0) / np.sum((truth - truth.mean(axis=0)) ** 2, axis=0))
-    assert f"R2 {r2:.3f} and a mean absolute error of {np.abs(truth - guess).mean():.4g}" in text
+    assert f"R² {r2:.3f} and a mean absolute error of {np.abs(truth - guess).mean():.4g}" in text
     assert page.read_text(encoding="utf-8").count("<svg") == 2 * outputs + 1
 
 
@@ -99,7 +99,7 @@ def test_other_classifiers_have_their_classes(tmp_path, loss, outputs, labels):
     model = dl.Model(dl.Dense(3, outputs, rng=0), loss)
     page = dl.report_runs({"a": trained(model, data)}, tmp_path, title="t", models={"a": model}, test=data)
     text = text_of(page)
-    assert "the accuracy within each class" in text
+    assert "accuracy for each class" in text
     assert "surest of" not in text
 
 
