@@ -42,15 +42,11 @@ def _sources(report: Report, job: Job) -> None:
     task = "We train a linear softmax classifier with four settings; each is a penalty weight λ and a learning rate η."
     report.paragraph("This report repeats assignment 1 of ", _COURSE, f" (KTH). {task}")
     files = {"training": "data_batch_1", "validation": "data_batch_2", "test": "test_batch"}
-    parts = [
-        f"{job.data[f'{part}_images']:,} for {part}{f' ({file})' * job.is_cifar10}" for part, file in files.items()
-    ]
+    named = {part: f" ({file})" if job.is_cifar10 else "" for part, file in files.items()}
+    parts = [f"{job.data[f'{part}_images']:,} for {part}{file}" for part, file in named.items()]
     count = f"{parts[0]}, {parts[1]} and {parts[2]}."
     if job.is_cifar10:
-        published = (
-            "The published accuracies are those of a student's report on the same task and data. We know of no public "
-            "copy; minidl contains its numbers."
-        )
+        published = "The published accuracies are from a student's report; we know of no public copy of it."
         report.paragraph("The images are from ", _CIFAR10, f" (A. Krizhevsky, 2009): {count} {published}")
     else:
         nothing = "The published accuracies are for CIFAR-10, so there is nothing to compare with."
@@ -62,62 +58,57 @@ def _answer(sections: RunSections, job: Job, results: list[Result], shown: dict[
     report, images, seeds = sections.report, len(job.test), job.options.seeds
     report.heading("Summary").points(summarize(results, images, job.is_cifar10))
     group, figure, table = penalty_group(results), report.figure_number, report.table_number
-    eta = f"η = {group[0].setting.eta:g}"
-    seed = f" Curves, templates and mistakes are those of seed {job.options.seed}." if seeds > 1 else ""
+    # Of several seeds, curves show one and tables their mean.
+    eta, of_one, means = f"η = {group[0].setting.eta:g}", "", ""
+    if seeds > 1:
+        of_one, means = f", seed {job.options.seed}", f"; means over {seeds} seeds"
     report.paragraph(
-        f"Figure {figure} shows the loss of all settings, Figure {figure + 1} and Table {table} what λ does at {eta}, "
-        f"Figure {figure + 2} and Table {table + 1} the test accuracies.{seed}"
+        f"Figure {figure} shows the loss of all settings, Figure {figure + 1} and Table {table} what λ does, "
+        f"Figure {figure + 2} and Table {table + 1} the test accuracies."
     )
     sections.panels({name: o.history for name, o in shown.items()}, "loss")
     gaps = {f"λ = {r.setting.lam:g}": _gaps(r.runs[0].history) for r in group}
-    sections.all_runs(
-        gaps, "gap", f"Validation loss − training loss, with {eta}{f', seed {job.options.seed}' if seeds > 1 else ''}"
-    )
+    sections.all_runs(gaps, "gap", f"Validation loss − training loss, with {eta}{of_one}")
     bars = f"standard deviation over {seeds} seeds" if seeds > 1 else f"standard error over {images:,} test images"
-    rows = [[f"{r.setting.lam:g}", *(minus(f"{x:,.3f}") for x in (r.gap, r.weight_norm)), _accuracy(r)] for r in group]
-    means = f"; means over {seeds} seeds" if seeds > 1 else ""
-    report.table(
-        ["λ", "gap", "norm of W", "test accuracy"],
-        rows,
-        f"What λ does at {eta}. Gap: validation loss − training loss after the last epoch{means}",
-    )
+    accuracies = {r.setting: percent(r.accuracy, r.accuracy_bar) for r in results}
+    rows = [[f"{r.setting.lam:g}", *map(_three, (r.gap, r.weight_norm)), accuracies[r.setting]] for r in group]
+    header = ["λ", "gap", "norm of W", "test accuracy"]
+    report.table(header, rows, f"What λ does with {eta}. Gap: validation loss − training loss{means}")
     theirs = [r.setting.published if job.is_cifar10 else None for r in results]
     dots = [Dot(r.setting.title, r.accuracy, r.accuracy_bar, x) for r, x in zip(results, theirs, strict=True)]
     published = " Diamonds show the published accuracy." if job.is_cifar10 else ""
     sections.accuracies(dots, f"Test accuracy. Bars show ± {bars}.{published}")
-    header, rows = ["setting", "test accuracy"], [[r.setting.title, _accuracy(r)] for r in results]
-    note = ""
+    header, rows = ["setting", "test accuracy"], [[setting.title, text] for setting, text in accuracies.items()]
     if job.is_cifar10:
+        bars += ". The standard error of a difference is larger, because both accuracies have one"
         header += ["published", "difference in percentage points", "difference ÷ its standard error"]
-        note = "; the standard error of a difference is larger, because both accuracies have one"
         for row, r in zip(rows, results, strict=True):
             points, errors = 100 * (r.accuracy - r.setting.published), r.above_published[0]
             row += [percent(r.setting.published), minus(f"{points:+.2f}"), minus(f"{errors:+.1f}")]
-    report.table(header, rows, f"Test accuracy ± {bars}{note}")
+    report.table(header, rows, f"Test accuracy ± {bars}")
 
 
-def _accuracy(r: Result) -> str:
-    return percent(r.accuracy, r.accuracy_bar)
+def _three(value: float) -> str:
+    return minus(f"{value:.3f}")
 
 
 def _gaps(history: History) -> History:
-    return History({"epoch": row["epoch"], "gap": row["val_loss"] - row["loss"]} for row in history.rows)
+    return History({"epoch": row["epoch"], "gap": row["val_loss"] - row["loss"]} for row in history)
 
 
 def _method(report: Report, job: Job) -> None:
     report.heading("Method and settings").paragraph(
         "For each pixel we subtract its mean and divide by its standard deviation, both from the training images. The "
-        "model is softmax(xW + b). At the start, W is random, from N(0, 0.01²), and b is 0. We train it by stochastic "
-        "gradient descent on mini-batches, shuffled in every epoch. The loss is the mean cross-entropy. The cost is the "
+        "model is softmax(xW + b). At the start, W is random, from N(0, 0.01²), and b is 0. We use stochastic "
+        "gradient descent on shuffled mini-batches. The loss is the mean cross-entropy. The cost is the "
         "loss plus λ times the sum of the squared weights. Cost, loss and accuracy are measured after each epoch, over "
         f"all images. Table {report.table_number} has the settings that all runs share."
     )
     options = job.options
-    seeds = range(options.seed, options.seed + options.seeds)
+    seeds = ", ".join(map(str, range(options.seed, options.seed + options.seeds)))
     source = "a local copy" if job.test.source == "cache" else job.test.source
     settings = {"data": f"{job.test.name} ({source})", "batch size": BATCH_SIZE, "epochs": options.epochs}
-    settings |= {"seed" + "s" * (len(seeds) > 1): ", ".join(map(str, seeds))}
-    report.settings(settings, "Settings of all runs")
+    report.settings(settings | {"seeds" if options.seeds > 1 else "seed": seeds}, "Settings of all runs")
 
 
 def _gradients(report: Report, job: Job, checks: list[GradientCheck]) -> None:
@@ -139,14 +130,12 @@ def _gradients(report: Report, job: Job, checks: list[GradientCheck]) -> None:
 def _curves(sections: RunSections, results: list[Result], shown: dict[str, Outcome]) -> None:
     """Add the numbers after the last epoch, and the curves of each setting."""
     report, seeds = sections.report, len(results[0].runs)
-    report.heading("After the last epoch").paragraph(
-        f"Table {report.table_number} has loss and accuracy after the last epoch. The gap is the validation loss − the "
-        "training loss; the penalty is the cost − the loss."
-    )
+    columns = "The gap is the validation loss − the training loss; the penalty is the cost − the loss."
+    report.heading("After the last epoch").paragraph(f"Table {report.table_number} has loss and accuracy. {columns}")
     losses, accuracies = ("training loss", "validation loss"), ("training accuracy", "validation accuracy")
     header = ["setting", *losses, "gap", "penalty", *accuracies]
-    caption = f"Loss and accuracy of each setting{f', means over {seeds} seeds' if seeds > 1 else ''}"
-    report.table(header, [_final(r) for r in results], caption)
+    means = f", means over {seeds} seeds" if seeds > 1 else ""
+    report.table(header, [_final(r) for r in results], f"Loss and accuracy after the last epoch{means}")
     report.heading("The four settings").paragraph("Settings with the same η have the same axes of loss and accuracy.")
     for name, o in shown.items():
         report.heading(name, level=3)
@@ -158,7 +147,7 @@ def _final(r: Result) -> list[str]:
     last = {name: float(np.mean([o.history[name][-1] for o in r.runs])) for name in r.runs[0].history.columns}
     numbers = [last["loss"], last["val_loss"], last["val_loss"] - last["loss"], last["cost"] - last["loss"]]
     shares = [percent(last[name]) for name in ("accuracy", "val_accuracy")]
-    return [r.setting.title, *(minus(f"{number:.3f}") for number in numbers), *shares]
+    return [r.setting.title, *map(_three, numbers), *shares]
 
 
 def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
@@ -196,9 +185,9 @@ def _best(sections: RunSections, job: Job, name: str, best: Outcome) -> None:
 def _repeat(report: Report, job: Job, outcomes: list[Outcome]) -> None:
     version, table = job.environment.get("minidl", ""), report.table_number
     report.heading("How to repeat it").paragraph(
-        f"This command of minidl {version} (pip install -e . in a checkout) repeats the experiment; the four settings are "
-        f"built in. With the same machine type, versions and number of threads (Table {table}) you get the same numbers; "
-        f"elsewhere they differ a little, and with η = 0.1 by some points. Table {table + 1} lists the result files."
+        f"This command of minidl {version} repeats the experiment; the four settings are built in. With the same machine "
+        f"type, versions and number of threads (Table {table}) you get the same numbers; elsewhere they differ a little, "
+        f"and with η = 0.1 by some percentage points. Table {table + 1} lists the result files."
     )
     report.code(job.command).settings(job.environment, "Versions and machine")
     files = {"results.json": "all settings, numbers and digests", "results.csv": "the results of each run"}

@@ -109,21 +109,20 @@ def _best(results: Sequence[Result]) -> str:
     choice, seeds = chosen(results), len(results[0].runs)
     best, second, *_ = sorted(results, key=lambda r: (-r.accuracy, r is not choice))
     means = f", means over {seeds} seeds" if seeds > 1 else ""
-    texts = [
+    text = (
         f"We choose by validation accuracy: {choice.setting.title} ({percent(choice.val_accuracy)}; test accuracy "
         f"{percent(choice.accuracy)}{means}). Random guessing gives {100 / CLASSES:g} %."
-    ]
+    )
     if best.accuracy - 1 / CLASSES < _REAL * best.error:
-        return f"{texts[0]} No setting is measurably better than random guessing."
-    errors, difference = best.above(second if choice is best else choice)
+        return f"{text} No setting is measurably better than random guessing."
+    difference = best.above(second if choice is best else choice)[1]
     if choice is best:
-        texts.append(f"It also has the highest test accuracy; {second.setting.title} is second, {difference} lower.")
+        text += f" It also has the highest test accuracy; {second.setting.title} is second, {difference} lower."
     else:
-        verdict = "That is more than chance explains" if errors >= _REAL else "This difference is too small to matter"
-        texts.append(f"On the test images, {best.setting.title} is {difference} higher. {verdict}.")
-    if (close := sum(best.above(r)[0] < _REAL for r in results)) > 1:
-        texts.append(f"The best {close} settings differ by less than 2 standard errors: we cannot say which is better.")
-    return " ".join(texts)
+        text += f" On the test images, {best.setting.title} is {difference} higher."
+    close = sum(best.above(r)[0] < _REAL for r in results)
+    verdict = f"The best {close} settings differ by less than {_REAL} standard errors: we cannot say which is better."
+    return f"{text} {verdict if close > 1 else 'This difference is more than chance explains.'}"
 
 
 def _learning_rate(results: Sequence[Result]) -> str:
@@ -162,14 +161,14 @@ def _course(history: History) -> str:
         means = [number(float(np.mean(losses))) for losses in (early, late)]
         return f"diverges: the mean training loss rises from {means[0]} in the first half to {means[1]} in the second."
     rises = sum(after >= 1.01 * before for before, after in pairwise(late))
+    change = f"rises by 1 % or more in {rises} of {len(late) - 1} steps" if rises else "never rises by 1 % or more"
     course = "settles"
     if rises >= (len(late) - 1) / 4 and max(last) >= 1.1 * min(last):
         course = "never settles"
     elif late[-1] < 0.98 * late[0]:
-        course = f"is still improving at the end: the training loss falls from {number(late[0])} to {number(late[-1])}"
-    jumps = f"rises by 1 % or more in {rises} of {len(late) - 1} steps" if rises else "never rises by 1 % or more"
+        course, change = "still improves slowly", f"falls from {number(late[0])} to {number(late[-1])}"
     span = f"the validation loss is between {number(min(last))} and {number(max(last))}"
-    return f"{course}. In the last {len(late)} epochs, the training loss {jumps}, and {span}."
+    return f"{course}: in the last {len(late)} epochs the training loss {change}, and {span}."
 
 
 def _penalty(group: Sequence[Result]) -> str:
@@ -182,12 +181,10 @@ def _penalty(group: Sequence[Result]) -> str:
     # A loss over 10,000 images has about this standard error.
     elif abs(change) >= max(0.01, 0.1 * abs(first.gap)):
         verdict = "shrinks" if change < 0 else "grows, against the purpose of a penalty"
-    lams, gaps = (
-        ", ".join(texts) for texts in ([f"{r.setting.lam:g}" for r in group], [minus(f"{r.gap:.3f}") for r in group])
-    )
+    gaps = ", ".join(minus(f"{r.gap:.3f}") for r in group)
     names = [f"λ = {r.setting.lam:g}" for r in (last, first)]
     return (
-        f"We compare λ = {lams} at η = {first.setting.eta:g}. With a larger λ the gap between validation and training "
+        f"From λ = {first.setting.lam:g} to {last.setting.lam:g} (η = {first.setting.eta:g}), the gap between validation and training "
         f"loss {verdict}: {gaps}. The norm of the weights goes from {first.weight_norm:,.3f} to "
         f"{last.weight_norm:,.3f}. {_effect(last, first, *names)}"
     )
@@ -205,9 +202,7 @@ def _published(results: Sequence[Result]) -> str:
 
 def _uncertainty(results: Sequence[Result], images: int) -> str:
     error, spreads = 100 * max(r.image_error for r in results), [100 * r.spread for r in results]
-    text = (
-        f"With {images:,} test images, a test accuracy has a standard error of at most {error:.2f} percentage points."
-    )
+    text = f"With {images:,} test images, the standard error of an accuracy is at most {error:.2f} percentage points."
     if len(results[0].runs) > 1:
-        return f"{text} Its standard deviation over the seeds is {min(spreads):.2f} to {max(spreads):.2f} percentage points."
+        return f"{text} Over the seeds its standard deviation is {min(spreads):.2f} to {max(spreads):.2f} points."
     return f"{text} We used one random seed; we did not measure how other initial weights change the results."

@@ -12,7 +12,7 @@ from minidl.report.blocks import Block, Code, Figure, Figures, Heading, Link, Pa
 from minidl.report.cells import shown_cells
 from minidl.report.svg import inline_svg
 
-_WIDTHS = {"narrow": (42, 1.2), "middle": (80, 3), "large": (100, 3), "broad": (130, 3), "huge": (160, 3)}
+_WIDTHS = {"narrow": (42, 1.2), "middle": (90, 3), "large": (100, 3), "broad": (130, 3), "huge": (160, 3)}
 """Up to how many letters a table fits on a phone, in the column of the text, on a tablet, on pages from narrow to wide.
 
 The second number is what lies between two columns.
@@ -22,7 +22,7 @@ _LONG = 20
 _OPTION, _WHOLE = r"(?<!\S)-\S{1,40}(?!\S)", r'<span class="whole">\g<0></span>'
 
 
-def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", script: str = "") -> str:
+def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", author: str = "", script: str = "") -> str:
     """Return the page, figures embedded, readable on a phone and on a wide screen, by day and by night.
 
     Parameters
@@ -33,6 +33,8 @@ def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", script: s
         What stands below the heading.
     heading : str
         Of the page, taken literally; "" is the title.
+    author : str
+        For programs; readers get it with the blocks.
     script : str
         The only one that the page may run; it may load the page itself into a frame.
     """
@@ -48,13 +50,14 @@ def to_html(title: str, blocks: Iterable[Block], *, heading: str = "", script: s
     page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     # A line should not end within a name such as CIFAR-10.
     shown = re.sub(r"\w+-\d\w*", _WHOLE, escape(heading or title))
-    return page.substitute(allowed=allowed, script=script, title=escape(title), heading=shown, body=body)
+    meta = f'\n<meta name="author" content="{escape(author)}">' if author else ""
+    return page.substitute(allowed=allowed, script=script, title=escape(title), author=meta, heading=shown, body=body)
 
 
 def _element(block: Block, names: Container[str], prefix: str) -> str:
     match block:
         case Heading(text, level, anchor):
-            return f"<h{level}{_id(anchor)}>{escape(text)}</h{level}>"
+            return f"<h{level}{_id(anchor)}>{_text([text])}</h{level}>"
         case Paragraph(parts, kind):
             return f"<p{_class(kind)}>{_text(parts, names)}</p>"
         case Points(items, kind):
@@ -96,7 +99,7 @@ def _id(name: str) -> str:
 
 def _caption(block: Table | Figure | Figures | Pictures, tag: str = "figcaption") -> str:
     name = f"<b>{block.name}.</b> " if block.name else ""
-    return f"<{tag}>{name}{escape(block.caption)}</{tag}>" if block.caption else ""
+    return f"<{tag}>{name}{_text([block.caption])}</{tag}>" if block.caption else ""
 
 
 def _table(table: Table) -> str:
@@ -128,8 +131,9 @@ def _figures(block: Figures, prefix: str) -> str:
     head = f'<{tag}{_id(block.name)} class="figures c{block.columns}">'
     drawn = [_figure(figure, f"{prefix}-{place}") for place, figure in enumerate(block.figures)]
     # On paper a browser can keep what stands side by side on one page, and the caption with it, if that is an element.
-    pairs = ("\n".join(['<div class="pair">', *drawn[i : i + 2], "</div>"]) for i in range(0, len(drawn), 2))
-    return "\n".join([head, *pairs, f"{_caption(block)}</{tag}>"])
+    size = 3 if block.columns == 3 else 2
+    rows = ("\n".join(['<div class="row">', *drawn[i : i + size], "</div>"]) for i in range(0, len(drawn), size))
+    return "\n".join([head, *rows, f"{_caption(block)}</{tag}>"])
 
 
 def _figure(figure: Figure, prefix: str) -> str:

@@ -192,7 +192,7 @@ class Report(Declared):
 
     def to_html(self) -> str:
         """Return the page, figures embedded: it needs no other file and no network."""
-        return to_html(self.title, self._document())
+        return to_html(self.title, self._document(), author=self.author)
 
     def to_markdown(self, folder: PathLike = ".") -> str:
         """Return the document as Markdown for a file in `folder`; figures are links relative to it."""

@@ -142,7 +142,7 @@ def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
 def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> str:
     """Return which run is best, as a sentence."""
     what = _words(column)
-    values = [_value(runs[name], column) for name in ranked[:2]]
+    values = [value_text(column, runs[n][column][-1]) if column in runs[n] else "not measured" for n in ranked[:2]]
     if len(runs) == 1:
         return f"{ranked[0]} ends with a {what} of {values[0]}."
     best = f"{ranked[0]} ends with the best {what} of {len(runs):,} runs: {values[0]}."
@@ -152,13 +152,6 @@ def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> s
 def _words(column: str) -> str:
     """Return what a column is called in a sentence."""
     return re.sub("^val_", "validation ", column).replace("_", " ")
-
-
-def _value(run: History, column: str) -> str:
-    """Return the last value of a column as a text."""
-    if column not in run:
-        return "not measured"
-    return value_text(column, run[column][-1])
 
 
 def _slug(name: str) -> str:
@@ -217,9 +210,9 @@ class _Tested:
             dot = self.dots.get(name)
             shown = row | {"accuracy": percent(dot.value, dot.error)} if dot else row
             rows.append([name, *map(shown.get, columns)])
-        report = sections.report.heading("Test set")
-        report.paragraph(f"Table {report.table_number} has the results of {len(self.test):,} test rows.")
-        report.table(["run", *columns], rows, f"Results of {len(self.test):,} test rows")
+        report = sections.report.heading("Test set").table(
+            ["run", *columns], rows, f"Results of {len(self.test):,} test rows"
+        )
         if not self.dots:
             if self.targets.shape == self.predictions.shape:
                 report.paragraph(f"Figure {report.figure_number} shows the predictions of {self.best}.")
