@@ -185,9 +185,9 @@ def _best(sections: RunSections, job: Job, name: str, best: Outcome) -> None:
 def _repeat(report: Report, job: Job, outcomes: list[Outcome]) -> None:
     version, table = job.environment.get("minidl", ""), report.table_number
     report.heading("How to repeat it").paragraph(
-        f"This command of minidl {version} repeats the experiment; the four settings are built in. With the same machine "
-        f"type, versions and number of threads (Table {table}) you get the same numbers; elsewhere they differ a little, "
-        f"and with η = 0.1 by some percentage points. Table {table + 1} lists the result files."
+        f"This command of minidl {version} repeats the experiment; the four settings are built in. With the same "
+        f"machine type, versions and number of threads (Table {table}) you get the same numbers; elsewhere they differ "
+        f"a little, and with η = 0.1 by some percentage points. Table {table + 1} lists the result files."
     )
     report.code(job.command).settings(job.environment, "Versions and machine")
     files = {"results.json": "all settings, numbers and digests", "results.csv": "the results of each run"}

@@ -184,8 +184,8 @@ def _penalty(group: Sequence[Result]) -> str:
     gaps = ", ".join(minus(f"{r.gap:.3f}") for r in group)
     names = [f"λ = {r.setting.lam:g}" for r in (last, first)]
     return (
-        f"From λ = {first.setting.lam:g} to {last.setting.lam:g} (η = {first.setting.eta:g}), the gap between validation and training "
-        f"loss {verdict}: {gaps}. The norm of the weights goes from {first.weight_norm:,.3f} to "
+        f"From λ = {first.setting.lam:g} to {last.setting.lam:g} (η = {first.setting.eta:g}), the gap between validation "
+        f"and training loss {verdict}: {gaps}. The norm of the weights goes from {first.weight_norm:,.3f} to "
         f"{last.weight_norm:,.3f}. {_effect(last, first, *names)}"
     )
 

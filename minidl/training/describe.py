@@ -13,9 +13,9 @@ def describe_run(history: History) -> str:
     """Return a short paragraph on one run; it leaves out each statement whose numbers the history lacks.
 
     - The first and the last training cost, and how smoothly it changed. A step leads from one epoch to the next, if
-      both costs are finite. The paragraph counts the steps that raised the cost by 1 % or more, and names the largest.
-      The cost is called not stable if they are at least a quarter of all steps, the largest raised it by 10 % or more, and
-      the run has at least eight epochs.
+      both costs are finite. The paragraph counts the steps that raised the cost by 1 % or more, and names the
+      largest. A cost is not stable if they are at least a quarter of all steps, the largest raised it by 10 % or more,
+      and there are at least eight epochs.
     - Loss and accuracy after the last epoch, in training and in validation.
     - The epoch with the lowest validation loss, and the last validation loss.
     - The share of the penalty (cost - loss) in the final training cost.

@@ -142,7 +142,7 @@ def rank_runs(runs: Mapping[str, History]) -> tuple[str, list[str]]:
 def _first(runs: Mapping[str, History], column: str, ranked: Sequence[str]) -> str:
     """Return which run is best, as a sentence."""
     what = _words(column)
-    values = [value_text(column, runs[n][column][-1]) if column in runs[n] else "not measured" for n in ranked[:2]]
+    values = [value_text(runs[n], column) if column in runs[n] else "not measured" for n in ranked[:2]]
     if len(runs) == 1:
         return f"{ranked[0]} ends with a {what} of {values[0]}."
     best = f"{ranked[0]} ends with the best {what} of {len(runs):,} runs: {values[0]}."
@@ -190,14 +190,14 @@ class _Tested:
             r2, mae = measured["R²"], measured["mean absolute error"]
             return [f"On {rows}, {self.best} has R² {r2:.3f} and a mean absolute error of {mae:.4g}."]
         guess = f" (random guessing: {percent(1 / self.classes, digits=1)})" if self.classes else ""
-        share = f"({percent(first.value, first.error).removesuffix(' %')}) %"
-        texts = [f"{self.best} classifies {share} of the {rows} correctly{guess}."]
+        share = percent(first.value, first.error)[:-2]
+        texts = [f"{self.best} classifies ({share}) % of the {rows} correctly{guess}."]
         if others := [dot for dot in self.dots.values() if dot is not first]:
             other = max(others, key=lambda dot: dot.value)
             errors, size = compare_accuracies(first.value, first.error or 0, other.value, other.error or 0)
-            verdict = "which may be chance" if abs(errors) < 2 else "more than chance explains"
-            way = "lower" if errors > 0 else "higher"
-            texts.append(f"{other.name} has {percent(other.value)}: {size} {way} than {self.best}, {verdict}.")
+            verdict = "this may be chance" if abs(errors) < 2 else "more than chance explains"
+            way = f"{size} {'lower' if errors > 0 else 'higher'} than {self.best}"
+            texts.append(f"{other.name} has {percent(other.value)}, {way}: {verdict}.")
         return texts
 
     def add_to(self, sections: RunSections, pictures: Any) -> None:
@@ -210,9 +210,8 @@ class _Tested:
             dot = self.dots.get(name)
             shown = row | {"accuracy": percent(dot.value, dot.error)} if dot else row
             rows.append([name, *map(shown.get, columns)])
-        report = sections.report.heading("Test set").table(
-            ["run", *columns], rows, f"Results of {len(self.test):,} test rows"
-        )
+        caption = f"Results of {len(self.test):,} test rows"
+        report = sections.report.heading("Test set").table(["run", *columns], rows, caption)
         if not self.dots:
             if self.targets.shape == self.predictions.shape:
                 report.paragraph(f"Figure {report.figure_number} shows the predictions of {self.best}.")

@@ -65,9 +65,7 @@ class RunSections:
 
     def all_runs(self, runs: Mapping[str, History], quantity: str, caption: str = "") -> None:
         """Add one chart with a line for each run."""
-        ends = [
-            f"{name} ends at {value_text(quantity, run[quantity][-1])}" for name, run in runs.items() if quantity in run
-        ]
+        ends = [f"{name} ends at {value_text(run, quantity)}" for name, run in runs.items() if quantity in run]
         caption = caption or f"{quantity_label(quantity)} of all runs over the epochs"
         chart = run_chart(runs, quantity, chance=self._chance(quantity))
         self.figure([(chart, f"{caption}: {'; '.join(ends[:10])}")], caption)
@@ -92,17 +90,14 @@ class RunSections:
             title = "cost and loss are equal" if equal and quantity == "loss" else ""
             charts.append(self._curve(name, run, quantity, title=title, limits=limits))
         if charts:
-            words = [quantity.replace("_", " ") for quantity in chosen]
-            listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+            listed = " and ".join(", ".join(chosen).replace("_", " ").rsplit(", ", 1))
             self.figure(charts, f"{name}: {listed} over the epochs")
 
     def _curve(self, name: str, run: History, quantity: str, **options: Any) -> tuple[str, str]:
         """Return a learning chart, and what is to be seen in it."""
         columns = {"training": quantity, "validation": f"val_{quantity}"}
         ways = [
-            f"{what} from {value_text(c, run[c][0])} to {value_text(c, run[c][-1])}"
-            for what, c in columns.items()
-            if c in run
+            f"{what} from {value_text(run, c, 0)} to {value_text(run, c)}" for what, c in columns.items() if c in run
         ]
         alt = f"{quantity_label(quantity)} of {name} over {len(run)} epochs: {', '.join(ways)}"
         return learning_chart(run, quantity, chance=self._chance(quantity), **options), alt
@@ -151,9 +146,7 @@ class RunSections:
             truth, guess = class_names[targets[row]], class_names[guesses[row]]
             alt = f"{truth}, classified as {guess} with probability {sureness[row]:.2f}"
             shown.append((pixels, alt, f"true: {truth}, predicted: {guess} ({sureness[row]:.2f})"))
-        caption = (
-            f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes, with the probability of the predicted class"
-        )
+        caption = f"{of}: the {len(rows)} surest of {len(wrong):,} mistakes, each with its probability"
         self.report.pictures([("", shown)], _capital(caption))
 
     def regression(self, targets: Array, predictions: Array, of: str) -> None:
@@ -172,9 +165,9 @@ class RunSections:
         self.figure(charts, f"{of}: prediction against truth, and residuals (prediction − truth)")
 
 
-def value_text(column: str, value: float) -> str:
-    """Return a value of a column of the history as a text."""
-    return percent(value) if column.endswith("accuracy") else number(value)
+def value_text(run: History, column: str, row: int = -1) -> str:
+    """Return a value of the history as a text, the last one of a column if no row is given."""
+    return (percent if column.endswith("accuracy") else number)(run[column][row])
 
 
 def classes_of(data: Dataset) -> int:
