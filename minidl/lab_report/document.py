@@ -11,7 +11,7 @@ from minidl.plotting.charts import Dot
 from minidl.plotting.gallery import as_bytes, template_images
 from minidl.report import Link, Report
 from minidl.report.blocks import make_picture
-from minidl.training.describe import minus, percent
+from minidl.training.describe import percent
 from minidl.training.history import History
 from minidl.training.run_sections import RunSections
 
@@ -41,9 +41,8 @@ def write_report(job: Job, checks: list[GradientCheck], outcomes: list[Outcome])
 def _sources(report: Report, job: Job) -> None:
     task = "We train a linear softmax classifier with four settings; each is a penalty weight λ and a learning rate η."
     report.paragraph("This report repeats assignment 1 of ", _COURSE, f" (KTH). {task}")
-    files = {"training": "data_batch_1", "validation": "data_batch_2", "test": "test_batch"}
-    named = {part: f" ({file})" if job.is_cifar10 else "" for part, file in files.items()}
-    parts = [f"{job.data[f'{part}_images']:,} for {part}{file}" for part, file in named.items()]
+    files = {"training": " (data_batch_1)", "validation": " (data_batch_2)", "test": " (test_batch)"}
+    parts = [f"{job.data[f'{part}_images']:,} for {part}{file * job.is_cifar10}" for part, file in files.items()]
     count = f"{parts[0]}, {parts[1]} and {parts[2]}."
     if job.is_cifar10:
         published = "The published accuracies are from a student's report; we know of no public copy of it."
@@ -71,7 +70,7 @@ def _answer(sections: RunSections, job: Job, results: list[Result], shown: dict[
     sections.all_runs(gaps, "gap", f"Validation loss − training loss, with {eta}{of_one}")
     bars = f"standard deviation over {seeds} seeds" if seeds > 1 else f"standard error over {images:,} test images"
     accuracies = {r.setting: percent(r.accuracy, r.accuracy_bar) for r in results}
-    rows = [[f"{r.setting.lam:g}", *map(_three, (r.gap, r.weight_norm)), accuracies[r.setting]] for r in group]
+    rows = [[f"{r.setting.lam:g}", f"{r.gap:.3f}", f"{r.weight_norm:.3f}", accuracies[r.setting]] for r in group]
     header = ["λ", "gap", "norm of W", "test accuracy"]
     report.table(header, rows, f"What λ does with {eta}. Gap: validation loss − training loss{means}")
     theirs = [r.setting.published if job.is_cifar10 else None for r in results]
@@ -84,12 +83,8 @@ def _answer(sections: RunSections, job: Job, results: list[Result], shown: dict[
         header += ["published", "difference in percentage points", "difference ÷ its standard error"]
         for row, r in zip(rows, results, strict=True):
             points, errors = 100 * (r.accuracy - r.setting.published), r.above_published[0]
-            row += [percent(r.setting.published), minus(f"{points:+.2f}"), minus(f"{errors:+.1f}")]
+            row += [percent(r.setting.published), f"{points:+.2f}", f"{errors:+.1f}"]
     report.table(header, rows, f"Test accuracy ± {bars}")
-
-
-def _three(value: float) -> str:
-    return minus(f"{value:.3f}")
 
 
 def _gaps(history: History) -> History:
@@ -147,7 +142,7 @@ def _final(r: Result) -> list[str]:
     last = {name: float(np.mean([o.history[name][-1] for o in r.runs])) for name in r.runs[0].history.columns}
     numbers = [last["loss"], last["val_loss"], last["val_loss"] - last["loss"], last["cost"] - last["loss"]]
     shares = [percent(last[name]) for name in ("accuracy", "val_accuracy")]
-    return [r.setting.title, *map(_three, numbers), *shares]
+    return [r.setting.title, *(f"{number:.3f}" for number in numbers), *shares]
 
 
 def _templates(report: Report, job: Job, shown: dict[str, Outcome]) -> None:
@@ -172,8 +167,7 @@ def _best(sections: RunSections, job: Job, name: str, best: Outcome) -> None:
     """Add which classes and which images the chosen setting gets wrong."""
     if best.probabilities is None:
         return
-    report, names = sections.report, job.test.class_names
-    figure = report.figure_number
+    report, names, figure = sections.report, job.test.class_names, sections.report.figure_number
     report.heading("What the chosen setting gets wrong").paragraph(
         f"{best.setting.title} has the highest validation accuracy; we did not use the test images for this choice. "
         f"Figure {figure} shows which of them it confuses, Figure {figure + 1} its surest mistakes."

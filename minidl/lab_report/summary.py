@@ -100,7 +100,7 @@ def summarize(results: Sequence[Result], test_images: int, published: bool) -> l
     published : bool
         Whether the images are those of the published report.
     """
-    texts = [_best(results), _learning_rate(results), _penalty(penalty_group(results))]
+    texts = [_best(results), *_learning_rate(results), _penalty(penalty_group(results))]
     return [*texts, *([_published(results)] if published else []), _uncertainty(results, test_images)]
 
 
@@ -125,7 +125,7 @@ def _best(results: Sequence[Result]) -> str:
     return f"{text} {verdict if close > 1 else 'This difference is more than chance explains.'}"
 
 
-def _learning_rate(results: Sequence[Result]) -> str:
+def _learning_rate(results: Sequence[Result]) -> list[str]:
     """Say what the largest learning rate does, next to a smaller one with the same λ."""
     lam = max(results, key=lambda r: r.setting.eta).setting.lam
     large, small, *_ = sorted((r for r in results if r.setting.lam == lam), key=lambda r: -r.setting.eta)
@@ -133,12 +133,12 @@ def _learning_rate(results: Sequence[Result]) -> str:
     names = [f"η = {r.setting.eta:g}" for r in (large, small)]
     effect = _effect(large, small, *names)
     if len(large.runs[0].history) < ENOUGH_EPOCHS:
-        return f"{effect} There are too few epochs ({len(large.runs[0].history)}) to judge the curves."
+        return [f"{effect} There are too few epochs ({len(large.runs[0].history)}) to judge the curves."]
     courses = [_course(r.runs[0].history) for r in (large, small)]
     if large.above(small)[0] <= -_REAL and courses[0].startswith(("never", "diverges")):
         effect += f" The learning rate {names[0]} is too large."
     texts = [f"At λ = {lam:g}, training with {name}{seed} {it}" for name, it in zip(names, courses, strict=True)]
-    return " ".join([*texts, effect])
+    return [*texts, effect]
 
 
 def _effect(a: Result, b: Result, a_name: str, b_name: str) -> str:
@@ -184,9 +184,9 @@ def _penalty(group: Sequence[Result]) -> str:
     gaps = ", ".join(minus(f"{r.gap:.3f}") for r in group)
     names = [f"λ = {r.setting.lam:g}" for r in (last, first)]
     return (
-        f"From λ = {first.setting.lam:g} to {last.setting.lam:g} (η = {first.setting.eta:g}), the gap between validation "
-        f"and training loss {verdict}: {gaps}. The norm of the weights goes from {first.weight_norm:,.3f} to "
-        f"{last.weight_norm:,.3f}. {_effect(last, first, *names)}"
+        f"From λ = {first.setting.lam:g} to {last.setting.lam:g} (η = {first.setting.eta:g}), the gap between "
+        f"validation and training loss {verdict}: {gaps}. The norm of the weights goes from {first.weight_norm:,.3f} "
+        f"to {last.weight_norm:,.3f}. {_effect(last, first, *names)}"
     )
 
 

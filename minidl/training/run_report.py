@@ -176,8 +176,7 @@ class _Tested:
         self.predictions = guessed[best]
         for name, guess in guessed.items():
             if not self.dots and guess.shape == self.targets.shape:
-                pairs = zip(self.targets.T, guess.T, strict=True)
-                r2, mae = np.mean([scores(*pair) for pair in pairs], axis=0).tolist()
+                r2, mae = np.mean([scores(*it) for it in zip(self.targets.T, guess.T, strict=True)], axis=0).tolist()
                 self.measured[name] = {**self.measured[name], "R²": r2, "mean absolute error": mae}
 
     def summary(self) -> list[str]:
@@ -202,9 +201,8 @@ class _Tested:
 
     def add_to(self, sections: RunSections, pictures: Any) -> None:
         """Add the numbers of all models, and what the best of them gets wrong."""
-        equal = all(row.get("cost") == row.get("loss") for row in self.measured.values())
-        columns = list(dict.fromkeys(column for row in self.measured.values() for column in row))
-        columns = [column for column in columns if not (equal and column == "cost")]
+        left_out = {"cost"} if all(row.get("cost") == row.get("loss") for row in self.measured.values()) else set()
+        columns = list(dict.fromkeys(name for row in self.measured.values() for name in row if name not in left_out))
         rows = []
         for name, row in self.measured.items():
             dot = self.dots.get(name)
