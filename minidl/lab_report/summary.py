@@ -204,5 +204,5 @@ def _uncertainty(results: Sequence[Result], images: int) -> str:
     error, spreads = 100 * max(r.image_error for r in results), [100 * r.spread for r in results]
     text = f"With {images:,} test images, the standard error of an accuracy is at most {error:.2f} percentage points."
     if len(results[0].runs) > 1:
-        return f"{text} Over the seeds its standard deviation is {min(spreads):.2f} to {max(spreads):.2f} points."
+        return f"{text} Standard deviation over the seeds: {min(spreads):.2f} to {max(spreads):.2f} percentage points."
     return f"{text} We used one random seed; we did not measure how other initial weights change the results."

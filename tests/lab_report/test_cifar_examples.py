@@ -17,7 +17,7 @@ FILES = {
         *(f"true-class-{loss}CrossEntropy.{kind}" for loss in ("Softmax", "Sigmoid") for kind in ("png", "svg")),
         "history-1-the-report-s-best-400-images.csv",
         "history-2-all-2-000-images.csv",
-        "history-3-mirrored-pictures.csv",
+        "history-3-mirrored-images.csv",
         "history-4-step-decay.csv",
         "history-5-grid-search.csv",
         "history-6-sigmoid-losses-instead.csv",

@@ -72,7 +72,7 @@ def test_the_report_says_what_it_was_made_from_and_compares_nothing_that_cannot_
     assert "Λ" not in page
     # Templates of four settings, ten mistakes; four panels, accuracies, curves, and the classes.
     assert page.count("data:image/png") == 40 + 10
-    assert page.count("<svg") == 4 + 1 + 2 * (2 + 3) + 2
+    assert page.count("<svg") == 4 + 1 + 1 + 2 * (2 + 3) + 2
     assert len(page) < 4_000_000
     results = json.loads((out / "results.json").read_text())
     text = html.unescape(re.sub("<[^>]+>", "", page)).replace("\xa0", " ")
@@ -201,7 +201,7 @@ def test_it_trains_scales_validates_and_tests_on_the_set_meant_for_it(example):
             assert entry[f"val_{name}"] == pytest.approx(history[f"val_{name}"][-1], rel=1e-5)
     page = Path("out/report.html").read_text()
     assert "27.82&nbsp;%" in page
-    assert "difference in points" in page
+    assert "difference in percentage points" in page
     assert "nothing to compare with" not in page
 
 

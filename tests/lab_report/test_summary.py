@@ -148,4 +148,4 @@ def test_the_uncertainty():
     assert says(summary([0.5] * 4), "10,000", "0.50 percentage points", "one random seed")
     assert says(summary([0.1] * 4, images=100), "100", "3.00 percentage points")
     seeds = summary([[0.3, 0.32], [0.4, 0.4], [0.4, 0.41], [0.4, 0.4]])
-    assert says(seeds, "standard deviation", "0.00 to 1.41 points")
+    assert says(seeds, "Standard deviation", "0.00 to 1.41 percentage points")
