@@ -73,7 +73,11 @@ def test_an_untouched_report_comes_out_to_the_bit(original, run):
         ("results.csv", r",([\d.]+)\n1.0,", "λ = 0.1, η = 0.001, seed 42: seconds"),
         (HISTORY, r"\n2,[\d.]+,[\d.]+,([\d.]+)", "λ = 0.1, η = 0.001, seed 42: accuracy of epoch 2"),
         (HISTORY, r",([\d.]+)\n2,", "whole file: SHA-256"),
-        ("report.html", r'η&nbsp;=&nbsp;0\.1</td><td[^>]*data-label="test accuracy">([\d.]+)', 'η = 0.1 test accuracy"'),
+        (
+            "report.html",
+            r'η&nbsp;=&nbsp;0\.1</td><td[^>]*data-label="test accuracy">([\d.]+)',
+            'η = 0.1 test accuracy"',
+        ),
         ("report.html", r'data-label="mean relative error">([\d.]+)e', 'mean relative error"'),
         (
             "report.html",
