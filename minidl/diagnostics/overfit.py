@@ -73,7 +73,7 @@ class OverfitResult:
         return self.ok
 
     def __str__(self) -> str:
-        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.0%}"
+        accuracy = "" if self.accuracy is None else f", accuracy {100 * self.accuracy:.0f} %"
         memorised = "memorised" if self.ok else "not memorised"
         line = f"{len(self.rows)} rows {memorised} in {self.steps} steps: loss {self.first_loss:.4g} -> "
         return "\n".join([f"{line}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])

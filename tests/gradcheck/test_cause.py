@@ -105,8 +105,8 @@ PAGE = "see surrogate-gradients.md"
 # A check of one seed, what its findings say, and what they do not.
 CASES = {
     "gain left out": (of_layer(changed(Old, __init__=lambda self: Scale.__init__(self, 3), old=1.0)(), 4, 3),
-        "right for these parameters, wrong after a change of 1/64: .* by the factor 64/65", "mean"),
-    "old copy": (of_layer(Old(), 4, 3), "right for these parameters, .* or an old copy used", "mean"),
+        "correct for these parameters, .* by the factor 64/65", "mean"),
+    "old copy": (of_layer(Old(), 4, 3), "correct for these parameters, .* use an old copy", "mean"),
     "square": (of_penalty(lambda self, w: w.copy(), 4, 3), r"1/2: is a factor 2 of a square missing", "mean"),
     "twice": (of_layer(with_gain(lambda g: 2 * g.sum(axis=0)), 4, 3), "factor 2: is a factor 2 .*twice", "mean"),
     "mean of rows": (of_layer(with_gain(lambda g: g.mean(axis=0)), 4, 3), "factor 1/4: is a mean used", PAGE),
@@ -119,7 +119,7 @@ CASES = {
     "reversal by n": (of_function(np.copy, lambda dy, x: -dy / 4, 4, 3), f"there is a factor 1/4; .*{PAGE}", "mean"),
     "sign": (of_function(np.copy, lambda dy, x: -dy, 4, 3), r"\(the sign is wrong\)", "factor"),
     "branches": (of_quantiles(lambda above: np.where(above, -0.1, 0.9)), "the gradient is", "mean"),
-    "variance": (of_function(variance, lambda dy, x: d_variance(dy, x) * 50 / 49, 50, 1), "50/49: is n .*ddof", "mean"),
+    "variance": (of_function(variance, lambda dy, x: d_variance(dy, x) * 50 / 49, 50, 1), "50/49: is n used for n - 1", "mean"),
     "deviation": (of_function(lambda x: x.std(axis=0), lambda dy, x: d_variance(dy, x) / 2 / x.std(axis=0, ddof=1),
         50, 1), r"factor 0.98994\d*: is n used for n - 1", "mean"),
     "centered": (of_function(lambda x: x - x.mean(axis=0), lambda dy, x: dy, 4, 3), "over this axis missing", PAGE),

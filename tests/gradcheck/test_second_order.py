@@ -278,7 +278,7 @@ WRONG_PRODUCTS = {
     "changes x": (changes("hvp", 0), BROKEN, "hvp changed x"),
     "gradient changes x": (changes("gradient", 0), BROKEN, "gradient changed x"),
     "shape": (altered(lambda p, x, v: p.hvp(x, v).ravel()), BROKEN, "expected hvp to return shape (3, 2), got"),
-    "None": (altered(lambda p, x, v: None), BROKEN, "is a return missing?"),
+    "None": (altered(lambda p, x, v: None), BROKEN, "does it have a return"),
     "several": (altered(lambda p, x: x[0], "f"), BROKEN, "expected f to return a number, got shape (2,)"),
 }
 
