@@ -273,9 +273,7 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
         return value
     where = f"{method if of is None else f'{of!r:.80}.{method}'}: expected it to return an array"
     if not isinstance(value, np.ndarray):
-        raise InputError(
-            f"{where}: expected an array, got {type(value).__name__}; does the method have a return statement?"
-        )
+        raise InputError(f"{where}, got {type(value).__name__}; does the method have a return statement?")
     check_unmasked(f"{method}: returned value", value)
     if shape not in (None, value.shape):
         raise ShapeError(f"{where} of shape {shape}, got {value.shape}")

@@ -199,7 +199,7 @@ def _parsed(header: str, data: int) -> tuple[dict[str, tuple[str, list[int]]], d
             ):
                 places.append((first, last, name, code, shape))
             case _:
-                wanted = f"a dtype among {', '.join(_DTYPES)}, a shape of up to {_MOST_AXES} integers, 2 fitting data_offsets"
+                wanted = f"dtype {', '.join(_DTYPES)}, at most {_MOST_AXES} axes, fitting data_offsets"
                 raise ValueError(f"{name!r:.60}: expected {wanted}, got {reprlib.repr(entry)}{_DAMAGED}")
     layout, end = {}, 0
     for first, last, name, code, shape in sorted(places, key=operator.itemgetter(0, 1)):

@@ -95,7 +95,7 @@ def linear(
             if not off <= allowed and not off <= allowed + a * rounding(name):
                 rule = f"{a:g} times {by} must give {a:g} times the result"
                 if b:
-                    rule = "expected backward(dy1 + dy2) == backward(dy1) + backward(dy2)"
+                    rule = f"expected {label}({by}1 + {by}2) == {label}({by}1) + {label}({by}2)"
                 fail(f"{label} is not linear in {by}: {rule}; if it clips on purpose, see surrogate-gradients.md", name)
 
 

@@ -80,7 +80,7 @@ class Slopes(NamedTuple):
         return self.low < self.high
 
 
-Outputs = Callable[[], Array]
+Call = Callable[[], Array]
 Enough = Callable[[Slopes], Array]
 
 
@@ -98,7 +98,7 @@ def round_to_30_bits(x: Array) -> Array:
     return np.asarray(np.ldexp(np.round(np.ldexp(mantissa, 30)), exponent - 30))
 
 
-def slopes(outputs: Outputs, lines: Lines, *, is_sufficient: Enough = use_all_steps, least: float = 0.0) -> Slopes:
+def slopes(outputs: Call, lines: Lines, *, is_sufficient: Enough = use_all_steps, least: float = 0.0) -> Slopes:
     """Return the slopes of all outputs along each line through the current point.
 
     Parameters
@@ -116,7 +116,7 @@ def slopes(outputs: Outputs, lines: Lines, *, is_sufficient: Enough = use_all_st
 
 
 def slopes_by_chunks(
-    outputs: Outputs, lines: Lines, is_sufficient: Enough, least: float, ladder: Ladder
+    outputs: Call, lines: Lines, is_sufficient: Enough, least: float, ladder: Ladder
 ) -> Iterator[Slopes]:
     """Yield the slopes along the lines, one chunk after the other, to save memory; see `slopes`."""
     # A step may leave the domain; outputs that are not finite get an infinite bar.
@@ -130,9 +130,7 @@ def slopes_by_chunks(
             yield _chunk(outputs, center, every[i : i + size], is_sufficient, least, ladder)
 
 
-def _chunk(
-    outputs: Outputs, center: Array, lines: Array, is_sufficient: Enough, least: float, ladder: Ladder
-) -> Slopes:
+def _chunk(outputs: Call, center: Array, lines: Array, is_sufficient: Enough, least: float, ladder: Ladder) -> Slopes:
     result = Slopes(*(np.empty((len(lines), center.size)) for _ in range(4)))
     waiting, taken = np.arange(len(lines)), {}
     rungs = [(0, end) for end in _STAGES]
@@ -158,7 +156,7 @@ def _chunk(
     return result
 
 
-def _evaluate(outputs: Outputs, line: Line, level: int, count: int) -> tuple[Array, Array, Array]:
+def _evaluate(outputs: Call, line: Line, level: int, count: int) -> tuple[Array, Array, Array]:
     """Return the outputs one step ahead and one step back, and the step."""
     array, entry, direction, first_step = line
     place = ... if entry is None else entry

@@ -66,8 +66,8 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
         return
     warnings.warn(
         f"Trainer.fit: this network already has weights trained {fault}. To start from new weights, build a new "
-        "network and Model, or save start = model.weights() before training and call model.set_weights(start). If you want "
-        "to continue, call model.set_weights(model.weights()) first",
+        "network and Model, or save start = model.weights() before training and call model.set_weights(start). If you "
+        "want to continue, call model.set_weights(model.weights()) first",
         stacklevel=5,
     )
 

@@ -119,7 +119,7 @@ CASES = {
     "reversal by n": (of_function(np.copy, lambda dy, x: -dy / 4, 4, 3), f"there is a factor 1/4; .*{PAGE}", "mean"),
     "sign": (of_function(np.copy, lambda dy, x: -dy, 4, 3), r"\(the sign is wrong\)", "factor"),
     "branches": (of_quantiles(lambda above: np.where(above, -0.1, 0.9)), "the gradient is", "mean"),
-    "variance": (of_function(variance, lambda dy, x: d_variance(dy, x) * 50 / 49, 50, 1), "50/49: is n used for n - 1", "mean"),
+    "variance": (of_function(variance, lambda dy, x: d_variance(dy, x) * 50 / 49, 50, 1), "50/49: is n used", "mean"),
     "deviation": (of_function(lambda x: x.std(axis=0), lambda dy, x: d_variance(dy, x) / 2 / x.std(axis=0, ddof=1),
         50, 1), r"factor 0.98994\d*: is n used for n - 1", "mean"),
     "centered": (of_function(lambda x: x - x.mean(axis=0), lambda dy, x: dy, 4, 3), "over this axis missing", PAGE),

@@ -40,9 +40,7 @@ class _Squares(Optimizer):
             if bad.any():
                 first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
                 fault = f"too large: its square overflows {flat.dtype} (got {gradient[first]:.4g} at index {first})"
-                raise NonFiniteError(
-                    f"the gradient of {path} is {fault}. Scale x and the targets down, or set clip_norm"
-                )
+                raise NonFiniteError(f"the gradient of {path} is {fault}. Scale x and targets down, or set clip_norm")
 
     def summed(self, gradient: Array, state: State) -> Array:
         """Return an upper bound of the sums of squares after adding `gradient`."""
