@@ -108,7 +108,7 @@ CASES = {
         "correct for these parameters, .* by the factor 64/65", "mean"),
     "old copy": (of_layer(Old(), 4, 3), "correct for these parameters, .* use an old copy", "mean"),
     "square": (of_penalty(lambda self, w: w.copy(), 4, 3), r"1/2: is a factor 2 of a square missing", "mean"),
-    "twice": (of_layer(with_gain(lambda g: 2 * g.sum(axis=0)), 4, 3), "factor 2: is there an extra factor 2.*twice", "mean"),
+    "twice": (of_layer(with_gain(lambda g: 2 * g.sum(axis=0)), 4, 3), "is there an extra factor 2.*twice", "mean"),
     "mean of rows": (of_layer(with_gain(lambda g: g.mean(axis=0)), 4, 3), "factor 1/4: is a mean used", PAGE),
     "mean of two": (of_layer(with_gain(lambda g: g.mean(axis=0)), 2, 3), "factor 2 .* or is a mean used", PAGE),
     "mean of all": (of_layer(with_dx(lambda dx: dx / dx.size), 4, 3), "factor 1/12: is a mean used", PAGE),

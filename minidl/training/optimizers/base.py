@@ -157,7 +157,9 @@ class Optimizer(Declared, ABC):
         if foreign:
             got = f"another one (different parameters at {', '.join(map(repr, foreign[:3]))}). Make a new optimizer"
             wanted = f"expected the model that it has trained for {self.steps} steps"
-            raise InputError(f"{self!r}: {wanted}, got {got} for each model")
+            raise InputError(
+                f"{self!r}: {wanted}, got {got} for each model, and for each part that you train separately"
+            )
 
     def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
         """Return `parameter` with its clipped gradient; `scale` is the factor by `clip_norm`."""
