@@ -155,10 +155,10 @@ class Optimizer(Declared, ABC):
             elif stepped() is not parameters[path]:
                 foreign.append(path)
         if foreign:
-            got = f"another one (different parameters at {', '.join(map(repr, foreign[:3]))}). Make a new optimizer"
-            wanted = f"expected the model that it has trained for {self.steps} steps"
+            got = f"another one (different parameters at {', '.join(map(repr, foreign[:3]))})"
+            hint = "Make a new optimizer for each model, and for each part that you train separately"
             raise InputError(
-                f"{self!r}: {wanted}, got {got} for each model, and for each part that you train separately"
+                f"{self!r}: expected the model that it has trained for {self.steps} steps, got {got}. {hint}"
             )
 
     def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
