@@ -157,9 +157,7 @@ class Optimizer(Declared, ABC):
         if foreign:
             got = f"another one (different parameters at {', '.join(map(repr, foreign[:3]))})"
             hint = "Make a new optimizer for each model, and for each part that you train separately"
-            raise InputError(
-                f"{self!r}: expected the model that it has trained for {self.steps} steps, got {got}. {hint}"
-            )
+            raise InputError(f"{self!r}: expected the model that it trained for {self.steps} steps, got {got}. {hint}")
 
     def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
         """Return `parameter` with its clipped gradient; `scale` is the factor by `clip_norm`."""
