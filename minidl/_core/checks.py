@@ -45,8 +45,8 @@ def as_array(name: str, value: Any) -> Array:
             raise InputError(f"{name}: expected an array of numbers, got {type(value).__name__}{hint}")
         try:
             array = np.asarray(value)
-        except ValueError as error:
-            raise InputError(f"{name}: expected rows of equal length ({error})") from None
+        except ValueError:
+            raise InputError(f"{name}: expected rows of equal length, got unequal ones; pad the short rows") from None
     if array.dtype.kind not in "biuf":
         texts = array.dtype.kind == "U" and array.ndim == 1
         hint = f"; for class labels, pass np.unique({name}, return_inverse=True)[1]" if texts else ""
@@ -271,12 +271,12 @@ def check_returned(method: str, value: Any, shape: tuple[int, ...] | None = None
     """
     if type(value) is np.ndarray and (shape is None or value.shape == shape):
         return value
-    where = method if of is None else f"{of!r:.80}.{method}"
+    where = f"{method if of is None else f'{of!r:.80}.{method}'}: expected it to return an array"
     if not isinstance(value, np.ndarray):
-        raise InputError(f"{where}: expected it to return an array, got {type(value).__name__}; is a return missing?")
-    check_unmasked(f"{where}: returned value", value)
+        raise InputError(f"{where}, got {type(value).__name__}; does the method have a return statement?")
+    check_unmasked(f"{method}: returned value", value)
     if shape not in (None, value.shape):
-        raise ShapeError(f"{where}: expected it to return an array of shape {shape}, got {value.shape}")
+        raise ShapeError(f"{where} of shape {shape}, got {value.shape}")
     return value
 
 

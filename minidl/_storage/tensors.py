@@ -35,6 +35,7 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _BFLOAT16 = "BF16"
 _DTYPES[_BFLOAT16] = np.dtype("<u2")
 
+_DAMAGED = ". The file is damaged or not a safetensors file; save or download it again"
 _DIGEST = "minidl.sha256"
 _ZEROS = "0" * 64
 # Limits the memory that a forged size can request: a billion float32 weights.
@@ -198,13 +199,12 @@ def _parsed(header: str, data: int) -> tuple[dict[str, tuple[str, list[int]]], d
             ):
                 places.append((first, last, name, code, shape))
             case _:
-                wanted = f"a dtype among {', '.join(_DTYPES)}, a shape of at most {_MOST_AXES} integers, and two "
-                wanted += "data_offsets that fit them"
-                raise ValueError(f"{name!r:.60}: expected {wanted}, got {reprlib.repr(entry)}")
+                wanted = f"dtype {', '.join(_DTYPES)}, at most {_MOST_AXES} axes, fitting data_offsets"
+                raise ValueError(f"{name!r:.60}: expected {wanted}, got {reprlib.repr(entry)}{_DAMAGED}")
     layout, end = {}, 0
     for first, last, name, code, shape in sorted(places, key=operator.itemgetter(0, 1)):
         if first != end:
-            raise ValueError(f"{name!r:.60}: expected data_offsets that start at {end}, got {first}")
+            raise ValueError(f"{name!r:.60}: expected data_offsets that start at {end}, got {first}{_DAMAGED}")
         layout[name] = code, shape
         end = last
     if end != data:

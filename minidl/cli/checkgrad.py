@@ -26,7 +26,7 @@ from typing import Any
 
 import minidl as dl
 from minidl._core.tables import text_table
-from minidl.cli.ending import Answer
+from minidl.cli.ending import CommandResult
 from minidl.cli.submission import HAS_HYPOTHESIS, error_text, graded, with_points
 from minidl.lab_report.options import count
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--every-entry", action="store_true", help="compare every entry, even of large tensors")
 
 
-def run(options: argparse.Namespace) -> Answer:
+def run(options: argparse.Namespace) -> CommandResult:
     for name in filter(None, (*options.subjects, options.reference)):
         if not all(name.rpartition(":")):
             options.parser.error(f"argument SUBJECT: expected MODULE:NAME or FILE.py:NAME, got {name!r}")
@@ -56,15 +56,15 @@ def run(options: argparse.Namespace) -> Answer:
         documents = [_graded_apart(name, options) for name in options.subjects]
         rows = [(one["submission"], *one["points"].values(), *[*one["reasons"].values(), ""][:1]) for one in documents]
         header = ["submission", *documents[0]["points"], "reason"]
-        return Answer(documents, text_table(header, rows), all(one["ok"] for one in documents))
+        return CommandResult(documents, text_table(header, rows), all(one["ok"] for one in documents))
     try:
         document, text = graded(name := options.subjects[0], options)
-        return Answer(document, text, document["ok"])
+        return CommandResult(document, text, document["ok"])
     # SystemExit too: the user's code may exit with status 0.
     except (Exception, SystemExit) as error:
         reason = error_text(error).removeprefix(f"{name}: ")
         if options.json:
-            return Answer(with_points(name, {"run": reason}, options), good=False)
+            return CommandResult(with_points(name, {"run": reason}, options), good=False)
         raise dl.InputError(f"{name}: {reason}") from error
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from minidl._core.errors import DataError
 from minidl._core.tables import text_table
-from minidl.cli.ending import Answer
+from minidl.cli.ending import CommandResult
 from minidl.data.datasets import cifar10_content, load_cifar10
 from minidl.data.datasets.cifar10 import ARCHIVES, CACHE_FOLDER, OFFICIAL_FOLDER, cache_folder, read_place
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", help="folder or archive with CIFAR-10")
 
 
-def run(options: argparse.Namespace) -> Answer:
+def run(options: argparse.Namespace) -> CommandResult:
     if options.action == "fetch":
         if options.data_dir is not None:
             options.parser.error("argument --data-dir: fetch downloads into the cache; leave out --data-dir")
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> Answer:
         # Loading them has verified them.
         document["batches"] = dict.fromkeys(cifar10_content.NAMES, "ok")
     good = all(verdict == "ok" for verdict in document.get("batches", {}).values())
-    return Answer(document, _text(document), good)
+    return CommandResult(document, _text(document), good)
 
 
 def _place(data_dir: str | None) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""The end of a program: its answer, its exit status, and its error message."""
+"""The end of a program: its result, its exit status, and its error message."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from minidl._core.errors import MinidlError
 from minidl.training.history import for_json
 
 
-class Answer(NamedTuple):
+class CommandResult(NamedTuple):
     """The result of a command: a document for programs, the same as a text for people, and whether it succeeded."""
 
     document: Any

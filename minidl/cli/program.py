@@ -21,7 +21,7 @@ from typing import Any
 from minidl._core.bars import coloured
 from minidl._core.spelling import nearest
 from minidl.cli import checkgrad, data, report, show, verify
-from minidl.cli.ending import Answer, exit_status, print_json
+from minidl.cli.ending import CommandResult, exit_status, print_json
 
 _COMMANDS = {"report": report, "verify": verify, "data": data, "checkgrad": checkgrad, "show": show}
 
@@ -39,15 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
-    """Run the command, print its answer, and return the exit status."""
+    """Run the command, print its result, and return the exit status."""
     # With --json, other output goes to standard error.
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
-        answer: Answer = _COMMANDS[options.command].run(options)
+        result: CommandResult = _COMMANDS[options.command].run(options)
     if options.json:
-        print_json(answer.document)
-    elif answer.text:
-        print(coloured(answer.text))
-    return 0 if answer.good else 1
+        print_json(result.document)
+    elif result.text:
+        print(coloured(result.text))
+    return 0 if result.good else 1
 
 
 def _parser() -> argparse.ArgumentParser:

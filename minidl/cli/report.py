@@ -11,7 +11,7 @@ examples:
 
 import argparse
 
-from minidl.cli.ending import Answer
+from minidl.cli.ending import CommandResult
 from minidl.lab_report import add_options as add_arguments
 from minidl.lab_report import run as run_job
 from minidl.lab_report import settled
@@ -21,5 +21,5 @@ __all__ = ["HELP", "add_arguments", "run"]
 HELP = "redo the lab report: four softmax classifiers on CIFAR-10"
 
 
-def run(options: argparse.Namespace) -> Answer:
-    return Answer(run_job(settled(options.parser, options)))
+def run(options: argparse.Namespace) -> CommandResult:
+    return CommandResult(run_job(settled(options.parser, options)))

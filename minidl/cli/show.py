@@ -22,7 +22,7 @@ from minidl._core.tables import cell, text_table
 from minidl._core.types import Array
 from minidl._storage.kinds import read_regular
 from minidl._storage.tensors import read_tensors
-from minidl.cli.ending import Answer
+from minidl.cli.ending import CommandResult
 from minidl.sweeps.result import SweepResult
 from minidl.sweeps.trial import read_trials, row_of
 from minidl.training.checkpoint import read_checkpoint
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, help="a folder or a file")
 
 
-def run(options: argparse.Namespace) -> Answer:
+def run(options: argparse.Namespace) -> CommandResult:
     path: Path = options.path
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> Answer:
     if others:
         kinds = sorted(Counter(Path(name).suffix or name for name in others).items())
         parts.append(_printable(f"Other files: {', '.join(f'{count} {kind}' for kind, count in kinds)}"))
-    return Answer(document, "\n\n".join(parts) or "The folder is empty.", not damaged)
+    return CommandResult(document, "\n\n".join(parts) or "The folder is empty.", not damaged)
 
 
 def _described(name: str, content: Content) -> str:

@@ -55,7 +55,7 @@ def graded(name: str, options: argparse.Namespace) -> tuple[dict[str, Any], str]
     batches = [asked.inputs]
     if not asked.inputs:
         if not options.input_shape:
-            raise dl.InputError(f"{options.reference or name}: expected inputs, got only an object; add --input-shape")
+            raise dl.InputError(f"{options.reference or name} has no inputs. Add --input-shape, or return (layer, x)")
         rng = np.random.default_rng(options.seed)
         batches = [drawn(asked.subject, options.input_shape, rng, rows) for rows in _ROWS]
     if reference and (why := borrowed(reference, submission, batches[0])):
@@ -180,7 +180,7 @@ def _compare(reference: Any, subject: Any, inputs: list[Any]) -> None:
     expected, place = _computed(twin), f"for input shape {np.shape(inputs[0])}"
     for name, got in _computed(own).items():
         scale = 1e6 * np.abs(expected[name]).max(initial=0.0) + 1
-        close(place, name, got, expected[name], scale, ", as in the reference")
+        close(place, name, got, expected[name], scale, source=" (the reference)")
 
 
 def _computed(subject: Subject) -> dict[str, Array]:
@@ -219,8 +219,8 @@ def _differentiated(subject: Any, inputs: list[Any]) -> str:
             if not backward:
                 near.append(flat)
             elif steps and 1e-12 < min(steps) < 2e-3:
-                name = frame.f_code.co_name
-                reasons.append(f"its backward differentiates numerically: it calls {name} at a point nearby")
+                call = f"it calls {frame.f_code.co_name} at a point near the input or a parameter"
+                reasons.append(f"its backward differentiates numerically: {call}")
 
     # The gradient check reports errors better.
     with suppress(Exception, SystemExit):

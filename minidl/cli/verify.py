@@ -15,7 +15,7 @@ from pathlib import Path
 
 from minidl._core.tables import text_table
 from minidl._core.texts import legible
-from minidl.cli.ending import Answer
+from minidl.cli.ending import CommandResult
 
 HELP = "train again what a report states, and compare"
 _SHOWN = 20
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="train the quickest setting alone")
 
 
-def run(options: argparse.Namespace) -> Answer:
+def run(options: argparse.Namespace) -> CommandResult:
     # It needs the whole job, and the other commands do not.
     from minidl.lab_report.verify import Verification
 
@@ -56,4 +56,4 @@ def run(options: argparse.Namespace) -> Answer:
     document = {"folder": str(options.folder), "ok": not differences, "other_machine": check.other_machine}
     document |= {"compared": check.compared, "not_compared": left_out}
     document |= {"differences": [difference._asdict() for difference in differences]}
-    return Answer(document, "\n".join(map(legible, lines)), not differences)
+    return CommandResult(document, "\n".join(map(legible, lines)), not differences)

@@ -230,8 +230,8 @@ def augmenter(augmentations: Sequence[Augmentation], n: int, seed: int, epoch: i
         for augmentation, draws in zip(augmentations, drawn, strict=True):
             result = check_returned(f"{augmentation!r}.apply", augmentation.apply(images, draws[rows]))
             if result.ndim != 4 or len(result) != len(images) or result.dtype != images.dtype:
-                wanted = f"{len(images)} images of dtype {images.dtype}"
-                raise ShapeError(f"{augmentation!r}.apply: expected {wanted}, got {result.dtype} {result.shape}")
+                fault = f"expected {len(images)} images of dtype {images.dtype}, got {result.dtype} {result.shape}"
+                raise ShapeError(f"{augmentation!r}.apply: {fault}. Return one image per image, with the same dtype")
             images = result
         return images
 

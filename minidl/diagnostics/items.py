@@ -52,18 +52,18 @@ class SanityItem(NamedTuple):
     sentence: str
 
 
-def raised(name: str, error: Exception) -> SanityItem:
+def fault_from_error(name: str, error: Exception) -> SanityItem:
     """Return the fault for an exception: a user's layer or loss may raise any error."""
     sentence = str(error) if isinstance(error, MinidlError) else f"the model raised {type(error).__name__}: {error}"
     return SanityItem(name, "fault", sentence)
 
 
-def attempted(name: str, check: Callable[..., SanityItem], *arguments: Any) -> SanityItem:
+def run_item(name: str, check: Callable[..., SanityItem], *arguments: Any) -> SanityItem:
     """Return ``check(*arguments)``, or the fault `name` if it raises an error."""
     try:
         return check(*arguments)
     except Exception as error:
-        return raised(name, error)
+        return fault_from_error(name, error)
 
 
 def judged(name: str, *rules: Rule, otherwise: str) -> SanityItem:
@@ -88,11 +88,11 @@ def data_items(model: Model, data: Dataset) -> Iterator[SanityItem]:
     try:
         outputs = model.forward(data.x[:1])
         if not np.isfinite(outputs).all():
-            raise NonFiniteError(f"outputs are not finite; first met in {first_place(model, data.x[:1])}")
+            raise NonFiniteError(f"outputs are not finite; this first occurred in {first_place(model, data.x[:1])}")
     except Exception as error:
-        yield raised("forward", error)
+        yield fault_from_error("forward", error)
         return
-    targets = attempted("labels", _targets, model.loss, data, outputs)
+    targets = run_item("labels", _targets, model.loss, data, outputs)
     yield targets
     yield _equal_rows(data, rng)
     if targets.name == "labels" and (result := relation(data, rng)):
@@ -192,7 +192,7 @@ def _labels(labels: Array, classes: int) -> SanityItem:
     present = np.flatnonzero(counts)
     rare = int(present[counts[present].argmin()])
     least = int(counts[rare])
-    share = f"always predicting {common} would be correct for {most / n:.1%} of rows"
+    share = f"always predicting {common} would be correct for {100 * most / n:.1f} % of rows"
     advice = f"{share}; pass class_weights to the loss, and check each class with per_class_accuracy"
     return judged(
         "labels",
@@ -215,11 +215,11 @@ def model_items(model: Model, data: Dataset, *, trained: bool) -> list[SanityIte
     rng = np.random.default_rng(0)
     some = data[some_rows("sanity_check", data, 200, rng)]
     name = "loss so far" if trained else "initial loss"
-    items = [attempted(name, _initial_loss, name, model, some)]
+    items = [run_item(name, _initial_loss, name, model, some)]
     if not model.parameters:
         return [*items, SanityItem("parameters", "warning", "there are none, so there is nothing to learn")]
-    items += [attempted("gradient", _gradient, model, data), *_units(model, some)]
-    return [*items, attempted("overfitting", _overfit, model, data)]
+    items += [run_item("gradient", _gradient, model, data), *_units(model, some)]
+    return [*items, run_item("overfitting", _overfit, model, data)]
 
 
 def _initial_loss(name: str, model: Model, data: Dataset) -> SanityItem:

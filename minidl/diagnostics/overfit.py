@@ -73,7 +73,7 @@ class OverfitResult:
         return self.ok
 
     def __str__(self) -> str:
-        accuracy = "" if self.accuracy is None else f", accuracy {self.accuracy:.0%}"
+        accuracy = "" if self.accuracy is None else f", accuracy {100 * self.accuracy:.0f} %"
         memorised = "memorised" if self.ok else "not memorised"
         line = f"{len(self.rows)} rows {memorised} in {self.steps} steps: loss {self.first_loss:.4g} -> "
         return "\n".join([f"{line}{self.last_loss:.4g}{accuracy}", *(f"  - {finding}" for finding in self.findings)])
@@ -127,7 +127,7 @@ def overfit_tiny(
     >>> model = Model(Dense(3, 2, rng=0), SoftmaxCrossEntropy())
     >>> data = Dataset([[0.0, 1.0, 2.0], [2.0, 0.0, 1.0], [1.0, 2.0, 0.0]], [0, 1, 1])
     >>> print(overfit_tiny(model, data))
-    3 rows memorised in 862 steps: loss 1.255 -> 0.006931, accuracy 100%
+    3 rows memorised in 862 steps: loss 1.255 -> 0.006931, accuracy 100 %
     """
     twin = working_copy("overfit_tiny", model)
     chosen = spread_rows("overfit_tiny", data, rows, as_generator(rng))

@@ -67,9 +67,9 @@ class LearningRateResult:
         lowest_at = int(self.held_out.argmin())
         where = f"is lowest at {self.rates[lowest_at]:.2g}"
         if lowest_at == len(self.rates) - 1:
-            where = "is still falling: increase highest"
+            where = "is still falling at the last rate: pass a larger highest="
         elif self.suggestion == self.rates[0]:
-            where += ": decrease lowest"
+            where += ": pass a smaller lowest="
         return f"learning rate {self.suggestion:.2g} ({swept}; the loss of held-out rows {where})"
 
 

@@ -39,8 +39,8 @@ def relation(data: Dataset, rng: np.random.Generator) -> tuple[str, bool] | None
     # Turn this into the distance from the mean of the other rows of its class.
     from_means *= np.where(own, (sizes / (sizes - 1)) ** 2, 1)
     rules = {
-        "the nearest row": y[from_rows.argmin(axis=1)],
-        "the nearest class mean": labels[from_means.argmin(axis=1)],
+        "the label of the nearest other row": y[from_rows.argmin(axis=1)],
+        "the class with the nearest mean": labels[from_means.argmin(axis=1)],
     }
     best, finding, chance = -math.inf, "", 1 / len(labels)
     for rule, guesses in rules.items():
@@ -51,9 +51,9 @@ def relation(data: Dataset, rng: np.random.Generator) -> tuple[str, bool] | None
         deviation = chance * math.sqrt((shares * (1 - shares) / sizes).sum())
         above = (right - chance) / max(deviation, 1e-6)
         if above > best:
-            best, finding = above, f"{rule} classifies {right:.0%}"
+            best, finding = above, f"{rule} is correct for {100 * right:.0f} %"
     weighting = ", averaged over the classes" if sizes.min() < each else ""
-    return f"{finding} of {len(y)} rows correctly{weighting}; chance is {chance:.0%}", best > _SIGNIFICANT
+    return f"{finding} of {len(y):,} rows{weighting}; chance is {100 * chance:.0f} %", best > _SIGNIFICANT
 
 
 def _distances(a: Array, b: Array) -> Array:

@@ -58,7 +58,7 @@ def behaviour_of_loss(loss: Loss, outputs: Array, targets: Any) -> Probes:
 
 
 def purity_of_regularizer(regularizer: Regularizer, w: Array) -> None:
-    """Check in normal use: calls agree, do not change w, and return a penalty of at least 0 and a new gradient."""
+    """Check that two calls agree, w stays unchanged, the penalty is at least 0, and each gradient is a new array."""
     subject = _PenaltyProbes(regularizer, w)
     subject.plain_use()
     if (penalty := subject.plain["the penalty"]) < 0:
@@ -86,7 +86,7 @@ def _float(label: str, value: Any) -> Array:
 
 class _LossProbes:
     # The names of the methods, their input and their results.
-    forward, backward, inputs, value, gradient = "forward", "backward", "outputs", "the loss", "d outputs"
+    forward, backward, inputs, value, gradient = "forward", "backward", "outputs", "the loss", "gradient of the outputs"
     # The size of intermediate numbers: a probability near 1 has the rounding of 1.
     size = 1.0
 
@@ -316,7 +316,7 @@ def numbers(label: str, value: Any) -> Array:
     """Return a copy of the result of a user's function; end the check unless it is an array of real numbers."""
     array = attempt(label, lambda: np.asarray(value))
     if array.dtype.kind not in "biuf":
-        hint = "; is a return missing?" if value is None else ""
+        hint = "; does it have a return statement?" if value is None else ""
         kind = type(value).__name__ if array.dtype.kind == "O" else f"an array of dtype {array.dtype}"
         fail(f"{label} must return real numbers, but returned {kind}{hint}")
     return array.astype(np.float64)

@@ -43,7 +43,8 @@ def diagnose(subject: Subject, name: str, gradient: Array, entries: Compared) ->
         if given.wrong.any():
             shown, ratio = given.at(given.wrong), ratio and _ratio(given)
         else:
-            where = "right for these parameters, wrong after a change of 1/64: is one unused, or an old copy used?"
+            where = "correct for these parameters, but wrong after they are changed by 1/64: "
+            where += "does backward ignore a parameter, or use an old copy?"
     cause = " ".join(filter(None, (where, _cause(subject, gradient, entries, ratio))))
     for i, bar in enumerate(shown.bar):
         slope = f"expected {shown.numeric[i]:.10g} ± {bar:.1g}"
@@ -119,10 +120,11 @@ def _factor(ratio: float, subject: Subject) -> str:
     if ratio < 0:
         also = f", and there is a factor {number}; if this is intended, see surrogate-gradients.md"
         return "the sign is wrong" + (also if abs(size - 1) > 1e-6 else "")
-    guesses = [(2.0, "a factor 2 or the whole gradient counted twice"), (0.5, "a factor 2 of a square missing")]
+    guesses = [(2.0, "is there an extra factor 2, or is the whole gradient counted twice")]
+    guesses += [(0.5, "is a factor 2 of a square missing")]
     arrays = [array for array in (*vars(subject).values(), *subject.tensors.values()) if isinstance(array, np.ndarray)]
     for n in {prod(axes) for a in arrays for r in range(a.ndim) for axes in combinations(a.shape, r + 1)} - {0, 1}:
-        guesses += [(float(n), "a mean missing"), (1 / n, "a mean used instead of a sum")]
-        guesses += [((1 - 1 / n) ** p, "n used for n - 1, or n - 1 for n (ddof)") for p in (1, -1, 0.5, -0.5) if n > 2]
+        guesses += [(float(n), "is a mean missing"), (1 / n, "is a mean used instead of a sum")]
+        guesses += [((1 - 1 / n) ** p, "is n used for n - 1, or n - 1 for n") for p in (1, -1, 0.5, -0.5) if n > 2]
     causes = dict.fromkeys(cause for value, cause in guesses if abs(size - value) < 1e-6 * min(value, abs(value - 1)))
-    return f"every entry is off by the factor {number}" + (f": is {' or '.join(causes)}?" if causes else "")
+    return f"every entry is off by the factor {number}" + (f": {', or '.join(causes)}?" if causes else "")

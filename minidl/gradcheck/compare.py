@@ -253,7 +253,7 @@ class Comparison:
                 once = compared.at(wrong)
                 again = measure(self.subject, _with_steps(once.lines, share), once.analytic, once.rounding, deepest)
                 right = ~again.wrong & (again.kinked if deepest < 0 else True)
-                compared.put(wrong[right], again, right)
+                compared.replace_slopes(wrong[right], again, right)
                 wrong = wrong[~right]
                 if not len(wrong):
                     break

@@ -53,23 +53,23 @@ def same(label: str, name: str, a: Array, b: Array, hint: str = "") -> None:
         fail(reason, name, index, verdict)
 
 
-def close(label: str, name: str, got: Any, want: Array, scale: float, hint: str = "") -> None:
+def close(label: str, name: str, got: Any, want: Array, scale: float, hint: str = "", source: str = "") -> None:
     """End the probe if `got` differs from `want` by more than rounding; `scale` is the size of the inputs."""
     got = np.asarray(got)
     if got.shape != want.shape:
-        fail(f"{label}, {name} has shape {got.shape} and should have shape {want.shape}{hint}", name)
+        fail(f"expected shape {want.shape}{source}, got {got.shape} ({label}){hint}", name)
     # "Not close" instead of "far", so that NaN counts as bad.
     bad = ~(np.abs(got - want) <= 1e-10 * np.abs(want).max(initial=0.0) + 1e-12 * scale)
     if (index := first(bad)) is not None:
-        fail(f"{label}, {name} is {got[index]:.12g} and should be {want[index]:.12g}{hint}", name, index)
+        fail(f"expected {want[index]:.12g}{source}, got {got[index]:.12g} ({label}){hint}", name, index)
 
 
 def linear(
     label: str, of: Callable[[Array], Arrays], y: Array, tensors: Arrays, rng: np.random.Generator, by: str = "dy"
 ) -> None:
-    """End the probe unless the gradients with respect to `tensors` are linear in dy, also for very large dy.
+    """End the probe unless the gradients with respect to `tensors` are linear in dy.
 
-    Clipping shows there. `label` and `by` are the names that the user knows.
+    A very large dy reveals clipping. `label` and `by` are the names of backward and dy in the messages.
     """
     u, v = (random_upstream(y.shape, rng) for _ in range(2))
     of_u, of_v = of(u), of(v)
@@ -95,7 +95,7 @@ def linear(
             if not off <= allowed and not off <= allowed + a * rounding(name):
                 rule = f"{a:g} times {by} must give {a:g} times the result"
                 if b:
-                    rule = f"the sum of two {by} must give the sum of their results"
+                    rule = f"expected {label}({by}1 + {by}2) == {label}({by}1) + {label}({by}2)"
                 fail(f"{label} is not linear in {by}: {rule}; if it clips on purpose, see surrogate-gradients.md", name)
 
 
@@ -114,7 +114,7 @@ def refused(label: str, call: Callable[[], Any]) -> None:
 def array(label: str, name: str, value: Any, shape: tuple[int, ...] | None, dtype: np.dtype[Any]) -> None:
     """End the probe unless `value`, the result of `label`, is a finite array of `shape` and `dtype`."""
     if not isinstance(value, np.ndarray):
-        hint = "; is a return missing?" if value is None else ""
+        hint = "; does it have a return statement?" if value is None else ""
         fail(f"{label} must return an array, but returned {type(value).__name__}{hint}", name)
     if shape is not None and value.shape != shape:
         fail(f"{label} must return {name} of shape {shape}, but returned shape {value.shape}", name)

@@ -74,7 +74,7 @@ class Compared(NamedTuple):
         """Return the part at these indices, as copies."""
         return Compared(*(part[places] for part in self))
 
-    def put(self, places: Array, other: "Compared", chosen: Array) -> None:
+    def replace_slopes(self, places: Array, other: "Compared", chosen: Array) -> None:
         """Replace the slopes and bars at these indices by the chosen ones of `other`."""
         for own, others in zip(self[3:], other[3:], strict=True):
             own[places] = others[chosen]
@@ -140,12 +140,12 @@ def _measured(part: Part, lines: Array, grid: Grid, wanted: float, subject: Subj
             bar + (np.abs(found.value) + found.bar) * part.weights_bar if np.any(part.weights_bar) else bar
         )
 
-    def enough(found: Slopes) -> Array:
+    def is_sufficient(found: Slopes) -> Array:
         return np.asarray((bars(found) <= wanted).all(axis=1))
 
     measured = []
     # The numbers behind the outputs may be larger than the outputs.
-    for found in slopes_by_chunks(part.outputs, lines, enough, largest(*subject.tensors.values()), part.ladder):
+    for found in slopes_by_chunks(part.outputs, lines, is_sufficient, largest(*subject.tensors.values()), part.ladder):
         # At a kink each output may take any slope between its one-sided ones, whatever the others take.
         ends = found.low * part.weights, found.high * part.weights
         ranges = found.value * part.weights, np.minimum(*ends), np.maximum(*ends)

@@ -169,7 +169,7 @@ def check_row_gradients(
             for i in range(n):
                 call = partial(function, w, *(part[[i]] for part in rows))
                 single = numbers(name, attempt(f"{name}, with row {i} alone,", call))
-                expect.close(f"with row {i} alone", name, single, batch[[i]], scale, ", as in the batch")
+                expect.close(f"with row {i} alone", name, single, batch[[i]], scale, source=" (in the batch)")
 
     report = run.through(partial(_purity, calls, run.rng), partial(subject, "row_gradients", range(n)), lambda: [alone])
     if report.verdict is not Verdict.FAIL_VALUE:

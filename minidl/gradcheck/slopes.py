@@ -80,10 +80,11 @@ class Slopes(NamedTuple):
         return self.low < self.high
 
 
+Call = Callable[[], Array]
 Enough = Callable[[Slopes], Array]
 
 
-def never(found: Slopes) -> Array:
+def use_all_steps(found: Slopes) -> Array:
     """Return False for every line, so that all steps are used."""
     return np.zeros(len(found.value), dtype=bool)
 
@@ -97,7 +98,7 @@ def round_to_30_bits(x: Array) -> Array:
     return np.asarray(np.ldexp(np.round(np.ldexp(mantissa, 30)), exponent - 30))
 
 
-def slopes(outputs: Callable[[], Array], lines: Lines, *, enough: Enough = never, least: float = 0.0) -> Slopes:
+def slopes(outputs: Call, lines: Lines, *, is_sufficient: Enough = use_all_steps, least: float = 0.0) -> Slopes:
     """Return the slopes of all outputs along each line through the current point.
 
     Parameters
@@ -105,17 +106,17 @@ def slopes(outputs: Callable[[], Array], lines: Lines, *, enough: Enough = never
     outputs : callable
         Returns the outputs at the current point, as an array that later calls do not change.
     lines : sequence of Line
-    enough : callable
-        ``enough(slopes) -> array of bool``: the lines that need no further steps.
+    is_sufficient : callable
+        ``is_sufficient(slopes) -> array of bool``: the lines that need no further steps.
     least : float
         The size of intermediate numbers, if larger than the outputs: the outputs contain their rounding.
     """
-    chunks = slopes_by_chunks(outputs, lines, enough, least, Ladder())
+    chunks = slopes_by_chunks(outputs, lines, is_sufficient, least, Ladder())
     return Slopes(*map(np.concatenate, zip(*chunks, strict=True)))
 
 
 def slopes_by_chunks(
-    outputs: Callable[[], Array], lines: Lines, enough: Enough, least: float, ladder: Ladder
+    outputs: Call, lines: Lines, is_sufficient: Enough, least: float, ladder: Ladder
 ) -> Iterator[Slopes]:
     """Yield the slopes along the lines, one chunk after the other, to save memory; see `slopes`."""
     # A step may leave the domain; outputs that are not finite get an infinite bar.
@@ -126,12 +127,10 @@ def slopes_by_chunks(
         size = max(1, min(_MAX_CHUNK // max(1, center.size), int(0.1 / max(1e-9, perf_counter() - start))))
         every = np.fromiter(lines, object)
         for i in range(0, len(every), size):
-            yield _chunk(outputs, center, every[i : i + size], enough, least, ladder)
+            yield _chunk(outputs, center, every[i : i + size], is_sufficient, least, ladder)
 
 
-def _chunk(
-    outputs: Callable[[], Array], center: Array, lines: Array, enough: Enough, least: float, ladder: Ladder
-) -> Slopes:
+def _chunk(outputs: Call, center: Array, lines: Array, is_sufficient: Enough, least: float, ladder: Ladder) -> Slopes:
     result = Slopes(*(np.empty((len(lines), center.size)) for _ in range(4)))
     waiting, taken = np.arange(len(lines)), {}
     rungs = [(0, end) for end in _STAGES]
@@ -144,7 +143,7 @@ def _chunk(
         plus, minus, steps = map(np.array, zip(*(taken[level] for level in range(begin, end)), strict=True))
         found = _extrapolate(plus, minus, center, steps, least, finest=end == _LEVELS)
         # A kink within the smallest steps counts as one at the point: no step can separate the two.
-        sharp = enough(found._replace(bar=np.where(found.kink, 0.0, found.bar)) if end == _LEVELS else found)
+        sharp = is_sufficient(found._replace(bar=np.where(found.kink, 0.0, found.bar)) if end == _LEVELS else found)
         clean: Array = (sharp & ((end == _LEVELS) | ~found.kink.any(axis=1))) | ((begin, end) == (0, _LEVELS))
         for kept, fresh in zip(result, found, strict=True):
             kept[waiting[clean]] = fresh[clean]
@@ -157,7 +156,7 @@ def _chunk(
     return result
 
 
-def _evaluate(outputs: Callable[[], Array], line: Line, level: int, count: int) -> tuple[Array, Array, Array]:
+def _evaluate(outputs: Call, line: Line, level: int, count: int) -> tuple[Array, Array, Array]:
     """Return the outputs one step ahead and one step back, and the step."""
     array, entry, direction, first_step = line
     place = ... if entry is None else entry

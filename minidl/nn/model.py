@@ -330,7 +330,7 @@ class Model(Uncallable):
             if new.shape != own.shape or not np.can_cast(new.dtype, own.dtype)
         ]
         if faults:
-            hint = "; values are never rounded on load: call model.astype(numpy.float64)" if shapes_fit else ""
+            hint = ". Call model.astype(numpy.float64)" if shapes_fit else ". Load the file that belongs to this model"
             raise CheckpointError(f"{source}: not the weights of {self!r:.80}: {'; '.join(faults[:8])}{hint}")
 
     def _arrays(self) -> dict[str, Array]:

@@ -22,7 +22,7 @@ def check_weights(model: Model) -> None:
 def located(error: NonFiniteError, model: Model, x: Array, where: str = "") -> NonFiniteError:
     """Return an error that also says where NaN or infinity came from, if that can be found."""
     place = first_place(model, x)
-    return NonFiniteError(f"{where}{error}{f'; first met in {place}' if place and place not in str(error) else ''}")
+    return NonFiniteError(f"{where}{error}{f'; it first occurred in {place}' if place not in str(error) else ''}")
 
 
 def measured(work: Work) -> dict[str, float]:

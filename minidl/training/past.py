@@ -65,9 +65,9 @@ def check_past(work: Work, past: Past | None, new_trainer: bool) -> None:
             say(f"Trainer.fit: training continues from weights that were trained for {past.epochs} epochs before")
         return
     warnings.warn(
-        f"Trainer.fit: this network was trained before, {fault}, and training continues from its weights. To start "
-        "afresh, make a new network and a new Model, or keep start = model.weights() and call model.set_weights(start)."
-        " If continuing is intended, call model.set_weights(model.weights()) first",
+        f"Trainer.fit: this network already has weights trained {fault}. To start from new weights, build a new "
+        "network and Model, or save start = model.weights() before training and call model.set_weights(start). If you "
+        "want to continue, call model.set_weights(model.weights()) first",
         stacklevel=5,
     )
 

@@ -14,7 +14,7 @@ from minidl._core.types import Array, PathLike
 from minidl.training.checkpoint import Tree, Weights, find_checkpoint
 from minidl.training.history import History, as_columns, as_row, from_columns
 from minidl.training.optimizers import Schedule
-from minidl.training.optimizers.reach import fault_of
+from minidl.training.optimizers.reach import schedule_fault
 from minidl.training.past import Past, check_past
 from minidl.training.work import Work
 
@@ -140,18 +140,18 @@ def check_start(work: Work, epochs: int, restored: Restored | None, new_trainer:
 
     Warn also if the program probably takes trained weights for new ones, and return their past.
     """
-    optimizer, left = work.optimizer, epochs * work.batches_per_epoch
-    done = optimizer.steps
+    optimizer, per_epoch = work.optimizer, work.batches_per_epoch
+    done, left = optimizer.steps, epochs * per_epoch
     if restored is None:
         optimizer.check_model(work.model.parameters)
     else:
         # The checkpoint replaces the optimizer's whole state, so it may have trained another model before.
         done, left = restored.optimizer_steps, left - restored.batches_done
     schedule = optimizer.learning_rate
-    if isinstance(schedule, Schedule) and left and (fault := fault_of(schedule, done, left, work.batches_per_epoch)):
+    if isinstance(schedule, Schedule) and left and (fault := schedule_fault(schedule, done, left, per_epoch)):
         warnings.warn(
             f"{schedule!r} {fault}; did you pass epochs in place of steps? Make the schedule for {done + left} steps "
-            f"(an epoch has {work.batches_per_epoch})",
+            f"(an epoch has {per_epoch})",
             stacklevel=4,
         )
     if restored is not None or epochs == 0:

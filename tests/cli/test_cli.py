@@ -258,7 +258,7 @@ def test_checkgrad_in_json_has_the_report_without_prints_of_the_module(here, mod
         ("more:pair", "", "InputError: more:pair: TypeError: check_layer: takes 2 positional arguments"),
         ("layers:raising_model", "--input-shape 5", "KeyError: 'x' (layers.py, line 41)"),
         ("layers:right", "--input-shape 9999999999999", "MemoryError: Unable to allocate"),
-        ("layers:make_right", "", "layers:make_right: expected inputs, got only an object; add --input-shape"),
+        ("layers:make_right", "", "layers:make_right has no inputs. Add --input-shape"),
     ],
 )
 def test_an_uncheckable_subject_gives_one_error_line(subject, options, words, here, modules):

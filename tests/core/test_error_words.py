@@ -150,7 +150,7 @@ VALUES = [
     (lambda: monitored(dl.EarlyStopping()), "'val_loss' * validation"),
     (lambda: monitored(dl.WeightTemplates("a", parameter="0.w")), "WeightTemplates: * '0.w' * 0.weight"),
     (shared, "ReLU() * '1' * '2.1' * two layers"),
-    (reused, "another model * new optimizer"),
+    (reused, "another one * new optimizer"),
 ]
 CASES = [
     *((dl.MinidlError, *case) for case in SENTENCES),

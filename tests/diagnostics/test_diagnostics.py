@@ -441,7 +441,7 @@ def test_without_a_falling_loss_there_is_no_suggestion():
 def test_a_sweep_that_ends_too_early_gives_advice():
     found = find_rate(highest=0.01)
     assert not found.diverged
-    assert "is still falling: increase highest" in str(found)
+    assert "pass a larger highest=" in str(found)
 
 
 def test_infinity_ends_the_sweep_without_an_error():

@@ -84,7 +84,7 @@ def test_after_training_there_is_no_rate_below_the_sweep(seed):
 def test_a_suggestion_is_never_below_the_sweep():
     found = dl.find_learning_rate(mlp(0), mlp_data(0), lowest=0.05, batch_size=32)
     assert found.suggestion == 0.05
-    assert "decrease lowest" in str(found)
+    assert "pass a smaller lowest=" in str(found)
 
 
 @pytest.mark.parametrize("layer", [dl.BatchNorm(16), dl.Dropout(0.3, rng=1), dl.LayerNorm(16)], ids=repr)

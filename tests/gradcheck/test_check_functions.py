@@ -158,7 +158,7 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence(check, arguments, words
 @pytest.mark.parametrize(
     ("vjp", "words"),
     [
-        (lambda dy, a, b: (dy * b, None), "argument 1, .* real numbers, but returned NoneType; is a return missing"),
+        (lambda dy, a, b: (dy * b, None), "argument 1, .* real numbers, but returned NoneType; does it have a return"),
         (lambda dy, a, b: (dy * b, (dy * a).sum()), r"expected a gradient of shape \(3,\), got shape \(\)"),
         (lambda dy, a, b: (dy * b, np.multiply(dy, a, out=a)), "vjp changed argument 0: "),
         (lambda dy, a, b: (np.clip(dy, -1e6, 1e6) * b, dy * a), "not linear in dy: 1.09951e"),

@@ -172,7 +172,10 @@ INSIDE = {
     "layer": ("y", sine_layer(lambda x: np.sin(single(x)).astype(x.dtype))),
     "layer that fills an array": ("y", lambda rng, s: dl.check_layer(Affine(5, 4, rng=s), rng.normal(size=(3, 5)))),
     "backward": ("dx", sine_layer(np.sin, lambda dy, x: single(cosine(dy, x)).astype(x.dtype))),
-    "loss": ("d outputs", lambda rng, s: dl.check_loss(SingleLoss(), *rng.normal(size=(2, 5, 3)), seed=s)),
+    "loss": (
+        "gradient of the outputs",
+        lambda rng, s: dl.check_loss(SingleLoss(), *rng.normal(size=(2, 5, 3)), seed=s),
+    ),
     "function": ("y", sine_function(lambda x: np.sin(single(x)))),
     "vjp": ("argument 0", sine_function(np.sin, lambda dy, x: single(cosine(dy, x)))),
 }

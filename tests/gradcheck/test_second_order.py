@@ -278,7 +278,7 @@ WRONG_PRODUCTS = {
     "changes x": (changes("hvp", 0), BROKEN, "hvp changed x"),
     "gradient changes x": (changes("gradient", 0), BROKEN, "gradient changed x"),
     "shape": (altered(lambda p, x, v: p.hvp(x, v).ravel()), BROKEN, "expected hvp to return shape (3, 2), got"),
-    "None": (altered(lambda p, x, v: None), BROKEN, "is a return missing?"),
+    "None": (altered(lambda p, x, v: None), BROKEN, "does it have a return"),
     "several": (altered(lambda p, x: x[0], "f"), BROKEN, "expected f to return a number, got shape (2,)"),
 }
 
@@ -375,9 +375,9 @@ WRONG_ROWS = {
     "clipped": (losses, of_rows(lambda g: clip(5 * g)), WRONG, "row_gradients["),
     "transposed": (losses, of_rows(lambda g: g.transpose(0, 2, 1)), BROKEN, "shape (5, 3, 2), got shape (5, 2, 3)"),
     "summed": (losses, of_rows(lambda g: g.sum(axis=0)), BROKEN, "shape (5, 3, 2), got shape (3, 2)"),
-    "squeezed": (losses, of_rows(np.squeeze), BROKEN, "with row 0 alone, row_gradients has shape (3, 2)"),
+    "squeezed": (losses, of_rows(np.squeeze), BROKEN, "got (3, 2) (with row 0 alone)"),
     "mean loss": (lambda *given: losses(*given).mean(), row_gradients, BROKEN, "expected f to return shape (5,)"),
-    "rows that depend on each other": (centered, centered_gradients, BROKEN, "with row 0 alone, f is"),
+    "rows that depend on each other": (centered, centered_gradients, BROKEN, "(with row 0 alone)"),
     "last point": (remembering, lambda w, *data: row_gradients(LAST[-1], *data), STALE, "two calls of row_gradients"),
     "data changed": (losses, on_wiped_data, BROKEN, "row_gradients changed data_0"),
 }

@@ -26,7 +26,7 @@ def test_a_numpy_number_does_not_widen_the_gradient():
         ("penalty", None, "a float, got NoneType"),
         ("penalty", np.ones((2, 2)), "a float, got ndarray"),
         ("penalty", "0.5", "a float, got str"),
-        ("gradient", None, "an array, got NoneType; is a return missing"),
+        ("gradient", None, "an array, got NoneType; does the method have a return"),
         ("gradient", 1.0, "an array, got float"),
         ("gradient", np.ones(2), r"an array of shape \(2, 2\), got \(2,\)"),
     ],

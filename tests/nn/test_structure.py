@@ -62,7 +62,7 @@ def test_parameters_are_named_by_place():
 def test_residual_refuses_body_and_shortcut_of_different_shapes(shortcut):
     network = Sequential(ReLU(), Residual(Dense(4, 3), shortcut))
     width = 4 if shortcut is None else 5
-    wanted = rf"layer 1: Residual\(.*: expected .* of one shape, got \(3,\) and \({width},\); pass a shortcut"
+    wanted = rf"layer 1: Residual\(.*: expected .* of the same shape, got \(3,\) and \({width},\); pass a shortcut"
     with pytest.raises(ShapeError, match=wanted):
         network.output_shape((4,))
     with pytest.raises(ShapeError, match=wanted):

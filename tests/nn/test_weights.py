@@ -80,7 +80,7 @@ def test_a_narrower_dtype_is_accepted_and_a_wider_one_is_refused(tmp_path):
     other.load_weights(tmp_path / "narrow")
     for name, array in arrays_of(narrow).items():
         assert np.array_equal(arrays_of(other)[name], array)
-    words = r"'0.weight': expected \(4, 5\) float32, got \(4, 5\) float64; .*call model.astype\(numpy.float64"
+    words = r"'0.weight': expected \(4, 5\) float32, got \(4, 5\) float64.*Call model.astype\(numpy.float64"
     with pytest.raises(dl.CheckpointError, match=words):
         narrow.load_weights(tmp_path / "wide")
     other.load_weights(tmp_path / "wide")  # as in the message
@@ -177,7 +177,7 @@ def test_the_result_of_weights_does_not_change_and_can_be_restored():
             "set_weights: .*missing '0.weight'",
         ),
         (lambda new: new | {"0.weight": new["0.weight"].T}, dl.CheckpointError, r"'0.weight': .* got \(5, 4\)"),
-        (lambda new: new | {"0.weight": new["0.weight"].astype(float)}, dl.CheckpointError, "never rounded on load"),
+        (lambda new: new | {"0.weight": new["0.weight"].astype(float)}, dl.CheckpointError, "Call model.astype"),
         (lambda new: new | {"0.weight": "a"}, dl.InputError, "set_weights: 0.weight"),
     ],
 )

@@ -124,7 +124,7 @@ def test_the_layer_that_first_returns_nan_is_named():
     inner.layers[1].weight.value *= np.float32(1e30)
     network.layers[1].weight.value *= np.float32(1e12)
     trainer = dl.Trainer(dl.Model(network, dl.SoftmaxCrossEntropy()), dl.SGD(0.01), rng=0)
-    words = r"first met in the output of layer 2.1, Dense\(8, 8\): expected finite numbers, got \d+ not finite"
+    words = r"first occurred in the output of layer 2.1, Dense\(8, 8\): expected finite numbers, got \d+ not finite"
     with pytest.raises(dl.NonFiniteError, match=words), np.errstate(all="ignore"):
         fit(trainer, {})
 
@@ -132,7 +132,7 @@ def test_the_layer_that_first_returns_nan_is_named():
 def test_a_weight_that_is_nan_already_is_named():
     trainer, arguments = usual_run()
     trainer.model.parameters["3.weight"].value[2, 1] = np.nan
-    with pytest.raises(dl.NonFiniteError, match=r"first met in 3.weight: .* index \(2, 1\): nan"):
+    with pytest.raises(dl.NonFiniteError, match=r"first occurred in 3.weight: .* index \(2, 1\): nan"):
         fit(trainer, arguments)
 
 

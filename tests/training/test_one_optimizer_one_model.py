@@ -17,7 +17,7 @@ RULES = {
     "clipped": lambda: dl.RMSProp(0.01, clip_norm=1.0),
 }
 every_rule = pytest.mark.parametrize("make", RULES.values(), ids=RULES)
-refused = pytest.raises(dl.InputError, match=r"of another model, at '.*make a new optimizer for each model")
+refused = pytest.raises(dl.InputError, match=r"another one .*'.*Make a new optimizer")
 
 
 def model_of(*layers):
@@ -88,7 +88,7 @@ def test_a_swapped_model_or_optimizer():
 
 def test_the_refusal_names_what_is_foreign():
     first = train(dl.Adam(0.01))
-    with pytest.raises(dl.InputError, match=r"at '3\.weight', '3\.bias';"):
+    with pytest.raises(dl.InputError, match=r"at '3\.weight', '3\.bias'"):
         train(first.optimizer, OTHERS["new head"](first.model))
 
 
@@ -98,7 +98,7 @@ def test_each_part_of_a_model_needs_its_own_optimizer():
     model.compute_gradients(images().x, images().y)
     parts = [{path: p for path, p in model.parameters.items() if path.startswith(part)} for part in "13"]
     optimizer.step(parts[0])
-    with pytest.raises(dl.InputError, match="and for each part of a model that you train separately"):
+    with pytest.raises(dl.InputError, match="and for each part that you train separately"):
         optimizer.step(parts[1])
     assert optimizer.steps == 1
     optimizer.step(model.parameters)

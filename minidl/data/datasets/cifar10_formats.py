@@ -114,10 +114,10 @@ def _opcodes(data: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
 
 
 def read_labels(data: bytes, where: str) -> list[object]:
-    """Return the list in a label file; its items are verified with the batch."""
+    """Return the list of labels in a file. Its items are checked later, together with the images."""
     labels = None
     with suppress(ValueError, RecursionError):
-        # Decoded first: from bytes, json would detect UTF-16 and load a codec.
+        # Decode first: given bytes, json would try to detect UTF-16 and load a codec.
         labels = json.loads(data.decode())
     if not isinstance(labels, list):
         raise DataError(f"{where}: expected a list of labels in JSON, got {kind_of(data[:512])}")

@@ -210,8 +210,8 @@ class Residual(_Branches):
 
     def _check_same(self, body: Shape, bypass: Shape) -> None:
         if body != bypass:
-            hint = f"pass a shortcut with output shape {body}, such as a Dense or a 1x1 convolution"
-            raise ShapeError(f"{self!r:.80}: expected body and shortcut of one shape, got {body} and {bypass}; {hint}")
+            got = f"{body} and {bypass}; pass a shortcut with output shape {body}, such as a Dense or a 1x1 convolution"
+            raise ShapeError(f"{self!r:.80}: expected body and shortcut of the same shape, got {got}")
 
 
 class Parallel(_Branches):

@@ -36,7 +36,10 @@ class Loss(ForwardMemory, ABC):
 
     @abstractmethod
     def backward(self) -> Array:
-        """Return the gradient of the last `forward` with respect to its outputs, of their shape and dtype."""
+        """Return the gradient of the last `forward` with respect to its outputs.
+
+        It has the shape and dtype of the outputs.
+        """
 
     def check_targets(self, targets: Any, output_shape: tuple[int, ...]) -> Array:
         """Return `targets` as an array, or raise an error if they do not fit outputs of `output_shape`.
@@ -90,8 +93,8 @@ def pairs_message(targets: tuple[int, ...], outputs: tuple[int, ...]) -> str:
     if not {targets, outputs} <= {(n,), (n, 1)}:
         return ""
     way = "targets[:, None]" if len(targets) == 1 else "targets[:, 0]"
-    pairs = f"each output (shape {outputs}) with every target (shape {targets})"
-    return f"it compares {pairs}, as NumPy broadcasts them; pass {way}, or make both shapes equal in the loss"
+    pairs = f"the loss compares each output (shape {outputs}) with every target (shape {targets})"
+    return f"{pairs}, because NumPy broadcasts these shapes. Pass {way}, or make both shapes equal in the loss"
 
 
 class NumberLoss(Loss):

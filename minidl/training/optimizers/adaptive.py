@@ -39,9 +39,8 @@ class _Squares(Optimizer):
                 bad = np.isfinite(gradient) & (sums > np.finfo(flat.dtype).max / 2)
             if bad.any():
                 first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-                wanted = f"numbers whose squares {type(self).__name__} can sum in {flat.dtype}"
-                got = f"{gradient[first]:.4g} at index {first}; scale x and targets down, or set clip_norm"
-                raise NonFiniteError(f"the gradient of {path}: expected {wanted}, got {got}")
+                fault = f"too large: its square overflows {flat.dtype} (got {gradient[first]:.4g} at index {first})"
+                raise NonFiniteError(f"the gradient of {path} is {fault}. Scale x and targets down, or set clip_norm")
 
     def summed(self, gradient: Array, state: State) -> Array:
         """Return an upper bound of the sums of squares after adding `gradient`."""

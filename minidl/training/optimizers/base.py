@@ -155,9 +155,9 @@ class Optimizer(Declared, ABC):
             elif stepped() is not parameters[path]:
                 foreign.append(path)
         if foreign:
-            other = f"parameters of another model, at {', '.join(map(repr, foreign[:3]))}"
-            hint = "make a new optimizer for each model, and for each part of a model that you train separately"
-            raise InputError(f"{self!r}: it has taken {self.steps} steps with {other}; {hint}")
+            got = f"another one (different parameters at {', '.join(map(repr, foreign[:3]))})"
+            hint = "Make a new optimizer for each model, and for each part that you train separately"
+            raise InputError(f"{self!r}: expected the model that it trained for {self.steps} steps, got {got}. {hint}")
 
     def _clipped(self, parameter: Parameter, scale: float) -> Parameter:
         """Return `parameter` with its clipped gradient; `scale` is the factor by `clip_norm`."""

@@ -7,7 +7,7 @@ from minidl._core.errors import InputError
 from minidl.training.optimizers.schedules import PiecewiseConstant, Schedule
 
 
-def fault_of(schedule: Schedule, done: int, left: int, per_epoch: int) -> str:
+def schedule_fault(schedule: Schedule, done: int, left: int, per_epoch: int) -> str:
     """Return why `schedule` does not fit `left` more steps after `done` steps; "" if it fits."""
     last, middle = done + left, done + left // 2
     end, warmup = schedule.ends_after, schedule.warmup_ends_after
@@ -18,7 +18,7 @@ def fault_of(schedule: Schedule, done: int, left: int, per_epoch: int) -> str:
     if not done and per_epoch < last < warmup:
         return f"has a warm-up of {warmup} steps, but the run ends after step {last}"
     if isinstance(schedule, PiecewiseConstant) and schedule.falls and schedule.boundaries[-1] < per_epoch < last:
-        return f"falls for the last time after step {schedule.boundaries[-1]} of {last}, within the first epoch"
+        return f"makes its last change at step {schedule.boundaries[-1]} of {last}, in the first epoch"
     first = again = (0.1, 0.1)
     # An error of a user's schedule is raised again at its own step.
     with suppress(Exception):

@@ -135,8 +135,8 @@ class PiecewiseConstant(Schedule):
         self.rates = [as_number(f"rates[{i}]", rate, 0) for i, rate in enumerate(rates)]
         if sorted(set(self.boundaries)) != self.boundaries:
             raise InputError(f"boundaries: expected increasing steps, got {self.boundaries}")
-        if len(self.rates) != len(self.boundaries) + 1:
-            raise InputError(f"rates: expected {len(self.boundaries) + 1}, one more than boundaries, got {self.rates}")
+        if (got := len(self.rates)) != (wanted := len(self.boundaries) + 1):
+            raise InputError(f"rates: expected {wanted} numbers, one more than boundaries, got {got}: {self.rates}")
 
     def __call__(self, step: int) -> float:
         return self.rates[bisect_right(self.boundaries, step)]

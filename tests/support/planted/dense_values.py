@@ -99,7 +99,7 @@ dense(67, "dense-wrong-in-float32", "the weight's gradient is off by 1e-3, in fl
     dweight=lambda g: g.dweight * np.float32(1.001) if g.x.dtype == np.float32 else g.dweight,
     x=X.astype(np.float32))
 dense(68, "dense-no-dx", "backward returns nothing", FAIL_CONTRACT, dx=lambda g: None,
-    says="backward .*returned NoneType; is a return missing")
+    says="backward .*returned NoneType; does it have a return")
 dense(68, "dense-list-dx", "backward returns lists", FAIL_CONTRACT, dx=lambda g: g.dx.tolist(),
     says="^dx: backward must return an array, but returned list")
 dense(68, "dense-dx-summed", "dx is summed over the rows", FAIL_CONTRACT, dx=lambda g: g.dx.sum(axis=0),
