@@ -510,11 +510,11 @@ squares.row(68, "BadProbabilities", "probabilities raise", Squares,
 squares.row(69, "TargetsInMemoryOrder", "targets are read in memory order", Squares,
     {"forward": lambda self, outputs, targets:
      Squares.forward(self, outputs, targets.ravel(order="K").reshape(outputs.shape))}, FAIL_CONTRACT,
-    says="with targets in column order, the loss is")
+    says="the loss.*with targets in column order")
 squares.row(69, "MemoryOrderLoss", "outputs are read in memory order", Squares,
     {"forward": lambda self, outputs, targets:
      Squares.forward(self, outputs.ravel(order="K").reshape(outputs.shape), targets)}, FAIL_CONTRACT,
-    says="with outputs in column order, the loss is")
+    says="the loss.*with outputs in column order")
 sums.row(68, "PenaltyOfColumns", "a penalty for each column", Sum, {"penalty": lambda self, w: (w**2).sum(axis=0)},
     FAIL_CONTRACT, says="penalty must return a float, but returned ndarray")
 sums.row(64, "StaleWeight", "the gradient is that of the w of the last penalty", Sum,

@@ -155,7 +155,7 @@ class ForgetsBias(Dense):
         self.weight.add_grad(x.T @ dy)
 
 
-@dense(68, "`backward_parameters` does nothing", FAIL_CONTRACT, says="by backward_parameters, .*grad is 0")
+@dense(68, "`backward_parameters` does nothing", FAIL_CONTRACT, says="got 0 .*by backward_parameters")
 class NoParameters(Dense):
     def backward(self, dy):
         Dense.backward_parameters(self, dy)
@@ -166,7 +166,7 @@ class NoParameters(Dense):
 
 
 @dense(
-    49, "rows affect each other, in a layer that says batch_independent", FAIL_CONTRACT, says="with a batch of 1, y is"
+    49, "rows affect each other, in a layer that says batch_independent", FAIL_CONTRACT, says="^y.*with a batch of 1"
 )
 class MixesRows(Dense):
     def forward(self, x, train=False):
@@ -200,7 +200,7 @@ dense.row(64, "KeepsInEval", "a forward for prediction, between the two, takes t
     says=r"a backward after only forward\(train=False\) must")
 dense.row(69, "MemoryOrder", "x is read in memory order: wrong unless C-contiguous", Dense,
     {"forward": lambda self, x, train=False: Dense.forward(self, x.ravel(order="K").reshape(x.shape), train)},
-    FAIL_CONTRACT, says="with x and dy in column order, y is")
+    FAIL_CONTRACT, says="^y.*with x and dy in column order")
 dense.row(49, "MixesRowsOpenly", "the same is correct with batch_independent = False", MixesRows,
     {"batch_independent": False}, PASS)
 dense.row(53, "NoisyForward", "forward is noisy", Dense,

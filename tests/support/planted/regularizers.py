@@ -42,7 +42,7 @@ term.row(70, "FlatL2", "the gradient has w's entries but not its shape", L2,
     {"gradient": After(lambda self, g, w: g.ravel())}, FAIL_CONTRACT, says="must return the gradient of shape")
 term.row(69, "MemoryOrderL2", "w is read in memory order: wrong in column order", L2,
     {"gradient": After(lambda self, g, w: g.ravel(order="K").reshape(w.shape))}, FAIL_CONTRACT,
-    says="with w in column order, the gradient is")
+    says="the gradient.*with w in column order")
 term.row(24, "NanAtZero", "w / |w|: NaN at an exact 0", L1,
     {"gradient": lambda self, w: self.strength * w / np.abs(w)}, FAIL_CONTRACT, w=WITH_ZEROS)
 term.row(24, "UnsignedL1", "sign(w) is forgotten", L1, {"gradient": lambda self, w: np.full_like(w, self.strength)})
