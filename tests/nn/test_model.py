@@ -89,7 +89,7 @@ class Wrong(dl.Dense):
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        (lambda: Wrong("forward"), r"Wrong\(4, 3\).forward: .* an array, got NoneType; is a return"),
+        (lambda: Wrong("forward"), r"Wrong\(4, 3\).forward: .* an array, got NoneType; .* a return statement"),
         (lambda: dl.Sequential(Wrong("forward"), dl.Dense(3, 3)), r"Wrong\(4, 3\).forward: .* an array"),
         (lambda: dl.Sequential(dl.Dense(4, 4), Wrong("backward")), r"Wrong\(4, 3\).backward: .* an array"),
     ],

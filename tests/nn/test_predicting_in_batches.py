@@ -126,7 +126,7 @@ def test_an_error_names_the_shape_of_x_and_the_place_in_x(batch_size):
             wide.predict(x, batch_size)
     x = np.zeros((6000, 4000), np.float32)
     x[5500, 7] = np.nan
-    with pytest.raises(dl.NonFiniteError, match=r"^x: .* the first at index \(5500, 7\)"):
+    with pytest.raises(dl.NonFiniteError, match=r"^x: .* first at index \(5500, 7\)"):
         wide.predict(x, batch_size)
     wide.parameters["weight"].value[0] = 1e30
     x[5500] = 0.0

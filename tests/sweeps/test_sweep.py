@@ -164,7 +164,7 @@ def test_a_failed_trial_costs_no_other_on_every_engine(sweep, out, engine):
     assert [t.config["x"] for t in result.best("a")] == ["long", "largest"]
     assert [t.config["x"] for t in result.best("a", "max")] == ["largest", "long"]
     failed = {t.config["x"]: t.error.splitlines()[-1] for t in result.failed}
-    refused = "minidl._core.errors.InputError: run: expected a number for 'a' that a float can hold, got an integer of "
+    refused = "minidl._core.errors.InputError: run: expected a number for 'a' that fits a float, got an integer of "
     assert failed["digits"] == f"{refused}16610 bits; take its logarithm"
     assert failed["overflow"] == f"{refused}1024 bits; take its logarithm"
     assert failed["OwnError"] == "sweep_runs.OwnError: planted"
