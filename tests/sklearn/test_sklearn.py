@@ -210,7 +210,7 @@ def test_a_factory_that_returns_the_same_optimizer_again_is_refused(iris):
     net = NeuralNetClassifier(classifier, optimizer=lambda learning_rate: optimizer, epochs=2, random_state=0).fit(X, y)
     before = net.predict(X)
     for refit in (net, clone(net)):
-        with pytest.raises(ValueError, match="make a new optimizer for each model"):
+        with pytest.raises(ValueError, match="Make a new optimizer for each model"):
             refit.fit(X, y)
     assert (net.predict(X) == before).all()
 
